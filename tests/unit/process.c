@@ -1,0 +1,88 @@
+#include "process.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "unit.h"
+
+pid_t process_fork(void (*function)(void *data), void *data) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid > 0)
+                return pid;
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)alarm(PATIENCE_SECONDS);
+        (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
+        /* cmocka would go on with the next test here. */
+        (void)setenv("CMOCKA_TEST_ABORT", "1", 1);
+        function(data);
+        _exit(0);
+}
+
+int process_wait(pid_t pid) {
+        int status = 0;
+        pid_t r;
+
+        do
+                r = waitpid(pid, &status, 0);
+        while (r < 0 && errno == EINTR);
+        assert_int_equal(r, pid);
+        return status;
+}
+
+void process_wait_exit(pid_t pid, int code) {
+        int status = process_wait(pid);
+
+        if (WIFSIGNALED(status))
+                fail_msg("process %d was killed by signal %d", pid, WTERMSIG(status));
+        assert_int_equal(WEXITSTATUS(status), code);
+}
+
+void process_run(void (*function)(void *data), void *data) {
+        process_wait_exit(process_fork(function, data), 0);
+}
+
+const char *process_status(pid_t pid, const char *name) {
+        static char line[1024];
+        size_t length = strlen(name);
+        char path[64];
+        FILE *file;
+
+        snprintf(path, sizeof path, "/proc/%d/status", pid);
+        file = fopen(path, "re");
+        assert_non_null(file);
+        while (fgets(line, sizeof line, file) != NULL)
+                if (strncmp(line, name, length) == 0 && line[length] == ':') {
+                        fclose(file);
+                        line[strcspn(line, "\n")] = '\0';
+                        return line + length + 1 + strspn(line + length + 1, "\t ");
+                }
+        fclose(file);
+        fail_msg("process %d has no %s", pid, name);
+        return NULL;
+}
+
+void process_wait_asleep(pid_t pid) {
+        const uint64_t deadline = clock_now() + PATIENCE_SECONDS * CLOCK_SECOND;
+
+        while (strchr("SZ", process_status(pid, "State")[0]) == NULL) {
+                assert_true(clock_now() < deadline);
+                (void)poll(NULL, 0, 1);
+        }
+}
+
+void process_wait_ended(pid_t pid) {
+        siginfo_t info;
+
+        assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+}
