@@ -1,0 +1,47 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * systemd's file descriptor store (sd_pid_notify_with_fds(3), FileDescriptorStoreMax= in
+ * systemd.service(5)): what is put there is passed to the next process of the service, and closed
+ * when the service is stopped for good.
+ */
+
+/* The most descriptors in one message, a limit of unix(7). */
+#define STORE_MOST 253
+
+/* What mpecho keeps there. */
+#define STORE_CONNECTION "mpecho-connection" /* a connection that nobody serves */
+#define STORE_PENDING                                                                              \
+        "mpecho-pending" /* what was read from one and could not be written, see handover.h */
+#define STORE_ROSTER "mpecho-roster" /* the counts, see roster.h */
+
+/*
+ * store_put: puts copies of the @n descriptors @fds, 1 to STORE_MOST, into the store, all named
+ * @name. They stay there even when their peers hang up. Sent, but not yet taken; see
+ * store_barrier().
+ *
+ * Returns 0, or a negative errno; -ENOTCONN where there is no service manager.
+ */
+int store_put(const char *name, const int *fds, size_t n);
+
+/*
+ * store_remove: has the store close everything named @name.
+ */
+void store_remove(const char *name);
+
+/*
+ * store_barrier: waits until the service manager has taken what was put, which it does only for
+ * processes that still exist (sd_notify_barrier(3)).
+ *
+ * Returns 0, or a negative errno; -ETIMEDOUT after 5 seconds.
+ */
+int store_barrier(void);
+
+/*
+ * store_limit: how many descriptors the store of this service takes, as far as systemd says so,
+ * which it does from version 254 on; UINT64_MAX when that is unknown.
+ */
+uint64_t store_limit(void);

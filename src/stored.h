@@ -1,0 +1,44 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Stored Stored;
+
+/*
+ * What the last process of this service left in systemd's store (store.h), as it was passed to this
+ * one.
+ */
+struct Stored {
+        uint32_t n_connections;
+        int *connections;
+        uint32_t n_pendings;
+        int *pendings; /* memfds, see handover.h */
+        int roster;    /* a memfd, see roster.h; or -1 */
+};
+
+/*
+ * stored_init: nothing yet, with room for @most descriptors. @stored needs stored_deinit() in any
+ * case.
+ *
+ * Returns 0, or -ENOMEM.
+ */
+int stored_init(Stored *stored, uint32_t most);
+void stored_deinit(Stored *stored);
+
+/*
+ * stored_take: takes the passed descriptor @fd if it is what its @name says, which may be NULL.
+ *
+ * Returns whether it did; otherwise the descriptor stays the caller's.
+ */
+bool stored_take(Stored *stored, int fd, const char *name);
+
+/*
+ * stored_forget: closes everything, here and in the store.
+ */
+void stored_forget(Stored *stored);
+
+/*
+ * is_connection: whether @fd is a connected stream socket.
+ */
+bool is_connection(int fd);
