@@ -1,0 +1,132 @@
+#include "handler.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "echo.h"
+#include "title.h"
+
+/* How long a peer has to read what is being written when the handler is told to stop: what is left
+ * goes to the next handler, or else is lost. */
+#define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
+#define STOP_PATIENCE     (3 * CLOCK_SECOND)
+
+static volatile sig_atomic_t handler_stopping;
+
+/* For the signal handler: the two descriptors of the connection. */
+static int handler_in = -1;
+static int handler_out = -1;
+
+/* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
+static void handler_stop(int number) {
+        int error = errno;
+
+        if (handler_in < 0) {
+                /* This is the master, which does not block SIGABRT. */
+                (void)signal(number, SIG_DFL);
+                (void)raise(number);
+                return;
+        }
+        handler_stopping = 1;
+        (void)dup2(STDIN_FILENO, handler_in);
+        echo_hurry(handler_out);
+        errno = error;
+}
+
+void handler_init_signals(void) {
+        static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
+        static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
+
+        /* No SA_RESTART: the read must return. */
+        for (size_t i = 0; i < sizeof stopping / sizeof stopping[0]; i++)
+                (void)sigaction(stopping[i], &(struct sigaction){ .sa_handler = handler_stop },
+                                NULL);
+        for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+                (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+        /* Whoever started the master may have ignored it, which would reap handlers behind its
+         * back. */
+        (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+}
+
+static void handler_set_title(const Address *peer) {
+        char title[sizeof "mpecho: " + ADDRESS_TEXT_SIZE] = "mpecho: ";
+
+        address_format(peer, title + strlen(title));
+        title_set(title);
+}
+
+/* What the last handler had read and could not write is written first. */
+static void handler_take_pending(const Handler *handler, Echo *echo) {
+        size_t size;
+        char *buffer = echo_buffer(&size);
+        uint64_t cookie;
+        ssize_t n;
+
+        if (handler->pending < 0)
+                return;
+        n = handover_read_pending(handler->pending, buffer, size, &cookie);
+        /* It may still be stored when this master is killed: nobody is to write it twice. */
+        if (ftruncate(handler->pending, 0) < 0)
+                n = 0;
+        close(handler->pending);
+        if (n > 0) {
+                echo->pending = buffer;
+                echo->pending_size = (size_t)n;
+        }
+}
+
+int handler_serve(const Handler *handler) {
+        Echo echo = { .in = handler->connection,
+                      .timeout_usec = handler->idle_timeout_usec,
+                      .stop_patience_usec =
+                                      handler->handover != NULL ? HANDOVER_PATIENCE : STOP_PATIENCE,
+                      .bytes = &handler->slot->bytes,
+                      .stopping = &handler_stopping };
+        sigset_t none;
+        Reason reason;
+
+        echo.out = dup(handler->connection);
+        if (echo.out < 0)
+                return REASON_FAILED;
+        handler_in = echo.in;
+        handler_out = echo.out;
+        handler_set_title(handler->peer);
+        echo_init(echo.out, echo.timeout_usec);
+        handler_take_pending(handler, &echo);
+
+        (void)sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        reason = echo_run(&echo);
+        if (reason == REASON_STOPPED && handler->handover != NULL &&
+            handover_give(handler->handover, echo.out, echo.pending, echo.pending_size) == 0)
+                return HANDLER_HANDED_OVER;
+        /* Should the master not be there to see the exit code. */
+        atomic_store_explicit(&handler->slot->reason, (uint32_t)reason + 1, memory_order_relaxed);
+        if (reason == REASON_IDLE || reason == REASON_STALLED || reason == REASON_STOPPED)
+                echo_finish(echo.out, echo.timeout_usec);
+        return (int)reason;
+}
+
+_Noreturn void handler_run(const Handler *handler) {
+        const int in = STDERR_FILENO + 1, pending = in + 1;
+        int first_other = pending;
+        Handler child = *handler;
+
+        if (handler->pending >= 0) {
+                /* First out of the way, wherever it is. */
+                child.pending = fcntl(handler->pending, F_DUPFD, pending + 1);
+                first_other++;
+        }
+        child.connection = dup2(handler->connection, in);
+        if (child.pending >= 0)
+                child.pending = dup2(child.pending, pending);
+        if (child.connection < 0)
+                _exit(REASON_FAILED);
+        (void)close_range((unsigned)first_other, ~0U, 0);
+        _exit(handler_serve(&child));
+}

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "address.h"
+#include "handover.h"
+#include "reason.h"
+#include "roster.h"
+
+typedef struct Handler Handler;
+
+/*
+ * The process that serves one connection, from fork(2) to _exit(2).
+ */
+struct Handler {
+        int connection;
+        const Address *peer;
+        uint64_t idle_timeout_usec; /* 0 for never */
+        RosterSlot *slot;           /* counts what is echoed and says why the connection ended */
+        int pending; /* a memfd with what is to be written first, see handover.h; or -1 */
+        const HandoverAddress *handover; /* where to give the connection when told to stop; NULL for
+                                            nowhere */
+};
+
+enum {
+        /* The exit code of a handler whose connection goes on without it; smaller ones are a
+           Reason. */
+        HANDLER_HANDED_OVER = REASON_COUNT,
+};
+
+/*
+ * handler_init_signals: sets what signals do in handlers. In the master, before the first fork,
+ * where it takes no effect because the master blocks these signals: a handler thus has its
+ * dispositions from its first instant.
+ *
+ * SIGTERM and SIGINT make a handler finish writing what it has read and hand its connection over,
+ * or end it; further ones change nothing. So does SIGABRT, which systemd sends to a whole service
+ * when its watchdog runs out; abort(3) still ends the process. SIGHUP, SIGPIPE and SIGUSR1 do no
+ * harm.
+ */
+void handler_init_signals(void);
+
+/*
+ * handler_serve: serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
+ * and handler_init_signals() must have been called. Unblocks all signals and makes the peer this
+ * process's title.
+ *
+ * Returns why the connection ended, a Reason; or HANDLER_HANDED_OVER. It is not closed yet; exiting
+ * does that.
+ */
+int handler_serve(const Handler *handler);
+
+/*
+ * handler_run: what a forked child does: closes all descriptors but the connection and the standard
+ * three, serves it and exits with what handler_serve() returns.
+ */
+_Noreturn void handler_run(const Handler *handler);

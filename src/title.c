@@ -1,0 +1,69 @@
+#include "title.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char *title_start;
+static size_t title_arguments; /* bytes of the command line */
+static size_t title_size;      /* bytes of the command line and, behind it, the environment */
+
+/* The strings of argv and of environ follow one another on the stack. */
+static char *title_extend(char **strings, char *end) {
+        for (; *strings != NULL && *strings == end; strings++)
+                end = *strings + strlen(*strings) + 1;
+        return end;
+}
+
+/* Into one piece of memory: first the pointers, then the strings. */
+static int title_move_environment(void) {
+        size_t count = 0, size = sizeof(char *);
+        char **pointers, *string;
+
+        for (; environ[count] != NULL; count++)
+                size += sizeof(char *) + strlen(environ[count]) + 1;
+        pointers = malloc(size);
+        if (pointers == NULL)
+                return -ENOMEM;
+        string = (char *)(pointers + count + 1);
+        for (size_t i = 0; i < count; i++) {
+                pointers[i] = string;
+                string = stpcpy(string, environ[i]) + 1;
+        }
+        pointers[count] = NULL;
+        environ = pointers;
+        return 0;
+}
+
+int title_init(int argc, char **argv) {
+        char *arguments, *end;
+        int r;
+
+        if (argc < 1)
+                return 0;
+        arguments = title_extend(argv, argv[0]);
+        end = title_extend(environ, arguments);
+        r = title_move_environment();
+        if (r < 0)
+                return r;
+        title_start = argv[0];
+        title_arguments = (size_t)(arguments - argv[0]);
+        title_size = (size_t)(end - argv[0]);
+        return 0;
+}
+
+void title_set(const char *title) {
+        size_t length = strlen(title);
+
+        if (title_size == 0)
+                return;
+        if (length >= title_size)
+                length = title_size - 1;
+        memcpy(title_start, title, length);
+        title_start[length] = '\0';
+        /* A shorter title ends where the command line did; no more is touched than that, each page
+         * of it would be a copy for a forked process. */
+        if (length + 1 < title_arguments)
+                memset(title_start + length + 1, 0, title_arguments - length - 1);
+}

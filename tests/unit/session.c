@@ -1,0 +1,83 @@
+#include "session.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "handler.h"
+#include "memory.h"
+#include "peer.h"
+#include "process.h"
+#include "unit.h"
+
+void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
+                   void (*serve)(void *session)) {
+        *session = (Session){ .timeout_usec = timeout_usec,
+                              .slot = memory_new_shared(sizeof *session->slot) };
+        assert_non_null(session->slot);
+        if (tcp)
+                peer_pair_tcp(session->pair);
+        else
+                peer_pair(session->pair);
+        if (room > 0)
+                assert_int_equal(setsockopt(session->pair[1], SOL_SOCKET, SO_SNDBUF, &room,
+                                            sizeof room),
+                                 0);
+        session->pid = process_fork(serve, session);
+        close(session->pair[1]);
+}
+
+static const Address somebody = { .family = AF_UNIX, .local = { .uid = 1000, .pid = 4242 } };
+
+/* As the master does it: the signals blocked, their dispositions set, stdin /dev/null, and some
+ * descriptors open that are not the handler's. */
+void session_handle(void *data) {
+        const Session *session = data;
+        sigset_t all;
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, NULL);
+        handler_init_signals();
+        for (int i = 0; i < 20; i++)
+                assert_true(dup(null) >= 0);
+        handler_run(&(Handler){ .connection = session->pair[1],
+                                .peer = &somebody,
+                                .idle_timeout_usec = session->timeout_usec,
+                                .slot = session->slot,
+                                .pending = -1 });
+}
+
+Session session_start_handler(bool tcp, uint64_t timeout_usec) {
+        Session session;
+
+        session_start(&session, tcp, timeout_usec, 0, session_handle);
+        return session;
+}
+
+size_t session_fill(const Session *session) {
+        size_t sent = peer_fill(session->pair[0], 0), more;
+
+        do {
+                process_wait_asleep(session->pid);
+                more = peer_fill(session->pair[0], sent);
+                sent += more;
+        } while (more > 0);
+        return sent;
+}
+
+void session_close(Session *session) {
+        if (session->pair[0] >= 0)
+                close(session->pair[0]);
+        session->pair[0] = -1;
+}
+
+void session_end(Session *session, Reason reason, uint64_t bytes) {
+        session_close(session);
+        process_wait_exit(session->pid, (int)reason);
+        if (bytes != SESSION_ANY)
+                assert_int_equal(session->slot->bytes, bytes);
+        memory_free(session->slot, sizeof *session->slot);
+}

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "reason.h"
+#include "roster.h"
+
+typedef struct Session Session;
+
+/* A number of bytes that depends on what sockets have room for. */
+#define SESSION_ANY UINT64_MAX
+
+/*
+ * A connection that a child serves and the test is the peer of.
+ */
+struct Session {
+        int pair[2]; /* [0] is the peer's, -1 once it is closed; [1] the child's */
+        uint64_t timeout_usec;
+        RosterSlot *slot; /* where the child counts bytes */
+        pid_t pid;
+};
+
+/*
+ * session_start: begins a session over TCP or a Unix socket. @serve is called with the session in
+ * the child, and exits with the reason. @room is for what the child has written and the peer has
+ * not read, in bytes; 0 for as much as usual.
+ */
+void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
+                   void (*serve)(void *session));
+
+/*
+ * session_handle: serves a session by a handler, as the master makes it: for session_start().
+ *
+ * session_start_handler: begins such a session, with room for as much as usual.
+ */
+void session_handle(void *session);
+Session session_start_handler(bool tcp, uint64_t timeout_usec);
+
+/*
+ * session_fill: sends the pattern until neither direction takes any more: the child waits in its
+ * write, or has ended. Returns how many bytes were sent.
+ */
+size_t session_fill(const Session *session);
+
+/*
+ * session_close: closes the peer's end.
+ */
+void session_close(Session *session);
+
+/*
+ * session_end: closes the peer's end, and asserts that the child exits with @reason and has counted
+ * @bytes.
+ */
+void session_end(Session *session, Reason reason, uint64_t bytes);
