@@ -1,0 +1,148 @@
+#include "resume.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "handover.h"
+#include "reason.h"
+#include "store.h"
+#include "table.h"
+
+/* A connection that was stored, with what else is known of it. */
+typedef struct Resumed {
+        int pending;              /* or -1 */
+        const RosterSlot *before; /* or NULL */
+} Resumed;
+
+static TableKey cookie_key(uint64_t cookie) {
+        return (TableKey){ .low = cookie };
+}
+
+static Table *resume_index(const Stored *stored) {
+        Table *table;
+
+        if (table_new(stored->n_connections + 1, &table) < 0)
+                return NULL;
+        for (uint32_t i = 0; i < stored->n_connections; i++) {
+                const TableKey key = cookie_key(socket_cookie(stored->connections[i]));
+
+                if (table_find(table, key) == NULL)
+                        (void)table_add(table, key, i);
+        }
+        return table;
+}
+
+static void resume_match_pendings(const Stored *stored, Table *table, Resumed *resumed) {
+        for (uint32_t i = 0; i < stored->n_pendings; i++) {
+                const uint32_t *index;
+                uint64_t cookie;
+
+                if (handover_read_pending(stored->pendings[i], NULL, 0, &cookie) < 0)
+                        continue;
+                index = table_find(table, cookie_key(cookie));
+                if (index != NULL)
+                        resumed[*index].pending = stored->pendings[i];
+        }
+}
+
+/* Writes the record of a connection that ended while there was no master. */
+static void resume_bury(Roster *roster, const RosterSlot *slot, Journal *journal, uint64_t now) {
+        /* Handlers may have written any number. */
+        const uint32_t reason = slot->reason;
+        const int exit_code =
+                        reason >= 1 && reason <= REASON_COUNT ? (int)reason - 1 : REASON_FAILED;
+        char peer[ADDRESS_TEXT_SIZE];
+
+        address_format(&slot->peer, peer);
+        roster_counts(roster)->bytes += slot->bytes;
+        journal_write(journal,
+                      &(Record){ .kind = RECORD_CLOSED,
+                                 .peer = peer,
+                                 .listener = LISTENER_GONE,
+                                 .handler_pid = (uint64_t)slot->handler,
+                                 .bytes = slot->bytes,
+                                 .duration_usec = now - clock_earlier(now, slot->started_usec),
+                                 .reason = reason_text(reason_from_exit_code(exit_code)),
+                                 .live = roster_live(roster) },
+                      now);
+}
+
+/* Finds what the roster had of each connection. A slot that has none left is of a connection that
+ * ended. */
+static void resume_match_slots(Roster *roster, const RosterImage *image, uint32_t n_slots,
+                               Table *table, Resumed *resumed, Journal *journal, uint64_t now) {
+        RosterCounts *counts = roster_counts(roster);
+
+        *counts = *roster_image_counts(image);
+        counts->started_usec = clock_earlier(counts->started_usec, now);
+        for (uint32_t i = 0; i < n_slots; i++) {
+                const RosterSlot *slot = roster_image_slot(image, i);
+                const uint32_t *index =
+                                slot->cookie != 0 ? table_find(table, cookie_key(slot->cookie))
+                                                  : NULL;
+
+                if (index != NULL)
+                        resumed[*index].before = slot;
+                else if (slot->cookie != 0)
+                        resume_bury(roster, slot, journal, now);
+        }
+}
+
+static void resume_connections(Connections *connections, const Stored *stored,
+                               const RosterImage *image, uint32_t n_slots, Resumed *resumed,
+                               Journal *journal, uint64_t now) {
+        Table *table = resume_index(stored);
+
+        for (uint32_t i = 0; i < stored->n_connections; i++)
+                resumed[i] = (Resumed){ .pending = -1 };
+        if (table != NULL) {
+                resume_match_pendings(stored, table, resumed);
+                if (image != NULL)
+                        resume_match_slots(connections_roster(connections), image, n_slots, table,
+                                           resumed, journal, now);
+                table_free(table);
+        }
+        for (uint32_t i = 0; i < stored->n_connections; i++)
+                connections_adopt(connections, stored->connections[i], resumed[i].pending,
+                                  resumed[i].before, now);
+}
+
+static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, uint64_t now,
+                                       uint32_t *ret_slots) {
+        RosterImage *image = NULL;
+
+        if (stored->roster >= 0 && roster_image_open(stored->roster, &image, ret_slots) < 0)
+                journal_write(journal,
+                              &(Record){ .kind = RECORD_STRANGER,
+                                         .descriptor = (uint64_t)stored->roster,
+                                         .listener_name = STORE_ROSTER,
+                                         .sentence = "The stored roster is of another version, or "
+                                                     "none: counts begin "
+                                                     "anew" },
+                              now);
+        return image;
+}
+
+void resume(Connections *connections, Stored *stored, Journal *journal) {
+        const uint32_t n = stored->n_connections;
+        const uint64_t now = clock_now();
+        uint32_t n_slots = 0;
+        RosterImage *image = resume_open_roster(stored, journal, now, &n_slots);
+        Resumed *resumed = calloc(n + 1, sizeof *resumed);
+        int fd;
+
+        if (resumed != NULL)
+                resume_connections(connections, stored, image, n_slots, resumed, journal, now);
+        free(resumed);
+        roster_image_free(image, n_slots);
+        stored_forget(stored);
+        if (n > 0)
+                journal_write(journal, &(Record){ .kind = RECORD_RESUMED, .live = n }, now);
+
+        fd = roster_take_fd(connections_roster(connections));
+        if (fd >= 0) {
+                (void)store_put(STORE_ROSTER, &fd, 1);
+                close(fd);
+        }
+}

@@ -1,0 +1,106 @@
+#include "service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "handler.h"
+#include "peer.h"
+#include "process.h"
+#include "unit.h"
+
+static void service_start(Service *service, const Options *options) {
+        static char text[] = "127.0.0.1:0";
+        static char *listen[] = { text };
+        const Passed none = { .n = 0 };
+        Sentence sentence = {};
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        close(null);
+        service->options = *options;
+        service->options.listen = listen;
+        service->options.n_listen = 1;
+        assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, service->journald.name.sun_path,
+                                     &service->journal),
+                         0);
+        assert_int_equal(listeners_new(&service->options, &none, service->journal,
+                                       &service->listeners, &sentence),
+                         0);
+        service->port = peer_port(service->listeners->items[0].fd);
+}
+
+void service_start_connections(Service *service, const Options *options) {
+        service_start(service, options);
+        handler_init_signals();
+        assert_int_equal(connections_new(&service->options, service->listeners, service->journal,
+                                         &service->connections),
+                         0);
+}
+
+void service_start_master(Service *service, const Options *options) {
+        service_start(service, options);
+        assert_int_equal(master_new(&service->options, service->listeners, service->journal,
+                                    &service->master),
+                         0);
+}
+
+void service_stop(Service *service) {
+        journald_expect_none(&service->journald);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
+        assert_null(connections_free(service->connections));
+        assert_null(master_free(service->master));
+        listeners_free(service->listeners);
+        journal_free(service->journal);
+}
+
+int service_connect(const Service *service, in_addr_t from) {
+        return peer_connect(service->port, from);
+}
+
+int service_take(Service *service, in_addr_t from, pid_t *ret_handler) {
+        int client = service_connect(service, from);
+
+        if (service->master != NULL) {
+                service_turn_until(service, RECORD_ACCEPTED);
+        } else {
+                connections_accept(service->connections, &service->listeners->items[0],
+                                   clock_now());
+                journald_expect(&service->journald, RECORD_ACCEPTED);
+        }
+        *ret_handler = (pid_t)journald_number(&service->journald, "MPECHO_HANDLER_PID");
+        return client;
+}
+
+void service_echo(int client, pid_t handler) {
+        peer_echo(client, "Hello");
+        process_wait_asleep(handler);
+}
+
+void service_leave(Service *service, int client, pid_t handler) {
+        close(client);
+        process_wait_ended(handler);
+        connections_reap(service->connections, clock_now());
+        journald_expect(&service->journald, RECORD_CLOSED);
+        assert_int_equal(journald_number(&service->journald, "MPECHO_HANDLER_PID"), handler);
+}
+
+void service_turn_until(Service *service, RecordKind kind) {
+        while (!journald_take(&service->journald))
+                assert_int_equal(master_turn(service->master, CLOCK_SECOND), MASTER_RUNNING);
+        if (!journald_is(&service->journald, kind))
+                fail_msg("this is not a record of kind %u: %s", kind, service->journald.record);
+}
+
+void service_turn_until_done(Service *service) {
+        int r;
+
+        do
+                r = master_turn(service->master, CLOCK_SECOND);
+        while (r == MASTER_RUNNING);
+        assert_int_equal(r, 0);
+}

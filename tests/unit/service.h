@@ -1,0 +1,61 @@
+#pragma once
+
+#include "connections.h"
+#include "journald.h"
+#include "listen.h"
+#include "master.h"
+#include "options.h"
+
+typedef struct Service Service;
+
+/*
+ * A service that the test steps, in a child, and is the client and the journal of.
+ */
+struct Service {
+        Journald journald;
+        Options options;
+        Listeners *listeners;
+        Journal *journal;
+        Connections *connections; /* one of these two */
+        Master *master;
+        in_port_t port;
+};
+
+/*
+ * service_start_connections, service_start_master: listens on a loopback port as @options says, and
+ * makes stdin /dev/null. The journal must have been started.
+ *
+ * service_stop: asserts that there is no record left to read, and no child; frees all but the
+ * journal.
+ */
+void service_start_connections(Service *service, const Options *options);
+void service_start_master(Service *service, const Options *options);
+void service_stop(Service *service);
+
+/*
+ * service_connect: a client on the loopback address @from, which the caller closes.
+ */
+int service_connect(const Service *service, in_addr_t from);
+
+/*
+ * service_take: connects a client and has it accepted. Returns its socket, which the caller closes,
+ * and the pid of its handler.
+ */
+int service_take(Service *service, in_addr_t from, pid_t *ret_handler);
+
+/*
+ * service_echo: has @handler echo 5 bytes and go back to waiting: all of it is counted then.
+ */
+void service_echo(int client, pid_t handler);
+
+/*
+ * service_leave: closes @client, has @handler reaped by the connections, and reads its record.
+ */
+void service_leave(Service *service, int client, pid_t handler);
+
+/*
+ * service_turn_until: takes turns of the master until there is a record, which must be of @kind.
+ * service_turn_until_done: until the master is done. The deadline is that of the child.
+ */
+void service_turn_until(Service *service, RecordKind kind);
+void service_turn_until_done(Service *service);
