@@ -1,8 +1,17 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
-# Variables meant to be set from outside: CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, BUILD, V.
+# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V.
 
 BUILD   ?= build
+prefix  ?= /usr/local
+sbindir ?= $(prefix)/sbin
+mandir  ?= $(prefix)/share/man
+PYTHON  ?= /usr/bin/python3
+
+# Where systemd looks for these is the system's choice, not the prefix's.
+systemdsystemunitdir ?= $(shell pkg-config --variable=systemdsystemunitdir systemd)
+catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
+sysconfdir           ?= /etc
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
@@ -19,8 +28,10 @@ SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
 SYSTEMD_LIBS   = $(shell pkg-config --libs libsystemd)
 CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 
+MAINS    := src/mpecho.c
+PROGRAMS := $(BUILD)/mpecho
 ARCHIVE  := $(BUILD)/libmpecho.a
-SOURCES  := $(wildcard src/*.c)
+SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c))
 HEADERS  := $(wildcard src/*.h)
 UNIT     := $(wildcard tests/unit/test_*.c)
 HELPERS  := $(filter-out $(UNIT),$(wildcard tests/unit/*.c))
@@ -34,7 +45,11 @@ else
 quiet = @printf '  %-7s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)';
 endif
 
-all: $(ARCHIVE)
+all: $(PROGRAMS)
+
+$(BUILD)/mpecho: $(call objects,src/mpecho.c) $(ARCHIVE)
+$(PROGRAMS):
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
 $(ARCHIVE): $(call objects,$(SOURCES))
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
@@ -52,31 +67,35 @@ $(BUILD)/flags: FORCE
 	@echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || \
 		echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' > $@
 
--include $(patsubst %.o,%.d,$(call objects,$(SOURCES) $(UNIT) $(HELPERS)))
+-include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS)))
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(BUILD)/flags: deps
 endif
 
-## all: build libmpecho.a under build/ (the default)
+## all: build mpecho under build/ (the default)
 
 ## deps: install the Debian packages that the other targets named beside it need (as root)
 deps:
 	@packaging/deps $(MAKECMDGOALS)
 
 ## check: run all tests
-check: check-unit
+check: check-unit check-integration
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
 	@for test in $(sort $(UNIT_TESTS)); do "$$test" || exit 1; done
 
-## check-sanitize: run the unit tests built with the address and undefined-behaviour sanitizers
+## check-integration: run the tests of the built programs
+check-integration: all
+	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST_OPTIONS) tests/integration
+
+## check-sanitize: run unit and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
 	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' \
-		check-unit
+		check-unit check-integration
 
 ## check-valgrind: run the unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
@@ -90,7 +109,25 @@ lint:
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(wildcard tests/unit/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(wildcard tests/unit/*.h)
+
+## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
+install: all
+	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket
+	install -d '$(DESTDIR)$(systemdsystemunitdir)'
+	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service'
+	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
+	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
+		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
+
+## uninstall: remove what install put there, but the settings in /etc/default/mpecho
+uninstall:
+	rm -f '$(DESTDIR)$(sbindir)/mpecho' \
+		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
+		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
+		'$(DESTDIR)$(mandir)/man8/mpecho.8'
 
 ## clean: remove everything that was built
 clean:
@@ -100,6 +137,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-sanitize check-valgrind deps lint format clean help FORCE
+.PHONY: all check check-unit check-integration check-sanitize check-valgrind deps install uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,165 @@
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "clock.h"
+#include "descriptors.h"
+#include "inetd.h"
+#include "journal.h"
+#include "listen.h"
+#include "master.h"
+#include "options.h"
+#include "resources.h"
+#include "sentence.h"
+#include "store.h"
+#include "title.h"
+
+/* How long the journal has at the end to take what it could not take before. */
+#define FINISH_PATIENCE (CLOCK_SECOND / 2)
+
+typedef enum Status {
+        STATUS_DONE = 0,
+        STATUS_FAILED = 1,
+        STATUS_USAGE = 2,
+} Status;
+
+static Status fail(Journal *journal, const Sentence *sentence) {
+        journal_write(journal, &(Record){ .kind = RECORD_FAILED, .sentence = sentence->text },
+                      clock_now());
+        return STATUS_FAILED;
+}
+
+/* To whoever called mpecho; where stderr leads to an inetd's client, to the journal. */
+static Status fail_usage(const Sentence *sentence) {
+        Journal *journal;
+
+        if (!descriptors_stderr_is_stdin()) {
+                fprintf(stderr, "mpecho: %s\nTry 'mpecho --help' for more information.\n",
+                        sentence->text);
+        } else if (journal_new(LOG_TARGET_JOURNAL, LOG_ERR, JOURNAL_SOCKET, &journal) == 0) {
+                fail(journal, sentence);
+                journal_free(journal);
+        }
+        return STATUS_USAGE;
+}
+
+/* Says so when @limit allows fewer than @needed connections. */
+static void check_limit(const char *name, uint64_t limit, uint64_t needed, const Options *options,
+                        Journal *journal) {
+        if (limit < needed)
+                journal_write(journal,
+                              &(Record){ .kind = RECORD_LIMITED,
+                                         .limit = name,
+                                         .limit_value = limit,
+                                         .max_connections = options->max_connections },
+                              clock_now());
+}
+
+static Status serve_listeners(const Options *options, Listeners *listeners, Journal *journal) {
+        const Resource resource = resources_scarcest();
+        Sentence sentence = {};
+        Master *master;
+        int r;
+
+        check_limit(resource.name, resource.limit, options->max_connections, options, journal);
+        /* Each connection with what is pending, and the roster. */
+        if (listeners->manager)
+                check_limit("FileDescriptorStoreMax", store_limit(),
+                            2 * (uint64_t)options->max_connections + 1, options, journal);
+        r = master_new(options, listeners, journal, &master);
+        if (r == 0) {
+                r = master_run(master);
+                master_free(master);
+        }
+        if (r < 0) {
+                sentence_set(&sentence, r, "Cannot go on: %s", strerrordesc_np(-r));
+                return fail(journal, &sentence);
+        }
+        return STATUS_DONE;
+}
+
+static Status serve(const Options *options, Listeners *listeners, Journal *journal) {
+        Sentence sentence = {};
+        int r;
+
+        if (options->exit_idle_usec != 0 && !listeners->passed) {
+                sentence_set(&sentence, 0,
+                             "--exit-idle works only with passed sockets: nobody would start "
+                             "mpecho again");
+                return fail_usage(&sentence);
+        }
+        r = descriptors_detach();
+        if (r < 0) {
+                sentence_set(&sentence, r, "Cannot use /dev/null: %s", strerrordesc_np(-r));
+                return fail(journal, &sentence);
+        }
+        if (listeners->connection < 0)
+                return serve_listeners(options, listeners, journal);
+        r = inetd_serve(listeners->connection, options, journal, &sentence);
+        return r < 0 ? fail(journal, &sentence) : STATUS_DONE;
+}
+
+static Status run(const Options *options, const Passed *passed) {
+        Listeners *listeners;
+        Sentence sentence = {};
+        Journal *journal;
+        Status status;
+        int r;
+
+        r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
+        if (r < 0) {
+                fprintf(stderr, "mpecho: Cannot log: %s\n", strerrordesc_np(-r));
+                return STATUS_FAILED;
+        }
+        resources_raise();
+        r = listeners_new(options, passed, journal, &listeners, &sentence);
+        if (r == 0) {
+                status = serve(options, listeners, journal);
+                listeners_free(listeners);
+        } else {
+                status = r == LISTENERS_USAGE ? fail_usage(&sentence) : fail(journal, &sentence);
+        }
+        journal_finish(journal, FINISH_PATIENCE);
+        journal_free(journal);
+        return status;
+}
+
+static Status print(const char *text) {
+        if (fputs(text, stdout) >= 0 && fflush(stdout) == 0)
+                return STATUS_DONE;
+        fprintf(stderr, "mpecho: Cannot write to stdout: %s\n", strerrordesc_np(errno));
+        return STATUS_FAILED;
+}
+
+int main(int argc, char **argv) {
+        Sentence sentence = {};
+        Options options;
+        Passed passed;
+        Status status = STATUS_DONE;
+        int r;
+
+        r = descriptors_fill();
+        if (r == 0)
+                r = title_init(argc, argv);
+        if (r < 0) {
+                fprintf(stderr, "mpecho: Cannot start: %s\n", strerrordesc_np(-r));
+                return STATUS_FAILED;
+        }
+        passed_take(&passed);
+        switch (options_parse(argc, argv, &options, &sentence)) {
+        case OPTIONS_RUN:
+                status = run(&options, &passed);
+                break;
+        case OPTIONS_HELP:
+                status = print(options_help());
+                break;
+        case OPTIONS_VERSION:
+                status = print("mpecho " MPECHO_VERSION "\n");
+                break;
+        default:
+                status = fail_usage(&sentence);
+        }
+        passed_deinit(&passed);
+        return status;
+}

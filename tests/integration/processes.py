@@ -1,0 +1,119 @@
+"""What /proc says about processes, and waiting for it to say something else."""
+
+import ctypes
+import os
+import select
+import time
+from pathlib import Path
+
+DEADLINE = 30
+SYS_PIDFD_GETFD = 438
+
+
+def wait_for(condition, what, seconds=DEADLINE):
+    """Returns the first true result of condition(); fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.005)
+
+
+def stat_fields(pid):
+    """The fields of proc_pid_stat(5) from the third, the state, on; None without such a process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text[text.rindex(")") + 2:].split()
+
+
+def state(pid):
+    fields = stat_fields(pid)
+    return fields[0] if fields else None
+
+
+def children(pid):
+    """The processes whose parent is pid, zombies included."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = stat_fields(name)
+            if fields and int(fields[1]) == pid:
+                found.append(int(name))
+    return found
+
+
+def cpu_seconds(pid):
+    fields = stat_fields(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def cpu_share(pid, seconds):
+    """The share of one processor that the process takes over the next seconds."""
+    before, start = cpu_seconds(pid), time.monotonic()
+    time.sleep(seconds)
+    return (cpu_seconds(pid) - before) / (time.monotonic() - start)
+
+
+def descriptors(pid):
+    """The open files of a process: number -> what it links to."""
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def status(pid):
+    """/proc/PID/status as a dict."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def signal_set(mask):
+    """The signal numbers of a mask in /proc/PID/status."""
+    bits = int(mask, 16)
+    return {number for number in range(1, 65) if bits >> (number - 1) & 1}
+
+
+def command_line(pid):
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def duplicate(pid, descriptor):
+    """A descriptor of this process's own for an open file of another one, pidfd_getfd(2)."""
+    process = os.pidfd_open(pid)
+    try:
+        copy = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, process, descriptor, 0)
+    finally:
+        os.close(process)
+    assert copy >= 0, os.strerror(ctypes.get_errno())
+    return copy
+
+
+def reap_orphans(name):
+    """Waits for the programs of this name that were left to this process as their reaper."""
+    for pid in children(os.getpid()):
+        if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n":
+            os.waitpid(pid, 0)
+
+
+def wait_until_dead(pids, seconds=DEADLINE):
+    """Waits until all of pids have ended; being a zombie is enough."""
+    deadline = time.monotonic() + seconds
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            assert poll.poll(1000 * max(0, deadline - time.monotonic())), f"{pid} did not end"
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,283 @@
+"""Sockets that systemd passes: identified by what they are, served, refused by name, left alone."""
+
+import os
+import signal
+import socket
+
+import pytest
+
+import clients
+import processes
+
+
+def failure(service):
+    """Waits for a start that fails, with status 1 and one record; returns its text."""
+    assert service.wait() == 1
+    record, = service.journal.records("failed")
+    return record["MESSAGE"]
+
+
+def usage_error(service):
+    """Waits for a start that fails, with status 2 and a sentence on stderr; returns that."""
+    assert service.wait() == 2
+    text = service.take_stderr()
+    assert text.startswith("mpecho: ")
+    assert text.endswith("Try 'mpecho --help' for more information.\n")
+    return text
+
+
+@pytest.fixture
+def sockets():
+    """Makes sockets that are closed after the test."""
+    made = []
+
+    def make(family=socket.AF_INET, kind=socket.SOCK_STREAM, address=None, listening=True):
+        one = socket.socket(family, kind)
+        made.append(one)
+        if address is None and family != socket.AF_UNIX:
+            address = ("127.0.0.1" if family == socket.AF_INET else "::1", 0)
+        if address is not None:
+            one.bind(address)
+        if listening:
+            one.listen(512)
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def address_of(listener):
+    return listener.family, listener.getsockname()
+
+
+def test_several_families(start, sockets, tmp_path):
+    """IPv4, IPv6 and Unix sockets, named alike or not, are all served; records have the names."""
+    path = str(tmp_path / "passed")
+    listeners = [sockets(), sockets(socket.AF_INET6), sockets(socket.AF_UNIX, address=path),
+                 sockets(socket.AF_UNIX, address="\0mpecho-test-passed")]
+    names = ["echo", "echo", "unix", ""]
+    service = start(passed=listeners, environment={"LISTEN_FDNAMES": ":".join(names)})
+    for listener, name in zip(listeners, names):
+        client = service.connect_served(address=address_of(listener))
+        accepted = service.journal.wait_for("accepted", len(service.clients))[-1]
+        assert accepted.get("MPECHO_LISTENER_NAME", "") == name
+        client.close()
+    for listener in listeners[:2]:
+        assert "%s" % listener.getsockname()[1] in " ".join(service.listeners())
+    assert path in service.listeners()
+    assert "@mpecho-test-passed" in service.listeners()
+    service.wait_until_idle()
+    assert service.stop() == 0
+    assert os.path.exists(path)
+
+
+def test_listeners_survive_the_service(start, sockets):
+    """The service closes passed sockets and never shuts them down: the next one can serve them."""
+    listener = sockets()
+    for _ in range(3):
+        service = start(passed=[listener])
+        service.connect_served(address=address_of(listener)).close()
+        service.wait_until_idle()
+        assert service.stop() == 0
+    with clients.connect(address_of(listener)) as client:
+        accepted, _ = listener.accept()
+        accepted.close()
+        assert client.recv(1) == b""
+
+
+def test_sixty_four_sockets(start, sockets):
+    """64 passed sockets are served, each of them."""
+    listeners = [sockets() for _ in range(64)]
+    service = start(passed=listeners)
+    for listener in listeners:
+        service.connect_served(address=address_of(listener))
+    assert len(service.handlers()) == 64
+    accepted = service.journal.wait_for("accepted", 64)
+    assert len({record["MPECHO_LISTENER"] for record in accepted}) == 64
+
+
+def dev_null(sockets):
+    return os.open("/dev/null", os.O_RDWR)
+
+
+def pipe(sockets):
+    reader, writer = os.pipe()
+    os.close(writer)
+    return reader
+
+
+def datagram(sockets):
+    return os.dup(sockets(kind=socket.SOCK_DGRAM, listening=False).fileno())
+
+
+def unix_datagram(sockets):
+    return os.dup(sockets(socket.AF_UNIX, socket.SOCK_DGRAM, listening=False).fileno())
+
+
+def seqpacket(sockets):
+    return os.dup(sockets(socket.AF_UNIX, socket.SOCK_SEQPACKET, "\0mpecho-test-seq").fileno())
+
+
+def unconnected(sockets):
+    return os.dup(sockets(listening=False).fileno())
+
+
+STRANGERS = [dev_null, pipe, datagram, unix_datagram, seqpacket, unconnected]
+
+
+@pytest.mark.parametrize("make", STRANGERS)
+def test_stranger_among_listeners(start, sockets, make):
+    """What is no listening stream is named, in one warning, and closed; the others are served."""
+    first, last, stranger = sockets(), sockets(), make(sockets)
+    target = os.readlink(f"/proc/self/fd/{stranger}")
+    try:
+        service = start(passed=[first, stranger, last], expected=["stranger"],
+                        environment={"LISTEN_FDNAMES": "one:odd-one:two"})
+    finally:
+        os.close(stranger)
+    record, = service.journal.records("stranger")
+    assert "odd-one" in record["MESSAGE"]
+    assert record["MPECHO_DESCRIPTOR"] == "4"
+    assert processes.descriptors(service.pid).get(4) != target
+    for listener in (first, last):
+        service.connect_served(address=address_of(listener))
+
+
+@pytest.mark.parametrize("make", STRANGERS)
+def test_only_strangers(start, sockets, make):
+    """With nothing to serve it fails, with a sentence, and status 1."""
+    stranger = make(sockets)
+    try:
+        service = start(passed=[stranger], expected=["stranger", "failed"], ready=False,
+                        environment={"LISTEN_FDNAMES": "odd-one"})
+    finally:
+        os.close(stranger)
+    assert "listen" in failure(service)
+    assert "odd-one" in service.journal.records("stranger")[0]["MESSAGE"]
+
+
+def test_closed_descriptor(start):
+    """LISTEN_FDS that promises a descriptor which is closed: a sentence, status 1."""
+    service = start(passed=[None], expected=["failed"], ready=False)
+    text = failure(service)
+    assert "LISTEN_FDS" in text and "3" in text
+
+
+@pytest.mark.parametrize("names", ["one", "one:two:three"])
+def test_wrong_count_of_names(start, sockets, names):
+    """LISTEN_FDNAMES with another count than LISTEN_FDS: told, and served without names."""
+    listeners = [sockets(), sockets()]
+    service = start(passed=listeners, expected=["stranger"], environment={"LISTEN_FDNAMES": names})
+    record, = service.journal.records("stranger")
+    assert "LISTEN_FDNAMES" in record["MESSAGE"]
+    for listener in listeners:
+        service.connect_served(address=address_of(listener))
+    for record in service.journal.wait_for("accepted", 2):
+        assert "MPECHO_LISTENER_NAME" not in record
+
+
+@pytest.mark.parametrize("value", ["x", "-1", "1x", "99999999999"])
+def test_malformed_count(start, sockets, value):
+    """LISTEN_FDS that is no number: a sentence that names it, status 1."""
+    service = start(passed=[sockets()], expected=["failed"], ready=False,
+                    environment={"LISTEN_FDS": value})
+    assert "LISTEN_FDS" in failure(service)
+
+
+def test_sockets_for_another_process(start, sockets):
+    """LISTEN_PID of another process means that nothing was passed to this one, and is told."""
+    service = start(passed=[sockets()], environment={"LISTEN_PID": "1"}, ready=False)
+    assert "LISTEN_PID is 1" in usage_error(service)
+
+
+def test_listen_together_with_passed_sockets(start, sockets):
+    """LISTEN and passed sockets together are an error: one of the two would go unserved."""
+    service = start("127.0.0.1:0", passed=[sockets()], ready=False)
+    assert "127.0.0.1:0" in usage_error(service)
+
+
+def test_nothing_to_listen_on(start):
+    """No LISTEN, nothing passed, no socket as standard input: an error that says all three ways."""
+    text = usage_error(start(listen=None, ready=False))
+    for way in ("LISTEN", "systemd", "inetd"):
+        assert way in text
+
+
+@pytest.mark.parametrize("make", [datagram, seqpacket, unconnected])
+def test_other_socket_as_standard_input(start, sockets, make):
+    """A standard input that is no stream, or neither listens nor is connected: status 1."""
+    stranger = make(sockets)
+    try:
+        service = start(listen=None, stdin=stranger, expected=["failed"], ready=False)
+    finally:
+        os.close(stranger)
+    assert "stdin" in failure(service)
+
+
+def test_client_that_vanishes_before_accept(start, sockets):
+    """A connection that is reset between poll and accept does not hang the master."""
+    listener = sockets()
+    listener.setblocking(True)
+    service = start(passed=[listener])
+    for _ in range(20):
+        service.signal(signal.SIGSTOP)
+        processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+        clients.reset(clients.connect(address_of(listener)))
+        service.signal(signal.SIGCONT)
+    service.connect_served(address=address_of(listener))
+
+
+def test_another_process_takes_the_connection(start, sockets):
+    """A passed listener is shared: when somebody else accepts first the master does not block."""
+    listener = sockets()
+    service = start(passed=[listener])
+    for _ in range(20):
+        service.signal(signal.SIGSTOP)
+        processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+        with clients.connect(address_of(listener)):
+            listener.accept()[0].close()
+        service.signal(signal.SIGCONT)
+    service.connect_served(address=address_of(listener))
+
+
+def single(start, sockets, *options):
+    """A service that is passed one connected stream; returns it and the client's end."""
+    listener = sockets()
+    client = clients.connect(address_of(listener))
+    accepted, _ = listener.accept()
+    with accepted:
+        service = start(*options, passed=[accepted], ready=False,
+                        environment={"LISTEN_FDNAMES": "connection"})
+    service.clients.append(client)
+    return service, client
+
+
+def test_single_connection(start, sockets):
+    """The one connection of Accept=yes is echoed and recorded, and the service ends with it."""
+    service, client = single(start, sockets)
+    assert clients.exchange(client, clients.RANDOM, 3_000_000) == 3_000_000
+    assert service.wait() == 0
+    closed, = service.journal.records("closed")
+    assert closed.number("MPECHO_BYTES") == 3_000_000
+    assert closed["MPECHO_REASON"] == "closed by peer"
+    assert closed["MPECHO_PEER"] == clients.peer_text(client)
+
+
+def test_single_connection_times_out(start, sockets):
+    """The timeouts hold for a single connection."""
+    service, client = single(start, sockets, "--idle-timeout=1")
+    clients.ping(client)
+    assert clients.receive_all(client) == b""
+    assert service.wait() == 0
+    assert service.journal.records("closed")[0]["MPECHO_REASON"] == "idle"
+
+
+def test_single_connection_stops(start, sockets):
+    """SIGTERM ends a single connection cleanly: what was read comes back."""
+    service, client = single(start, sockets)
+    clients.ping(client)
+    service.signal(signal.SIGTERM)
+    assert clients.receive_all(client) == b""
+    assert service.wait() == 0
+    assert service.journal.records("closed")[0]["MPECHO_REASON"] == "stopped"

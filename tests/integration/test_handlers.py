@@ -1,0 +1,115 @@
+"""What a handler is made of: its descriptors, its signals, its title; and that it can be ended."""
+
+import os
+import signal
+
+import pytest
+
+import clients
+import processes
+from processes import wait_for
+
+
+def served(service, **options):
+    """A served client and the pid of its handler; made by this for all clients of a service."""
+    client = service.connect_served(**options)
+    accepted = service.journal.wait_for("accepted", len(service.clients))
+    return client, accepted[-1].number("MPECHO_HANDLER_PID")
+
+
+def test_open_files(start):
+    """A handler has its connection and the standard three: no listener, nothing of others'."""
+    service = start("127.0.0.1:0", "[::1]:0")
+    handlers = [served(service, address=listener)[1] for listener in service.listeners() * 2]
+    masters = set(processes.descriptors(service.pid).values())
+    connections = set()
+    for handler in handlers:
+        found = processes.descriptors(handler)
+        assert found.pop(0) == "/dev/null"
+        standard = {found.pop(1), found.pop(2)}
+        assert standard <= masters
+        assert len(set(found.values())) == 1, found
+        connection = found.popitem()[1]
+        assert connection.startswith("socket:")
+        assert connection not in masters
+        connections.add(connection)
+    assert len(connections) == len(handlers)
+
+
+def test_open_files_with_passed_sockets(start):
+    """Sockets that were passed do not reach the handlers, and neither do the systemd variables."""
+    listeners = [clients.listen() for _ in range(3)]
+    service = start(passed=listeners)
+    port = listeners[0].getsockname()[1]
+    _, handler = served(service, address=f"127.0.0.1:{port}")
+    for listener in listeners:
+        listener.close()
+    found = processes.descriptors(handler)
+    assert {found[number] for number in found if number > 2}.isdisjoint(
+        processes.descriptors(service.pid).values())
+
+
+def test_signals(start):
+    """A handler blocks no signal, ignores those that should do no harm, and takes SIGTERM."""
+    service = start()
+    _, handler = served(service)
+    status = processes.status(handler)
+    assert processes.signal_set(status["SigBlk"]) == set()
+    assert processes.signal_set(status["SigIgn"]) >= {
+        signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1}
+    assert processes.signal_set(status["SigIgn"]).isdisjoint({signal.SIGTERM, signal.SIGINT})
+
+
+def test_signals_that_were_blocked_or_ignored_by_the_caller(start):
+    """What the caller of mpecho had blocked or ignored makes no handler immortal, nor unseen."""
+    ignoring = ["env", "--ignore-signal=TERM,INT,CHLD", "--block-signal=TERM,INT,CHLD"]
+    service = start(wrapper=ignoring)
+    client, handler = served(service)
+    os.kill(handler, signal.SIGTERM)
+    assert clients.receive_all(client) == b""
+    service.journal.wait_for("closed", MPECHO_REASON="stopped")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_told_handler_ends_cleanly(start, number):
+    """SIGTERM ends one handler after it has written what it read; the others go on."""
+    service = start()
+    other, _ = served(service)
+    client, handler = served(service)
+    written = clients.fill(client, quiet=0.2)
+    os.kill(handler, number)
+    received = clients.drain(client)
+    closed, = service.journal.wait_for("closed")
+    assert closed["MPECHO_REASON"] == "stopped"
+    assert received == closed.number("MPECHO_BYTES") - len(b"ping") <= written
+    clients.ping(other)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1])
+def test_harmless_signals(start, number):
+    """SIGHUP, SIGPIPE and SIGUSR1 do a handler no harm, idle or in mid-stream."""
+    service = start()
+    client, handler = served(service)
+    for _ in range(5):
+        os.kill(handler, number)
+        clients.ping(client)
+
+
+@pytest.mark.parametrize("listener, peer", [
+    ("127.0.0.1:0", r"127.0.0.1:{port}"),
+    ("[::1]:0", r"[::1]:{port}"),
+    ("0", "127.0.0.1:{port}"),
+    ("@mpecho-test-title", "uid {uid} pid {pid}"),
+])
+def test_title(start, listener, peer):
+    """ps shows whom a handler serves; the master keeps its own title."""
+    service = start(listener)
+    address = service.listeners()[0].replace("[::]", "127.0.0.1")
+    client, handler = served(service, address=address)
+    names = client.getsockname()
+    port = names[1] if isinstance(names, tuple) else None
+    title = "mpecho: " + peer.format(port=port, uid=os.getuid(), pid=os.getpid())
+    wait_for(lambda: processes.command_line(handler).rstrip(b"\0") == title.encode(), title)
+    assert b"--log=journal" in processes.command_line(service.pid)
+    record, = service.journal.records("accepted")
+    assert "mpecho: " + record["MPECHO_PEER"] == title

@@ -1,0 +1,222 @@
+"""Connections go on while the service is restarted, and when its master is killed."""
+
+import concurrent.futures
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+import clients
+import processes
+from chatter import chat  # noqa: F401
+from manager import CONNECTION, PENDING, ROSTER, unit  # noqa: F401
+
+STOPS = ["terminate", "crash"]
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_conversations_go_on(unit, chat, stop):
+    """Connections in the middle of everything live through restarts: no byte lost, none ended."""
+    service = unit()
+    connected = [service.connect_served() for _ in range(50)]
+    chatter = chat(connected)
+    for restarts in range(1, 5):
+        assert service.restart(getattr(service, stop)) == len(connected)
+        chatter.go_on()
+        service.check_store()
+        assert service.resumed(restarts) == [len(connected)] * restarts
+    chatter.stop()
+    assert not service.journal.records("closed")
+    names = {client: clients.peer_text(client) for client in connected}
+    for client in connected:
+        client.close()
+    service.journal.wait_for("closed", len(connected))
+    for client, name in names.items():
+        assert service.closed(name).number("MPECHO_BYTES") == chatter.bytes[client] + len("ping")
+        assert service.closed(name)["MPECHO_REASON"] == "closed by peer"
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_more_connections_than_a_message_holds(unit, chat, stop):
+    """Six hundred connections, more than one message to systemd can carry, go on."""
+    service = unit("--max-per-source=0")
+    connected = [service.connect_served() for _ in range(600)]
+    chatter = chat(connected, longest=100)
+    assert service.restart(getattr(service, stop)) == len(connected)
+    chatter.go_on()
+    chatter.stop()
+    service.check_store()
+    assert not service.journal.records("closed")
+
+
+def test_streams_go_on(unit):
+    """Streams that run both ways at full speed lose nothing in restarts, nor when it crashes."""
+    service = unit()
+    total = 1 << 28
+    connected = [service.connect_served() for _ in range(2)]
+    names = [clients.peer_text(client) for client in connected]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        streams = [pool.submit(clients.exchange, client, clients.RANDOM, total)
+                   for client in connected]
+        restarts = 0
+        while not any(stream.done() for stream in streams):
+            service.restart(service.crash if restarts % 2 else service.terminate)
+            restarts += 1
+    assert restarts > 1
+    assert [stream.result() for stream in streams] == [total] * len(streams)
+    for name in names:
+        assert service.closed(name).number("MPECHO_BYTES") == total + len("ping")
+
+
+@pytest.mark.parametrize("half_closed", [False, True])
+@pytest.mark.parametrize("stop", STOPS)
+def test_peers_that_do_not_read(unit, stop, half_closed):
+    """With all buffers full both ways, half-closed or not, every byte comes when it is read."""
+    service = unit()
+    connected = [service.connect_served() for _ in range(3)]
+    written = [clients.fill(client, quiet=0.2) for client in connected]
+    if half_closed:
+        for client in connected:
+            client.shutdown(socket.SHUT_WR)
+    pendings = 0
+    for _ in range(2):
+        getattr(service, stop)()
+        assert service.manager.count(CONNECTION) == len(connected)
+        pendings += service.manager.count(PENDING)
+        service.start()
+        service.check_store()
+    assert pendings > 0
+    for client, count in zip(connected, written):
+        if not half_closed:
+            client.shutdown(socket.SHUT_WR)
+        assert clients.drain(client) == count
+        record = service.closed(clients.peer_text(client))
+        assert record.number("MPECHO_BYTES") == count + len("ping")
+        assert record["MPECHO_REASON"] == "closed by peer"
+
+
+def test_pending_data_once(unit):
+    """A master that is killed before it has emptied the store: nothing is echoed twice."""
+    service = unit()
+    client = service.connect_served()
+    written = clients.fill(client, quiet=0.2)
+    service.terminate_with_pending()
+    service.manager.keeping = True
+    service.start()
+    view = memoryview(clients.RANDOM * (2 + written // len(clients.RANDOM)))
+    assert clients.receive(client, written) == view[:written]
+    clients.ping(client)
+    service.manager.remove(ROSTER)
+    service.crash()
+    service.manager.keeping = False
+    service.start()
+    clients.ping(client, b"and nothing before it")
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_counts_go_on(unit, stop):
+    """Over restarts the totals go on, and what was accepted is what was closed and what is live."""
+    service = unit()
+    kept = [service.connect_served() for _ in range(4)]
+    for restarts in range(1, 4):
+        service.connect_served().close()
+        service.wait_until_idle(len(kept))
+        service.restart(getattr(service, stop))
+        clients.ping(kept[0])
+        # What has just come is counted a moment later.
+        echoed = 4 * (len(kept) + 2 * restarts)
+        processes.wait_for(lambda: service.totals().number("MPECHO_BYTES") == echoed, "the bytes")
+        totals = service.totals()
+        accepted, ended = (len(service.journal.records(kind)) for kind in ("accepted", "closed"))
+        assert accepted == ended + len(kept) == totals.number("MPECHO_SERVED")
+        assert totals.number("MPECHO_LIVE") == len(kept)
+        assert totals.number("MPECHO_PEAK") == len(kept) + 1
+
+
+def test_duration_goes_on(unit):
+    """A connection lasts from when it was accepted, not from when the master was started."""
+    before = time.monotonic()
+    service = unit()
+    client = service.connect_served()
+    begun = time.monotonic()
+    for stop in (service.terminate, service.crash):
+        service.restart(stop)
+    clients.ping(client)
+    least = time.monotonic() - begun
+    client.close()
+    record, = service.journal.wait_for("closed")
+    lasted = record.number("MPECHO_DURATION_USEC") / 1e6
+    assert least <= lasted <= time.monotonic() - before
+
+
+@pytest.mark.parametrize("end, reason", [
+    (socket.socket.close, "closed by peer"), (clients.reset, "reset by peer")])
+@pytest.mark.parametrize("stop", STOPS)
+def test_end_while_stored(unit, stop, end, reason):
+    """A connection that its peer ends while it is stored is recorded as closed by the next master."""
+    service = unit()
+    client, other = service.connect_served(), service.connect_served()
+    name = clients.peer_text(client)
+    getattr(service, stop)()
+    end(client)
+    assert not service.journal.records("closed")
+    service.start()
+    record = service.closed(name)
+    assert record["MPECHO_REASON"] == reason
+    assert record["MPECHO_BYTES"] == "4"
+    clients.ping(other)
+
+
+def test_end_without_master(unit):
+    """A handler that ends while there is no master is recorded by the next one, with its reason."""
+    service = unit()
+    client, other = service.connect_served(), service.connect_served()
+    name = clients.peer_text(client)
+    left = service.abandon_handlers()
+    clients.ping(client, b"nobody's")
+    client.close()
+    processes.wait_for(lambda: "Z" in [processes.state(pid) for pid in left], "a handler's end")
+    os.kill(next(pid for pid in left if processes.state(pid) != "Z"), signal.SIGTERM)
+    service.reap(left)
+    service.start()
+    record = service.closed(name)
+    assert record["MPECHO_REASON"] == "closed by peer"
+    assert record["MPECHO_BYTES"] == str(len("ping") + len("nobody's"))
+    assert int(record["MPECHO_HANDLER_PID"]) in left
+    clients.ping(other)
+
+
+def test_clients_that_come_meanwhile(unit):
+    """Who connects while there is no master is served by the next one."""
+    service = unit()
+    for stop in (service.terminate, service.crash):
+        stop()
+        waiting = service.connect()
+        waiting.sendall(b"early")
+        service.start()
+        assert clients.receive(waiting, 5) == b"early"
+
+
+def test_nothing_accumulates(unit):
+    """After 20 restarts master and handlers have as many files open as before, and no roster."""
+    service = unit()
+    client = service.connect_served()
+    clients.fill(service.connect_served(), quiet=0.2)
+
+    def open_files():
+        def kinds(pid):
+            return sorted(name.split("[")[0] for name in processes.descriptors(pid).values())
+        processes.wait_for(
+            lambda: all(len(processes.descriptors(pid)) == 5 for pid in service.handlers()),
+            "handlers with their descriptors")
+        return kinds(service.pid), sorted(map(kinds, service.handlers()))
+
+    first = open_files()
+    for restart in range(20):
+        service.restart(service.crash if restart % 5 == 4 else service.terminate)
+        clients.ping(client)
+    assert open_files() == first
+    assert not [name for name in first[0] if "memfd" in name]
+    service.check_store()

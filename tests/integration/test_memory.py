@@ -1,0 +1,74 @@
+"""The master's use of memory and files does not grow with the connections that it has served."""
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import processes
+from service import SANITIZED
+from tracing import Tampering
+
+CONNECTIONS = 2000
+OBTAINING = "brk,mmap,mremap,open,openat,openat2,creat,memfd_create,eventfd2,pipe2,socket,dup,dup3"
+
+
+def serve(service, count):
+    for _ in range(count):
+        service.connect_served().close()
+    service.clients.clear()
+    service.wait_until_idle()
+
+
+def resident(pid):
+    """Kilobytes that a process has in core, by mapping; smaps counts exactly, unlike VmRSS."""
+    found, mapping = {}, None
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            mapping = f"{words[0]} {words[5] if len(words) > 5 else ''}"
+        elif words[0] == "Rss:":
+            found[mapping] = int(words[1])
+    return found
+
+
+@pytest.fixture
+def counter(tmp_path):
+    """The environment that counts allocations, and the function that reads the count."""
+    library, counts = tmp_path / "count_allocations.so", tmp_path / "count"
+    counts.write_bytes(bytes(8))
+    source = Path(__file__).with_name("count_allocations.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+
+    def count():
+        return struct.unpack("Q", counts.read_bytes())[0]
+
+    return {"LD_PRELOAD": library, "COUNT_FILE": counts}, count
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer has its own allocator, which must be first")
+def test_no_allocation_after_start(start, counter, tmp_path):
+    """2,000 connections later the master has called malloc not once more, nor opened a file."""
+    environment, count = counter
+    service = start(environment=environment)
+    at_start = count()
+    assert at_start > 0
+    with Tampering(service.pid, OBTAINING, log=tmp_path / "trace") as trace:
+        serve(service, CONNECTIONS)
+    assert trace.lines() == []
+    assert count() == at_start
+
+
+def test_memory_and_descriptors_stay(start):
+    """2,000 connections later the master has the same memory resident, and the same files open.
+
+    It has first done all that it will do, to have the code in core as well."""
+    service = start()
+    serve(service, 1000)
+    service.journal.wait_for("summary")
+    memory, files = resident(service.pid), processes.descriptors(service.pid)
+    serve(service, CONNECTIONS)
+    assert processes.descriptors(service.pid) == files
+    # The sanitizer keeps books of memory of its own.
+    assert SANITIZED or resident(service.pid) == memory

@@ -1,0 +1,193 @@
+"""Signals to the master: how it stops, what it tells, and what does it no harm."""
+
+import os
+import signal
+import socket
+import time
+
+import pytest
+
+import clients
+import processes
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop(start, number):
+    """SIGTERM and SIGINT close all connections cleanly: what was read comes back, then the end."""
+    service = start()
+    connected = [service.connect_served() for _ in range(20)]
+    service.signal(number)
+    for client in connected:
+        assert clients.receive_all(client) == b""
+    assert service.wait(5) == 0
+    closed = service.journal.records("closed", MPECHO_REASON="stopped")
+    assert len(closed) == len(connected)
+    stopped, = service.journal.records("stopped")
+    assert stopped.number("MPECHO_SERVED") == len(connected)
+    assert stopped is service.journal.records()[-1]
+
+
+def test_stop_in_mid_stream(start):
+    """What handlers have read when SIGTERM comes is written to peers that go on reading."""
+    service = start()
+    client = service.connect()
+    written = clients.fill(client, quiet=0.2)
+    service.signal(signal.SIGTERM)
+    received = clients.drain(client)
+    assert service.wait(5) == 0
+    closed, = service.journal.records("closed")
+    assert received == closed.number("MPECHO_BYTES") <= written
+    assert closed["MPECHO_REASON"] == "stopped"
+
+
+def test_stop_accepts_no_more(start):
+    """After SIGTERM a new connection is refused, or waits for the next one at a passed socket."""
+    with clients.listen() as listener:
+        services = [start("127.0.0.1:0"), start(passed=[listener])]
+        for service in services:
+            stuck = service.connect()
+            clients.fill(stuck, quiet=0.2)
+            service.signal(signal.SIGTERM)
+        own, passed = (clients.parse_address(service.listeners()[0]) for service in services)
+        processes.wait_for(lambda: not is_listening(own), "the own socket closed", 2)
+        waiting = clients.connect(passed)
+        waiting.sendall(b"for the next one")
+        assert not clients.is_readable(waiting, 0.5)
+        for service in services:
+            assert service.wait(5) == 0
+        listener.settimeout(10)
+        accepted, _ = listener.accept()
+        with accepted, waiting:
+            assert accepted.recv(100) == b"for the next one"
+
+
+def is_listening(address):
+    try:
+        clients.connect(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_stop_with_stalled_peers(start):
+    """Peers that read nothing do not keep the service: their handlers give up, all in 5 s."""
+    service = start()
+    stuck = [service.connect() for _ in range(3)]
+    for client in stuck:
+        clients.fill(client, quiet=0.2)
+    service.signal(signal.SIGTERM)
+    assert service.wait(5) == 0
+    assert len(service.journal.records("closed", MPECHO_REASON="stopped")) == len(stuck)
+
+
+def hang_handlers(service):
+    """Stops all handlers, so that they do nothing when they are told to finish."""
+    service.wait_until_counted()
+    for pid in service.handlers():
+        os.kill(pid, signal.SIGSTOP)
+        processes.wait_for(lambda: processes.state(pid) == "T", "the handler stopped")
+
+
+def test_stop_with_handlers_that_hang(start):
+    """Handlers that do not finish are killed, recorded as stopped, and all is over in 5 s."""
+    service = start()
+    for _ in range(3):
+        service.connect_served()
+    hang_handlers(service)
+    begin = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait(5) == 0
+    assert time.monotonic() - begin > 3
+    closed = service.journal.records("closed", MPECHO_REASON="stopped")
+    assert [record["MPECHO_BYTES"] for record in closed] == ["4"] * 3
+
+
+@pytest.mark.parametrize("first, second", [
+    (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
+    (signal.SIGTERM, signal.SIGINT)])
+def test_second_stop_ends_at_once(start, first, second):
+    """A second SIGTERM or SIGINT does not wait for the handlers."""
+    service = start()
+    service.connect_served()
+    hang_handlers(service)
+    service.signal(first)
+    address = clients.parse_address(service.listeners()[0])
+    processes.wait_for(lambda: not is_listening(address), "it stops")
+    begin = time.monotonic()
+    service.signal(second)
+    assert service.wait(5) == 0
+    assert time.monotonic() - begin < 2
+    closed, = service.journal.records("closed")
+    assert closed["MPECHO_REASON"] == "stopped"
+
+
+def test_stop_with_nobody_connected(start):
+    """Without handlers there is nothing to wait for."""
+    service = start()
+    begin = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - begin < 2
+    assert [record.kind for record in service.journal.records()] == ["started", "stopped"]
+
+
+def test_harmless_signals(start):
+    """SIGHUP and SIGPIPE do the service no harm, and change nothing."""
+    service = start()
+    client = service.connect_served()
+    for number in (signal.SIGHUP, signal.SIGPIPE, signal.SIGHUP, signal.SIGPIPE):
+        service.signal(number)
+        clients.ping(client)
+        service.connect_served()
+    service.journal.wait_for("accepted", 5)
+    assert {record.kind for record in service.journal.records()} == {"started", "accepted"}
+
+
+def test_stopped_and_continued(start):
+    """SIGSTOP and SIGCONT of the master lose nothing."""
+    service = start()
+    for _ in range(5):
+        service.signal(signal.SIGSTOP)
+        processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+        client = service.connect()
+        client.sendall(b"queued")
+        service.signal(signal.SIGCONT)
+        assert clients.receive(client, 6) == b"queued"
+
+
+def test_usr1_tells_each_connection_and_the_totals(start):
+    """SIGUSR1 logs one record per live connection, and one with the totals that adds up."""
+    service = start()
+    gone = service.connect_served()
+    gone.close()
+    service.journal.wait_for("closed")
+    connected = {}
+    for index in range(10):
+        client = service.connect()
+        clients.ping(client, b"x" * (index + 1))
+        connected[clients.peer_text(client)] = index + 1
+    service.wait_until_counted()
+    totals = service.totals()
+    records = service.journal.records("connection")
+    assert {record["MPECHO_PEER"]: record.number("MPECHO_BYTES") for record in records} == connected
+    handlers = {record["MPECHO_PEER"]: record["MPECHO_HANDLER_PID"] for record in records}
+    for accepted in service.journal.records("accepted")[1:]:
+        assert handlers[accepted["MPECHO_PEER"]] == accepted["MPECHO_HANDLER_PID"]
+    for record in records:
+        assert record["MPECHO_LISTENER"] == service.listeners()[0]
+        assert 0 < record.number("MPECHO_DURATION_USEC") < 60e6
+    assert totals.number("MPECHO_LIVE") == 10
+    assert totals.number("MPECHO_PEAK") == 10
+    assert totals.number("MPECHO_SERVED") == 11
+    assert totals.number("MPECHO_REFUSED") == 0
+    assert totals.number("MPECHO_BYTES") == 4 + sum(connected.values())
+
+
+def test_usr1_without_connections(start):
+    """SIGUSR1 with nobody connected is the totals alone; several at once do no harm."""
+    service = start()
+    for _ in range(5):
+        os.kill(service.pid, signal.SIGUSR1)
+    totals = service.journal.wait_for("totals")[0]
+    assert totals.number("MPECHO_LIVE") == 0
+    assert not service.journal.records("connection")
+    assert isinstance(service.connect_served(), socket.socket)

@@ -1,0 +1,139 @@
+"""The command line: what is refused, with which sentence, and what --help and --version say."""
+
+import re
+import subprocess
+
+import pytest
+
+from journald import ROOT
+from processes import DEADLINE
+from service import MPECHO, variables
+
+
+def run(*arguments, **options):
+    options = {"stdin": subprocess.DEVNULL, **options}
+    return subprocess.run([MPECHO, *arguments], capture_output=True, text=True, timeout=DEADLINE,
+                          env=variables({}), **options)
+
+
+def number(option, low, high, text):
+    return f"--{option} takes a number from {low} to {high}, not '{text}'"
+
+
+LEVELS = "emerg, alert, crit, err, warning, notice, info or debug"
+NO_PORT = "a port is a number from 0 to 65535"
+NO_IPV4 = "what is before the colon is not an IPv4 address"
+NO_IPV6 = "what is in brackets is not an IPv6 address"
+
+WRONG = [
+    (["--max-connections=0"], number("max-connections", 1, 65536, "0")),
+    (["--max-connections=65537"], number("max-connections", 1, 65536, "65537")),
+    (["--max-connections=18446744073709551617"],
+     number("max-connections", 1, 65536, "18446744073709551617")),
+    (["--max-connections=ten"], number("max-connections", 1, 65536, "ten")),
+    (["--max-connections=10k"], number("max-connections", 1, 65536, "10k")),
+    (["--max-connections=1.5"], number("max-connections", 1, 65536, "1.5")),
+    (["--max-connections=0x10"], number("max-connections", 1, 65536, "0x10")),
+    (["--max-connections= 1"], number("max-connections", 1, 65536, " 1")),
+    (["--max-connections=+1"], number("max-connections", 1, 65536, "+1")),
+    (["--max-connections="], number("max-connections", 1, 65536, "")),
+    (["-c", "-1"], number("max-connections", 1, 65536, "-1")),
+    (["--max-per-source=65537"], number("max-per-source", 0, 65536, "65537")),
+    (["-s", "-1"], number("max-per-source", 0, 65536, "-1")),
+    (["--idle-timeout=86401"], number("idle-timeout", 0, 86400, "86401")),
+    (["-i", "1s"], number("idle-timeout", 0, 86400, "1s")),
+    (["--exit-idle=0"], number("exit-idle", 1, 86400, "0")),
+    (["-x", "86401"], number("exit-idle", 1, 86400, "86401")),
+    (["--log=syslog"], "--log takes auto, journal or stderr, not 'syslog'"),
+    (["-l", ""], "--log takes auto, journal or stderr, not ''"),
+    (["--log-level=verbose"], f"--log-level takes {LEVELS}, not 'verbose'"),
+    (["--log-level=6"], f"--log-level takes {LEVELS}, not '6'"),
+    (["--log-level=INFO"], f"--log-level takes {LEVELS}, not 'INFO'"),
+    (["--max-connections"], "--max-connections needs a value"),
+    (["-c"], "-c needs a value"),
+    (["--help=yes"], "--help takes no value"),
+    (["--port=7"], "there is no option --port, or it is ambiguous"),
+    (["--max=7"], "there is no option --max, or it is ambiguous"),
+    (["-p", "7"], "there is no option -p"),
+    (["--exit-idle=5", "9190"], re.compile("--exit-idle works only with passed sockets")),
+    (["http"], f"'http' is nothing to listen on: {NO_PORT}"),
+    (["65536"], f"'65536' is nothing to listen on: {NO_PORT}"),
+    (["7 "], f"'7 ' is nothing to listen on: {NO_PORT}"),
+    ([""], f"'' is nothing to listen on: {NO_PORT}"),
+    (["127.0.0.1:"], f"'127.0.0.1:' is nothing to listen on: {NO_PORT}"),
+    (["127.0.0.1:-7"], f"'127.0.0.1:-7' is nothing to listen on: {NO_PORT}"),
+    (["127.0.0:7"], f"'127.0.0:7' is nothing to listen on: {NO_IPV4}"),
+    (["localhost:7"], f"'localhost:7' is nothing to listen on: {NO_IPV4}"),
+    ([":7"], f"':7' is nothing to listen on: {NO_IPV4}"),
+    (["[127.0.0.1]:7"], f"'[127.0.0.1]:7' is nothing to listen on: {NO_IPV6}"),
+    (["[]:7"], f"'[]:7' is nothing to listen on: {NO_IPV6}"),
+    (["[::1]"], "'[::1]' is nothing to listen on: a port must follow the IPv6 address in brackets,"
+                " as in [::1]:7"),
+    (["::1:7"], "'::1:7' is nothing to listen on: an IPv6 address belongs in brackets,"
+                " as in [::1]:7"),
+    (["@"], "'@' is nothing to listen on: a name must follow the @"),
+    (["/" + "x" * 108], re.compile("a Unix socket's name has at most 107 bytes")),
+    (["127.0.0.1:0", "nonsense"], f"'nonsense' is nothing to listen on: {NO_PORT}"),
+    ([], re.compile("LISTEN.*systemd.*inetd")),
+]
+
+
+@pytest.mark.parametrize("arguments, sentence", WRONG, ids=lambda value: str(value)[:40])
+def test_wrong_command_line(arguments, sentence):
+    """A wrong command line is refused with one sentence that says what is wrong, and status 2."""
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    line, hint = result.stderr.splitlines()
+    assert line.startswith("mpecho: ")
+    assert hint == "Try 'mpecho --help' for more information."
+    if isinstance(sentence, str):
+        assert line == f"mpecho: {sentence}"
+    else:
+        assert sentence.search(line)
+
+
+def test_options_in_short():
+    """Each option has the short form that is documented, with and without a blank."""
+    for option, name in (("c", "max-connections"), ("s", "max-per-source"), ("i", "idle-timeout"),
+                         ("x", "exit-idle"), ("l", "log")):
+        for arguments in ([f"-{option}wrong"], [f"-{option}", "wrong"]):
+            assert f"mpecho: --{name} takes" in run(*arguments).stderr
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help(option):
+    """--help tells every option on standard output, in lines that fit a terminal, status 0."""
+    result = run(option)
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in ("max-connections", "max-per-source", "idle-timeout", "exit-idle", "log",
+                 "log-level", "help", "version"):
+        assert f"--{name}" in result.stdout
+    assert "LISTEN" in result.stdout
+    assert max(len(line) for line in result.stdout.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(option):
+    """--version tells the package's version on standard output, status 0."""
+    version = re.match(r"\S+ \((.*)-[^-]*\)", (ROOT / "debian" / "changelog").read_text())[1]
+    result = run(option)
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"mpecho {version}\n", "")
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_standard_files(closed):
+    """Closed standard files do no harm: what would be said there is said to nobody."""
+    result = subprocess.run(["sh", "-c", f'exec "$0" --idle-timeout=x {closed}', str(MPECHO)],
+                            capture_output=True, text=True, timeout=DEADLINE, env=variables({}))
+    assert result.returncode == 2
+    assert ("2>" in closed) == (result.stderr == "")
+
+
+def test_full_standard_output():
+    """--help that cannot be written is a failure, status 1."""
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([MPECHO, "--help"], stdout=full, stderr=subprocess.PIPE, text=True,
+                                timeout=DEADLINE)
+    assert result.returncode == 1
+    assert result.stderr.startswith("mpecho: ")

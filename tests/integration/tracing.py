@@ -1,0 +1,48 @@
+"""Tampering with the master's system calls by strace(1), from the moment that it serves."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from processes import DEADLINE, wait_for
+
+
+class Tampering:
+    """strace attached to a process, not to its children, as a context manager.
+
+    calls      names of system calls, "accept4,clone"
+    injection  what to do to them, strace(1)'s --inject without the names: "error=EMFILE:when=2+"
+    """
+
+    def __init__(self, pid, calls, injection=None, log="/dev/null"):
+        self.log = Path(log)
+        self._command = ["strace", "-q", "-o", str(log), "-p", str(pid), "-e", f"trace={calls}"]
+        if injection:
+            self._command += ["-e", f"inject={calls}:{injection}"]
+        self._pid = pid
+
+    def __enter__(self):
+        self._strace = subprocess.Popen(self._command, stderr=subprocess.PIPE)
+        try:
+            wait_for(self._attached, "strace attached")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _attached(self):
+        assert self._strace.poll() is None, self._strace.stderr.read()
+        text = Path(f"/proc/{self._pid}/status").read_text()
+        return f"TracerPid:\t{self._strace.pid}\n" in text
+
+    def _end(self):
+        if self._strace.poll() is None:
+            self._strace.send_signal(signal.SIGINT)
+        self._strace.wait(DEADLINE)
+        self._strace.stderr.close()
+
+    def __exit__(self, *exception):
+        self._end()
+
+    def lines(self):
+        return self.log.read_text().splitlines()
