@@ -31,8 +31,8 @@ CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 MAINS    := src/mpecho.c
 PROGRAMS := $(BUILD)/mpecho
 ARCHIVE  := $(BUILD)/libmpecho.a
-SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c))
-HEADERS  := $(wildcard src/*.h)
+SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c src/client/*.c))
+HEADERS  := $(wildcard src/*.h src/client/*.h)
 UNIT     := $(wildcard tests/unit/test_*.c)
 HELPERS  := $(filter-out $(UNIT),$(wildcard tests/unit/*.c))
 
@@ -48,6 +48,8 @@ endif
 all: $(PROGRAMS)
 
 $(BUILD)/mpecho: $(call objects,src/mpecho.c) $(ARCHIVE)
+# The service must not carry libm: a mapping costs each fork.
+$(UNIT_TESTS): ALL_LDLIBS += -lm
 $(PROGRAMS):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 

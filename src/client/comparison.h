@@ -1,0 +1,55 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/fault.h"
+#include "client/pattern.h"
+
+typedef struct Comparison Comparison;
+
+enum {
+        /* What cannot be placed for so long is not the stream that was sent. */
+        COMPARISON_UNKNOWN_SIZE = 64 * 1024,
+};
+
+/*
+ * Compares what comes back with the part of a Pattern that was sent, without storing either. At a
+ * difference it looks for the place in the pattern where the received bytes belong, says from there
+ * what has happened, and goes on comparing.
+ */
+struct Comparison {
+        const Pattern *pattern;
+        /* How many bytes of the pattern are to come. */
+        uint64_t total;
+
+        uint64_t received;
+        /* The place in the pattern that the next byte is expected to be of. */
+        uint64_t position;
+        /* The first fault, and the number of all. */
+        Fault fault;
+        uint64_t faults;
+        /* The place in the pattern of what a FAULT_DROPPED left out. */
+        uint64_t gap;
+        bool lost;
+        /* While lost: what has come since, from offset received - unknown_size on. */
+        size_t unknown_size;
+        uint8_t unknown[COMPARISON_UNKNOWN_SIZE];
+};
+
+/*
+ * comparison_init: makes @comparison expect the first @total bytes of @pattern, which is borrowed.
+ */
+void comparison_init(Comparison *comparison, const Pattern *pattern, uint64_t total);
+
+/*
+ * comparison_take: compares the next @size received bytes.
+ */
+void comparison_take(Comparison *comparison, const void *data, size_t size);
+
+/*
+ * comparison_end: judges what could not be judged before. With @complete nothing more was to come,
+ * and what has not come is missing.
+ */
+void comparison_end(Comparison *comparison, bool complete);

@@ -1,0 +1,133 @@
+#include "client/export.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Lines of the longest time of a bucket in microseconds, its count, the count up to there, and the
+ * percentage that is, joined by @separator. */
+static void export_buckets(const Histogram *histogram, FILE *file, char separator) {
+        uint64_t seen = 0;
+
+        for (size_t i = 0; i < HISTOGRAM_SIZE; i++) {
+                HistogramBucket bucket = histogram_bucket(histogram, i);
+
+                if (bucket.count == 0)
+                        continue;
+                seen += bucket.count;
+                if (bucket.highest > histogram->maximum)
+                        bucket.highest = histogram->maximum;
+                fprintf(file, "%.3f%c%" PRIu64 "%c%" PRIu64 "%c%.6f\n",
+                        (double)bucket.highest / 1000, separator, bucket.count, separator, seen,
+                        separator, 100 * (double)seen / (double)histogram->count);
+        }
+}
+
+int export_csv(const Histogram *histogram, const char *path, Failure *ret_failure) {
+        FILE *file = fopen(path, "we");
+        int r;
+
+        if (file == NULL)
+                return failure_set(ret_failure, FAILURE_LOCAL, -errno, "cannot write '%s': %s",
+                                   path, strerror(errno));
+        fputs("microseconds,count,cumulative,percent\n", file);
+        export_buckets(histogram, file, ',');
+        r = ferror(file) ? -EIO : 0;
+        if (fclose(file) == EOF)
+                r = -errno;
+        if (r < 0)
+                return failure_set(ret_failure, FAILURE_LOCAL, r, "cannot write '%s': %s", path,
+                                   strerror(-r));
+        return 0;
+}
+
+/* gnuplot's double quotes know escapes; its single quotes know only the quote, doubled. */
+static void export_quote(const char *text, FILE *file) {
+        putc('\'', file);
+        for (; *text != '\0'; text++) {
+                if (*text == '\'')
+                        putc('\'', file);
+                putc(*text == '\n' ? ' ' : *text, file);
+        }
+        putc('\'', file);
+}
+
+static void export_script(const Histogram *histogram, const char *path, const char *title,
+                          FILE *file) {
+        bool svg = strcmp(path + strlen(path) - strlen(".svg"), ".svg") == 0;
+
+        fprintf(file, "set terminal %s size 800,500 noenhanced\n", svg ? "svg" : "pngcairo");
+        fputs("set output ", file);
+        export_quote(path, file);
+        fputs("\nset title ", file);
+        export_quote(title, file);
+        fputs("\nset xlabel 'milliseconds'\n"
+              "set ylabel 'percent within'\n"
+              "set yrange [0:100]\n"
+              "set logscale x\n"
+              "set grid\n"
+              "set key off\n"
+              "plot '-' using ($1 / 1000):4 with steps linewidth 2\n",
+              file);
+        export_buckets(histogram, file, ' ');
+        fputs("e\n", file);
+}
+
+/* Starts gnuplot with its standard input from a pipe; sets @ret_script to the other end. */
+static int export_start(pid_t *ret_pid, FILE **ret_script) {
+        char *argv[] = { "gnuplot", "-", NULL };
+        posix_spawn_file_actions_t actions;
+        int fds[2], r;
+
+        if (pipe(fds) < 0)
+                return -errno;
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO);
+        posix_spawn_file_actions_addclose(&actions, fds[0]);
+        posix_spawn_file_actions_addclose(&actions, fds[1]);
+        r = -posix_spawnp(ret_pid, argv[0], &actions, NULL, argv, environ);
+        posix_spawn_file_actions_destroy(&actions);
+        close(fds[0]);
+        if (r == 0) {
+                *ret_script = fdopen(fds[1], "w");
+                if (*ret_script != NULL)
+                        return 0;
+                r = -errno;
+                kill(*ret_pid, SIGTERM);
+        }
+        close(fds[1]);
+        return r;
+}
+
+int export_plot(const Histogram *histogram, const char *path, const char *title,
+                Failure *ret_failure) {
+        int status = 0, r;
+        FILE *script = NULL;
+        pid_t pid = 0;
+
+        /* A gnuplot that ends early tells why by its status. */
+        signal(SIGPIPE, SIG_IGN);
+        r = export_start(&pid, &script);
+        if (r == -ENOENT)
+                return failure_set(ret_failure, FAILURE_LOCAL, r,
+                                   "cannot draw '%s': gnuplot is not installed (Debian's "
+                                   "gnuplot-nox will do)",
+                                   path);
+        if (r < 0)
+                return failure_set(ret_failure, FAILURE_LOCAL, r, "cannot start gnuplot: %s",
+                                   strerror(-r));
+        export_script(histogram, path, title, script);
+        fclose(script);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (status != 0)
+                return failure_set(ret_failure, FAILURE_LOCAL, -EIO, "gnuplot could not draw '%s'",
+                                   path);
+        return 0;
+}

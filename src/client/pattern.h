@@ -1,0 +1,37 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Pattern Pattern;
+
+enum {
+        PATTERN_WORD_SIZE = sizeof(uint64_t),
+};
+
+/*
+ * An endless pseudo-random stream of bytes of which any part can be had at once, and whose parts
+ * say where they belong: each aligned word of it is a bijective mix (SplitMix64) of its place.
+ */
+struct Pattern {
+        uint64_t seed;
+};
+
+/*
+ * pattern_init: seeds @ret_pattern at random (getrandom(2)).
+ */
+void pattern_init(Pattern *ret_pattern);
+
+/*
+ * pattern_fill: writes the @size bytes from @offset on to @buffer.
+ */
+void pattern_fill(const Pattern *pattern, uint64_t offset, void *buffer, size_t size);
+
+/*
+ * pattern_find: where in the stream the two words at @data, 16 bytes of any alignment, are. They
+ * must be aligned words of the stream; others are not found.
+ *
+ * Returns whether they are within the first @limit bytes, and sets @ret_offset if so.
+ */
+bool pattern_find(const Pattern *pattern, const void *data, uint64_t limit, uint64_t *ret_offset);

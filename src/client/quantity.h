@@ -1,0 +1,41 @@
+#pragma once
+
+#include <stdint.h>
+
+/* Sizes and times as people write and read them. */
+
+enum {
+        /* Room for what quantity_format_…() writes. */
+        QUANTITY_TEXT_SIZE = 32,
+};
+
+/*
+ * quantity_parse_size: reads @text as a number of bytes between @minimum and @maximum, both
+ * included: decimal digits, and K, M or G for 2^10, 2^20 or 2^30 of them.
+ *
+ * Returns 0 and sets @ret_size; -EINVAL when @text is no such number, -ERANGE when it is one
+ * outside the range.
+ */
+int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size);
+
+/*
+ * quantity_parse_time: reads @text, a decimal number with at most 9 digits after its point, as a
+ * number of @unit nanoseconds, between @minimum and @maximum nanoseconds, both included.
+ *
+ * Returns 0 and sets @ret_time, in nanoseconds; -EINVAL when @text is no such number, -ERANGE when
+ * it is one outside the range.
+ */
+int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
+                        uint64_t *ret_time);
+
+/*
+ * quantity_format_bytes: writes @bytes to @text with the unit that leaves 1 to 4 digits before the
+ * point, as "64.0 MiB"; up to 1023 bytes as "512 bytes". Returns @text.
+ */
+const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]);
+
+/*
+ * quantity_format_time: writes @time nanoseconds to @text as seconds with as many digits as mean
+ * something, without trailing zeros: "10", "0.25". Returns @text.
+ */
+const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <netinet/in.h>
+
+typedef struct Target Target;
+
+enum {
+        /* Room for target_format(): a host name (at most 253 bytes) or a Unix socket's name. */
+        TARGET_TEXT_SIZE = 300,
+};
+
+/*
+ * Where a connection is to go, as the command line says it.
+ */
+struct Target {
+        /* A name, an address, a "/path" or an "@abstract" name; borrowed. */
+        const char *host;
+        /* 1 to 65535; without a meaning for Unix sockets. */
+        in_port_t port;
+        /* AF_INET or AF_INET6 to use no other; AF_UNSPEC for both. */
+        int family;
+};
+
+/*
+ * target_format: writes "HOST port N", or a Unix socket's name alone, to @text, for use in a
+ * sentence. What is too long is cut.
+ */
+void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]);

@@ -1,0 +1,11 @@
+#include "client/terminal.h"
+
+#include <sys/ioctl.h>
+
+int terminal_width(int fd) {
+        struct winsize size;
+
+        if (ioctl(fd, TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+                return TERMINAL_WIDTH;
+        return size.ws_col;
+}

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * trip_run: sends the @size bytes of @message over @fd and receives as many, into @answer, at the
+ * same time, so that no size is too large for the buffers between here and there. The whole must be
+ * done at the instant @end (INSTANT_NEVER for no limit); @interrupt is a descriptor of
+ * interrupt_open(), or -1.
+ *
+ * Returns 0 when the answer is the message; -EBADMSG when it is not, -ETIME when the time is over,
+ * -EINTR when the interrupt came, -EPIPE when the peer closed the connection, or a negative errno
+ * of send(2), recv(2) or poll(2). After any of these the connection is of no more use.
+ */
+int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt);
