@@ -5,6 +5,7 @@
 BUILD   ?= build
 prefix  ?= /usr/local
 sbindir ?= $(prefix)/sbin
+bindir  ?= $(prefix)/bin
 mandir  ?= $(prefix)/share/man
 PYTHON  ?= /usr/bin/python3
 
@@ -12,6 +13,7 @@ PYTHON  ?= /usr/bin/python3
 systemdsystemunitdir ?= $(shell pkg-config --variable=systemdsystemunitdir systemd)
 catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
 sysconfdir           ?= /etc
+bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
@@ -28,8 +30,8 @@ SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
 SYSTEMD_LIBS   = $(shell pkg-config --libs libsystemd)
 CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 
-MAINS    := src/mpecho.c
-PROGRAMS := $(BUILD)/mpecho
+MAINS    := src/mpecho.c src/client/mpecho-client.c
+PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
 ARCHIVE  := $(BUILD)/libmpecho.a
 SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c src/client/*.c))
 HEADERS  := $(wildcard src/*.h src/client/*.h)
@@ -48,7 +50,9 @@ endif
 all: $(PROGRAMS)
 
 $(BUILD)/mpecho: $(call objects,src/mpecho.c) $(ARCHIVE)
-# The service must not carry libm: a mapping costs each fork.
+$(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
+# The client has no use for libsystemd, and the service must not carry libm: a mapping costs each fork.
+$(BUILD)/mpecho-client: ALL_LDLIBS = -lm $(LDLIBS)
 $(UNIT_TESTS): ALL_LDLIBS += -lm
 $(PROGRAMS):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
@@ -76,11 +80,15 @@ ifneq ($(filter deps,$(MAKECMDGOALS)),)
 $(BUILD)/flags: deps
 endif
 
-## all: build mpecho under build/ (the default)
+## all: build mpecho and mpecho-client under build/ (the default)
 
 ## deps: install the Debian packages that the other targets named beside it need (as root)
 deps:
 	@packaging/deps $(MAKECMDGOALS)
+
+## run: start mpecho by socket activation on a free loopback port, echo through it, show its log
+run: all
+	@packaging/demonstrate $(BUILD)
 
 ## check: run all tests
 check: check-unit check-integration
@@ -116,20 +124,24 @@ format:
 ## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
 install: all
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
+	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
 	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket
 	install -d '$(DESTDIR)$(systemdsystemunitdir)'
 	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service'
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
+	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
 
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall:
-	rm -f '$(DESTDIR)$(sbindir)/mpecho' \
+	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
 		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
-		'$(DESTDIR)$(mandir)/man8/mpecho.8'
+		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
+		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
 ## clean: remove everything that was built
 clean:
@@ -139,6 +151,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-integration check-sanitize check-valgrind deps install uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-integration check-sanitize check-valgrind run deps install uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("MPECHO_BUILD", SOURCE / "build"))
-PAGES = {"mpecho": "packaging/mpecho.8"}
+PAGES = {"mpecho": "packaging/mpecho.8", "mpecho-client": "packaging/mpecho-client.1"}
 PROGRAMS = sorted(PAGES)
 
 
@@ -69,6 +69,12 @@ def test_options_in_the_readme():
     expected = {long: (short or "", found - least)
                 for long, (short, found) in help_options("mpecho").items()}
     assert rows == expected
+
+
+def test_options_in_the_completion():
+    """bash completes the options of mpecho-client that --help has."""
+    completion = read("packaging/bash-completion/mpecho-client")
+    assert set(re.findall(r"--([a-z][\w-]*)", completion)) == set(help_options("mpecho-client"))
 
 
 def source_records():

@@ -1,0 +1,158 @@
+#include "client/check.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/comparison.h"
+#include "client/connection.h"
+#include "client/instant.h"
+#include "client/interrupt.h"
+#include "client/pattern.h"
+#include "client/progress.h"
+#include "client/quantity.h"
+#include "client/receiver.h"
+#include "client/sender.h"
+
+/* What the sender's process gives. */
+typedef struct CheckSource {
+        Pattern pattern;
+        uint64_t given;
+        uint64_t total;
+} CheckSource;
+
+typedef struct CheckProgress {
+        Progress progress;
+        uint64_t start;
+        uint64_t total;
+} CheckProgress;
+
+static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
+        CheckSource *source = userdata;
+        uint64_t left = source->total - source->given;
+        size_t n = left < size ? (size_t)left : size;
+
+        pattern_fill(&source->pattern, source->given, buffer, n);
+        source->given += n;
+        return (ssize_t)n;
+}
+
+static int check_take(void *userdata, const void *data, size_t size) {
+        comparison_take(userdata, data, size);
+        return 0;
+}
+
+static void check_tick(Receiver *receiver, void *userdata) {
+        CheckProgress *progress = userdata;
+        char done[QUANTITY_TEXT_SIZE], total[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
+        double elapsed = (double)(instant_now() - progress->start) / (double)INSTANT_SECOND;
+        double speed = (double)receiver->bytes / elapsed;
+        double left = (double)progress->total - (double)receiver->bytes;
+
+        progress_show(&progress->progress, "%.1f s  %s of %s  %s/s  %.1f s left", elapsed,
+                      quantity_format_bytes((double)receiver->bytes, done),
+                      quantity_format_bytes((double)progress->total, total),
+                      quantity_format_bytes(speed, rate), speed > 0 && left > 0 ? left / speed : 0);
+}
+
+/* Why the stream did not come to its end in order, if it did not. */
+static void check_judge_connection(const Receiver *receiver, int r, const ClientOptions *options,
+                                   Failure *failure) {
+        const Sender *sender = receiver->sender;
+        char seconds[QUANTITY_TEXT_SIZE];
+
+        if (r == RECEIVER_END && sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
+                r = -sender->error;
+        if (r < 0)
+                failure_set(failure, failure_kind_from_errno(-r), 0, "the connection broke: %s",
+                            strerror(-r));
+        else if (r == RECEIVER_INTERRUPTED)
+                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, intact so far");
+        else if (r == RECEIVER_TIMEOUT)
+                failure_set(failure, FAILURE_TIMEOUT, 0,
+                            receiver->bytes == options->check_size
+                                            ? "all came back intact, but the connection was not "
+                                              "closed within %s s"
+                                            : "nothing more came back within %s s",
+                            quantity_format_time(options->timeout, seconds));
+        else if (sender->end == SENDER_KILLED)
+                failure_set(failure, FAILURE_LOCAL, 0,
+                            "the sending process was ended by signal %d (%s)", sender->error,
+                            strsignal(sender->error));
+        else if (sender->end != SENDER_FINISHED)
+                failure_set(failure, FAILURE_CLOSED, 0, "the connection was closed early");
+}
+
+static void check_judge_stream(const Comparison *comparison, Report *report) {
+        char text[FAULT_TEXT_SIZE];
+        bool missing = comparison->fault.kind == FAULT_DROPPED ||
+                       comparison->fault.kind == FAULT_TRUNCATED;
+
+        report->fault = comparison->fault;
+        report->faults = comparison->faults;
+        if (comparison->faults == 0)
+                return;
+        fault_format(&comparison->fault, text);
+        failure_set(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s", text);
+}
+
+static uint64_t check_since(uint64_t start, uint64_t instant) {
+        return instant > start ? instant - start : 0;
+}
+
+static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
+        static Comparison comparison;
+        CheckSource source = { .total = options->check_size };
+        CheckProgress progress = { .start = instant_now(), .total = options->check_size };
+        Sender sender;
+        Receiver receiver = {
+                .fd = fd,
+                .sender = &sender,
+                .sink = { .take = check_take, .userdata = &comparison },
+                .timeout = options->timeout,
+                .interrupt = interrupt,
+                .tick = check_tick,
+                .tick_userdata = &progress,
+        };
+        int r;
+
+        progress_init(&progress.progress, client_options_want_progress(options));
+        pattern_init(&source.pattern);
+        comparison_init(&comparison, &source.pattern, options->check_size);
+        r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
+        if (r < 0) {
+                failure_set(&report->failure, FAILURE_LOCAL, 0,
+                            "cannot start the sending process: %s", strerror(-r));
+                return;
+        }
+        r = receiver_run(&receiver);
+        report->elapsed = instant_now() - progress.start;
+        sender_stop(&sender);
+        progress_clear(&progress.progress);
+        comparison_end(&comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
+        report->bytes_sent = sender_bytes(&sender);
+        report->bytes_received = receiver.bytes;
+        report->send_time = check_since(progress.start, sender_last_sent(&sender));
+        report->receive_time = check_since(progress.start, receiver.last_received);
+        check_judge_connection(&receiver, r, options, &report->failure);
+        check_judge_stream(&comparison, report);
+        sender_deinit(&sender);
+}
+
+void check_run(const ClientOptions *options, Report *report) {
+        int fd, interrupt;
+
+        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        if (fd < 0)
+                return;
+        report_set_peer(report, fd);
+        interrupt = interrupt_open();
+        if (interrupt < 0) {
+                failure_set(&report->failure, FAILURE_LOCAL, 0, "cannot catch signals: %s",
+                            strerror(-interrupt));
+        } else {
+                check_exchange(fd, interrupt, options, report);
+                close(interrupt);
+        }
+        close(fd);
+}

@@ -1,0 +1,6 @@
+#pragma once
+
+/*
+ * What --help shows.
+ */
+extern const char client_help[];

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/connection.h"
+#include "client/failure.h"
+#include "client/target.h"
+
+typedef struct ClientOptions ClientOptions;
+typedef enum ClientAction ClientAction;
+typedef enum LoadKind LoadKind;
+
+enum ClientAction {
+        /* The plain mode: standard input there, what comes back to standard output. */
+        CLIENT_RELAY,
+        CLIENT_CHECK,
+        CLIENT_PING,
+        CLIENT_LOAD,
+        CLIENT_HELP,
+        CLIENT_VERSION,
+};
+
+enum LoadKind {
+        /* Requests and their answers on connections that stay open. */
+        LOAD_REQUESTS,
+        /* Connections with one request each. */
+        LOAD_CONNECTIONS,
+        /* As many bytes as the connections carry. */
+        LOAD_STREAMS,
+};
+
+/*
+ * What the command line asks for. Times are nanoseconds, sizes are bytes.
+ */
+struct ClientOptions {
+        ClientAction action;
+        /* Set unless help or the version is asked for. */
+        Target target;
+        ConnectionOptions connection;
+        /* What was sent may take so long to come back; 0 for ever. */
+        uint64_t timeout;
+
+        /* Whether pictures and everything else that is not a result are unwanted. */
+        bool quiet;
+        bool no_progress;
+        /* Whether the results are wanted as JSON, or as monitoring plugins give them. */
+        bool json;
+        bool monitor;
+
+        /* Ping and load: the files that the histogram goes to, and is drawn to; NULL for none. */
+        const char *csv;
+        const char *plot;
+
+        /* Check: the bytes to send. */
+        uint64_t check_size;
+
+        /* Ping: round trips to make, 0 for no limit; the time from one to the next, and for all of
+         * them, 0 for no limit; whether each has a new connection. */
+        uint64_t count;
+        uint64_t interval;
+        uint64_t deadline;
+        bool flood;
+        bool connect;
+        /* Ping and load: the size of a message. */
+        uint64_t size;
+        /* What the average round trip may take; 0 for no such limit. */
+        uint64_t warn;
+        uint64_t critical;
+
+        /* Load: how many connections at once, for how long, and how many requests or connections a
+         * second, 0 for as many as are answered. */
+        LoadKind load;
+        uint64_t connections;
+        uint64_t duration;
+        uint64_t rate;
+};
+
+/*
+ * client_options_parse: reads the command line @argv of @argc words (getopt_long(3): it is
+ * reordered, and what the options refer to stays in it). Everything is checked that can be checked
+ * without a connection.
+ *
+ * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_failure.
+ */
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure);
+
+/*
+ * client_options_want_lines: whether each round trip is to have a line.
+ */
+bool client_options_want_lines(const ClientOptions *options);
+
+/*
+ * client_options_want_progress: whether a line of progress is wanted where there is a terminal.
+ */
+bool client_options_want_progress(const ClientOptions *options);
+
+/*
+ * client_options_is_monitor: whether the command line @argv, right or wrong, is that of a
+ * monitoring plugin: such a one says what is wrong with it in its own way.
+ */
+bool client_options_is_monitor(char *const *argv);
+
+/*
+ * client_action_name: one word for the mode @action, for programs to read; a constant string.
+ */
+const char *client_action_name(ClientAction action);
+
+/*
+ * client_load_name: one word for @kind, as --load takes it; a constant string.
+ */
+const char *client_load_name(LoadKind kind);

@@ -1,0 +1,295 @@
+#include "client/load.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/instant.h"
+#include "client/interrupt.h"
+#include "client/progress.h"
+#include "client/quantity.h"
+#include "client/stream.h"
+#include "client/trip.h"
+#include "client/worker.h"
+#include "memory.h"
+
+enum {
+        LOAD_TICK_MILLISECONDS = 200,
+        /* Descriptors that a worker needs beside its connections. */
+        LOAD_DESCRIPTORS = 16,
+};
+
+typedef struct Load {
+        const ClientOptions *options;
+        Report *report;
+        Endpoint peer;
+        /* The connection that found out which address answers, or -1. */
+        int first;
+        unsigned workers;
+        pid_t *pids;
+        LoadPage *pages;
+        atomic_uint_fast64_t *sent;
+        /* A pipe's ends. Only the workers keep the second, so that the first tells their end. */
+        int end[2];
+} Load;
+
+static unsigned load_cores(void) {
+        cpu_set_t set;
+
+        return sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+/* Worker @index's part of @connections. */
+static size_t load_share(const Load *load, unsigned index) {
+        uint64_t connections = load->options->connections;
+
+        assert(load->workers > 0);
+        return connections / load->workers + (index < connections % load->workers ? 1 : 0);
+}
+
+static int load_raise_limit(const Load *load, Failure *failure) {
+        uint64_t needed = load_share(load, 0) + LOAD_DESCRIPTORS;
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return 0;
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+        if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
+                return failure_set(failure, FAILURE_LOCAL, -EMFILE,
+                                   "%" PRIu64 " connections need %" PRIu64 " descriptors in each "
+                                   "process, and ulimit -Hn allows %" PRIu64,
+                                   load->options->connections, needed, (uint64_t)limit.rlim_max);
+        return 0;
+}
+
+/* The connection that found the address is the first of those that are measured. */
+static int load_measure_first(Load *load, uint64_t start, int interrupt) {
+        const ClientOptions *options = load->options;
+        char *message = calloc(2, options->size);
+        int r;
+
+        if (message == NULL)
+                return -ENOMEM;
+        r = trip_run(load->first, message, message + options->size, options->size,
+                     options->timeout == 0 ? INSTANT_NEVER : start + options->timeout, interrupt);
+        if (r < 0 && r != -EINTR)
+                load->pages[0].errors[failure_kind_from_errno(-r)]++;
+        if (r == 0) {
+                load->pages[0].answered++;
+                load->pages[0].bytes_sent += options->size;
+                load->pages[0].bytes_received += options->size;
+                histogram_record(&load->pages[0].latency, instant_now() - start);
+        }
+        close(load->first);
+        load->first = -1;
+        free(message);
+        return 0;
+}
+
+static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) {
+        LoadPlan plan = { .options = load->options,
+                          .peer = &load->peer,
+                          .page = &load->pages[index],
+                          .index = index,
+                          .workers = load->workers,
+                          .connections = load_share(load, index),
+                          .first = index == 0 ? load->first : -1 };
+        int r;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(1);
+        close(load->end[0]);
+        if (index != 0 && load->first >= 0)
+                close(load->first);
+        r = load->options->load == LOAD_STREAMS ? stream_run(&plan) : worker_run(&plan);
+        _exit(r < 0 ? -r : 0);
+}
+
+static int load_start(Load *load) {
+        size_t before = 0;
+        pid_t parent = getpid();
+
+        if (pipe(load->end) < 0)
+                return -errno;
+        for (unsigned i = 0; i < load->workers; i++) {
+                load->pages[i].sent = load->sent + before;
+                before += load_share(load, i);
+                load->pids[i] = fork();
+                if (load->pids[i] < 0)
+                        return -errno;
+                if (load->pids[i] == 0)
+                        load_work(load, i, parent);
+        }
+        close(load->end[1]);
+        load->end[1] = -1;
+        if (load->first >= 0)
+                close(load->first);
+        load->first = -1;
+        return 0;
+}
+
+static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
+        double elapsed = (double)(instant_now() - start) / (double)INSTANT_SECOND;
+        double left = (double)load->options->duration / (double)INSTANT_SECOND - elapsed;
+        uint64_t answered = 0, bytes = 0;
+        char rate[QUANTITY_TEXT_SIZE];
+
+        for (unsigned i = 0; i < load->workers; i++) {
+                answered += load->pages[i].answered;
+                bytes += load->pages[i].bytes_received;
+        }
+        quantity_format_bytes((double)bytes / elapsed, rate);
+        if (load->options->load == LOAD_STREAMS)
+                progress_show(progress, "%.1f s  %s/s  %.1f s left", elapsed, rate,
+                              left > 0 ? left : 0);
+        else
+                progress_show(progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left", elapsed,
+                              answered, (double)answered / elapsed, left > 0 ? left : 0);
+}
+
+static void load_stop(Load *load) {
+        for (unsigned i = 0; i < load->workers; i++)
+                load->pages[i].stop = true;
+}
+
+/* Waits until all workers have ended. */
+static void load_wait(Load *load, int interrupt) {
+        struct pollfd polled[] = { { .fd = load->end[0], .events = POLLIN },
+                                   { .fd = interrupt, .events = POLLIN } };
+        uint64_t start = instant_now();
+        Progress progress;
+
+        progress_init(&progress, client_options_want_progress(load->options));
+        while (polled[0].revents == 0) {
+                int r = poll(polled, 2, LOAD_TICK_MILLISECONDS);
+
+                if (r < 0 && errno != EINTR)
+                        break;
+                if (r > 0 && polled[1].revents != 0) {
+                        load_stop(load);
+                        polled[1].fd = -1;
+                }
+                load_show_progress(load, &progress, start);
+        }
+        progress_clear(&progress);
+}
+
+/* Reaps all workers; one that did not end in order has lost its part of the results. */
+static void load_reap(Load *load) {
+        for (unsigned i = 0; i < load->workers; i++) {
+                int status = 0;
+
+                if (load->pids[i] <= 0)
+                        continue;
+                while (waitpid(load->pids[i], &status, 0) < 0 && errno == EINTR)
+                        ;
+                if (WIFSIGNALED(status))
+                        failure_set(&load->report->failure, FAILURE_LOCAL, 0,
+                                    "a worker was ended by signal %d (%s)", WTERMSIG(status),
+                                    strsignal(WTERMSIG(status)));
+                else if (WEXITSTATUS(status) != 0)
+                        failure_set(&load->report->failure, FAILURE_LOCAL, 0,
+                                    "a worker could not work: %s", strerror(WEXITSTATUS(status)));
+        }
+}
+
+static void load_sum_up(const Load *load) {
+        Report *report = load->report;
+
+        report->processes = load->workers;
+        for (unsigned i = 0; i < load->workers; i++) {
+                const LoadPage *page = &load->pages[i];
+
+                report->answered += page->answered;
+                report->overdue += page->overdue;
+                report->bytes_sent += page->bytes_sent;
+                report->bytes_received += page->bytes_received;
+                for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                        report->errors[kind] += page->errors[kind];
+                if (page->elapsed > report->elapsed)
+                        report->elapsed = page->elapsed;
+                histogram_add(&report->latency, &page->latency);
+        }
+}
+
+static void load_judge(Report *report) {
+        uint64_t errors = 0;
+
+        if (report->failure.kind != FAILURE_NONE)
+                return;
+        for (int kind = FAILURE_KINDS - 1; kind > FAILURE_NONE; kind--)
+                if (report->errors[kind] > 0) {
+                        errors += report->errors[kind];
+                        report->failure.kind = (FailureKind)kind;
+                }
+        if (errors > 0)
+                failure_set(&report->failure, report->failure.kind, 0,
+                            errors == 1 ? "there was %" PRIu64 " error"
+                                        : "there were %" PRIu64 " errors",
+                            errors);
+        else if (report->bytes_received == 0)
+                failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
+                            "the end came before the first answer");
+}
+
+static void load_measure(Load *load, uint64_t start) {
+        int interrupt = interrupt_open(), r;
+
+        if (load->options->load == LOAD_CONNECTIONS)
+                (void)load_measure_first(load, start, interrupt);
+        r = load_start(load);
+        if (r < 0) {
+                failure_set(&load->report->failure, FAILURE_LOCAL, 0, "cannot start a worker: %s",
+                            strerror(-r));
+                load_stop(load);
+        } else {
+                load_wait(load, interrupt);
+        }
+        load_reap(load);
+        load_sum_up(load);
+        load_judge(load->report);
+        for (int i = 0; i < 2; i++)
+                if (load->end[i] >= 0)
+                        close(load->end[i]);
+        close(interrupt);
+}
+
+void load_run(const ClientOptions *options, Report *report) {
+        unsigned cores = load_cores();
+        Load load = { .options = options, .report = report, .first = -1, .end = { -1, -1 } };
+        size_t pages, sent = options->connections * sizeof *load.sent;
+        uint64_t start;
+
+        load.workers = options->connections < cores ? (unsigned)options->connections : cores;
+        pages = load.workers * sizeof *load.pages;
+        if (load_raise_limit(&load, &report->failure) < 0)
+                return;
+        load.pids = calloc(load.workers, sizeof *load.pids);
+        load.pages = memory_new_shared(pages);
+        load.sent = memory_new_shared(sent);
+        if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
+                failure_set(&report->failure, FAILURE_LOCAL, 0,
+                            "no memory for %" PRIu64 " connections", options->connections);
+        else
+                load.first = connection_open(&options->target, &options->connection, &start,
+                                             &report->failure);
+        if (load.first >= 0) {
+                report_set_peer(report, load.first);
+                (void)connection_get_peer(load.first, &load.peer);
+                load_measure(&load, start);
+        }
+        memory_free(load.sent, sent);
+        memory_free(load.pages, pages);
+        free(load.pids);
+}

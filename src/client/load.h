@@ -1,0 +1,53 @@
+#pragma once
+
+#include <stdatomic.h>
+
+#include "client/client_options.h"
+#include "client/connection.h"
+#include "client/histogram.h"
+#include "client/report.h"
+
+typedef struct LoadPage LoadPage;
+typedef struct LoadPlan LoadPlan;
+
+/*
+ * What the processes of a load share, one page for each worker, in memory of zeros. A worker is the
+ * only one to write to its page, but for @stop.
+ */
+struct LoadPage {
+        /* Whether the worker must end at once. */
+        atomic_bool stop;
+        /* Requests or connections that were answered, whichever are counted. */
+        atomic_uint_fast64_t answered;
+        /* Those that were due before the end and have not been begun. */
+        atomic_uint_fast64_t overdue;
+        atomic_uint_fast64_t bytes_sent;
+        atomic_uint_fast64_t bytes_received;
+        atomic_uint_fast64_t errors[FAILURE_KINDS];
+        /* Nanoseconds from the beginning of the work to the end of it. */
+        atomic_uint_fast64_t elapsed;
+        /* Of a stream worker: for each connection how much was sent on it. See stream.h. */
+        atomic_uint_fast64_t *sent;
+        Histogram latency;
+};
+
+/*
+ * What one worker has to do.
+ */
+struct LoadPlan {
+        const ClientOptions *options;
+        const Endpoint *peer;
+        LoadPage *page;
+        /* The worker's number, from 0, and how many there are. */
+        unsigned index;
+        unsigned workers;
+        /* How many connections are its own, and one that is open already, or -1. */
+        size_t connections;
+        int first;
+};
+
+/*
+ * load_run: loads the service from one process for each core, as @options say, and counts in
+ * @report what came of it. SIGCHLD must have its default disposition. No process is left.
+ */
+void load_run(const ClientOptions *options, Report *report);

@@ -1,0 +1,98 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "client/check.h"
+#include "client/client_help.h"
+#include "client/client_options.h"
+#include "client/load.h"
+#include "client/monitor.h"
+#include "client/ping.h"
+#include "client/relay.h"
+#include "client/report.h"
+
+enum {
+        STATUS_DONE = 0,
+        STATUS_FAILED = 1,
+        STATUS_USAGE = 2,
+};
+
+/*
+ * A standard descriptor that is closed would be taken by the next open or socket. What stands in
+ * for it is opened the wrong way round, so that using it is an error and no data is lost silently.
+ */
+static int client_fill_descriptors(void) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 &&
+                    open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
+                        return -errno;
+        return 0;
+}
+
+static int client_refuse(const Failure *failure, bool monitor) {
+        if (monitor) {
+                monitor_print_unknown(failure->text);
+                return fflush(stdout) == EOF ? STATUS_FAILED : MONITOR_UNKNOWN;
+        }
+        fprintf(stderr,
+                "mpecho-client: %s\n"
+                "Try 'mpecho-client --help' for more information.\n",
+                failure->text);
+        return STATUS_USAGE;
+}
+
+static int client_fail_to_print(void) {
+        perror("mpecho-client: cannot write to standard output");
+        return STATUS_FAILED;
+}
+
+static int client_print(const char *text) {
+        if (fputs(text, stdout) == EOF || fflush(stdout) == EOF)
+                return client_fail_to_print();
+        return STATUS_DONE;
+}
+
+static void client_run(const ClientOptions *options, Report *report) {
+        switch (options->action) {
+        case CLIENT_RELAY:
+                relay_run(options, report);
+                break;
+        case CLIENT_CHECK:
+                check_run(options, report);
+                break;
+        case CLIENT_PING:
+                ping_run(options, report);
+                break;
+        case CLIENT_LOAD:
+                load_run(options, report);
+                break;
+        case CLIENT_HELP:
+        case CLIENT_VERSION:
+                break;
+        }
+}
+
+int main(int argc, char **argv) {
+        static Report report;
+        ClientOptions options;
+        Failure failure = {};
+
+        if (client_fill_descriptors() < 0)
+                return STATUS_FAILED;
+        if (client_options_parse(argc, argv, &options, &failure) < 0)
+                return client_refuse(&failure, client_options_is_monitor(argv));
+        if (options.action == CLIENT_HELP)
+                return client_print(client_help);
+        if (options.action == CLIENT_VERSION)
+                return client_print("mpecho-client " MPECHO_VERSION "\n");
+
+        signal(SIGCHLD, SIG_DFL);
+        client_run(&options, &report);
+        report_export(&report, &options);
+        if (report_print(&report, &options) < 0)
+                return client_fail_to_print();
+        return report_status(&report, &options);
+}

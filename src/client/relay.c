@@ -1,0 +1,157 @@
+#include "client/relay.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/connection.h"
+#include "client/instant.h"
+#include "client/quantity.h"
+#include "client/receiver.h"
+#include "client/sender.h"
+
+/* Terminals and pipes may be non-blocking because of another process that shares them. */
+static int relay_wait(int fd, short events) {
+        struct pollfd polled = { .fd = fd, .events = events };
+
+        return poll(&polled, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static ssize_t relay_fill(void *userdata, void *buffer, size_t size) {
+        (void)userdata;
+        for (;;) {
+                ssize_t n = read(STDIN_FILENO, buffer, size);
+                int r = n < 0 ? -errno : 0;
+
+                if (n >= 0)
+                        return n;
+                if (r == -EAGAIN)
+                        r = relay_wait(STDIN_FILENO, POLLIN);
+                if (r < 0 && r != -EINTR)
+                        return r;
+        }
+}
+
+static int relay_take(void *userdata, const void *data, size_t size) {
+        (void)userdata;
+        while (size > 0) {
+                ssize_t n = write(STDOUT_FILENO, data, size);
+                int r = n < 0 ? -errno : 0;
+
+                if (r == -EAGAIN)
+                        r = relay_wait(STDOUT_FILENO, POLLOUT);
+                if (r < 0 && r != -EINTR)
+                        return r;
+                if (n > 0) {
+                        data = (const char *)data + n;
+                        size -= (size_t)n;
+                }
+        }
+        return 0;
+}
+
+static void relay_set_failure(const Receiver *receiver, FailureKind kind, const char *what,
+                              Failure *failure) {
+        failure_set(failure, kind, 0, "%s: %" PRIu64 " bytes sent, %" PRIu64 " came back", what,
+                    sender_bytes(receiver->sender), receiver->bytes);
+}
+
+static void relay_set_broken(const Receiver *receiver, const char *target, int error,
+                             Failure *failure) {
+        char what[FAILURE_TEXT_SIZE];
+
+        snprintf(what, sizeof what, "the connection to %s broke: %s", target, strerror(error));
+        relay_set_failure(receiver, failure_kind_from_errno(error), what, failure);
+}
+
+/* What the sender's end says, once the peer has ended in order. */
+static void relay_judge_sender(const Receiver *receiver, const char *target, Failure *failure) {
+        const Sender *sender = receiver->sender;
+        char what[FAILURE_TEXT_SIZE];
+
+        if (sender->end == SENDER_SOURCE_FAILED)
+                failure_set(failure, FAILURE_LOCAL, 0, "cannot read standard input: %s",
+                            strerror(sender->error));
+        else if (sender->end == SENDER_KILLED)
+                failure_set(failure, FAILURE_LOCAL, 0,
+                            "the sending process was ended by signal %d (%s)", sender->error,
+                            strsignal(sender->error));
+        else if (sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
+                relay_set_broken(receiver, target, sender->error, failure);
+        else if (sender->end != SENDER_FINISHED) {
+                snprintf(what, sizeof what, "%s closed the connection before the end of the input",
+                         target);
+                relay_set_failure(receiver, FAILURE_CLOSED, what, failure);
+        } else if (sender_bytes(sender) != receiver->bytes)
+                failure_set(failure,
+                            sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
+                                                                   : FAILURE_DIFFERS,
+                            0, "%" PRIu64 " bytes were sent to %s but %" PRIu64 " came back",
+                            sender_bytes(sender), target, receiver->bytes);
+}
+
+static void relay_judge(const Receiver *receiver, int r, const ClientOptions *options,
+                        Failure *failure) {
+        char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE], what[FAILURE_TEXT_SIZE];
+
+        target_format(&options->target, target);
+        if (r == RECEIVER_SINK_FAILED) {
+                failure_set(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
+                            strerror(-receiver->error));
+        } else if (r == RECEIVER_TIMEOUT) {
+                snprintf(what, sizeof what, "nothing more came back from %s within %s s", target,
+                         quantity_format_time(options->timeout, seconds));
+                relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
+        } else if (r < 0) {
+                relay_set_broken(receiver, target, -r, failure);
+        } else {
+                relay_judge_sender(receiver, target, failure);
+        }
+}
+
+static void relay_exchange(int fd, const ClientOptions *options, Report *report) {
+        uint64_t start = instant_now();
+        Sender sender;
+        Receiver receiver = { .fd = fd,
+                              .sender = &sender,
+                              .sink.take = relay_take,
+                              .timeout = options->timeout,
+                              .interrupt = -1 };
+        int r;
+
+        r = sender_start(&sender, fd, &(Source){ .fill = relay_fill });
+        if (r < 0) {
+                failure_set(&report->failure, FAILURE_LOCAL, 0,
+                            "cannot start the sending process: %s", strerror(-r));
+                return;
+        }
+        r = receiver_run(&receiver);
+        /* A peer that ends before it was told to leaves a sender that waits for its input. */
+        sender_stop(&sender);
+        report->elapsed = instant_now() - start;
+        report->bytes_sent = sender_bytes(&sender);
+        report->bytes_received = receiver.bytes;
+        relay_judge(&receiver, r, options, &report->failure);
+        sender_deinit(&sender);
+}
+
+void relay_run(const ClientOptions *options, Report *report) {
+        int fd;
+
+        /* A reader that has left is worth a sentence. */
+        signal(SIGPIPE, SIG_IGN);
+        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        if (fd < 0)
+                return;
+        report_set_peer(report, fd);
+        relay_exchange(fd, options, report);
+        close(fd);
+        /* Some file systems say only now that they are full. */
+        if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)
+                failure_set(&report->failure, FAILURE_LOCAL, 0,
+                            "cannot write to standard output: %s", strerror(errno));
+}

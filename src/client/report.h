@@ -1,0 +1,77 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "client/client_options.h"
+#include "client/failure.h"
+#include "client/fault.h"
+#include "client/histogram.h"
+#include "endpoint.h"
+
+typedef struct Report Report;
+
+/*
+ * What a run of any mode has to say at its end. What a mode has no use for stays zero.
+ */
+struct Report {
+        /* FAILURE_NONE when all is as it should be. */
+        Failure failure;
+        /* The address that answered, as text; empty without a connection. */
+        char peer[ENDPOINT_TEXT_SIZE];
+        /* Nanoseconds from the first connection's being there to the end. */
+        uint64_t elapsed;
+        uint64_t bytes_sent;
+        uint64_t bytes_received;
+
+        /* Check: nanoseconds until the last byte was sent and received, and what was wrong. */
+        uint64_t send_time;
+        uint64_t receive_time;
+        Fault fault;
+        uint64_t faults;
+
+        /* Ping: round trips that were answered or failed. Ping and load: why some failed, and how
+         * long the others took. */
+        uint64_t attempts;
+        uint64_t errors[FAILURE_KINDS];
+        Histogram latency;
+
+        /* Load: what was answered, what was due and not begun in time, and how many workers. */
+        uint64_t answered;
+        uint64_t overdue;
+        uint64_t processes;
+};
+
+/*
+ * report_set_peer: notes whom the socket @fd is connected to.
+ */
+void report_set_peer(Report *report, int fd);
+
+/*
+ * report_export: writes the files that @options ask for. What goes wrong becomes the report's
+ * failure, unless it has one.
+ */
+void report_export(Report *report, const ClientOptions *options);
+
+/*
+ * report_status: the exit status that @report deserves: 0 or 1, or with thresholds a MonitorState.
+ */
+int report_status(const Report *report, const ClientOptions *options);
+
+/*
+ * report_rate: @bytes in @time nanoseconds, as bytes per second; 0 in no time.
+ */
+double report_rate(uint64_t bytes, uint64_t time);
+
+/*
+ * report_print_errors: prints the errors by kind, in parentheses with a space in front; nothing if
+ * there are none.
+ */
+void report_print_errors(const Report *report);
+
+/*
+ * report_print: prints @report as @options ask for: results to standard output, what kept the
+ * program from having any to standard error.
+ *
+ * Returns 0, or a negative errno of writing to standard output.
+ */
+int report_print(const Report *report, const ClientOptions *options);

@@ -1,0 +1,140 @@
+#include "client/report_json.h"
+
+#include "client/instant.h"
+#include "client/json.h"
+
+static double report_microseconds(double nanoseconds) {
+        return nanoseconds / 1000;
+}
+
+static double report_seconds(uint64_t time) {
+        return (double)time / (double)INSTANT_SECOND;
+}
+
+static void report_json_failure(Json *json, const Failure *failure) {
+        if (failure->kind == FAILURE_NONE) {
+                json_null(json, "failure");
+                return;
+        }
+        json_open(json, "failure");
+        json_string(json, "kind", failure_kind_name(failure->kind));
+        json_string(json, "message", failure->text);
+        json_close(json);
+}
+
+static void report_json_fault(Json *json, const Report *report) {
+        json_integer(json, "faults", report->faults);
+        if (report->faults == 0) {
+                json_null(json, "fault");
+                return;
+        }
+        json_open(json, "fault");
+        json_string(json, "kind", fault_kind_name(report->fault.kind));
+        json_integer(json, "offset", report->fault.offset);
+        json_integer(json, "bytes", report->fault.size);
+        json_integer(json, "bits", report->fault.bits);
+        json_close(json);
+}
+
+static void report_json_check(Json *json, const Report *report, const ClientOptions *options) {
+        json_open(json, "check");
+        json_integer(json, "size", options->check_size);
+        json_number(json, "send_rate", report_rate(report->bytes_sent, report->send_time));
+        json_number(json, "receive_rate",
+                    report_rate(report->bytes_received, report->receive_time));
+        report_json_fault(json, report);
+        json_close(json);
+}
+
+static void report_json_errors(Json *json, const Report *report) {
+        json_open(json, "errors");
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                if (report->errors[kind] > 0)
+                        json_integer(json, failure_kind_name((FailureKind)kind),
+                                     report->errors[kind]);
+        json_close(json);
+}
+
+static void report_json_ping(Json *json, const Report *report, const ClientOptions *options) {
+        json_open(json, "ping");
+        json_integer(json, "size", options->size);
+        json_integer(json, "sent", report->attempts);
+        json_integer(json, "answered", report->latency.count);
+        json_integer(json, "lost", report->attempts - report->latency.count);
+        report_json_errors(json, report);
+        json_close(json);
+}
+
+static void report_json_load(Json *json, const Report *report, const ClientOptions *options) {
+        json_open(json, "load");
+        json_string(json, "kind", client_load_name(options->load));
+        json_integer(json, "connections", options->connections);
+        json_integer(json, "processes", report->processes);
+        json_integer(json, "size", options->size);
+        if (options->rate == 0)
+                json_null(json, "wanted_rate");
+        else
+                json_integer(json, "wanted_rate", options->rate);
+        json_integer(json, "answered", report->answered);
+        json_number(json, "rate", report_rate(report->answered, report->elapsed));
+        json_number(json, "send_rate", report_rate(report->bytes_sent, report->elapsed));
+        json_number(json, "receive_rate", report_rate(report->bytes_received, report->elapsed));
+        json_integer(json, "overdue", report->overdue);
+        report_json_errors(json, report);
+        json_close(json);
+}
+
+static void report_json_latency(Json *json, const Histogram *latency) {
+        static const struct {
+                const char *name;
+                double percentile;
+        } percentiles[] = { { "p50", 50 }, { "p90", 90 }, { "p99", 99 }, { "p99_9", 99.9 } };
+
+        if (latency->count == 0) {
+                json_null(json, "latency");
+                return;
+        }
+        json_open(json, "latency");
+        json_integer(json, "count", latency->count);
+        json_number(json, "min", report_microseconds((double)latency->minimum));
+        json_number(json, "mean", report_microseconds(latency->mean));
+        json_number(json, "max", report_microseconds((double)latency->maximum));
+        json_number(json, "stddev", report_microseconds(histogram_deviation(latency)));
+        for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
+                json_number(json, percentiles[i].name,
+                            report_microseconds((double)histogram_percentile(
+                                            latency, percentiles[i].percentile)));
+        json_close(json);
+}
+
+static void report_json_target(Json *json, const Report *report, const Target *target) {
+        json_string(json, "host", target->host);
+        if (target->port == 0)
+                json_null(json, "port");
+        else
+                json_integer(json, "port", target->port);
+        json_string(json, "peer", report->peer[0] == '\0' ? NULL : report->peer);
+}
+
+void report_print_json(const Report *report, const ClientOptions *options, FILE *file) {
+        Json json = { .file = file };
+
+        json_open(&json, NULL);
+        json_string(&json, "version", MPECHO_VERSION);
+        json_string(&json, "mode", client_action_name(options->action));
+        report_json_target(&json, report, &options->target);
+        json_integer(&json, "status", (uint64_t)report_status(report, options));
+        report_json_failure(&json, &report->failure);
+        json_number(&json, "seconds", report_seconds(report->elapsed));
+        json_integer(&json, "bytes_sent", report->bytes_sent);
+        json_integer(&json, "bytes_received", report->bytes_received);
+        if (options->action == CLIENT_CHECK)
+                report_json_check(&json, report, options);
+        if (options->action == CLIENT_PING)
+                report_json_ping(&json, report, options);
+        if (options->action == CLIENT_LOAD)
+                report_json_load(&json, report, options);
+        report_json_latency(&json, &report->latency);
+        json_close(&json);
+        putc('\n', file);
+}

@@ -1,0 +1,234 @@
+#include "client/stream.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/instant.h"
+#include "client/pattern.h"
+
+enum {
+        STREAM_EVENTS = 64,
+        STREAM_BUFFER_SIZE = 256 * 1024,
+        STREAM_TICK_MILLISECONDS = 50,
+};
+
+/* One connection as the receiver sees it. */
+typedef struct StreamLine {
+        int fd;
+        uint64_t received;
+        /* When something came back last. */
+        uint64_t last;
+} StreamLine;
+
+typedef struct Stream {
+        const LoadPlan *plan;
+        LoadPage *page;
+        StreamLine *lines;
+        /* Those that have not ended. */
+        size_t live;
+        uint64_t start;
+        uint64_t end;
+        /* What the receiver waits for. */
+        int epoll;
+        /* The block of options->size bytes that is sent over and over again. */
+        uint8_t *block;
+        uint8_t buffer[STREAM_BUFFER_SIZE];
+} Stream;
+
+static int stream_watch(const Stream *stream, uint32_t events) {
+        int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+        for (size_t i = 0; epoll >= 0 && i < stream->plan->connections; i++) {
+                struct epoll_event event = { .events = events, .data.u64 = i };
+
+                if (stream->lines[i].fd >= 0)
+                        (void)epoll_ctl(epoll, EPOLL_CTL_ADD, stream->lines[i].fd, &event);
+        }
+        return epoll < 0 ? -errno : epoll;
+}
+
+/* Sends what the connection takes at once; returns whether it will take more some time. */
+static bool stream_send(Stream *stream, size_t i) {
+        uint64_t size = stream->plan->options->size, offset = stream->page->sent[i] % size;
+        ssize_t n = send(stream->lines[i].fd, stream->block + offset, size - offset,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR;
+        stream->page->sent[i] += (uint64_t)n;
+        stream->page->bytes_sent += (uint64_t)n;
+        return true;
+}
+
+static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
+        struct epoll_event events[STREAM_EVENTS];
+        size_t live = stream->live;
+        int epoll;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(1);
+        epoll = stream_watch(stream, EPOLLOUT);
+        while (epoll >= 0 && live > 0 && instant_now() < stream->end && !stream->page->stop) {
+                int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
+
+                for (int i = 0; i < n; i++)
+                        if (!stream_send(stream, events[i].data.u64)) {
+                                (void)epoll_ctl(epoll, EPOLL_CTL_DEL,
+                                                stream->lines[events[i].data.u64].fd, NULL);
+                                live--;
+                        }
+        }
+        for (size_t i = 0; i < stream->plan->connections; i++)
+                if (stream->lines[i].fd >= 0)
+                        shutdown(stream->lines[i].fd, SHUT_WR);
+        _exit(0);
+}
+
+/* The end of a connection, which is an error unless @kind is FAILURE_NONE. */
+static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) {
+        if (kind != FAILURE_NONE)
+                stream->page->errors[kind]++;
+        /* The sender has a descriptor of its own: it must be stopped, and closing ours is not
+         * enough to hear no more of the connection. */
+        shutdown(line->fd, SHUT_RDWR);
+        (void)epoll_ctl(stream->epoll, EPOLL_CTL_DEL, line->fd, NULL);
+        close(line->fd);
+        line->fd = -1;
+        stream->live--;
+}
+
+static bool stream_is_right(const Stream *stream, uint64_t place, size_t size) {
+        uint64_t block = stream->plan->options->size;
+
+        for (size_t done = 0, n; done < size; done += n) {
+                uint64_t offset = (place + done) % block;
+
+                n = size - done < block - offset ? size - done : (size_t)(block - offset);
+                if (memcmp(stream->buffer + done, stream->block + offset, n) != 0)
+                        return false;
+        }
+        return true;
+}
+
+static void stream_receive(Stream *stream, size_t i) {
+        StreamLine *line = &stream->lines[i];
+        ssize_t n = recv(line->fd, stream->buffer, sizeof stream->buffer, MSG_DONTWAIT);
+        int error = n < 0 ? errno : 0;
+
+        if (error == EAGAIN || error == EINTR)
+                return;
+        if (n < 0) {
+                stream_end_line(stream, line, failure_kind_from_errno(error));
+        } else if (n > 0) {
+                stream->page->bytes_received += (uint64_t)n;
+                line->last = instant_now();
+                if (!stream_is_right(stream, line->received, (size_t)n))
+                        stream_end_line(stream, line, FAILURE_DIFFERS);
+                line->received += (uint64_t)n;
+        } else if (instant_now() < stream->end) {
+                stream_end_line(stream, line, FAILURE_CLOSED);
+        } else {
+                stream_end_line(stream, line,
+                                line->received < stream->page->sent[i] ? FAILURE_MISSING
+                                                                       : FAILURE_NONE);
+        }
+}
+
+static void stream_tick(Stream *stream) {
+        uint64_t timeout = stream->plan->options->timeout, now = instant_now();
+
+        for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
+                StreamLine *line = &stream->lines[i];
+                bool owed = now >= stream->end || stream->page->sent[i] > line->received;
+
+                if (line->fd >= 0 && owed && now - line->last >= timeout)
+                        stream_end_line(stream, line, FAILURE_TIMEOUT);
+        }
+}
+
+static int stream_receive_all(Stream *stream) {
+        struct epoll_event events[STREAM_EVENTS];
+        uint64_t last = stream->start;
+
+        stream->epoll = stream_watch(stream, EPOLLIN);
+        if (stream->epoll < 0)
+                return stream->epoll;
+        while (stream->live > 0 && !stream->page->stop) {
+                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
+
+                for (int i = 0; i < n; i++)
+                        stream_receive(stream, events[i].data.u64);
+                last = instant_now();
+                stream_tick(stream);
+        }
+        stream->page->elapsed = last - stream->start;
+        close(stream->epoll);
+        return 0;
+}
+
+static int stream_exchange(Stream *stream) {
+        pid_t parent = getpid(), sender;
+        int r;
+
+        stream->start = instant_now();
+        stream->end = stream->start + stream->plan->options->duration;
+        for (size_t i = 0; i < stream->plan->connections; i++)
+                stream->lines[i].last = stream->start;
+        sender = fork();
+        if (sender < 0)
+                return -errno;
+        if (sender == 0)
+                stream_send_all(stream, parent);
+        r = stream_receive_all(stream);
+        kill(sender, SIGKILL);
+        while (waitpid(sender, NULL, 0) < 0 && errno == EINTR)
+                ;
+        return r;
+}
+
+static void stream_connect(Stream *stream) {
+        const LoadPlan *plan = stream->plan;
+
+        for (size_t i = 0; i < plan->connections; i++) {
+                int fd = i == 0 ? plan->first : -1;
+
+                if (fd < 0 && !stream->page->stop)
+                        fd = connection_open_endpoint(plan->peer, &plan->options->connection);
+                if (fd >= 0)
+                        stream->live++;
+                else if (!stream->page->stop)
+                        stream->page->errors[failure_kind_from_errno(-fd)]++;
+                stream->lines[i].fd = fd;
+        }
+}
+
+int stream_run(const LoadPlan *plan) {
+        Stream *stream = calloc(1, sizeof *stream);
+        Pattern pattern;
+        int r = -ENOMEM;
+
+        if (stream == NULL)
+                return r;
+        stream->plan = plan;
+        stream->page = plan->page;
+        stream->lines = calloc(plan->connections, sizeof *stream->lines);
+        stream->block = malloc(plan->options->size);
+        if (stream->lines != NULL && stream->block != NULL) {
+                pattern_init(&pattern);
+                pattern_fill(&pattern, 0, stream->block, plan->options->size);
+                stream_connect(stream);
+                r = stream_exchange(stream);
+        }
+        free(stream->block);
+        free(stream->lines);
+        free(stream);
+        return r;
+}

@@ -1,0 +1,338 @@
+#include "client/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "client/instant.h"
+#include "client/pattern.h"
+
+enum {
+        WORKER_EVENTS = 64,
+        WORKER_BUFFER_SIZE = 64 * 1024,
+        /* Messages begin at so many different places of the pattern in turn, so that the answer to
+         * an earlier one is none. */
+        WORKER_SHIFTS = 251,
+};
+
+/* A failed connection rests until the next tick, lest failures are all that happens. */
+#define WORKER_TICK (50 * INSTANT_MILLISECOND)
+
+typedef enum SlotState {
+        SLOT_RESTING,
+        SLOT_IDLE,
+        SLOT_CONNECTING,
+        SLOT_BUSY,
+} SlotState;
+
+/* One connection, and the request that is under way on it. */
+typedef struct Slot {
+        int fd;
+        SlotState state;
+        /* The instant that the latency counts from, and the one at which it is given up. */
+        uint64_t due;
+        uint64_t deadline;
+        size_t sent;
+        size_t received;
+        unsigned shift;
+        bool wants_out;
+} Slot;
+
+typedef struct Worker {
+        const LoadPlan *plan;
+        const ClientOptions *options;
+        LoadPage *page;
+        int epoll;
+        Slot *slots;
+        /* Slots that wait for something to be due. */
+        Slot **idle;
+        size_t idle_count;
+        size_t busy;
+        uint64_t start;
+        uint64_t end;
+        /* At a fixed rate: the number of the next request. */
+        uint64_t next;
+        uint8_t *messages;
+        uint8_t buffer[WORKER_BUFFER_SIZE];
+} Worker;
+
+/* When this worker's request of number @number is due. */
+static uint64_t worker_due(const Worker *worker, uint64_t number) {
+        uint64_t all = number * worker->plan->workers + worker->plan->index;
+        uint64_t rate = worker->options->rate;
+
+        /* In two steps, since a day's nanoseconds times the rate would not fit. */
+        return worker->start + all / rate * INSTANT_SECOND + all % rate * INSTANT_SECOND / rate;
+}
+
+static void worker_watch(Worker *worker, Slot *slot, int operation, bool out) {
+        struct epoll_event event = { .events = EPOLLIN | (out ? EPOLLOUT : 0), .data.ptr = slot };
+
+        slot->wants_out = out;
+        (void)epoll_ctl(worker->epoll, operation, slot->fd, &event);
+}
+
+static void worker_close(const Worker *worker, Slot *slot) {
+        if (slot->fd < 0)
+                return;
+        /* The connection that another process opened may still be open there, and go on to be told
+         * of for as long. */
+        (void)epoll_ctl(worker->epoll, EPOLL_CTL_DEL, slot->fd, NULL);
+        close(slot->fd);
+        slot->fd = -1;
+}
+
+static bool slot_is_busy(const Slot *slot) {
+        return slot->state == SLOT_BUSY || slot->state == SLOT_CONNECTING;
+}
+
+static void worker_set_state(Worker *worker, Slot *slot, SlotState state) {
+        worker->busy -= slot_is_busy(slot) ? 1 : 0;
+        slot->state = state;
+        worker->busy += slot_is_busy(slot) ? 1 : 0;
+}
+
+static void worker_fail(Worker *worker, Slot *slot, int error) {
+        worker->page->errors[failure_kind_from_errno(error)]++;
+        worker_close(worker, slot);
+        worker_set_state(worker, slot, SLOT_RESTING);
+}
+
+static int worker_send(Worker *worker, Slot *slot) {
+        const uint8_t *message = worker->messages + slot->shift;
+        ssize_t n;
+
+        if (slot->sent < worker->options->size) {
+                n = send(slot->fd, message + slot->sent, worker->options->size - slot->sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (n < 0 && errno != EAGAIN && errno != EINTR)
+                        return -errno;
+                slot->sent += n > 0 ? (size_t)n : 0;
+                worker->page->bytes_sent += n > 0 ? (uint64_t)n : 0;
+        }
+        if (slot->wants_out != (slot->sent < worker->options->size))
+                worker_watch(worker, slot, EPOLL_CTL_MOD, !slot->wants_out);
+        return 0;
+}
+
+/* Begins what is due at @due on a slot that has nothing to do. */
+static void worker_begin(Worker *worker, Slot *slot, uint64_t due) {
+        uint64_t timeout = worker->options->timeout;
+        bool pending = false;
+        int r;
+
+        slot->due = due;
+        slot->deadline = timeout == 0 ? INSTANT_NEVER : instant_now() + timeout;
+        slot->sent = slot->received = 0;
+        slot->shift = (slot->shift + 1) % WORKER_SHIFTS;
+        worker_set_state(worker, slot, SLOT_BUSY);
+        if (slot->fd < 0) {
+                slot->fd = connection_begin(worker->plan->peer, &worker->options->connection,
+                                            &pending);
+                if (slot->fd < 0) {
+                        worker_fail(worker, slot, -slot->fd);
+                        return;
+                }
+                worker_watch(worker, slot, EPOLL_CTL_ADD, pending);
+        }
+        if (pending) {
+                worker_set_state(worker, slot, SLOT_CONNECTING);
+                return;
+        }
+        r = worker_send(worker, slot);
+        if (r < 0)
+                worker_fail(worker, slot, -r);
+}
+
+/* Finds something to do for a slot that has nothing to do, or lets it wait. */
+static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
+        if (now >= worker->end) {
+                worker_set_state(worker, slot, SLOT_RESTING);
+                worker_close(worker, slot);
+        } else if (worker->options->rate == 0) {
+                worker_begin(worker, slot, now);
+        } else if (worker_due(worker, worker->next) <= now) {
+                worker_begin(worker, slot, worker_due(worker, worker->next++));
+        } else {
+                worker_set_state(worker, slot, SLOT_IDLE);
+                worker->idle[worker->idle_count++] = slot;
+        }
+}
+
+static void worker_complete(Worker *worker, Slot *slot) {
+        uint64_t now = instant_now();
+
+        worker->page->answered++;
+        histogram_record(&worker->page->latency, now - slot->due);
+        if (worker->options->load == LOAD_CONNECTIONS)
+                worker_close(worker, slot);
+        worker_employ(worker, slot, now);
+}
+
+static int worker_receive(Worker *worker, Slot *slot) {
+        size_t left = worker->options->size - slot->received;
+        const uint8_t *expected = worker->messages + slot->shift + slot->received;
+        ssize_t n = recv(slot->fd, worker->buffer,
+                         left < sizeof worker->buffer ? left : sizeof worker->buffer, MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -EPIPE;
+        worker->page->bytes_received += (uint64_t)n;
+        slot->received += (size_t)n;
+        return memcmp(worker->buffer, expected, (size_t)n) == 0 ? 0 : -EBADMSG;
+}
+
+static int worker_serve_busy(Worker *worker, Slot *slot, uint32_t events) {
+        int r = 0;
+
+        if (slot->state == SLOT_CONNECTING) {
+                r = connection_finish(slot->fd);
+                if (r < 0)
+                        return r;
+                worker_set_state(worker, slot, SLOT_BUSY);
+        }
+        if ((events & EPOLLOUT) != 0)
+                r = worker_send(worker, slot);
+        if (r == 0 && (events & ~(uint32_t)EPOLLOUT) != 0)
+                r = worker_receive(worker, slot);
+        return r;
+}
+
+static void worker_serve(Worker *worker, Slot *slot, uint32_t events) {
+        int r;
+
+        if (slot->state == SLOT_IDLE) {
+                /* The peer has something to say without being asked: that it leaves. The slot stays
+                 * among the idle ones, and connects anew when it has something to do. */
+                worker_close(worker, slot);
+                return;
+        }
+        r = worker_serve_busy(worker, slot, events);
+        if (r < 0)
+                worker_fail(worker, slot, -r);
+        else if (slot->received == worker->options->size)
+                worker_complete(worker, slot);
+}
+
+/* Begins what has become due for the slots that wait for it. */
+static void worker_catch_up(Worker *worker, uint64_t now) {
+        while (worker->idle_count > 0 && now < worker->end &&
+               worker_due(worker, worker->next) <= now)
+                worker_begin(worker, worker->idle[--worker->idle_count],
+                             worker_due(worker, worker->next++));
+}
+
+static void worker_tick(Worker *worker, uint64_t now) {
+        if (worker->page->stop && now < worker->end)
+                worker->end = now;
+        for (size_t i = 0; i < worker->plan->connections; i++) {
+                Slot *slot = &worker->slots[i];
+
+                if (slot_is_busy(slot) && now >= slot->deadline)
+                        worker_fail(worker, slot, ETIME);
+                else if (slot->state == SLOT_RESTING && now < worker->end)
+                        worker_employ(worker, slot, now);
+        }
+}
+
+static struct timespec worker_timeout(const Worker *worker, uint64_t now, uint64_t next_tick) {
+        uint64_t wake = next_tick, left;
+
+        if (worker->idle_count > 0 && worker_due(worker, worker->next) < wake)
+                wake = worker_due(worker, worker->next);
+        left = wake > now ? wake - now : 0;
+        return (struct timespec){ .tv_sec = (time_t)(left / INSTANT_SECOND),
+                                  .tv_nsec = (long)(left % INSTANT_SECOND) };
+}
+
+static int worker_loop(Worker *worker) {
+        struct epoll_event events[WORKER_EVENTS];
+        uint64_t now = instant_now(), next_tick = now;
+
+        while (now < worker->end || (worker->busy > 0 && !worker->page->stop)) {
+                struct timespec timeout = worker_timeout(worker, now, next_tick);
+                int n = epoll_pwait2(worker->epoll, events, WORKER_EVENTS, &timeout, NULL);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                for (int i = 0; i < n; i++)
+                        worker_serve(worker, events[i].data.ptr, events[i].events);
+                now = instant_now();
+                worker_catch_up(worker, now);
+                if (now >= next_tick) {
+                        worker_tick(worker, now);
+                        next_tick = now + WORKER_TICK;
+                }
+        }
+        worker->page->elapsed = now - worker->start;
+        return 0;
+}
+
+/* Connections that requests are made on are there before the time begins to count. */
+static void worker_connect(Worker *worker) {
+        for (size_t i = 0; i < worker->plan->connections; i++) {
+                Slot *slot = &worker->slots[i];
+
+                slot->fd = i == 0 ? worker->plan->first : -1;
+                if (worker->options->load == LOAD_CONNECTIONS || worker->page->stop)
+                        continue;
+                if (slot->fd < 0)
+                        slot->fd = connection_open_endpoint(worker->plan->peer,
+                                                            &worker->options->connection);
+                if (slot->fd < 0)
+                        worker_fail(worker, slot, -slot->fd);
+                else
+                        worker_watch(worker, slot, EPOLL_CTL_ADD, false);
+        }
+}
+
+/* What was due in time and has not been begun. */
+static void worker_count_overdue(Worker *worker) {
+        if (worker->options->rate == 0)
+                return;
+        while (worker_due(worker, worker->next) < worker->end) {
+                worker->next++;
+                worker->page->overdue++;
+        }
+}
+
+int worker_run(const LoadPlan *plan) {
+        Worker *worker = calloc(1, sizeof *worker);
+        size_t size = plan->options->size + WORKER_SHIFTS;
+        Pattern pattern;
+        int r;
+
+        if (worker == NULL)
+                return -ENOMEM;
+        worker->plan = plan;
+        worker->options = plan->options;
+        worker->page = plan->page;
+        worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+        worker->slots = calloc(plan->connections, sizeof *worker->slots);
+        worker->idle = calloc(plan->connections, sizeof(Slot *));
+        worker->messages = malloc(size);
+        if (worker->epoll < 0 || worker->slots == NULL || worker->idle == NULL ||
+            worker->messages == NULL) {
+                r = -ENOMEM;
+        } else {
+                pattern_init(&pattern);
+                pattern_fill(&pattern, 0, worker->messages, size);
+                worker_connect(worker);
+                worker->start = instant_now();
+                worker->end = worker->start + plan->options->duration;
+                r = worker_loop(worker);
+                worker_count_overdue(worker);
+        }
+        if (worker->epoll >= 0)
+                close(worker->epoll);
+        free(worker->messages);
+        free(worker->idle);
+        free(worker->slots);
+        free(worker);
+        return r;
+}

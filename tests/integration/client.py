@@ -1,0 +1,73 @@
+"""Runs mpecho-client and sees to it that no process of it is left."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+CLIENT = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho-client")
+DEADLINE = 60
+
+
+class Client:
+    """The client as a leader of its own process group, so that what it leaves behind shows."""
+
+    def __init__(self, *arguments, **options):
+        options = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | options
+        self.process = subprocess.Popen(
+            [CLIENT, *map(str, arguments)], process_group=0, **options
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.communicate(timeout=DEADLINE)
+
+    @property
+    def sender(self):
+        """The pid of the sending process, once it is there."""
+        children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        until(children.read_text)
+        return int(children.read_text())
+
+    def end(self, data=None):
+        """Exit status, output and lines of error; nothing of the process group may be left."""
+        output, errors = self.process.communicate(data, timeout=DEADLINE)
+        with pytest.raises(ProcessLookupError):
+            os.killpg(self.process.pid, 0)
+        return self.process.returncode, output, (errors or b"").decode().splitlines()
+
+
+def run(*arguments, data=None, **options):
+    with Client(*arguments, **options) as client:
+        return client.end(data)
+
+
+def until(condition):
+    """Waits for what no descriptor tells: the state of another process in /proc."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to this"
+        time.sleep(0.005)
+
+
+def state(pid):
+    """The process state as proc(5) has it: S sleeping, Z zombie, … or None for no process."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except FileNotFoundError:
+        return None
+
+
+def gone(pid):
+    return state(pid) in (None, "Z")

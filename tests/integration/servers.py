@@ -1,0 +1,203 @@
+"""Servers for the client's tests: each connection is given to a function, in a thread of its own.
+
+A behaviour takes a connected socket and does with it what it likes; the socket is closed when it
+returns. Nothing here depends on the service under test.
+"""
+
+import contextlib
+import select
+import socket
+import struct
+import threading
+
+DEADLINE = 60
+
+
+def echo(connection):
+    """A correct echo: everything comes back, until the peer has sent everything."""
+    while data := connection.recv(1 << 18):
+        connection.sendall(data)
+
+
+def reset(connection):
+    """Ends the connection with a reset (TCP RST), as a crashed machine or a firewall does."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def receive(connection, size):
+    """Exactly `size` bytes, or what came before the end."""
+    parts = []
+    while size > 0 and (part := connection.recv(min(size, 1 << 18))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def edited(edit):
+    """A behaviour that takes everything and then sends what `edit` makes of it."""
+
+    def behaviour(connection):
+        data = bytearray()
+        while part := connection.recv(1 << 18):
+            data += part
+        connection.sendall(edit(data))
+
+    return behaviour
+
+
+def flip(offset, mask=1):
+    """An echo that changes the bits of `mask` in the byte at `offset`, and streams all others."""
+
+    def behaviour(connection):
+        passed = 0
+        while data := bytearray(connection.recv(1 << 18)):
+            if passed <= offset < passed + len(data):
+                data[offset - passed] ^= mask
+            connection.sendall(data)
+            passed += len(data)
+
+    return behaviour
+
+
+def drop(offset, size):
+    return edited(lambda data: data[:offset] + data[offset + size :])
+
+
+def duplicate(offset, size):
+    return edited(lambda data: data[: offset + size] + data[offset:])
+
+
+def insert(offset, foreign):
+    return edited(lambda data: data[:offset] + foreign + data[offset:])
+
+
+def swap(offset, first, second):
+    """Two neighbouring blocks change places."""
+    middle, end = offset + first, offset + first + second
+    return edited(lambda data: data[:offset] + data[middle:end] + data[offset:middle] + data[end:])
+
+
+def truncate(size):
+    return edited(lambda data: data[:size])
+
+
+def echo_some(connection, size):
+    """Echoes the first `size` bytes as they come."""
+    while size > 0 and (data := connection.recv(min(size, 1 << 18))):
+        connection.sendall(data)
+        size -= len(data)
+
+
+def close_after(size):
+    """Echoes `size` bytes and closes, in order as far as it can."""
+    return lambda connection: echo_some(connection, size)
+
+
+def reset_after(size):
+    """Echoes `size` bytes and resets the connection when more comes."""
+
+    def behaviour(connection):
+        echo_some(connection, size)
+        receive(connection, 1)
+        reset(connection)
+
+    return behaviour
+
+
+def silent(connection):
+    """Takes everything and never answers, until the client is gone."""
+    while connection.recv(1 << 18):
+        pass
+    wait_for_end(connection)
+
+
+def stay(connection):
+    """Echoes everything and does not close, until the client is gone."""
+    echo(connection)
+    wait_for_end(connection)
+
+
+def wait_for_end(connection):
+    """Until the peer is gone for good: a hang-up, not only its half-close."""
+    poll = select.poll()
+    poll.register(connection, 0)
+    poll.poll(DEADLINE * 1000)
+
+
+def trickle(connection):
+    """Sends every byte by itself."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while data := connection.recv(1 << 18):
+        for byte in data:
+            connection.sendall(bytes([byte]))
+
+
+class Server:
+    """Serves one listening socket until the `with` block ends."""
+
+    def __init__(self, behaviour, listener):
+        self.listener = listener
+        self.behaviour = behaviour
+        self.connections = []
+        self.threads = []
+        self.accepted = 0
+        # The words that name this server on the client's command line.
+        name = listener.getsockname()
+        if listener.family == socket.AF_UNIX:
+            self.address = [name if isinstance(name, str) else "@" + name[1:].decode()]
+        else:
+            self.address = [name[0], str(name[1])]
+
+    def serve(self, connection):
+        with contextlib.suppress(OSError), connection:
+            self.behaviour(connection)
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            connection.settimeout(DEADLINE)
+            self.accepted += 1
+            self.connections.append(connection)
+            thread = threading.Thread(target=self.serve, args=[connection])
+            self.threads.append(thread)
+            thread.start()
+
+    def __enter__(self):
+        self.acceptor = threading.Thread(target=self.accept)
+        self.acceptor.start()
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.acceptor.join(DEADLINE)
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive(), "a test server did not end"
+
+
+def tcp(behaviour, host="127.0.0.1", port=0):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return Server(behaviour, socket.create_server((host, port), family=family, backlog=4096))
+
+
+def local(behaviour, name):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("\0" + name[1:] if name.startswith("@") else name)
+    listener.listen(4096)
+    return Server(behaviour, listener)
+
+
+def closed_port(host="127.0.0.1"):
+    """A port that refuses connections: bound, so that nobody else gets it, but not listening."""
+    holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    holder.bind((host, 0))
+    return holder

@@ -1,0 +1,397 @@
+"""mpecho-client's plain mode, against small servers that behave and misbehave."""
+
+import hashlib
+import os
+import pathlib
+import pty
+import select
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import servers
+from client import CLIENT, DEADLINE, Client, gone, run, state, until
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300_000_000])
+def test_everything_comes_back_and_the_status_is_0(size):
+    """What was sent is what comes out, byte for byte, whatever its size."""
+    data = (os.urandom(1 << 20) * (size // (1 << 20) + 1))[:size]
+    with servers.tcp(servers.echo) as server:
+        status, output, errors = run(*server.address, data=data)
+    assert (status, errors) == (0, [])
+    assert hashlib.sha256(output).digest() == hashlib.sha256(data).digest()
+
+
+def test_gigabytes_through_a_pipe_with_a_slow_reader_do_not_deadlock():
+    """2 GiB flow while the reader of the output pauses; backpressure holds, and all arrives."""
+    size = 2 << 30
+    with servers.tcp(servers.echo) as server, open("/dev/zero", "rb") as zero:
+        feeder = subprocess.Popen(
+            ["head", "-c", str(size)], stdin=zero, stdout=subprocess.PIPE
+        )
+        with Client(*server.address, stdin=feeder.stdout) as client:
+            feeder.stdout.close()
+            # What is on its way has come to a stop: the receiver sleeps in write(2).
+            wchan = pathlib.Path(f"/proc/{client.process.pid}/wchan")
+            until(lambda: "pipe_write" in wchan.read_text())
+            received = 0
+            while part := client.process.stdout.read(1 << 20):
+                assert part.count(0) == len(part)
+                received += len(part)
+            status, _, errors = client.end()
+        assert feeder.wait(DEADLINE) == 0
+    assert (received, status, errors) == (size, 0, [])
+
+
+def test_what_the_server_sends_after_the_half_close_still_arrives():
+    """The client half-closes at the end of its input and goes on until the server has ended."""
+
+    def late(connection):
+        data = b""
+        while part := connection.recv(1 << 16):
+            data += part
+        connection.sendall(data)
+
+    with servers.tcp(late) as server:
+        assert run(*server.address, data=b"late\n" * 1000) == (0, b"late\n" * 1000, [])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_addresses_of_both_families(host):
+    """IPv4 and IPv6 addresses work, with the port in either place; -4 and -6 restrict."""
+    with servers.tcp(servers.echo, host) as server:
+        port = server.address[1]
+        assert run(host, port, data=b"x") == (0, b"x", [])
+        assert run("-p", port, host, data=b"x") == (0, b"x", [])
+        assert run(f"--port={port}", "-6" if ":" in host else "-4", host, data=b"x")[0] == 0
+        status, _, errors = run("-4" if ":" in host else "-6", host, port, data=b"x")
+        assert status == 1 and f"{host} port {port}" in errors[0]
+
+
+def test_every_address_of_the_host_is_tried():
+    """A name with several addresses is served by whichever of them answers."""
+    families = {entry[0] for entry in socket.getaddrinfo("localhost", 7, type=socket.SOCK_STREAM)}
+    for host in ["127.0.0.1", "::1"]:
+        if (socket.AF_INET6 if ":" in host else socket.AF_INET) not in families:
+            continue
+        with servers.tcp(servers.echo, host) as server:
+            assert run("localhost", server.address[1], data=b"x") == (0, b"x", [])
+
+
+def test_a_zone_belongs_to_an_address():
+    """fe80::1%zone is passed on with its zone; without such an interface the sentence names it."""
+    status, _, errors = run("fe80::1%lo", "9", data=b"")
+    assert status == 1
+    assert errors[0].startswith("mpecho-client: cannot connect to fe80::1%lo port 9: ")
+
+
+@pytest.mark.parametrize("name", ["path", "@mpecho-client-test"])
+def test_unix_sockets(name, tmp_path):
+    """A /path and an @abstract name both reach a Unix socket."""
+    name = str(tmp_path / name) if name == "path" else f"{name}-{os.getpid()}"
+    with servers.local(servers.echo, name) as server:
+        assert server.address == [name]
+        assert run(name, data=b"x" * 100_000) == (0, b"x" * 100_000, [])
+
+
+def test_a_refused_connection_names_host_port_and_error():
+    """Status 1 and one sentence when no address answers."""
+    with servers.closed_port() as holder:
+        port = holder.getsockname()[1]
+        status, output, errors = run("127.0.0.1", port, data=b"")
+    assert (status, output) == (1, b"")
+    assert errors == [
+        f"mpecho-client: cannot connect to 127.0.0.1 port {port}: Connection refused"
+    ]
+
+
+def test_an_unknown_host_is_named():
+    """A name without an address is said to be the reason."""
+    status, _, errors = run("no-such-host.invalid", data=b"")
+    assert status == 1 and len(errors) == 1
+    assert errors[0].startswith("mpecho-client: cannot connect to no-such-host.invalid port 7: ")
+
+
+def test_missing_bytes_are_counted():
+    """Status 1 and one sentence with both numbers when the server keeps bytes for itself."""
+
+    def eat(connection):
+        data = servers.receive(connection, 100)
+        connection.sendall(data[:90])
+        while data := connection.recv(1 << 16):
+            connection.sendall(data)
+
+    with servers.tcp(eat) as server:
+        status, output, errors = run(*server.address, data=b"x" * 1000)
+    assert (status, len(output)) == (1, 990)
+    assert len(errors) == 1 and "1000 bytes were sent" in errors[0] and "990 came back" in errors[0]
+
+
+def test_surplus_bytes_are_counted():
+    """More than was sent is as wrong as less."""
+
+    def add(connection):
+        servers.echo(connection)
+        connection.sendall(b"more")
+
+    with servers.tcp(add) as server:
+        status, output, errors = run(*server.address, data=b"x")
+    assert (status, output) == (1, b"xmore")
+    assert "1 bytes were sent" in errors[0] and "5 came back" in errors[0]
+
+
+def leave_after(ending):
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 5))
+        ending(connection)
+
+    return behaviour
+
+
+@pytest.mark.parametrize("network", ["tcp", "unix"])
+@pytest.mark.parametrize("ending", [servers.reset, socket.socket.close])
+def test_a_peer_that_dies_ends_a_sender_that_waits_for_input(network, ending, tmp_path):
+    """The sender does not hang in its read of standard input; status 1, both processes gone."""
+    behaviour = leave_after(ending)
+    with (
+        servers.tcp(behaviour) if network == "tcp" else servers.local(behaviour, f"{tmp_path}/s")
+    ) as server, Client(*server.address) as client:
+        client.process.stdin.write(b"hello")
+        client.process.stdin.flush()
+        assert client.process.stdout.read(5) == b"hello"
+        assert client.process.wait(DEADLINE) == 1
+        status, _, errors = client.end()
+    assert status == 1 and len(errors) == 1
+    if ending is servers.reset and network == "tcp":
+        assert "broke: Connection reset by peer: 5 bytes sent, 5 came back" in errors[0]
+    else:
+        assert "closed the connection before the end of the input" in errors[0]
+
+
+@pytest.mark.parametrize("network", ["tcp", "unix"])
+@pytest.mark.parametrize("direction", [socket.SHUT_WR, socket.SHUT_RDWR])
+def test_a_peer_that_closes_early_ends_a_sender_that_is_blocked(network, direction, tmp_path):
+    """A sender that waits in send(2) for a peer that has ended does not hang."""
+
+    release = threading.Event()
+
+    def behaviour(connection):
+        servers.receive(connection, 1 << 16)
+        connection.shutdown(direction)
+        # Open and unread until the client is gone.
+        release.wait(DEADLINE)
+
+    with (
+        servers.tcp(behaviour) if network == "tcp" else servers.local(behaviour, f"{tmp_path}/s")
+    ) as server, open("/dev/zero", "rb") as zero:
+        status, output, errors = run(*server.address, stdin=zero)
+        release.set()
+    assert (status, output, len(errors)) == (1, b"", 1)
+
+
+def test_a_reset_in_mid_stream_is_named():
+    """A reset while both directions are full is reported as one, never as an orderly end."""
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 1 << 20))
+        servers.reset(connection)
+
+    for _ in range(20):
+        with servers.tcp(behaviour) as server, open("/dev/zero", "rb") as zero:
+            status, _, errors = run(*server.address, stdin=zero)
+        assert status == 1 and len(errors) == 1
+        assert "broke: Connection reset by peer" in errors[0]
+
+
+def test_output_closed_by_its_reader():
+    """A closed pipe behind the output is said in a sentence, not by SIGPIPE; status 1."""
+    with servers.tcp(servers.echo) as server, open("/dev/zero", "rb") as zero:
+        with Client(*server.address, stdin=zero) as client:
+            assert client.process.stdout.read(10) == bytes(10)
+            client.process.stdout.close()
+            client.process.stdout = None
+            status, _, errors = client.end()
+    assert status == 1
+    assert errors == ["mpecho-client: cannot write to standard output: Broken pipe"]
+
+
+def test_a_full_disk_behind_the_output():
+    """No space for the output: one sentence and status 1."""
+    with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
+        status, _, errors = run(*server.address, data=b"x", stdout=full)
+    assert status == 1
+    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+
+
+def test_unreadable_input(tmp_path):
+    """Input that cannot be read: one sentence and status 1."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with servers.tcp(servers.echo) as server:
+            status, _, errors = run(*server.address, stdin=directory)
+    finally:
+        os.close(directory)
+    assert status == 1
+    assert errors == ["mpecho-client: cannot read standard input: Is a directory"]
+
+
+@pytest.mark.parametrize("closed", [0, 1])
+def test_closed_standard_descriptors_are_not_mistaken_for_the_connection(closed):
+    """A client started with standard input or output closed fails with a sentence that says so."""
+    with servers.tcp(servers.echo) as server:
+        status, _, errors = run(
+            *server.address, data=b"x" if closed else None, preexec_fn=lambda: os.close(closed)
+        )
+    assert status == 1
+    assert errors == [
+        "mpecho-client: cannot "
+        + ["read standard input", "write to standard output"][closed]
+        + ": Bad file descriptor"
+    ]
+
+
+def test_nonblocking_input_and_output():
+    """Pipes that somebody made non-blocking are waited for, not given up on."""
+    input_end, feed = os.pipe()
+    drain, output_end = os.pipe()
+    for end in (input_end, output_end):
+        os.set_blocking(end, False)
+    data = os.urandom(10_000_000)
+    with servers.tcp(servers.echo) as server:
+        with Client(*server.address, stdin=input_end, stdout=output_end) as client:
+            os.close(input_end)
+            os.close(output_end)
+            with open(feed, "wb") as writer, open(drain, "rb") as reader:
+                # The sender finds nothing to read yet, and later the receiver no room to write.
+                until(lambda: state(client.sender) == "S")
+                thread = threading.Thread(target=lambda: (writer.write(data), writer.close()))
+                thread.start()
+                output = reader.read()
+                thread.join(DEADLINE)
+            status, _, errors = client.end()
+    assert (status, errors) == (0, []) and output == data
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_signal_to_the_parent_ends_both_processes(number):
+    """The sender never outlives its parent, whatever ended that."""
+    with servers.tcp(servers.echo) as server, Client(*server.address) as client:
+        sender = client.sender
+        client.process.send_signal(number)
+        assert client.process.wait(DEADLINE) == -number
+        until(lambda: gone(sender))
+
+
+def test_a_killed_sender_is_named():
+    """The parent does not wait for ever when its sender was killed: status 1 and the signal."""
+    with servers.tcp(servers.echo) as server, Client(*server.address) as client:
+        os.kill(client.sender, signal.SIGKILL)
+        assert client.process.wait(DEADLINE) == 1
+        status, _, errors = client.end()
+    assert status == 1
+    assert errors == ["mpecho-client: the sending process was ended by signal 9 (Killed)"]
+
+
+def test_stopped_and_continued():
+    """The job control of a shell does no harm: the client goes on where it was."""
+    with servers.tcp(servers.echo) as server, Client(*server.address) as client:
+        sender = client.sender
+        os.killpg(client.process.pid, signal.SIGSTOP)
+        until(lambda: state(client.process.pid) == "T" and state(sender) == "T")
+        os.killpg(client.process.pid, signal.SIGCONT)
+        assert client.end(b"on it goes") == (0, b"on it goes", [])
+
+
+def test_typed_into_on_a_terminal():
+    """Each line comes back as it is typed; ^D ends the input, and the status is 0."""
+    master, slave = pty.openpty()
+    try:
+        with servers.tcp(servers.echo) as server:
+            with Client(*server.address, stdin=slave) as client:
+                for line in (b"first\n", b"second\n"):
+                    os.write(master, line)
+                    assert select.select([client.process.stdout], [], [], DEADLINE)[0]
+                    assert os.read(client.process.stdout.fileno(), 100) == line
+                os.write(master, b"\4")
+                assert client.end() == (0, b"", [])
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+def test_the_interrupt_key_ends_both_processes():
+    """^C on the terminal ends sender and receiver at once."""
+    master, slave = pty.openpty()
+    try:
+        with servers.tcp(servers.echo) as server:
+            client = subprocess.Popen(
+                ["setsid", "--ctty", "--wait", CLIENT, *server.address],
+                stdin=slave, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+            os.write(master, b"x\n")
+            assert client.stdout.read(2) == b"x\n"
+            os.write(master, b"\3")
+            client.communicate(timeout=DEADLINE)
+            assert client.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
+WRONG = [
+    ([], "the host is missing"),
+    ([""], "the host is missing"),
+    (["host", "7", "8"], "'8' is one word too many"),
+    (["-p", "7", "host", "8"], "the port is given twice, the second time as '8'"),
+    (["-p", "7", "-p", "8", "host"], "the port is given twice, the second time as '8'"),
+    (["-p"], "option '-p' needs a value"),
+    (["--port"], "option '--port' needs a value"),
+    (["--help=yes"], "option '--help=yes' takes no value"),
+    (["--nonsense", "host"], "unknown or ambiguous option '--nonsense'"),
+    (["-46z", "host"], "-4 and -6 exclude each other"),
+    (["-4z", "host"], "unknown option '-z'"),
+    (["-4", "-6", "host"], "-4 and -6 exclude each other"),
+    (["/tmp/socket", "7"], "the Unix socket '/tmp/socket' has no port"),
+    (["-4", "@name"], "-4 and -6 mean nothing to the Unix socket '@name'"),
+    (["@"], "'@' is no Unix socket: a name must follow the @"),
+    (["/" + "x" * 108], "107 bytes"),
+]
+
+PORTS = ["0", "65536", "99999999999999999999", "7x", " 7", "+7", "", "no-such-service", "7.0"]
+WRONG += [
+    (
+        ["host", port],
+        f"a port is a number from 1 to 65535 or the name of a TCP service, not '{port}'",
+    )
+    for port in PORTS
+]
+
+
+@pytest.mark.parametrize("arguments, sentence", WRONG)
+def test_wrong_command_lines(arguments, sentence):
+    """Status 2, one sentence that names the wrong value, and the way to the help."""
+    status, output, errors = run(*arguments, data=b"")
+    assert (status, output, len(errors)) == (2, b"", 2)
+    assert errors[0].startswith("mpecho-client: ") and sentence in errors[0]
+    assert errors[1] == "Try 'mpecho-client --help' for more information."
+
+
+def test_a_service_name_is_a_port():
+    """"echo" is port 7, as services(5) says."""
+    status, _, errors = run("no-such-host.invalid", "echo", data=b"")
+    assert status == 1 and "no-such-host.invalid port 7:" in errors[0]
+
+
+def test_help_and_version():
+    """Both go to standard output with status 0, and say so when they cannot be written."""
+    status, output, errors = run("--help", data=b"")
+    assert (status, errors) == (0, []) and output.startswith(b"Usage: mpecho-client ")
+    status, output, errors = run("-V", data=b"")
+    assert (status, errors) == (0, []) and output.startswith(b"mpecho-client ")
+    with open("/dev/full", "wb") as full:
+        status, _, errors = run("--help", data=b"", stdout=full)
+    assert status == 1
+    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]

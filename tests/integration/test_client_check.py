@@ -1,0 +1,237 @@
+"""mpecho-client --check: what is wrong with a path is named, and only that."""
+
+import re
+import select
+import signal
+import socket
+
+import pytest
+
+import servers
+from client import Client, run, until
+
+SIZE = 1_000_000
+
+
+def check(behaviour, *options, size=SIZE):
+    """Status and verdict of a check of that size against a server of that behaviour."""
+    with servers.tcp(behaviour) as server:
+        status, output, errors = run(f"--check={size}", *options, *server.address, data=b"")
+    verdict = output.decode().splitlines()
+    assert len(verdict) == 1 and errors == []
+    return status, verdict[0]
+
+
+@pytest.mark.parametrize("size", [1, 7, 65537, "16M"])
+def test_an_intact_path(size):
+    """Status 0 and one line with the bytes, the time and both rates."""
+    status, verdict = check(servers.echo, size=size)
+    number = 16 << 20 if size == "16M" else size
+    assert status == 0
+    assert re.fullmatch(
+        rf"127.0.0.1 port \d+: intact: {number} bytes sent, {number} came back in \d+\.\d{{3}} s, "
+        r"\d+(\.\d)? [KMG]?i?B?(bytes)?/s there, \d+(\.\d)? [KMG]?i?B?(bytes)?/s back",
+        verdict,
+    )
+
+
+def test_64_mebibytes_without_a_size(tmp_path):
+    """The size has a default; a Unix socket is checked as well."""
+    with servers.local(servers.echo, f"{tmp_path}/socket") as server:
+        status, output, errors = run("--check", *server.address, data=b"")
+    assert (status, errors) == (0, [])
+    assert f"{64 << 20} bytes sent, {64 << 20} came back" in output.decode()
+
+
+FAULTS = [
+    (servers.flip(0), "the byte at offset 0 came back as 0x.. instead of 0x.., 1 bit changed"),
+    (servers.flip(SIZE - 1, 0x80), "the byte at offset 999999 came back .*, 1 bit changed"),
+    (servers.flip(12345, 0xFF), "the byte at offset 12345 came back .*, 8 bits changed"),
+    (servers.drop(500_000, 1), "1 byte missing at offset 50000."),
+    (servers.drop(500_000, 1460), "1460 bytes missing at offset 50000."),
+    (servers.duplicate(500_000, 1), "1 byte came back twice, the second time at offset 50000."),
+    (servers.duplicate(300_000, 1460), "1460 bytes came back twice, .* at offset 30146."),
+    (servers.insert(10, b"HTTP/1.1 200 OK"), "15 bytes that nobody sent came at offset 1."),
+    (servers.insert(SIZE, b"bye"), "3 bytes that nobody sent came at offset 1000000"),
+    (servers.swap(100, 1, 1), "2 bytes from offset 100 on came back in another order"),
+    (servers.swap(100_000, 1460, 1460), "1460 bytes from offset 10000. on .* in another order"),
+    (servers.truncate(999_990), "truncated: the last 10 bytes did not .*, from offset 999990"),
+    (servers.truncate(0), "truncated: the last 1000000 bytes did not come back, from offset 0"),
+    (servers.edited(lambda data: bytes(len(data))), "what came back from offset . on is not"),
+]
+
+
+@pytest.mark.parametrize("behaviour, sentence", FAULTS)
+def test_each_fault_is_named(behaviour, sentence):
+    """Changed, missing, duplicated, foreign, reordered and truncated bytes are told apart."""
+    status, verdict = check(behaviour)
+    assert status == 1
+    kind = "missing" if "missing" in sentence or "truncated" in sentence else "differs"
+    assert re.search(f": {kind}: {sentence}", verdict), verdict
+
+
+def test_one_bit_in_a_gigabyte():
+    """One flipped bit far out in a long stream is found, with its place."""
+    status, verdict = check(servers.flip((1 << 30) - 77), size="1G")
+    assert status == 1
+    assert f"the byte at offset {(1 << 30) - 77} came back" in verdict
+    assert "1 bit changed" in verdict
+
+
+def test_a_server_that_closes_early():
+    """An end before the client's own is no truncation: it is said to have come early."""
+    status, verdict = check(servers.close_after(1000), size="64M")
+    assert status == 1
+    assert ": closed: the connection was closed early" in verdict or ": reset: " in verdict
+
+
+def test_a_server_that_ends_its_side_early():
+    """A half-close by the server in mid-stream is an early end."""
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 1000))
+        connection.shutdown(socket.SHUT_WR)
+        servers.wait_for_end(connection)
+
+    status, verdict = check(behaviour, size="64M")
+    assert status == 1 and ": closed: the connection was closed early" in verdict
+
+
+def test_a_server_that_resets():
+    """A reset is named as one."""
+    status, verdict = check(servers.reset_after(1000), size="64M")
+    assert status == 1 and ": reset: the connection broke: Connection reset by peer" in verdict
+
+
+def test_a_server_that_never_answers():
+    """The timeout ends the wait, and the verdict says what did not come."""
+    status, verdict = check(servers.silent, "--timeout=0.5")
+    assert status == 1
+    assert ": timeout: nothing more came back within 0.5 s: 1000000 bytes sent, 0 came" in verdict
+
+
+def test_a_server_that_never_closes():
+    """All is back but the end of the connection: that is what is said."""
+    status, verdict = check(servers.stay, "--timeout=0.5")
+    assert status == 1
+    assert "all came back intact, but the connection was not closed within 0.5 s" in verdict
+
+
+def test_the_timeout_is_for_silence_not_for_the_whole():
+    """A slow server that goes on answering is waited for."""
+
+    def behaviour(connection):
+        while data := connection.recv(1000):
+            pause.poll(200)
+            connection.sendall(data)
+
+    pause = select.poll()
+    status, verdict = check(behaviour, "--timeout=1", size=10_000)
+    assert status == 0 and "intact" in verdict
+
+
+def test_a_server_that_answers_one_byte_at_a_time():
+    """However the bytes are cut, they are the same bytes."""
+    status, verdict = check(servers.trickle, size=20_000)
+    assert status == 0 and "intact" in verdict
+
+
+def test_nobody_there():
+    """No connection, no verdict: the sentence goes to standard error."""
+    with servers.closed_port() as holder:
+        status, output, errors = run("--check", "127.0.0.1", holder.getsockname()[1], data=b"")
+    assert (status, output, len(errors)) == (1, b"", 1)
+    assert errors[0].endswith("Connection refused")
+
+
+def test_an_interrupt_gives_the_verdict_so_far():
+    """^C and SIGTERM end a check with what is known by then; both processes go."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with servers.tcp(servers.silent) as server:
+            with Client("--check=1G", "--timeout=0", *server.address) as client:
+                sender = client.sender
+                until(lambda: server.accepted == 1)
+                client.process.send_signal(number)
+                status, output, errors = client.end()
+        assert (status, errors) == (1, [])
+        assert b": interrupted: ended early, intact so far: " in output
+        assert sender
+
+
+def test_a_full_disk_behind_the_verdict():
+    """A verdict that cannot be written is an error of its own."""
+    with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
+        status, _, errors = run("--check=10", *server.address, stdout=full)
+    assert status == 1
+    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+
+
+def test_the_source_address():
+    """--source is where the connection comes from; another family than the host's is named."""
+    seen = []
+
+    def behaviour(connection):
+        seen.append(connection.getpeername()[0])
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        assert run("--check=10", "--source=127.0.0.77", *server.address)[0] == 0
+        status, _, errors = run("--check=10", "--source=::1", *server.address)
+    assert seen == ["127.0.0.77"]
+    assert status == 1 and errors[0].endswith(": not the family of the source address")
+
+
+def test_the_connect_timeout_names_itself(tmp_path):
+    """A server whose queue is full does not answer; the sentence says for how long."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(f"{tmp_path}/full")
+        listener.listen(0)
+        first.connect(f"{tmp_path}/full")
+        status, _, errors = run("--check", "--connect-timeout=0.3", f"{tmp_path}/full", data=b"")
+    assert status == 1
+    assert errors == [
+        f"mpecho-client: cannot connect to {tmp_path}/full: no answer within 0.3 s"
+    ]
+
+
+def test_the_connect_timeout_over_tcp():
+    """The same over TCP, where it is the packets that nobody answers."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for client in (first, second):
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        port = listener.getsockname()[1]
+        status, _, errors = run("--check", "--connect-timeout=0.3", "127.0.0.1", port, data=b"")
+    assert status == 1
+    assert errors == [
+        f"mpecho-client: cannot connect to 127.0.0.1 port {port}: no answer within 0.3 s"
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--check=0"], "--check takes a number of bytes from 1 to 1.0 PiB, which may end in"),
+        (["--check=1X"], "not '1X'"),
+        (["--check="], "not ''"),
+        (["--check=-1"], "not '-1'"),
+        (["--check=99999999G"], "not '99999999G'"),
+        (["--check=20000000000000000000000"], "not '20000000000000000000000'"),
+        (["--check", "--check"], "--check is a second mode"),
+        (["--timeout=x"], "--timeout takes a number of seconds from 0 to 86400, not 'x'"),
+        (["--timeout=86400.1", "--check"], "not '86400.1'"),
+        (["--timeout=1.", "--check"], "not '1.'"),
+        (["--timeout=.", "--check"], "not '.'"),
+        (["--timeout=1e3", "--check"], "not '1e3'"),
+        (["--timeout=1.0000000001", "--check"], "not '1.0000000001'"),
+        (["--connect-timeout=-1"], "--connect-timeout takes a number of seconds"),
+        (["--source=host.example"], "--source takes an IPv4 or IPv6 address, not 'host.example'"),
+    ],
+)
+def test_wrong_values(arguments, sentence):
+    """Status 2 and one sentence that names the wrong value."""
+    status, output, errors = run(*arguments, "host", data=b"")
+    assert (status, output, len(errors)) == (2, b"", 2)
+    assert sentence in errors[0]

@@ -1,0 +1,140 @@
+"""mpecho-client --json: one object for each run, as the schema in the repository says."""
+
+import json
+import pathlib
+import signal
+import threading
+
+import jsonschema
+import pytest
+
+import servers
+from client import Client, run
+
+SCHEMA = json.loads(
+    (pathlib.Path(__file__).parents[2] / "packaging" / "mpecho-client.schema.json").read_text()
+)
+
+
+def parse(text):
+    """The one object in `text`, valid by the schema."""
+    assert text.count("\n") == 1
+    report = json.loads(text)
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    jsonschema.validate(report, SCHEMA, cls=jsonschema.Draft7Validator)
+    return report
+
+
+def report(*arguments, data=b"", status=0):
+    """What a run prints on standard output, whose exit status is also in it."""
+    found, output, errors = run("--json", *arguments, data=data)
+    result = parse(output.decode())
+    assert errors == [] and found == result["status"] == status
+    return result
+
+
+def test_check():
+    """An intact path: sizes, rates, no fault."""
+    with servers.tcp(servers.echo) as server:
+        result = report("--check=1M", *server.address)
+    assert result["mode"] == "check" and result["peer"] == ":".join(server.address)
+    assert result["bytes_sent"] == result["bytes_received"] == result["check"]["size"] == 1 << 20
+    assert result["check"]["send_rate"] > 0 and result["check"]["receive_rate"] > 0
+    assert result["failure"] is result["check"]["fault"] is result["latency"] is None
+
+
+def invert(data):
+    return bytes(byte ^ 0xFF for byte in data)
+
+
+@pytest.mark.parametrize(
+    "behaviour, kind, fault",
+    [
+        (servers.flip(1000, 3), "differs", ("changed", 1, 2)),
+        (servers.drop(1000, 10), "missing", ("dropped", 10, 0)),
+        (servers.duplicate(1000, 100), "differs", ("duplicated", 100, 0)),
+        (servers.swap(1000, 100, 100), "differs", ("reordered", 100, 0)),
+        (servers.insert(1000, b"x" * 10), "differs", ("inserted", 10, 0)),
+        (servers.truncate(1000), "missing", ("truncated", 99_000, 0)),
+        (servers.edited(invert), "differs", ("unrecognized", None, 0)),
+    ],
+)
+def test_faults(behaviour, kind, fault):
+    """Each fault has its word, its place and its size."""
+    with servers.tcp(behaviour) as server:
+        result = report("--check=100000", *server.address, status=1)
+    assert result["failure"]["kind"] == kind
+    found = result["check"]["fault"]
+    assert found["kind"] == fault[0] and found["bits"] == fault[2]
+    if fault[1] is not None:
+        assert found["bytes"] == fault[1]
+        assert found["offset"] in range(1000, 1104)
+
+
+def test_ping():
+    """Counts and latencies in microseconds; no lines of text beside the object."""
+    with servers.tcp(servers.echo) as server:
+        result = report("--ping=10", "--interval=0.01", "--size=100", *server.address)
+    assert result["ping"] == {"size": 100, "sent": 10, "answered": 10, "lost": 0, "errors": {}}
+    latency = result["latency"]
+    assert latency["count"] == 10
+    assert 1 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"]
+    assert latency["p99"] <= latency["p99_9"] <= latency["max"] < 10_000_000
+
+
+def test_ping_with_errors():
+    """Errors are counted by kind."""
+    with servers.tcp(servers.reset_after(64)) as server:
+        result = report("--ping=4", "--interval=0.01", *server.address, status=1)
+    assert result["ping"]["lost"] == result["ping"]["errors"]["reset"] == 2
+    assert result["failure"] == {"kind": "reset", "message": "2 of 4 round trips failed"}
+
+
+def test_the_plain_mode():
+    """Standard output is the peer's, so the object goes to standard error."""
+    with servers.tcp(servers.echo) as server:
+        status, output, errors = run("--json", *server.address, data=b"hello")
+        result = parse(errors[0] + "\n")
+        assert (status, output, len(errors)) == (0, b"hello", 1)
+        assert result["mode"] == "plain"
+        assert result["bytes_sent"] == result["bytes_received"] == 5
+    with servers.tcp(servers.truncate(3)) as server:
+        status, output, errors = run("--json", *server.address, data=b"hello")
+        assert (status, output) == (1, b"hel")
+        assert parse(errors[0] + "\n")["failure"]["kind"] == "missing"
+
+
+@pytest.mark.parametrize("mode", ["--check", "--ping"])
+def test_failures(mode, tmp_path):
+    """There is an object when there was no connection, too."""
+    with servers.closed_port() as holder:
+        result = report(mode, "127.0.0.1", holder.getsockname()[1], status=1)
+        assert result["failure"]["kind"] == "refused" and result["peer"] is None
+    assert report(mode, "no-such-host.invalid", status=1)["failure"]["kind"] == "resolve"
+    result = report(mode, f'{tmp_path}/"quoted"\\\n\u00e9', status=1)
+    assert result["port"] is None and '"quoted"\\\n' in result["host"]
+
+
+def test_an_interrupt():
+    """^C gives an object of what was measured so far."""
+    sent = threading.Event()
+
+    def behaviour(connection):
+        servers.receive(connection, 1)
+        sent.set()
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        with Client("--json", "--ping", "--flood", *server.address) as client:
+            # Nothing shows that it has begun to catch signals but that it has sent something.
+            assert sent.wait(60)
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    result = parse(output.decode())
+    assert result["ping"]["sent"] == result["ping"]["answered"] and status == result["status"]
+
+
+def test_a_wrong_command_line_is_none():
+    """There is no run to report."""
+    status, output, errors = run("--json", "--check=x", "host")
+    assert (status, output, len(errors)) == (2, b"", 2)

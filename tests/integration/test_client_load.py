@@ -1,0 +1,287 @@
+"""mpecho-client --load: its numbers are the service's own."""
+
+import json
+import os
+import pathlib
+import re
+import resource
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import servers
+from client import Client, gone, run, until
+from test_client_json import parse
+
+MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
+TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes echoed")
+
+
+def load(kind, *arguments, status=0):
+    """The object that a load of that kind prints."""
+    found, output, errors = run("--json", f"--load={kind}", *arguments, data=b"")
+    assert errors == [] and found == status, (found, output, errors)
+    return parse(output.decode())
+
+
+class Service:
+    """mpecho on an abstract Unix socket or a TCP port, whose totals can be asked for."""
+
+    def __init__(self, network):
+        self.process = subprocess.Popen(
+            [MPECHO, "--log=stderr", "--max-connections=4096",
+             f"@mpecho-load-{os.getpid()}" if network == "unix" else "127.0.0.1:0"],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+
+    def __enter__(self):
+        first = next(line for line in self.process.stderr if " on " in line)
+        where = re.search(r" on (\S+?),", first)[1]
+        self.address = [where] if where.startswith("@") else where.rsplit(":", 1)
+        self.lines = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stderr))
+        self.reader.start()
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(60)
+        self.reader.join(60)
+
+    def totals(self):
+        """Connections served and bytes echoed, once no connection is live."""
+
+        def idle():
+            seen = len(self.lines)
+            self.process.send_signal(signal.SIGUSR1)
+            until(lambda: any(TOTALS.search(line) for line in self.lines[seen:]))
+            self.found = [m for line in self.lines[seen:] if (m := TOTALS.search(line))][-1]
+            return self.found[1] == "0"
+
+        until(idle)
+        return int(self.found[2]), int(self.found[3])
+
+
+@pytest.mark.parametrize("network", ["tcp", "unix"])
+@pytest.mark.parametrize("rate", [[], ["--rate=300"]])
+def test_the_numbers_are_the_services_own(network, rate):
+    """Connections and bytes are as many as the service counts, of every kind of load."""
+    with Service(network) as service:
+        result = load("connections", "--duration=1", *rate, *service.address)
+        served, echoed = service.totals()
+        assert result["load"]["answered"] == served > 0
+        assert result["bytes_sent"] == result["bytes_received"] == echoed == 64 * served
+
+        result = load(
+            "requests", "--duration=1", "--connections=7", "--size=1000", *rate, *service.address
+        )
+        before, (served, echoed) = (served, echoed), service.totals()
+        assert served - before[0] == 7
+        assert result["bytes_received"] == echoed - before[1]
+        assert result["load"]["answered"] * 1000 == result["bytes_received"]
+        assert result["latency"]["count"] == result["load"]["answered"]
+        if rate:
+            return
+        result = load("streams", "--duration=1", "--connections=5", *service.address)
+        before, (served, echoed) = (served, echoed), service.totals()
+        assert served - before[0] == 5
+        assert result["bytes_sent"] == result["bytes_received"] == echoed - before[1] > 1 << 20
+
+
+def test_a_fixed_rate_is_kept():
+    """As many requests as were asked for, spread over the connections."""
+    with servers.tcp(servers.echo) as server:
+        result = load("requests", "--rate=200", "--duration=2", "--connections=4", *server.address)
+    assert result["load"]["answered"] + result["load"]["overdue"] == 400
+    assert result["load"]["overdue"] <= 10
+
+
+def test_no_coordinated_omission():
+    """When the service stalls, everything that became due meanwhile has waited."""
+    begin = threading.Event()
+
+    def behaviour(connection):
+        while data := connection.recv(1000):
+            if not begin.is_set():
+                begin.set()
+                # The stall is what is measured.
+                time.sleep(1)
+            connection.sendall(data)
+
+    with servers.tcp(behaviour) as server:
+        result = load("requests", "--rate=100", "--duration=2", "--connections=1", *server.address)
+    # One request in two hundred was under way in the stall, but half of them were due.
+    assert result["latency"]["mean"] > 200_000
+    assert 400_000 < result["latency"]["p90"] <= result["latency"]["max"] < 2_000_000
+    assert result["load"]["answered"] + result["load"]["overdue"] == 200
+
+
+def test_a_rate_that_is_too_high_is_said_to_be():
+    """What was due but never begun is counted, and in the text."""
+
+    def slow(connection):
+        while data := connection.recv(1000):
+            time.sleep(0.05)
+            connection.sendall(data)
+
+    with servers.tcp(slow) as server:
+        status, output, _ = run(
+            "--load", "--rate=1000", "--duration=0.5", "--connections=2", *server.address
+        )
+    answered = int(re.search(r"^(\d+) answered", output.decode(), re.MULTILINE)[1])
+    overdue = int(re.search(r"0 errors, (\d+) due but not begun", output.decode())[1])
+    assert status == 0 and answered + overdue == 500 and answered < 100
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections"])
+@pytest.mark.parametrize(
+    "behaviour, error",
+    [
+        (servers.reset_after(0), "reset"),
+        (servers.close_after(0), None),
+        (servers.flip(3), "differs"),
+        (servers.silent, "timeout"),
+    ],
+)
+def test_errors_are_counted_by_kind(kind, behaviour, error):
+    """What goes wrong is named; nothing is answered, and the errors do not become a storm."""
+    with servers.tcp(behaviour) as server:
+        result = load(
+            kind, "--duration=0.5", "--timeout=0.2", "--connections=4", *server.address, status=1
+        )
+    errors = result["load"]["errors"]
+    assert set(errors) == {error} if error else set(errors) <= {"closed", "reset"}
+    assert result["failure"]["kind"] in errors
+    assert 4 <= sum(errors.values()) <= 80
+
+
+@pytest.mark.parametrize(
+    "behaviour, error",
+    [
+        (servers.flip(1 << 20), "differs"),
+        (servers.close_after(1 << 20), ("closed", "reset")),
+        (servers.silent, "timeout"),
+        (servers.stay, "timeout"),
+    ],
+)
+def test_errors_of_streams(behaviour, error):
+    """Each broken stream is one error of its kind, and the load ends."""
+    with servers.tcp(behaviour) as server:
+        result = load(
+            "streams", "--duration=0.5", "--timeout=0.5", "--connections=3", *server.address,
+            status=1,
+        )
+    errors = result["load"]["errors"]
+    assert set(errors) <= ({error} if isinstance(error, str) else set(error))
+    assert sum(errors.values()) == 3
+
+
+def test_missing_bytes_of_streams():
+    """A stream that ends in order but with less than was sent misses something."""
+
+    def eat(connection):
+        connection.sendall(servers.receive(connection, 1 << 17))
+        while connection.recv(1 << 18):
+            pass
+
+    with servers.tcp(eat) as server:
+        result = load(
+            "streams", "--duration=0.5", "--connections=2", *server.address, status=1
+        )
+    assert result["load"]["errors"] == {"missing": 2}
+    assert result["bytes_received"] == 2 << 17 < result["bytes_sent"]
+
+
+def test_text():
+    """Rate, errors, percentiles and histogram for people."""
+    with servers.tcp(servers.echo) as server:
+        status, output, errors = run("--load", "--duration=0.3", "--connections=2", *server.address)
+    assert (status, errors) == (0, [])
+    lines = output.decode().splitlines()
+    assert re.fullmatch(
+        r".*: load of requests, 2 at once, from [12] processes, for 0\.\d+ s", lines[0]
+    )
+    assert re.fullmatch(r"\d+ answered, \d+\.\d/s, 64 bytes each", lines[1])
+    assert lines[3] == "0 errors" and lines[4].startswith("min/avg/max/stddev = ")
+    assert len(lines) > 6
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_an_interrupt_gives_what_was_measured(kind):
+    """^C ends a load soon, with its results; no process is left."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--json", f"--load={kind}", "--duration=600", *server.address) as client:
+            until(lambda: server.accepted > 40 or kind != "connections" and server.accepted == 32)
+            client.process.send_signal(signal.SIGINT)
+            status, output, errors = client.end()
+    result = parse(output.decode())
+    assert errors == [] and result["seconds"] < 60
+
+
+def test_a_killed_worker_is_named():
+    """The other's results are printed, and that a part is missing."""
+    with servers.tcp(servers.echo) as server:
+        arguments = ["--json", "--load", "--duration=1", "--connections=2"]
+        with Client(*arguments, *server.address) as client:
+            pid = client.process.pid
+            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+            until(lambda: children.read_text().split())
+            os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+            status, output, _ = client.end()
+    assert status == 1
+    assert "ended by signal 9" in json.loads(output)["failure"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["requests", "streams"])
+def test_no_process_outlives_the_first(kind):
+    """All workers, and the senders of streams, go when the process that started them is killed."""
+    with servers.tcp(servers.echo) as server:
+        with Client(f"--load={kind}", "--duration=600", *server.address) as client:
+            until(lambda: server.accepted == 32)
+            found = descendants(client.process.pid)
+            assert len(found) >= 1
+            client.process.kill()
+            client.process.wait(60)
+            until(lambda: all(gone(pid) for pid in found))
+
+
+def descendants(pid):
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children] + [
+        grandchild for child in children for grandchild in descendants(child)
+    ]
+
+
+def test_more_connections_than_descriptors():
+    """A limit of the machine's is said with both numbers."""
+    with servers.tcp(servers.echo) as server:
+        status, _, errors = run(
+            "--load", "--connections=1000", *server.address,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
+        )
+    assert status == 1 and len(errors) == 1
+    assert re.search(r"1000 connections need \d+ descriptors .* allows 100$", errors[0])
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--load=bytes"], "--load takes requests, connections or streams, not 'bytes'"),
+        (["--load", "--connections=0"], "--connections takes a number from 1 to 65536, not '0'"),
+        (["--load", "--duration=0"], "--duration takes a number of seconds from 0.001 to 86400"),
+        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, not '0'"),
+        (["--load=streams", "--rate=5"], "--rate means nothing to --load=streams"),
+        (["--ping", "--rate=5"], "--rate belongs to --load"),
+        (["--load", "--interval=5"], "--interval belongs to --ping"),
+        (["--check", "--size=5"], "--size belongs to --ping and --load"),
+        (["--load", "--ping"], "--ping is a second mode, and there can be only one"),
+    ],
+)
+def test_wrong_values(arguments, sentence):
+    """Status 2 and one sentence that names the wrong value."""
+    status, output, errors = run(*arguments, "host", data=b"")
+    assert (status, output, len(errors)) == (2, b"", 2)
+    assert sentence in errors[0]

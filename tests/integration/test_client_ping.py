@@ -1,0 +1,248 @@
+"""mpecho-client --ping: every round trip is counted once, and as what it was."""
+
+import itertools
+import re
+import signal
+import socket
+import time
+
+import pytest
+
+import servers
+from client import Client, run
+
+LINE = re.compile(r"(\d+) bytes from (\S+): seq=(\d+) time=(\d+\.\d{3}) ms")
+SUMMARY = re.compile(r".*: (\d+) sent, (\d+) answered, (\d+) lost( \(.*\))? in (\d+\.\d{3}) s")
+
+
+class Result:
+    """What a run has printed, taken apart."""
+
+    def __init__(self, status, output, errors):
+        self.status, self.errors = status, errors
+        self.text = output.decode()
+        self.trips = [m for line in self.text.splitlines() if (m := LINE.fullmatch(line))]
+        self.times = [float(trip[4]) for trip in self.trips]
+        (summary,) = [m for line in self.text.splitlines() if (m := SUMMARY.fullmatch(line))]
+        self.sent, self.answered, self.lost = (int(summary[i]) for i in (1, 2, 3))
+        self.reasons, self.seconds = summary[4], float(summary[5])
+
+    def values(self, names):
+        """The numbers of the line that begins with `names`."""
+        (found,) = re.findall(rf"^{re.escape(names)} = (\S+) ms$", self.text, re.MULTILINE)
+        return [float(number) for number in found.split("/")]
+
+    def rows(self):
+        """Label and count of each row of the histogram."""
+        rows = re.findall(r"^ *(\d+\.\d{3}) ms \|#* *(\d+)$", self.text, re.MULTILINE)
+        return [(float(label), int(count)) for label, count in rows]
+
+
+def ping(*arguments, **options):
+    return Result(*run(*arguments, data=b"", **options))
+
+
+@pytest.mark.parametrize("options", [[], ["--connect"]])
+def test_lines_and_summary_agree(options):
+    """A line for each round trip, and the summary is that of the lines."""
+    with servers.tcp(servers.echo) as server:
+        result = ping("--ping=20", "--interval=0.01", *options, *server.address)
+        assert server.accepted == (20 if options else 1)
+    assert (result.status, result.errors) == (0, [])
+    assert (result.sent, result.answered, result.lost) == (20, 20, 0)
+    assert [int(trip[3]) for trip in result.trips] == list(range(1, 21))
+    assert {trip[1] for trip in result.trips} == {"64"}
+    assert {trip[2] for trip in result.trips} == {":".join(server.address)}
+    least, average, most, deviation = result.values("min/avg/max/stddev")
+    assert (least, most) == (min(result.times), max(result.times))
+    assert average == pytest.approx(sum(result.times) / 20, abs=0.001)
+    squares = sum((value - average) ** 2 for value in result.times)
+    assert deviation == pytest.approx((squares / 20) ** 0.5, abs=0.002)
+    ordered = sorted(result.times)
+    for value, rank in zip(result.values("p50/p90/p99/p99.9"), (10, 18, 20, 20)):
+        assert ordered[rank - 1] - 0.001 <= value <= ordered[rank - 1] * 1.001 + 0.001
+    assert sum(count for _, count in result.rows()) == 20
+    assert result.rows()[-1][0] == most
+
+
+def test_the_interval_is_kept():
+    """Round trips begin an interval apart, also when answers take part of it."""
+
+    def behaviour(connection):
+        while data := connection.recv(1000):
+            arrivals.append(time.monotonic())
+            time.sleep(0.03)
+            connection.sendall(data)
+
+    arrivals = []
+    with servers.tcp(behaviour) as server:
+        result = ping("--ping=11", "--interval=0.1", *server.address)
+    assert result.status == 0
+    # The whole, not each: a machine that pauses delays one, and the following ones catch up.
+    assert arrivals[-1] - arrivals[0] == pytest.approx(1.0, abs=0.1)
+    assert min(result.times) >= 30
+
+
+def test_flood_and_deadline():
+    """Without pause until the deadline: many round trips, no lines, all of them counted."""
+    with servers.tcp(servers.echo) as server:
+        result = ping("--ping", "--flood", "--deadline=1", *server.address)
+    assert result.status == 0 and result.trips == []
+    assert result.sent == result.answered > 100
+    assert 1.0 <= result.seconds < 2
+    assert sum(count for _, count in result.rows()) == result.sent
+
+
+def test_large_messages():
+    """A message larger than all buffers on the way is sent and received at the same time."""
+    with servers.tcp(servers.echo) as server:
+        result = ping("--ping=3", "--size=16M", "--interval=0.001", *server.address)
+    assert (result.status, result.answered) == (0, 3)
+
+
+def test_quiet():
+    """Results only."""
+    with servers.tcp(servers.echo) as server:
+        result = ping("--ping=5", "--interval=0.01", "--quiet", *server.address)
+    assert result.trips == [] and result.rows() == [] and len(result.text.splitlines()) == 3
+
+
+def fail_second(behaviour):
+    """Serves the second connection by echo, and the first as `behaviour` does."""
+    count = itertools.count()
+
+    def serve(connection):
+        (behaviour if next(count) == 0 else servers.echo)(connection)
+
+    return serve
+
+
+FAILURES = [
+    (servers.reset_after(64), "Connection reset by peer", "reset"),
+    (servers.close_after(64), "the connection was closed", "closed"),
+    (servers.flip(64), "the answer differs from what was sent", "differs"),
+]
+
+
+@pytest.mark.parametrize("behaviour, sentence, reason", FAILURES)
+def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
+    """The failed one is named and counted, the next goes over a new connection."""
+    with servers.tcp(fail_second(behaviour)) as server:
+        result = ping("--ping=4", "--interval=0.05", *server.address)
+        assert server.accepted == 2
+    assert result.status == 1
+    assert (result.sent, result.answered, result.lost) == (4, 3, 1)
+    assert result.reasons == f" (1 {reason})"
+    assert f"from {':'.join(server.address)}: seq=2 error: {sentence}\n" in result.text
+
+
+def test_a_server_that_does_not_answer():
+    """The timeout costs one round trip and is named."""
+    with servers.tcp(fail_second(servers.silent)) as server:
+        result = ping("--ping=2", "--interval=0.01", "--timeout=0.3", *server.address)
+    assert (result.status, result.sent, result.answered) == (1, 2, 1)
+    assert "seq=1 error: no answer within 0.3 s\n" in result.text
+    assert result.reasons == " (1 timeout)"
+
+
+def test_a_server_that_goes_away_and_comes_back():
+    """Refused connections are lost round trips; when the server is back, so are the answers."""
+    with servers.tcp(servers.close_after(64)) as server:
+        port = server.address[1]
+        with Client("--ping=6", "--interval=0.2", *server.address) as client:
+            lines = iter(client.process.stdout.readline, b"")
+            until_line(lines, b"seq=1 time=")
+            server.__exit__()
+            until_line(lines, b"Connection refused")
+            with servers.tcp(servers.echo, port=int(port)):
+                until_line(lines, b" time=")
+                status, output, _ = client.end()
+    assert status == 1
+    assert re.search(rb"6 sent, [2-4] answered, [2-4] lost \(\d refused", output)
+
+
+def until_line(lines, part):
+    for line in lines:
+        if part in line:
+            return
+    raise AssertionError(f"no line with {part}")
+
+
+def test_an_interrupt_gives_the_summary():
+    """^C ends a ping with its summary; all answered is status 0."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with servers.tcp(servers.echo) as server:
+            with Client("--ping", "--interval=0.01", *server.address) as client:
+                lines = [client.process.stdout.readline() for _ in range(5)]
+                client.process.send_signal(number)
+                status, output, errors = client.end()
+        result = Result(status, b"".join(lines) + output, errors)
+        assert result.status == 0 and result.answered == result.sent == len(result.trips)
+
+
+def test_an_interrupt_while_an_answer_is_due():
+    """What is under way is neither answered nor lost; without any answer the status is 1."""
+    with servers.tcp(servers.silent) as server:
+        with Client("--ping", *server.address) as client:
+            assert client.process.stdout.readline().startswith(b"mpecho-client: 64 bytes to ")
+            client.process.send_signal(signal.SIGINT)
+            result = Result(*client.end())
+    assert result.status == 1 and (result.sent, result.lost) == (0, 0)
+
+
+def test_a_deadline_while_an_answer_is_due():
+    """The deadline holds against a server that never answers, too."""
+    with servers.tcp(servers.silent) as server:
+        result = ping("--ping", "--deadline=0.3", *server.address)
+    assert result.status == 1 and result.sent == 0 and result.seconds < 5
+
+
+def test_a_deadline_while_connecting(tmp_path):
+    """The deadline holds for a connection that does not come about, too."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        listener.listen(0)
+        with Client("--ping", "--interval=0.1", "--deadline=2", f"{tmp_path}/s") as client:
+            first, _ = listener.accept()
+            with socket.socket(socket.AF_UNIX) as other:
+                # The queue is full now, and the next connection waits in it.
+                other.connect(f"{tmp_path}/s")
+                first.close()
+                begin = time.monotonic()
+                result = Result(*client.end())
+    assert result.status == 1 and result.lost == 1 and time.monotonic() - begin < 5
+
+
+def test_a_reader_that_leaves_ends_it():
+    """A closed pipe behind the output ends a ping that would go on for ever."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "--interval=0.01", *server.address) as client:
+            client.process.stdout.readline()
+            client.process.stdout.close()
+            client.process.stdout = None
+            status, _, _ = client.end()
+    assert status == -signal.SIGPIPE
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--ping=0"], "--ping takes a number from 1 to 4294967295, not '0'"),
+        (["--ping=x"], "not 'x'"),
+        (["--ping", "--check"], "--check is a second mode"),
+        (["--ping", "--interval=0"], "--interval takes a number of seconds from 0.001 to 86400"),
+        (["--ping", "--size=0"], "--size takes a number of bytes from 1 to 16.0 MiB"),
+        (["--ping", "--size=17M"], "not '17M'"),
+        (["--ping", "--deadline=0"], "--deadline takes a number of seconds from 0.001"),
+        (["--ping", "--flood", "--interval=1"], "--flood and --interval exclude each other"),
+        (["--connect"], "--connect belongs to --ping"),
+        (["--check", "--flood"], "--flood belongs to --ping"),
+        (["--check", "--size=5"], "--size belongs to --ping and --load"),
+        (["--con"], "unknown or ambiguous option '--con'"),
+    ],
+)
+def test_wrong_values(arguments, sentence):
+    """Status 2 and one sentence that names the wrong value."""
+    status, output, errors = run(*arguments, "host", data=b"")
+    assert (status, output, len(errors)) == (2, b"", 2)
+    assert sentence in errors[0]

@@ -1,0 +1,164 @@
+"""mpecho-client on a terminal: the line of progress, ^C, narrow windows."""
+
+import fcntl
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+
+import pytest
+
+import servers
+from client import CLIENT, DEADLINE, gone, until
+
+CLEAR = b"\r\x1b[K"
+
+
+class Terminal:
+    """The client as the foreground job of a terminal of its own."""
+
+    def __init__(self, columns, *arguments):
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", CLIENT, *map(str, arguments)],
+            stdin=slave, stdout=slave, stderr=slave,
+        )
+        os.close(slave)
+        self.seen = b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.master)
+        try:
+            # The hang-up of the terminal ends what is left.
+            self.process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def read(self):
+        """What the client has written next; nothing at the end."""
+        assert select.select([self.master], [], [], DEADLINE)[0], self.seen
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            data = b""
+        self.seen += data
+        return data
+
+    def until(self, part):
+        while part not in self.seen:
+            assert self.read(), self.seen
+
+    def end(self):
+        """The exit status, once everything has been read."""
+        while self.read():
+            pass
+        return self.process.wait(DEADLINE)
+
+
+def slow(connection):
+    """Passes things on in small pieces, for a second or two."""
+    while data := connection.recv(1 << 16):
+        time.sleep(0.05)
+        connection.sendall(data)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_progress_fits_the_window(columns):
+    """The line is renewed in place, never reaches the last column, and is gone at the end."""
+    with servers.tcp(slow) as server:
+        with Terminal(columns, "--check=4M", *server.address) as terminal:
+            assert terminal.end() == 0
+    shown, _, verdict = terminal.seen.rpartition(CLEAR)
+    lines = re.findall(rb"\r([^\r\n]+)\x1b\[K", terminal.seen)
+    assert len(lines) >= 3 and b"\n" not in shown
+    assert all(0 < len(line) < columns for line in lines)
+    assert all(re.match(rb"\d+\.\d s  ", line) for line in lines)
+    assert b"intact" in verdict and verdict.count(b"\n") == 1
+    if columns == 80:
+        assert all(re.search(rb"of 4\.0 MiB  .*/s  [\d.]+ s left$", line) for line in lines)
+
+
+@pytest.mark.parametrize("option", ["--no-progress", "--quiet"])
+def test_progress_can_be_refused(option):
+    """Neither option leaves a trace of it."""
+    with servers.tcp(slow) as server:
+        with Terminal(80, "--check=2M", option, *server.address) as terminal:
+            assert terminal.end() == 0
+    assert b"\x1b" not in terminal.seen and terminal.seen.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--ping", "--flood"], ["--load", "--duration=600"], ["--check=1G"]]
+)
+def test_the_interrupt_key_gives_the_summary(arguments):
+    """^C takes the progress away and prints what was measured; no process is left."""
+    with servers.tcp(slow if "--check=1G" in arguments else servers.echo) as server:
+        with Terminal(80, *arguments, *server.address) as terminal:
+            terminal.until(b"\x1b[K")
+            os.write(terminal.master, b"\3")
+            status = terminal.end()
+    summary = terminal.seen.rpartition(CLEAR)[2].decode()
+    assert (status, "intact so far" in summary) in ((0, False), (1, True))
+    assert re.search(r"(answered|came back)", summary)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(terminal.process.pid, 0)
+
+
+def test_ping_prints_lines_instead_of_progress():
+    """Lines as they come, no line of progress between them."""
+    with servers.tcp(servers.echo) as server:
+        with Terminal(80, "--ping=5", "--interval=0.1", *server.address) as terminal:
+            terminal.until(b"seq=1 ")
+            assert b"seq=5 " not in terminal.seen
+            assert terminal.end() == 0
+    assert b"\x1b" not in terminal.seen and terminal.seen.count(b"time=") == 5
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_the_histogram_fits_the_window(columns):
+    """No row of it is wider than the window."""
+    with servers.tcp(servers.echo) as server:
+        with Terminal(columns, "--ping=200", "--flood", *server.address) as terminal:
+            assert terminal.end() == 0
+    rows = re.findall(r"^ +[\d.]+ ms \|.*$", terminal.seen.decode().replace("\r", ""), re.MULTILINE)
+    assert len(rows) == 10
+    assert all(len(row) < columns for row in rows)
+
+
+def test_a_window_that_changes_its_width():
+    """The next line of progress fits the new width."""
+    with servers.tcp(slow) as server:
+        with Terminal(80, "--check=1G", *server.address) as terminal:
+            terminal.until(b"\x1b[K")
+            fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+            terminal.seen = b""
+            while terminal.seen.count(b"\x1b[K") < 3:
+                assert terminal.read()
+            lines = re.findall(rb"\r([^\r\n]+)\x1b\[K", terminal.seen)
+            os.write(terminal.master, b"\3")
+            terminal.end()
+    assert len(lines[-1]) == 29
+
+
+def test_a_terminal_that_goes_away():
+    """A hang-up ends the client, both processes of it."""
+    with servers.tcp(slow) as server:
+        terminal = Terminal(80, "--check=1G", *server.address)
+        terminal.until(b"\x1b[K")
+        pid = terminal.process.pid
+        sender = int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        os.close(terminal.master)
+        terminal.process.wait(DEADLINE)
+        until(lambda: gone(sender))
+    assert terminal.process.returncode in (-signal.SIGHUP, 128 + signal.SIGHUP)
