@@ -77,7 +77,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags: deps
+$(BUILD)/flags deb check-system: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -91,7 +91,7 @@ run: all
 	@packaging/demonstrate $(BUILD)
 
 ## check: run all tests
-check: check-unit check-integration
+check: check-unit check-integration check-system
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -100,6 +100,10 @@ check-unit: $(UNIT_TESTS)
 ## check-integration: run the tests of the built programs
 check-integration: all
 	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST_OPTIONS) tests/integration
+
+## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
+check-system:
+	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs $(PYTEST_OPTIONS) tests/system
 
 ## check-sanitize: run unit and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
@@ -135,6 +139,10 @@ install: all
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
 
+## deb: build the Debian packages under build/deb/
+deb:
+	@packaging/deb '$(BUILD)/deb'
+
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall:
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
@@ -151,6 +159,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-integration check-sanitize check-valgrind run deps install uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-integration check-system check-sanitize check-valgrind run deps install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,120 @@
+"""What the tests share: commands, connections, units and the records in the journal.
+
+Each test starts from a machine on which the packages were installed and nothing else was done.
+"""
+
+import json
+import pathlib
+import re
+import socket
+import subprocess
+import time
+
+PORT = 7
+SECONDS = 30
+DEFAULTS = pathlib.Path("/etc/default/mpecho")
+UNITS = pathlib.Path("/etc/systemd/system")
+MANUAL = pathlib.Path(__file__).parents[2] / "packaging/mpecho.8"
+
+STARTED = "0ae4675cb2b44e2b8c671e85e048aa76"
+STOPPED = "62163846d71d4d6793d5a2f47239413a"
+ACCEPTED = "3fa46cf9f5d44603abb23f17bf2f4466"
+CLOSED = "a61dff197d014d12a0909924aa7193f4"
+CRASHED = "572833a52edc43b688a8b0c67689fd9d"
+REFUSED = "d28b1d507e924d2ab87bd2576e9806ac"
+SUMMARY = "4d4324fcc8c44bd49d1f09848fea9589"
+CONNECTION = "92fa760d360045448998e64e4c67ca38"
+TOTALS = "61ff95f1aa204e1b9c3f28b6684711c1"
+
+
+def run(*command, check=True):
+    """What a command writes to its outputs; it has to succeed."""
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, timeout=120)
+    assert not check or result.returncode == 0, f"{command}: {result.returncode}\n{result.stdout}"
+    return result.stdout
+
+
+def wait_until(condition, what):
+    """The first true value of `condition`, which has to come within SECONDS."""
+    deadline = time.monotonic() + SECONDS
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {SECONDS} seconds until {what}"
+        time.sleep(0.01)
+    return value
+
+
+def show(unit, name):
+    """A property of a unit."""
+    return run("systemctl", "show", "--property", name, "--value", unit).strip()
+
+
+def connect(address=("127.0.0.1", PORT), source=None):
+    """A connection to the service: to a path, or to an address and port."""
+    if isinstance(address, str):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(SECONDS)
+        connection.connect(address)
+        return connection
+    return socket.create_connection(address, SECONDS, source and (source, 0))
+
+
+def echo(connection, data=b"hello"):
+    """Send `data`; exactly that has to come back."""
+    connection.sendall(data)
+    received = b""
+    while len(received) < len(data) and (part := connection.recv(65536)):
+        received += part
+    assert received == data, f"sent {data!r}, received {received!r}"
+
+
+def finish(connection):
+    """End the connection from this side; the other one has to follow."""
+    connection.shutdown(socket.SHUT_WR)
+    assert connection.recv(1) == b""
+    connection.close()
+
+
+def exchange(address=("127.0.0.1", PORT), data=b"hello", source=None):
+    """A whole connection."""
+    with connect(address, source) as connection:
+        echo(connection, data)
+        finish(connection)
+
+
+def is_reset(source=None):
+    """Whether a new connection is reset, which its client can see already while it connects."""
+    try:
+        with connect(source=source) as connection:
+            connection.recv(1)
+            return False
+    except ConnectionResetError:
+        return True
+
+
+def name_of(connection):
+    """A connection as the records name it."""
+    host, port, *_ = connection.getsockname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def records(*matches):
+    """The records of mpecho in the journal that match, oldest first."""
+    run("journalctl", "--sync")
+    lines = run("journalctl", "--quiet", "--output=json", "SYSLOG_IDENTIFIER=mpecho", *matches)
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def records_of(kind):
+    return records("MESSAGE_ID=" + kind)
+
+
+def count(kind, field):
+    """How many connections met this, one by one or counted in a summary."""
+    return len(records_of(kind)) + sum(int(record[field]) for record in records_of(SUMMARY))
+
+
+def documented(beginning):
+    """The literal example after the text that begins so, in the examples of mpecho(8)."""
+    text = MANUAL.read_text().partition("\n.Sh EXAMPLES\n")[2].partition(beginning)[2]
+    return re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed\n", text, re.S).group(1)

@@ -1,0 +1,23 @@
+"""The tests of debian/tests/control, each on a machine that was just booted."""
+
+import pathlib
+import re
+
+import pytest
+
+CONTROL = pathlib.Path(__file__).parents[2] / "debian/tests/control"
+TESTS = [name for line in re.findall(r"^Tests: *(.*)$", CONTROL.read_text(), re.M)
+         for name in line.split(", ")]
+SECONDS = 300
+
+
+@pytest.mark.parametrize("name", TESTS)
+def test_dep8(host, name):
+    """What the first lines of the test in debian/tests say."""
+    host.check("sh", "-c", "apt-get install -q -y /usr/src/packages/mpecho_*.deb "
+                           "/usr/src/packages/mpecho-client_*.deb")
+    status, output = host.run("sh", "-c", f"cd /usr/src/mpecho && exec debian/tests/{name}",
+                              timeout=SECONDS)
+    if status != 0:
+        output += host.run("journalctl", "--unit=mpecho*", "--lines=20")[1]
+    assert status == 0, output
