@@ -94,20 +94,20 @@ static Record connections_record(const Connections *connections, RecordKind kind
  * only. */
 static int connections_fork(Connections *connections, int fd, int pending, uint32_t slot) {
         /* On the stack: the child has neither the roster's entries nor this object. */
-        const Address peer = roster_entry(connections->roster, slot)->peer;
+        char title[HANDLER_TITLE_SIZE];
         const HandoverAddress address = connections->handover.address;
         const Handler handler = { .connection = fd,
-                                  .peer = &peer,
+                                  .title = title,
                                   .idle_timeout_usec = connections->options->idle_timeout_usec,
                                   .slot = roster_slot(connections->roster, slot),
                                   .pending = pending,
                                   .handover = connections->handover.fd >= 0 ? &address : NULL };
-        pid_t pid = fork();
+        pid_t pid;
 
+        handler_format_title(&roster_entry(connections->roster, slot)->peer, title);
+        pid = handler_start(&handler);
         if (pid < 0)
-                return -errno;
-        if (pid == 0)
-                handler_run(&handler);
+                return pid;
         roster_assign(connections->roster, slot, pid);
         return 0;
 }

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -16,25 +17,27 @@
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
-static volatile sig_atomic_t handler_stopping;
-
-/* For the signal handler: the two descriptors of the connection. */
-static int handler_in = -1;
-static int handler_out = -1;
+/* For the signal handler: the two descriptors of the connection. All that a handler writes of the
+ * program's data but its buffer, on one page. */
+static struct {
+        volatile sig_atomic_t stopping;
+        int in;
+        int out;
+} state = { .in = -1, .out = -1 };
 
 /* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
 static void handler_stop(int number) {
         int error = errno;
 
-        if (handler_in < 0) {
+        if (state.in < 0) {
                 /* This is the master, which does not block SIGABRT. */
                 (void)signal(number, SIG_DFL);
                 (void)raise(number);
                 return;
         }
-        handler_stopping = 1;
-        (void)dup2(STDIN_FILENO, handler_in);
-        echo_hurry(handler_out);
+        state.stopping = 1;
+        (void)dup2(STDIN_FILENO, state.in);
+        echo_hurry(state.out);
         errno = error;
 }
 
@@ -53,11 +56,19 @@ void handler_init_signals(void) {
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
-static void handler_set_title(const Address *peer) {
-        char title[sizeof "mpecho: " + ADDRESS_TEXT_SIZE] = "mpecho: ";
+void handler_format_title(const Address *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
+        address_format(peer, stpcpy(ret_title, "mpecho: "));
+}
 
-        address_format(peer, title + strlen(title));
-        title_set(title);
+void handler_prepare(const Handler *handler) {
+        echo_init(handler->connection, handler->idle_timeout_usec);
+}
+
+/* As sigprocmask(2), whose way through the C library has the child read in two more pages. */
+static void handler_unblock_signals(void) {
+        const uint64_t none = 0;
+
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
 /* What the last handler had read and could not write is written first. */
@@ -86,21 +97,18 @@ int handler_serve(const Handler *handler) {
                       .stop_patience_usec =
                                       handler->handover != NULL ? HANDOVER_PATIENCE : STOP_PATIENCE,
                       .bytes = &handler->slot->bytes,
-                      .stopping = &handler_stopping };
-        sigset_t none;
+                      .stopping = &state.stopping };
         Reason reason;
 
         echo.out = dup(handler->connection);
         if (echo.out < 0)
                 return REASON_FAILED;
-        handler_in = echo.in;
-        handler_out = echo.out;
-        handler_set_title(handler->peer);
-        echo_init(echo.out, echo.timeout_usec);
+        state.in = echo.in;
+        state.out = echo.out;
+        title_set(handler->title);
         handler_take_pending(handler, &echo);
 
-        (void)sigemptyset(&none);
-        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+        handler_unblock_signals();
         reason = echo_run(&echo);
         if (reason == REASON_STOPPED && handler->handover != NULL &&
             handover_give(handler->handover, echo.out, echo.pending, echo.pending_size) == 0)
@@ -129,4 +137,15 @@ _Noreturn void handler_run(const Handler *handler) {
                 _exit(REASON_FAILED);
         (void)close_range((unsigned)first_other, ~0U, 0);
         _exit(handler_serve(&child));
+}
+
+pid_t handler_start(const Handler *handler) {
+        pid_t pid;
+
+        handler_prepare(handler);
+        /* What fork(3) does beyond that is for threads, and has the child copy three pages. */
+        pid = _Fork();
+        if (pid == 0)
+                handler_run(handler);
+        return pid < 0 ? -errno : pid;
 }

@@ -14,7 +14,7 @@ typedef struct Handler Handler;
  */
 struct Handler {
         int connection;
-        const Address *peer;
+        const char *title;          /* see handler_format_title() */
         uint64_t idle_timeout_usec; /* 0 for never */
         RosterSlot *slot;           /* counts what is echoed and says why the connection ended */
         int pending; /* a memfd with what is to be written first, see handover.h; or -1 */
@@ -26,7 +26,26 @@ enum {
         /* The exit code of a handler whose connection goes on without it; smaller ones are a
            Reason. */
         HANDLER_HANDED_OVER = REASON_COUNT,
+        /* Room for the title of a handler of any peer. */
+        HANDLER_TITLE_SIZE = sizeof "mpecho: " + ADDRESS_TEXT_SIZE,
 };
+
+/*
+ * A forked child pays for each page of code that it runs for the first time, and of data that it
+ * writes, about as much as for ten system calls. So whatever can be done for it before the fork is
+ * done there: handler_format_title() and handler_prepare().
+ */
+
+/*
+ * handler_format_title: writes the title of the handler of @peer to @ret_title: "mpecho:
+ * 192.0.2.7:51234".
+ */
+void handler_format_title(const Address *peer, char ret_title[static HANDLER_TITLE_SIZE]);
+
+/*
+ * handler_prepare: sets the options of the connection that handler_serve() relies on.
+ */
+void handler_prepare(const Handler *handler);
 
 /*
  * handler_init_signals: sets what signals do in handlers. In the master, before the first fork,
@@ -42,8 +61,8 @@ void handler_init_signals(void);
 
 /*
  * handler_serve: serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
- * and handler_init_signals() must have been called. Unblocks all signals and makes the peer this
- * process's title.
+ * and handler_init_signals() and handler_prepare() must have been called. Unblocks all signals and
+ * sets this process's title.
  *
  * Returns why the connection ended, a Reason; or HANDLER_HANDED_OVER. It is not closed yet; exiting
  * does that.
@@ -55,3 +74,12 @@ int handler_serve(const Handler *handler);
  * three, serves it and exits with what handler_serve() returns.
  */
 _Noreturn void handler_run(const Handler *handler);
+
+/*
+ * handler_start: forks a handler, which has its own copy of @handler and of the connection. The
+ * caller is the only thread of its process, and blocks all signals that handler_init_signals()
+ * names.
+ *
+ * Returns its pid, in the parent only, or a negative errno of fork(2).
+ */
+pid_t handler_start(const Handler *handler);

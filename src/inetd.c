@@ -25,7 +25,13 @@ static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint)
 int inetd_serve(int connection, const Options *options, Journal *journal, Sentence *ret_sentence) {
         char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
+        char title[HANDLER_TITLE_SIZE];
         RosterSlot slot = {};
+        const Handler handler = { .connection = connection,
+                                  .title = title,
+                                  .idle_timeout_usec = options->idle_timeout_usec,
+                                  .slot = &slot,
+                                  .pending = -1 };
         Endpoint endpoint;
         Address peer;
         Record record;
@@ -45,13 +51,10 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
         journal_write(journal, &record, started);
 
         handler_init_signals();
+        handler_format_title(&peer, title);
+        handler_prepare(&handler);
         record.kind = RECORD_CLOSED;
-        record.reason = reason_text(reason_from_exit_code(
-                        handler_serve(&(Handler){ .connection = connection,
-                                                  .peer = &peer,
-                                                  .idle_timeout_usec = options->idle_timeout_usec,
-                                                  .slot = &slot,
-                                                  .pending = -1 })));
+        record.reason = reason_text(reason_from_exit_code(handler_serve(&handler)));
         record.bytes = slot.bytes;
         record.duration_usec = clock_now() - started;
         record.live = 0;

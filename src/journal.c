@@ -45,7 +45,9 @@ struct Journal {
         Tally lost;
         uint64_t retry_deadline; /* CLOCK_NEVER when nothing is queued */
         uint64_t retry_usec;
-        Queue queue;
+        char sentence[RECORD_SIZE - 16]; /* of the record being written */
+        char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
+        Queue queue;                     /* copied when they are written after a fork */
 };
 
 static bool stderr_is_journal(void) {
@@ -115,13 +117,13 @@ static bool journal_send(const Journal *journal, const char *data, size_t size) 
         return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
 }
 
-static size_t journal_format(const Journal *journal, const Record *record,
-                             char data[static RECORD_SIZE]) {
-        char sentence[RECORD_SIZE - 16];
+/* Returns the size of the message. */
+static size_t journal_format(Journal *journal, const Record *record) {
+        char *data = journal->data, *sentence = journal->sentence;
 
         if (journal->fd >= 0)
                 return record_format_journal(record, data);
-        record_format_sentence(record, sentence, sizeof sentence);
+        record_format_sentence(record, sentence, sizeof journal->sentence);
         if (journal->terminal)
                 return (size_t)snprintf(data, RECORD_SIZE, "mpecho: %s\n", sentence);
         return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record->kind),
@@ -149,13 +151,12 @@ static bool journal_drain(Journal *journal, uint64_t now) {
 
 /* Sends or queues @record; returns false when it can do neither. */
 static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
-        char data[RECORD_SIZE];
-        const size_t size = journal_format(journal, record, data);
+        const size_t size = journal_format(journal, record);
         const bool waiting = journal->retry_deadline != CLOCK_NEVER;
 
-        if (!waiting && journal_send(journal, data, size))
+        if (!waiting && journal_send(journal, journal->data, size))
                 return true;
-        if (!queue_add(&journal->queue, data, size))
+        if (!queue_add(&journal->queue, journal->data, size))
                 return false;
         if (!waiting)
                 journal->retry_deadline = now + journal->retry_usec;

@@ -122,10 +122,12 @@ static void master_stop(Master *master, uint64_t now) {
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
-        struct signalfd_siginfo signal;
+        /* Room for one of each kind. */
+        struct signalfd_siginfo signals[5];
+        ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
 
-        while (read(master->polled[POLLED_SIGNALS].fd, &signal, sizeof signal) == sizeof signal)
-                switch (signal.ssi_signo) {
+        for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
+                switch (signals[i].ssi_signo) {
                 case SIGTERM:
                 case SIGINT:
                         master_stop(master, now);

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *title_start;
+/* Volatile, for the kernel reads it: so the loops that write it stay loops, and a handler does not
+ * have to read in the page of memcpy(3). */
+static volatile char *title_start;
 static size_t title_arguments; /* bytes of the command line */
 static size_t title_size;      /* bytes of the command line and, behind it, the environment */
 
@@ -54,16 +56,17 @@ int title_init(int argc, char **argv) {
 }
 
 void title_set(const char *title) {
-        size_t length = strlen(title);
+        size_t length = 0;
 
         if (title_size == 0)
                 return;
-        if (length >= title_size)
-                length = title_size - 1;
-        memcpy(title_start, title, length);
-        title_start[length] = '\0';
+        while (length < title_size - 1 && title[length] != '\0') {
+                title_start[length] = title[length];
+                length++;
+        }
         /* A shorter title ends where the command line did; no more is touched than that, each page
          * of it would be a copy for a forked process. */
-        if (length + 1 < title_arguments)
-                memset(title_start + length + 1, 0, title_arguments - length - 1);
+        do
+                title_start[length++] = '\0';
+        while (length < title_arguments);
 }

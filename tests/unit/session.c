@@ -28,12 +28,15 @@ void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
         close(session->pair[1]);
 }
 
-static const Address somebody = { .family = AF_UNIX, .local = { .uid = 1000, .pid = 4242 } };
-
 /* As the master does it: the signals blocked, their dispositions set, stdin /dev/null, and some
  * descriptors open that are not the handler's. */
 void session_handle(void *data) {
         const Session *session = data;
+        const Handler handler = { .connection = session->pair[1],
+                                  .title = "mpecho: somebody",
+                                  .idle_timeout_usec = session->timeout_usec,
+                                  .slot = session->slot,
+                                  .pending = -1 };
         sigset_t all;
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -43,11 +46,8 @@ void session_handle(void *data) {
         handler_init_signals();
         for (int i = 0; i < 20; i++)
                 assert_true(dup(null) >= 0);
-        handler_run(&(Handler){ .connection = session->pair[1],
-                                .peer = &somebody,
-                                .idle_timeout_usec = session->timeout_usec,
-                                .slot = session->slot,
-                                .pending = -1 });
+        handler_prepare(&handler);
+        handler_run(&handler);
 }
 
 Session session_start_handler(bool tcp, uint64_t timeout_usec) {

@@ -11,15 +11,15 @@
 #include "service.h"
 #include "unit.h"
 
-/* What fork() and accept4() fail with, and how many times. */
+/* What _Fork() and accept4() fail with, and how many times. */
 static int fork_error, fork_failures, accept_error, accept_failures;
 
 /* In place of the C library's: a machine that runs out of things. */
-pid_t fork(void) {
+pid_t _Fork(void) {
         static pid_t (*real)(void);
 
         if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "fork");
+                *(void **)&real = dlsym(RTLD_NEXT, "_Fork");
         if (fork_failures > 0) {
                 fork_failures--;
                 errno = fork_error;

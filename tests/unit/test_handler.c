@@ -18,8 +18,6 @@
 #include "session.h"
 #include "unit.h"
 
-static const Address somebody = { .family = AF_UNIX, .local = { .uid = 1000, .pid = 4242 } };
-
 /* How many descriptors @pid has, all of which must be below 5. */
 static unsigned count_descriptors(pid_t pid) {
         struct rlimit limit;
@@ -182,7 +180,7 @@ static void serve_here(void *data) {
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         handler_init_signals();
         assert_int_equal(handler_serve(&(Handler){ .connection = pair[1],
-                                                   .peer = &somebody,
+                                                   .title = "mpecho: somebody",
                                                    .slot = &slot,
                                                    .pending = -1 }),
                          REASON_CLOSED_BY_PEER);
