@@ -9,6 +9,9 @@
 #include "clock.h"
 #include "number.h"
 
+/* A handler may be told to stop again, by systemd and by its master, while it gives its connection
+ * away: what a signal interrupts is done again. */
+
 #define BARRIER_PATIENCE (5 * CLOCK_SECOND)
 
 int store_put(const char *name, const int *fds, size_t n) {
@@ -16,20 +19,28 @@ int store_put(const char *name, const int *fds, size_t n) {
         int r;
 
         snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        r = sd_pid_notify_with_fds(0, false, message, fds, (unsigned)n);
+        do
+                r = sd_pid_notify_with_fds(0, false, message, fds, (unsigned)n);
+        while (r == -EINTR);
         return r == 0 ? -ENOTCONN : r < 0 ? r : 0;
 }
 
 void store_remove(const char *name) {
         char message[128];
+        int r;
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        (void)sd_notify(false, message);
+        do
+                r = sd_notify(false, message);
+        while (r == -EINTR);
 }
 
 int store_barrier(void) {
-        int r = sd_notify_barrier(false, BARRIER_PATIENCE);
+        int r;
 
+        do
+                r = sd_notify_barrier(false, BARRIER_PATIENCE);
+        while (r == -EINTR);
         return r == 0 ? -ENOTCONN : r < 0 ? r : 0;
 }
 

@@ -1,5 +1,6 @@
 """Stand-ins for the two that a service talks to over datagrams: journald and systemd."""
 
+import contextlib
 import ctypes
 import os
 import re
@@ -124,6 +125,23 @@ class Datagrams:
     def summary(self):
         return [datagram for _, datagram in self.received[-20:]]
 
+    def fill(self):
+        """Sends until there is no room for another datagram, which holds while nobody reads."""
+        senders = []
+        try:
+            while not senders or sent:
+                senders.append(usual_socket())
+                senders[-1].setblocking(False)
+                sent = 0
+                # A sender has a limit of its own, which may be lower than the queue is long.
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        senders[-1].sendto(b"X_FULL=1", str(self.path))
+                        sent += 1
+        finally:
+            for sender in senders:
+                sender.close()
+
     def unbind(self):
         """Takes what is still queued; then the socket is gone, and its name."""
         os.write(self._waker, b"x")
@@ -212,8 +230,8 @@ class Journal(Datagrams):
 class Notifications(Datagrams):
     """systemd as a service of Type=notify sees it: a socket whose path is in NOTIFY_SOCKET."""
 
-    def __init__(self, directory):
-        super().__init__(Path(directory) / "notify")
+    def __init__(self, directory, reading=True):
+        super().__init__(Path(directory) / "notify", reading)
 
     def messages(self, name):
         """(time, value) of each assignment to name so far."""

@@ -162,14 +162,17 @@ def test_unknown_process_is_not_listened_to(unit):
     clients.ping(client)
 
 
+@pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("stop, seconds", [("terminate", 0.5), ("crash", 0.5), ("terminate", 3)])
-def test_waits_for_the_manager(unit, stop, seconds):
+def test_waits_for_the_manager(unit, stop, seconds, full):
     """No process that has a connection ends before systemd has taken it.
 
     When that takes so long that the handlers take their master for hung, nothing is served twice."""
     service = unit()
     connected = [service.connect_served() for _ in range(3)]
     with service.manager.busy():
+        if full:
+            service.manager.fill()
         handlers = service.handlers()
         if stop == "crash":
             handlers = service.abandon_handlers()
@@ -190,6 +193,27 @@ def test_waits_for_the_manager(unit, stop, seconds):
     assert len(service.handlers()) == len(connected)
     for client in connected:
         clients.ping(client)
+
+
+def waits_at_the_barrier(pid):
+    """Whether the process has the pipe that systemd is to close, and sleeps."""
+    return processes.state(pid) == "S" and any(
+        name.startswith("pipe:") for name in processes.descriptors(pid).values())
+
+
+def test_told_again_at_the_barrier(unit):
+    """A second SIGTERM while a handler waits for systemd to take its connection loses nothing."""
+    service = unit()
+    client = service.connect_served()
+    with service.manager.busy():
+        handlers = service.abandon_handlers()
+        for _ in range(3):
+            os.kill(handlers[0], signal.SIGTERM)
+            processes.wait_for(lambda: waits_at_the_barrier(handlers[0]), "the barrier")
+    service.reap(handlers)
+    service.start()
+    assert len(service.handlers()) == 1
+    clients.ping(client)
 
 
 def test_manager_that_is_gone(unit):
