@@ -79,11 +79,12 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i] =
                                 (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
-        notify_init(&master->notify);
-        r = master_init_signals(master);
+        r = notify_init(&master->notify);
+        if (r == 0)
+                r = master_init_signals(master);
         if (r == 0)
                 r = connections_new(options, listeners, journal, &master->connections);
-        if (r == 0 && listeners->manager && master->notify.manager) {
+        if (r == 0 && listeners->manager && notify_has_manager(&master->notify)) {
                 r = connections_enable_handover(master->connections);
                 /* Not otherwise: what stays in the store is there for the next start. */
                 if (r == 0)
@@ -104,6 +105,7 @@ Master *master_free(Master *master) {
         if (master == NULL)
                 return NULL;
         connections_free(master->connections);
+        notify_deinit(&master->notify);
         if (master->polled[POLLED_SIGNALS].fd >= 0)
                 close(master->polled[POLLED_SIGNALS].fd);
         return memory_free(master, master->size);
@@ -116,7 +118,7 @@ static void master_stop(Master *master, uint64_t now) {
         }
         master->stopping = true;
         master->kill_deadline = now + STOP_PATIENCE;
-        notify_stopping(&master->notify);
+        notify_stopping(&master->notify, now);
         listeners_close(master->listeners);
         connections_stop(master->connections);
 }
@@ -182,7 +184,7 @@ static uint64_t master_deadline(const Master *master) {
 static void master_tick(Master *master, uint64_t now) {
         connections_tick(master->connections, now);
         journal_tick(master->journal, now);
-        notify_watchdog(&master->notify, now);
+        notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
                 master_tell_status(master, now);
         if (master->kill_deadline <= now) {
@@ -261,19 +263,19 @@ static void master_tell_started(const Master *master) {
 }
 
 int master_run(Master *master) {
+        uint64_t now = clock_now();
         Record stopped;
-        uint64_t now;
         int r;
 
-        notify_ready(&master->notify);
-        notify_changed(&master->notify, clock_now());
+        notify_ready(&master->notify, now);
+        notify_changed(&master->notify, now);
         master_tell_started(master);
         do
                 r = master_turn(master, CLOCK_NEVER);
         while (r == MASTER_RUNNING);
 
         now = clock_now();
-        notify_stopping(&master->notify);
+        notify_stopping(&master->notify, now);
         /* The last word is the record of the stop. */
         journal_finish(master->journal, 0);
         stopped = connections_totals(master->connections, RECORD_STOPPED, now);

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "endpoint.h"
+
 typedef struct Notify Notify;
 
 enum {
@@ -10,10 +12,18 @@ enum {
 };
 
 /*
- * What the service manager is told (sd_notify(3)). Nothing happens where there is none.
+ * What the service manager is told, in the protocol that sd_notify(3) documents. Nothing happens
+ * where there is none.
+ *
+ * Telling never waits, as sd_notify() does while the manager does not read, and needs no new
+ * descriptor: a manager that is slow, or a lack of descriptors, holds up no connection. What the
+ * manager has no room for is told again later, the status as it is then.
  */
 struct Notify {
-        bool manager;               /* there is one */
+        int fd; /* a datagram socket; -1 when there is no manager */
+        Endpoint manager;
+        const char *state;          /* that there was no room for, or NULL */
+        uint64_t state_deadline;    /* when it is tried again; CLOCK_NEVER */
         uint64_t watchdog_usec;     /* from one sign of life to the next */
         uint64_t watchdog_deadline; /* CLOCK_NEVER when none is wanted */
         uint64_t status_deadline;   /* CLOCK_NEVER when nothing has changed */
@@ -25,32 +35,42 @@ struct Notify {
  * notify_init: finds out whether there is a service manager and whether it wants signs of life,
  * which it then gets twice as often as it asks for (sd_watchdog_enabled(3)). Before the environment
  * is changed.
+ *
+ * Returns 0, or a negative errno of socket(2); @notify needs notify_deinit() in any case.
  */
-void notify_init(Notify *notify);
+int notify_init(Notify *notify);
+void notify_deinit(Notify *notify);
 
 /*
- * notify_ready, notify_stopping: the service listens; the service is going to exit.
+ * notify_has_manager: whether there is a service manager.
  */
-void notify_ready(const Notify *notify);
-void notify_stopping(const Notify *notify);
+bool notify_has_manager(const Notify *notify);
 
 /*
- * notify_changed: the status may be another at @now, an instant of clock_now(): makes it due, but a
- * second after the last one at the soonest.
+ * notify_ready, notify_stopping: the service listens; the service is going to exit. At @now, an
+ * instant of clock_now(), or as soon as there is room for it.
+ */
+void notify_ready(Notify *notify, uint64_t now);
+void notify_stopping(Notify *notify, uint64_t now);
+
+/*
+ * notify_changed: the status may be another at @now: makes it due, but a second after the last one
+ * at the soonest.
  */
 void notify_changed(Notify *notify, uint64_t now);
 
 /*
- * notify_status: tells @status if it differs from what was told last; nothing is due then.
+ * notify_status: tells @status if it differs from what was told last; nothing is due then, unless
+ * there was no room for it.
  */
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_watchdog: gives a sign of life if one is due.
+ * notify_tick: tells what there was no room for, and gives a sign of life, if due at @now.
  */
-void notify_watchdog(Notify *notify, uint64_t now);
+void notify_tick(Notify *notify, uint64_t now);
 
 /*
- * notify_deadline: when a status or a sign of life is due next, or CLOCK_NEVER.
+ * notify_deadline: when something of that or a status is due next, or CLOCK_NEVER.
  */
 uint64_t notify_deadline(const Notify *notify);

@@ -8,7 +8,8 @@ import signal
 import pytest
 
 pytest.register_assert_rewrite(
-    "service", "clients", "processes", "journald", "network", "supervisors", "manager", "chatter")
+    "service", "clients", "processes", "journald", "network", "supervisors", "manager", "chatter",
+    "visitors")
 
 from network import Network  # noqa: E402
 from processes import children, command_line, state  # noqa: E402

@@ -75,6 +75,12 @@ def status(pid):
     return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
+def private_memory(pid):
+    """Kilobytes of memory that are not a file's: neither reclaiming nor reading files changes it."""
+    lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:")))
+
+
 def signal_set(mask):
     """The signal numbers of a mask in /proc/PID/status."""
     bits = int(mask, 16)

@@ -23,7 +23,7 @@ static Notify begin(const char *watchdog) {
                 assert_int_equal(setenv("WATCHDOG_USEC", watchdog, 1), 0);
         else
                 assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
-        notify_init(&notify);
+        assert_int_equal(notify_init(&notify), 0);
         return notify;
 }
 
@@ -64,15 +64,17 @@ static void expect_silence(void) {
 
 /* Ready and stopping are told as they come. */
 static void test_states(void **state) {
-        const Notify notify = begin(NULL);
+        Notify notify = begin(NULL);
 
         (void)state;
         expect_silence();
-        notify_ready(&notify);
+        notify_ready(&notify, 5);
         expect_told("READY=1");
-        notify_stopping(&notify);
+        notify_stopping(&notify, 6);
         expect_told("STOPPING=1");
         expect_silence();
+        assert_true(notify_deadline(&notify) == CLOCK_NEVER);
+        notify_deinit(&notify);
 }
 
 /* A change makes the status due, at once first and then a second after the last one told; a status
@@ -103,6 +105,7 @@ static void test_status(void **state) {
         notify_changed(&notify, start + 9 * second);
         notify_status(&notify, "2 live!", start + 9 * second);
         expect_told("STATUS=2 live!");
+        notify_deinit(&notify);
 }
 
 /* A sign of life is given twice as often as asked for, at once first, and not before it is due. */
@@ -113,15 +116,16 @@ static void test_watchdog(void **state) {
         (void)state;
         now = notify_deadline(&notify);
         assert_true(now <= clock_now());
-        notify_watchdog(&notify, now);
+        notify_tick(&notify, now);
         expect_told("WATCHDOG=1");
         assert_true(notify_deadline(&notify) == now + 1500000);
-        notify_watchdog(&notify, now + 1499999);
+        notify_tick(&notify, now + 1499999);
         expect_silence();
-        notify_watchdog(&notify, now + 1500000);
+        notify_tick(&notify, now + 1500000);
         expect_told("WATCHDOG=1");
         notify_changed(&notify, now + 1600000);
         assert_true(notify_deadline(&notify) == now + 1600000);
+        notify_deinit(&notify);
 }
 
 /* A sign of life that nobody asked for, or that another process was asked for, is not given. */
@@ -129,13 +133,15 @@ static void test_no_watchdog(void **state) {
         Notify notify = begin(NULL);
 
         (void)state;
-        notify_watchdog(&notify, clock_now());
+        notify_tick(&notify, clock_now());
         expect_silence();
+        notify_deinit(&notify);
         assert_int_equal(setenv("WATCHDOG_PID", "1", 1), 0);
         notify = begin("3000000");
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
-        notify_watchdog(&notify, clock_now());
+        notify_tick(&notify, clock_now());
         expect_silence();
+        notify_deinit(&notify);
         assert_int_equal(unsetenv("WATCHDOG_PID"), 0);
 }
 
@@ -149,19 +155,112 @@ static void test_alone(void **state) {
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
         notify = begin(NULL);
         assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
-        notify_ready(&notify);
+        assert_false(notify_has_manager(&notify));
+        notify_ready(&notify, 5);
         notify_changed(&notify, 5);
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
         notify_status(&notify, "1 live", 5);
-        notify_stopping(&notify);
+        notify_stopping(&notify, 5);
         expect_silence();
+        notify_deinit(&notify);
+}
+
+/* Without the socket, and with something else than the name of one, nothing is told and nothing
+ * fails. */
+static void test_gone(void **state) {
+        static const char *const names[] = { "/nonexistent/notify", "/dev/null", "vsock:2:1234",
+                                             "@", "" };
+        char before[64] = "";
+
+        (void)state;
+        snprintf(before, sizeof before, "%s", getenv("NOTIFY_SOCKET"));
+        for (size_t i = 0; i < COUNT(names); i++) {
+                Notify notify;
+
+                assert_int_equal(setenv("NOTIFY_SOCKET", names[i], 1), 0);
+                notify = begin("3000000");
+                notify_ready(&notify, 5);
+                notify_changed(&notify, 5);
+                notify_status(&notify, "1 live", 5);
+                notify_tick(&notify, clock_now());
+                notify_stopping(&notify, 6);
+                /* Nobody is waited for. */
+                assert_true(notify_deadline(&notify) > clock_now() + CLOCK_SECOND);
+                notify_deinit(&notify);
+        }
+        assert_int_equal(setenv("NOTIFY_SOCKET", before, 1), 0);
+        expect_silence();
+}
+
+/* Sends the manager datagrams until it has no room; returns how many. */
+static size_t fill(void) {
+        struct sockaddr_un name = {};
+        socklen_t length = sizeof name;
+        int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        size_t n = 0;
+
+        assert_int_equal(getsockname(manager, (struct sockaddr *)&name, &length), 0);
+        while (sendto(fd, "full", 4, MSG_DONTWAIT, (struct sockaddr *)&name, length) == 4)
+                n++;
+        assert_int_equal(errno, EAGAIN);
+        close(fd);
+        return n;
+}
+
+/* A manager that has no room is not waited for: what it is to know it is told when it has some, the
+ * state and the sign of life within a tenth of a second, the status as it is a second later. */
+static void test_full(void **state) {
+        const uint64_t second = CLOCK_SECOND, tenth = second / 10;
+        Notify notify = begin("3000000");
+        const uint64_t start = notify_deadline(&notify);
+        size_t n = fill();
+
+        (void)state;
+        notify_ready(&notify, start);
+        notify_tick(&notify, start);
+        notify_changed(&notify, start);
+        notify_status(&notify, "1 live", start);
+        assert_true(notify_deadline(&notify) == start + tenth);
+        notify_tick(&notify, start + tenth);
+        assert_true(notify_deadline(&notify) == start + 2 * tenth);
+        while (n-- > 0)
+                expect_told("full");
+        expect_silence();
+
+        notify_tick(&notify, start + 2 * tenth);
+        expect_told("READY=1");
+        expect_told("WATCHDOG=1");
+        assert_true(notify_deadline(&notify) == start + second);
+        notify_status(&notify, "2 live", start + second);
+        expect_told("STATUS=2 live");
+        assert_true(notify_deadline(&notify) == start + 2 * tenth + 3 * second / 2);
+        expect_silence();
+        notify_deinit(&notify);
+}
+
+/* The last state is the one that is told again. */
+static void test_full_at_the_end(void **state) {
+        Notify notify = begin(NULL);
+        size_t n = fill();
+
+        (void)state;
+        notify_ready(&notify, 5);
+        notify_stopping(&notify, 6);
+        while (n-- > 0)
+                expect_told("full");
+        notify_tick(&notify, notify_deadline(&notify));
+        expect_told("STOPPING=1");
+        expect_silence();
+        assert_true(notify_deadline(&notify) == CLOCK_NEVER);
+        notify_deinit(&notify);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_states),   cmocka_unit_test(test_status),
                 cmocka_unit_test(test_watchdog), cmocka_unit_test(test_no_watchdog),
-                cmocka_unit_test(test_alone),
+                cmocka_unit_test(test_alone),    cmocka_unit_test(test_gone),
+                cmocka_unit_test(test_full),     cmocka_unit_test(test_full_at_the_end),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,89 @@
+"""Clients that come and go while something goes wrong, and what the service must be like after."""
+
+import random
+import threading
+
+import pytest
+
+import clients
+import processes
+from service import SANITIZED
+
+
+class Visitors:
+    """Clients that come one after the other, send a message, check what comes back, and leave.
+
+    A thread does it, between start and stop. `served` of them had their echo, of `echoed` bytes in
+    all; `refused` were reset instead."""
+
+    def __init__(self, address):
+        self.served = self.refused = self.echoed = 0
+        self.failures = []
+        self._address = address
+        self._random = random.Random(862)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._stopping.is_set() and not self.failures:
+            try:
+                self._visit()
+            except (OSError, AssertionError) as error:
+                self.failures.append(error)
+
+    def _visit(self):
+        message = self._random.randbytes(self._random.randint(1, 4096))
+        try:
+            with clients.connect(self._address) as client:
+                clients.ping(client, message)
+        except (ConnectionResetError, BrokenPipeError):
+            self.refused += 1
+        else:
+            self.served += 1
+            self.echoed += len(message)
+
+    def go_on(self, count=20):
+        """Waits until so many more have been served, all of whom came after now but the first."""
+        enough = self.served + count + 1
+        processes.wait_for(lambda: self.failures or self.served >= enough, "visitors being served")
+        assert not self.failures
+
+    def stop(self):
+        """Ends with the last one's visit."""
+        self._stopping.set()
+        self._thread.join()
+        assert not self.failures
+
+
+@pytest.fixture
+def visit():
+    """Makes visitors of an address; a test that fails leaves none behind."""
+    visitors = []
+
+    def begin(address):
+        visitors.append(Visitors(address))
+        return visitors[-1]
+
+    yield begin
+    for one in visitors:
+        one._stopping.set()
+        one._thread.join()
+
+
+class Footprint:
+    """What the master of a service holds: its open files, and memory that is its own.
+
+    To be taken when all that happens has happened once, so that all code has been run."""
+
+    def __init__(self, service):
+        self._service = service
+        self._files = processes.descriptors(service.pid)
+        self._memory = processes.private_memory(service.pid)
+
+    def check(self):
+        """No file has been opened or closed for good, and no memory added."""
+        processes.wait_for(lambda: processes.descriptors(self._service.pid) == self._files,
+                           f"the same open files: {self._files}")
+        # The sanitizer keeps books of memory of its own.
+        assert SANITIZED or processes.private_memory(self._service.pid) <= self._memory
