@@ -280,7 +280,7 @@ void connections_reap(Connections *connections, uint64_t now) {
                 slot = roster_find(connections->roster, pid);
                 if (slot == ROSTER_NONE)
                         continue;
-                if (WIFEXITED(status) && WEXITSTATUS(status) == HANDLER_HANDED_OVER)
+                if (handler_handed_over(status) || roster_entry(connections->roster, slot)->stored)
                         connections_leave(connections, slot);
                 else
                         connections_end(connections, slot, status, now);

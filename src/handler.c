@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -148,4 +149,8 @@ pid_t handler_start(const Handler *handler) {
         if (pid == 0)
                 handler_run(handler);
         return pid < 0 ? -errno : pid;
+}
+
+bool handler_handed_over(int status) {
+        return WIFEXITED(status) && WEXITSTATUS(status) == HANDLER_HANDED_OVER;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "address.h"
@@ -83,3 +84,9 @@ _Noreturn void handler_run(const Handler *handler);
  * Returns its pid, in the parent only, or a negative errno of fork(2).
  */
 pid_t handler_start(const Handler *handler);
+
+/*
+ * handler_handed_over: whether a handler that ended with @status (waitpid(2)) says that its
+ * connection goes on.
+ */
+bool handler_handed_over(int status);

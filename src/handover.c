@@ -58,13 +58,14 @@ void handover_deinit(Handover *handover) {
         handover->fd = -1;
 }
 
-/* Anybody may connect to an abstract socket. */
-static bool is_handler(int channel, Roster *roster) {
+/* Anybody may connect to an abstract socket: returns the handler's slot, or ROSTER_NONE. */
+static uint32_t channel_slot(int channel, Roster *roster) {
         struct ucred credentials;
         socklen_t size = sizeof credentials;
 
-        return getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 &&
-               roster_find(roster, credentials.pid) != ROSTER_NONE;
+        if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+                return ROSTER_NONE;
+        return roster_find(roster, credentials.pid);
 }
 
 static void handover_accept(Handover *handover, Roster *roster) {
@@ -73,7 +74,7 @@ static void handover_accept(Handover *handover, Roster *roster) {
 
                 if (channel < 0)
                         return;
-                if (!is_handler(channel, roster)) {
+                if (channel_slot(channel, roster) == ROSTER_NONE) {
                         close(channel);
                         continue;
                 }
@@ -114,7 +115,9 @@ static int channel_receive(int channel, int ret_fds[static 2]) {
         return 0;
 }
 
-static void handover_receive(Handover *handover) {
+/* A handler that was reaped before it gave its connection has had its record, the connection's end.
+ */
+static void handover_receive(Handover *handover, Roster *roster) {
         for (size_t i = handover->n; i-- > 0;) {
                 int fds[2], r;
 
@@ -123,7 +126,8 @@ static void handover_receive(Handover *handover) {
                 r = channel_receive(handover->given[i].channel, fds);
                 handover->given[i].connection = fds[0];
                 handover->given[i].pending = fds[1];
-                if (r < 0 && r != -EAGAIN)
+                if ((r < 0 && r != -EAGAIN) ||
+                    channel_slot(handover->given[i].channel, roster) == ROSTER_NONE)
                         handover_drop(handover, i);
         }
 }
@@ -146,12 +150,15 @@ static bool handover_store(const Handover *handover) {
 }
 
 /* Answers those who have given. Returns how many. */
-static size_t handover_answer(Handover *handover, char answer) {
+static size_t handover_answer(Handover *handover, Roster *roster, char answer) {
         size_t answered = 0;
 
         for (size_t i = handover->n; i-- > 0;) {
                 if (handover->given[i].connection < 0)
                         continue;
+                if (answer == HANDOVER_STORED)
+                        roster_mark_stored(roster,
+                                           channel_slot(handover->given[i].channel, roster));
                 (void)send(handover->given[i].channel, &answer, sizeof answer, MSG_NOSIGNAL);
                 handover_drop(handover, i);
                 answered++;
@@ -166,11 +173,11 @@ void handover_turn(Handover *handover, Roster *roster, bool stopping) {
                 return;
         do {
                 handover_accept(handover, roster);
-                handover_receive(handover);
+                handover_receive(handover, roster);
                 answer = HANDOVER_DECLINED;
                 if (stopping && handover_store(handover))
                         answer = HANDOVER_STORED;
-        } while (handover_answer(handover, answer) > 0 && stopping);
+        } while (handover_answer(handover, roster, answer) > 0 && stopping);
 }
 
 bool handover_waiting(const Handover *handover) {

@@ -210,6 +210,10 @@ void roster_leave(Roster *roster, uint32_t slot) {
         roster_free_slot(roster, slot);
 }
 
+void roster_mark_stored(Roster *roster, uint32_t slot) {
+        roster->entries[slot].stored = true;
+}
+
 uint32_t roster_find(Roster *roster, pid_t handler) {
         const uint32_t *slot = table_find(roster->by_handler, roster_key(handler));
 

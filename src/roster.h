@@ -25,6 +25,7 @@ struct RosterEntry {
         Address peer;
         const Listener *listener; /* that accepted it */
         pid_t handler;            /* 0 while the slot is claimed and nothing forked yet */
+        bool stored;              /* see roster_mark_stored() */
         uint64_t started_usec;    /* when it was accepted, CLOCK_MONOTONIC */
         uint32_t next;            /* private to the roster */
         uint32_t previous;        /* private to the roster */
@@ -91,6 +92,11 @@ void roster_assign(Roster *roster, uint32_t slot, pid_t handler);
  */
 void roster_release(Roster *roster, uint32_t slot);
 void roster_leave(Roster *roster, uint32_t slot);
+
+/*
+ * roster_mark_stored: systemd's store has the connection in @slot, however its handler ends.
+ */
+void roster_mark_stored(Roster *roster, uint32_t slot);
 
 /*
  * roster_find: the slot of the handler with process ID @handler, or ROSTER_NONE.

@@ -1,0 +1,109 @@
+"""Stopping a process at each of its system calls, from the very first one on, by ptrace(2)."""
+
+import ctypes
+import os
+import signal
+import struct
+
+PTRACE_SYSCALL = 24
+PTRACE_DETACH = 17
+PTRACE_GETEVENTMSG = 0x4201
+PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
+PTRACE_GET_SYSCALL_INFO = 0x420E
+PTRACE_SYSCALL_INFO_ENTRY = 1
+
+PTRACE_O_TRACESYSGOOD = 1
+PTRACE_O_TRACEFORK = 1 << 1
+PTRACE_O_EXITKILL = 1 << 20
+
+PTRACE_EVENT_FORK = 1
+PTRACE_EVENT_STOP = 128
+SYSCALL_STOP = signal.SIGTRAP | 0x80
+WALL = 0x40000000
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
+LIBC.ptrace.restype = ctypes.c_long
+
+
+def ptrace(request, pid, address=0, data=0):
+    result = LIBC.ptrace(request, pid, address, data)
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+class Stepped:
+    """A process that stops at the beginning of each system call, before anything of it is done.
+
+    It belongs to the thread that made it, and is killed with it. `status` is that of waitpid(2)
+    when it has ended, or else None."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.status = None
+        self._signal = 0
+        self._event = None
+        self._wait()
+
+    @classmethod
+    def running(cls, pid):
+        """Takes a process that runs, wherever it is."""
+        ptrace(PTRACE_SEIZE, pid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+        ptrace(PTRACE_INTERRUPT, pid)
+        return cls(pid)
+
+    @classmethod
+    def forked_by(cls, parent, provoke):
+        """Takes the process that the parent forks when provoke() is called, before its first call.
+
+        The parent runs on."""
+        ptrace(PTRACE_SEIZE, parent, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK)
+        provoke()
+        # Nothing else stops it: it blocks the signals that it gets.
+        _, status = os.waitpid(parent, WALL)
+        assert os.WIFSTOPPED(status) and status >> 16 == PTRACE_EVENT_FORK, status
+        child = ctypes.c_ulong()
+        ptrace(PTRACE_GETEVENTMSG, parent, 0, ctypes.addressof(child))
+        ptrace(PTRACE_DETACH, parent)
+        return cls(child.value)
+
+    def _wait(self):
+        """Waits until it stops or ends. Returns the number of the signal that stopped it."""
+        _, status = os.waitpid(self.pid, WALL)
+        if not os.WIFSTOPPED(status):
+            self.status = status
+            return None
+        self._event = status >> 16
+        return os.WSTOPSIG(status)
+
+    def next_call(self):
+        """Runs to its next system call. Returns the number of that; None when it has ended."""
+        while True:
+            ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
+            self._signal = 0
+            number = self._wait()
+            if number is None:
+                return None
+            if number == SYSCALL_STOP:
+                entered = self._entered()
+                if entered is not None:
+                    return entered
+            elif self._event != PTRACE_EVENT_STOP:
+                self._signal = number
+
+    def _entered(self):
+        """The number of the system call that it has come to; None when it returns from one."""
+        info = ctypes.create_string_buffer(128)
+        ptrace(PTRACE_GET_SYSCALL_INFO, self.pid, len(info), ctypes.addressof(info))
+        kind, number = struct.unpack_from("B23xQ", info)
+        return number if kind == PTRACE_SYSCALL_INFO_ENTRY else None
+
+    def end(self):
+        """Kills it where it is; again is harmless."""
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            while self.status is None:
+                self._wait()
