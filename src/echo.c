@@ -31,6 +31,7 @@ static void echo_set_timeout(int fd, int option, uint64_t usec) {
 }
 
 void echo_init(int out, uint64_t timeout_usec) {
+        /* Unix sockets inherit nothing, and a connection may be older than the service. */
         (void)setsockopt(out, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         /* Also when there is none: a connection that was handed over still has those of its last
          * handler. */

@@ -76,7 +76,9 @@ Listeners *listeners_free(Listeners *listeners) {
         return NULL;
 }
 
-/* Adds @fd, which becomes the listeners', and makes accepting from it never wait. */
+/* Adds @fd, which becomes the listeners', makes accepting from it never wait, and keeps urgent data
+ * in the stream from the first byte: TCP connections inherit that. A handler that set it would be
+ * too late for what has come before it, of which a second urgent byte deletes the first. */
 static int listeners_add(Listeners *listeners, int fd, const char *name) {
         Listener *listener = &listeners->items[listeners->n];
         Endpoint endpoint;
@@ -85,6 +87,7 @@ static int listeners_add(Listeners *listeners, int fd, const char *name) {
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
+        (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         r = endpoint_from_socket(fd, &endpoint);
         if (r < 0)
                 return r;

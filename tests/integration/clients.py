@@ -130,7 +130,7 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, block=RANDOM, quiet=0.5):
+def fill(client, block=RANDOM, quiet=0.5, flags=0):
     """Writes block over and over, never reading, until nothing can be written for quiet seconds.
 
     Returns the number of bytes written."""
@@ -140,7 +140,7 @@ def fill(client, block=RANDOM, quiet=0.5):
     poll.register(client, select.POLLOUT)
     while poll.poll(1000 * quiet):
         try:
-            sent += client.send(memoryview(block)[sent % len(block):])
+            sent += client.send(memoryview(block)[sent % len(block):], flags)
         except BlockingIOError:
             pass
     client.settimeout(DEADLINE)

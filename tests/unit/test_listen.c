@@ -104,6 +104,7 @@ static void test_bind(void **state) {
 
                 assert_int_equal(option(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
                 assert_int_equal(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+                assert_int_equal(option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
                 assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
                 assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
                 assert_null(listeners->items[i].name);

@@ -106,7 +106,12 @@ static void expect_listeners(const Call *call, const Listeners *listeners) {
         assert_true(listeners->passed);
         for (uint32_t i = 0; i < listeners->n; i++) {
                 const Listener *item = &listeners->items[i];
+                socklen_t length = sizeof(int);
+                int inlined = 0;
 
+                assert_int_equal(getsockopt(item->fd, SOL_SOCKET, SO_OOBINLINE, &inlined, &length),
+                                 0);
+                assert_int_equal(inlined, 1);
                 assert_true(fcntl(item->fd, F_GETFL) & O_NONBLOCK);
                 assert_int_equal(fcntl(item->fd, F_GETFD), FD_CLOEXEC);
                 assert_null(item->path);
