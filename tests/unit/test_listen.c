@@ -121,7 +121,7 @@ static void test_bind(void **state) {
         assert_null(listeners_free(NULL));
 }
 
-/* Connections are accepted with small messages sent at once and dead peers found out. */
+/* Connections send small messages at once, and find out dead peers in two minutes. */
 static void test_connection(void **state) {
         char text[] = "127.0.0.1:0";
         Listeners *listeners = listen_on_one(text);
@@ -132,6 +132,9 @@ static void test_connection(void **state) {
         assert_true(fd >= 0);
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
         assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
         close(fd);
         close(client);
         listeners_free(listeners);
