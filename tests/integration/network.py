@@ -1,8 +1,10 @@
 """Network namespaces of the tests' own."""
 
 import ctypes
+import json
 import os
 import subprocess
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,6 +29,43 @@ class Network:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         for address in addresses:
             subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)
+
+    def link(self, other, *pairs, mtu=1500):
+        """Connects both namespaces by a cable; a pair is an address here and one there.
+
+        Each packet is on its own: without that, veth(4) carries many in one of 64 KiB."""
+        thread = other.run(threading.get_native_id)
+        self.execute("ip", "link", "add", "cable", "type", "veth",
+                     "peer", "name", "cable", "netns", str(thread))
+        for network, addresses in zip((self, other), zip(*pairs)):
+            network.execute(
+                "ip", "link", "set", "cable", "mtu", str(mtu), "gso_max_segs", "1", "up")
+            for address in addresses:
+                nodad = ["nodad"] if ":" in address else []
+                network.execute("ip", "address", "add", address, "dev", "cable", *nodad)
+
+    def execute(self, *command, text=None):
+        """Runs a command, which has to succeed, in the namespace; returns its output."""
+        return self.run(subprocess.run, command, input=text, check=True, text=True,
+                        stdout=subprocess.PIPE).stdout
+
+    def drop(self, incoming="", outgoing=""):
+        """Drops the packets that match a condition of nft(8), "ip saddr 192.0.2.7", "all", or "".
+
+        It replaces the conditions before; what is on the loopback interface is left alone."""
+        rules = "".join(
+            f"chain {hook} {{ type filter hook {hook} priority 0; "
+            f'{direction} "cable" {"" if condition == "all" else condition} counter drop; }}\n'
+            for hook, direction, condition in (
+                ("input", "iifname", incoming), ("output", "oifname", outgoing)) if condition)
+        self.execute("nft", "-f", "-", text="table inet faults\ndelete table inet faults\n"
+                                            f"table inet faults {{\n{rules}}}\n")
+
+    def dropped(self):
+        """How many packets drop() has dropped."""
+        rules = json.loads(self.execute("nft", "-j", "list", "table", "inet", "faults"))["nftables"]
+        return sum(part["counter"]["packets"] for rule in rules if "rule" in rule
+                   for part in rule["rule"]["expr"] if "counter" in part)
 
     def run(self, function, *arguments, **keywords):
         return self._thread.submit(function, *arguments, **keywords).result()

@@ -1,4 +1,4 @@
-"""Urgent data (RFC 6093) is a part of the stream: it comes back in its place, and as nothing else."""
+"""Urgent data (RFC 6093) is a part of the stream: it comes back in its place, no more urgent."""
 
 import select
 import signal
