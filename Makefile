@@ -23,11 +23,10 @@ LDFLAGS ?= -Wl,-z,relro -Wl,-z,now
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 ALL_CPPFLAGS = -D_GNU_SOURCE -DMPECHO_VERSION='"$(VERSION)"' -iquote src $(CPPFLAGS)
 ALL_CFLAGS   = -std=gnu17 $(WARNINGS) $(SYSTEMD_CFLAGS) $(CFLAGS)
-ALL_LDLIBS   = $(SYSTEMD_LIBS) $(LDLIBS)
+ALL_LDLIBS   = $(LDLIBS)
 
 # Looked up when a recipe needs them, so that `make deps` can install what answers.
 SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
-SYSTEMD_LIBS   = $(shell pkg-config --libs libsystemd)
 CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 
 MAINS    := src/mpecho.c src/client/mpecho-client.c
@@ -51,8 +50,8 @@ all: $(PROGRAMS)
 
 $(BUILD)/mpecho: $(call objects,src/mpecho.c) $(ARCHIVE)
 $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
-# The client has no use for libsystemd, and the service must not carry libm: a mapping costs each fork.
-$(BUILD)/mpecho-client: ALL_LDLIBS = -lm $(LDLIBS)
+# The service must not carry libm: a mapping costs each fork.
+$(BUILD)/mpecho-client: ALL_LDLIBS += -lm
 $(UNIT_TESTS): ALL_LDLIBS += -lm
 $(PROGRAMS):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)

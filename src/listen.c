@@ -10,6 +10,7 @@
 
 #include "bind.h"
 #include "clock.h"
+#include "libsystemd.h"
 #include "store.h"
 
 void passed_take(Passed *ret_passed) {
@@ -20,10 +21,10 @@ void passed_take(Passed *ret_passed) {
                 passed.foreign_pid = strdup(pid);
         if (fds != NULL)
                 passed.promised = strdup(fds);
-        passed.n = sd_listen_fds_with_names(false, &passed.names);
+        passed.n = libsystemd_listen_fds_with_names(false, &passed.names);
         /* It takes no descriptor when there are more or fewer names; sd_listen_fds() does not care.
          */
-        passed.n = sd_listen_fds(true);
+        passed.n = libsystemd_listen_fds(true);
         while (passed.n == -EBADF && fcntl(passed.missing, F_GETFD) >= 0)
                 passed.missing++;
         *ret_passed = passed;
@@ -130,11 +131,11 @@ static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_
 
 /* What a descriptor is that is not served, as the second half of a sentence. */
 static const char *descriptor_text(int fd) {
-        if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
+        if (libsystemd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
                 return "is not a socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
+        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
                 return "is a datagram socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
                 return "is neither a stream nor a datagram socket";
         return "is a stream socket that does not listen";
 }
@@ -160,7 +161,7 @@ static int listeners_take_descriptor(Listeners *listeners, int fd, const char *n
 
         if (stored_take(&listeners->stored, fd, name))
                 return 0;
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
                 stranger_close(fd, name, journal);
                 return 0;
         }
@@ -244,17 +245,18 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
                                 Sentence *ret_sentence) {
         int fd, r;
 
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 && passed->foreign_pid != NULL)
+        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 &&
+            passed->foreign_pid != NULL)
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "LISTEN_PID is %s, so the passed sockets are another "
                                     "process's, this is %d",
                                     passed->foreign_pid, getpid());
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
+        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "Nothing to listen on: name a LISTEN address, have systemd "
                                     "pass sockets, or have "
                                     "an inetd pass one as stdin");
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
                 return sentence_set(ret_sentence, -EPROTOTYPE, "The socket passed as stdin %s",
                                     descriptor_text(STDIN_FILENO));
         fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
@@ -266,8 +268,9 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
                 listeners->connection = fd;
                 return 0;
         }
-        r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 ? listeners_add(listeners, fd, NULL)
-                                                            : -ENOTCONN;
+        r = libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0
+                            ? listeners_add(listeners, fd, NULL)
+                            : -ENOTCONN;
         if (r < 0)
                 return sentence_set(ret_sentence, r, "Cannot use the socket passed as stdin: %s",
                                     strerrordesc_np(-r));

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "connections.h"
 #include "handler.h"
+#include "libsystemd.h"
 #include "memory.h"
 #include "notify.h"
 #include "resume.h"
@@ -80,6 +81,8 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
                 master->polled[POLLED_LISTENERS + i] =
                                 (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
         r = notify_init(&master->notify);
+        /* What is passed was taken before. */
+        libsystemd_unload();
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)

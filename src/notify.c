@@ -2,13 +2,13 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "libsystemd.h"
+#include "notification.h"
 
 enum {
         /* Often enough that no watchdog misses it. */
@@ -16,7 +16,6 @@ enum {
 };
 
 int notify_init(Notify *notify) {
-        const char *name = getenv("NOTIFY_SOCKET"), *why;
         uint64_t watchdog_usec;
 
         *notify = (Notify){
@@ -25,13 +24,12 @@ int notify_init(Notify *notify) {
                 .watchdog_deadline = CLOCK_NEVER,
                 .status_deadline = CLOCK_NEVER,
         };
-        if (name == NULL || !endpoint_is_local(name) ||
-            endpoint_parse_local(name, &notify->manager, &why) < 0)
+        notify->fd = notification_open(&notify->manager);
+        if (notify->fd == -ENOTCONN)
                 return 0;
-        notify->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (notify->fd < 0)
-                return -errno;
-        if (sd_watchdog_enabled(false, &watchdog_usec) > 0) {
+                return notify->fd;
+        if (libsystemd_watchdog_enabled(false, &watchdog_usec) > 0) {
                 notify->watchdog_usec = watchdog_usec / 2;
                 notify->watchdog_deadline = clock_now();
         }
@@ -51,10 +49,9 @@ bool notify_has_manager(const Notify *notify) {
 /* Returns false when @message is to be told again because there was no room. A manager that is not
  * there will not ask for what it has missed. */
 static bool notify_send(const Notify *notify, const char *message) {
-        if (sendto(notify->fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
-                   &notify->manager.any, notify->manager.length) >= 0)
-                return true;
-        return errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM && errno != EINTR;
+        int r = notification_send(notify->fd, &notify->manager, message, NULL, 0, MSG_DONTWAIT);
+
+        return r != -EAGAIN && r != -ENOBUFS && r != -ENOMEM;
 }
 
 static void notify_state(Notify *notify, const char *state, uint64_t now) {

@@ -1,12 +1,15 @@
 #include "store.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <systemd/sd-daemon.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "clock.h"
+#include "notification.h"
 #include "number.h"
 
 /* A handler may be told to stop again, by systemd and by its master, while it gives its connection
@@ -14,34 +17,62 @@
 
 #define BARRIER_PATIENCE (5 * CLOCK_SECOND)
 
+static int store_tell(const char *message, const int *fds, size_t n) {
+        Endpoint manager;
+        int fd, r;
+
+        fd = notification_open(&manager);
+        if (fd < 0)
+                return fd;
+        r = notification_send(fd, &manager, message, fds, n, 0);
+        close(fd);
+        return r;
+}
+
 int store_put(const char *name, const int *fds, size_t n) {
         char message[128];
-        int r;
 
         snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        do
-                r = sd_pid_notify_with_fds(0, false, message, fds, (unsigned)n);
-        while (r == -EINTR);
-        return r == 0 ? -ENOTCONN : r < 0 ? r : 0;
+        return store_tell(message, fds, n);
 }
 
 void store_remove(const char *name) {
         char message[128];
-        int r;
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        do
-                r = sd_notify(false, message);
-        while (r == -EINTR);
+        (void)store_tell(message, NULL, 0);
+}
+
+/* Waits for the other end of the pipe @fd to be closed. */
+static int wait_for_hangup(int fd) {
+        const uint64_t deadline = clock_now() + BARRIER_PATIENCE;
+        struct pollfd end = { .fd = fd };
+
+        for (uint64_t now = clock_now(); now < deadline; now = clock_now()) {
+                const uint64_t wait = deadline - now;
+                const struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
+                                                  .tv_nsec = (long)(wait % CLOCK_SECOND) * 1000 };
+                int n = ppoll(&end, 1, &timeout, NULL);
+
+                if (n > 0)
+                        return 0;
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+        }
+        return -ETIMEDOUT;
 }
 
 int store_barrier(void) {
-        int r;
+        int ends[2], r;
 
-        do
-                r = sd_notify_barrier(false, BARRIER_PATIENCE);
-        while (r == -EINTR);
-        return r == 0 ? -ENOTCONN : r < 0 ? r : 0;
+        if (pipe2(ends, O_CLOEXEC) < 0)
+                return -errno;
+        r = store_tell("BARRIER=1", &ends[1], 1);
+        close(ends[1]);
+        if (r == 0)
+                r = wait_for_hangup(ends[0]);
+        close(ends[0]);
+        return r;
 }
 
 uint64_t store_limit(void) {

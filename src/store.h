@@ -3,14 +3,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "notification.h"
+
 /*
- * systemd's file descriptor store (sd_pid_notify_with_fds(3), FileDescriptorStoreMax= in
+ * systemd's file descriptor store (FDSTORE=1 in sd_notify(3), FileDescriptorStoreMax= in
  * systemd.service(5)): what is put there is passed to the next process of the service, and closed
  * when the service is stopped for good.
  */
 
-/* The most descriptors in one message, a limit of unix(7). */
-#define STORE_MOST 253
+/* The most descriptors that are put there at once. */
+#define STORE_MOST NOTIFICATION_FDS_MOST
 
 /* What mpecho keeps there. */
 #define STORE_CONNECTION "mpecho-connection" /* a connection that nobody serves */
@@ -34,9 +36,9 @@ void store_remove(const char *name);
 
 /*
  * store_barrier: waits until the service manager has taken what was put, which it does only for
- * processes that still exist (sd_notify_barrier(3)).
+ * processes that still exist (BARRIER=1 in sd_notify(3)).
  *
- * Returns 0, or a negative errno; -ETIMEDOUT after 5 seconds without a signal.
+ * Returns 0, or a negative errno; -ETIMEDOUT after 5 seconds.
  */
 int store_barrier(void);
 

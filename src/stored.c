@@ -4,16 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#include "libsystemd.h"
 #include "store.h"
 
 bool is_connection(int fd) {
         struct sockaddr_storage name;
         socklen_t length = sizeof name;
 
-        return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0 &&
+        return libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0 &&
                getpeername(fd, (struct sockaddr *)&name, &length) == 0;
 }
 
@@ -44,7 +44,8 @@ void stored_deinit(Stored *stored) {
 bool stored_take(Stored *stored, int fd, const char *name) {
         if (name == NULL)
                 return false;
-        if (strcmp(name, STORE_CONNECTION) == 0 && sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
+        if (strcmp(name, STORE_CONNECTION) == 0 &&
+            libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
                 stored->connections[stored->n_connections++] = fd;
         else if (strcmp(name, STORE_PENDING) == 0)
                 stored->pendings[stored->n_pendings++] = fd;

@@ -1,5 +1,6 @@
 """The master's use of memory and files does not grow with the connections that it has served."""
 
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -31,6 +32,17 @@ def resident(pid):
         elif words[0] == "Rss:":
             found[mapping] = int(words[1])
     return found
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers are libraries")
+def test_handlers_carry_no_library(start):
+    """Neither the master nor a handler has a library mapped but the C library: each costs a fork."""
+    service = start()
+    service.connect_served()
+    handler, = processes.children(service.pid)
+    for pid in service.pid, handler:
+        libraries = re.findall(r"/(lib[^/]*)\.so", Path(f"/proc/{pid}/maps").read_text())
+        assert set(libraries) == {"libc"}
 
 
 @pytest.fixture
