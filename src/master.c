@@ -127,8 +127,8 @@ static void master_stop(Master *master, uint64_t now) {
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
-        /* Room for one of each kind. */
-        struct signalfd_siginfo signals[5];
+        /* What there is no room for is read in the next turn. */
+        struct signalfd_siginfo signals[2];
         ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
 
         for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
