@@ -8,17 +8,19 @@ from processes import DEADLINE, wait_for
 
 
 class Tampering:
-    """strace attached to a process, not to its children, as a context manager.
+    """strace attached to a process, and to what it forks if so wished, as a context manager.
 
     calls      names of system calls, "accept4,clone"
     injection  what to do to them, strace(1)'s --inject without the names: "error=EMFILE:when=2+"
     """
 
-    def __init__(self, pid, calls, injection=None, log="/dev/null"):
+    def __init__(self, pid, calls, injection=None, log="/dev/null", children=False):
         self.log = Path(log)
         self._command = ["strace", "-q", "-o", str(log), "-p", str(pid), "-e", f"trace={calls}"]
         if injection:
             self._command += ["-e", f"inject={calls}:{injection}"]
+        if children:
+            self._command.append("-f")
         self._pid = pid
 
     def __enter__(self):

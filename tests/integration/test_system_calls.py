@@ -1,0 +1,74 @@
+"""All that a connection and a message cost in system calls; one more would be seen here."""
+
+import re
+from collections import defaultdict
+
+import pytest
+
+import clients
+from service import SANITIZED
+from tracing import Tampering
+
+CONNECTIONS = 20
+MESSAGES = 5
+
+MASTER = [
+    "accept4",
+    "getsockopt",                              # what tells it from others in systemd's store
+    "setsockopt", "setsockopt", "setsockopt",  # urgent data, the timeouts of read and of write
+    "clone",
+    "close",
+    "sendto",                                  # the record, while they are written one by one
+    "accept4",                                 # there is no other
+    "ppoll",                                   # until the handler has ended
+    "read",                                    # the signal that tells of it
+    "wait4",
+    "sendto",
+    "wait4",                                   # there is no other
+    "ppoll",
+]
+
+HANDLER = [
+    "set_robust_list",  # the C library's, after each fork
+    "dup2",             # the connection goes where only handlers have one,
+    "close_range",      # what is the master's goes,
+    "dup",              # and reading can be ended while writing goes on
+    "rt_sigprocmask",
+    *MESSAGES * ["read", "write"],
+    "read",
+    "exit_group",
+]
+
+
+def calls(lines):
+    """The names of the system calls in order, by process."""
+    names = defaultdict(list)
+    for line in lines:
+        pid, _, call = line.partition(" ")
+        name = re.match(r"(\w+)\(", call.lstrip())
+        if name:
+            names[int(pid)].append(name[1])
+    return names
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers have system calls of their own")
+def test_system_calls(start, tmp_path):
+    """A connection has the master and the handler make these system calls and no others, a message
+    one read and one write."""
+    service = start()
+    with Tampering(service.pid, "all", log=tmp_path / "trace", children=True) as trace:
+        # One after the other, and one more, at which the last of the master's turns is over.
+        for number in range(1, CONNECTIONS + 2):
+            with service.connect() as client:
+                for _ in range(MESSAGES):
+                    clients.ping(client)
+            service.journal.wait_for("closed", number)
+            service.wait_until_idle()
+    by_process = calls(trace.lines())
+    master = by_process.pop(service.pid)
+    # The tracing may begin in the ppoll that waits for the first.
+    begin = master.index("accept4")
+    assert master[begin:][:CONNECTIONS * len(MASTER)] == CONNECTIONS * MASTER
+    assert len(by_process) == CONNECTIONS + 1
+    for handler in by_process.values():
+        assert handler == HANDLER
