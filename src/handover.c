@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "pack.h"
 
 /* How long a handler waits for its master's answer before it takes it for hung. */
 #define HANDOVER_ANSWER_PATIENCE (2 * CLOCK_SECOND)
@@ -132,6 +133,20 @@ static void handover_receive(Handover *handover, Roster *roster) {
         }
 }
 
+/* Several take no more of the store than one. */
+static int handover_put(const char *name, const int *fds, size_t n) {
+        int pack = n > 1 ? pack_new(fds, n) : -1;
+        int r;
+
+        if (n == 0)
+                return 0;
+        if (pack < 0)
+                return store_put(name, fds, n);
+        r = store_put(name, &pack, 1);
+        close(pack);
+        return r;
+}
+
 /* Returns whether systemd has all that was given. */
 static bool handover_store(const Handover *handover) {
         int connections[STORE_MOST], pendings[STORE_MOST];
@@ -145,8 +160,9 @@ static bool handover_store(const Handover *handover) {
         }
         if (n_connections == 0)
                 return true;
-        return (n_pendings == 0 || store_put(STORE_PENDING, pendings, n_pendings) == 0) &&
-               store_put(STORE_CONNECTION, connections, n_connections) == 0 && store_barrier() == 0;
+        return handover_put(STORE_PENDING, pendings, n_pendings) == 0 &&
+               handover_put(STORE_CONNECTION, connections, n_connections) == 0 &&
+               store_barrier() == 0;
 }
 
 /* Answers those who have given. Returns how many. */

@@ -17,9 +17,10 @@ typedef struct HandoverAddress HandoverAddress;
  * file descriptor store.
  *
  * A handler gives its connection to its master, over a socket made for it, and waits for the
- * answer. The master stores what many handlers give with few messages, and answers when systemd has
- * it. A handler whose master is gone, because it crashed, sees that its socket is closed and stores
- * the connection by itself: there is always a process that holds the connection until systemd does.
+ * answer. The master stores what many handlers give in packs (pack.h), and answers when systemd has
+ * them. A handler whose master is gone, because it crashed, sees that its socket is closed and
+ * stores the connection by itself: there is always a process that holds the connection until
+ * systemd does.
  *
  * What the handler has read and its peer does not take is given and stored with the connection, in
  * a memfd: the connection's cookie (SO_COOKIE, socket(7)) in 8 bytes, and then the data.

@@ -91,7 +91,7 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
                 r = connections_enable_handover(master->connections);
                 /* Not otherwise: what stays in the store is there for the next start. */
                 if (r == 0)
-                        resume(master->connections, &listeners->stored, journal);
+                        r = resume(master->connections, &listeners->stored, journal);
         }
         if (r < 0) {
                 master_free(master);

@@ -1,5 +1,6 @@
 #include "resume.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ static TableKey cookie_key(uint64_t cookie) {
         return (TableKey){ .low = cookie };
 }
 
+/* Sets where to find each connection; one that is stored twice is found at the first place. Returns
+ * NULL without memory. */
 static Table *resume_index(const Stored *stored) {
         Table *table;
 
@@ -89,23 +92,21 @@ static void resume_match_slots(Roster *roster, const RosterImage *image, uint32_
         }
 }
 
-static void resume_connections(Connections *connections, const Stored *stored,
-                               const RosterImage *image, uint32_t n_slots, Resumed *resumed,
-                               Journal *journal, uint64_t now) {
-        Table *table = resume_index(stored);
+/* A connection is stored twice if a master was killed while it took it back: in the pack from
+ * before, and by its handler. Returns how many there are. */
+static uint32_t resume_adopt(Connections *connections, const Stored *stored, Table *table,
+                             const Resumed *resumed, uint64_t now) {
+        uint32_t n = 0;
 
-        for (uint32_t i = 0; i < stored->n_connections; i++)
-                resumed[i] = (Resumed){ .pending = -1 };
-        if (table != NULL) {
-                resume_match_pendings(stored, table, resumed);
-                if (image != NULL)
-                        resume_match_slots(connections_roster(connections), image, n_slots, table,
-                                           resumed, journal, now);
-                table_free(table);
+        for (uint32_t i = 0; i < stored->n_connections; i++) {
+                const int fd = stored->connections[i];
+
+                if (*table_find(table, cookie_key(socket_cookie(fd))) != i)
+                        continue;
+                connections_adopt(connections, fd, resumed[i].pending, resumed[i].before, now);
+                n++;
         }
-        for (uint32_t i = 0; i < stored->n_connections; i++)
-                connections_adopt(connections, stored->connections[i], resumed[i].pending,
-                                  resumed[i].before, now);
+        return n;
 }
 
 static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, uint64_t now,
@@ -124,16 +125,28 @@ static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, u
         return image;
 }
 
-void resume(Connections *connections, Stored *stored, Journal *journal) {
-        const uint32_t n = stored->n_connections;
+int resume(Connections *connections, Stored *stored, Journal *journal) {
         const uint64_t now = clock_now();
-        uint32_t n_slots = 0;
-        RosterImage *image = resume_open_roster(stored, journal, now, &n_slots);
-        Resumed *resumed = calloc(n + 1, sizeof *resumed);
+        Table *table = resume_index(stored);
+        Resumed *resumed = calloc(stored->n_connections + 1, sizeof *resumed);
+        RosterImage *image;
+        uint32_t n_slots = 0, n;
         int fd;
 
-        if (resumed != NULL)
-                resume_connections(connections, stored, image, n_slots, resumed, journal, now);
+        if (table == NULL || resumed == NULL) {
+                table_free(table);
+                free(resumed);
+                return -ENOMEM;
+        }
+        for (uint32_t i = 0; i < stored->n_connections; i++)
+                resumed[i].pending = -1;
+        resume_match_pendings(stored, table, resumed);
+        image = resume_open_roster(stored, journal, now, &n_slots);
+        if (image != NULL)
+                resume_match_slots(connections_roster(connections), image, n_slots, table, resumed,
+                                   journal, now);
+        n = resume_adopt(connections, stored, table, resumed, now);
+        table_free(table);
         free(resumed);
         roster_image_free(image, n_slots);
         stored_forget(stored);
@@ -145,4 +158,5 @@ void resume(Connections *connections, Stored *stored, Journal *journal) {
                 (void)store_put(STORE_ROSTER, &fd, 1);
                 close(fd);
         }
+        return 0;
 }

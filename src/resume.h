@@ -13,5 +13,7 @@
  * counts begin anew.
  *
  * @stored, the listeners', is emptied.
+ *
+ * Returns 0; or -ENOMEM before anything was done: everything is still in the store then.
  */
-void resume(Connections *connections, Stored *stored, Journal *journal);
+int resume(Connections *connections, Stored *stored, Journal *journal);

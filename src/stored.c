@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "libsystemd.h"
+#include "pack.h"
 #include "store.h"
 
 bool is_connection(int fd) {
@@ -18,8 +19,11 @@ bool is_connection(int fd) {
 }
 
 int stored_init(Stored *stored, uint32_t most) {
-        stored->connections = calloc(most, sizeof *stored->connections);
-        stored->pendings = calloc(most, sizeof *stored->pendings);
+        /* Each may be a full pack; what is never written to takes no memory. */
+        const size_t n = (size_t)most * STORE_MOST;
+
+        stored->connections = calloc(n, sizeof *stored->connections);
+        stored->pendings = calloc(n, sizeof *stored->pendings);
         return stored->connections != NULL && stored->pendings != NULL ? 0 : -ENOMEM;
 }
 
@@ -41,19 +45,44 @@ void stored_deinit(Stored *stored) {
 
 /* A connection that was reset while it was stored has no peer any more, but is a stream socket that
  * does not listen. */
-bool stored_take(Stored *stored, int fd, const char *name) {
-        if (name == NULL)
-                return false;
-        if (strcmp(name, STORE_CONNECTION) == 0 &&
-            libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
-                stored->connections[stored->n_connections++] = fd;
-        else if (strcmp(name, STORE_PENDING) == 0)
+static bool stored_add(Stored *stored, int fd, bool connection) {
+        if (!connection)
                 stored->pendings[stored->n_pendings++] = fd;
-        else if (strcmp(name, STORE_ROSTER) == 0 && stored->roster < 0)
-                stored->roster = fd;
+        else if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
+                stored->connections[stored->n_connections++] = fd;
         else
                 return false;
         return true;
+}
+
+/* The store has the pack, and with it everything in it, until stored_forget(). */
+static bool stored_unpack(Stored *stored, int pack, bool connections) {
+        int fds[STORE_MOST];
+        int n = libsystemd_is_socket(pack, AF_UNIX, SOCK_SEQPACKET, 0) > 0 ? pack_open(pack, fds)
+                                                                           : -1;
+
+        if (n < 0)
+                return false;
+        for (int i = 0; i < n; i++)
+                if (!stored_add(stored, fds[i], connections))
+                        close(fds[i]);
+        close(pack);
+        return true;
+}
+
+bool stored_take(Stored *stored, int fd, const char *name) {
+        bool connection;
+
+        if (name == NULL)
+                return false;
+        if (strcmp(name, STORE_ROSTER) == 0 && stored->roster < 0) {
+                stored->roster = fd;
+                return true;
+        }
+        connection = strcmp(name, STORE_CONNECTION) == 0;
+        if (!connection && strcmp(name, STORE_PENDING) != 0)
+                return false;
+        return stored_unpack(stored, fd, connection) || stored_add(stored, fd, connection);
 }
 
 void stored_forget(Stored *stored) {

@@ -18,8 +18,8 @@ struct Stored {
 };
 
 /*
- * stored_init: nothing yet, with room for @most descriptors. @stored needs stored_deinit() in any
- * case.
+ * stored_init: nothing yet, with room for what @most passed descriptors can hold. @stored needs
+ * stored_deinit() in any case.
  *
  * Returns 0, or -ENOMEM.
  */
@@ -27,7 +27,8 @@ int stored_init(Stored *stored, uint32_t most);
 void stored_deinit(Stored *stored);
 
 /*
- * stored_take: takes the passed descriptor @fd if it is what its @name says, which may be NULL.
+ * stored_take: takes the passed descriptor @fd if it is what its @name says, which may be NULL; or
+ * if it is a pack (pack.h), what is in it.
  *
  * Returns whether it did; otherwise the descriptor stays the caller's.
  */

@@ -5,6 +5,7 @@ import os
 import select
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import tempfile
@@ -26,6 +27,22 @@ ROOM_FOR_CONTROL = socket.CMSG_SPACE(4 * MOST_IN_A_MESSAGE) + socket.CMSG_SPACE(
 CONNECTION, PENDING, ROSTER = "mpecho-connection", "mpecho-pending", "mpecho-roster"
 
 
+def parse(control):
+    """The sender's pid and the descriptors of a message."""
+    sender, descriptors = 0, []
+    for _, kind, data in control:
+        if kind == socket.SCM_RIGHTS:
+            descriptors += struct.unpack(f"{len(data) // 4}i", data)
+        elif kind == socket.SCM_CREDENTIALS:
+            sender = struct.unpack("3i", data)[0]
+    return sender, descriptors
+
+
+def identity(descriptor):
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
 class Stored:
     """A descriptor in the store, by its name; unless told not to, systemd removes what hangs up."""
 
@@ -34,9 +51,20 @@ class Stored:
         self.descriptor = descriptor
         self.watched = watched
 
-    def file(self):
-        status = os.fstat(self.descriptor)
-        return status.st_dev, status.st_ino
+    def files(self):
+        """What it is, for telling whether it is stored twice; of a pack, which is a message to a
+        socket that nobody reads, what is in it."""
+        if not stat.S_ISSOCK(os.fstat(self.descriptor).st_mode):
+            return {identity(self.descriptor)}
+        with socket.socket(fileno=os.dup(self.descriptor)) as copy:
+            if copy.type != socket.SOCK_SEQPACKET:
+                return {identity(copy.fileno())}
+            _, control, _, _ = copy.recvmsg(1, ROOM_FOR_CONTROL, socket.MSG_PEEK)
+        _, packed = parse(control)
+        files = {identity(descriptor) for descriptor in packed}
+        for descriptor in packed:
+            os.close(descriptor)
+        return files
 
     def hung_up(self):
         poll = select.poll()
@@ -62,23 +90,12 @@ class Manager(Notifications):
                     datagram, control, _, _ = self._socket.recvmsg(1 << 16, ROOM_FOR_CONTROL)
                 except BlockingIOError:
                     return
-                sender, descriptors = self._parse(control)
+                sender, descriptors = parse(control)
                 self._take(dict(line.split("=", 1) for line in datagram.decode().splitlines()),
                            sender, descriptors)
             with self._arrived:
                 self.received.append((time.monotonic(), datagram))
                 self._arrived.notify_all()
-
-    @staticmethod
-    def _parse(control):
-        """The sender's pid and the descriptors of a message."""
-        sender, descriptors = 0, []
-        for _, kind, data in control:
-            if kind == socket.SCM_RIGHTS:
-                descriptors += struct.unpack(f"{len(data) // 4}i", data)
-            elif kind == socket.SCM_CREDENTIALS:
-                sender = struct.unpack("3i", data)[0]
-        return sender, descriptors
 
     def _take(self, message, sender, descriptors):
         name = message.get("FDNAME", "stored")
@@ -95,7 +112,7 @@ class Manager(Notifications):
     def put(self, name, descriptor, watched=False):
         """Stores a descriptor, which becomes the store's; what is there already is not stored."""
         stored = Stored(name, descriptor, watched)
-        if stored.file() in [other.file() for other in self.store]:
+        if identity(descriptor) in [identity(other.descriptor) for other in self.store]:
             os.close(descriptor)
         else:
             self.store.append(stored)
@@ -108,8 +125,8 @@ class Manager(Notifications):
         self.store = [stored for stored in self.store if name not in (None, stored.name)]
 
     def count(self, name):
-        """How many descriptors of this name are stored."""
-        return sum(stored.name == name for stored in self.store)
+        """How many different files are stored under this name."""
+        return len(set().union(*(one.files() for one in self.store if one.name == name)))
 
     def sync(self):
         """Waits until everything that was sent so far has been taken."""

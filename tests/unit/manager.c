@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "pack.h"
 #include "peer.h"
 #include "unit.h"
 
@@ -72,6 +73,16 @@ void manager_expect_stored(Manager *manager, const char *name, size_t n_fds) {
 
         snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
         manager_expect(manager, text, n_fds);
+}
+
+void manager_expect_pack(Manager *manager, const char *name, size_t n_fds) {
+        int pack;
+
+        manager_expect_stored(manager, name, 1);
+        pack = manager->fds[0];
+        assert_int_equal(pack_open(pack, manager->fds), n_fds);
+        manager->n_fds = n_fds;
+        close(pack);
 }
 
 void manager_expect_barrier(Manager *manager) {

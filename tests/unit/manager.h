@@ -37,6 +37,11 @@ void manager_expect(Manager *manager, const char *text, size_t n_fds);
 void manager_expect_stored(Manager *manager, const char *name, size_t n_fds);
 
 /*
+ * manager_expect_pack: the same for @n_fds descriptors in a pack, which become the message's.
+ */
+void manager_expect_pack(Manager *manager, const char *name, size_t n_fds);
+
+/*
  * manager_expect_barrier: waits for a barrier (sd_notify_barrier(3)) and lets it pass.
  */
 void manager_expect_barrier(Manager *manager);

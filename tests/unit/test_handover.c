@@ -155,8 +155,8 @@ static void test_stored(void **state) {
         process_wait_exit(master, 0);
 }
 
-/* What several handlers give takes one message for the connections, one for what is pending, which
- * comes first, and one barrier. */
+/* What several handlers give takes one descriptor for the connections, one for what is pending,
+ * which comes first, and one barrier. */
 static void test_several(void **state) {
         pid_t master;
 
@@ -164,14 +164,14 @@ static void test_several(void **state) {
         for (size_t i = 0; i < MOST; i++)
                 (void)expect_given(i % 2 == 0 ? 0 : 1000 + i, 0);
         master = process_fork(stop_all, NULL);
-        manager_expect_stored(&manager, STORE_PENDING, 2);
+        manager_expect_pack(&manager, STORE_PENDING, 2);
         for (size_t i = 0; i < 2; i++) {
                 uint64_t cookie = 0;
 
                 assert_int_equal(handover_read_pending(manager.fds[i], NULL, 0, &cookie), 0);
                 expect_pending(manager.fds[i], cookie, cookie == given[1].cookie ? 1001 : 1003);
         }
-        manager_expect_stored(&manager, STORE_CONNECTION, MOST);
+        manager_expect_pack(&manager, STORE_CONNECTION, MOST);
         for (size_t i = 0; i < MOST; i++)
                 expect_connection(given[i].cookie);
         manager_expect_barrier(&manager);

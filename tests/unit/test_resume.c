@@ -119,7 +119,7 @@ static void go_on(void *data) {
         roster_counts(before)->refused = 6;
         roster_counts(before)->peak = 50;
         roster_counts(before)->bytes = 10000;
-        resume(service.connections, &stored, service.journal);
+        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
         journald_expect(&service.journald, RECORD_RESUMED);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
         peer_echo(client, "Hello");
@@ -141,6 +141,28 @@ static void test_goes_on(void **state) {
         process_run(go_on, NULL);
 }
 
+static void take_once(void *data) {
+        int client;
+
+        (void)data;
+        start(5);
+        client = store_connection();
+        assert_true(stored_take(&stored, dup(stored.connections[0]), STORE_CONNECTION));
+        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
+        journald_expect(&service.journald, RECORD_RESUMED);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
+        assert_int_equal(connections_live(service.connections), 1);
+        peer_echo(client, "Hello");
+        leave(client);
+        stop();
+}
+
+/* A connection that is stored twice gets one handler. */
+static void test_stored_twice(void **state) {
+        (void)state;
+        process_run(take_once, NULL);
+}
+
 static void write_pending(void *data) {
         int clients[3], pendings[2];
 
@@ -157,7 +179,7 @@ static void write_pending(void *data) {
                 assert_int_equal(write(pendings[i], text, sizeof text), sizeof text);
                 assert_true(stored_take(&stored, pendings[i], STORE_PENDING));
         }
-        resume(service.connections, &stored, service.journal);
+        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
         journald_expect(&service.journald, RECORD_RESUMED);
         for (int i = 0; i < 3; i++) {
                 char text[8] = {};
@@ -188,7 +210,7 @@ static void bury(void *data) {
         before = store_roster();
         enter(before, 4711, 1000, 60 * CLOCK_SECOND)->reason = REASON_RESET_BY_PEER + 1;
         (void)enter(before, 0, 999, 0);
-        resume(service.connections, &stored, service.journal);
+        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
         journald_expect(&service.journald, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "reset by peer");
@@ -215,7 +237,7 @@ static void refuse(void *data) {
         start(5);
         client = store_connection();
         assert_true(stored_take(&stored, memfd_create("none", MFD_CLOEXEC), STORE_ROSTER));
-        resume(service.connections, &stored, service.journal);
+        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
         journald_expect(&service.journald, RECORD_STRANGER);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER_NAME"), STORE_ROSTER);
         journald_expect(&service.journald, RECORD_RESUMED);
@@ -324,8 +346,8 @@ static void test_anything(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_goes_on),   TEST(test_pending),  TEST(test_ended_meanwhile),
-                TEST(test_no_roster), TEST(test_anything),
+                TEST(test_goes_on),         TEST(test_stored_twice), TEST(test_pending),
+                TEST(test_ended_meanwhile), TEST(test_no_roster),    TEST(test_anything),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "manager.h"
+#include "pack.h"
 #include "peer.h"
 #include "unit.h"
 
@@ -64,6 +65,39 @@ static void expect_refused(int fd, const char *name) {
         assert_false(stored_take(&stored, fd, name));
         assert_true(fcntl(fd, F_GETFD) >= 0);
         close(fd);
+}
+
+/* Of a pack all is taken that is what the name says; the rest is closed, and the pack as well. */
+static void test_packs(void **state) {
+        int pair[2], other[2], mixed[3], pendings[2], pack;
+
+        (void)state;
+        peer_pair_tcp(pair);
+        peer_pair(other);
+        mixed[0] = pair[1];
+        mixed[1] = memfd_create("none", MFD_CLOEXEC);
+        mixed[2] = other[1];
+        pack = pack_new(mixed, 3);
+        assert_true(stored_take(&stored, pack, STORE_CONNECTION));
+        expect_closed(pack);
+        for (size_t i = 0; i < 3; i++)
+                close(mixed[i]);
+        assert_int_equal(stored.n_connections, 2);
+        assert_true(is_connection(stored.connections[0]));
+        assert_true(is_connection(stored.connections[1]));
+        pendings[0] = memfd_create("pending", MFD_CLOEXEC);
+        pendings[1] = memfd_create("pending", MFD_CLOEXEC);
+        assert_true(stored_take(&stored, pack_new(pendings, 2), STORE_PENDING));
+        assert_int_equal(stored.n_pendings, 2);
+        expect_refused(pack_new(pendings, 2), "stored");
+        close(pendings[0]);
+        close(pendings[1]);
+        stored_deinit(&stored);
+        peer_expect_end(pair[0]);
+        peer_expect_end(other[0]);
+        stored = (Stored){ .roster = -1 };
+        close(pair[0]);
+        close(other[0]);
 }
 
 /* What is no stream socket, or listens, is no connection; and what has no name of ours, or none at
@@ -158,6 +192,7 @@ static void test_is_connection(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connections, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_packs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_strangers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_forget, set_up, tear_down),
                 cmocka_unit_test(test_deinit),
