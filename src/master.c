@@ -17,8 +17,7 @@
 #include "notify.h"
 #include "resume.h"
 
-/* How long handlers have to finish; what is left of the 5 seconds is for reaping those that did
- * not. */
+/* How long handlers have to finish; what is left of 5 seconds is for reaping those that did not. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 enum {
@@ -126,6 +125,14 @@ static void master_stop(Master *master, uint64_t now) {
         connections_stop(master->connections);
 }
 
+/* A handler has given its connection or has ended. Where what is killed is lost, the others get
+ * their time anew: there may be thousands of them, on a busy machine. */
+static void master_note_progress(Master *master) {
+        if (master->kill_deadline != CLOCK_NEVER &&
+            connections_handover_fd(master->connections) >= 0)
+                master->kill_deadline = clock_now() + STOP_PATIENCE;
+}
+
 static void master_take_signals(Master *master, uint64_t now) {
         /* What there is no room for is read in the next turn. */
         struct signalfd_siginfo signals[2];
@@ -142,6 +149,7 @@ static void master_take_signals(Master *master, uint64_t now) {
                         break;
                 case SIGCHLD:
                         connections_reap(master->connections, now);
+                        master_note_progress(master);
                         break;
                 }
 }
@@ -231,8 +239,11 @@ int master_turn(Master *master, uint64_t patience_usec) {
                 notify_changed(&master->notify, now);
         }
         if (master->polled[POLLED_HANDOVER].revents != 0 ||
-            connections_wait_for_given(master->connections))
+            connections_wait_for_given(master->connections)) {
                 connections_take_given(master->connections, master->stopping);
+                if (master->polled[POLLED_HANDOVER].revents != 0)
+                        master_note_progress(master);
+        }
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0 && master_accepts(master)) {
                         connections_accept(master->connections, &master->listeners->items[i], now);

@@ -14,7 +14,8 @@ typedef struct Master Master;
  * then what is due.
  *
  * SIGTERM and SIGINT stop it: it accepts no more, has its handlers finish, and is done when all
- * have ended, which it enforces after 4 seconds, or at once when told a second time. SIGUSR1 has it
+ * have ended, which it enforces after 4 seconds, where connections are handed over after 4 in which
+ * none did, or at once when told a second time. SIGUSR1 has it
  * write what there is. SIGHUP does nothing.
  */
 

@@ -15,7 +15,8 @@
 /* A handler may be told to stop again, by systemd and by its master, while it gives its connection
  * away: what a signal interrupts is done again. */
 
-#define BARRIER_PATIENCE (5 * CLOCK_SECOND)
+/* The manager may have much to do; giving up loses connections. */
+#define BARRIER_PATIENCE (20 * CLOCK_SECOND)
 
 static int store_tell(const char *message, const int *fds, size_t n) {
         Endpoint manager;

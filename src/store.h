@@ -38,7 +38,7 @@ void store_remove(const char *name);
  * store_barrier: waits until the service manager has taken what was put, which it does only for
  * processes that still exist (BARRIER=1 in sd_notify(3)).
  *
- * Returns 0, or a negative errno; -ETIMEDOUT after 5 seconds.
+ * Returns 0, or a negative errno; -ETIMEDOUT after 20 seconds.
  */
 int store_barrier(void);
 

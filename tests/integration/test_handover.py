@@ -11,9 +11,12 @@ import pytest
 import clients
 import processes
 from chatter import chat  # noqa: F401
-from manager import CONNECTION, PENDING, ROSTER, unit  # noqa: F401
+from manager import CONNECTION, PENDING, ROSTER, send, unit  # noqa: F401
 
 STOPS = ["terminate", "crash"]
+
+# What a master gives its handlers.
+PATIENCE = 4
 
 
 @pytest.mark.parametrize("stop", STOPS)
@@ -113,6 +116,32 @@ def test_pending_data_once(unit):
     service.manager.keeping = False
     service.start()
     clients.ping(client, b"and nothing before it")
+
+
+def test_slow_machine(unit):
+    """As long as one handler after the other hands over, none is killed, however long it takes."""
+    service = unit()
+    connected = [service.connect_served() for _ in range(5)]
+    handlers = service.handlers()
+    for pid in handlers:
+        os.kill(pid, signal.SIGSTOP)
+    service.signal(signal.SIGTERM)
+    pauses = []
+    for pid in handlers:
+        begun = time.monotonic()
+        time.sleep(PATIENCE / 3)
+        send([pid], signal.SIGCONT)
+        processes.wait_until_dead([pid])
+        pauses.append(time.monotonic() - begun)
+    assert service.process.wait(processes.DEADLINE) == 0
+    if max(pauses) > PATIENCE - 1:
+        pytest.skip("this machine has stood still")
+    assert sum(pauses) > PATIENCE
+    service.manager.sync()
+    assert service.manager.count(CONNECTION) == len(connected)
+    service.start()
+    for client in connected:
+        clients.ping(client)
 
 
 @pytest.mark.parametrize("stop", STOPS)
