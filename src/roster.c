@@ -199,8 +199,7 @@ static void roster_free_slot(Roster *roster, uint32_t slot) {
 void roster_release(Roster *roster, uint32_t slot) {
         RosterSlot *shared = roster_slot(roster, slot);
 
-        if (roster->entries[slot].handler != 0)
-                roster_counts(roster)->bytes += shared->bytes;
+        roster_counts(roster)->bytes += shared->bytes;
         shared->cookie = 0;
         roster_free_slot(roster, slot);
 }

@@ -85,7 +85,8 @@ uint32_t roster_claim(Roster *roster, const Address *peer, uint64_t cookie,
 void roster_assign(Roster *roster, uint32_t slot, pid_t handler);
 
 /*
- * roster_release: frees @slot: its connection has ended. The bytes echoed are added to the counts.
+ * roster_release: frees @slot: its connection has ended. The bytes echoed are added to the counts,
+ * also those of an earlier master's handler where this one has none for it.
  *
  * roster_leave: frees @slot, but leaves it in the image for the next master: its connection was
  * handed over.

@@ -114,6 +114,35 @@ static void test_fork(void **state) {
         process_run(fail_to_fork, &(int){ ENOMEM });
 }
 
+static void fail_to_adopt(void *data) {
+        const RosterSlot before = { .bytes = 1000 };
+        Roster *roster;
+        int pair[2];
+
+        (void)data;
+        start(1, 1);
+        roster = connections_roster(service.connections);
+        peer_pair(pair);
+        fork_error = EAGAIN;
+        fork_failures = 1;
+        connections_adopt(service.connections, pair[1], -1, &before, clock_now());
+        journald_expect(&service.journald, RECORD_CLOSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);
+        assert_int_equal(roster_total_bytes(roster), 1000);
+        assert_int_equal(connections_live(service.connections), 0);
+        close(pair[0]);
+        close(pair[1]);
+        service_stop(&service);
+}
+
+/* Without a process to be had a connection of an earlier master ends, and what was echoed on it
+ * stays counted. */
+static void test_adopt(void **state) {
+        (void)state;
+        process_run(fail_to_adopt, NULL);
+}
+
 static void fail_to_accept(void *data) {
         const uint64_t now = clock_now();
         int client;
@@ -180,6 +209,7 @@ static void test_lost(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_fork),
+                TEST(test_adopt),
                 TEST(test_accept),
                 TEST(test_lost),
         };
