@@ -241,10 +241,18 @@ bool client_options_want_progress(const ClientOptions *options) {
         return !options->quiet && !options->no_progress;
 }
 
+/* Whether @word is an option whose name @name begins with it or is the beginning of it, and that
+ * has at least the @length bytes by which getopt_long(3) knows it. */
+static bool client_options_is_like(const char *word, const char *name, size_t length) {
+        const size_t given = strcspn(word, "="), whole = strlen(name);
+
+        return given >= length && strncmp(word, name, given < whole ? given : whole) == 0;
+}
+
 bool client_options_is_monitor(char *const *argv) {
         for (char *const *word = argv + 1; *word != NULL && strcmp(*word, "--") != 0; word++)
-                if (strncmp(*word, "--warn", strlen("--warn")) == 0 ||
-                    strncmp(*word, "--crit", strlen("--crit")) == 0)
+                if (client_options_is_like(*word, "--warn", strlen("--w")) ||
+                    client_options_is_like(*word, "--critical", strlen("--cr")))
                         return true;
         return false;
 }

@@ -97,7 +97,8 @@ bool client_options_want_progress(const ClientOptions *options);
 
 /*
  * client_options_is_monitor: whether the command line @argv, right or wrong, is that of a
- * monitoring plugin: such a one says what is wrong with it in its own way.
+ * monitoring plugin: such a one says what is wrong with it in its own way. Thresholds may be
+ * abbreviated (getopt_long(3)).
  */
 bool client_options_is_monitor(char *const *argv);
 

@@ -152,6 +152,30 @@ static void test_monitor(void **state) {
         assert_int_equal(PARSE(&options, &failure, "--critical=1", "--warn=2", "host"), -EINVAL);
 }
 
+/* A line with a threshold is a monitoring plugin's, in each spelling of it, and also when the line
+ * is wrong. */
+static void test_is_monitor(void **state) {
+        static const struct {
+                char *word;
+                bool monitor;
+        } cases[] = {
+                { "--warn", true },      { "--warn=5", true },    { "--w", true },
+                { "--war=x", true },     { "--warning=5", true }, { "--critical=5", true },
+                { "--cr=5", true },      { "--crit", true },      { "--criticals=5", true },
+                { "--c", false },        { "--check", false },    { "--connections=5", false },
+                { "--csv=warn", false }, { "--", false },         { "-w", false },
+                { "warn", false },       { "--cri=", true },      { "", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                char *argv[] = { "mpecho-client", "host", cases[i].word, "--bogus", NULL };
+
+                if (client_options_is_monitor(argv) != cases[i].monitor)
+                        fail_msg("%s", cases[i].word);
+        }
+}
+
 /* Only the plain mode waits for ever without being told to. */
 static void test_timeouts(void **state) {
         ClientOptions options;
@@ -172,7 +196,8 @@ int main(void) {
                 cmocka_unit_test(test_defaults),         cmocka_unit_test(test_port),
                 cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_unix_socket),
                 cmocka_unit_test(test_wrong_lines),      cmocka_unit_test(test_modes),
-                cmocka_unit_test(test_monitor),          cmocka_unit_test(test_timeouts),
+                cmocka_unit_test(test_monitor),          cmocka_unit_test(test_is_monitor),
+                cmocka_unit_test(test_timeouts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
