@@ -1,6 +1,6 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
-# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V.
+# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V, FUZZ_SECONDS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -36,9 +36,17 @@ SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c src/client/*.c))
 HEADERS  := $(wildcard src/*.h src/client/*.h)
 UNIT     := $(wildcard tests/unit/test_*.c)
 HELPERS  := $(filter-out $(UNIT),$(wildcard tests/unit/*.c))
+FUZZ     := $(wildcard tests/fuzz/fuzz_*.c)
+REPLAY   := tests/fuzz/replay.c
+FUZZ_HELPERS := $(filter-out $(FUZZ) $(REPLAY),$(wildcard tests/fuzz/*.c))
 
 objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
+FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
+
+# libFuzzer has a main of its own; without it, that of the replay.
+FUZZ_MAIN    ?= $(REPLAY)
+FUZZ_SECONDS ?= 60
 
 ifeq ($(V),1)
 quiet =
@@ -66,17 +74,20 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(HELPERS)) $(ARCHIVE)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(CMOCKA_LIBS) $(ALL_LDLIBS)
 
+$(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(FUZZ_HELPERS) $(FUZZ_MAIN)) $(ARCHIVE)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
 # Rewritten only when it differs, so that other flags mean a new build and the same flags none.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || \
 		echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' > $@
 
--include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS)))
+-include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS)))
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check-system: deps
+$(BUILD)/flags deb check-system fuzz: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -90,11 +101,15 @@ run: all
 	@packaging/demonstrate $(BUILD)
 
 ## check: run all tests
-check: check-unit check-integration check-system
+check: check-unit check-fuzz check-integration check-system
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
 	@for test in $(sort $(UNIT_TESTS)); do "$$test" || exit 1; done
+
+## check-fuzz: run the fuzzers with the inputs under tests/fuzz/seeds only
+check-fuzz: $(FUZZERS)
+	@for fuzzer in $(sort $(FUZZERS)); do "$$fuzzer" tests/fuzz/seeds/$${fuzzer##*/fuzz_}/* || exit 1; done
 
 ## check-integration: run the tests of the built programs
 check-integration: all
@@ -104,11 +119,11 @@ check-integration: all
 check-system:
 	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs $(PYTEST_OPTIONS) tests/system
 
-## check-sanitize: run unit and integration tests built with the address and undefined-behaviour sanitizers
+## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
 	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' \
-		check-unit check-integration
+		check-unit check-fuzz check-integration
 
 ## check-valgrind: run the unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
@@ -116,13 +131,20 @@ check-valgrind: $(UNIT_TESTS)
 		valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes "$$test" || exit 1; \
 	done
 
+## fuzz: run each fuzzer with clang's libFuzzer for FUZZ_SECONDS (60); what it finds is under build/fuzz/found/
+fuzz:
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
+		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' \
+		$(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
+	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
+
 ## lint: clang-format, clang-tidy, cppcheck and shellcheck
 lint:
 	@packaging/lint
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(wildcard tests/unit/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(wildcard tests/*/*.h)
 
 ## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
 install: all
@@ -158,6 +180,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-integration check-system check-sanitize check-valgrind run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz run deps install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,0 +1,19 @@
+#include "fuzz.h"
+
+#include <string.h>
+
+enum {
+        PATTERN = 'x',
+};
+
+void fuzz_fill(void *memory, size_t size) {
+        memset(memory, PATTERN, size);
+}
+
+bool fuzz_is_filled(const void *memory, size_t size) {
+        const unsigned char *bytes = memory;
+
+        while (size > 0 && bytes[size - 1] == PATTERN)
+                size--;
+        return size == 0;
+}

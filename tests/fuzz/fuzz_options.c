@@ -1,0 +1,110 @@
+/* Whatever the service's command line is, it is refused with a sentence that names the word, or
+ * what it says is in range and means the same when it is written out in full. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "clock.h"
+#include "fuzz.h"
+#include "options.h"
+#include "words.h"
+
+static const char *const targets[] = { "auto", "journal", "stderr" };
+static const char *const levels[] = { "emerg",   "alert",  "crit", "err",
+                                      "warning", "notice", "info", "debug" };
+
+static void check_ranges(const Options *options, const Words *words) {
+        FUZZ_CHECK(options->max_connections >= 1 && options->max_connections <= 65536);
+        FUZZ_CHECK(options->max_per_source <= 65536);
+        FUZZ_CHECK(options->idle_timeout_usec <= 86400 * CLOCK_SECOND);
+        FUZZ_CHECK(options->exit_idle_usec <= 86400 * CLOCK_SECOND);
+        FUZZ_CHECK(options->log <= LOG_TARGET_STDERR);
+        FUZZ_CHECK(options->log_level >= LOG_EMERG && options->log_level <= LOG_DEBUG);
+        FUZZ_CHECK(options->listen >= words->argv + 1);
+        FUZZ_CHECK(options->listen + options->n_listen == words->argv + words->argc);
+        FUZZ_CHECK(words_reordered(words));
+}
+
+/* Each option in full, and nothing to listen on. */
+static void check_in_full(const Options *options) {
+        char text[6][64];
+        char *argv[sizeof text / sizeof text[0] + 2] = { "mpecho" };
+        int argc = 1;
+        Sentence sentence;
+        Options same;
+
+        snprintf(text[0], sizeof text[0], "--max-connections=%" PRIu32, options->max_connections);
+        snprintf(text[1], sizeof text[1], "--max-per-source=%" PRIu32, options->max_per_source);
+        snprintf(text[2], sizeof text[2], "--idle-timeout=%" PRIu64,
+                 options->idle_timeout_usec / CLOCK_SECOND);
+        snprintf(text[3], sizeof text[3], "--log=%s", targets[options->log]);
+        snprintf(text[4], sizeof text[4], "--log-level=%s", levels[options->log_level]);
+        snprintf(text[5], sizeof text[5], "--exit-idle=%" PRIu64,
+                 options->exit_idle_usec / CLOCK_SECOND);
+        for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
+                argv[argc++] = text[i];
+        /* The default of this one has no value that says it. */
+        if (options->exit_idle_usec == 0)
+                argv[--argc] = NULL;
+        FUZZ_CHECK(options_parse(argc, argv, &same, &sentence) == OPTIONS_RUN);
+        FUZZ_CHECK(same.max_connections == options->max_connections);
+        FUZZ_CHECK(same.max_per_source == options->max_per_source);
+        FUZZ_CHECK(same.idle_timeout_usec == options->idle_timeout_usec);
+        FUZZ_CHECK(same.exit_idle_usec == options->exit_idle_usec);
+        FUZZ_CHECK(same.log == options->log && same.log_level == options->log_level);
+        FUZZ_CHECK(same.n_listen == 0);
+}
+
+/* What may follow the name of an option; nothing does where the sentence was cut. */
+static bool is_complaint(const char *text) {
+        return strncmp(text, ", or it is ambiguous", strlen(text)) == 0 ||
+               strcmp(text, " needs a value") == 0 || strcmp(text, " takes no value") == 0;
+}
+
+/* The value that @sentence quotes was given; or else the option that it is about, which stands at
+ * its beginning or behind "no option". */
+static void check_sentence(const Sentence *sentence, const Words *words) {
+        static const char none[] = "there is no option ";
+        const char *text = sentence->text;
+
+        FUZZ_CHECK(memchr(text, '\0', sizeof sentence->text) != NULL);
+        if (strstr(text, ", not '") != NULL && words_quoted(words, text, sizeof sentence->text))
+                return;
+        if (strncmp(text, none, strlen(none)) == 0)
+                text += strlen(none);
+        FUZZ_CHECK(text[0] == '-' && text[1] != '\0');
+        if (text[1] != '-') {
+                FUZZ_CHECK(words_have_letter(words, text[1]));
+                return;
+        }
+        /* A name may have anything in it. */
+        for (size_t length = 2; words_begin(words, text, length); length++)
+                if (is_complaint(text + length))
+                        return;
+        FUZZ_CHECK(!"the sentence names an option that was given");
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        Options options;
+        Sentence sentence;
+        Words words;
+        int r;
+
+        words_init(&words, data, size);
+        fuzz_fill(&sentence, sizeof sentence);
+        fuzz_fill(&options, sizeof options);
+        r = options_parse(words.argc, words.argv, &options, &sentence);
+        if (r == OPTIONS_RUN) {
+                check_ranges(&options, &words);
+                check_in_full(&options);
+        } else {
+                FUZZ_CHECK(r == OPTIONS_HELP || r == OPTIONS_VERSION || r == -EINVAL);
+                FUZZ_CHECK(fuzz_is_filled(&options, sizeof options));
+        }
+        if (r == -EINVAL)
+                check_sentence(&sentence, &words);
+        words_deinit(&words);
+        return 0;
+}
