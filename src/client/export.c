@@ -1,6 +1,7 @@
 #include "client/export.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
@@ -67,6 +68,10 @@ static void export_script(const Histogram *histogram, const char *path, const ch
         export_quote(path, file);
         fputs("\nset title ", file);
         export_quote(title, file);
+        /* Of a single time gnuplot would say that it makes no range. */
+        if (histogram->minimum == histogram->maximum)
+                fprintf(file, "\nset xrange [%.6f:%.6f]", 0.9e-6 * (double)histogram->minimum,
+                        1.1e-6 * (double)histogram->maximum);
         fputs("\nset xlabel 'milliseconds'\n"
               "set ylabel 'percent within'\n"
               "set yrange [0:100]\n"
@@ -85,12 +90,10 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
         posix_spawn_file_actions_t actions;
         int fds[2], r;
 
-        if (pipe(fds) < 0)
+        if (pipe2(fds, O_CLOEXEC) < 0)
                 return -errno;
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO);
-        posix_spawn_file_actions_addclose(&actions, fds[0]);
-        posix_spawn_file_actions_addclose(&actions, fds[1]);
         r = -posix_spawnp(ret_pid, argv[0], &actions, NULL, argv, environ);
         posix_spawn_file_actions_destroy(&actions);
         close(fds[0]);
@@ -107,8 +110,8 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
 
 int export_plot(const Histogram *histogram, const char *path, const char *title,
                 Failure *ret_failure) {
+        FILE *script = NULL, *picture;
         int status = 0, r;
-        FILE *script = NULL;
         pid_t pid = 0;
 
         /* A gnuplot that ends early tells why by its status. */
@@ -122,12 +125,20 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
         if (r < 0)
                 return failure_set(ret_failure, FAILURE_LOCAL, r, "cannot start gnuplot: %s",
                                    strerror(-r));
-        export_script(histogram, path, title, script);
+        /* What gnuplot cannot write it draws to standard output. */
+        picture = fopen(path, "we");
+        if (picture == NULL) {
+                r = failure_set(ret_failure, FAILURE_LOCAL, -errno, "cannot write '%s': %s", path,
+                                strerror(errno));
+        } else {
+                fclose(picture);
+                export_script(histogram, path, title, script);
+        }
         fclose(script);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
-        if (status != 0)
-                return failure_set(ret_failure, FAILURE_LOCAL, -EIO, "gnuplot could not draw '%s'",
-                                   path);
-        return 0;
+        if (r == 0 && status != 0)
+                r = failure_set(ret_failure, FAILURE_LOCAL, -EIO, "gnuplot could not draw '%s'",
+                                path);
+        return r;
 }

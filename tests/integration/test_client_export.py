@@ -56,6 +56,25 @@ def test_plot(name, tmp_path):
         assert file.read_bytes().startswith(b"\x89PNG")
 
 
+@needs_gnuplot
+def test_plot_of_one_time(tmp_path):
+    """A single time is drawn without a word."""
+    file = tmp_path / "plot.svg"
+    with servers.tcp(servers.echo) as server:
+        status, _, errors = run("--ping=1", f"--plot={file}", *server.address)
+    assert (status, errors) == (0, [])
+    assert xml.etree.ElementTree.parse(file).getroot().tag.endswith("svg")
+
+
+@needs_gnuplot
+def test_a_plot_that_cannot_be_written(tmp_path):
+    """The file and the reason are named, and no picture gets among the results."""
+    file = tmp_path / "no/such/directory/plot.svg"
+    status, output, errors = ping("--json", f"--plot={file}")
+    assert status == 1 and json.loads(output)["failure"]["kind"] == "local"
+    assert errors == [f"mpecho-client: cannot write '{file}': No such file or directory"]
+
+
 def test_without_gnuplot(tmp_path):
     """A sentence says what is missing; the results are printed all the same."""
     status, output, errors = ping(f"--plot={tmp_path}/plot.svg", env={"PATH": str(tmp_path)})
