@@ -133,7 +133,7 @@ static void stream_receive(Stream *stream, size_t i) {
                 if (!stream_is_right(stream, line->received, (size_t)n))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
                 line->received += (uint64_t)n;
-        } else if (instant_now() < stream->end) {
+        } else if (instant_now() < stream->end && !stream->page->stop) {
                 stream_end_line(stream, line, FAILURE_CLOSED);
         } else {
                 stream_end_line(stream, line,
