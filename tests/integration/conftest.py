@@ -22,7 +22,9 @@ LONGEST_TEST = 120
 
 
 def pytest_configure():
-    """Makes this process the parent of orphans, so that a test's last handler is found."""
+    """Makes this process the parent of orphans, so that a test's last handler is found, and undoes
+    what a shell did that started the tests in the background: all would inherit an ignored ^C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
