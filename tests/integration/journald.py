@@ -52,7 +52,9 @@ def roomy_socket():
 
     def make():
         if ctypes.CDLL(None).unshare(CLONE_NEWNET) == 0:
-            Path("/proc/sys/net/unix/max_dgram_qlen").write_text("4096")
+            # A container's /proc/sys may be read-only; the tests pass with a short queue as well.
+            with contextlib.suppress(OSError):
+                Path("/proc/sys/net/unix/max_dgram_qlen").write_text("4096")
         made.append(usual_socket())
 
     thread = threading.Thread(target=make)
