@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -11,6 +12,11 @@
 
 #include "client/instant.h"
 #include "client/quantity.h"
+
+enum {
+        /* An address, '%', and the name of an interface. */
+        CONNECTION_NODE_SIZE = INET6_ADDRSTRLEN + IF_NAMESIZE + 1,
+};
 
 int connection_finish(int fd) {
         int error = 0;
@@ -164,17 +170,27 @@ static int connection_try_all(const struct addrinfo *addresses, const Connection
         return r;
 }
 
+/* The host as getaddrinfo(3) takes it: an IPv6 address without the brackets of a URL. */
+static const char *connection_node(const char *host, char buffer[static CONNECTION_NODE_SIZE]) {
+        size_t length = strlen(host);
+
+        if (host[0] != '[' || host[length - 1] != ']' || strchr(host, ':') == NULL)
+                return host;
+        snprintf(buffer, CONNECTION_NODE_SIZE, "%.*s", (int)length - 2, host + 1);
+        return buffer;
+}
+
 static int connection_open_internet(const Target *target, const ConnectionOptions *options,
                                     uint64_t *ret_start, Failure *failure) {
         const struct addrinfo hints = { .ai_family = target->family,
                                         .ai_socktype = SOCK_STREAM,
                                         .ai_flags = AI_NUMERICSERV };
-        char port[sizeof "65535"];
+        char node[CONNECTION_NODE_SIZE], port[sizeof "65535"];
         struct addrinfo *addresses;
         int r;
 
         snprintf(port, sizeof port, "%hu", target->port);
-        r = getaddrinfo(target->host, port, &hints, &addresses);
+        r = getaddrinfo(connection_node(target->host, node), port, &hints, &addresses);
         if (r != 0) {
                 failure->kind = FAILURE_RESOLVE;
                 failure_append(failure, ": %s",

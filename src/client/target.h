@@ -13,7 +13,8 @@ enum {
  * Where a connection is to go, as the command line says it.
  */
 struct Target {
-        /* A name, an address, a "/path" or an "@abstract" name; borrowed. */
+        /* A name, an address (IPv6 in brackets or without), a "/path" or an "@abstract" name;
+         * borrowed. */
         const char *host;
         /* 1 to 65535; without a meaning for Unix sockets. */
         in_port_t port;

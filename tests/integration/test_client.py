@@ -88,6 +88,17 @@ def test_a_zone_belongs_to_an_address():
     assert errors[0].startswith("mpecho-client: cannot connect to fe80::1%lo port 9: ")
 
 
+def test_brackets():
+    """An IPv6 address may be in brackets; a name may not, and neither may be half in them."""
+    with servers.tcp(servers.echo, "::1") as server:
+        port = server.address[1]
+        assert run("[::1]", port, data=b"hello") == (0, b"hello", [])
+        for host in "[localhost]", "[::1", "::1]", "[]", "[", "]", "[:]", "[" + 100 * "::1" + "]":
+            status, _, errors = run(host, port, data=b"")
+            assert status == 1
+            assert errors[0].startswith(f"mpecho-client: cannot connect to {host[:20]}")
+
+
 @pytest.mark.parametrize("name", ["path", "@mpecho-client-test"])
 def test_unix_sockets(name, tmp_path):
     """A /path and an @abstract name both reach a Unix socket."""
