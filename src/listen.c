@@ -137,6 +137,8 @@ static const char *descriptor_text(int fd) {
                 return "is a datagram socket";
         if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
                 return "is neither a stream nor a datagram socket";
+        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+                return "is a listening socket that was stored";
         return "is a stream socket that does not listen";
 }
 
@@ -161,7 +163,7 @@ static int listeners_take_descriptor(Listeners *listeners, int fd, const char *n
 
         if (stored_take(&listeners->stored, fd, name))
                 return 0;
-        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        if (store_has_name(name) || libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
                 stranger_close(fd, name, journal);
                 return 0;
         }

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -81,4 +82,10 @@ uint64_t store_limit(void) {
         uint64_t limit;
 
         return text != NULL && number_parse(text, 0, UINT64_MAX, &limit) == 0 ? limit : UINT64_MAX;
+}
+
+bool store_has_name(const char *name) {
+        return name != NULL &&
+               (strcmp(name, STORE_CONNECTION) == 0 || strcmp(name, STORE_PENDING) == 0 ||
+                strcmp(name, STORE_ROSTER) == 0);
 }

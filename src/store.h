@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,13 @@ int store_put(const char *name, const int *fds, size_t n);
  * store_remove: has the store close everything named @name.
  */
 void store_remove(const char *name);
+
+/*
+ * store_has_name: whether @name, which may be NULL, is one of those above. What has it was put
+ * there by a process of the service, and is no listener, which only the service manager has to
+ * give.
+ */
+bool store_has_name(const char *name);
 
 /*
  * store_barrier: waits until the service manager has taken what was put, which it does only for

@@ -129,9 +129,9 @@ class Datagrams:
 
     def fill(self):
         """Sends until there is no room for another datagram, which holds while nobody reads."""
-        senders = []
+        senders, sent = [], 1
         try:
-            while not senders or sent:
+            while sent:
                 senders.append(usual_socket())
                 senders[-1].setblocking(False)
                 sent = 0

@@ -76,7 +76,7 @@ def status(pid):
 
 
 def private_memory(pid):
-    """Kilobytes of memory that are not a file's: neither reclaiming nor reading files changes it."""
+    """Kilobytes of memory that are no file's; what files are in core changes all the time."""
     lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Anonymous:", "Swap:")))
 

@@ -111,6 +111,8 @@ def test_killed_while_it_hands_over(unit, stop):
             lost += 1
         victim.close()
         service.wait_until_idle(1)
+        # The records before this one have come.
+        service.totals()
         ends = [record for kind in ("crashed", "closed")
                 for record in service.journal.records(kind, MPECHO_PEER=name)]
         assert len(ends) == 1, ends

@@ -55,14 +55,15 @@ def test_roster_that_is_none(unit, forge):
     assert len(service.journal.records("stranger")) == 1
 
 
-def test_roster_of_random_slots(unit):
+@pytest.mark.parametrize("slots", [100, 10_000])
+def test_roster_of_random_slots(unit, slots):
     """A roster whose counts and slots handlers have overwritten is read, and everything goes on."""
-    service = unit("--max-connections=100")
+    service = unit(f"--max-connections={slots}")
     client = service.connect_served()
     service.terminate()
     old, = [stored for stored in service.manager.store if stored.name == ROSTER]
-    content = os.pread(old.descriptor, 1 << 20, 0)
-    forged = memfd(content[:16] + clients.RANDOM[16:len(content)], SEALS)
+    content = os.pread(old.descriptor, 1 << 30, 0)
+    forged = memfd(content[:16] + clients.pattern("random", len(content))[16:], SEALS)
     service.manager.remove(ROSTER)
     service.manager.put(ROSTER, forged)
     service.start()
@@ -79,7 +80,11 @@ def test_roster_of_random_slots(unit):
     lambda: memfd(clients.RANDOM),
     lambda: memfd(b""),
     lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).detach(),
-], ids=["null", "memfd", "empty", "datagram"])
+    lambda: socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).detach(),
+    lambda: clients.listen().detach(),
+    lambda: os.eventfd(0),
+    lambda: os.open("/", os.O_PATH | os.O_CLOEXEC),
+], ids=["null", "memfd", "empty", "datagram", "packets", "listener", "event", "path"])
 def test_stored_stranger(unit, name, make):
     """What is stored under a connection's name and is none is closed and told; data is dropped."""
     service = unit(expected=["stranger"] if name == CONNECTION else [])

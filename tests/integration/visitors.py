@@ -72,13 +72,14 @@ def visit():
 
 
 class Footprint:
-    """What the master of a service holds: its open files, and memory that is its own.
+    """What the master of a service holds: the files that it had open when it was ready, and memory
+    that is its own.
 
     To be taken when all that happens has happened once, so that all code has been run."""
 
     def __init__(self, service):
         self._service = service
-        self._files = processes.descriptors(service.pid)
+        self._files = service.descriptors
         self._memory = processes.private_memory(service.pid)
 
     def check(self):

@@ -211,6 +211,26 @@ static void test_strangers(void **state) {
         journald_expect_none(&journald);
 }
 
+/* A listener comes from the service manager. One that was stored as something else is no listener,
+ * nor what it was stored as. */
+static void test_stored_listeners(void **state) {
+        const Call call = { .fds = "3",
+                            .names = "echo:mpecho-connection:mpecho-connection",
+                            .passed = { &listener, &local, &null },
+                            .n = 1,
+                            .listener_names = { "echo" } };
+
+        (void)state;
+        process_run(start_mpecho, (void *)&call);
+        expect_stranger(4, "mpecho-connection",
+                        "Passed file descriptor 4 (mpecho-connection) is a listening socket that "
+                        "was stored: closed, not served");
+        expect_stranger(5, "mpecho-connection",
+                        "Passed file descriptor 5 (mpecho-connection) is not a socket: closed, not "
+                        "served");
+        journald_expect_none(&journald);
+}
+
 /* When nothing that was passed can be served, that is an error. */
 static void test_only_strangers(void **state) {
         (void)state;
@@ -301,9 +321,9 @@ static void test_single(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_listeners), TEST(test_strangers), TEST(test_only_strangers),
-                TEST(test_names),     TEST(test_promises),  TEST(test_ways),
-                TEST(test_single),
+                TEST(test_listeners),      TEST(test_strangers), TEST(test_stored_listeners),
+                TEST(test_only_strangers), TEST(test_names),     TEST(test_promises),
+                TEST(test_ways),           TEST(test_single),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,6 +53,18 @@ static void test_put(void **state) {
         close(pair[1]);
 }
 
+/* The names that mpecho stores by are known, and no others. */
+static void test_names(void **state) {
+        (void)state;
+        assert_true(store_has_name(STORE_CONNECTION));
+        assert_true(store_has_name(STORE_PENDING));
+        assert_true(store_has_name(STORE_ROSTER));
+        assert_false(store_has_name("mpecho-"));
+        assert_false(store_has_name("mpecho-rosters"));
+        assert_false(store_has_name(""));
+        assert_false(store_has_name(NULL));
+}
+
 /* What is removed is named. */
 static void test_remove(void **state) {
         (void)state;
@@ -121,6 +133,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_manager, set_up, tear_down),
                 cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
