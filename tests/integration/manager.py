@@ -157,10 +157,12 @@ class Manager(Notifications):
 class Unit:
     """mpecho as a unit of systemd that is stopped and started: one listener, journal and manager.
 
-    `options` may be changed between two starts, and `manager.store` as well."""
+    `options` may be changed between two starts, `manager.store` as well, and `wrapper`, the start
+    of a command line that becomes mpecho."""
 
     def __init__(self, *options, expected=()):
         self.options = options
+        self.wrapper = []
         self.expected = set(expected)
         self.balanced = True
         self.clients = []
@@ -183,8 +185,8 @@ class Unit:
         passed = [("echo", self.listener)] if listening else []
         passed += [(one.name, one.descriptor) for one in stored]
         names, sockets = zip(*passed)
-        command = [*with_journal(self.journal), *with_sockets(sockets), str(MPECHO), "--log=journal",
-                   *self.options]
+        command = [*with_journal(self.journal), *with_sockets(sockets), *self.wrapper, str(MPECHO),
+                   "--log=journal", *self.options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stderr=self._stderr,
             env=variables({"NOTIFY_SOCKET": self.manager.path, "LISTEN_FDNAMES": ":".join(names)}),

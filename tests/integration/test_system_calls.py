@@ -56,7 +56,7 @@ def test_system_calls(start, tmp_path):
     """A connection has the master and the handler make these system calls and no others, a message
     one read and one write."""
     service = start()
-    with Tampering(service.pid, "all", log=tmp_path / "trace", children=True) as trace:
+    with Tampering(service.pid, "all", log=tmp_path / "trace", follow=True) as trace:
         # One after the other, and one more, at which the last of the master's turns is over.
         for number in range(1, CONNECTIONS + 2):
             with service.connect() as client:

@@ -1,4 +1,4 @@
-"""Tampering with the master's system calls by strace(1), from the moment that it serves."""
+"""Tampering with a process's system calls by strace(1), from the moment that it runs."""
 
 import signal
 import subprocess
@@ -8,18 +8,20 @@ from processes import DEADLINE, wait_for
 
 
 class Tampering:
-    """strace attached to a process, and to what it forks if so wished, as a context manager.
+    """strace attached to a process, as a context manager.
 
     calls      names of system calls, "accept4,clone"
     injection  what to do to them, strace(1)'s --inject without the names: "error=EMFILE:when=2+"
+    follow     whether to do it to the processes that it forks from now on as well; each of them
+               counts its calls by itself
     """
 
-    def __init__(self, pid, calls, injection=None, log="/dev/null", children=False):
+    def __init__(self, pid, calls, injection=None, log="/dev/null", follow=False):
         self.log = Path(log)
         self._command = ["strace", "-q", "-o", str(log), "-p", str(pid), "-e", f"trace={calls}"]
         if injection:
             self._command += ["-e", f"inject={calls}:{injection}"]
-        if children:
+        if follow:
             self._command.append("-f")
         self._pid = pid
 
