@@ -174,6 +174,13 @@ class Service:
         self.signal(signal.SIGUSR1)
         return self.journal.wait_for("totals", count + 1)[-1]
 
+    def report(self, times):
+        """Lets it log all its live connections, and the totals, that often."""
+        for _ in range(times):
+            self.signal(signal.SIGUSR1)
+            wait_for(lambda: signal.SIGUSR1 not in processes.signal_set(
+                processes.status(self.pid)["ShdPnd"]), "the signal taken")
+
     def stop(self):
         """SIGTERM; returns the exit status, and all records are in."""
         self.signal(signal.SIGTERM)

@@ -188,14 +188,6 @@ def test_slow_records_are_told_one_by_one(start):
     assert not service.journal.records("summary")
 
 
-def report(service, times):
-    """Lets the service log all its live connections that often."""
-    for _ in range(times):
-        service.signal(signal.SIGUSR1)
-        wait_for(lambda: signal.SIGUSR1 not in
-                 processes.signal_set(processes.status(service.pid)["ShdPnd"]), "signal taken")
-
-
 def test_journal_that_does_not_read(start):
     """Nobody waits for a journald that does not read, and what it did not get is counted exactly.
 
@@ -213,7 +205,7 @@ def test_journal_that_does_not_read(start):
     service.wait_until_idle()
     assert sorted(times)[-4] < sorted(usual_times)[-4] + 0.1
     connected = [service.connect_served(address=address) for _ in range(live)]
-    report(service, reports)
+    service.report(reports)
     assert timed(service, address) < 1
     service.journal.read()
     service.journal.wait_for("lost")
@@ -267,7 +259,7 @@ def test_pipe_that_nobody_reads(start):
         with open(writer, "wb"):
             service = start(passed=[listener], log="stderr", stderr=writer, ready=False)
         connected = [service.connect_served(address=address) for _ in range(live)]
-        report(service, reports)
+        service.report(reports)
         assert timed(service, address) < 1
         service.wait_until_idle(live)
         told, lost = 0, None
