@@ -9,7 +9,7 @@ import time
 import pytest
 
 CLIENT = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho-client")
-DEADLINE = 60
+DEADLINE = 120  # seconds, of a machine that has much else to do
 
 
 class Client:

@@ -130,11 +130,10 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, block=RANDOM, quiet=0.5, flags=0):
+def fill(client, block=RANDOM, quiet=0.5, flags=0, sent=0):
     """Writes block over and over, never reading, until nothing can be written for quiet seconds.
 
-    Returns the number of bytes written."""
-    sent = 0
+    Goes on after `sent` bytes. Returns the number of bytes written, these among them."""
     client.setblocking(False)
     poll = select.poll()
     poll.register(client, select.POLLOUT)
@@ -147,9 +146,10 @@ def fill(client, block=RANDOM, quiet=0.5, flags=0):
     return sent
 
 
-def drain(client, block=RANDOM):
-    """Receives to the end and checks each byte against what fill() wrote; returns how many came."""
-    received = 0
+def drain(client, block=RANDOM, received=0):
+    """Receives to the end and checks each byte against what fill() wrote; returns how many came.
+
+    Goes on after `received` bytes, which count."""
     doubled = memoryview(block + block)
     while part := client.recv(len(block)):
         start = received % len(block)
@@ -158,18 +158,23 @@ def drain(client, block=RANDOM):
     return received
 
 
-def exchange(client, block, total, piece=1 << 18):
-    """Sends total bytes, block over and over, at most piece bytes a call, and then half-closes.
+def exchange(client, block, total, piece=1 << 18, more=lambda: False):
+    """Sends total bytes, block over and over, at most piece bytes a call, and as many again for as
+    long as more() says so; then half-closes.
 
-    Receives at the same time, to the end, and checks each byte; returns how many came."""
-    failures = []
+    Receives at the same time, to the end, and checks each byte and that all came; returns how many.
+    """
+    failures, sent = [], 0
 
     def send():
-        view, sent = memoryview(block), 0
+        nonlocal sent
+        view, goal = memoryview(block), total
         try:
-            while sent < total:
+            while sent < goal:
                 start = sent % len(block)
-                sent += client.send(view[start:start + min(piece, total - sent)])
+                sent += client.send(view[start:start + min(piece, goal - sent)])
+                if sent == goal and more():
+                    goal += total
             client.shutdown(socket.SHUT_WR)
         except OSError as error:
             failures.append(error)
@@ -184,4 +189,5 @@ def exchange(client, block, total, piece=1 << 18):
     finally:
         sender.join()
     assert not failures, failures
+    assert received == sent
     return received

@@ -18,7 +18,7 @@ from supervisors import Supervisor  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 MOST_DESCRIPTORS = 8192
-LONGEST_TEST = 120
+LONGEST_TEST = 900
 
 
 def pytest_configure():

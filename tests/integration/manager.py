@@ -10,19 +10,19 @@ import struct
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 import clients
 import processes
-from journald import Journal, Notifications
+from journald import ROOM_FOR_TIME, Journal, Notifications, sent_at
 from processes import DEADLINE
 from service import MPECHO, check_records, variables, with_journal, with_sockets
 
 MOST_IN_A_MESSAGE = 253
-ROOM_FOR_CONTROL = socket.CMSG_SPACE(4 * MOST_IN_A_MESSAGE) + socket.CMSG_SPACE(12)
+ROOM_FOR_CONTROL = (
+    socket.CMSG_SPACE(4 * MOST_IN_A_MESSAGE) + socket.CMSG_SPACE(12) + ROOM_FOR_TIME)
 
 CONNECTION, PENDING, ROSTER = "mpecho-connection", "mpecho-pending", "mpecho-roster"
 
@@ -79,7 +79,6 @@ class Manager(Notifications):
         self.store = []
         self.keeping = False  # to be set where removing is to come too late
         self._pause = threading.Lock()
-        self._syncs = 0
         super().__init__(directory)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
 
@@ -94,7 +93,7 @@ class Manager(Notifications):
                 self._take(dict(line.split("=", 1) for line in datagram.decode().splitlines()),
                            sender, descriptors)
             with self._arrived:
-                self.received.append((time.monotonic(), datagram))
+                self.received.append((sent_at(control), datagram))
                 self._arrived.notify_all()
 
     def _take(self, message, sender, descriptors):
@@ -127,13 +126,6 @@ class Manager(Notifications):
     def count(self, name):
         """How many different files are stored under this name."""
         return len(set().union(*(one.files() for one in self.store if one.name == name)))
-
-    def sync(self):
-        """Waits until everything that was sent so far has been taken."""
-        self._syncs += 1
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(f"X_SYNC={self._syncs}".encode(), str(self.path))
-        self.wait_for("X_SYNC", str(self._syncs))
 
     def passed(self):
         """What the next process of the service gets: names and descriptors."""

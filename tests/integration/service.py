@@ -146,6 +146,14 @@ class Service:
         """Begins to connect and does not wait for what comes of it."""
         self.clients.append(clients.knock(self.listeners()[0]))
 
+    def flood(self, count):
+        """Has clients knock while it is stopped, so that all of them come at once."""
+        self.signal(signal.SIGSTOP)
+        wait_for(lambda: processes.state(self.pid) == "T", "the master stopped")
+        for _ in range(count):
+            self.knock()
+        self.signal(signal.SIGCONT)
+
     def connect_served(self, source=None, address=None):
         """A connection that has seen its first echo, so that it has a handler."""
         client = self.connect(source, address)

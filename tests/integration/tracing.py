@@ -1,4 +1,4 @@
-"""Tampering with a process's system calls by strace(1), from the moment that it runs."""
+"""Tracing and tampering with a process's system calls by strace(1), from the moment it runs."""
 
 import signal
 import subprocess
@@ -14,11 +14,14 @@ class Tampering:
     injection  what to do to them, strace(1)'s --inject without the names: "error=EMFILE:when=2+"
     follow     whether to do it to the processes that it forks from now on as well; each of them
                counts its calls by itself
+    log        where they are written, a line for each
+    also       names of system calls that are written, too, and left as they are
     """
 
-    def __init__(self, pid, calls, injection=None, log="/dev/null", follow=False):
+    def __init__(self, pid, calls, injection=None, log="/dev/null", follow=False, also=()):
         self.log = Path(log)
-        self._command = ["strace", "-q", "-o", str(log), "-p", str(pid), "-e", f"trace={calls}"]
+        names = ",".join([calls, *also])
+        self._command = ["strace", "-q", "-o", str(log), "-p", str(pid), "-e", f"trace={names}"]
         if injection:
             self._command += ["-e", f"inject={calls}:{injection}"]
         if follow:
@@ -50,3 +53,7 @@ class Tampering:
 
     def lines(self):
         return self.log.read_text().splitlines()
+
+    def count(self, call):
+        """How often a system call was made so far."""
+        return sum(line.startswith(f"{call}(") for line in self.lines())
