@@ -1,17 +1,20 @@
 """The echo: whatever a client sends comes back, byte for byte, until the client is done."""
 
+import os
 import socket
 import threading
+import time
 
 import pytest
 
 import clients
-from processes import cpu_share, wait_for
+from processes import DEADLINE, state, wait_for
+from tracing import Tampering
 
 KIB = 1024
 BULK = 300_000_000
 LISTENERS = {"ipv4": "127.0.0.1:0", "ipv6": "[::1]:0", "any": "0", "unix": "/{}/echo.socket",
-             "abstract": "@mpecho-test-{}"}
+             "abstract": f"@mpecho-test-echo-{os.getpid()}"}
 
 
 def echoed(service, block, total, piece, address=None):
@@ -44,8 +47,7 @@ def test_hundreds_of_megabytes(start, content):
 @pytest.mark.parametrize("kind", LISTENERS)
 def test_all_kinds_of_listeners(start, kind, tmp_path):
     """Every kind of LISTEN echoes, large writes as well, and its records name it."""
-    name = tmp_path.name if kind == "abstract" else str(tmp_path).strip("/")
-    service = start(LISTENERS[kind].format(name))
+    service = start(LISTENERS[kind].format(str(tmp_path).strip("/")))
     echoed(service, clients.pattern("random", 100_003), 2_000_000, 70_001)
     record = service.journal.records("closed")[0]
     assert record["MPECHO_LISTENER"] == service.listeners()[0]
@@ -124,22 +126,39 @@ def test_half_close_brings_back_everything(start):
         assert received == [data]
 
 
-@pytest.mark.parametrize("listener", ["127.0.0.1:0", "@mpecho-test-half-close"])
-@pytest.mark.parametrize("timeout", [0, 5])
-def test_client_that_reads_only_after_it_blocked(start, listener, timeout):
+def fill_until_blocked(client, handler):
+    """Fills until the handler waits, and nothing more can be written; returns how many bytes."""
+    written, before = clients.fill(client), 0
+    while written > before:
+        wait_for(lambda: state(handler) == "S", f"{handler} waits")
+        before, written = written, clients.fill(client, quiet=0.2, sent=written)
+    return written
+
+
+@pytest.mark.parametrize("listener", ["127.0.0.1:0", f"@mpecho-test-half-close-{os.getpid()}"],
+                         ids=["tcp", "unix"])
+@pytest.mark.parametrize("timeout", [0, 64])
+def test_client_that_reads_only_after_it_blocked(start, tmp_path, listener, timeout):
     """A client that writes until it blocks, half-closes and then reads gets every byte.
 
-    A timeout makes the handler's writes short ones."""
+    A timeout makes the handler's writes short ones: it looks once each 64th part of it. More it
+    does not do meanwhile."""
     service = start(f"--idle-timeout={timeout}", listener)
-    client = service.connect()
-    written = clients.fill(client)
-    assert written > 100_000
+    client = service.connect_served()
     handler, = service.handlers()
-    assert cpu_share(handler, 0.5) < 0.05
+    written = fill_until_blocked(client, handler)
+    assert written > 100_000
+    begin = time.monotonic()
+    with Tampering(handler, "read,write", log=tmp_path / "trace") as trace:
+        if timeout:
+            wait_for(lambda: trace.count("write") >= 3, "short writes")
+        else:
+            time.sleep(0.5)
+        assert len(trace.lines()) <= 10 + time.monotonic() - begin
     client.shutdown(socket.SHUT_WR)
     assert clients.drain(client) == written
     closed, = service.journal.wait_for("closed")
-    assert closed.number("MPECHO_BYTES") == written
+    assert closed.number("MPECHO_BYTES") == written + len("ping")
     assert closed["MPECHO_REASON"] == "closed by peer"
 
 
@@ -185,11 +204,11 @@ def test_reset_by_the_peer(start, prepare):
 
 def test_close_with_unread_echoes_is_a_reset(start):
     """A peer that closes without reading what came back is a reset, over a Unix socket as well."""
-    for listener in ("127.0.0.1:0", "@mpecho-test-unread"):
+    for listener in ("127.0.0.1:0", f"@mpecho-test-unread-{os.getpid()}"):
         service = start(listener)
         client = service.connect()
         client.sendall(b"never read")
-        assert clients.is_readable(client, 10)
+        assert clients.is_readable(client, DEADLINE)
         client.close()
         closed, = service.journal.wait_for("closed")
         assert closed["MPECHO_REASON"] == "reset by peer"
