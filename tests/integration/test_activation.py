@@ -9,6 +9,9 @@ import pytest
 import clients
 import processes
 
+# Names of Unix sockets are the machine's: nobody else has this one.
+ABSTRACT = f"mpecho-test-activation-{os.getpid()}"
+
 
 def failure(service):
     """Waits for a start that fails, with status 1 and one record; returns its text."""
@@ -55,7 +58,7 @@ def test_several_families(start, sockets, tmp_path):
     """IPv4, IPv6 and Unix sockets, named alike or not, are all served; records have the names."""
     path = str(tmp_path / "passed")
     listeners = [sockets(), sockets(socket.AF_INET6), sockets(socket.AF_UNIX, address=path),
-                 sockets(socket.AF_UNIX, address="\0mpecho-test-passed")]
+                 sockets(socket.AF_UNIX, address="\0" + ABSTRACT)]
     names = ["echo", "echo", "unix", ""]
     service = start(passed=listeners, environment={"LISTEN_FDNAMES": ":".join(names)})
     for listener, name in zip(listeners, names):
@@ -66,7 +69,7 @@ def test_several_families(start, sockets, tmp_path):
     for listener in listeners[:2]:
         assert "%s" % listener.getsockname()[1] in " ".join(service.listeners())
     assert path in service.listeners()
-    assert "@mpecho-test-passed" in service.listeners()
+    assert "@" + ABSTRACT in service.listeners()
     service.wait_until_idle()
     assert service.stop() == 0
     assert os.path.exists(path)
@@ -116,7 +119,7 @@ def unix_datagram(sockets):
 
 
 def seqpacket(sockets):
-    return os.dup(sockets(socket.AF_UNIX, socket.SOCK_SEQPACKET, "\0mpecho-test-seq").fileno())
+    return os.dup(sockets(socket.AF_UNIX, socket.SOCK_SEQPACKET, "\0" + ABSTRACT).fileno())
 
 
 def unconnected(sockets):
@@ -241,11 +244,12 @@ def test_another_process_takes_the_connection(start, sockets):
     service.connect_served(address=address_of(listener))
 
 
-def single(start, sockets, *options):
-    """A service that is passed one connected stream; returns it and the client's end."""
+def single(start, sockets, *options, data=b""):
+    """A service that is passed one connected stream, with data in it; and the client's end."""
     listener = sockets()
     client = clients.connect(address_of(listener))
     accepted, _ = listener.accept()
+    client.sendall(data)
     with accepted:
         service = start(*options, passed=[accepted], ready=False,
                         environment={"LISTEN_FDNAMES": "connection"})
@@ -266,9 +270,8 @@ def test_single_connection(start, sockets):
 
 def test_single_connection_times_out(start, sockets):
     """The timeouts hold for a single connection."""
-    service, client = single(start, sockets, "--idle-timeout=1")
-    clients.ping(client)
-    assert clients.receive_all(client) == b""
+    service, client = single(start, sockets, "--idle-timeout=1", data=b"early")
+    assert clients.receive_all(client) == b"early"
     assert service.wait() == 0
     assert service.journal.records("closed")[0]["MPECHO_REASON"] == "idle"
 

@@ -100,8 +100,8 @@ def test_harmless_signals(start, number):
     ("[::1]:0", r"[::1]:{port}"),
     ("0", "127.0.0.1:{port}"),
     # Whoever runs the tests is root in the namespaces of the service.
-    ("@mpecho-test-title", "uid 0 pid {pid}"),
-])
+    (f"@mpecho-test-title-{os.getpid()}", "uid 0 pid {pid}"),
+], ids=["ipv4", "ipv6", "any", "unix"])
 def test_title(start, listener, peer):
     """ps shows whom a handler serves; the master keeps its own title."""
     service = start(listener)

@@ -167,16 +167,27 @@ def test_unknown_process_is_not_listened_to(unit):
     clients.ping(client)
 
 
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("stop, seconds", [("terminate", 0.5), ("crash", 0.5), ("terminate", 3)])
-def test_waits_for_the_manager(unit, stop, seconds, full):
+def waits_at_barrier(pid):
+    """Whether a process waits for systemd: it has a pipe then, whose other end systemd gets."""
+    return processes.state(pid) == "S" and any(
+        name.startswith("pipe:") for name in processes.descriptors(pid).values())
+
+
+def waits_for_room(pid):
+    """Whether a process waits for room in systemd's socket."""
+    return Path(f"/proc/{pid}/wchan").read_text() == "unix_wait_for_peer"
+
+
+@pytest.mark.parametrize("waits", [waits_at_barrier, waits_for_room])
+@pytest.mark.parametrize("stop, hung", [("terminate", False), ("crash", False), ("terminate", True)])
+def test_waits_for_the_manager(unit, stop, hung, waits):
     """No process that has a connection ends before systemd has taken it.
 
     When that takes so long that the handlers take their master for hung, nothing is served twice."""
     service = unit()
     connected = [service.connect_served() for _ in range(3)]
     with service.manager.busy():
-        if full:
+        if waits == waits_for_room:
             service.manager.fill()
         handlers = service.handlers()
         if stop == "crash":
@@ -185,7 +196,11 @@ def test_waits_for_the_manager(unit, stop, seconds, full):
             service.signal(signal.SIGTERM)
         for pid in handlers:
             os.kill(pid, signal.SIGTERM)
-        time.sleep(seconds)
+        if stop == "terminate":
+            processes.wait_for(lambda: waits(service.pid), "the master waiting")
+        if hung or stop == "crash":
+            processes.wait_for(lambda: all(map(waits, handlers)), "handlers waiting")
+        time.sleep(0.3)
         assert all(processes.state(pid) != "Z" for pid in handlers)
         assert stop == "crash" or service.process.poll() is None
     if stop == "crash":
@@ -200,12 +215,6 @@ def test_waits_for_the_manager(unit, stop, seconds, full):
         clients.ping(client)
 
 
-def waits_at_the_barrier(pid):
-    """Whether the process has the pipe that systemd is to close, and sleeps."""
-    return processes.state(pid) == "S" and any(
-        name.startswith("pipe:") for name in processes.descriptors(pid).values())
-
-
 def test_told_again_at_the_barrier(unit):
     """A second SIGTERM while a handler waits for systemd to take its connection loses nothing."""
     service = unit()
@@ -214,7 +223,7 @@ def test_told_again_at_the_barrier(unit):
         handlers = service.abandon_handlers()
         for _ in range(3):
             os.kill(handlers[0], signal.SIGTERM)
-            processes.wait_for(lambda: waits_at_the_barrier(handlers[0]), "the barrier")
+            processes.wait_for(lambda: waits_at_barrier(handlers[0]), "the barrier")
     service.reap(handlers)
     service.start()
     assert len(service.handlers()) == 1
@@ -261,7 +270,7 @@ def test_without_a_manager(start, tmp_path, passed, told):
             service.signal(signal.SIGTERM)
             for client in connected:
                 assert clients.receive_all(client) == b""
-            assert service.wait(5) == 0
+            assert service.wait() == 0
             assert len(service.journal.records("closed", MPECHO_REASON="stopped")) == 3
     finally:
         manager.close()

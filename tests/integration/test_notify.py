@@ -1,5 +1,6 @@
 """What systemd is told over NOTIFY_SOCKET: READY, STATUS, WATCHDOG and STOPPING."""
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import pytest
 import clients
 import processes
 from journald import Notifications, assert_at_most_one_a_second
+from tracing import Tampering
 
 STATUS = re.compile(r"(\d+) live \(peak (\d+)\), (\d+) served, (\d+) refused, (\d+) bytes echoed")
 
@@ -67,11 +69,9 @@ def test_status_at_most_once_a_second_and_only_when_changed(start, manager):
     """However much happens STATUS comes once a second; when nothing happens not at all."""
     service = start(environment=environment(manager))
     client = service.connect_served()
-    end = time.monotonic() + 2.5
-    while time.monotonic() < end:
+    while len(manager.messages("STATUS")) < 4:
         service.connect_served().close()
     count = service.totals().number("MPECHO_SERVED")
-    assert count > 10
     last = manager.wait(lambda: [value for _, value in manager.messages("STATUS")
                                  if f" {count} served" in value and value.startswith("1 live")],
                         "the last status")
@@ -79,20 +79,26 @@ def test_status_at_most_once_a_second_and_only_when_changed(start, manager):
     assert all(STATUS.fullmatch(value) for _, value in messages)
     assert_at_most_one_a_second([when for when, _ in messages])
     time.sleep(2)
+    manager.sync()
     assert [value for _, value in manager.messages("STATUS")][-1] == last[-1]
     assert len(manager.messages("STATUS")) == len(messages)
     clients.ping(client)
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_watchdog(start, manager, full):
-    """With WATCHDOG_USEC the loop reports in time, also while it accepts nobody."""
+def test_watchdog(start, manager, tmp_path, full):
+    """With WATCHDOG_USEC the loop reports in half the time, also while it accepts nobody."""
     service = start("--max-connections=1", environment=environment(manager, WATCHDOG_USEC=2000000))
     if full:
         service.connect_served()
         service.knock()
-    times = [when for when, _ in manager.wait_for("WATCHDOG", "1", count=3)]
-    assert max(later - earlier for earlier, later in zip(times, times[1:])) < 2
+    first = len(manager.wait_for("WATCHDOG", "1"))
+    with Tampering(service.pid, "ppoll", log=tmp_path / "trace") as trace:
+        times = [when for when, _ in manager.wait_for("WATCHDOG", "1", count=first + 3)]
+    # What it waits for, not how late this machine wakes it.
+    waits = [line for line in trace.lines() if line.startswith("ppoll(")]
+    assert len(waits) >= 3
+    assert all(re.search(r"tv_sec=(0, tv_nsec=\d+|1, tv_nsec=0)}, NULL", wait) for wait in waits)
     assert times[-1] - times[0] > 1
     if full:
         service.clients[0].close()
@@ -104,9 +110,11 @@ def test_stopped_master_sends_no_watchdog(start, manager):
     manager.wait_for("WATCHDOG", count=2)
     service.signal(signal.SIGSTOP)
     processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+    manager.sync()
     before = len(manager.messages("WATCHDOG"))
     time.sleep(0.5)
-    assert len(manager.messages("WATCHDOG")) <= before + 1
+    manager.sync()
+    assert len(manager.messages("WATCHDOG")) == before
     service.signal(signal.SIGCONT)
     manager.wait_for("WATCHDOG", count=before + 2)
 
@@ -127,11 +135,15 @@ def test_stopping(start, manager, number):
     service.connect_served()
     handler, = service.handlers()
     os.kill(handler, signal.SIGSTOP)
+    processes.wait_for(lambda: processes.state(handler) == "T", "the handler stopped")
     service.signal(number)
-    manager.wait_for("STOPPING", "1", seconds=3)
-    assert service.process.poll() is None
-    os.kill(handler, signal.SIGCONT)
-    assert service.wait(5) == 0
+    (told, _), = manager.wait_for("STOPPING", "1")
+    # Not long, and the master would kill it.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(handler, signal.SIGCONT)
+    assert service.wait() == 0
+    closed, = service.journal.records("closed")
+    assert told < closed.when
 
 
 def test_no_manager(start, tmp_path):

@@ -1,6 +1,7 @@
 """Signals to the master: how it stops, what it tells, and what does it no harm."""
 
 import os
+import re
 import signal
 import socket
 import time
@@ -9,6 +10,7 @@ import pytest
 
 import clients
 import processes
+from tracing import Tampering
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -19,7 +21,7 @@ def test_stop(start, number):
     service.signal(number)
     for client in connected:
         assert clients.receive_all(client) == b""
-    assert service.wait(5) == 0
+    assert service.wait() == 0
     closed = service.journal.records("closed", MPECHO_REASON="stopped")
     assert len(closed) == len(connected)
     stopped, = service.journal.records("stopped")
@@ -34,7 +36,7 @@ def test_stop_in_mid_stream(start):
     written = clients.fill(client, quiet=0.2)
     service.signal(signal.SIGTERM)
     received = clients.drain(client)
-    assert service.wait(5) == 0
+    assert service.wait() == 0
     closed, = service.journal.records("closed")
     assert received == closed.number("MPECHO_BYTES") <= written
     assert closed["MPECHO_REASON"] == "stopped"
@@ -49,13 +51,13 @@ def test_stop_accepts_no_more(start):
             clients.fill(stuck, quiet=0.2)
             service.signal(signal.SIGTERM)
         own, passed = (clients.parse_address(service.listeners()[0]) for service in services)
-        processes.wait_for(lambda: not is_listening(own), "the own socket closed", 2)
+        processes.wait_for(lambda: not is_listening(own), "the own socket closed")
         waiting = clients.connect(passed)
         waiting.sendall(b"for the next one")
         assert not clients.is_readable(waiting, 0.5)
         for service in services:
-            assert service.wait(5) == 0
-        listener.settimeout(10)
+            assert service.wait() == 0
+        listener.settimeout(processes.DEADLINE)
         accepted, _ = listener.accept()
         with accepted, waiting:
             assert accepted.recv(100) == b"for the next one"
@@ -70,13 +72,13 @@ def is_listening(address):
 
 
 def test_stop_with_stalled_peers(start):
-    """Peers that read nothing do not keep the service: their handlers give up, all in 5 s."""
+    """Peers that read nothing do not keep the service: their handlers give up."""
     service = start()
     stuck = [service.connect() for _ in range(3)]
     for client in stuck:
         clients.fill(client, quiet=0.2)
     service.signal(signal.SIGTERM)
-    assert service.wait(5) == 0
+    assert service.wait() == 0
     assert len(service.journal.records("closed", MPECHO_REASON="stopped")) == len(stuck)
 
 
@@ -88,16 +90,38 @@ def hang_handlers(service):
         processes.wait_for(lambda: processes.state(pid) == "T", "the handler stopped")
 
 
-def test_stop_with_handlers_that_hang(start):
-    """Handlers that do not finish are killed, recorded as stopped, and all is over in 5 s."""
-    service = start()
+class Waits(Tampering):
+    """Says how the loop waited, until the service ended: this machine may be as slow as it likes."""
+
+    def __init__(self, service, directory):
+        super().__init__(service.pid, "ppoll", log=directory / "trace")
+
+    def ran_out(self):
+        """How often there was nothing but the time."""
+        return sum("= 0 (Timeout)" in line for line in self.lines())
+
+    def longest(self):
+        """Seconds that it would have waited for at most."""
+        asked = [re.search(r"{tv_sec=(\d+), tv_nsec=(\d+)}, NULL", line) for line in self.lines()]
+        return max(int(one[1]) + int(one[2]) / 1e9 for one in asked if one)
+
+
+# The sanitizer cannot look for leaks in a process that is traced.
+TRACED = {"ASAN_OPTIONS": "detect_leaks=0"}
+
+
+def test_stop_with_handlers_that_hang(start, tmp_path):
+    """Handlers that do not finish are killed after 4 s, and recorded as stopped."""
+    service = start(environment=TRACED)
     for _ in range(3):
         service.connect_served()
     hang_handlers(service)
-    begin = time.monotonic()
-    service.signal(signal.SIGTERM)
-    assert service.wait(5) == 0
-    assert time.monotonic() - begin > 3
+    with Waits(service, tmp_path) as waits:
+        begin = time.monotonic()
+        service.signal(signal.SIGTERM)
+        assert service.wait() == 0
+    assert time.monotonic() - begin >= 4
+    assert waits.longest() <= 4 and waits.ran_out() == 1
     closed = service.journal.records("closed", MPECHO_REASON="stopped")
     assert [record["MPECHO_BYTES"] for record in closed] == ["4"] * 3
 
@@ -105,28 +129,28 @@ def test_stop_with_handlers_that_hang(start):
 @pytest.mark.parametrize("first, second", [
     (signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT),
     (signal.SIGTERM, signal.SIGINT)])
-def test_second_stop_ends_at_once(start, first, second):
+def test_second_stop_ends_at_once(start, tmp_path, first, second):
     """A second SIGTERM or SIGINT does not wait for the handlers."""
-    service = start()
+    service = start(environment=TRACED)
     service.connect_served()
     hang_handlers(service)
-    service.signal(first)
     address = clients.parse_address(service.listeners()[0])
-    processes.wait_for(lambda: not is_listening(address), "it stops")
-    begin = time.monotonic()
-    service.signal(second)
-    assert service.wait(5) == 0
-    assert time.monotonic() - begin < 2
+    with Waits(service, tmp_path) as waits:
+        service.signal(first)
+        processes.wait_for(lambda: not is_listening(address), "it stops")
+        service.signal(second)
+        assert service.wait() == 0
+    assert waits.ran_out() == 0
     closed, = service.journal.records("closed")
     assert closed["MPECHO_REASON"] == "stopped"
 
 
-def test_stop_with_nobody_connected(start):
+def test_stop_with_nobody_connected(start, tmp_path):
     """Without handlers there is nothing to wait for."""
-    service = start()
-    begin = time.monotonic()
-    assert service.stop() == 0
-    assert time.monotonic() - begin < 2
+    service = start(environment=TRACED)
+    with Waits(service, tmp_path) as waits:
+        assert service.stop() == 0
+    assert waits.ran_out() == 0
     assert [record.kind for record in service.journal.records()] == ["started", "stopped"]
 
 
@@ -157,6 +181,7 @@ def test_stopped_and_continued(start):
 def test_usr1_tells_each_connection_and_the_totals(start):
     """SIGUSR1 logs one record per live connection, and one with the totals that adds up."""
     service = start()
+    begin = time.monotonic()
     gone = service.connect_served()
     gone.close()
     service.journal.wait_for("closed")
@@ -174,7 +199,7 @@ def test_usr1_tells_each_connection_and_the_totals(start):
         assert handlers[accepted["MPECHO_PEER"]] == accepted["MPECHO_HANDLER_PID"]
     for record in records:
         assert record["MPECHO_LISTENER"] == service.listeners()[0]
-        assert 0 < record.number("MPECHO_DURATION_USEC") < 60e6
+        assert 0 < record.number("MPECHO_DURATION_USEC") / 1e6 < time.monotonic() - begin
     assert totals.number("MPECHO_LIVE") == 10
     assert totals.number("MPECHO_PEAK") == 10
     assert totals.number("MPECHO_SERVED") == 11
