@@ -2,16 +2,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "roster.h"
+#include "seed.h"
 #include "unit.h"
 
 enum {
         SLOTS = 3,
+        ROUNDS = 10000,
         ALL_SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
 };
 
@@ -146,6 +150,88 @@ static void test_no_image(void **state) {
         assert_int_equal(try_open(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)), -EBADMSG);
 }
 
+/* The first two numbers of an image. */
+typedef struct Head {
+        uint64_t version;
+        uint64_t slots;
+} Head;
+
+/* Whether @length bytes with this head are an image. */
+static bool is_image(const Head *head, uint64_t version, size_t length) {
+        return length >= size - SLOTS * sizeof(RosterSlot) && head->version == version &&
+               head->slots <= ROSTER_MOST &&
+               length == size + (head->slots - SLOTS) * sizeof(RosterSlot);
+}
+
+/* Opens the image in @copy, which is closed, and reads all of it. Returns whether it is one. */
+static bool read_all(int copy) {
+        char text[ADDRESS_TEXT_SIZE];
+        RosterImage *image;
+        uint32_t slots;
+        int r = roster_image_open(copy, &image, &slots);
+
+        close(copy);
+        if (r < 0) {
+                assert_int_equal(r, -EBADMSG);
+                return false;
+        }
+        (void)*(const volatile uint64_t *)&roster_image_counts(image)->bytes;
+        for (uint32_t i = 0; i < slots; i++) {
+                const RosterSlot *slot = roster_image_slot(image, i);
+
+                (void)*(const volatile uint64_t *)&slot->cookie;
+                address_format(&slot->peer, text);
+                assert_in_range(strlen(text), 1, sizeof text - 1);
+        }
+        roster_image_free(image, slots);
+        return true;
+}
+
+/* A memfd of any bytes, many of which are what an image has. Tells whether it is an image. */
+static int make_anything(uint64_t version, bool *ret_image) {
+        int copy = memfd_create("anything", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        /* Of the seals in linux/fcntl.h, all but those that would forbid to write here. */
+        const int seals = random() % 4 == 0 ? (int)(random() % 8) : ALL_SEALS;
+        char data[2048];
+        const uint64_t most_slots = 2 * (uint64_t)SLOTS;
+        size_t length = (size_t)random() % (2 * size);
+        Head head;
+
+        seed_fill(data, sizeof data);
+        memcpy(&head, data, sizeof head);
+        if (random() % 8 != 0)
+                head.version = version;
+        if (random() % 8 != 0)
+                head.slots = (uint64_t)random() % most_slots;
+        if (random() % 2 == 0 && head.slots < most_slots)
+                length = size + (head.slots - SLOTS) * sizeof(RosterSlot);
+        memcpy(data, &head, sizeof head);
+        assert_in_range(length, 0, sizeof data);
+        assert_int_equal(write(copy, data, length), length);
+        assert_int_equal(fcntl(copy, F_ADD_SEALS, seals), 0);
+        *ret_image = seals == ALL_SEALS && is_image(&head, version, length);
+        return copy;
+}
+
+/* Whatever bytes there are, they are an image if version, size and seals are right, and then all of
+ * it can be read; else they are refused. */
+static void test_anything(void **state) {
+        uint64_t version;
+        int images = 0;
+
+        (void)state;
+        (void)seed_choose();
+        assert_int_equal(pread(fd, &version, sizeof version, 0), sizeof version);
+        for (int i = 0; i < ROUNDS; i++) {
+                bool image;
+                int copy = make_anything(version, &image);
+
+                assert_int_equal(read_all(copy), image);
+                images += image;
+        }
+        assert_in_range(images, ROUNDS / 10, ROUNDS / 2);
+}
+
 /* A connection goes on from the start and the bytes that it had, and never from the future. */
 static void test_resume(void **state) {
         const RosterSlot before = { .bytes = 4711, .started_usec = 500 };
@@ -168,6 +254,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_read_back, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_sealed, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_image, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_anything, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_resume, set_up, tear_down),
         };
 

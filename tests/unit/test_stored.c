@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -12,7 +14,12 @@
 #include "manager.h"
 #include "pack.h"
 #include "peer.h"
+#include "seed.h"
 #include "unit.h"
+
+enum {
+        ROUNDS = 10000,
+};
 
 static Stored stored;
 
@@ -121,6 +128,108 @@ static void test_strangers(void **state) {
         assert_int_equal(stored.roster, -1);
 }
 
+/* A descriptor of a random kind. Tells whether it is a stream socket that does not listen. */
+static int open_anything(bool *ret_stream) {
+        const int kind = (int)(random() % 9);
+        int fd;
+
+        *ret_stream = kind < 2;
+        switch (kind) {
+        case 0:
+                return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        case 1:
+                return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        case 2:
+                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                assert_int_equal(listen(fd, 1), 0);
+                return fd;
+        case 3:
+                return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        case 4:
+                return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        case 5:
+                return open("/dev/null", O_RDWR | O_CLOEXEC);
+        case 6:
+                return open("/", O_PATH | O_CLOEXEC);
+        case 7:
+                return eventfd(0, EFD_CLOEXEC);
+        default:
+                return memfd_create("anything", MFD_CLOEXEC);
+        }
+}
+
+/* A descriptor, and what it stands for. */
+typedef struct Thing {
+        int fd;
+        bool pack;
+        uint32_t n; /* of descriptors: itself, or those in the pack */
+        uint32_t n_streams;
+} Thing;
+
+/* Any descriptor, or a pack of a few. */
+static Thing make_thing(void) {
+        Thing thing = { .pack = random() % 4 == 0, .n = 1 };
+        int fds[4];
+
+        if (thing.pack)
+                thing.n += (uint32_t)random() % COUNT(fds);
+        for (uint32_t i = 0; i < thing.n; i++) {
+                bool stream;
+
+                fds[i] = open_anything(&stream);
+                assert_true(fds[i] >= 0);
+                thing.n_streams += stream;
+        }
+        thing.fd = thing.pack ? pack_new(fds, thing.n) : fds[0];
+        for (uint32_t i = 0; thing.pack && i < thing.n; i++)
+                close(fds[i]);
+        return thing;
+}
+
+/* Stores a thing by any name, and checks what becomes of it. */
+static void store_anything(void) {
+        static const char *const names[] = { STORE_CONNECTION, STORE_PENDING, STORE_ROSTER };
+        const Thing thing = make_thing();
+        const uint32_t connections = stored.n_connections, pendings = stored.n_pendings;
+        const long known = random() % 5;
+        char random_name[8] = "";
+        const char *name = known < 3 ? names[known] : known == 3 ? random_name : NULL;
+        bool right = known == 1 || (known == 0 && (thing.pack || thing.n_streams > 0)) ||
+                     (known == 2 && stored.roster < 0);
+
+        seed_fill(random_name, sizeof random_name - 1);
+        assert_int_equal(stored_take(&stored, thing.fd, name), right);
+        assert_int_equal(stored.n_connections - connections, known == 0 ? thing.n_streams : 0);
+        assert_int_equal(stored.n_pendings - pendings, known == 1 ? thing.n : 0);
+        if (thing.pack && known < 2)
+                expect_closed(thing.fd);
+        else
+                assert_true(fcntl(thing.fd, F_GETFD) >= 0);
+        if (!right)
+                close(thing.fd);
+}
+
+/* Of any descriptors by any names, in packs or not, those are taken that have a name of ours, and
+ * as connections stream sockets only; there is one roster. All others stay the caller's, and none
+ * is left open. */
+static void test_anything(void **state) {
+        int lowest = dup(STDIN_FILENO), now;
+
+        (void)state;
+        close(lowest);
+        (void)seed_choose();
+        for (int i = 0; i < ROUNDS; i++) {
+                store_anything();
+                if (stored.n_connections + stored.n_pendings < 4)
+                        continue;
+                stored_deinit(&stored);
+                now = dup(STDIN_FILENO);
+                close(now);
+                assert_int_equal(now, lowest);
+                assert_int_equal(set_up(NULL), 0);
+        }
+}
+
 /* Whatever was left is closed, and the store is told to close it as well. */
 static void test_forget(void **state) {
         int pair[2], pending = memfd_create("pending", MFD_CLOEXEC);
@@ -194,6 +303,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_connections, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_packs, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_strangers, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_anything, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_forget, set_up, tear_down),
                 cmocka_unit_test(test_deinit),
                 cmocka_unit_test(test_is_connection),
