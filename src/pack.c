@@ -44,17 +44,20 @@ int pack_open(int pack, int ret_fds[static STORE_MOST]) {
                                   .msg_iovlen = 1,
                                   .msg_control = control.room,
                                   .msg_controllen = sizeof control.room };
-        struct cmsghdr *header;
-        size_t size;
         ssize_t n = recvmsg(pack, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
         if (n < 0)
                 return -errno;
-        header = CMSG_FIRSTHDR(&message);
-        if (n == 0 || header == NULL || header->cmsg_level != SOL_SOCKET ||
-            header->cmsg_type != SCM_RIGHTS)
-                return -EBADMSG;
-        size = header->cmsg_len - CMSG_LEN(0);
-        memcpy(ret_fds, CMSG_DATA(header), size);
-        return (int)(size / sizeof(int));
+        /* Whoever made it may have asked for other things to come with it (socket(7)), and need not
+         * have sent a byte. The descriptors are open here in any case. */
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
+             header = CMSG_NXTHDR(&message, header)) {
+                const size_t size = header->cmsg_len - CMSG_LEN(0);
+
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                memcpy(ret_fds, CMSG_DATA(header), size);
+                return (int)(size / sizeof(int));
+        }
+        return -EBADMSG;
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -83,6 +84,34 @@ static void test_nothing(void **state) {
         assert_int_equal(now, lowest);
 }
 
+/* What is in a pack comes out, and is not left open by mistake, when the sender's credentials come
+ * with it as well, and when no byte was sent. */
+static void test_unusual(void **state) {
+        union {
+                char room[CMSG_SPACE(sizeof(int))];
+                struct cmsghdr alignment;
+        } control = {};
+        struct msghdr message = { .msg_control = control.room, .msg_controllen = sizeof control };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+        int fds[STORE_MOST], pair[2], packed = memfd_create("packed", MFD_CLOEXEC);
+        ino_t expected = inode(packed);
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
+        *header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+                                    .cmsg_type = SCM_RIGHTS,
+                                    .cmsg_len = CMSG_LEN(sizeof packed) };
+        memcpy(CMSG_DATA(header), &packed, sizeof packed);
+        assert_int_equal(sendmsg(pair[1], &message, MSG_NOSIGNAL), 0);
+        close(packed);
+        assert_int_equal(pack_open(pair[0], fds), 1);
+        assert_true(inode(fds[0]) == expected);
+        close(fds[0]);
+        close(pair[0]);
+        close(pair[1]);
+}
+
 /* What is no pack is told from one: no socket, one without a message, and a message without
  * descriptors. */
 static void test_strangers(void **state) {
@@ -103,9 +132,8 @@ static void test_strangers(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_open),
-                cmocka_unit_test(test_close),
-                cmocka_unit_test(test_nothing),
+                cmocka_unit_test(test_open),      cmocka_unit_test(test_close),
+                cmocka_unit_test(test_nothing),   cmocka_unit_test(test_unusual),
                 cmocka_unit_test(test_strangers),
         };
 
