@@ -6,23 +6,35 @@
 
 #include "clock.h"
 #include "handover.h"
+#include "pack.h"
 #include "reason.h"
 #include "store.h"
 #include "table.h"
 
 /* A connection that was stored, with what else is known of it. */
 typedef struct Resumed {
-        int pending;              /* or -1 */
+        int *pending;             /* in what was stored; or NULL */
         const RosterSlot *before; /* or NULL */
+        bool twice;               /* this is not the first time */
+        int pack;                 /* of the chunk that begins here, or -1 */
 } Resumed;
+
+/*
+ * A process is forked with copies of all descriptors, and closes them: done with thousands of
+ * connections open, once for each of them, that takes most of the time. So they are put into packs,
+ * and only those of one pack are open at a time.
+ */
+enum {
+        CHUNK = STORE_MOST / 2, /* connections, each with what is pending */
+};
 
 static TableKey cookie_key(uint64_t cookie) {
         return (TableKey){ .low = cookie };
 }
 
-/* Sets where to find each connection; one that is stored twice is found at the first place. Returns
- * NULL without memory. */
-static Table *resume_index(const Stored *stored) {
+/* Has each connection found by its cookie. It is stored twice if a master was killed while it took
+ * it back: in the pack from before, and by its handler. Returns NULL without memory. */
+static Table *resume_index(const Stored *stored, Resumed *resumed) {
         Table *table;
 
         if (table_new(stored->n_connections + 1, &table) < 0)
@@ -30,7 +42,8 @@ static Table *resume_index(const Stored *stored) {
         for (uint32_t i = 0; i < stored->n_connections; i++) {
                 const TableKey key = cookie_key(socket_cookie(stored->connections[i]));
 
-                if (table_find(table, key) == NULL)
+                resumed[i] = (Resumed){ .twice = table_find(table, key) != NULL, .pack = -1 };
+                if (!resumed[i].twice)
                         (void)table_add(table, key, i);
         }
         return table;
@@ -45,7 +58,7 @@ static void resume_match_pendings(const Stored *stored, Table *table, Resumed *r
                         continue;
                 index = table_find(table, cookie_key(cookie));
                 if (index != NULL)
-                        resumed[*index].pending = stored->pendings[i];
+                        resumed[*index].pending = &stored->pendings[i];
         }
 }
 
@@ -92,19 +105,76 @@ static void resume_match_slots(Roster *roster, const RosterImage *image, uint32_
         }
 }
 
-/* A connection is stored twice if a master was killed while it took it back: in the pack from
- * before, and by its handler. Returns how many there are. */
-static uint32_t resume_adopt(Connections *connections, const Stored *stored, Table *table,
-                             const Resumed *resumed, uint64_t now) {
+static uint32_t chunk_end(const Stored *stored, uint32_t first) {
+        return stored->n_connections - first < CHUNK ? stored->n_connections : first + CHUNK;
+}
+
+/* Where the descriptors of a chunk are, in an order of its own. Returns how many. */
+static size_t chunk_list(const Stored *stored, const Resumed *resumed, uint32_t first,
+                         int *ret_fds[static STORE_MOST]) {
+        size_t n = 0;
+
+        for (uint32_t i = first; i < chunk_end(stored, first); i++) {
+                ret_fds[n++] = &stored->connections[i];
+                if (resumed[i].pending != NULL)
+                        ret_fds[n++] = resumed[i].pending;
+        }
+        return n;
+}
+
+static void chunk_close(const Stored *stored, const Resumed *resumed, uint32_t first) {
+        int *fds[STORE_MOST];
+        const size_t n = chunk_list(stored, resumed, first, fds);
+
+        for (size_t i = 0; i < n; i++) {
+                close(*fds[i]);
+                *fds[i] = -1;
+        }
+}
+
+/* What cannot be packed stays open. */
+static void chunk_pack(const Stored *stored, Resumed *resumed, uint32_t first) {
+        int *fds[STORE_MOST], copies[STORE_MOST];
+        const size_t n = chunk_list(stored, resumed, first, fds);
+
+        for (size_t i = 0; i < n; i++)
+                copies[i] = *fds[i];
+        resumed[first].pack = pack_new(copies, n);
+        if (resumed[first].pack >= 0)
+                chunk_close(stored, resumed, first);
+}
+
+static void chunk_unpack(const Stored *stored, const Resumed *resumed, uint32_t first) {
+        int *fds[STORE_MOST], copies[STORE_MOST];
+        const size_t n = chunk_list(stored, resumed, first, fds);
+
+        if (resumed[first].pack < 0)
+                return;
+        if (pack_open(resumed[first].pack, copies) == (int)n)
+                for (size_t i = 0; i < n; i++)
+                        *fds[i] = copies[i];
+        close(resumed[first].pack);
+}
+
+/* Returns how many connections there are. */
+static uint32_t resume_adopt(Connections *connections, const Stored *stored, Resumed *resumed,
+                             uint64_t now) {
         uint32_t n = 0;
 
-        for (uint32_t i = 0; i < stored->n_connections; i++) {
-                const int fd = stored->connections[i];
+        for (uint32_t first = 0; first < stored->n_connections; first += CHUNK)
+                chunk_pack(stored, resumed, first);
+        for (uint32_t first = 0; first < stored->n_connections; first += CHUNK) {
+                chunk_unpack(stored, resumed, first);
+                for (uint32_t i = first; i < chunk_end(stored, first); i++) {
+                        const int *pending = resumed[i].pending;
 
-                if (*table_find(table, cookie_key(socket_cookie(fd))) != i)
-                        continue;
-                connections_adopt(connections, fd, resumed[i].pending, resumed[i].before, now);
-                n++;
+                        if (resumed[i].twice)
+                                continue;
+                        connections_adopt(connections, stored->connections[i],
+                                          pending != NULL ? *pending : -1, resumed[i].before, now);
+                        n++;
+                }
+                chunk_close(stored, resumed, first);
         }
         return n;
 }
@@ -127,25 +197,22 @@ static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, u
 
 int resume(Connections *connections, Stored *stored, Journal *journal) {
         const uint64_t now = clock_now();
-        Table *table = resume_index(stored);
         Resumed *resumed = calloc(stored->n_connections + 1, sizeof *resumed);
+        Table *table = resumed != NULL ? resume_index(stored, resumed) : NULL;
         RosterImage *image;
         uint32_t n_slots = 0, n;
         int fd;
 
-        if (table == NULL || resumed == NULL) {
-                table_free(table);
+        if (table == NULL) {
                 free(resumed);
                 return -ENOMEM;
         }
-        for (uint32_t i = 0; i < stored->n_connections; i++)
-                resumed[i].pending = -1;
         resume_match_pendings(stored, table, resumed);
         image = resume_open_roster(stored, journal, now, &n_slots);
         if (image != NULL)
                 resume_match_slots(connections_roster(connections), image, n_slots, table, resumed,
                                    journal, now);
-        n = resume_adopt(connections, stored, table, resumed, now);
+        n = resume_adopt(connections, stored, resumed, now);
         table_free(table);
         free(resumed);
         roster_image_free(image, n_slots);

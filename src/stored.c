@@ -27,13 +27,17 @@ int stored_init(Stored *stored, uint32_t most) {
         return stored->connections != NULL && stored->pendings != NULL ? 0 : -ENOMEM;
 }
 
+static void close_if_open(int fd) {
+        if (fd >= 0)
+                close(fd);
+}
+
 static void stored_close(Stored *stored) {
         while (stored->n_connections > 0)
-                close(stored->connections[--stored->n_connections]);
+                close_if_open(stored->connections[--stored->n_connections]);
         while (stored->n_pendings > 0)
-                close(stored->pendings[--stored->n_pendings]);
-        if (stored->roster >= 0)
-                close(stored->roster);
+                close_if_open(stored->pendings[--stored->n_pendings]);
+        close_if_open(stored->roster);
         stored->roster = -1;
 }
 

@@ -11,7 +11,7 @@ typedef struct Stored Stored;
  */
 struct Stored {
         uint32_t n_connections;
-        int *connections;
+        int *connections; /* and pendings: -1 for what is closed already */
         uint32_t n_pendings;
         int *pendings; /* memfds, see handover.h */
         int roster;    /* a memfd, see roster.h; or -1 */
