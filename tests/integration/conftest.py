@@ -22,9 +22,11 @@ LONGEST_TEST = 900
 
 
 def pytest_configure():
-    """Makes this process the parent of orphans, so that a test's last handler is found, and undoes
-    what a shell did that started the tests in the background: all would inherit an ignored ^C."""
+    """Makes this process the parent of orphans, so that a test's last handler is found, and lets
+    programs inherit no ^C and no hang-up that a shell or nohup(1) has had this process ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
