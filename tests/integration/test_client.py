@@ -1,5 +1,6 @@
 """mpecho-client's plain mode, against small servers that behave and misbehave."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -74,10 +75,15 @@ def test_addresses_of_both_families(host):
 def test_every_address_of_the_host_is_tried():
     """A name with several addresses is served by whichever of them answers."""
     families = {entry[0] for entry in socket.getaddrinfo("localhost", 7, type=socket.SOCK_STREAM)}
-    for host in ["127.0.0.1", "::1"]:
-        if (socket.AF_INET6 if ":" in host else socket.AF_INET) not in families:
-            continue
-        with servers.tcp(servers.echo, host) as server:
+    hosts = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+    for family in families:
+        # On the other address nobody else listens at that port.
+        with contextlib.ExitStack() as stack:
+            for other in families - {family}:
+                holder = stack.enter_context(servers.closed_port(hosts[other]))
+                port = holder.getsockname()[1]
+            server = stack.enter_context(
+                servers.tcp(servers.echo, hosts[family], port if len(families) > 1 else 0))
             assert run("localhost", server.address[1], data=b"x") == (0, b"x", [])
 
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 import servers
-from client import Client, run
+from client import DEADLINE, Client, run
 
 SCHEMA = json.loads(
     (pathlib.Path(__file__).parents[2] / "packaging" / "mpecho-client.schema.json").read_text()
@@ -127,7 +127,7 @@ def test_an_interrupt():
     with servers.tcp(behaviour) as server:
         with Client("--json", "--ping", "--flood", *server.address) as client:
             # Nothing shows that it has begun to catch signals but that it has sent something.
-            assert sent.wait(60)
+            assert sent.wait(DEADLINE)
             client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
     result = parse(output.decode())

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import servers
-from client import Client, run
+from client import DEADLINE, Client, run
 
 LINE = re.compile(
     r"ECHO (OK|WARNING|CRITICAL|UNKNOWN) - [^|]+"
@@ -116,7 +116,7 @@ def test_interrupted_before_the_first_answer():
 
     with servers.tcp(behaviour) as server:
         with Client("--critical=1", *server.address) as client:
-            assert sent.wait(60)
+            assert sent.wait(DEADLINE)
             client.process.send_signal(signal.SIGTERM)
             status, output, _ = client.end()
     assert (status, output.split(b" - ")[0]) == (3, b"ECHO UNKNOWN")

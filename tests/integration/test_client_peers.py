@@ -1,6 +1,7 @@
 """mpecho-client and other people's echo servers: what is right is found right, and what is not is
 named. install-peers fetches the inetds."""
 
+import os
 import pathlib
 import re
 import shutil
@@ -9,8 +10,8 @@ import subprocess
 
 import pytest
 
-from client import run
-from processes import DEADLINE, wait_for
+from client import Client, gone, run, until
+from processes import DEADLINE, children, state, wait_for
 
 PEERS = pathlib.Path(__file__).parents[2] / "build" / "peers" / "usr" / "sbin"
 HOST, PORT = "127.0.0.1", "7"
@@ -47,14 +48,16 @@ def socat(_):
     return ["socat", f"TCP4-LISTEN:{PORT},bind={HOST},reuseaddr,fork", "EXEC:cat"]
 
 
-def ncat(_):
-    """With a cat so slow that the client has half-closed before anything comes back."""
-    return ["ncat", "-4", "-l", "-k", HOST, PORT, "--sh-exec", "sleep 1; exec cat"]
+def ncat(directory):
+    """With a cat that waits for a file: the client has half-closed before anything comes back."""
+    begin = directory / "begin"
+    return ["ncat", "-4", "-l", "-k", HOST, PORT,
+            "--sh-exec", f"until test -e {begin}; do sleep 0.05; done; exec cat"]
 
 
 @pytest.fixture
 def peer(network, tmp_path):
-    """Starts a server on port 7 of a network of its own; returns how to run the client there."""
+    """Starts a server on port 7 of a network of its own; returns how to call a function there."""
     started = []
     net = network()
 
@@ -72,10 +75,15 @@ def peer(network, tmp_path):
                 return net.run(probe.connect_ex, (HOST, int(PORT))) == 0
 
         wait_for(listens, f"{command[0]} listening")
-        return lambda *arguments, **options: net.run(run, *arguments, **options)
+        return net.run
+
+    def working(process):
+        found = children(process.pid) + children(os.getpid())
+        return any(state(pid) != "Z" for pid in found if pid != process.pid)
 
     yield begin
     for process in started:
+        wait_for(lambda: not working(process), "the end of what served connections")
         process.terminate()
         process.wait(DEADLINE)
 
@@ -83,29 +91,50 @@ def peer(network, tmp_path):
 @pytest.mark.parametrize("make", [inetd, xinetd, socat])
 def test_a_server_that_echoes_is_found_intact(peer, make):
     """Every mode works with it, and finds nothing wrong."""
-    client = peer(make)
-    status, output, errors = client("--check=8M", HOST, PORT)
+    inside = peer(make)
+    status, output, errors = inside(run, "--check=8M", HOST, PORT)
     assert (status, errors) == (0, []) and b": intact: " in output
-    status, output, _ = client("--ping=20", "--interval=0.001", HOST, PORT)
+    status, output, _ = inside(run, "--ping=20", "--interval=0.001", HOST, PORT)
     assert status == 0 and b"20 answered, 0 lost" in output
-    status, output, _ = client("--load", "--duration=0.5", "--connections=4", HOST, PORT)
+    status, output, _ = inside(run, "--load", "--duration=0.5", "--connections=4", HOST, PORT)
     assert status == 0 and b"\n0 errors\n" in output
     data = bytes(range(256)) * 1000
-    assert client(HOST, PORT, data=data) == (0, data, [])
+    assert inside(run, HOST, PORT, data=data) == (0, data, [])
 
 
-def test_what_ncat_loses_is_named(peer):
+def has_read_the_end(inside):
+    """Whether the servers have read all that clients sent which have half-closed."""
+    table = inside(pathlib.Path("/proc/thread-self/net/tcp").read_text)
+    rows = [line.split() for line in table.splitlines()[1:]]
+    # proc(5): the state, of which CLOSE_WAIT is the eighth, and the bytes to be sent and read.
+    return all(row[4].endswith(":00000000") for row in rows if row[3] == "08")
+
+
+def test_what_ncat_loses_is_named(peer, tmp_path):
     """ncat 7.93 ends when its client half-closes; what has not come back by then is missing."""
     if not shutil.which("ncat"):
         pytest.skip("no ncat")
+    inside, begin = peer(ncat), tmp_path / "begin"
     version = subprocess.run(["ncat", "--version"], capture_output=True, text=True, check=True)
     # Newer ones (7.96) have learnt it.
     if "7.93" not in version.stdout + version.stderr:
+        begin.touch()
         pytest.skip("another ncat")
-    client = peer(ncat)
-    status, output, _ = client("--check=100000", HOST, PORT)
+    with inside(Client, "--check=100000", "--timeout=0", HOST, PORT) as client:
+        sender = client.sender
+        until(lambda: gone(sender))
+        begin.touch()
+        status, output, _ = client.end()
+    begin.unlink()
     assert status == 1
     assert re.search(rb": (missing: truncated: the last \d+ bytes|reset: |closed: )", output)
-    status, output, errors = client(HOST, PORT, data=b"hello")
+    with inside(Client, HOST, PORT) as client:
+        client.process.stdin.write(b"hello")
+        client.process.stdin.close()
+        client.process.stdin = None
+        sender = client.sender
+        until(lambda: gone(sender) and has_read_the_end(inside))
+        begin.touch()
+        status, output, errors = client.end()
     assert (status, output) == (1, b"")
     assert errors == [f"mpecho-client: 5 bytes were sent to {HOST} port {PORT} but 0 came back"]

@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 
 import pytest
@@ -117,10 +118,19 @@ def test_the_interrupt_key_gives_the_summary(arguments):
 
 def test_ping_prints_lines_instead_of_progress():
     """Lines as they come, no line of progress between them."""
-    with servers.tcp(servers.echo) as server:
-        with Terminal(80, "--ping=5", "--interval=0.1", *server.address) as terminal:
+    seen = threading.Event()
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 64))
+        # The second answer comes when the line of the first has.
+        seen.wait(DEADLINE)
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        arguments = ["--ping=5", "--interval=0.1", f"--timeout={DEADLINE}"]
+        with Terminal(80, *arguments, *server.address) as terminal:
             terminal.until(b"seq=1 ")
-            assert b"seq=5 " not in terminal.seen
+            seen.set()
             assert terminal.end() == 0
     assert b"\x1b" not in terminal.seen and terminal.seen.count(b"time=") == 5
 
@@ -136,6 +146,11 @@ def test_the_histogram_fits_the_window(columns):
     assert all(len(row) < columns for row in rows)
 
 
+def widths(terminal):
+    """How long the lines of progress are that were seen."""
+    return [len(line) for line in re.findall(rb"\r([^\r\n]+)\x1b\[K", terminal.seen)]
+
+
 def test_a_window_that_changes_its_width():
     """The next line of progress fits the new width."""
     with servers.tcp(slow) as server:
@@ -143,12 +158,15 @@ def test_a_window_that_changes_its_width():
             terminal.until(b"\x1b[K")
             fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
             terminal.seen = b""
-            while terminal.seen.count(b"\x1b[K") < 3:
+            # Lines that were written before are read first.
+            while widths(terminal)[-1:] != [29]:
                 assert terminal.read()
-            lines = re.findall(rb"\r([^\r\n]+)\x1b\[K", terminal.seen)
+            narrow = len(widths(terminal))
+            while len(widths(terminal)) < narrow + 3:
+                assert terminal.read()
             os.write(terminal.master, b"\3")
             terminal.end()
-    assert len(lines[-1]) == 29
+    assert set(widths(terminal)[narrow:narrow + 3]) == {29}
 
 
 def test_a_terminal_that_goes_away():
