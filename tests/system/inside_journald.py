@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""What test_journald.py runs on a machine: something is the matter with journald, under load.
+
+Clients come one after the other all the time. After each fault the records that were written, one
+by one or summed up, and those that mpecho says were lost are exactly what the clients did."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, "/usr/src/mpecho/debian/tests")
+
+from support import (ACCEPTED, CLOSED, SUMMARY, exchange, records, run, show,  # noqa: E402
+                     wait_until)
+
+LOST = "e3d672cad4084334b7b6c14f208eea73"
+SOCKET = "/run/systemd/journal/socket"
+HELLO = b"hello"
+WARNING = 4
+
+STOPPED_SECONDS = 60
+SECONDS = 5
+# Reading a journal of so many records takes a while.
+TOLD_SECONDS = 120
+
+
+class Visitors:
+    """Clients that come one after the other, in a context; each of them has to be served.
+
+    One that is not within half a minute fails: a service that waits for a journald that is stopped
+    for twice as long is found out."""
+
+    served = 0
+
+    def __enter__(self):
+        self._failures = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        return self
+
+    def _run(self):
+        try:
+            while not self._over.is_set():
+                exchange(data=HELLO)
+                Visitors.served += 1
+        except Exception as error:
+            self._failures.append(error)
+
+    def rate(self, seconds):
+        """How many are served a second, for so long."""
+        before, start = Visitors.served, time.monotonic()
+        time.sleep(seconds)
+        return (Visitors.served - before) / (time.monotonic() - start)
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._thread.join()
+        assert not self._failures, self._failures
+
+
+def journald():
+    return int(show("systemd-journald.service", "MainPID"))
+
+
+def tally():
+    """What the journal has: how many were accepted and closed, bytes, and how many were lost."""
+    found = {"accepted": 0, "closed": 0, "bytes": 0, "lost": 0}
+    for record in records():
+        kind = record["MESSAGE_ID"]
+        assert kind == LOST or int(record["PRIORITY"]) > WARNING, record["MESSAGE"]
+        found["accepted"] += kind == ACCEPTED
+        found["closed"] += kind == CLOSED
+        if kind in (CLOSED, SUMMARY, LOST):
+            found["bytes"] += int(record["MPECHO_BYTES"])
+        if kind in (SUMMARY, LOST):
+            found["accepted"] += int(record["MPECHO_ACCEPTED"])
+            found["closed"] += int(record["MPECHO_CLOSED"])
+        if kind == LOST:
+            found["lost"] += int(record["MPECHO_LOST"])
+            assert int(record["MPECHO_LOST"]) == (
+                int(record["MPECHO_ACCEPTED"]) + int(record["MPECHO_CLOSED"])), record["MESSAGE"]
+    return found
+
+
+def is_told(found):
+    return (found["accepted"], found["closed"], found["bytes"]) == (
+        Visitors.served, Visitors.served, Visitors.served * len(HELLO))
+
+
+def check_told(fault):
+    """All is told and the service is as it was. Returns how many records were lost so far."""
+    deadline = time.monotonic() + TOLD_SECONDS
+    while not is_told(found := tally()):
+        assert time.monotonic() < deadline, f"{fault}: {Visitors.served} were served: {found}"
+    assert os.listdir(f"/proc/{MASTER}/fd") == FILES
+    group = run("cat", "/sys/fs/cgroup" + show("mpecho.service", "ControlGroup") + "/cgroup.procs")
+    assert group.split() == [MASTER], f"{fault}: {group.split()}"
+    assert show("mpecho.service", "MainPID") == MASTER
+    print(f"{fault}: {Visitors.served} served, {found['lost']} records lost so far", flush=True)
+    return found["lost"]
+
+
+def stop_for_a_minute():
+    """The rate goes on, and what is lost is told."""
+    with Visitors() as visitors:
+        usual = [visitors.rate(SECONDS)]
+        os.kill(journald(), signal.SIGSTOP)
+        stopped = visitors.rate(STOPPED_SECONDS)
+        os.kill(journald(), signal.SIGCONT)
+        usual.append(visitors.rate(SECONDS))
+    print(f"{stopped:.0f} connections a second while it was stopped, otherwise {usual}")
+    assert stopped > min(usual) / 10
+    assert check_told("stopped for a minute") > 0
+
+
+def kill():
+    """Stopped before, while it has nothing to do: what it has taken and not written is its own."""
+    before = journald()
+    os.kill(before, signal.SIGSTOP)
+    with Visitors() as visitors:
+        visitors.rate(SECONDS)
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: journald() not in (0, before), "there is a new journald")
+        visitors.rate(SECONDS)
+    check_told("killed")
+
+
+def restart():
+    with Visitors() as visitors:
+        for _ in range(3):
+            visitors.rate(1)
+            run("systemctl", "restart", "systemd-journald")
+        visitors.rate(1)
+    check_told("restarted")
+
+
+def remove_socket():
+    with Visitors() as visitors:
+        os.unlink(SOCKET)
+        visitors.rate(SECONDS)
+        run("systemctl", "stop", "systemd-journald.socket", "systemd-journald.service")
+        run("systemctl", "start", "systemd-journald.socket", "systemd-journald.service")
+        visitors.rate(SECONDS)
+    check_told("without its socket")
+
+
+# How much journald takes of a service is not what this is about.
+os.makedirs("/etc/systemd/journald.conf.d", exist_ok=True)
+with open("/etc/systemd/journald.conf.d/all.conf", "w", encoding="ascii") as settings:
+    settings.write("[Journal]\nRateLimitIntervalSec=0\nRuntimeMaxUse=1G\n")
+run("systemctl", "restart", "systemd-journald")
+run("systemctl", "start", "mpecho.socket")
+with Visitors() as first:
+    first.rate(1)
+MASTER = show("mpecho.service", "MainPID")
+FILES = os.listdir(f"/proc/{MASTER}/fd")
+check_told("at the beginning")
+stop_for_a_minute()
+kill()
+restart()
+remove_socket()
