@@ -127,7 +127,7 @@ static void handover_receive(Handover *handover, Roster *roster) {
                 r = channel_receive(handover->given[i].channel, fds);
                 handover->given[i].connection = fds[0];
                 handover->given[i].pending = fds[1];
-                if ((r < 0 && r != -EAGAIN) ||
+                if ((r < 0 && r != -EAGAIN && r != -EINTR) ||
                     channel_slot(handover->given[i].channel, roster) == ROSTER_NONE)
                         handover_drop(handover, i);
         }

@@ -19,7 +19,7 @@ int pack_new(const int *fds, size_t n) {
                                   .msg_control = control.room,
                                   .msg_controllen = CMSG_SPACE(n * sizeof(int)) };
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        int pair[2], r = 0;
+        int pair[2], r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
@@ -27,8 +27,9 @@ int pack_new(const int *fds, size_t n) {
         header->cmsg_type = SCM_RIGHTS;
         header->cmsg_len = CMSG_LEN(n * sizeof(int));
         memcpy(CMSG_DATA(header), fds, n * sizeof(int));
-        if (sendmsg(pair[1], &message, MSG_NOSIGNAL) < 0)
-                r = -errno;
+        do
+                r = sendmsg(pair[1], &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+        while (r == -EINTR);
         close(pair[1]);
         if (r == 0)
                 return pair[0];
@@ -44,10 +45,10 @@ int pack_open(int pack, int ret_fds[static STORE_MOST]) {
                                   .msg_iovlen = 1,
                                   .msg_control = control.room,
                                   .msg_controllen = sizeof control.room };
-        ssize_t n = recvmsg(pack, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
-        if (n < 0)
-                return -errno;
+        while (recvmsg(pack, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+                if (errno != EINTR)
+                        return -errno;
         /* Whoever made it may have asked for other things to come with it (socket(7)), and need not
          * have sent a byte. The descriptors are open here in any case. */
         for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
