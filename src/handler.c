@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "echo.h"
+#include "pending.h"
 #include "title.h"
 
 /* How long a peer has to read what is being written when the handler is told to stop: what is left
@@ -81,7 +82,7 @@ static void handler_take_pending(const Handler *handler, Echo *echo) {
 
         if (handler->pending < 0)
                 return;
-        n = handover_read_pending(handler->pending, buffer, size, &cookie);
+        n = pending_read(handler->pending, buffer, size, &cookie);
         /* It may still be stored when this master is killed: nobody is to write it twice. */
         if (ftruncate(handler->pending, 0) < 0)
                 n = 0;

@@ -1,17 +1,22 @@
 #include "handover.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "pack.h"
+#include "pending.h"
 
 /* How long a handler waits for its master's answer before it takes it for hung. */
-#define HANDOVER_ANSWER_PATIENCE (2 * CLOCK_SECOND)
+#define HANDOVER_ANSWER_PATIENCE (5 * CLOCK_SECOND)
+
+enum {
+        HANDOVER_PAUSE = 20, /* milliseconds without anybody new after which who stands in leaves */
+        HANDOVER_TURNS = 100,
+};
 
 /* The master's answers. */
 static const char HANDOVER_STORED = 's';
@@ -24,17 +29,24 @@ uint64_t socket_cookie(int fd) {
         return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
-int handover_init(Handover *handover) {
-        HandoverAddress *address = &handover->address;
-
-        *handover = (Handover){ .fd = -1, .address.name.sun_family = AF_UNIX };
+static int handover_listen(Handover *handover, const HandoverAddress *address) {
+        *handover = (Handover){ .address = *address };
         handover->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (handover->fd < 0)
-                return -errno;
-        /* Without a name, bind(2) chooses one. */
-        if (bind(handover->fd, (struct sockaddr *)&address->name, sizeof(sa_family_t)) < 0 ||
+        if (handover->fd < 0 ||
+            bind(handover->fd, (const struct sockaddr *)&address->name, address->length) < 0 ||
             listen(handover->fd, SOMAXCONN) < 0)
                 return -errno;
+        return 0;
+}
+
+int handover_init(Handover *handover) {
+        /* Without a name, bind(2) chooses one. */
+        const HandoverAddress any = { .name.sun_family = AF_UNIX, .length = sizeof(sa_family_t) };
+        HandoverAddress *address = &handover->address;
+        int r = handover_listen(handover, &any);
+
+        if (r < 0)
+                return r;
         address->length = sizeof address->name;
         if (getsockname(handover->fd, (struct sockaddr *)&address->name, &address->length) < 0)
                 return -errno;
@@ -59,14 +71,21 @@ void handover_deinit(Handover *handover) {
         handover->fd = -1;
 }
 
-/* Anybody may connect to an abstract socket: returns the handler's slot, or ROSTER_NONE. */
-static uint32_t channel_slot(int channel, Roster *roster) {
-        struct ucred credentials;
-        socklen_t size = sizeof credentials;
+static struct ucred channel_peer(int channel) {
+        struct ucred peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+        socklen_t size = sizeof peer;
 
-        if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
-                return ROSTER_NONE;
-        return roster_find(roster, credentials.pid);
+        (void)getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+        return peer;
+}
+
+/* Anybody may connect to an abstract socket, and make one. A handler, which has no @roster, knows
+ * its like by the user. */
+static bool is_trusted(int channel, Roster *roster) {
+        const struct ucred peer = channel_peer(channel);
+
+        return roster != NULL ? roster_find(roster, peer.pid) != ROSTER_NONE
+                              : peer.uid == geteuid();
 }
 
 static void handover_accept(Handover *handover, Roster *roster) {
@@ -75,7 +94,7 @@ static void handover_accept(Handover *handover, Roster *roster) {
 
                 if (channel < 0)
                         return;
-                if (channel_slot(channel, roster) == ROSTER_NONE) {
+                if (!is_trusted(channel, roster)) {
                         close(channel);
                         continue;
                 }
@@ -128,7 +147,7 @@ static void handover_receive(Handover *handover, Roster *roster) {
                 handover->given[i].connection = fds[0];
                 handover->given[i].pending = fds[1];
                 if ((r < 0 && r != -EAGAIN && r != -EINTR) ||
-                    channel_slot(handover->given[i].channel, roster) == ROSTER_NONE)
+                    !is_trusted(handover->given[i].channel, roster))
                         handover_drop(handover, i);
         }
 }
@@ -170,12 +189,13 @@ static size_t handover_answer(Handover *handover, Roster *roster, char answer) {
         size_t answered = 0;
 
         for (size_t i = handover->n; i-- > 0;) {
+                const int channel = handover->given[i].channel;
+
                 if (handover->given[i].connection < 0)
                         continue;
-                if (answer == HANDOVER_STORED)
-                        roster_mark_stored(roster,
-                                           channel_slot(handover->given[i].channel, roster));
-                (void)send(handover->given[i].channel, &answer, sizeof answer, MSG_NOSIGNAL);
+                if (answer == HANDOVER_STORED && roster != NULL)
+                        roster_mark_stored(roster, roster_find(roster, channel_peer(channel).pid));
+                (void)send(channel, &answer, sizeof answer, MSG_NOSIGNAL);
                 handover_drop(handover, i);
                 answered++;
         }
@@ -200,46 +220,9 @@ bool handover_waiting(const Handover *handover) {
         return handover->n > 0;
 }
 
-/* Returns a memfd with what is pending, or a negative errno. */
-static int pending_new(int connection, const char *data, size_t size) {
-        const uint64_t cookie = socket_cookie(connection);
-        int fd, r = 0;
-
-        fd = memfd_create(STORE_PENDING, MFD_CLOEXEC);
-        if (fd < 0)
-                return -errno;
-        if (pwrite(fd, &cookie, sizeof cookie, 0) != sizeof cookie ||
-            pwrite(fd, data, size, sizeof cookie) != (ssize_t)size)
-                r = -ENOSPC;
-        if (r < 0) {
-                close(fd);
-                return r;
-        }
-        return fd;
-}
-
-ssize_t handover_read_pending(int fd, char *buffer, size_t size, uint64_t *ret_cookie) {
-        struct stat status;
-        uint64_t cookie;
-        ssize_t n;
-
-        if (fstat(fd, &status) < 0)
-                return -errno;
-        if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof cookie ||
-            (buffer != NULL && (uint64_t)status.st_size > sizeof cookie + size))
-                return -EBADMSG;
-        if (pread(fd, &cookie, sizeof cookie, 0) != sizeof cookie)
-                return -EBADMSG;
-        n = buffer != NULL ? pread(fd, buffer, size, sizeof cookie) : 0;
-        if (n < 0)
-                return -errno;
-        *ret_cookie = cookie;
-        return n;
-}
-
-/* Gives @fds to the master. Returns 0 when it has stored them, -ECANCELED when it declines; another
- * errno when there is no master any more. */
-static int handover_ask(const HandoverAddress *master, const int *fds, size_t n_fds) {
+/* Sends @fds and waits for the answer. Returns 0 when they are stored, -ECANCELED when that is
+ * declined; another negative errno when there is no answer. */
+static int channel_ask(int channel, const int *fds, size_t n_fds) {
         Control control = {};
         struct iovec data = { .iov_base = &(char){ 0 }, .iov_len = 1 };
         struct msghdr message = { .msg_iov = &data,
@@ -247,28 +230,90 @@ static int handover_ask(const HandoverAddress *master, const int *fds, size_t n_
                                   .msg_control = control.room,
                                   .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-        const struct timeval patience = { .tv_sec = HANDOVER_ANSWER_PATIENCE / CLOCK_SECOND };
         char answer;
-        ssize_t n = -1;
-        int channel, r = -ECONNRESET;
+        ssize_t n;
 
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
         header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
         memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
+        if (sendmsg(channel, &message, MSG_NOSIGNAL) < 0)
+                return errno == EPIPE ? -ECONNRESET : -errno;
+        do
+                n = recv(channel, &answer, sizeof answer, 0);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        return n == 0 ? -ECONNRESET : answer == HANDOVER_STORED ? 0 : -ECANCELED;
+}
+
+/* Gives @fds to whoever listens. Returns what channel_ask() does; -ECONNREFUSED when nobody
+ * listens. */
+static int handover_ask(const HandoverAddress *address, const int *fds, size_t n_fds) {
+        const struct timeval patience = { .tv_sec = HANDOVER_ANSWER_PATIENCE / CLOCK_SECOND };
+        int channel, r;
+
         channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (channel < 0)
                 return -errno;
         (void)setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         (void)setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        if (connect(channel, (const struct sockaddr *)&master->name, master->length) == 0 &&
-            sendmsg(channel, &message, MSG_NOSIGNAL) == 1)
-                do
-                        n = recv(channel, &answer, sizeof answer, 0);
-                while (n < 0 && errno == EINTR);
-        if (n == 1)
-                r = answer == HANDOVER_STORED ? 0 : -ECANCELED;
+        if (connect(channel, (const struct sockaddr *)&address->name, address->length) < 0)
+                r = -errno;
+        else if (!is_trusted(channel, NULL))
+                r = -EPERM;
+        else
+                r = channel_ask(channel, fds, n_fds);
         close(channel);
+        return r;
+}
+
+/* Does what the master would, from its address, until no handler has come for a while; beginning
+ * with @fds. Returns what handover_ask() does, or -EADDRINUSE when there is somebody already. */
+static int handover_stand_in(const HandoverAddress *address, const int *fds, size_t n_fds) {
+        Handover handover;
+        struct pollfd polled = { .events = POLLIN };
+        char answer;
+        int own[2], quiet = 0, r;
+
+        r = handover_listen(&handover, address);
+        if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, own) < 0)
+                r = -errno;
+        if (r < 0) {
+                handover_deinit(&handover);
+                return r;
+        }
+        handover.given[handover.n].channel = own[0];
+        handover.given[handover.n].connection = dup(fds[0]);
+        handover.given[handover.n].pending = n_fds > 1 ? dup(fds[1]) : -1;
+        handover.n++;
+        polled.fd = handover.fd;
+        /* Who has connected and gives nothing has to find somebody else. */
+        while (quiet < (handover_waiting(&handover) ? HANDOVER_TURNS : 1)) {
+                handover_turn(&handover, NULL, true);
+                quiet = poll(&polled, 1, HANDOVER_PAUSE) > 0 ? 0 : quiet + 1;
+        }
+        handover_deinit(&handover);
+        r = recv(own[1], &answer, sizeof answer, MSG_DONTWAIT) != 1 ? -ENOMEM
+            : answer == HANDOVER_STORED                             ? 0
+                                                                    : -ECANCELED;
+        close(own[1]);
+        return r;
+}
+
+/* Several handlers that find no master do not all speak to systemd, which would take as many times
+ * longer: the first one speaks for the others. */
+static int handover_pass(const HandoverAddress *address, const int *fds, size_t n_fds) {
+        int r = -ECONNREFUSED;
+
+        for (int turn = 0; turn < HANDOVER_TURNS; turn++) {
+                r = handover_ask(address, fds, n_fds);
+                if (r == -ECONNREFUSED)
+                        r = handover_stand_in(address, fds, n_fds);
+                if (r != -EADDRINUSE && r != -ECONNRESET)
+                        break;
+                (void)poll(NULL, 0, 1);
+        }
         return r;
 }
 
@@ -281,7 +326,7 @@ int handover_give(const HandoverAddress *master, int connection, const char *pen
                 if (fds[1] < 0)
                         return fds[1];
         }
-        r = handover_ask(master, fds, size > 0 ? 2 : 1);
+        r = handover_pass(master, fds, size > 0 ? 2 : 1);
         if (r < 0 && r != -ECANCELED) {
                 r = size > 0 ? store_put(STORE_PENDING, &fds[1], 1) : 0;
                 if (r == 0)

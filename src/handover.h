@@ -18,12 +18,13 @@ typedef struct HandoverAddress HandoverAddress;
  *
  * A handler gives its connection to its master, over a socket made for it, and waits for the
  * answer. The master stores what many handlers give in packs (pack.h), and answers when systemd has
- * them. A handler whose master is gone, because it crashed, sees that its socket is closed and
- * stores the connection by itself: there is always a process that holds the connection until
- * systemd does.
+ * them. When the master is gone, because it crashed, a handler takes its place at its address, and
+ * stores what the others give and its own; when it leaves, another one does. A handler that nobody
+ * answers stores its connection by itself. So there is always a process that holds the connection
+ * until systemd does.
  *
- * What the handler has read and its peer does not take is given and stored with the connection, in
- * a memfd: the connection's cookie (SO_COOKIE, socket(7)) in 8 bytes, and then the data.
+ * What the handler has read and its peer does not take is given and stored with the connection, see
+ * pending.h.
  */
 struct HandoverAddress {
         struct sockaddr_un name;
@@ -55,7 +56,7 @@ void handover_deinit(Handover *handover);
  * handover_turn: takes what handlers give, as far as it does not have to wait for them, stores it,
  * and answers.
  *
- * @roster: only its handlers are listened to.
+ * @roster: only its handlers are listened to; NULL for all processes of this user.
  * @stopping: whether connections are handed over; if not, the handlers are told to end them.
  */
 void handover_turn(Handover *handover, Roster *roster, bool stopping);
@@ -69,20 +70,10 @@ bool handover_waiting(const Handover *handover);
  * handover_give: the handler's side: gives away @connection, and the @size bytes at @pending that
  * are still to be written to it. Waits until it is stored. The descriptor stays the caller's.
  *
- * Returns 0 when it is stored; -ECANCELED when the master says that it is to be ended; another
- * negative errno when it can neither be given nor stored.
+ * Returns 0 when it is stored; -ECANCELED when the master, or who is in its place, declines;
+ * another negative errno when it can neither be given nor stored.
  */
 int handover_give(const HandoverAddress *master, int connection, const char *pending, size_t size);
-
-/*
- * handover_read_pending: reads back what handover_give() put into the memfd @fd.
- *
- * @buffer, @size: where the data goes; more is not taken. With NULL, only the cookie is read.
- *
- * Returns the number of bytes and sets @ret_cookie; or a negative errno: -EBADMSG when it is not
- * such a memfd.
- */
-ssize_t handover_read_pending(int fd, char *buffer, size_t size, uint64_t *ret_cookie);
 
 /*
  * socket_cookie: the number by which the kernel knows the socket @fd, never used twice; 0 when it

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "handover.h"
 #include "pack.h"
+#include "pending.h"
 #include "reason.h"
 #include "store.h"
 #include "table.h"
@@ -54,7 +55,7 @@ static void resume_match_pendings(const Stored *stored, Table *table, Resumed *r
                 const uint32_t *index;
                 uint64_t cookie;
 
-                if (handover_read_pending(stored->pendings[i], NULL, 0, &cookie) < 0)
+                if (pending_read(stored->pendings[i], NULL, 0, &cookie) < 0)
                         continue;
                 index = table_find(table, cookie_key(cookie));
                 if (index != NULL)

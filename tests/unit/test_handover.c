@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "clock.h"
 #include "manager.h"
 #include "peer.h"
+#include "pending.h"
 #include "process.h"
 #include "unit.h"
 
@@ -31,14 +33,14 @@ static Manager manager;
 static Handover handover;
 static Roster *roster;
 static Given given[MOST];
-static size_t n_given;
+static size_t n_given, n_forked;
 static pid_t pids[MOST]; /* of the handlers */
 static char data[256 * 1024];
 
 static int set_up(void **state) {
         (void)state;
         manager_start(&manager);
-        n_given = 0;
+        n_given = n_forked = 0;
         for (size_t i = 0; i < sizeof data; i++)
                 data[i] = (char)peer_pattern(i);
         assert_int_equal(roster_new(MOST, &roster), 0);
@@ -75,17 +77,18 @@ static void give(void *one_given) {
         assert_true(socket_cookie(one->pair[1]) == one->cookie);
 }
 
-/* Forks a process for each connection, which the roster knows. */
+/* Forks a process for each connection that has none yet, which the roster knows. */
 static void fork_handlers(void) {
         static const Listener listener = { .fd = -1 };
         static const Address peer = { .family = AF_UNIX };
 
-        for (size_t i = 0; i < n_given; i++) {
+        for (size_t i = n_forked; i < n_given; i++) {
                 pids[i] = process_fork(give, &given[i]);
                 roster_assign(roster,
                               roster_claim(roster, &peer, given[i].cookie, &listener, clock_now()),
                               pids[i]);
         }
+        n_forked = n_given;
 }
 
 static void wait_for_handlers(void) {
@@ -129,14 +132,14 @@ static void expect_pending(int fd, uint64_t cookie, size_t size) {
         static char back[sizeof data];
         uint64_t found = 0;
 
-        assert_int_equal(handover_read_pending(fd, NULL, 0, &found), 0);
+        assert_int_equal(pending_read(fd, NULL, 0, &found), 0);
         assert_true(found == cookie);
         found = 0;
-        assert_int_equal(handover_read_pending(fd, back, sizeof back, &found), size);
+        assert_int_equal(pending_read(fd, back, sizeof back, &found), size);
         assert_true(found == cookie);
         assert_memory_equal(back, data, size);
         /* Data that does not fit is not cut. */
-        assert_int_equal(handover_read_pending(fd, back, size - 1, &found), -EBADMSG);
+        assert_int_equal(pending_read(fd, back, size - 1, &found), -EBADMSG);
 }
 
 /* A connection is stored before its handler goes on. */
@@ -168,7 +171,7 @@ static void test_several(void **state) {
         for (size_t i = 0; i < 2; i++) {
                 uint64_t cookie = 0;
 
-                assert_int_equal(handover_read_pending(manager.fds[i], NULL, 0, &cookie), 0);
+                assert_int_equal(pending_read(manager.fds[i], NULL, 0, &cookie), 0);
                 expect_pending(manager.fds[i], cookie, cookie == given[1].cookie ? 1001 : 1003);
         }
         manager_expect_pack(&manager, STORE_CONNECTION, MOST);
@@ -186,7 +189,7 @@ static void test_pending(void **state) {
         for (size_t i = 0; i < COUNT(sizes); i++) {
                 pid_t master;
 
-                n_given = 0;
+                n_given = n_forked = 0;
                 (void)expect_given(sizes[i], 0);
                 master = process_fork(stop_all, NULL);
                 manager_expect_stored(&manager, STORE_PENDING, 1);
@@ -244,6 +247,50 @@ static void test_no_master(void **state) {
         wait_for_handlers();
 }
 
+/* While one stores what it has, others give it theirs, and it stores that with one more message:
+ * only one of them speaks to systemd. */
+static void test_several_without_master(void **state) {
+        (void)state;
+        (void)expect_given(0, 0);
+        handover_deinit(&handover);
+        fork_handlers();
+        manager_expect_stored(&manager, STORE_CONNECTION, 1);
+        expect_connection(given[0].cookie);
+        while (n_given < MOST)
+                (void)expect_given(n_given == 1 ? 1000 : 0, 0);
+        fork_handlers();
+        for (size_t i = 0; i < MOST; i++)
+                process_wait_asleep(pids[i]);
+        manager_expect_barrier(&manager);
+        manager_expect_stored(&manager, STORE_PENDING, 1);
+        expect_pending(manager.fds[0], given[1].cookie, 1000);
+        manager_expect_pack(&manager, STORE_CONNECTION, MOST - 1);
+        for (size_t i = 1; i < MOST; i++)
+                expect_connection(given[i].cookie);
+        manager_expect_barrier(&manager);
+        wait_for_handlers();
+}
+
+/* When the one that speaks for others dies, another one does. */
+static void test_stand_in_ends(void **state) {
+        (void)state;
+        (void)expect_given(0, 0);
+        handover_deinit(&handover);
+        fork_handlers();
+        manager_expect_stored(&manager, STORE_CONNECTION, 1);
+        while (n_given < 2)
+                (void)expect_given(0, 0);
+        fork_handlers();
+        process_wait_asleep(pids[1]);
+        assert_int_equal(kill(pids[0], SIGKILL), 0);
+        (void)process_wait(pids[0]);
+        manager_expect_barrier(&manager);
+        manager_expect_stored(&manager, STORE_CONNECTION, 1);
+        expect_connection(given[1].cookie);
+        manager_expect_barrier(&manager);
+        process_wait_exit(pids[1], 0);
+}
+
 /* So does one whose master ends while it waits for the answer, having heard it or not. */
 static void test_master_ends(void **state) {
         (void)state;
@@ -267,8 +314,8 @@ static void test_master_hangs(void **state) {
 /* With neither a master nor a service manager, giving fails. */
 static void test_nobody(void **state) {
         (void)state;
-        (void)expect_given(0, -ENOTCONN);
-        (void)expect_given(10, -ENOTCONN);
+        (void)expect_given(0, -ECANCELED);
+        (void)expect_given(10, -ECANCELED);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
         handover_deinit(&handover);
         fork_handlers();
@@ -279,9 +326,17 @@ static void test_nobody(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_stored),      TEST(test_several),      TEST(test_pending),
-                TEST(test_declined),    TEST(test_no_manager),   TEST(test_no_master),
-                TEST(test_master_ends), TEST(test_master_hangs), TEST(test_nobody),
+                TEST(test_stored),
+                TEST(test_several),
+                TEST(test_pending),
+                TEST(test_declined),
+                TEST(test_no_manager),
+                TEST(test_no_master),
+                TEST(test_several_without_master),
+                TEST(test_stand_in_ends),
+                TEST(test_master_ends),
+                TEST(test_master_hangs),
+                TEST(test_nobody),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "manager.h"
 #include "peer.h"
+#include "pending.h"
 #include "process.h"
 #include "unit.h"
 
@@ -93,6 +94,53 @@ static void say_something_else(void *unused) {
         peer_expect_end(fd);
 }
 
+/* Takes the master's place, and says of everything that it is stored. */
+static void usurp(void *unused) {
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+        (void)unused;
+        assert_int_equal(setuid(65534), 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&handover.address.name,
+                              handover.address.length),
+                         0);
+        assert_int_equal(listen(fd, 1), 0);
+        for (;;) {
+                int channel = accept(fd, NULL, NULL);
+                char byte;
+
+                if (recv(channel, &byte, 1, 0) == 1)
+                        (void)send(channel, "s", 1, MSG_NOSIGNAL);
+                close(channel);
+        }
+}
+
+static void give(void *connection) {
+        assert_int_equal(handover_give(&handover.address, *(int *)connection, NULL, 0), 0);
+}
+
+/* Nothing is given to another user's process at the address of a master that is gone: it is stored
+ * by whoever has it. */
+static void test_foreign_listener(void **state) {
+        pid_t usurper, handler;
+        int pair[2];
+
+        (void)state;
+        if (geteuid() != 0)
+                skip();
+        handover_deinit(&handover);
+        usurper = process_fork(usurp, NULL);
+        process_wait_asleep(usurper);
+        peer_pair(pair);
+        handler = process_fork(give, &pair[1]);
+        manager_expect_stored(&manager, STORE_CONNECTION, 1);
+        manager_expect_barrier(&manager);
+        process_wait_exit(handler, 0);
+        assert_int_equal(kill(usurper, SIGKILL), 0);
+        (void)process_wait(usurper);
+        close(pair[0]);
+        close(pair[1]);
+}
+
 /* A handler that sends no descriptor is dropped. */
 static void test_no_descriptor(void **state) {
         pid_t handler = fork_handler(say_something_else);
@@ -121,8 +169,8 @@ static void expect_no_pending(int fd) {
         char back[16];
 
         assert_true(fd >= 0);
-        assert_int_equal(handover_read_pending(fd, back, sizeof back, &cookie), -EBADMSG);
-        assert_int_equal(handover_read_pending(fd, NULL, 0, &cookie), -EBADMSG);
+        assert_int_equal(pending_read(fd, back, sizeof back, &cookie), -EBADMSG);
+        assert_int_equal(pending_read(fd, NULL, 0, &cookie), -EBADMSG);
         assert_int_equal(cookie, 4711);
         close(fd);
 }
@@ -143,7 +191,7 @@ static void test_no_pending(void **state) {
         fd = memfd_create("short", MFD_CLOEXEC);
         assert_int_equal(write(fd, "1234567", 7), 7);
         expect_no_pending(fd);
-        assert_int_equal(handover_read_pending(-1, NULL, 0, &cookie), -EBADF);
+        assert_int_equal(pending_read(-1, NULL, 0, &cookie), -EBADF);
 }
 
 /* Each socket has a cookie of its own, and what is no socket has none. */
@@ -166,9 +214,9 @@ static void test_cookie(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_foreign_process),    TEST(test_no_descriptor),
-                TEST(test_silent_handler),     cmocka_unit_test(test_no_pending),
-                cmocka_unit_test(test_cookie),
+                TEST(test_foreign_process),        TEST(test_foreign_listener),
+                TEST(test_no_descriptor),          TEST(test_silent_handler),
+                cmocka_unit_test(test_no_pending), cmocka_unit_test(test_cookie),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
