@@ -229,11 +229,8 @@ void connections_accept(Connections *connections, const Listener *listener, uint
         }
 }
 
-/* For connections that were adopted and whose listener is no more. */
-static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
-
-void connections_adopt(Connections *connections, int fd, int pending, const RosterSlot *before,
-                       uint64_t now) {
+uint32_t connections_adopt(Connections *connections, int fd, const RosterSlot *before,
+                           uint64_t now) {
         const Listener *listener = listeners_find(connections->listeners, fd);
         struct sockaddr_storage name = {};
         socklen_t length = sizeof name;
@@ -245,14 +242,17 @@ void connections_adopt(Connections *connections, int fd, int pending, const Rost
                 (void)address_from_peer(fd, &name, &peer);
         else if (before != NULL)
                 peer = before->peer;
-        slot = roster_claim(connections->roster, &peer, socket_cookie(fd),
-                            listener != NULL ? listener : &gone, now);
+        slot = roster_claim(connections->roster, &peer, socket_cookie(fd), listener, now);
         if (slot == ROSTER_NONE)
-                return;
+                return slot;
         limits_readmit(connections->limits, address_source(&peer));
         if (before != NULL)
                 roster_resume(connections->roster, slot, before);
-        if (connections_fork(connections, fd, pending, slot) < 0)
+        return slot;
+}
+
+void connections_start(Connections *connections, uint32_t slot, int fd, int pending, uint64_t now) {
+        if (slot != ROSTER_NONE && connections_fork(connections, fd, pending, slot) < 0)
                 connections_end(connections, slot, W_EXITCODE(REASON_FAILED, 0), now);
 }
 

@@ -38,13 +38,18 @@ int connections_new(const Options *options, const Listeners *listeners, Journal 
 int connections_enable_handover(Connections *connections);
 
 /*
- * connections_adopt: forks a handler for the connection @fd, which was another master's, whatever
- * the limits are.
- * @pending is a memfd with what is to be written to it first, or -1. @before is what that master
- * knew, or NULL. Both descriptors stay the caller's.
+ * connections_adopt: enters the connection @fd, which was another master's, into the roster,
+ * whatever the limits are. @before is what that master knew of it, or NULL.
+ *
+ * Returns its slot, for connections_start(); or ROSTER_NONE when all are taken.
+ *
+ * connections_start: forks a handler for the connection @fd that was adopted in @slot, unless that
+ * is ROSTER_NONE. @pending is a memfd with what is to be written to it first, or -1. Both
+ * descriptors stay the caller's.
  */
-void connections_adopt(Connections *connections, int fd, int pending, const RosterSlot *before,
-                       uint64_t now);
+uint32_t connections_adopt(Connections *connections, int fd, const RosterSlot *before,
+                           uint64_t now);
+void connections_start(Connections *connections, uint32_t slot, int fd, int pending, uint64_t now);
 
 /*
  * connections_roster: the table of live handlers, which stays the connections'.

@@ -274,7 +274,7 @@ static int handover_stand_in(const HandoverAddress *address, const int *fds, siz
         Handover handover;
         struct pollfd polled = { .events = POLLIN };
         char answer;
-        int own[2], quiet = 0, r;
+        int own[2] = { -1, -1 }, quiet = 0, r;
 
         r = handover_listen(&handover, address);
         if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, own) < 0)

@@ -223,11 +223,12 @@ static in_port_t endpoint_port(const Endpoint *endpoint) {
 }
 
 const Listener *listeners_find(const Listeners *listeners, int fd) {
+        static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
         char text[ENDPOINT_TEXT_SIZE];
         Endpoint endpoint, other;
 
         if (endpoint_from_socket(fd, &endpoint) < 0)
-                return NULL;
+                return &gone;
         endpoint_format(&endpoint, text);
         for (uint32_t i = 0; i < listeners->n; i++) {
                 const Listener *listener = &listeners->items[i];
@@ -239,7 +240,7 @@ const Listener *listeners_find(const Listeners *listeners, int fd) {
                     endpoint_port(&endpoint) == endpoint_port(&other))
                         return listener;
         }
-        return NULL;
+        return &gone;
 }
 
 /* inetd(8): "nowait" passes a connection, "wait" a listening socket. */

@@ -86,7 +86,7 @@ void listeners_close(Listeners *listeners);
 
 /*
  * listeners_find: the listener that the connection @fd most likely came from, by its own address;
- * NULL when there is none any more.
+ * one that stands for those that are no more when it is among them.
  */
 const Listener *listeners_find(const Listeners *listeners, int fd);
 

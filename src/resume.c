@@ -18,6 +18,7 @@ typedef struct Resumed {
         const RosterSlot *before; /* or NULL */
         bool twice;               /* this is not the first time */
         int pack;                 /* of the chunk that begins here, or -1 */
+        uint32_t slot;            /* in the roster of this master */
 } Resumed;
 
 /*
@@ -43,7 +44,9 @@ static Table *resume_index(const Stored *stored, Resumed *resumed) {
         for (uint32_t i = 0; i < stored->n_connections; i++) {
                 const TableKey key = cookie_key(socket_cookie(stored->connections[i]));
 
-                resumed[i] = (Resumed){ .twice = table_find(table, key) != NULL, .pack = -1 };
+                resumed[i] = (Resumed){ .twice = table_find(table, key) != NULL,
+                                        .pack = -1,
+                                        .slot = ROSTER_NONE };
                 if (!resumed[i].twice)
                         (void)table_add(table, key, i);
         }
@@ -157,27 +160,39 @@ static void chunk_unpack(const Stored *stored, const Resumed *resumed, uint32_t 
         close(resumed[first].pack);
 }
 
-/* Returns how many connections there are. */
-static uint32_t resume_adopt(Connections *connections, const Stored *stored, Resumed *resumed,
+/* Enters everything into the roster, which then takes the place of the stored one. No handler has
+ * counted anything yet: whenever this master is killed, what is stored has all counts. Returns how
+ * many connections there are. */
+static uint32_t resume_enter(Connections *connections, const Stored *stored, Resumed *resumed,
                              uint64_t now) {
+        int fd = roster_take_fd(connections_roster(connections));
         uint32_t n = 0;
 
+        for (uint32_t i = 0; i < stored->n_connections; i++)
+                if (!resumed[i].twice) {
+                        resumed[i].slot = connections_adopt(connections, stored->connections[i],
+                                                            resumed[i].before, now);
+                        n++;
+                }
+        if (fd >= 0) {
+                stored_replace_roster(stored, fd);
+                close(fd);
+        }
+        return n;
+}
+
+static void resume_start(Connections *connections, const Stored *stored, Resumed *resumed,
+                         uint64_t now) {
         for (uint32_t first = 0; first < stored->n_connections; first += CHUNK)
                 chunk_pack(stored, resumed, first);
         for (uint32_t first = 0; first < stored->n_connections; first += CHUNK) {
                 chunk_unpack(stored, resumed, first);
-                for (uint32_t i = first; i < chunk_end(stored, first); i++) {
-                        const int *pending = resumed[i].pending;
-
-                        if (resumed[i].twice)
-                                continue;
-                        connections_adopt(connections, stored->connections[i],
-                                          pending != NULL ? *pending : -1, resumed[i].before, now);
-                        n++;
-                }
+                for (uint32_t i = first; i < chunk_end(stored, first); i++)
+                        connections_start(connections, resumed[i].slot, stored->connections[i],
+                                          resumed[i].pending != NULL ? *resumed[i].pending : -1,
+                                          now);
                 chunk_close(stored, resumed, first);
         }
-        return n;
 }
 
 static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, uint64_t now,
@@ -202,7 +217,6 @@ int resume(Connections *connections, Stored *stored, Journal *journal) {
         Table *table = resumed != NULL ? resume_index(stored, resumed) : NULL;
         RosterImage *image;
         uint32_t n_slots = 0, n;
-        int fd;
 
         if (table == NULL) {
                 free(resumed);
@@ -213,18 +227,13 @@ int resume(Connections *connections, Stored *stored, Journal *journal) {
         if (image != NULL)
                 resume_match_slots(connections_roster(connections), image, n_slots, table, resumed,
                                    journal, now);
-        n = resume_adopt(connections, stored, resumed, now);
         table_free(table);
-        free(resumed);
+        n = resume_enter(connections, stored, resumed, now);
         roster_image_free(image, n_slots);
+        resume_start(connections, stored, resumed, now);
+        free(resumed);
         stored_forget(stored);
         if (n > 0)
                 journal_write(journal, &(Record){ .kind = RECORD_RESUMED, .live = n }, now);
-
-        fd = roster_take_fd(connections_roster(connections));
-        if (fd >= 0) {
-                (void)store_put(STORE_ROSTER, &fd, 1);
-                close(fd);
-        }
         return 0;
 }

@@ -87,5 +87,5 @@ uint64_t store_limit(void) {
 bool store_has_name(const char *name) {
         return name != NULL &&
                (strcmp(name, STORE_CONNECTION) == 0 || strcmp(name, STORE_PENDING) == 0 ||
-                strcmp(name, STORE_ROSTER) == 0);
+                strcmp(name, STORE_ROSTER) == 0 || strcmp(name, STORE_ROSTER_OTHER) == 0);
 }

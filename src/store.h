@@ -19,7 +19,10 @@
 #define STORE_CONNECTION "mpecho-connection" /* a connection that nobody serves */
 #define STORE_PENDING                                                                              \
         "mpecho-pending" /* what was read from one and could not be written, see handover.h */
-#define STORE_ROSTER "mpecho-roster" /* the counts, see roster.h */
+/* The counts, see roster.h. A roster and the one that takes its place have different names, so that
+ * the store has the new one before the old one is removed, which is done by name. */
+#define STORE_ROSTER       "mpecho-roster"
+#define STORE_ROSTER_OTHER "mpecho-roster-other"
 
 /*
  * store_put: puts copies of the @n descriptors @fds, 1 to STORE_MOST, into the store, all named

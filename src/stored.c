@@ -75,12 +75,14 @@ static bool stored_unpack(Stored *stored, int pack, bool connections) {
 }
 
 bool stored_take(Stored *stored, int fd, const char *name) {
-        bool connection;
+        bool connection, other;
 
         if (name == NULL)
                 return false;
-        if (strcmp(name, STORE_ROSTER) == 0 && stored->roster < 0) {
+        other = strcmp(name, STORE_ROSTER_OTHER) == 0;
+        if ((other || strcmp(name, STORE_ROSTER) == 0) && stored->roster < 0) {
                 stored->roster = fd;
+                stored->other = other;
                 return true;
         }
         connection = strcmp(name, STORE_CONNECTION) == 0;
@@ -89,9 +91,18 @@ bool stored_take(Stored *stored, int fd, const char *name) {
         return stored_unpack(stored, fd, connection) || stored_add(stored, fd, connection);
 }
 
+void stored_replace_roster(const Stored *stored, int fd) {
+        const bool other = stored->roster >= 0 && !stored->other;
+        const char *name = other ? STORE_ROSTER_OTHER : STORE_ROSTER;
+
+        /* Of a master that was killed in here; it is the same as the one that was taken. */
+        store_remove(name);
+        (void)store_put(name, &fd, 1);
+        store_remove(other ? STORE_ROSTER : STORE_ROSTER_OTHER);
+}
+
 void stored_forget(Stored *stored) {
         stored_close(stored);
         store_remove(STORE_CONNECTION);
         store_remove(STORE_PENDING);
-        store_remove(STORE_ROSTER);
 }

@@ -15,6 +15,7 @@ struct Stored {
         uint32_t n_pendings;
         int *pendings; /* memfds, see handover.h */
         int roster;    /* a memfd, see roster.h; or -1 */
+        bool other;    /* its name is STORE_ROSTER_OTHER */
 };
 
 /*
@@ -35,7 +36,13 @@ void stored_deinit(Stored *stored);
 bool stored_take(Stored *stored, int fd, const char *name);
 
 /*
- * stored_forget: closes everything, here and in the store.
+ * stored_replace_roster: puts the roster @fd into the store, in place of the one that was there.
+ * The descriptor stays the caller's.
+ */
+void stored_replace_roster(const Stored *stored, int fd);
+
+/*
+ * stored_forget: closes everything here, and connections and what is pending in the store.
  */
 void stored_forget(Stored *stored);
 

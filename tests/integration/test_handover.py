@@ -12,7 +12,7 @@ import pytest
 import clients
 import processes
 from chatter import chat  # noqa: F401
-from manager import CONNECTION, PENDING, ROSTER, send, unit  # noqa: F401
+from manager import CONNECTION, PENDING, send, unit  # noqa: F401
 
 STOPS = ["terminate", "crash"]
 
@@ -112,7 +112,6 @@ def test_pending_data_once(unit):
     view = memoryview(clients.RANDOM * (2 + written // len(clients.RANDOM)))
     assert clients.receive(client, written) == view[:written]
     clients.ping(client)
-    service.manager.remove(ROSTER)
     service.crash()
     service.manager.keeping = False
     service.start()
@@ -143,6 +142,28 @@ def test_slow_machine(unit):
     service.start()
     for client in connected:
         clients.ping(client)
+
+
+def test_crash_while_resuming(unit):
+    """A master that is killed before it has emptied the store: each connection has one handler in
+    the end, and all bytes are counted."""
+    service = unit()
+    connected = [service.connect_served() for _ in range(3)]
+    service.terminate()
+    service.manager.keeping = True
+    service.start()
+    for client in connected:
+        clients.ping(client)
+    service.crash()
+    service.manager.keeping = False
+    service.start()
+    for client in connected:
+        clients.ping(client)
+    assert len(service.handlers()) == len(connected)
+    echoed = 3 * len("ping") * len(connected)
+    processes.wait_for(lambda: service.totals().number("MPECHO_BYTES") == echoed, "the bytes")
+    assert service.totals().number("MPECHO_SERVED") == len(connected)
+    service.check_store()
 
 
 @pytest.mark.parametrize("stop", STOPS)

@@ -75,6 +75,21 @@ void manager_expect_stored(Manager *manager, const char *name, size_t n_fds) {
         manager_expect(manager, text, n_fds);
 }
 
+static void manager_expect_removed(Manager *manager, const char *name) {
+        char text[256];
+
+        snprintf(text, sizeof text, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+        manager_expect(manager, text, 0);
+}
+
+void manager_expect_roster(Manager *manager, bool other) {
+        const char *name = other ? STORE_ROSTER_OTHER : STORE_ROSTER;
+
+        manager_expect_removed(manager, name);
+        manager_expect_stored(manager, name, 1);
+        manager_expect_removed(manager, other ? STORE_ROSTER : STORE_ROSTER_OTHER);
+}
+
 void manager_expect_pack(Manager *manager, const char *name, size_t n_fds) {
         int pack;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "store.h"
@@ -35,6 +36,12 @@ void manager_expect(Manager *manager, const char *text, size_t n_fds);
  * @name, which are kept there when their peers hang up.
  */
 void manager_expect_stored(Manager *manager, const char *name, size_t n_fds);
+
+/*
+ * manager_expect_roster: waits for the messages by which a roster takes the place of another one:
+ * at no time is there none. @other: its name is STORE_ROSTER_OTHER.
+ */
+void manager_expect_roster(Manager *manager, bool other);
 
 /*
  * manager_expect_pack: the same for @n_fds descriptors in a pack, which become the message's.

@@ -117,6 +117,7 @@ static void test_fork(void **state) {
 static void fail_to_adopt(void *data) {
         const RosterSlot before = { .bytes = 1000 };
         Roster *roster;
+        uint32_t slot;
         int pair[2];
 
         (void)data;
@@ -125,7 +126,8 @@ static void fail_to_adopt(void *data) {
         peer_pair(pair);
         fork_error = EAGAIN;
         fork_failures = 1;
-        connections_adopt(service.connections, pair[1], -1, &before, clock_now());
+        slot = connections_adopt(service.connections, pair[1], &before, clock_now());
+        connections_start(service.connections, slot, pair[1], -1, clock_now());
         journald_expect(&service.journald, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);

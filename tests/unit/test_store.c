@@ -59,6 +59,7 @@ static void test_names(void **state) {
         assert_true(store_has_name(STORE_CONNECTION));
         assert_true(store_has_name(STORE_PENDING));
         assert_true(store_has_name(STORE_ROSTER));
+        assert_true(store_has_name(STORE_ROSTER_OTHER));
         assert_false(store_has_name("mpecho-"));
         assert_false(store_has_name("mpecho-rosters"));
         assert_false(store_has_name(""));

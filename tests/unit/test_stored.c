@@ -230,7 +230,7 @@ static void test_anything(void **state) {
         }
 }
 
-/* Whatever was left is closed, and the store is told to close it as well. */
+/* Whatever was left is closed, and the store is told to close connections and what is pending. */
 static void test_forget(void **state) {
         int pair[2], pending = memfd_create("pending", MFD_CLOEXEC);
         int roster = memfd_create("roster", MFD_CLOEXEC);
@@ -256,9 +256,29 @@ static void test_forget(void **state) {
         assert_int_equal(stored.roster, -1);
         manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=" STORE_CONNECTION, 0);
         manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=" STORE_PENDING, 0);
-        manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=" STORE_ROSTER, 0);
         manager_stop(&manager);
         close(pair[0]);
+}
+
+/* Rosters have one name and the other in turn; one of either name is taken. */
+static void test_replace_roster(void **state) {
+        int fd = memfd_create("roster", MFD_CLOEXEC);
+        Manager manager;
+
+        (void)state;
+        manager_start(&manager);
+        stored_replace_roster(&stored, fd);
+        manager_expect_roster(&manager, false);
+        assert_true(stored_take(&stored, memfd_create("old", MFD_CLOEXEC), STORE_ROSTER));
+        stored_replace_roster(&stored, fd);
+        manager_expect_roster(&manager, true);
+        stored_deinit(&stored);
+        stored = (Stored){ .roster = -1 };
+        assert_true(stored_take(&stored, memfd_create("old", MFD_CLOEXEC), STORE_ROSTER_OTHER));
+        stored_replace_roster(&stored, fd);
+        manager_expect_roster(&manager, false);
+        manager_stop(&manager);
+        close(fd);
 }
 
 /* Freeing closes here what was taken, and leaves the store alone. */
@@ -305,6 +325,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_strangers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_anything, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_forget, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_replace_roster, set_up, tear_down),
                 cmocka_unit_test(test_deinit),
                 cmocka_unit_test(test_is_connection),
         };
