@@ -306,6 +306,8 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                 return sentence_set(ret_sentence, passed->n,
                                     "LISTEN_FDS promises file descriptor %d, which is not open",
                                     passed->missing);
+        if (passed->n == -ELIBACC)
+                return sentence_set(ret_sentence, passed->n, "Cannot load libsystemd");
         if (passed->n < 0)
                 return sentence_set(
                                 ret_sentence, passed->n,
