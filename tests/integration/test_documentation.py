@@ -141,6 +141,13 @@ def test_records_in_the_readme():
         assert re.search(rf"\b{name}\b", section), name
 
 
+def test_modules_in_the_readme():
+    """The README says what each module is for."""
+    layout = read("README.md").partition("## How it is made")[2].partition("\n## ")[0]
+    for source in sorted((SOURCE / "src").glob("**/*.c")):
+        assert f"`{source.stem}`" in layout, source
+
+
 def test_reasons():
     """The reasons are the same in the sources, the man page, the catalog and the README."""
     reasons = re.findall(r'\[REASON_\w+\] = "([\w ]+)"', read("src/reason.c"))
