@@ -12,7 +12,7 @@ enum Reason {
         REASON_IDLE,           /* the peer sent nothing for the idle timeout */
         REASON_STALLED,        /* the peer read nothing for the idle timeout */
         REASON_STOPPED,        /* the service stopped */
-        REASON_FAILED,         /* the network or this machine failed */
+        REASON_FAILED,         /* the network or this machine failed, or the peer vanished */
         REASON_COUNT,
 };
 
