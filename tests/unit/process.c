@@ -21,7 +21,7 @@ pid_t process_fork(void (*function)(void *data), void *data) {
         if (pid > 0)
                 return pid;
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)alarm(PATIENCE_SECONDS);
+        (void)alarm(5 * PATIENCE_SECONDS);
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         /* cmocka would go on with the next test here. */
         (void)setenv("CMOCKA_TEST_ABORT", "1", 1);

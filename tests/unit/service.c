@@ -59,7 +59,11 @@ void service_stop(Service *service) {
 }
 
 int service_connect(const Service *service, in_addr_t from) {
-        return peer_connect(service->port, from);
+        int client = peer_connect(service->port, from);
+
+        /* A client is connected a moment before there is something to accept. */
+        peer_wait_readable(service->listeners->items[0].fd);
+        return client;
 }
 
 int service_take(Service *service, in_addr_t from, pid_t *ret_handler) {

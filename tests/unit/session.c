@@ -11,8 +11,7 @@
 #include "process.h"
 #include "unit.h"
 
-void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
-                   void (*serve)(void *session)) {
+static void session_open(Session *session, bool tcp, uint64_t timeout_usec, int room) {
         *session = (Session){ .timeout_usec = timeout_usec,
                               .slot = memory_new_shared(sizeof *session->slot) };
         assert_non_null(session->slot);
@@ -24,8 +23,26 @@ void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
                 assert_int_equal(setsockopt(session->pair[1], SOL_SOCKET, SO_SNDBUF, &room,
                                             sizeof room),
                                  0);
+}
+
+static void session_fork(Session *session, void (*serve)(void *session)) {
         session->pid = process_fork(serve, session);
         close(session->pair[1]);
+}
+
+void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
+                   void (*serve)(void *session)) {
+        session_open(session, tcp, timeout_usec, room);
+        session_fork(session, serve);
+}
+
+size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)(void *session)) {
+        size_t sent;
+
+        session_open(session, false, timeout_usec, 4096);
+        sent = peer_fill(session->pair[0], 0);
+        session_fork(session, serve);
+        return sent;
 }
 
 /* As the master does it: the signals blocked, their dispositions set, stdin /dev/null, and some

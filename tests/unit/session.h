@@ -31,6 +31,13 @@ void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
                    void (*serve)(void *session));
 
 /*
+ * session_start_full: the same over a Unix socket, with little room, and with more sent by the peer
+ * than the child can write: it is stuck as soon as it begins, however late the test comes. Returns
+ * how many bytes of the pattern were sent.
+ */
+size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)(void *session));
+
+/*
  * session_handle: serves a session by a handler, as the master makes it: for session_start().
  *
  * session_start_handler: begins such a session, with room for as much as usual.

@@ -173,6 +173,39 @@ static void test_accept(void **state) {
         process_run(fail_to_accept, &(int){ ENOMEM });
 }
 
+static void relieve(void *data) {
+        uint64_t now = clock_now();
+        int client, refused;
+        pid_t handler;
+
+        (void)data;
+        start(5, 5);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        fork_error = EAGAIN;
+        fork_failures = 8;
+        for (int i = 0; i < 8; i++) {
+                now += CLOCK_SECOND;
+                connections_tick(service.connections, now);
+                refused = service_connect(&service, INADDR_LOOPBACK);
+                connections_accept(service.connections, &service.listeners->items[0], now);
+                peer_expect_reset(refused);
+                close(refused);
+                connections_tick(service.connections, now);
+                journald_expect(&service.journald, RECORD_EXHAUSTED);
+        }
+        assert_false(connections_accepting(service.connections));
+        assert_int_equal(connections_deadline(service.connections), now + CLOCK_SECOND);
+        service_leave(&service, client, handler);
+        assert_true(connections_accepting(service.connections));
+        service_stop(&service);
+}
+
+/* Pausing ends when a handler is reaped, however long it was to be. */
+static void test_relieved(void **state) {
+        (void)state;
+        process_run(relieve, NULL);
+}
+
 static void lose_connections(void *data) {
         static const int errors[] = { ENETDOWN,  EPROTO,       ENOPROTOOPT,  EHOSTDOWN,
                                       ENONET,    EHOSTUNREACH, EOPNOTSUPP,   ENETUNREACH,
@@ -213,6 +246,7 @@ int main(void) {
                 TEST(test_fork),
                 TEST(test_adopt),
                 TEST(test_accept),
+                TEST(test_relieved),
                 TEST(test_lost),
         };
 

@@ -122,8 +122,8 @@ static void test_idle(void **state) {
 /* The exit code is the reason: the peer read nothing. What was written reaches it, although it has
  * sent more than was read. */
 static void test_stalled(void **state) {
-        Session session = session_start_handler(false, CLOCK_SECOND / 10);
-        size_t sent = session_fill(&session);
+        Session session;
+        size_t sent = session_start_full(&session, CLOCK_SECOND / 10, session_handle);
 
         (void)state;
         process_wait_ended(session.pid);

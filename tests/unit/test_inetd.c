@@ -34,7 +34,8 @@ static int tear_down(void **state) {
 typedef struct Session {
         int pair[2];
         Options options;
-        bool early; /* the journal is opened before the connection has its number */
+        bool early;       /* the journal is opened before the connection has its number */
+        const char *sent; /* what the peer has sent before that, or NULL */
         pid_t pid;
 } Session;
 
@@ -67,6 +68,8 @@ static void start(Session *session, bool tcp) {
                 peer_pair_tcp(session->pair);
         else
                 peer_pair(session->pair);
+        if (session->sent != NULL)
+                peer_send(session->pair[0], session->sent, strlen(session->sent));
         session->pid = process_fork(serve, session);
         close(session->pair[1]);
 }
@@ -132,13 +135,15 @@ static void test_local(void **state) {
 
 /* The options count: an idle connection ends; the end is told with its reason. */
 static void test_idle(void **state) {
-        Session session = { .options = { .idle_timeout_usec = CLOCK_SECOND / 10 } };
-        char peer[64];
+        Session session = { .options = { .idle_timeout_usec = CLOCK_SECOND / 10 },
+                            .sent = "Hello" };
+        char peer[64], back[5];
 
         (void)state;
         start(&session, false);
         snprintf(peer, sizeof peer, "uid %u pid %d", getuid(), getpid());
-        peer_echo(session.pair[0], "Hello");
+        assert_int_equal(peer_receive(session.pair[0], back, sizeof back), sizeof back);
+        assert_memory_equal(back, "Hello", sizeof back);
         peer_expect_end(session.pair[0]);
         close(session.pair[0]);
         process_wait_exit(session.pid, 0);

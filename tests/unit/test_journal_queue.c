@@ -214,7 +214,7 @@ static void read_all(void *data) {
 
         (void)data;
         while (received + lost < MANY || closed == 0) {
-                assert_int_equal(poll(&ready, 1, 10000), 1);
+                assert_int_equal(poll(&ready, 1, PATIENCE_SECONDS * 1000), 1);
                 assert_true(journald_take(&journald));
                 if (journald_is(&journald, RECORD_TOTALS))
                         received++;
@@ -238,7 +238,7 @@ static void test_finish_full(void **state) {
         write_many();
         journald_open(&journald);
         reader = process_fork(read_all, NULL);
-        journal_finish(journal, 10 * CLOCK_SECOND);
+        journal_finish(journal, PATIENCE_SECONDS * CLOCK_SECOND);
         process_wait_exit(reader, 0);
         assert_true(journal_deadline(journal) == CLOCK_NEVER);
 }

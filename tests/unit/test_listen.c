@@ -125,10 +125,11 @@ static void test_bind(void **state) {
 static void test_connection(void **state) {
         char text[] = "127.0.0.1:0";
         Listeners *listeners = listen_on_one(text);
-        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK);
-        int fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
+        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
 
         (void)state;
+        peer_wait_readable(listeners->items[0].fd);
+        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
         assert_true(fd >= 0);
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
         assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
@@ -144,10 +145,11 @@ static void test_connection(void **state) {
 static void test_again(void **state) {
         char text[] = "127.0.0.1:0", again[ENDPOINT_TEXT_SIZE];
         Listeners *listeners = listen_on_one(text);
-        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK);
-        int fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
+        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
 
         (void)state;
+        peer_wait_readable(listeners->items[0].fd);
+        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
         snprintf(again, sizeof again, "%s", listeners->items[0].text);
         /* The service closes first: its end waits (TIME-WAIT, RFC 9293). */
         close(fd);
