@@ -86,7 +86,7 @@ def sent_at(control):
 
 
 def assert_at_most_one_a_second(times):
-    """Not more of these times of sending than one a second; the first may have taken one to send."""
+    """Not more of these times of sending than one a second; the first may be a second late."""
     assert len(times) <= times[-1] - times[0] + 2, times
 
 

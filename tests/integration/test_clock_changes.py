@@ -141,7 +141,8 @@ def test_watchdog_and_idle_exit(start, tmp_path, clock):
     finally:
         manager.close()
     stopped, = service.journal.records("stopped")
-    assert 3 <= stopped.number("MPECHO_DURATION_USEC") / 1e6 < stopped.when - begin
+    # It begins to be idle a little before it serves.
+    assert 2 <= stopped.number("MPECHO_DURATION_USEC") / 1e6 < stopped.when - begin
 
 
 def test_client(start, clock):

@@ -66,7 +66,8 @@ def test_stop_accepts_no_more(start):
 def is_listening(address):
     try:
         clients.connect(address).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
+        # Refused, or reset when the socket was closed in just this moment.
         return False
     return True
 
@@ -91,7 +92,7 @@ def hang_handlers(service):
 
 
 class Waits(Tampering):
-    """Says how the loop waited, until the service ended: this machine may be as slow as it likes."""
+    """Says how the loop waited until the service ended: the machine may be as slow as it likes."""
 
     def __init__(self, service, directory):
         super().__init__(service.pid, "ppoll", log=directory / "trace")

@@ -243,11 +243,8 @@ static void test_lost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_fork),
-                TEST(test_adopt),
-                TEST(test_accept),
-                TEST(test_relieved),
-                TEST(test_lost),
+                TEST(test_fork),     TEST(test_adopt), TEST(test_accept),
+                TEST(test_relieved), TEST(test_lost),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
