@@ -149,19 +149,25 @@ class Machine:
                 if "READY=1" in notify.recv(4096).decode().splitlines():
                     return
 
-    def run(self, *command, timeout=COMMAND_SECONDS):
-        """Run a command inside, as root, with nothing of the host's environment. Returns its exit
-        status and what it wrote to both outputs."""
-        process = subprocess.Popen(
+    def start(self, *command, **streams):
+        """Start a command inside, as root, with nothing of the host's environment. `streams` are
+        those of subprocess.Popen. Returns what that does; inside it goes on until the machine ends,
+        whatever becomes of the process."""
+        return subprocess.Popen(
             ["nsenter", "--target", str(self.leader), "--all", "--root", "--wd",
              "env", "-i", "HOME=/root", "LANG=C.UTF-8",
              "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
              *command],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            text=True, **streams)
+
+    def run(self, *command, timeout=COMMAND_SECONDS):
+        """Run a command inside, see start(). Returns its exit status and what it wrote to both
+        outputs."""
+        process = self.start(*command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
         try:
             output, _ = process.communicate(timeout=timeout)
         except BaseException:
-            # Inside it goes on until the machine ends.
             process.kill()
             process.wait()
             process.stdout.close()

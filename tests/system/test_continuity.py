@@ -1,0 +1,259 @@
+"""Live connections go on, byte for byte, whatever happens to the service, and the counts add up."""
+
+import json
+import select
+import subprocess
+import time
+
+import machine
+import pytest
+from administrator import Administrator
+from conftest import PREVIOUS, SOURCE
+
+PINGS, STREAMS, STUCK = 1000, 20, 3
+ARRIVALS_PER_SECOND = 200
+RESTARTS = 20
+CRASHES = 10
+IDLE_RESTARTS = 1000
+DEADLINE = 120
+DROP_INS = "/run/systemd/system/mpecho.service.d"
+
+ACCEPTED = "3fa46cf9f5d44603abb23f17bf2f4466"
+CLOSED = "a61dff197d014d12a0909924aa7193f4"
+STOPPED = "62163846d71d4d6793d5a2f47239413a"
+SUMMARY = "4d4324fcc8c44bd49d1f09848fea9589"
+
+
+@pytest.fixture(scope="module", name="installed")
+def fixture_installed(image, packages, previous, tmp_path_factory):
+    """A machine on which the packages are installed: one for all tests of a release."""
+    binds = {"/usr/src/packages": packages, "/usr/src/previous": previous,
+             "/usr/src/mpecho/system": SOURCE / "tests/system"}
+    with machine.Machine(image, binds, tmp_path_factory.mktemp("continuity") / "console") as host:
+        service = Service(host)
+        service.install("packages")
+        service.shell("echo MPECHO_OPTIONS=--max-connections=4000 >/etc/default/mpecho")
+        yield service
+
+
+@pytest.fixture(name="service")
+def fixture_service(installed):
+    """The service, listening and not yet started, whose counts begin at nothing."""
+    installed.begin()
+    yield installed
+    installed.end()
+
+
+class Load:
+    """Conversations, see load.py, from when all have been accepted and told."""
+
+    def __init__(self, service, pings, streams, stuck, arrivals=0):
+        self.service = service
+        self.kept = pings + streams + stuck
+        self.process = service.host.start("/usr/src/mpecho/system/load.py",
+                                          *map(str, (pings, streams, stuck, arrivals)),
+                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
+
+    def expect(self, line):
+        readable, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
+        assert readable, f"waited {DEADLINE} seconds for: {line}"
+        assert self.process.stdout.readline() == line + "\n"
+
+    def go_on(self):
+        """Wait until each connection has got back something that was sent after now."""
+        self.process.stdin.write("?\n")
+        self.expect("going on")
+
+    def finish(self):
+        """End it; what it saw."""
+        output, _ = self.process.communicate(timeout=DEADLINE)
+        return json.loads(output)
+
+    def __enter__(self):
+        try:
+            self.expect("ready")
+            self.service.wait_for_count(ACCEPTED, "MPECHO_ACCEPTED", self.kept)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+class Service(Administrator):
+    """The installed service."""
+
+    def begin(self):
+        """Have it listen, not yet started; its records are those from now on."""
+        self.shell("systemctl start mpecho.socket")
+        self.cursor = self.shell("journalctl --sync; journalctl --lines=0 --show-cursor | "
+                                 "sed -n 's/^-- cursor: //p'").strip()
+
+    def configure(self, *settings):
+        """Settings of the unit's section Service, for this test."""
+        self.shell(f"mkdir -p {DROP_INS}; echo [Service] >{DROP_INS}/test.conf")
+        for setting in settings:
+            self.shell(f"echo '{setting}' >>{DROP_INS}/test.conf")
+        self.shell("systemctl daemon-reload")
+
+    def end(self):
+        self.shell("systemctl stop mpecho.socket mpecho.service; "
+                   f"rm -rf {DROP_INS}; systemctl daemon-reload")
+
+    def load(self, *arguments):
+        return Load(self, *arguments)
+
+    def master(self):
+        return self.show("mpecho.service", "MainPID")
+
+    def new_master(self, old):
+        """Wait for another master; its process ID."""
+        deadline = time.monotonic() + DEADLINE
+        while (new := self.master()) in ("0", old):
+            assert time.monotonic() < deadline, f"waited {DEADLINE} seconds for a new master"
+        return new
+
+    def restart_often(self, times):
+        """Restart it so often; how many descriptors are stored then."""
+        self.shell(f"set -e; for i in $(seq {times}); do systemctl restart mpecho.service; done")
+        return self.show("mpecho.service", "NFileDescriptorStore")
+
+    def processes(self):
+        group = self.show("mpecho.service", "ControlGroup")
+        return self.shell(f"cat /sys/fs/cgroup{group}/cgroup.procs").split()
+
+    def footprint(self):
+        """Descriptors and memory in KiB of systemd, the master and its one handler."""
+        master = self.master()
+        (handler,) = set(self.processes()) - {master}
+        whose = {"systemd": "1", "master": master, "handler": handler}
+        return {who: tuple(map(int, self.shell(
+            f"ls /proc/{pid}/fd | wc -l; sed -n 's/^Pss: *\\([0-9]*\\).*/\\1/p' "
+            f"/proc/{pid}/smaps_rollup").split())) for who, pid in whose.items()}
+
+    def records(self):
+        """The records since the beginning."""
+        output = self.shell("journalctl --sync; journalctl --quiet --output=json "
+                            f"--after-cursor='{self.cursor}' SYSLOG_IDENTIFIER=mpecho")
+        return [json.loads(line) for line in output.splitlines()]
+
+    def wait_for_count(self, kind, field, number):
+        deadline = time.monotonic() + DEADLINE
+        while (found := count(self.records(), kind, field)) < number:
+            assert time.monotonic() < deadline, f"{found} of {number} records {kind}"
+            time.sleep(0.1)
+
+    def check(self, load):
+        """No connection was lost, no byte, and records and totals have what the clients counted."""
+        seen = load.finish()
+        assert (seen["lost"], seen["wrong"], seen["failed"]) == (0, 0, 0), seen
+        assert seen["sent"] == seen["received"]
+        self.wait_for_count(CLOSED, "MPECHO_CLOSED", seen["connections"])
+        assert self.show("mpecho.service", "NFileDescriptorStore") == "1"
+        self.shell("systemctl stop mpecho.service")
+        records = self.records()
+        for kind, field in (ACCEPTED, "MPECHO_ACCEPTED"), (CLOSED, "MPECHO_CLOSED"):
+            assert count(records, kind, field) == seen["connections"]
+        closed = [one for one in records if one["MESSAGE_ID"] in (CLOSED, SUMMARY)]
+        assert sum(int(one["MPECHO_BYTES"]) for one in closed) == seen["received"]
+        assert {one["MPECHO_REASON"] for one in closed if one["MESSAGE_ID"] == CLOSED} == {
+            "closed by peer"}
+        totals = [one for one in records if one["MESSAGE_ID"] == STOPPED][-1]
+        assert int(totals["MPECHO_LIVE"]) == 0
+        assert int(totals["MPECHO_SERVED"]) == seen["connections"]
+        assert int(totals["MPECHO_BYTES"]) == seen["received"]
+        return seen
+
+
+def count(records, kind, field):
+    """How many connections met this, one by one or counted in a summary."""
+    return (sum(one["MESSAGE_ID"] == kind for one in records) +
+            sum(int(one[field]) for one in records if one["MESSAGE_ID"] == SUMMARY))
+
+
+def describe(seen):
+    return (f"{seen['connections']} connections, {seen['received'] >> 20} MiB, "
+            f"longest round trip {seen['longest_stall']:.3f} s, "
+            f"longest new connection {seen['longest_arrival']:.3f} s")
+
+
+def test_restart(service, tell):
+    """Twenty restarts: a thousand connections in conversation, streams, and peers that read
+    nothing, go on; two hundred a second come, and none fails."""
+    with service.load(PINGS, STREAMS, STUCK, ARRIVALS_PER_SECOND) as load:
+        begun = time.monotonic()
+        for _ in range(RESTARTS):
+            service.shell("systemctl restart mpecho.service")
+            load.go_on()
+        seconds = time.monotonic() - begun
+        tell(f"{RESTARTS} in {seconds:.0f} s: {describe(service.check(load))}")
+
+
+def test_crash(service, tell):
+    """The master is killed ten times, and each new one as well while it takes the connections back:
+    all go on."""
+    with service.load(PINGS, STREAMS, STUCK) as load:
+        for _ in range(CRASHES):
+            master = service.master()
+            service.shell(f"kill -KILL {master}")
+            service.shell(f"kill -KILL {service.new_master(master)}")
+            load.go_on()
+        tell(f"{CRASHES} times two: {describe(service.check(load))}")
+
+
+def test_upgrade(service, tell):
+    """Installing a newer version, and the older one again, is a restart like any other."""
+    service.install("previous")
+    with service.load(PINGS, STREAMS, STUCK, ARRIVALS_PER_SECOND) as load:
+        for directory in "packages", "previous", "packages":
+            master = service.master()
+            service.install(directory)
+            load.go_on()
+            assert service.master() != master
+            version = service.shell(f"/proc/{service.master()}/exe --version").split()[1]
+            assert (version == PREVIOUS) == (directory == "previous")
+        tell(describe(service.check(load)))
+
+
+def test_watchdog(service, tell):
+    """A master that hangs is replaced when the watchdog finds out, and all go on."""
+    service.configure("WatchdogSec=3s")
+    with service.load(PINGS, STREAMS, STUCK) as load:
+        master = service.master()
+        service.shell(f"kill -STOP {master}")
+        service.new_master(master)
+        load.go_on()
+        tell(describe(service.check(load)))
+    assert "Watchdog timeout" in service.shell(
+        f"journalctl --unit=mpecho.service --after-cursor='{service.cursor}' --output=cat")
+
+
+def test_nothing_accumulates(service, tell):
+    """Over a thousand restarts with one quiet connection the store holds nothing but the roster; in
+    the end nobody has more descriptors or memory than after the first ones."""
+    with service.load(1, 0, 0) as load:
+        # What systemd needs only once.
+        service.restart_often(10)
+        before = service.footprint()
+        begun = time.monotonic()
+        stores = {service.restart_often(10) for _ in range(IDLE_RESTARTS // 10)}
+        seconds = time.monotonic() - begun
+        after = service.footprint()
+        load.go_on()
+        assert stores == {"1"}
+        for who, (descriptors, kibibytes) in before.items():
+            # systemd has business of its own, less than a KiB a restart; and how much memory
+            # processes share varies.
+            more_descriptors, more_kibibytes = (20, IDLE_RESTARTS) if who == "systemd" else (0, 256)
+            assert after[who][0] <= descriptors + more_descriptors, (before, after)
+            assert after[who][1] <= kibibytes + more_kibibytes, (before, after)
+        tell(f"{IDLE_RESTARTS} in {seconds:.0f} s, descriptors and KiB before {before}, "
+             f"after {after}")
+        service.check(load)
