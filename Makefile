@@ -40,8 +40,12 @@ FUZZ     := $(wildcard tests/fuzz/fuzz_*.c)
 REPLAY   := tests/fuzz/replay.c
 FUZZ_HELPERS := $(filter-out $(FUZZ) $(REPLAY),$(wildcard tests/fuzz/*.c))
 
+BENCH    := $(wildcard tests/bench/*.c)
+
 objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
+BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork textbook)
+CROWD      := $(BUILD)/tests/bench/crowd
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
 # libFuzzer has a main of its own; without it, that of the replay.
@@ -77,13 +81,27 @@ $(UNIT_TESTS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(HELPERS)) $(ARCHIVE)
 $(FUZZERS): $(BUILD)/%: $(BUILD)/%.o $(call objects,$(FUZZ_HELPERS) $(FUZZ_MAIN)) $(ARCHIVE)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
+# What mpecho is measured against. They need nothing but libc.
+bench_object = $(addprefix $(BUILD)/tests/bench/,$(addsuffix .o,$(1)))
+$(BUILD)/tests/bench/bare: $(call bench_object,bare copy port)
+$(BUILD)/tests/bench/bare-static: $(call bench_object,bare copy port)
+$(BUILD)/tests/bench/bare-static: private LDFLAGS += -static
+$(BUILD)/tests/bench/bare-splice: $(call bench_object,bare splice port)
+$(BUILD)/tests/bench/nofork: $(call bench_object,nofork port)
+$(BUILD)/tests/bench/textbook: $(call bench_object,textbook port)
+$(BASELINES):
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
+$(CROWD): $(call bench_object,crowd) $(ARCHIVE)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
+
 # Rewritten only when it differs, so that other flags mean a new build and the same flags none.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || \
 		echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' > $@
 
--include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS)))
+-include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH)))
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
@@ -112,7 +130,7 @@ check-fuzz: $(FUZZERS)
 	@for fuzzer in $(sort $(FUZZERS)); do "$$fuzzer" tests/fuzz/seeds/$${fuzzer##*/fuzz_}/* || exit 1; done
 
 ## check-integration: run the tests of the built programs
-check-integration: all
+check-integration: all $(filter-out %-static,$(BASELINES)) $(CROWD)
 	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST_OPTIONS) tests/integration
 
 ## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
@@ -138,13 +156,21 @@ fuzz:
 		$(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
+## bench: measure mpecho against other echo servers for ten minutes; figures go to build/bench/ (as root)
+bench: all $(BASELINES) $(CROWD)
+	@$(PYTHON) tests/bench/bench.py $(BENCH_OPTIONS) $(BUILD)
+
+## bench-quick: measure mpecho against a bare accept-fork-echo loop for a minute (as root)
+bench-quick: all $(BASELINES) $(CROWD)
+	@$(PYTHON) tests/bench/bench.py --quick $(BENCH_OPTIONS) $(BUILD)
+
 ## lint: clang-format, clang-tidy, cppcheck and shellcheck
 lint:
 	@packaging/lint
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(wildcard tests/*/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h)
 
 ## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
 install: all
@@ -180,6 +206,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

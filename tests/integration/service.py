@@ -85,11 +85,12 @@ class Service:
     wrapper      the start of a command line that becomes mpecho
     stdin, stderr  as for subprocess.Popen; without stderr it has to stay empty
     log          the value of --log=, or None to leave the option out
+    program      the mpecho to start
     """
 
     def __init__(self, *arguments, listen="127.0.0.1:0", passed=(), environment=None, expected=(),
                  balanced=True, reading=True, network=None, wrapper=(), stdin=subprocess.DEVNULL,
-                 stderr=None, log="journal"):
+                 stderr=None, log="journal", program=MPECHO):
         self.expected = set(expected)
         self.balanced = balanced
         self.network = network
@@ -105,7 +106,7 @@ class Service:
             options.insert(0, f"--log={log}")
         if listen and not passed and all(option.startswith("-") for option in options):
             options.append(listen)
-        command = [*wrapper, str(MPECHO), *options]
+        command = [*wrapper, str(program), *options]
         if passed:
             command = with_sockets(passed) + command
         self.process = self._inside(

@@ -1,0 +1,65 @@
+"""Other people's echo servers, each set up as well as its documentation knows: no limits that the
+measures would run into, and a backlog as long as mpecho's where it can be said."""
+
+from contenders import BACKLOG, MANY, PEERS, PORT, Contender
+
+UNLIMITED = 1000000
+
+
+def xinetd(address, directory):
+    configuration = directory / "xinetd.conf"
+    configuration.write_text(f"""
+service echo
+{{
+        type = INTERNAL
+        id = echo-stream
+        socket_type = stream
+        protocol = tcp
+        bind = {address}
+        wait = no
+        user = root
+        instances = UNLIMITED
+        per_source = UNLIMITED
+        cps = 0 0
+}}
+""")
+    return [PEERS / "xinetd", "-dontfork", "-f", configuration,
+            "-pidfile", directory / "pid", "-filelog", directory / "log"]
+
+
+def inetd(address, directory):
+    configuration = directory / "inetd.conf"
+    # The number is the most starts a minute.
+    configuration.write_text(
+        f"{address}:{PORT} stream tcp nowait.{UNLIMITED} root /bin/cat cat\n")
+    return [PEERS / "inetd", "-i", "-q", BACKLOG, configuration]
+
+
+def tcpserver(address, _):
+    # No look at names, idents and options of IP.
+    return ["tcpserver", "-H", "-R", "-D", "-l", "0", "-c", MANY, "-b", BACKLOG, address, PORT,
+            "/bin/cat"]
+
+
+def socat(address, _):
+    return ["socat", f"TCP4-LISTEN:{PORT},bind={address},reuseaddr,nodelay,fork,backlog={BACKLOG}",
+            "PIPE"]
+
+
+def ncat(address, _):
+    return ["ncat", "-4", "-l", "-k", "-m", MANY, "-e", "/bin/cat", address, PORT]
+
+
+def activate(address, _):
+    return ["systemd-socket-activate", "--accept", "--inetd", f"--listen={address}:{PORT}",
+            "/bin/cat"]
+
+
+OTHERS = [
+    Contender("xinetd", "xinetd's echo", xinetd),
+    Contender("inetd", "openbsd-inetd + cat", inetd),
+    Contender("tcpserver", "tcpserver + cat", tcpserver),
+    Contender("socat", "socat PIPE", socat),
+    Contender("ncat", "ncat + cat", ncat),
+    Contender("activate", "systemd-socket-activate + cat", activate),
+]

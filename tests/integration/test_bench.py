@@ -1,0 +1,213 @@
+"""What make bench measures with: the servers that it compares with echo, its clients notice when
+one does not, and its arithmetic is right. Nothing here depends on how fast anything is."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+
+import pytest
+
+import clients
+import servers
+from processes import DEADLINE, reap_orphans, wait_for
+from service import BUILD
+
+BENCH = Path(__file__).parents[1] / "bench"
+sys.path.append(str(BENCH))
+
+import figures  # noqa: E402
+import plots  # noqa: E402
+import publish  # noqa: E402
+import report  # noqa: E402
+import surroundings  # noqa: E402
+
+PROGRAMS = BUILD / "tests" / "bench"
+ADDRESS = "127.0.0.1"
+PORT = 7
+
+
+@pytest.fixture
+def baseline(network):
+    """Starts a baseline server in a network of its own, and returns how to connect to it."""
+    net, started = network(), []
+
+    def begin(name):
+        if not (PROGRAMS / name).exists():
+            pytest.skip(f"no {name}")
+        started.append(net.run(subprocess.Popen, [PROGRAMS / name, ADDRESS, str(PORT)],
+                               stdin=subprocess.DEVNULL, start_new_session=True))
+
+        def connect():
+            assert started[0].poll() is None
+            try:
+                return net.run(clients.connect, f"{ADDRESS}:{PORT}")
+            except ConnectionRefusedError:
+                return None
+        return lambda: wait_for(connect, f"{name} listening")
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait(DEADLINE)
+        # Whose clients have gone: they are ending.
+        reap_orphans(Path(process.args[0]).name)
+
+
+@pytest.mark.parametrize("name", ["bare", "bare-static", "bare-splice", "nofork", "textbook"])
+def test_a_baseline_echoes(baseline, name):
+    """Everything comes back, also what is under way when the client half-closes; two at once."""
+    connect = baseline(name)
+    with connect() as first, connect() as second:
+        for data in b"hello", clients.RANDOM[:1000]:
+            for client in second, first:
+                clients.ping(client, data)
+        assert clients.exchange(first, clients.RANDOM[:10000], 100000) == 100000
+        clients.ping(second)
+
+
+@pytest.mark.parametrize("name", ["bare", "bare-static", "bare-splice", "nofork"])
+def test_a_baseline_waits_for_a_slow_reader(baseline, name):
+    """What a client does not read at once is kept for it, and others are served meanwhile."""
+    connect = baseline(name)
+    with connect() as slow, connect() as other:
+        sent = clients.fill(slow)
+        clients.ping(other)
+        slow.shutdown(clients.socket.SHUT_WR)
+        assert clients.drain(slow) == sent > len(clients.RANDOM)
+
+
+def crowd(address, count, window, orders=""):
+    """What the crowd answers: first of the opening, then of each order."""
+    result = subprocess.run([PROGRAMS / "crowd", *address, str(count), str(window)],
+                            input=orders, stdout=subprocess.PIPE, text=True, check=True)
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_the_crowd_counts_echoes():
+    """Each connection has an echo when it is opened, and one for each trip; rounds are on all."""
+    with servers.tcp(servers.echo) as server:
+        found = crowd(server.address, 20, 7, "trips 50 100\nrounds 3 100\n")
+        assert server.accepted == 20
+    assert [(answer["right"], answer["lost"]) for answer in found] == [(20, 0), (50, 0), (60, 0)]
+    for answer in found:
+        assert 0 < answer["p50"] <= answer["p99"] <= answer["max"]
+
+
+@pytest.mark.parametrize("behaviour", [servers.flip(3), servers.close_after(64 + 3),
+                                       servers.reset_after(64)])
+def test_the_crowd_loses_what_is_wrong(behaviour):
+    """A connection on which something else comes back, or nothing more, is lost."""
+    with servers.tcp(behaviour) as server:
+        found = crowd(server.address, 5, 5, "rounds 2 100\n")
+    assert found[-1]["lost"] == 5
+
+
+def test_the_crowd_loses_what_nobody_accepts():
+    """Refused connects are lost as well."""
+    with servers.closed_port() as holder:
+        found, = crowd([ADDRESS, str(holder.getsockname()[1])], 3, 3)
+    assert (found["right"], found["lost"]) == (0, 3)
+
+
+class Measure:
+    """A measure's names."""
+    title = "stream"
+
+    @staticmethod
+    def metrics():
+        return ["stream-1"]
+
+
+@pytest.fixture
+def results():
+    """Three rounds of two servers; one is missing in the second, and loses bytes."""
+    found = figures.Results()
+    for bare, mpecho in (100, 70), (1000, None), (10, 9):
+        found.begin_round()
+        found.add("bare", {"rate-32": bare, "trip-p50": 50.0, "stream-1": 1,
+                           "trip-histogram": {10.0: 98, 20.0: 1, 40.0: 1}})
+        if mpecho:
+            found.add("mpecho", {"rate-32": mpecho, "trip-p50": 60.0, "live-1-cpu": 5.0})
+        else:
+            found.fail("mpecho", Measure, "1 × differs")
+    return found
+
+
+TITLES = {"mpecho": "mpecho", "bare": "bare loop"}
+
+
+def test_summaries():
+    """Medians and quartiles of the figures that there are."""
+    assert figures.summarize([None, None]) is None
+    assert figures.summarize([None, 7]) == figures.Summary(7, 7, 7, 1)
+    assert figures.summarize([5, 1, None, 4, 2, 3]) == figures.Summary(3, 2, 4, 5)
+
+
+def test_ratios_are_of_the_same_round(results):
+    """A figure is compared with that of its own round, or with none."""
+    assert results.series("rate-32", "mpecho") == [70, None, 9]
+    assert figures.ratios([1, None, 4], [2, 3, None]) == [0.5, None, None]
+    ratio = results.ratio("rate-32", "mpecho", "bare")
+    assert (ratio.count, round(ratio.median, 9)) == (2, 0.8)
+
+
+def test_histograms_are_added_up(results):
+    """Percentiles are those of all rounds together."""
+    histogram = results.histograms["trip-histogram", "bare"]
+    assert histogram == {10.0: 294, 20.0: 3, 40.0: 3}
+    assert [figures.percentile(histogram, percent) for percent in (0, 50, 98, 99, 99.9, 100)
+            ] == [10.0, 10.0, 10.0, 20.0, 40.0, 40.0]
+
+
+def test_the_report(results):
+    """Ratios to the bare loop, whose figures are told; what is wrong is called so; each target is
+    met or not."""
+    text = report.text(results, TITLES, "the machine")
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[0] == "the machine"
+    assert "bare loop 100 /s" in lines
+    assert "mpecho 0.80 ±0.05" in lines
+    assert any(line.startswith("mpecho 1.20 ±0.00 wrong") for line in lines)
+    assert "mpecho: stream: 1 × differs" in lines
+    assert any(line.startswith("connections/s, 32 at once bare loop ≥ 0.95 × 0.80")
+               and line.endswith("NOT MET") for line in lines)
+    summary = report.summary(results, TITLES, "the machine")
+    assert "| mpecho | 0.80 ±0.05 |" in summary
+
+
+def test_the_drawings(results, tmp_path):
+    """Each is an SVG with the names of the servers in it."""
+    if not shutil.which("gnuplot"):
+        pytest.skip("no gnuplot")
+    plots.draw_all(results, TITLES, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(plots.PLOTS)
+    for path in tmp_path.iterdir():
+        xml.etree.ElementTree.parse(path)
+        assert "mpecho" in path.read_text() or "bare loop" in path.read_text()
+
+
+def test_the_readme():
+    """The README has a place for the table, whose text is all that changes, as often as it does."""
+    text = publish.README.read_text()
+    once = publish.replaced(text, "| a table |\n")
+    assert text.count(publish.BEGIN) == text.count(publish.END) == 1
+    assert once.partition(publish.BEGIN)[0] == text.partition(publish.BEGIN)[0]
+    assert once.partition(publish.END)[2] == text.partition(publish.END)[2] != ""
+    assert "\n| a table |\n" in once and publish.replaced(once, "| a table |\n") == once
+
+
+def test_a_run(tmp_path):
+    """A short run measures every server, finds nothing wrong, and leaves its figures."""
+    if reason := surroundings.missing():
+        pytest.skip(reason)
+    subprocess.run([sys.executable, BENCH / "bench.py", "--quick", "--rounds=1", "--only=rate-1",
+                    f"--output={tmp_path}", BUILD], check=True, stdout=subprocess.DEVNULL,
+                   stdin=subprocess.DEVNULL, env=os.environ)
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert found["failures"] == {}
+    assert {"bare", "mpecho", "bare-splice"} <= set(found["figures"]["rate-1"])
+    assert (tmp_path / "table.txt").read_text().startswith(found["heading"])
