@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "handover.h"
 #include "limits.h"
 #include "memory.h"
+#include "reaper.h"
 #include "roster.h"
 
 /* How many connections of one listener are accepted before others and signals get their turn. */
@@ -22,6 +22,7 @@ struct Connections {
         const Listeners *listeners;
         Journal *journal;
         Roster *roster;
+        Reaper reaper;
         Limits *limits;
         Exhaustion exhaustion;
         Handover handover;
@@ -47,6 +48,8 @@ int connections_new(const Options *options, const Listeners *listeners, Journal 
         exhaustion_init(&connections->exhaustion);
         r = roster_new(slots, &connections->roster);
         if (r == 0)
+                r = reaper_init(&connections->reaper, connections->roster, slots);
+        if (r == 0)
                 r = limits_new(slots, options->max_per_source, &connections->limits);
         if (r < 0) {
                 connections_free(connections);
@@ -59,6 +62,7 @@ int connections_new(const Options *options, const Listeners *listeners, Journal 
 Connections *connections_free(Connections *connections) {
         if (connections == NULL)
                 return NULL;
+        reaper_deinit(&connections->reaper);
         roster_free(connections->roster);
         limits_free(connections->limits);
         exhaustion_deinit(&connections->exhaustion);
@@ -90,8 +94,7 @@ static Record connections_record(const Connections *connections, RecordKind kind
                          .live = roster_live(connections->roster) };
 }
 
-/* Makes a handler for the connection @fd in @slot. Returns 0 or a negative errno, in the master
- * only. */
+/* Makes a handler for the connection @fd in @slot. Returns 0 or a negative errno. */
 static int connections_fork(Connections *connections, int fd, int pending, uint32_t slot) {
         /* On the stack: the child has neither the roster's entries nor this object. */
         char title[HANDLER_TITLE_SIZE];
@@ -100,6 +103,7 @@ static int connections_fork(Connections *connections, int fd, int pending, uint3
                                   .title = title,
                                   .idle_timeout_usec = connections->options->idle_timeout_usec,
                                   .slot = roster_slot(connections->roster, slot),
+                                  .exits = roster_exits(connections->roster),
                                   .pending = pending,
                                   .handover = connections->handover.fd >= 0 ? &address : NULL };
         pid_t pid;
@@ -269,22 +273,15 @@ void connections_take_given(Connections *connections, bool stopping) {
 }
 
 void connections_reap(Connections *connections, uint64_t now) {
-        for (;;) {
-                int status;
-                pid_t pid = waitpid(-1, &status, WNOHANG);
-                uint32_t slot;
+        uint32_t slot;
+        int status;
 
-                if (pid <= 0)
-                        return;
-                /* Not a child that was there before execve(2). */
-                slot = roster_find(connections->roster, pid);
-                if (slot == ROSTER_NONE)
-                        continue;
+        reaper_begin(&connections->reaper, now);
+        while ((slot = reaper_next(&connections->reaper, &status)) != ROSTER_NONE)
                 if (handler_handed_over(status) || roster_entry(connections->roster, slot)->stored)
                         connections_leave(connections, slot);
                 else
                         connections_end(connections, slot, status, now);
-        }
 }
 
 static void connections_signal(const Connections *connections, int signal) {
@@ -310,10 +307,13 @@ bool connections_accepting(const Connections *connections) {
 void connections_tick(Connections *connections, uint64_t now) {
         exhaustion_tick(&connections->exhaustion, connections->journal,
                         roster_live(connections->roster), now);
+        if (reaper_deadline(&connections->reaper) <= now)
+                connections_reap(connections, now);
 }
 
 uint64_t connections_deadline(const Connections *connections) {
-        uint64_t deadline = exhaustion_deadline(&connections->exhaustion);
+        uint64_t deadline = clock_earlier(exhaustion_deadline(&connections->exhaustion),
+                                          reaper_deadline(&connections->reaper));
 
         return handover_waiting(&connections->handover)
                                ? clock_earlier(deadline, clock_now() + 1000)

@@ -124,7 +124,7 @@ int handler_serve(const Handler *handler) {
 
 _Noreturn void handler_run(const Handler *handler) {
         const int in = STDERR_FILENO + 1, pending = in + 1;
-        int first_other = pending;
+        int first_other = pending, code;
         Handler child = *handler;
 
         if (handler->pending >= 0) {
@@ -138,7 +138,10 @@ _Noreturn void handler_run(const Handler *handler) {
         if (child.connection < 0)
                 _exit(REASON_FAILED);
         (void)close_range((unsigned)first_other, ~0U, 0);
-        _exit(handler_serve(&child));
+        code = handler_serve(&child);
+        if (child.exits != NULL)
+                roster_tell_exit(child.exits, child.slot);
+        _exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {

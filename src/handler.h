@@ -18,6 +18,7 @@ struct Handler {
         const char *title;          /* see handler_format_title() */
         uint64_t idle_timeout_usec; /* 0 for never */
         RosterSlot *slot;           /* counts what is echoed and says why the connection ended */
+        RosterExits *exits;         /* where to tell that it is about to exit; NULL for nowhere */
         int pending; /* a memfd with what is to be written first, see handover.h; or -1 */
         const HandoverAddress *handover; /* where to give the connection when told to stop; NULL for
                                             nowhere */
@@ -72,7 +73,7 @@ int handler_serve(const Handler *handler);
 
 /*
  * handler_run: what a forked child does: closes all descriptors but the connection and the standard
- * three, serves it and exits with what handler_serve() returns.
+ * three, serves it, tells that it is about to exit, and exits with what handler_serve() returns.
  */
 _Noreturn void handler_run(const Handler *handler);
 

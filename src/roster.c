@@ -21,6 +21,7 @@ struct RosterImage {
         uint64_t version;
         uint64_t slots;
         RosterCounts counts;
+        RosterExits exits;
         RosterSlot slot[];
 };
 
@@ -229,6 +230,34 @@ const RosterEntry *roster_entry(const Roster *roster, uint32_t slot) {
 
 RosterSlot *roster_slot(Roster *roster, uint32_t slot) {
         return &roster->image->slot[slot];
+}
+
+RosterExits *roster_exits(Roster *roster) {
+        return &roster->image->exits;
+}
+
+/* A stack: its top is `last`, and `told_before` is the next one below; a slot's number plus one, or
+ * 0. Only the top is ever changed, by all handlers, and the master takes all at once. */
+void roster_tell_exit(RosterExits *exits, RosterSlot *slot) {
+        const RosterImage *image =
+                        (const RosterImage *)((char *)exits - offsetof(RosterImage, exits));
+        uint32_t last = atomic_load(&exits->last);
+
+        do
+                atomic_store(&slot->told_before, last);
+        while (!atomic_compare_exchange_weak(&exits->last, &last,
+                                             (uint32_t)(slot - image->slot) + 1));
+}
+
+uint32_t roster_take_exits(Roster *roster, uint32_t *ret_slots, uint32_t most) {
+        uint32_t last = atomic_exchange(&roster->image->exits.last, 0), n = 0;
+
+        /* There are not more; a handler could have made a circle of them. */
+        while (last != 0 && last <= roster->slots && n < most && n < roster->live) {
+                ret_slots[n++] = last - 1;
+                last = atomic_load(&roster_slot(roster, last - 1)->told_before);
+        }
+        return n;
 }
 
 uint32_t roster_live(const Roster *roster) {

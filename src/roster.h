@@ -12,6 +12,7 @@ typedef struct Roster Roster;
 typedef struct RosterEntry RosterEntry;
 typedef struct RosterSlot RosterSlot;
 typedef struct RosterCounts RosterCounts;
+typedef struct RosterExits RosterExits;
 typedef struct RosterImage RosterImage;
 
 /*
@@ -41,6 +42,12 @@ struct RosterSlot {
         uint64_t cookie; /* the connection's SO_COOKIE; 0 for a free slot */
         uint64_t started_usec;
         Address peer;
+        _Atomic uint32_t told_before; /* private to the roster */
+};
+
+/* The handlers that are about to exit. */
+struct RosterExits {
+        _Atomic uint32_t last; /* private to the roster */
 };
 
 struct RosterCounts {
@@ -121,6 +128,21 @@ const RosterEntry *roster_entry(const Roster *roster, uint32_t slot);
  * roster_slot: the shared part of @slot, for its handler.
  */
 RosterSlot *roster_slot(Roster *roster, uint32_t slot);
+
+/*
+ * roster_exits: where handlers tell that they are about to exit.
+ *
+ * roster_tell_exit: tells so of the handler whose shared part is @slot; called by the handler,
+ * which does not have the roster.
+ *
+ * roster_take_exits: who has told since the last time: sets up to @most of @ret_slots, any slots of
+ * the roster, maybe the same one several times: a handler is not believed.
+ *
+ * Returns how many.
+ */
+RosterExits *roster_exits(Roster *roster);
+void roster_tell_exit(RosterExits *exits, RosterSlot *slot);
+uint32_t roster_take_exits(Roster *roster, uint32_t *ret_slots, uint32_t most);
 
 /*
  * roster_live: how many slots are taken. roster_counts: the counts, for reading and writing.
