@@ -22,7 +22,8 @@ LDFLAGS ?= -Wl,-z,relro -Wl,-z,now
 
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 ALL_CPPFLAGS = -D_GNU_SOURCE -DMPECHO_VERSION='"$(VERSION)"' -iquote src $(CPPFLAGS)
-ALL_CFLAGS   = -std=gnu17 $(WARNINGS) $(SYSTEMD_CFLAGS) $(CFLAGS)
+# Calls that don't go through a table of jumps (PLT) have a forked handler touch a page of code less.
+ALL_CFLAGS   = -std=gnu17 -fno-plt $(WARNINGS) $(SYSTEMD_CFLAGS) $(CFLAGS)
 ALL_LDLIBS   = $(LDLIBS)
 
 # Looked up when a recipe needs them, so that `make deps` can install what answers.
