@@ -2,12 +2,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "pack.h"
+#include "passing.h"
 #include "pending.h"
 
 /* How long a handler waits for its master's answer before it takes it for hung. */
@@ -105,49 +105,18 @@ static void handover_accept(Handover *handover, Roster *roster) {
         }
 }
 
-/* Room for the control message with up to two descriptors; cmsg(3). */
-typedef union Control {
-        char room[CMSG_SPACE(2 * sizeof(int))];
-        struct cmsghdr alignment;
-} Control;
-
-/* Receives up to two descriptors; what is not received is -1. Returns a negative errno when there
- * is no message. */
-static int channel_receive(int channel, int ret_fds[static 2]) {
-        Control control;
-        char byte;
-        struct iovec data = { .iov_base = &byte, .iov_len = sizeof byte };
-        struct msghdr message = { .msg_iov = &data,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control.room,
-                                  .msg_controllen = sizeof control.room };
-        struct cmsghdr *header;
-        ssize_t n;
-
-        ret_fds[0] = ret_fds[1] = -1;
-        n = recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-        if (n <= 0)
-                return n < 0 ? -errno : -ECONNRESET;
-        header = CMSG_FIRSTHDR(&message);
-        if (header == NULL || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-                return -EBADMSG;
-        memcpy(ret_fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
-        return 0;
-}
-
 /* A handler that was reaped before it gave its connection has had its record, the connection's end.
  */
 static void handover_receive(Handover *handover, Roster *roster) {
         for (size_t i = handover->n; i-- > 0;) {
-                int fds[2], r;
+                int fds[2] = { -1, -1 }, r;
 
                 if (handover->given[i].connection >= 0)
                         continue;
-                r = channel_receive(handover->given[i].channel, fds);
+                r = passing_receive(handover->given[i].channel, fds, 2, 0);
                 handover->given[i].connection = fds[0];
                 handover->given[i].pending = fds[1];
-                if ((r < 0 && r != -EAGAIN && r != -EINTR) ||
-                    !is_trusted(handover->given[i].channel, roster))
+                if ((r < 0 && r != -EAGAIN) || !is_trusted(handover->given[i].channel, roster))
                         handover_drop(handover, i);
         }
 }
@@ -223,22 +192,13 @@ bool handover_waiting(const Handover *handover) {
 /* Sends @fds and waits for the answer. Returns 0 when they are stored, -ECANCELED when that is
  * declined; another negative errno when there is no answer. */
 static int channel_ask(int channel, const int *fds, size_t n_fds) {
-        Control control = {};
-        struct iovec data = { .iov_base = &(char){ 0 }, .iov_len = 1 };
-        struct msghdr message = { .msg_iov = &data,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control.room,
-                                  .msg_controllen = CMSG_SPACE(n_fds * sizeof(int)) };
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         char answer;
         ssize_t n;
+        int r;
 
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-        memcpy(CMSG_DATA(header), fds, n_fds * sizeof(int));
-        if (sendmsg(channel, &message, MSG_NOSIGNAL) < 0)
-                return errno == EPIPE ? -ECONNRESET : -errno;
+        r = passing_send(channel, NULL, "", 1, fds, n_fds, 0);
+        if (r < 0)
+                return r == -EPIPE ? -ECONNRESET : r;
         do
                 n = recv(channel, &answer, sizeof answer, 0);
         while (n < 0 && errno == EINTR);

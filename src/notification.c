@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "passing.h"
+
 int notification_open(Endpoint *ret_manager) {
         const char *name = getenv("NOTIFY_SOCKET"), *why;
         int fd;
@@ -18,27 +20,5 @@ int notification_open(Endpoint *ret_manager) {
 
 int notification_send(int socket, const Endpoint *manager, const char *message, const int *fds,
                       size_t n, int flags) {
-        union {
-                char room[CMSG_SPACE(NOTIFICATION_FDS_MOST * sizeof(int))];
-                struct cmsghdr alignment;
-        } control;
-        struct iovec data = { .iov_base = (char *)message, .iov_len = strlen(message) };
-        struct msghdr header = { .msg_name = (struct sockaddr *)&manager->any,
-                                 .msg_namelen = manager->length,
-                                 .msg_iov = &data,
-                                 .msg_iovlen = 1 };
-
-        if (n > 0) {
-                header.msg_control = control.room;
-                header.msg_controllen = CMSG_SPACE(n * sizeof(int));
-                memset(control.room, 0, header.msg_controllen);
-                control.alignment = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-                                                      .cmsg_type = SCM_RIGHTS,
-                                                      .cmsg_len = CMSG_LEN(n * sizeof(int)) };
-                memcpy(CMSG_DATA(&control.alignment), fds, n * sizeof(int));
-        }
-        while (sendmsg(socket, &header, flags | MSG_NOSIGNAL) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
+        return passing_send(socket, manager, message, strlen(message), fds, n, flags);
 }

@@ -10,11 +10,6 @@
  * libsystemd.h.
  */
 
-enum {
-        /* The most descriptors in one message, a limit of unix(7). */
-        NOTIFICATION_FDS_MOST = 253,
-};
-
 /*
  * notification_open: makes a socket to send to the service manager that $NOTIFY_SOCKET names.
  *
@@ -25,7 +20,7 @@ int notification_open(Endpoint *ret_manager);
 
 /*
  * notification_send: sends @message, assignments separated by newlines, with copies of the @n
- * descriptors @fds, 0 to NOTIFICATION_FDS_MOST, from @socket to @manager.
+ * descriptors @fds, 0 to PASSING_MOST, from @socket to @manager.
  *
  * @flags: MSG_DONTWAIT or 0. A signal does not interrupt it.
  *

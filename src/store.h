@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "notification.h"
+#include "passing.h"
 
 /*
  * systemd's file descriptor store (FDSTORE=1 in sd_notify(3), FileDescriptorStoreMax= in
@@ -13,7 +13,7 @@
  */
 
 /* The most descriptors that are put there at once. */
-#define STORE_MOST NOTIFICATION_FDS_MOST
+#define STORE_MOST PASSING_MOST
 
 /* What mpecho keeps there. */
 #define STORE_CONNECTION "mpecho-connection" /* a connection that nobody serves */
