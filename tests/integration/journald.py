@@ -168,11 +168,14 @@ class Datagrams:
                 sender.close()
 
     def unbind(self):
-        """Takes what is still queued; then the socket is gone, and its name."""
+        """Takes what is still queued; then the socket is gone, and its name.
+
+        Nothing is sent successfully and lost: after the shutdown the kernel takes no more."""
         os.write(self._waker, b"x")
         if self._thread:
             self._thread.join()
         os.read(self._wake, 1)
+        self._socket.shutdown(socket.SHUT_RD)
         self._empty()
         self._socket.close()
         self._socket = None
