@@ -305,6 +305,8 @@ static void test_stand_in_ends(void **state) {
                 (void)expect_given(0, 0);
         fork_handlers();
         process_wait_asleep(pids[1]);
+        /* At the barrier. */
+        process_wait_asleep(pids[0]);
         assert_int_equal(kill(pids[0], SIGKILL), 0);
         (void)process_wait(pids[0]);
         manager_expect_barrier(&manager);
