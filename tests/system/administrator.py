@@ -4,7 +4,7 @@
 # are named after it, but for the logs of apt and dpkg.
 FILES = ("find /etc /run /var -xdev ! -path '/run/systemd/*' ! -path '/run/log/*' "
          "! -path '/var/tmp/*' ! -path '/var/lib/dpkg/*' ! -path '/var/lib/apt/*' "
-         "! -path '/var/cache/*' ! -path '/var/log/*'; "
+         "! -path '/var/cache/*' ! -path '/var/log/*' ! -path '/var/backups/*'; "
          "find / -xdev -name '*mpecho*' ! -path '/usr/src/*'; "
          "find /run /var/tmp -name '*mpecho*'")
 

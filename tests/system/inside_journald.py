@@ -150,12 +150,14 @@ def remove_socket():
 # How much journald takes of a service is not what this is about.
 os.makedirs("/etc/systemd/journald.conf.d", exist_ok=True)
 with open("/etc/systemd/journald.conf.d/all.conf", "w", encoding="ascii") as settings:
-    settings.write("[Journal]\nRateLimitIntervalSec=0\nRuntimeMaxUse=1G\n")
+    settings.write("[Journal]\nRateLimitIntervalSec=0\nRuntimeMaxUse=1G\nSystemMaxUse=1G\n")
 run("systemctl", "restart", "systemd-journald")
 run("systemctl", "start", "mpecho.socket")
 with Visitors() as first:
     first.rate(1)
 MASTER = show("mpecho.service", "MainPID")
+# The master has closed the last connection, whose handler was faster, when it has told its end.
+wait_until(lambda: is_told(tally()), "all is told")
 FILES = os.listdir(f"/proc/{MASTER}/fd")
 check_told("at the beginning")
 stop_for_a_minute()

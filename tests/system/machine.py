@@ -88,11 +88,14 @@ def image(release, directory):
     if tree.is_dir():
         return tree
     directory.mkdir(parents=True, exist_ok=True)
-    for old in directory.glob(f"{release}-*"):
-        shutil.rmtree(old)
-        # A lock of systemd-nspawn's.
-        directory.joinpath(".#" + old.name + ".lck").unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory) as temporary:
+    # Whatever ends this in between, what is left has no name of a tree that fits, nor lasts.
+    for left in directory.glob(f"tmp-{release}-*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=f"tmp-{release}-") as temporary:
+        for old in directory.glob(f"{release}-*"):
+            os.rename(old, f"{temporary}/{old.name}")
+            # A lock of systemd-nspawn's.
+            directory.joinpath(".#" + old.name + ".lck").unlink(missing_ok=True)
         process = subprocess.Popen([*CONTAINED, *make, temporary + "/tree"],
                                    stdin=subprocess.DEVNULL, start_new_session=True,
                                    env={**os.environ, "TMPDIR": temporary})

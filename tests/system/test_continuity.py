@@ -31,6 +31,10 @@ def fixture_installed(image, packages, previous, tmp_path_factory):
              "/usr/src/mpecho/system": SOURCE / "tests/system"}
     with machine.Machine(image, binds, tmp_path_factory.mktemp("continuity") / "console") as host:
         service = Service(host)
+        # How much journald takes and keeps is not what this is about.
+        service.shell("mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\n"
+                      "RateLimitIntervalSec=0\nRuntimeMaxUse=1G\nSystemMaxUse=1G\n' "
+                      ">/etc/systemd/journald.conf.d/all.conf; systemctl restart systemd-journald")
         service.install("packages")
         service.shell("echo MPECHO_OPTIONS=--max-connections=4000 >/etc/default/mpecho")
         yield service
