@@ -78,14 +78,13 @@ Roster *connections_roster(Connections *connections) {
         return connections->roster;
 }
 
-/* The record of the connection in @slot; it points to @peer. */
+/* The record of the connection in @slot; valid until the slot is taken again. */
 static Record connections_record(const Connections *connections, RecordKind kind, uint32_t slot,
-                                 uint64_t now, char peer[static ADDRESS_TEXT_SIZE]) {
+                                 uint64_t now) {
         const RosterEntry *entry = roster_entry(connections->roster, slot);
 
-        address_format(&entry->peer, peer);
         return (Record){ .kind = kind,
-                         .peer = peer,
+                         .peer = entry->peer_text,
                          .listener = entry->listener->text,
                          .listener_name = entry->listener->name,
                          .handler_pid = (uint64_t)entry->handler,
@@ -108,7 +107,7 @@ static int connections_fork(Connections *connections, int fd, int pending, uint3
                                   .handover = connections->handover.fd >= 0 ? &address : NULL };
         pid_t pid;
 
-        handler_format_title(&roster_entry(connections->roster, slot)->peer, title);
+        handler_format_title(roster_entry(connections->roster, slot)->peer_text, title);
         pid = handler_start(&handler);
         if (pid < 0)
                 return pid;
@@ -136,7 +135,6 @@ static void connections_refuse(Connections *connections, const Address *peer,
 /* Serves or refuses the connection @fd, which it closes. */
 static void connections_take(Connections *connections, int fd, const struct sockaddr_storage *name,
                              const Listener *listener, uint64_t now) {
-        char text[ADDRESS_TEXT_SIZE];
         Address peer = {};
         uint32_t slot;
         Record record;
@@ -163,7 +161,7 @@ static void connections_take(Connections *connections, int fd, const struct sock
         close(fd);
         roster_counts(connections->roster)->served++;
         exhaustion_end(&connections->exhaustion);
-        record = connections_record(connections, RECORD_ACCEPTED, slot, now, text);
+        record = connections_record(connections, RECORD_ACCEPTED, slot, now);
         journal_write(connections->journal, &record, now);
 }
 
@@ -180,11 +178,10 @@ static void connections_leave(Connections *connections, uint32_t slot) {
 static void connections_end(Connections *connections, uint32_t slot, int status, uint64_t now) {
         const Source source = address_source(&roster_entry(connections->roster, slot)->peer);
         bool crashed = WIFSIGNALED(status) && !connections->killing;
-        char text[ADDRESS_TEXT_SIZE];
         Record record;
 
         record = connections_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED, slot,
-                                    now, text);
+                                    now);
         if (crashed)
                 record.signal = (uint64_t)WTERMSIG(status);
         else if (WIFSIGNALED(status))
@@ -337,12 +334,11 @@ Record connections_totals(const Connections *connections, RecordKind kind, uint6
 }
 
 void connections_report(Connections *connections, uint64_t now) {
-        char text[ADDRESS_TEXT_SIZE];
         Record record;
 
         for (uint32_t slot = roster_next(connections->roster, ROSTER_NONE); slot != ROSTER_NONE;
              slot = roster_next(connections->roster, slot)) {
-                record = connections_record(connections, RECORD_CONNECTION, slot, now, text);
+                record = connections_record(connections, RECORD_CONNECTION, slot, now);
                 journal_write(connections->journal, &record, now);
         }
         record = connections_totals(connections, RECORD_TOTALS, now);

@@ -58,8 +58,8 @@ void handler_init_signals(void) {
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
 
-void handler_format_title(const Address *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
-        address_format(peer, stpcpy(ret_title, "mpecho: "));
+void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
+        snprintf(ret_title, HANDLER_TITLE_SIZE, "mpecho: %s", peer);
 }
 
 void handler_prepare(const Handler *handler) {

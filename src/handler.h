@@ -39,10 +39,10 @@ enum {
  */
 
 /*
- * handler_format_title: writes the title of the handler of @peer to @ret_title: "mpecho:
- * 192.0.2.7:51234".
+ * handler_format_title: writes the title of the handler of @peer, an address as text, to
+ * @ret_title: "mpecho: 192.0.2.7:51234".
  */
-void handler_format_title(const Address *peer, char ret_title[static HANDLER_TITLE_SIZE]);
+void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]);
 
 /*
  * handler_prepare: sets the options of the connection that handler_serve() relies on.

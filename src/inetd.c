@@ -51,7 +51,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
         journal_write(journal, &record, started);
 
         handler_init_signals();
-        handler_format_title(&peer, title);
+        handler_format_title(peer_text, title);
         handler_prepare(&handler);
         record.kind = RECORD_CLOSED;
         record.reason = reason_text(reason_from_exit_code(handler_serve(&handler)));

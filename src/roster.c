@@ -155,6 +155,7 @@ uint32_t roster_claim(Roster *roster, const Address *peer, uint64_t cookie,
                                 .started_usec = now_usec,
                                 .next = ROSTER_NONE,
                                 .previous = roster->last };
+        address_format(peer, entry->peer_text);
         *roster_slot(roster, slot) =
                         (RosterSlot){ .cookie = cookie, .started_usec = now_usec, .peer = *peer };
         if (roster->last != ROSTER_NONE)

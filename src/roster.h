@@ -24,6 +24,7 @@ typedef struct RosterImage RosterImage;
  */
 struct RosterEntry {
         Address peer;
+        char peer_text[ADDRESS_TEXT_SIZE];
         const Listener *listener; /* that accepted it */
         pid_t handler;            /* 0 while the slot is claimed and nothing forked yet */
         bool stored;              /* see roster_mark_stored() */
