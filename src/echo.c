@@ -1,7 +1,6 @@
 #include "echo.h"
 
 #include <errno.h>
-#include <stdalign.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -10,8 +9,6 @@
 #include "clock.h"
 
 enum {
-        /* Only a handler touches it, and only as much of it as its peer sends at once. */
-        BUFFER_SIZE = 256 * 1024,
         /* A write that waits tells how much it wrote, not when. It waits in slices of the timeout,
          * which tell the time of the last progress well enough. */
         SLICES = 64,
@@ -19,8 +16,6 @@ enum {
 
 /* How long a peer may go on sending after the connection was ended here. */
 #define FINISH_PATIENCE (3 * CLOCK_SECOND)
-
-static alignas(4096) char buffer[BUFFER_SIZE];
 
 static void echo_set_timeout(int fd, int option, uint64_t usec) {
         const struct timeval timeout = { .tv_sec = (time_t)(usec / CLOCK_SECOND),
@@ -108,19 +103,14 @@ static bool echo_write(Echo *echo, Reason *ret_reason) {
         return true;
 }
 
-char *echo_buffer(size_t *ret_size) {
-        *ret_size = sizeof buffer;
-        return buffer;
-}
-
 Reason echo_run(Echo *echo) {
         Reason reason;
 
         while (echo_write(echo, &reason)) {
-                ssize_t n = read(echo->in, buffer, sizeof buffer);
+                ssize_t n = read(echo->in, echo->buffer, echo->buffer_size);
 
                 if (n > 0) {
-                        echo->pending = buffer;
+                        echo->pending = echo->buffer;
                         echo->pending_size = (size_t)n;
                 } else if (n == 0) {
                         return *echo->stopping ? REASON_STOPPED : REASON_CLOSED_BY_PEER;
@@ -133,17 +123,17 @@ Reason echo_run(Echo *echo) {
         return reason;
 }
 
-void echo_finish(int out, uint64_t timeout_usec) {
+void echo_finish(const Echo *echo) {
         const uint64_t deadline = clock_now() + FINISH_PATIENCE;
         uint64_t quiet = CLOCK_SECOND;
 
-        if (timeout_usec != 0)
-                quiet = clock_earlier(quiet, timeout_usec / SLICES);
-        if (shutdown(out, SHUT_WR) < 0)
+        if (echo->timeout_usec != 0)
+                quiet = clock_earlier(quiet, echo->timeout_usec / SLICES);
+        if (shutdown(echo->out, SHUT_WR) < 0)
                 return;
-        echo_set_timeout(out, SO_RCVTIMEO, quiet);
+        echo_set_timeout(echo->out, SO_RCVTIMEO, quiet);
         while (clock_now() < deadline) {
-                ssize_t n = read(out, buffer, sizeof buffer);
+                ssize_t n = read(echo->out, echo->buffer, echo->buffer_size);
 
                 if (n == 0 || (n < 0 && errno != EINTR))
                         return;

@@ -19,6 +19,8 @@ typedef struct Echo Echo;
 struct Echo {
         int in;                /* read from */
         int out;               /* written to */
+        char *buffer;          /* memory of this process for what is read */
+        size_t buffer_size;    /* in bytes; a peer that sends much at once has it touched whole */
         uint64_t timeout_usec; /* for a peer that sends nothing, or reads nothing; 0 for never */
         uint64_t stop_patience_usec; /* for a peer that reads slowly once reading was ended */
         _Atomic uint64_t *bytes;     /* counts what was written */
@@ -41,11 +43,6 @@ void echo_init(int out, uint64_t timeout_usec);
 void echo_hurry(int out);
 
 /*
- * echo_buffer: the memory of this process for what is read; @ret_size bytes.
- */
-char *echo_buffer(size_t *ret_size);
-
-/*
  * echo_run: echoes until the connection ends. Signals interrupt nothing.
  *
  * Returns why it ended. Everything that was read has been written, unless it was reset, stalled or
@@ -56,8 +53,8 @@ Reason echo_run(Echo *echo);
 /*
  * echo_finish: lets the peer have what was written when it is not the peer that ended the
  * connection. Sends the end of the stream and discards what still comes, until the peer ends it
- * too, sends nothing for a second or a 64th of
- * @timeout_usec, whichever is less, or has gone on for 3 seconds. Closing with unread input would
- * reset the connection and destroy echoes on their way (RFC 2525, 2.17).
+ * too, sends nothing for a second or a 64th of the timeout, whichever is less, or has gone on for 3
+ * seconds. Closing with unread input would reset the connection and destroy echoes on their way
+ * (RFC 2525, 2.17).
  */
-void echo_finish(int out, uint64_t timeout_usec);
+void echo_finish(const Echo *echo);

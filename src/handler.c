@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -19,19 +20,22 @@
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
-/* For the signal handler: the two descriptors of the connection. All that a handler writes of the
- * program's data but its buffer, on one page. */
-static struct {
+/* All that a handler writes of the program's data: what it always writes, and messages that are
+ * not large, on one page. */
+static alignas(4096) struct {
+        volatile sig_atomic_t serving; /* the two descriptors are those of a connection */
         volatile sig_atomic_t stopping;
         int in;
         int out;
-} state = { .in = -1, .out = -1 };
+        char title[512]; /* first the master's, if it is not longer */
+        char buffer[256 * 1024];
+} state;
 
 /* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
 static void handler_stop(int number) {
         int error = errno;
 
-        if (state.in < 0) {
+        if (!state.serving) {
                 /* This is the master, which does not block SIGABRT. */
                 (void)signal(number, SIG_DFL);
                 (void)raise(number);
@@ -56,6 +60,8 @@ void handler_init_signals(void) {
         /* Whoever started the master may have ignored it, which would reap handlers behind its
          * back. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+        /* Where it cannot be there, a handler costs the copy of one page more. */
+        (void)title_move(state.title, sizeof state.title);
 }
 
 void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
@@ -75,26 +81,26 @@ static void handler_unblock_signals(void) {
 
 /* What the last handler had read and could not write is written first. */
 static void handler_take_pending(const Handler *handler, Echo *echo) {
-        size_t size;
-        char *buffer = echo_buffer(&size);
         uint64_t cookie;
         ssize_t n;
 
         if (handler->pending < 0)
                 return;
-        n = pending_read(handler->pending, buffer, size, &cookie);
+        n = pending_read(handler->pending, echo->buffer, echo->buffer_size, &cookie);
         /* It may still be stored when this master is killed: nobody is to write it twice. */
         if (ftruncate(handler->pending, 0) < 0)
                 n = 0;
         close(handler->pending);
         if (n > 0) {
-                echo->pending = buffer;
+                echo->pending = echo->buffer;
                 echo->pending_size = (size_t)n;
         }
 }
 
 int handler_serve(const Handler *handler) {
         Echo echo = { .in = handler->connection,
+                      .buffer = state.buffer,
+                      .buffer_size = sizeof state.buffer,
                       .timeout_usec = handler->idle_timeout_usec,
                       .stop_patience_usec =
                                       handler->handover != NULL ? HANDOVER_PATIENCE : STOP_PATIENCE,
@@ -107,6 +113,7 @@ int handler_serve(const Handler *handler) {
                 return REASON_FAILED;
         state.in = echo.in;
         state.out = echo.out;
+        state.serving = true;
         title_set(handler->title);
         handler_take_pending(handler, &echo);
 
@@ -118,7 +125,7 @@ int handler_serve(const Handler *handler) {
         /* Should the master not be there to see the exit code. */
         atomic_store_explicit(&handler->slot->reason, (uint32_t)reason + 1, memory_order_relaxed);
         if (reason == REASON_IDLE || reason == REASON_STALLED || reason == REASON_STOPPED)
-                echo_finish(echo.out, echo.timeout_usec);
+                echo_finish(&echo);
         return (int)reason;
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stddef.h>
+
 /*
  * The title that ps(1), systemd-cgls(1) and systemctl status show for this process: what is in the
  * memory of its command line, which the kernel reads on when its last byte is not NUL
@@ -14,6 +16,17 @@
  * Returns 0, or -ENOMEM.
  */
 int title_init(int argc, char **argv);
+
+/*
+ * title_move: has the title be in the @size bytes at @room from now on, and what it was as well
+ * (PR_SET_MM_MAP, prctl(2)). The memory is the caller's, and no file's; /proc/PID/environ is empty
+ * from then on.
+ *
+ * Returns 0; or a negative errno, and the title is where it was: -ENOSPC when @size is too small
+ * for the command line, -ENOENT when there is none or no /proc, another one when the kernel cannot
+ * do it.
+ */
+int title_move(char *room, size_t size);
 
 /*
  * title_set: makes @title the title of this process, cut to the room there is. Does nothing without

@@ -46,8 +46,11 @@ static void do_nothing(int signal) {
 
 static void echo(void *data) {
         const Session *session = data;
+        static char buffer[64 * 1024];
         Echo parameters = { .in = session->pair[1],
                             .out = session->pair[1],
+                            .buffer = buffer,
+                            .buffer_size = sizeof buffer,
                             .timeout_usec = session->timeout_usec,
                             .stop_patience_usec = CLOCK_SECOND,
                             .bytes = &session->slot->bytes,
@@ -62,7 +65,7 @@ static void echo(void *data) {
         peer_wait_readable(parameters.in);
         reason = echo_run(&parameters);
         if (reason == REASON_IDLE || reason == REASON_STALLED)
-                echo_finish(parameters.out, parameters.timeout_usec);
+                echo_finish(&parameters);
         _exit((int)reason);
 }
 
@@ -270,7 +273,11 @@ static void test_urgent(void **state) {
 static void test_failed(void **state) {
         const volatile sig_atomic_t stopping = 0;
         _Atomic uint64_t bytes = 0;
-        Echo parameters = { .bytes = &bytes, .stopping = &stopping };
+        char buffer[16];
+        Echo parameters = { .buffer = buffer,
+                            .buffer_size = sizeof buffer,
+                            .bytes = &bytes,
+                            .stopping = &stopping };
         int pair[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
         (void)state;

@@ -3,6 +3,7 @@
 
 #include "title.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,12 +38,11 @@ static void expect_title(const char *expected) {
                 assert_int_equal(title[i], '\0');
 }
 
-/* As main() of the program that was started. */
-static void set_titles(int argc, char **argv) {
+/* Has titles, short and long ones, and one that is too long. */
+static void set_titles(void *data) {
         char longest[4096] = "mpecho: ";
 
-        title_set("without title_init() nothing happens");
-        assert_int_equal(title_init(argc, argv), 0);
+        (void)data;
         assert_string_equal(getenv("FIRST"), "one");
         assert_string_equal(getenv("LAST"), "two");
         title_set("mpecho: a");
@@ -60,6 +60,26 @@ static void set_titles(int argc, char **argv) {
         assert_string_equal(getenv("LAST"), "three");
         title_set("");
         expect_title("");
+}
+
+/* As main() of the program that was started. Its command line stays what is shown when it moves,
+ * which it does not without enough room. */
+static void be_program(int argc, char **argv) {
+        static char small[8], large[256];
+        char before[4096], after[4096];
+        size_t length = read_title(before, sizeof before);
+
+        title_set("without title_init() nothing happens");
+        assert_int_equal(title_move(large, sizeof large), -ENOENT);
+        assert_int_equal(title_init(argc, argv), 0);
+        assert_int_equal(title_move(small, sizeof small), -ENOSPC);
+        process_run(set_titles, NULL);
+        assert_int_equal(title_move(large, sizeof large), 0);
+        assert_int_equal(read_title(after, sizeof after), length);
+        assert_memory_equal(after, before, length);
+        title_set("mpecho: here");
+        assert_string_equal(large, "mpecho: here");
+        set_titles(NULL);
 }
 
 static void start_anew(void *data) {
@@ -91,11 +111,12 @@ static void test_set(void **state) {
 }
 
 static void init_without_arguments(void *data) {
-        char *argv[] = { NULL };
+        char *argv[] = { NULL }, room[16];
 
         (void)data;
         assert_int_equal(title_init(0, argv), 0);
         title_set("mpecho: a");
+        assert_int_equal(title_move(room, sizeof room), -ENOENT);
 }
 
 /* Without a command line there is no title, and no harm. */
@@ -112,7 +133,7 @@ int main(int argc, char **argv) {
 
         program = argv[0];
         if (argc > 1 && strcmp(argv[1], "--in-child") == 0) {
-                set_titles(argc, argv);
+                be_program(argc, argv);
                 return 0;
         }
         return cmocka_run_group_tests(tests, NULL, NULL);
