@@ -21,7 +21,7 @@ typedef struct Connections Connections;
 /*
  * connections_new: no connections yet, for up to as many as @options says. Handlers are forked with
  * the signals blocked and the dispositions set that the caller has then; see
- * handler_init_signals(). @options, @listeners and @journal are used until connections_free().
+ * handler_init(). @options, @listeners and @journal are used until connections_free().
  *
  * Returns 0 and sets @ret_connections, which the caller frees with connections_free(); or a
  * negative errno.

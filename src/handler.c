@@ -6,10 +6,10 @@
 #include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "clock.h"
 #include "echo.h"
 #include "pending.h"
@@ -47,7 +47,7 @@ static void handler_stop(int number) {
         errno = error;
 }
 
-void handler_init_signals(void) {
+void handler_init(void) {
         static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
         static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
 
@@ -60,6 +60,7 @@ void handler_init_signals(void) {
         /* Whoever started the master may have ignored it, which would reap handlers behind its
          * back. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+        child_prepare();
         /* Where it cannot be there, a handler costs the copy of one page more. */
         (void)title_move(state.title, sizeof state.title);
 }
@@ -70,13 +71,6 @@ void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_
 
 void handler_prepare(const Handler *handler) {
         echo_init(handler->connection, handler->idle_timeout_usec);
-}
-
-/* As sigprocmask(2), whose way through the C library has the child read in two more pages. */
-static void handler_unblock_signals(void) {
-        const uint64_t none = 0;
-
-        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, sizeof none);
 }
 
 /* What the last handler had read and could not write is written first. */
@@ -117,7 +111,7 @@ int handler_serve(const Handler *handler) {
         title_set(handler->title);
         handler_take_pending(handler, &echo);
 
-        handler_unblock_signals();
+        child_unblock_signals();
         reason = echo_run(&echo);
         if (reason == REASON_STOPPED && handler->handover != NULL &&
             handover_give(handler->handover, echo.out, echo.pending, echo.pending_size) == 0)
@@ -143,23 +137,22 @@ _Noreturn void handler_run(const Handler *handler) {
         if (child.pending >= 0)
                 child.pending = dup2(child.pending, pending);
         if (child.connection < 0)
-                _exit(REASON_FAILED);
+                child_exit(REASON_FAILED);
         (void)close_range((unsigned)first_other, ~0U, 0);
         code = handler_serve(&child);
         if (child.exits != NULL)
                 roster_tell_exit(child.exits, child.slot);
-        _exit(code);
+        child_exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {
         pid_t pid;
 
         handler_prepare(handler);
-        /* What fork(3) does beyond that is for threads, and has the child copy three pages. */
-        pid = _Fork();
+        pid = child_fork();
         if (pid == 0)
                 handler_run(handler);
-        return pid < 0 ? -errno : pid;
+        return pid;
 }
 
 bool handler_handed_over(int status) {

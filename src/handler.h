@@ -33,9 +33,8 @@ enum {
 };
 
 /*
- * A forked child pays for each page of code that it runs for the first time, and of data that it
- * writes, about as much as for ten system calls. So whatever can be done for it before the fork is
- * done there: handler_format_title() and handler_prepare().
+ * A child pays for the pages that it touches, see child.h. So whatever can be done for it before
+ * the fork is done there: handler_init(), handler_format_title() and handler_prepare().
  */
 
 /*
@@ -50,21 +49,21 @@ void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_
 void handler_prepare(const Handler *handler);
 
 /*
- * handler_init_signals: sets what signals do in handlers. In the master, before the first fork,
- * where it takes no effect because the master blocks these signals: a handler thus has its
- * dispositions from its first instant.
+ * handler_init: sets what signals do in handlers, and has forks cost little. In the master, before
+ * the first fork, where it takes no effect because the master blocks these signals: a handler thus
+ * has its dispositions from its first instant.
  *
  * SIGTERM and SIGINT make a handler finish writing what it has read and hand its connection over,
  * or end it; further ones change nothing. So does SIGABRT, which systemd sends to a whole service
  * when its watchdog runs out; abort(3) still ends the process. SIGHUP, SIGPIPE and SIGUSR1 do no
  * harm.
  */
-void handler_init_signals(void);
+void handler_init(void);
 
 /*
  * handler_serve: serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
- * and handler_init_signals() and handler_prepare() must have been called. Unblocks all signals and
- * sets this process's title.
+ * and handler_init() and handler_prepare() must have been called. Unblocks all signals and sets
+ * this process's title.
  *
  * Returns why the connection ended, a Reason; or HANDLER_HANDED_OVER. It is not closed yet; exiting
  * does that.
@@ -79,8 +78,7 @@ _Noreturn void handler_run(const Handler *handler);
 
 /*
  * handler_start: forks a handler, which has its own copy of @handler and of the connection. The
- * caller is the only thread of its process, and blocks all signals that handler_init_signals()
- * names.
+ * caller is the only thread of its process, and blocks all signals that handler_init() names.
  *
  * Returns its pid, in the parent only, or a negative errno of fork(2).
  */

@@ -50,7 +50,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
                            .live = 1 };
         journal_write(journal, &record, started);
 
-        handler_init_signals();
+        handler_init();
         handler_format_title(peer_text, title);
         handler_prepare(&handler);
         record.kind = RECORD_CLOSED;

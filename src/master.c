@@ -53,7 +53,7 @@ static int master_init_signals(Master *master) {
         (void)sigaddset(&set, SIGCHLD);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
-        handler_init_signals();
+        handler_init();
         master->polled[POLLED_SIGNALS] =
                         (struct pollfd){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
                                          .events = POLLIN };

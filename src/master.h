@@ -26,7 +26,7 @@ enum {
 
 /*
  * master_new: makes a master of this process: blocks the signals that it waits for and sets what
- * they do in handlers (handler_init_signals()). @options, @listeners and @journal are used until
+ * they do in handlers (handler_init()). @options, @listeners and @journal are used until
  * master_free().
  *
  * Returns 0 and sets @ret_master, which the caller frees with master_free(); or a negative errno.

@@ -29,7 +29,6 @@ MASTER = [
 ]
 
 HANDLER = [
-    "set_robust_list",  # the C library's, after each fork
     "dup2",             # the connection goes where only handlers have one,
     "close_range",      # what is the master's goes,
     "dup",              # and reading can be ended while writing goes on

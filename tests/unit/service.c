@@ -35,7 +35,7 @@ static void service_start(Service *service, const Options *options) {
 
 void service_start_connections(Service *service, const Options *options) {
         service_start(service, options);
-        handler_init_signals();
+        handler_init();
         assert_int_equal(connections_new(&service->options, service->listeners, service->journal,
                                          &service->connections),
                          0);

@@ -5,29 +5,17 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "clone.h"
 #include "connections.h"
 #include "peer.h"
 #include "process.h"
 #include "service.h"
 #include "unit.h"
 
-/* What _Fork() and accept4() fail with, and how many times. */
-static int fork_error, fork_failures, accept_error, accept_failures;
+/* What accept4() fails with, and how many times. */
+static int accept_error, accept_failures;
 
 /* In place of the C library's: a machine that runs out of things. */
-pid_t _Fork(void) {
-        static pid_t (*real)(void);
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "_Fork");
-        if (fork_failures > 0) {
-                fork_failures--;
-                errno = fork_error;
-                return -1;
-        }
-        return real();
-}
-
 int accept4(int fd, struct sockaddr *name, socklen_t *length, int flags) {
         static int (*real)(int, struct sockaddr *, socklen_t *, int);
 
@@ -77,19 +65,19 @@ static void expect_exhausted(const char *limit, int error, uint64_t refused, uin
 }
 
 static void fail_to_fork(void *data) {
+        const int error = *(const int *)data;
         const uint64_t now = clock_now();
         pid_t handler;
         int client;
 
         /* With room for one, from one source: what is not given back is missed. */
         start(1, 1);
-        fork_error = *(const int *)data;
-        fork_failures = 1;
+        clone_fail(error, 1);
         client = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], now);
         peer_expect_reset(client);
         close(client);
-        expect_exhausted(fork_error == EAGAIN ? "processes" : "memory", fork_error, 1, now);
+        expect_exhausted(error == EAGAIN ? "processes" : "memory", error, 1, now);
         assert_int_equal(connections_live(service.connections), 0);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
         peer_echo(client, "Hello");
@@ -98,7 +86,7 @@ static void fail_to_fork(void *data) {
         service_leave(&service, client, handler);
 
         /* It got all that it needs: the next back-off is a short one again. */
-        fork_failures = 1;
+        clone_fail(error, 1);
         client = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], now);
         close(client);
@@ -124,8 +112,7 @@ static void fail_to_adopt(void *data) {
         start(1, 1);
         roster = connections_roster(service.connections);
         peer_pair(pair);
-        fork_error = EAGAIN;
-        fork_failures = 1;
+        clone_fail(EAGAIN, 1);
         slot = connections_adopt(service.connections, pair[1], &before, clock_now());
         connections_start(service.connections, slot, pair[1], -1, clock_now());
         journald_expect(&service.journald, RECORD_CLOSED);
@@ -181,8 +168,7 @@ static void relieve(void *data) {
         (void)data;
         start(5, 5);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
-        fork_error = EAGAIN;
-        fork_failures = 8;
+        clone_fail(EAGAIN, 8);
         for (int i = 0; i < 8; i++) {
                 now += CLOCK_SECOND;
                 connections_tick(service.connections, now);

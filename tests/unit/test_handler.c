@@ -178,7 +178,7 @@ static void serve_here(void *data) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC), kept = dup(null);
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
-        handler_init_signals();
+        handler_init();
         assert_int_equal(handler_serve(&(Handler){ .connection = pair[1],
                                                    .title = "mpecho: somebody",
                                                    .slot = &slot,
