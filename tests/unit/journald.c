@@ -42,6 +42,16 @@ void journald_stop(Journald *journald) {
         assert_int_equal(rmdir(journald->directory), 0);
 }
 
+int journald_set_up(void **state) {
+        journald_start(*state);
+        return 0;
+}
+
+int journald_tear_down(void **state) {
+        journald_stop(*state);
+        return 0;
+}
+
 bool journald_take(Journald *journald) {
         ssize_t n = recv(journald->fd, journald->record, RECORD_SIZE, MSG_DONTWAIT);
 

@@ -26,6 +26,13 @@ void journald_start(Journald *journald);
 void journald_stop(Journald *journald);
 
 /*
+ * journald_set_up, journald_tear_down: the same for a test whose initial state is a Journald, see
+ * cmocka_unit_test_prestate_setup_teardown().
+ */
+int journald_set_up(void **state);
+int journald_tear_down(void **state);
+
+/*
  * journald_open, journald_close: makes and removes the socket only.
  */
 void journald_open(Journald *journald);

@@ -12,6 +12,21 @@
 #include "process.h"
 #include "unit.h"
 
+int service_set_up(void **state) {
+        Service *service = *state;
+
+        *service = (Service){};
+        journald_start(&service->journald);
+        return 0;
+}
+
+int service_tear_down(void **state) {
+        Service *service = *state;
+
+        journald_stop(&service->journald);
+        return 0;
+}
+
 static void service_start(Service *service, const Options *options) {
         static char text[] = "127.0.0.1:0";
         static char *listen[] = { text };

@@ -22,6 +22,13 @@ struct Service {
 };
 
 /*
+ * service_set_up, service_tear_down: for a test whose initial state is a Service, see
+ * cmocka_unit_test_prestate_setup_teardown(): its journal is there when it begins.
+ */
+int service_set_up(void **state);
+int service_tear_down(void **state);
+
+/*
  * service_start_connections, service_start_master: listens on a loopback port as @options says, and
  * makes stdin /dev/null. The journal must have been started.
  *

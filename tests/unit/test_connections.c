@@ -21,19 +21,6 @@ enum {
 
 static Service service;
 
-static int set_up(void **state) {
-        (void)state;
-        service = (Service){};
-        journald_start(&service.journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&service.journald);
-        return 0;
-}
-
 static void start(uint32_t most, uint32_t per_source) {
         const Options options = { .max_connections = most, .max_per_source = per_source };
 
@@ -275,7 +262,8 @@ static void test_stranger(void **state) {
         process_run(reap_stranger, NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

@@ -31,19 +31,6 @@ int accept4(int fd, struct sockaddr *name, socklen_t *length, int flags) {
 
 static Service service;
 
-static int set_up(void **state) {
-        (void)state;
-        service = (Service){};
-        journald_start(&service.journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&service.journald);
-        return 0;
-}
-
 static void start(uint32_t most, uint32_t per_source) {
         const Options options = { .max_connections = most, .max_per_source = per_source };
 
@@ -225,7 +212,8 @@ static void test_lost(void **state) {
         process_run(lose_connections, NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

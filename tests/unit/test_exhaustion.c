@@ -20,18 +20,6 @@
 
 static Journald journald;
 
-static int set_up(void **state) {
-        (void)state;
-        journald_start(&journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&journald);
-        return 0;
-}
-
 static const Listener at = { .fd = -1, .text = "[::]:7" };
 
 /* Errors of accept(2) that are the connection's own are told from those that are the machine's. */
@@ -197,7 +185,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_back_off),
-                cmocka_unit_test_setup_teardown(test_tick, set_up, tear_down),
+                cmocka_unit_test_prestate_setup_teardown(test_tick, journald_set_up,
+                                                         journald_tear_down, &journald),
                 cmocka_unit_test(test_refuse),
                 cmocka_unit_test(test_reset),
         };

@@ -19,18 +19,6 @@
 
 static Journald journald;
 
-static int set_up(void **state) {
-        (void)state;
-        journald_start(&journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&journald);
-        return 0;
-}
-
 typedef struct Session {
         int pair[2];
         Options options;
@@ -185,7 +173,9 @@ static void test_failed(void **state) {
         close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
+                                                 &journald)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

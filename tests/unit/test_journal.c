@@ -29,18 +29,6 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
         return real(fd, level, option, value, size);
 }
 
-static int set_up(void **state) {
-        (void)state;
-        journald_start(&journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&journald);
-        return 0;
-}
-
 static Journal *open_journal(LogTarget target, int level) {
         Journal *journal;
 
@@ -261,7 +249,9 @@ static void test_sums(void **state) {
         journal_free(journal);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
+                                                 &journald)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

@@ -18,18 +18,6 @@
 
 static Journald journald;
 
-static int set_up(void **state) {
-        (void)state;
-        journald_start(&journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&journald);
-        return 0;
-}
-
 static Journal *open_journal(LogTarget target) {
         Journal *journal;
 
@@ -196,7 +184,9 @@ static void test_auto(void **state) {
         }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
+                                                 &journald)
 
 int main(void) {
         const struct CMUnitTest tests[] = {

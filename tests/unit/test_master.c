@@ -19,19 +19,6 @@ static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 
 static Service service;
 
-static int set_up(void **state) {
-        (void)state;
-        service = (Service){};
-        journald_start(&service.journald);
-        return 0;
-}
-
-static int tear_down(void **state) {
-        (void)state;
-        journald_stop(&service.journald);
-        return 0;
-}
-
 static void serve(void *data) {
         pid_t handlers[3];
         int clients[3];
@@ -259,7 +246,8 @@ static void test_run(void **state) {
         process_run(run, NULL);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
