@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 
-from processes import DEADLINE
+from processes import DEADLINE, wait_until_waiting
 
 RANDOM = random.Random(862).randbytes(1 << 20)
 
@@ -93,6 +93,13 @@ def listen(family=socket.AF_INET, address=None, backlog=4096):
     return listener
 
 
+def accept(listener):
+    """Accepts a connection. The service has made the listener non-blocking, and who connects may be
+    told a moment before the listener is that the connection is there."""
+    assert is_readable(listener, DEADLINE)
+    return listener.accept()[0]
+
+
 def receive(client, size):
     """Receives exactly size bytes."""
     parts = []
@@ -130,18 +137,25 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, block=RANDOM, quiet=0.5, flags=0, sent=0):
-    """Writes block over and over, never reading, until nothing can be written for quiet seconds.
+def fill(client, block=RANDOM, quiet=0.5, flags=0, sent=0, handlers=()):
+    """Writes block over and over, never reading, until nothing can be written for quiet seconds;
+    with handlers, not even after they were seen to wait: they are not just late.
 
     Goes on after `sent` bytes. Returns the number of bytes written, these among them."""
     client.setblocking(False)
     poll = select.poll()
     poll.register(client, select.POLLOUT)
-    while poll.poll(1000 * quiet):
-        try:
-            sent += client.send(memoryview(block)[sent % len(block):], flags)
-        except BlockingIOError:
-            pass
+    before = None
+    while sent != before:
+        wait_until_waiting(handlers)
+        before = sent
+        while poll.poll(1000 * quiet):
+            try:
+                sent += client.send(memoryview(block)[sent % len(block):], flags)
+            except BlockingIOError:
+                pass
+        if not handlers:
+            break
     client.settimeout(DEADLINE)
     return sent
 

@@ -12,7 +12,7 @@ pytest.register_assert_rewrite(
     "visitors")
 
 from network import Network  # noqa: E402
-from processes import children, command_line, state  # noqa: E402
+from processes import children, command_line, has_ended  # noqa: E402
 from service import Service  # noqa: E402
 from supervisors import Supervisor  # noqa: E402
 
@@ -45,7 +45,7 @@ def end_children():
     killed = []
     while found := children(os.getpid()):
         for pid in found:
-            if state(pid) != "Z":
+            if not has_ended(pid):
                 killed.append(command_line(pid))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

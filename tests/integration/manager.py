@@ -210,6 +210,8 @@ class Unit:
             if self.manager.count(PENDING):
                 return
             self.start()
+            # They have read what there was to read, and wait for their peers to read it.
+            processes.wait_until_waiting(self.handlers())
         raise AssertionError("nothing is pending")
 
     def crash(self):
@@ -219,7 +221,9 @@ class Unit:
         self.reap(handlers)
 
     def abandon_handlers(self):
-        """Kills the main process. Returns the handlers that it leaves."""
+        """Kills the main process, once it has told of all that it has accepted and reaped. Returns
+        the handlers that it leaves."""
+        self.totals()
         before = set(processes.children(os.getpid()))
         self.process.kill()
         self.process.wait(DEADLINE)

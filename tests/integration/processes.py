@@ -8,6 +8,7 @@ from pathlib import Path
 
 DEADLINE = 120  # seconds, of a machine that has much else to do
 SYS_PIDFD_GETFD = 438
+PF_EXITING = 4  # of the flags in proc_pid_stat(5)
 
 
 def wait_for(condition, what, seconds=DEADLINE):
@@ -33,6 +34,12 @@ def stat_fields(pid):
 def state(pid):
     fields = stat_fields(pid)
     return fields[0] if fields else None
+
+
+def has_ended(pid):
+    """Whether a process has begun to exit: it closes its files a while before it is a zombie."""
+    fields = stat_fields(pid)
+    return not fields or fields[0] == "Z" or bool(int(fields[6]) & PF_EXITING)
 
 
 def children(pid):
@@ -95,6 +102,12 @@ def reap_orphans(name):
     for pid in children(os.getpid()):
         if Path(f"/proc/{pid}/comm").read_text() == f"{name}\n":
             os.waitpid(pid, 0)
+
+
+def wait_until_waiting(pids):
+    """Waits until each of pids was seen to sleep in a system call, or has ended."""
+    for pid in pids:
+        wait_for(lambda: state(pid) in ("S", "Z", None), f"{pid} waits")
 
 
 def wait_until_dead(pids, seconds=DEADLINE):

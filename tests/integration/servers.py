@@ -94,6 +94,18 @@ def close_after(size):
     return lambda connection: echo_some(connection, size)
 
 
+def end_after(size):
+    """Echoes `size` bytes and ends its side, in order whatever has come by then: closing a
+    connection with unread data in it would reset it."""
+
+    def behaviour(connection):
+        echo_some(connection, size)
+        connection.shutdown(socket.SHUT_WR)
+        silent(connection)
+
+    return behaviour
+
+
 def reset_after(size):
     """Echoes `size` bytes and resets the connection when more comes."""
 

@@ -167,8 +167,7 @@ class Service:
 
     def wait_until_counted(self):
         """Waits until all handlers wait for their peers: what came back before is counted then."""
-        for pid in self.handlers():
-            wait_for(lambda: processes.state(pid) == "S", f"{pid} waits")
+        processes.wait_until_waiting(self.handlers())
 
     def wait_until_idle(self, handlers=0):
         """Waits until this many handlers are left; a zombie is one."""

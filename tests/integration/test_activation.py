@@ -84,8 +84,7 @@ def test_listeners_survive_the_service(start, sockets):
         service.wait_until_idle()
         assert service.stop() == 0
     with clients.connect(address_of(listener)) as client:
-        accepted, _ = listener.accept()
-        accepted.close()
+        clients.accept(listener).close()
         assert client.recv(1) == b""
 
 
@@ -239,7 +238,7 @@ def test_another_process_takes_the_connection(start, sockets):
         service.signal(signal.SIGSTOP)
         processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
         with clients.connect(address_of(listener)):
-            listener.accept()[0].close()
+            clients.accept(listener).close()
         service.signal(signal.SIGCONT)
     service.connect_served(address=address_of(listener))
 

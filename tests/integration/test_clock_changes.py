@@ -84,9 +84,10 @@ def test_timeouts_and_records(start, chat, clock):
     begin = time.monotonic()
     service = start(f"--idle-timeout={timeout}", environment=clock.environment)
     with clock.moving():
+        stalled = service.connect_served()
+        clients.fill(stalled, quiet=0.2, handlers=service.handlers())
         busy = chat([service.connect_served() for _ in range(3)])
-        idle, stalled = service.connect_served(), service.connect_served()
-        clients.fill(stalled, quiet=0.2)
+        idle = service.connect_served()
         records = [service.journal.wait_for("closed", MPECHO_REASON=reason)[0]
                    for reason in ("idle", "stalled")]
         busy.go_on()

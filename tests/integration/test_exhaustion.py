@@ -107,6 +107,8 @@ def test_really_out_of_descriptors(start, tmp_path):
     """With no descriptor left clients are refused with the reserve one; one more and it serves."""
     service = start(expected=["exhausted"])
     other = service.connect_served()
+    # By then the master has closed its descriptor of that connection.
+    service.journal.wait_for("accepted")
     before = limit_descriptors(service, 0)
     with Watch(service, tmp_path) as watch:
         for _ in range(4):

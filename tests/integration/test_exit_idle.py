@@ -28,7 +28,7 @@ def test_leaves_when_idle(start):
         assert time.monotonic() - began >= 1
         assert [record.kind for record in service.journal.records()] == ["started", "stopped"]
         with clients.connect(listener_address(listener)):
-            listener.accept()[0].close()
+            clients.accept(listener).close()
 
 
 def test_leaves_when_idle_under_an_inetd(start):

@@ -80,7 +80,8 @@ def test_peers_that_do_not_read(unit, stop, half_closed):
     """With all buffers full both ways, half-closed or not, every byte comes when it is read."""
     service = unit()
     connected = [service.connect_served() for _ in range(3)]
-    written = [clients.fill(client, quiet=0.2) for client in connected]
+    written = [clients.fill(client, quiet=0.2, handlers=service.handlers())
+               for client in connected]
     if half_closed:
         for client in connected:
             client.shutdown(socket.SHUT_WR)
@@ -91,6 +92,8 @@ def test_peers_that_do_not_read(unit, stop, half_closed):
         pendings += service.manager.count(PENDING)
         service.start()
         service.check_store()
+        # They have read what there was to read, and wait for their peers to read it.
+        processes.wait_until_waiting(service.handlers())
     assert pendings > 0
     for client, count in zip(connected, written):
         if not half_closed:
@@ -105,7 +108,7 @@ def test_pending_data_once(unit):
     """A master that is killed before it has emptied the store: nothing is echoed twice."""
     service = unit()
     client = service.connect_served()
-    written = clients.fill(client, quiet=0.2)
+    written = clients.fill(client, quiet=0.2, handlers=service.handlers())
     service.terminate_with_pending()
     service.manager.keeping = True
     service.start()
@@ -259,9 +262,11 @@ def test_nothing_accumulates(unit):
     def open_files():
         def kinds(pid):
             return sorted(name.split("[")[0] for name in processes.descriptors(pid).values())
+        # Two of the five are of the connection: with what was pending it has as many before it has
+        # the second one.
         processes.wait_for(
-            lambda: all(len(processes.descriptors(pid)) == 5 for pid in service.handlers()),
-            "handlers with their descriptors")
+            lambda: all(len(found := kinds(pid)) == 5 and found.count("socket:") == 2
+                        for pid in service.handlers()), "handlers with their descriptors")
         return kinds(service.pid), sorted(map(kinds, service.handlers()))
 
     first = open_files()

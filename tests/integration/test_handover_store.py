@@ -249,7 +249,7 @@ def test_listener_that_is_gone(unit):
     """Stored connections go on when the socket unit was stopped, and the service ends after them."""
     service = unit()
     client, stuck = service.connect_served(), service.connect_served()
-    written = clients.fill(stuck, quiet=0.2)
+    written = clients.fill(stuck, quiet=0.2, handlers=service.handlers())
     service.terminate_with_pending()
     # Whatever order systemd passes them in.
     service.manager.store.sort(key=lambda stored: stored.name != PENDING)

@@ -123,6 +123,8 @@ def test_stopped_master_sends_no_watchdog(start, manager):
 def test_no_watchdog_unless_asked(start, manager, asked):
     """Without WATCHDOG_USEC, or with another process's WATCHDOG_PID, there is no watchdog."""
     service = start(environment=environment(manager, **asked))
+    # That of the start, before there is something else to tell.
+    manager.wait_for("STATUS")
     service.connect_served()
     manager.wait(lambda: len(manager.messages("STATUS")) >= 2, "two statuses")
     assert not manager.messages("WATCHDOG")

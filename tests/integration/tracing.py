@@ -4,7 +4,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from processes import DEADLINE, wait_for
+from processes import DEADLINE, state, wait_for
 
 
 class Tampering:
@@ -40,7 +40,8 @@ class Tampering:
     def _attached(self):
         assert self._strace.poll() is None, self._strace.stderr.read()
         text = Path(f"/proc/{self._pid}/status").read_text()
-        return f"TracerPid:\t{self._strace.pid}\n" in text
+        # The process is strace's before it is stopped; from then on strace waits for its calls.
+        return f"TracerPid:\t{self._strace.pid}\n" in text and state(self._strace.pid) == "S"
 
     def _end(self):
         if self._strace.poll() is None:
