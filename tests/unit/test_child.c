@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,8 +49,12 @@ static void expect_child(void) {
 }
 
 static void prepare_and_fork(void *data) {
+        char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
         (void)data;
         child_prepare();
+        /* There is nothing left to end. */
+        assert_int_equal(syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG), -1);
         expect_child();
         child_prepare();
         expect_child();
