@@ -1,6 +1,7 @@
 #include "connections.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -213,6 +214,12 @@ static bool connections_accept_failed(Connections *connections, const Listener *
         return false;
 }
 
+/* Asked for before accept4(2), which says no by errno: on a page that has been copied for it, if
+ * there was a fork. */
+static bool listener_has_more(const Listener *listener) {
+        return poll(&(struct pollfd){ .fd = listener->fd, .events = POLLIN }, 1, 0) > 0;
+}
+
 void connections_accept(Connections *connections, const Listener *listener, uint64_t now) {
         int failures = 0;
 
@@ -221,6 +228,8 @@ void connections_accept(Connections *connections, const Listener *listener, uint
                 socklen_t length = sizeof name;
                 int fd;
 
+                if (i > 0 && !listener_has_more(listener))
+                        return;
                 fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);
                 if (fd >= 0)
                         connections_take(connections, fd, &name, listener, now);

@@ -27,11 +27,18 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
         reaper->n += roster_take_exits(reaper->roster, reaper->leaving + reaper->n,
                                        reaper->most - reaper->n);
         reaper->next = reaper->n;
+        reaper->told = reaper->n > 0;
 }
 
 static uint32_t reaper_sweep(Reaper *reaper, int *ret_status) {
         pid_t pid;
 
+        /* The usual end when few are served: waitpid(2) would write to errno, on a page that a
+         * fork may share. */
+        if (roster_live(reaper->roster) == 0 && reaper->told) {
+                reaper->sweep_deadline = CLOCK_NEVER;
+                return ROSTER_NONE;
+        }
         if (roster_live(reaper->roster) > FEW && reaper->now < reaper->rest_until) {
                 reaper->sweep_deadline = reaper->rest_until;
                 return ROSTER_NONE;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "roster.h"
@@ -21,6 +22,7 @@ struct Reaper {
         uint32_t most;     /* room for so many */
         uint32_t n;
         uint32_t next; /* those before it are still to be looked at in this turn */
+        bool told;     /* whether there were any in this turn */
         uint64_t now;
         uint64_t rest_until;     /* not to look at all before */
         uint64_t sweep_deadline; /* when to look at all; CLOCK_NEVER when nobody can have ended */
@@ -40,7 +42,8 @@ void reaper_deinit(Reaper *reaper);
 void reaper_begin(Reaper *reaper, uint64_t now);
 
 /*
- * reaper_next: reaps a handler that has ended; children that are none are reaped as well.
+ * reaper_next: reaps a handler that has ended; children that are none are reaped as well, at the
+ * latest after the next SIGCHLD that is not a handler's.
  *
  * Returns its slot, which the caller gives back, and sets @ret_status (waitpid(2)); ROSTER_NONE
  * when the turn is over.

@@ -19,12 +19,11 @@ MASTER = [
     "clone",
     "close",
     "sendto",                                  # the record, while they are written one by one
-    "accept4",                                 # there is no other
+    "poll",                                    # there is no other
     "ppoll",                                   # until the handler has ended
     "read",                                    # the signal that tells of it
     "wait4",
     "sendto",
-    "wait4",                                   # there is no other
     "ppoll",
 ]
 

@@ -184,6 +184,8 @@ static void lose_connections(void *data) {
                                       ENONET,    EHOSTUNREACH, EOPNOTSUPP,   ENETUNREACH,
                                       ETIMEDOUT, EPERM,        ECONNABORTED, EINTR };
 
+        int waiting;
+
         (void)data;
         start(5, 5);
         for (size_t i = 0; i < COUNT(errors); i++) {
@@ -199,9 +201,11 @@ static void lose_connections(void *data) {
         }
         accept_error = ENETDOWN;
         accept_failures = 1000;
+        waiting = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
         assert_int_equal(accept_failures, 1000 - 16);
         assert_false(connections_accepting(service.connections));
+        close(waiting);
         service_stop(&service);
 }
 

@@ -2,6 +2,7 @@
 
 #include "reaper.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/wait.h>
@@ -194,15 +195,63 @@ static void leave(void *data) {
         (void)data;
 }
 
-/* A child that is no handler is reaped. */
-static void test_stranger(void **state) {
+static pid_t start_stranger(void) {
         pid_t pid = process_fork(leave, NULL);
 
-        (void)state;
         process_wait_ended(pid);
+        return pid;
+}
+
+static void expect_reaped(pid_t pid) {
+        assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
+}
+
+/* A child that is no handler is reaped, at once or after the last handler that has told. */
+static void test_stranger(void **state) {
+        pid_t pid = start_stranger();
+        uint32_t told;
+
+        (void)state;
         reaper_begin(&reaper, NOW);
         expect_none();
-        assert_int_equal(waitpid(pid, NULL, 0), -1);
+        expect_reaped(pid);
+
+        told = start((Handler){ .tells = true, .code = 5 });
+        pid = start_stranger();
+        reaper_begin(&reaper, NOW);
+        expect(told, 5);
+        expect_none();
+        reaper_begin(&reaper, NOW);
+        expect_none();
+        expect_reaped(pid);
+}
+
+/* When there is nobody left, to look at all is not due any more. */
+static void test_last(void **state) {
+        uint32_t slot;
+
+        (void)state;
+        start_many(SLOTS);
+        reaper_begin(&reaper, NOW);
+        expect_none();
+        reaper_begin(&reaper, NOW + 1);
+        expect_none();
+        assert_true(reaper_deadline(&reaper) != CLOCK_NEVER);
+
+        for (slot = roster_next(roster, ROSTER_NONE); slot != ROSTER_NONE;
+             slot = roster_next(roster, slot)) {
+                const pid_t pid = roster_entry(roster, slot)->handler;
+
+                assert_int_equal(kill(pid, SIGKILL), 0);
+                process_wait_ended(pid);
+                roster_tell_exit(roster_exits(roster), roster_slot(roster, slot));
+        }
+        reaper_begin(&reaper, NOW + 2);
+        while ((slot = reaper_next(&reaper, &(int){ 0 })) != ROSTER_NONE)
+                roster_release(roster, slot);
+        assert_int_equal(roster_live(roster), 0);
+        assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
 }
 
 int main(void) {
@@ -212,6 +261,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_few, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
