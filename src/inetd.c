@@ -49,6 +49,8 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
                            .handler_pid = (uint64_t)getpid(),
                            .live = 1 };
         journal_write(journal, &record, started);
+        /* Nothing is written until the connection ends. */
+        journal_finish(journal, 0);
 
         handler_init();
         handler_format_title(peer_text, title);

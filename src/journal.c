@@ -18,6 +18,8 @@
 enum {
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
+        /* To wake the reader may take longer than to write a record. */
+        BATCH_USEC = 10 * 1000,
         RETRY_FIRST_USEC = 2 * 1000,
         RETRY_MOST_USEC = 1000 * 1000,
 };
@@ -43,8 +45,10 @@ struct Journal {
         uint64_t summary_since;
         uint64_t summary_deadline;
         Tally lost;
-        uint64_t retry_deadline; /* CLOCK_NEVER when nothing is queued */
+        uint64_t drained;        /* when the queue was last empty */
+        uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
         uint64_t retry_usec;
+        bool refused;                    /* what is first in the queue */
         char sentence[RECORD_SIZE - 16]; /* of the record being written */
         char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
         Queue queue;                     /* copied when they are written after a fork */
@@ -71,7 +75,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->fd = -1;
         journal->level = level;
         journal->summary_deadline = CLOCK_NEVER;
-        journal->retry_deadline = CLOCK_NEVER;
+        journal->drain_deadline = CLOCK_NEVER;
         journal->retry_usec = RETRY_FIRST_USEC;
         journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
         journal->terminal = isatty(STDERR_FILENO);
@@ -137,7 +141,8 @@ static bool journal_drain(Journal *journal, uint64_t now) {
 
         while ((data = queue_first(&journal->queue, &size)) != NULL) {
                 if (!journal_send(journal, data, size)) {
-                        journal->retry_deadline = now + journal->retry_usec;
+                        journal->refused = true;
+                        journal->drain_deadline = now + journal->retry_usec;
                         journal->retry_usec =
                                         clock_earlier(2 * journal->retry_usec, RETRY_MOST_USEC);
                         return false;
@@ -145,27 +150,31 @@ static bool journal_drain(Journal *journal, uint64_t now) {
                 queue_remove(&journal->queue);
                 journal->retry_usec = RETRY_FIRST_USEC;
         }
-        journal->retry_deadline = CLOCK_NEVER;
-        return true;
-}
-
-/* Sends or queues @record; returns false when it can do neither. */
-static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
-        const size_t size = journal_format(journal, record);
-        const bool waiting = journal->retry_deadline != CLOCK_NEVER;
-
-        if (!waiting && journal_send(journal, journal->data, size))
-                return true;
-        if (!queue_add(&journal->queue, journal->data, size))
-                return false;
-        if (!waiting)
-                journal->retry_deadline = now + journal->retry_usec;
+        journal->refused = false;
+        journal->drained = now;
+        journal->drain_deadline = CLOCK_NEVER;
         return true;
 }
 
 static bool record_is_of_connection(RecordKind kind) {
         return kind == RECORD_ACCEPTED || kind == RECORD_CLOSED || kind == RECORD_CRASHED ||
                kind == RECORD_REFUSED;
+}
+
+/* Sends or queues @record; returns false when it can do neither. */
+static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
+        const size_t size = journal_format(journal, record);
+        const uint64_t next_batch = journal->drained + BATCH_USEC;
+
+        if (!queue_add(&journal->queue, journal->data, size))
+                return false;
+        if (journal->refused)
+                return true;
+        if (record_is_of_connection(record->kind) && now < next_batch)
+                journal->drain_deadline = next_batch;
+        else
+                (void)journal_drain(journal, now);
+        return true;
 }
 
 static void tally_add(Tally *tally, const Record *record) {
@@ -247,14 +256,14 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
 }
 
 void journal_tick(Journal *journal, uint64_t now) {
-        if (journal->retry_deadline <= now && journal_drain(journal, now))
+        if (journal->drain_deadline <= now && journal_drain(journal, now))
                 (void)journal_confess(journal, now);
         if (journal->summary_deadline <= now)
                 (void)journal_summarize(journal, now);
 }
 
 uint64_t journal_deadline(const Journal *journal) {
-        return clock_earlier(journal->retry_deadline, journal->summary_deadline);
+        return clock_earlier(journal->drain_deadline, journal->summary_deadline);
 }
 
 void journal_finish(Journal *journal, uint64_t patience_usec) {

@@ -13,7 +13,13 @@ typedef struct Journal Journal;
  *
  * Writing never waits. What the journal or stderr does not take at once is queued, and when the
  * queue is full it is lost, and the next record that there is room for says how many were.
- * Accepted, closed, crashed and refused are written one by one up to 200 a second, with a burst of
+ *
+ * Accepted, closed, crashed and refused are queued as well when there was one in the last 10 ms,
+ * and written together when these are over, or another kind of record is written: who reads them is
+ * woken a hundred times a second at most, not for each. A process that is killed takes with it what
+ * it has queued.
+ *
+ * Accepted, closed, crashed and refused are told one by one up to 200 a second, with a burst of
  * 1000; above that they are counted, and a summary says the counts each second. One-by-one records,
  * summaries and lost ones together account for every connection.
  */

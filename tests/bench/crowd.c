@@ -4,9 +4,10 @@
  * Opens them, WINDOW at once, has a message echoed on each, and says on standard output how that
  * went. Then it does what it reads from standard input, line by line, until that ends:
  *
- *   trips COUNT PERIOD     so many round trips, one after the other, PERIOD microseconds apart,
- * each on a connection far from the last one rounds COUNT PERIOD    so often a round trip on all
- * connections at once, PERIOD microseconds apart
+ *   trips COUNT PERIOD     so many round trips, one after the other
+ *   rounds COUNT PERIOD    so often a round trip on all connections at once
+ *
+ * They begin PERIOD microseconds apart; trips are on connections far from one another.
  *
  * Each answer is a JSON object on a line: how many messages came back right, how many connections
  * are lost, and the latencies in microseconds. An echo is lost when it differs, or is not there in

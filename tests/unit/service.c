@@ -63,8 +63,22 @@ void service_start_master(Service *service, const Options *options) {
                          0);
 }
 
-void service_stop(Service *service) {
+void service_flush(Service *service) {
+        journal_finish(service->journal, 0);
+}
+
+void service_expect(Service *service, RecordKind kind) {
+        service_flush(service);
+        journald_expect(&service->journald, kind);
+}
+
+void service_expect_none(Service *service) {
+        service_flush(service);
         journald_expect_none(&service->journald);
+}
+
+void service_stop(Service *service) {
+        service_expect_none(service);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
         assert_int_equal(errno, ECHILD);
         assert_null(connections_free(service->connections));
@@ -89,7 +103,7 @@ int service_take(Service *service, in_addr_t from, pid_t *ret_handler) {
         } else {
                 connections_accept(service->connections, &service->listeners->items[0],
                                    clock_now());
-                journald_expect(&service->journald, RECORD_ACCEPTED);
+                service_expect(service, RECORD_ACCEPTED);
         }
         *ret_handler = (pid_t)journald_number(&service->journald, "MPECHO_HANDLER_PID");
         return client;
@@ -104,7 +118,7 @@ void service_leave(Service *service, int client, pid_t handler) {
         close(client);
         process_wait_ended(handler);
         connections_reap(service->connections, clock_now());
-        journald_expect(&service->journald, RECORD_CLOSED);
+        service_expect(service, RECORD_CLOSED);
         assert_int_equal(journald_number(&service->journald, "MPECHO_HANDLER_PID"), handler);
 }
 

@@ -61,6 +61,14 @@ void service_echo(int client, pid_t handler);
 void service_leave(Service *service, int client, pid_t handler);
 
 /*
+ * service_flush: has all records written that wait for others.
+ * service_expect, service_expect_none: the same, then those of Journald.
+ */
+void service_flush(Service *service);
+void service_expect(Service *service, RecordKind kind);
+void service_expect_none(Service *service);
+
+/*
  * service_turn_until: takes turns of the master until there is a record, which must be of @kind.
  * service_turn_until_done: until the master is done. The deadline is that of the child.
  */

@@ -78,6 +78,7 @@ static void serve_many(void *data) {
                 process_wait_ended(handlers[i]);
         }
         connections_reap(service.connections, now);
+        service_flush(&service);
         for (int i = 0; i < 4; i++) {
                 assert_true(journald_take(&service.journald));
                 assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
@@ -118,11 +119,11 @@ static void limit_total(void *data) {
         assert_false(connections_accepting(service.connections));
         waiting = service_connect(&service, FROM_ONE);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
-        journald_expect_none(&service.journald);
+        service_expect_none(&service);
         service_leave(&service, clients[0], handlers[0]);
         assert_true(connections_accepting(service.connections));
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
-        journald_expect(&service.journald, RECORD_ACCEPTED);
+        service_expect(&service, RECORD_ACCEPTED);
         third = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
         peer_echo(waiting, "Hello");
         service_leave(&service, waiting, third);
@@ -145,7 +146,7 @@ static void limit_source(void *data) {
         one = service_take(&service, FROM_ONE, &first);
         refused = service_connect(&service, FROM_ONE);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
-        journald_expect(&service.journald, RECORD_REFUSED);
+        service_expect(&service, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "max-per-source");
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIMIT_VALUE"), 1);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
@@ -189,7 +190,7 @@ static void end_handlers(void *data) {
         }
         connections_reap(service.connections, clock_now());
         for (int i = 0; i < 2; i++) {
-                journald_expect(&service.journald, RECORD_CLOSED);
+                service_expect(&service, RECORD_CLOSED);
                 assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "stopped");
                 assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
         }
@@ -218,13 +219,13 @@ static void report(void *data) {
         service_leave(&service, clients[0], handlers[0]);
         connections_report(service.connections, clock_now());
         for (int i = 1; i < 3; i++) {
-                journald_expect(&service.journald, RECORD_CONNECTION);
+                service_expect(&service, RECORD_CONNECTION);
                 assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"),
                                  handlers[i]);
                 assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"),
                                  i == 2 ? 5 : 0);
         }
-        journald_expect(&service.journald, RECORD_TOTALS);
+        service_expect(&service, RECORD_TOTALS);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 2);
         assert_int_equal(journald_number(&service.journald, "MPECHO_PEAK"), 3);
         assert_int_equal(journald_number(&service.journald, "MPECHO_SERVED"), 3);

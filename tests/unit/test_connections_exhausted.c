@@ -41,7 +41,7 @@ static void start(uint32_t most, uint32_t per_source) {
 static void expect_exhausted(const char *limit, int error, uint64_t refused, uint64_t now) {
         assert_false(connections_accepting(service.connections));
         connections_tick(service.connections, now);
-        journald_expect(&service.journald, RECORD_EXHAUSTED);
+        service_expect(&service, RECORD_EXHAUSTED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), limit);
         assert_int_equal(journald_number(&service.journald, "ERRNO"), error);
         assert_int_equal(journald_number(&service.journald, "MPECHO_REFUSED"), refused);
@@ -102,7 +102,7 @@ static void fail_to_adopt(void *data) {
         clone_fail(EAGAIN, 1);
         slot = connections_adopt(service.connections, pair[1], &before, clock_now());
         connections_start(service.connections, slot, pair[1], -1, clock_now());
-        journald_expect(&service.journald, RECORD_CLOSED);
+        service_expect(&service, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);
         assert_int_equal(roster_total_bytes(roster), 1000);
@@ -132,7 +132,7 @@ static void fail_to_accept(void *data) {
         connections_accept(service.connections, &service.listeners->items[0], now);
         expect_exhausted(accept_error == ENOMEM ? "memory" : "descriptors", accept_error, 0, now);
         connections_accept(service.connections, &service.listeners->items[0], now);
-        journald_expect(&service.journald, RECORD_ACCEPTED);
+        service_expect(&service, RECORD_ACCEPTED);
         handler = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
         peer_echo(client, "Hello");
         service_leave(&service, client, handler);
@@ -164,7 +164,7 @@ static void relieve(void *data) {
                 peer_expect_reset(refused);
                 close(refused);
                 connections_tick(service.connections, now);
-                journald_expect(&service.journald, RECORD_EXHAUSTED);
+                service_expect(&service, RECORD_EXHAUSTED);
         }
         assert_false(connections_accepting(service.connections));
         assert_int_equal(connections_deadline(service.connections), now + CLOCK_SECOND);

@@ -48,6 +48,7 @@ static void serve(void *data) {
         connection = session->early ? fcntl(high, F_DUPFD_CLOEXEC, 3) : 3;
         close(high);
         assert_int_equal(inetd_serve(connection, &session->options, journal, &sentence), 0);
+        journal_finish(journal, 0);
         journal_free(journal);
 }
 

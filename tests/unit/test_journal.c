@@ -121,14 +121,44 @@ static void test_level(void **state) {
         journal_free(journal);
 }
 
-/* Writes @n records at @now. Returns how many came one by one. */
+/* A record of a connection that comes alone is written at once. Others that follow are written
+ * together, 10 ms after it or before a record of another kind, and in order. */
+static void test_batch(void **state) {
+        Journal *journal = open_journal(LOG_TARGET_JOURNAL, LOG_INFO);
+
+        (void)state;
+        write_record(journal, RECORD_ACCEPTED, 0, START);
+        journald_expect(&journald, RECORD_ACCEPTED);
+        write_record(journal, RECORD_CLOSED, 0, START + 1);
+        write_record(journal, RECORD_ACCEPTED, 0, START + 9999);
+        assert_true(journal_deadline(journal) == START + 10000);
+        journal_tick(journal, START + 9999);
+        journald_expect_none(&journald);
+        journal_tick(journal, START + 10000);
+        journald_expect(&journald, RECORD_CLOSED);
+        journald_expect(&journald, RECORD_ACCEPTED);
+
+        write_record(journal, RECORD_CRASHED, 0, START + 10001);
+        journald_expect_none(&journald);
+        write_record(journal, RECORD_TOTALS, 0, START + 10002);
+        journald_expect(&journald, RECORD_CRASHED);
+        journald_expect(&journald, RECORD_TOTALS);
+        write_record(journal, RECORD_REFUSED, 0, START + 20002);
+        journald_expect(&journald, RECORD_REFUSED);
+        assert_true(journal_deadline(journal) == CLOCK_NEVER);
+        journal_free(journal);
+}
+
+/* Writes @n records at @now, and one of another kind after each, for which none waits. Returns how
+ * many came one by one. */
 static unsigned burst(Journal *journal, RecordKind kind, unsigned n, uint64_t now) {
         unsigned came = 0;
         Sums sums = {};
 
         for (unsigned i = 0; i < n; i++) {
                 write_record(journal, kind, 7, now);
-                came += drain(&sums);
+                write_record(journal, RECORD_STARTED, 0, now);
+                came += drain(&sums) - 1;
         }
         assert_int_equal(sums.lost, 0);
         return came;
@@ -255,8 +285,8 @@ static void test_sums(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_write),   TEST(test_level), TEST(test_rate),
-                TEST(test_summary), TEST(test_sums),
+                TEST(test_write), TEST(test_level),   TEST(test_batch),
+                TEST(test_rate),  TEST(test_summary), TEST(test_sums),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

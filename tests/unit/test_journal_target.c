@@ -55,6 +55,7 @@ static void write_to_stderr(void *data) {
         journal = open_journal(LOG_TARGET_STDERR);
         write_record(journal, RECORD_FAILED);
         write_record(journal, RECORD_CLOSED);
+        journal_finish(journal, 0);
         journal_free(journal);
 }
 

@@ -75,7 +75,7 @@ static void reap_coalesced(void *data) {
         }
         assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
         for (int i = 0; i < 5; i++)
-                journald_expect(&service.journald, RECORD_CLOSED);
+                service_expect(&service, RECORD_CLOSED);
         service_stop(&service);
 }
 
@@ -103,7 +103,7 @@ static void limit_total(void *data) {
                 assert_int_equal(master_turn(service.master, 20000), MASTER_RUNNING);
                 assert_true(clock_now() - begin >= 20000);
         }
-        journald_expect_none(&service.journald);
+        service_expect_none(&service);
         close(client);
         service_turn_until(&service, RECORD_CLOSED);
         service_turn_until(&service, RECORD_ACCEPTED);
@@ -230,11 +230,11 @@ static void run(void *data) {
         service_start_master(&service, &usual);
         assert_int_equal(kill(getpid(), SIGTERM), 0);
         assert_int_equal(master_run(service.master), 0);
-        journald_expect(&service.journald, RECORD_STARTED);
+        service_expect(&service, RECORD_STARTED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER"),
                             service.listeners->items[0].text);
         assert_int_equal(journald_number(&service.journald, "MPECHO_MAX_CONNECTIONS"), 10);
-        journald_expect(&service.journald, RECORD_STOPPED);
+        service_expect(&service, RECORD_STOPPED);
         assert_int_equal(journald_number(&service.journald, "MPECHO_SERVED"), 0);
         assert_true(was_told(manager, "READY=1"));
         service_stop(&service);

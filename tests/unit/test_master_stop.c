@@ -17,7 +17,7 @@ static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 static Service service;
 
 static void expect_closed(const char *reason, uint64_t bytes) {
-        journald_expect(&service.journald, RECORD_CLOSED);
+        service_expect(&service, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), reason);
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), bytes);
 }

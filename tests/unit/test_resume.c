@@ -105,6 +105,7 @@ static void leave(int client) {
         do {
                 (void)poll(NULL, 0, 1);
                 connections_reap(service.connections, clock_now());
+                service_flush(&service);
         } while (!journald_take(&service.journald));
         assert_true(journald_is(&service.journald, RECORD_CLOSED));
 }
@@ -123,7 +124,7 @@ static void go_on(void *data) {
         roster_counts(before)->peak = 50;
         roster_counts(before)->bytes = 10000;
         assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        journald_expect(&service.journald, RECORD_RESUMED);
+        service_expect(&service, RECORD_RESUMED);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
         peer_echo(client, "Hello");
         leave(client);
@@ -152,7 +153,7 @@ static void take_once(void *data) {
         client = store_connection();
         assert_true(stored_take(&stored, dup(stored.connections[0]), STORE_CONNECTION));
         assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        journald_expect(&service.journald, RECORD_RESUMED);
+        service_expect(&service, RECORD_RESUMED);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
         assert_int_equal(connections_live(service.connections), 1);
         peer_echo(client, "Hello");
@@ -183,7 +184,7 @@ static void write_pending(void *data) {
                 assert_true(stored_take(&stored, pendings[i], STORE_PENDING));
         }
         assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        journald_expect(&service.journald, RECORD_RESUMED);
+        service_expect(&service, RECORD_RESUMED);
         for (int i = 0; i < 3; i++) {
                 char text[8] = {};
 
@@ -214,7 +215,7 @@ static void bury(void *data) {
         enter(before, 4711, 1000, 60 * CLOCK_SECOND)->reason = REASON_RESET_BY_PEER + 1;
         (void)enter(before, 0, 999, 0);
         assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        journald_expect(&service.journald, RECORD_CLOSED);
+        service_expect(&service, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "reset by peer");
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);
@@ -242,9 +243,9 @@ static void refuse(void *data) {
         assert_true(stored_take(&stored, memfd_create("none", MFD_CLOEXEC), STORE_ROSTER));
         with_roster = true;
         assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        journald_expect(&service.journald, RECORD_STRANGER);
+        service_expect(&service, RECORD_STRANGER);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER_NAME"), STORE_ROSTER);
-        journald_expect(&service.journald, RECORD_RESUMED);
+        service_expect(&service, RECORD_RESUMED);
         peer_echo(client, "Hello");
         leave(client);
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
