@@ -1,7 +1,6 @@
 #include "connections.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,12 +213,6 @@ static bool connections_accept_failed(Connections *connections, const Listener *
         return false;
 }
 
-/* Asked for before accept4(2), which says no by errno: on a page that has been copied for it, if
- * there was a fork. */
-static bool listener_has_more(const Listener *listener) {
-        return poll(&(struct pollfd){ .fd = listener->fd, .events = POLLIN }, 1, 0) > 0;
-}
-
 void connections_accept(Connections *connections, const Listener *listener, uint64_t now) {
         int failures = 0;
 
@@ -228,6 +221,7 @@ void connections_accept(Connections *connections, const Listener *listener, uint
                 socklen_t length = sizeof name;
                 int fd;
 
+                /* accept4(2) would write to errno, on a page that the last fork has left shared. */
                 if (i > 0 && !listener_has_more(listener))
                         return;
                 fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,10 @@ static in_port_t endpoint_port(const Endpoint *endpoint) {
         default:
                 return 0;
         }
+}
+
+bool listener_has_more(const Listener *listener) {
+        return poll(&(struct pollfd){ .fd = listener->fd, .events = POLLIN }, 1, 0) > 0;
 }
 
 const Listener *listeners_find(const Listeners *listeners, int fd) {

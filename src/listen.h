@@ -91,6 +91,12 @@ void listeners_close(Listeners *listeners);
 const Listener *listeners_find(const Listeners *listeners, int fd);
 
 /*
+ * listener_has_more: whether a client waits to be accepted (poll(2)), or accept4(2) would fail with
+ * something else than EAGAIN. Does not wait.
+ */
+bool listener_has_more(const Listener *listener);
+
+/*
  * listeners_free: closes and frees @listeners, which may be NULL. Returns NULL.
  */
 Listeners *listeners_free(Listeners *listeners);
