@@ -293,12 +293,14 @@ static void scene_play(Scene *made) {
         resume(connections, &listeners.stored, journal);
         made->stored = listeners.stored;
         live = connections_live(connections);
+        journal_finish(journal, 0);
         FUZZ_CHECK(made->stored.n_connections == 0 && made->stored.roster < 0);
         FUZZ_CHECK(live == (made->forks ? (uint32_t)made->n_connections : 0));
         FUZZ_CHECK(n_records == expected.n_records);
         check_counts(roster_counts(connections_roster(connections)), &expected, begin);
         check_connections(connections_roster(connections), &expected, begin);
         connections_report(connections, clock_now());
+        journal_finish(journal, 0);
         FUZZ_CHECK(n_records == expected.n_records + live + 1);
         connections_free(connections);
         journal_free(journal);
