@@ -8,8 +8,8 @@
 
 enum {
         FEW = 64,
-        /* A hundred times what it takes to look at one. */
-        REST_USEC = 10,
+        REST = 100, /* times what it took to look at all */
+        REST_MOST_USEC = 1000 * 1000,
 };
 
 int reaper_init(Reaper *reaper, Roster *roster, uint32_t slots) {
@@ -31,6 +31,7 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
 }
 
 static uint32_t reaper_sweep(Reaper *reaper, int *ret_status) {
+        uint64_t began;
         pid_t pid;
 
         /* The usual end when few are served: waitpid(2) would write to errno, on a page that a
@@ -43,6 +44,7 @@ static uint32_t reaper_sweep(Reaper *reaper, int *ret_status) {
                 reaper->sweep_deadline = reaper->rest_until;
                 return ROSTER_NONE;
         }
+        began = clock_now();
         while ((pid = waitpid(-1, ret_status, WNOHANG)) > 0) {
                 uint32_t slot = roster_find(reaper->roster, pid);
 
@@ -50,7 +52,8 @@ static uint32_t reaper_sweep(Reaper *reaper, int *ret_status) {
                 if (slot != ROSTER_NONE)
                         return slot;
         }
-        reaper->rest_until = reaper->now + REST_USEC * (uint64_t)roster_live(reaper->roster);
+        reaper->rest_until =
+                        reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST_USEC);
         reaper->sweep_deadline = CLOCK_NEVER;
         return ROSTER_NONE;
 }

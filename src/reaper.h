@@ -14,7 +14,7 @@ typedef struct Reaper Reaper;
  * thousand connections the end of one would take a millisecond. So handlers tell that they are
  * about to exit, see roster_tell_exit(), and these are looked at. One that was killed has not told,
  * and one that was taken over may tell anything: now and then all are looked at, while there are
- * few at once, and else so often that it takes a hundredth of the time at most.
+ * few at once, and else so often that it takes a hundredth of the time, once a second at least.
  */
 struct Reaper {
         Roster *roster;

@@ -30,9 +30,22 @@ static const Listener listener = { .fd = -1, .text = "[::]:7" };
 
 static Roster *roster;
 static Reaper reaper;
+static uint64_t takes; /* microseconds, to look at all */
+
+/* In place of the module's. */
+uint64_t clock_now(void) {
+        static uint64_t now;
+
+        return now += takes;
+}
+
+uint64_t clock_earlier(uint64_t one, uint64_t other) {
+        return one < other ? one : other;
+}
 
 static int set_up(void **state) {
         (void)state;
+        takes = 10;
         assert_int_equal(roster_new(SLOTS, &roster), 0);
         return reaper_init(&reaper, roster, SLOTS);
 }
@@ -135,13 +148,33 @@ static void test_many(void **state) {
         expect(told, 4);
         expect_none();
         due = reaper_deadline(&reaper);
-        assert_true(due > NOW + 1 && due < NOW + CLOCK_SECOND);
+        assert_true(due > NOW + 1 && due <= NOW + CLOCK_SECOND);
         reaper_begin(&reaper, due - 1);
         expect_none();
         reaper_begin(&reaper, due);
         expect(untold, 3);
         expect_none();
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
+}
+
+/* Looking at all is due after a hundred times what it took the last time, or after a second. */
+static void test_rest(void **state) {
+        static const uint64_t rests[][2] = {
+                { 1, 100 }, { 50, 5000 }, { 9999, 999900 }, { 20000, CLOCK_SECOND }
+        };
+        uint64_t now = NOW;
+
+        (void)state;
+        start_many(SLOTS);
+        for (size_t i = 0; i < COUNT(rests); i++) {
+                takes = rests[i][0];
+                reaper_begin(&reaper, now);
+                expect_none();
+                reaper_begin(&reaper, now + 1);
+                expect_none();
+                assert_int_equal(reaper_deadline(&reaper) - now, rests[i][1]);
+                now = reaper_deadline(&reaper);
+        }
 }
 
 /* Among few, who has not told is found at once. */
@@ -258,6 +291,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_told, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_rest, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_few, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
