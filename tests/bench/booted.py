@@ -160,16 +160,31 @@ def restart(unit):
             "restart-lost": found["lost"], "restart-failed": failed}
 
 
-MPECHO_UNIT = Contender("mpecho", "mpecho, logging on", None)
+def start_over(unit):
+    """What a restart takes that hands nothing over: all handlers end, the clients connect anew."""
+    unit.spread({SERVER_CORE, CLIENT_CORE})
+    try:
+        with contextlib.closing(Crowd(unit, LIVE)):
+            began = time.monotonic()
+            unit.host.check("systemctl", "restart", f"{unit.name}.service")
+        with contextlib.closing(Crowd(unit, LIVE, LIVE)):
+            return {"start-over": (time.monotonic() - began) * 1000}
+    finally:
+        unit.spread({SERVER_CORE})
+
+
+MPECHO_UNIT = Contender("mpecho", "mpecho, logging on", None,
+                        only=["unit-rate", "unit-first-", "unit-cold", "restart-"])
 CAT_UNIT = Contender("unit-cat", "Accept=yes + cat", None,
                      only=["unit-rate", "unit-first-", "unit-cold"])
 BARE_UNIT = Contender("unit-bare", "bare loop as a service", None,
-                      only=["unit-rate", "unit-first-"])
+                      only=["unit-rate", "unit-first-", "start-over"])
 MEASURES = [
     Measure("cold start", ("unit-cold",), cold(3)),
     Measure("first echo in a machine", ("unit-first-",), first_echo(50, 0.02)),
     Measure("connections in a machine", ("unit-rate",), rate(0.5)),
     Measure("restart", ("restart-",), restart),
+    Measure("restart without handing over", ("start-over",), start_over),
 ]
 
 

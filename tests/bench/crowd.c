@@ -10,8 +10,8 @@
  * They begin PERIOD microseconds apart; trips are on connections far from one another.
  *
  * Each answer is a JSON object on a line: how many messages came back right, how many connections
- * are lost, and the latencies in microseconds. An echo is lost when it differs, or is not there in
- * time.
+ * are lost, and the latencies in microseconds. An echo is lost when it differs, or when no echo has
+ * come for ten seconds.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -31,7 +31,7 @@
 
 enum { MESSAGE_SIZE = 64, EVENTS = 256, STRIDE = 617 };
 
-/* No echo is waited for longer. */
+/* For how long not one of the echoes that are waited for comes, before they are given up. */
 #define PATIENCE (10 * INSTANT_SECOND)
 
 /* A connection; @fd is negative when it is lost. A message is under way while @begun is not 0. */
@@ -155,12 +155,22 @@ static void crowd_step(Crowd *crowd, uint64_t deadline) {
         }
 }
 
-/* Waits for every echo; what is not there in time is lost. */
-static void crowd_finish(Crowd *crowd) {
+/* Waits until fewer than @most echoes are under way, or none comes any more. */
+static void crowd_await(Crowd *crowd, size_t most) {
         uint64_t deadline = instant_now() + PATIENCE;
 
-        while (crowd->under_way > 0 && instant_now() < deadline)
+        while (crowd->under_way >= most && instant_now() < deadline) {
+                const size_t before = crowd->under_way;
+
                 crowd_step(crowd, deadline);
+                if (crowd->under_way < before)
+                        deadline = instant_now() + PATIENCE;
+        }
+}
+
+/* Waits for every echo; what does not come is lost. */
+static void crowd_finish(Crowd *crowd) {
+        crowd_await(crowd, 1);
         for (size_t i = 0; crowd->under_way > 0 && i < crowd->size; i++)
                 if (crowd->members[i].begun != 0)
                         crowd_lose(crowd, &crowd->members[i]);
@@ -168,10 +178,7 @@ static void crowd_finish(Crowd *crowd) {
 
 static void crowd_open(Crowd *crowd, size_t window) {
         for (size_t i = 0; i < crowd->size; i++) {
-                uint64_t deadline = instant_now() + PATIENCE;
-
-                while (crowd->under_way >= window && instant_now() < deadline)
-                        crowd_step(crowd, deadline);
+                crowd_await(crowd, window);
                 crowd_connect(crowd, &crowd->members[i]);
         }
         crowd_finish(crowd);

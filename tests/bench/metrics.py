@@ -42,6 +42,7 @@ METRICS = {
     "restart-stall": Metric("longest stall, ms", "ms"),
     "restart-lost": Metric("connections lost", ""),
     "restart-failed": Metric("connects failed", ""),
+    "start-over": Metric("1,000 ended and forked anew, ms", "ms"),
 }
 
 
@@ -78,7 +79,7 @@ TABLES = [
     Table("In a booted machine: the first echo of a service that the connection starts, ms",
           ["unit-cold"]),
     Table("In a booted machine: 1,000 live connections over a restart",
-          ["restart-usual", "restart-stall", "restart-lost", "restart-failed"]),
+          ["restart-usual", "restart-stall", "restart-lost", "restart-failed", "start-over"]),
 ]
 
 # For the README.

@@ -64,16 +64,18 @@ def table_rows(results, table, titles):
 
 
 def target_rows(results):
-    """Each target, what was measured, and whether it is met."""
-    rows = [["held to", "against", "bound", "median", "quartiles", ""]]
+    """Each target, what was measured, whether it is met, and what the bare loop has."""
+    rows = [["held to", "against", "bound", "median", "quartiles", "", "bare loop"]]
     for target in TARGETS:
         found, met = target.judge(results)
         if found is not None:
             sign = "≥" if target.at_least else "≤"
+            floor = target.judge_floor(results)
             rows.append([target.title, target.against,
                          f"{sign} {target.bound:g} {target.unit}".rstrip(), number(found.median),
                          f"{number(found.low)}–{number(found.high)}",
-                         "met" if met else "NOT MET"])
+                         "met" if met else "NOT MET",
+                         number(floor.median) if floor else ""])
     return rows
 
 
