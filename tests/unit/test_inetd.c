@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -24,6 +25,7 @@ typedef struct Session {
         Options options;
         bool early;       /* the journal is opened before the connection has its number */
         const char *sent; /* what the peer has sent before that, or NULL */
+        bool warned;      /* another record has just been written */
         pid_t pid;
 } Session;
 
@@ -47,6 +49,13 @@ static void serve(void *data) {
                          0);
         connection = session->early ? fcntl(high, F_DUPFD_CLOEXEC, 3) : 3;
         close(high);
+        if (session->warned)
+                journal_write(journal,
+                              &(Record){ .kind = RECORD_STRANGER,
+                                         .descriptor = 4,
+                                         .listener_name = "other",
+                                         .sentence = "Not of use" },
+                              clock_now());
         assert_int_equal(inetd_serve(connection, &session->options, journal, &sentence), 0);
         journal_finish(journal, 0);
         journal_free(journal);
@@ -106,6 +115,22 @@ static void test_serve(void **state) {
                 expect_records(&session, peer, listener, "closed by peer", 13);
                 close(session.pair[0]);
         }
+}
+
+/* That it begins is told at once, whatever has been told just before. */
+static void test_begins(void **state) {
+        Session session = { .warned = true };
+
+        (void)state;
+        start(&session, false);
+        peer_echo(session.pair[0], "Hello");
+        journald_expect(&journald, RECORD_STRANGER);
+        journald_expect(&journald, RECORD_ACCEPTED);
+        journald_expect_none(&journald);
+        close(session.pair[0]);
+        process_wait_exit(session.pid, 0);
+        journald_expect(&journald, RECORD_CLOSED);
+        journald_expect_none(&journald);
 }
 
 /* A Unix connection is served as well; it has no name, its peer is a process. */
@@ -180,8 +205,8 @@ static void test_failed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve), TEST(test_local),  TEST(test_idle),
-                TEST(test_stop),  TEST(test_failed),
+                TEST(test_serve), TEST(test_begins), TEST(test_local),
+                TEST(test_idle),  TEST(test_stop),   TEST(test_failed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
