@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,6 +14,7 @@
 #include "clock.h"
 #include "echo.h"
 #include "pending.h"
+#include "stack.h"
 #include "title.h"
 
 /* How long a peer has to read what is being written when the handler is told to stop: what is left
@@ -20,9 +22,12 @@
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
-/* All that a handler writes of the program's data: what it always writes, and messages that are
- * not large, on one page. */
+/* All that a handler writes of the program's memory, on one page as far as it always does: the
+ * frames of the master that it goes on from and its own, its flags, its title, and a small message.
+ * Further down on the stack there is room for the frames of what a handler does when it is told to
+ * stop, and of a signal, with the largest registers there are. */
 static alignas(4096) struct {
+        char stack[31 * 4096 + 3072];
         volatile sig_atomic_t serving; /* the two descriptors are those of a connection */
         volatile sig_atomic_t stopping;
         int in;
@@ -30,6 +35,9 @@ static alignas(4096) struct {
         char title[512]; /* first the master's, if it is not longer */
         char buffer[256 * 1024];
 } state;
+
+/* Where it is not, a handler writes it to the stack that the program started on. */
+static bool title_moved;
 
 /* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
 static void handler_stop(int number) {
@@ -61,8 +69,11 @@ void handler_init(void) {
          * back. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
         child_prepare();
-        /* Where it cannot be there, a handler costs the copy of one page more. */
-        (void)title_move(state.title, sizeof state.title);
+        title_moved = title_move(state.title, sizeof state.title) == 0;
+}
+
+void handler_run_parent(void (*parent)(void *data), void *data) {
+        stack_run(state.stack, sizeof state.stack, !title_moved, parent, data);
 }
 
 void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]) {

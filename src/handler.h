@@ -61,6 +61,13 @@ void handler_prepare(const Handler *handler);
 void handler_init(void);
 
 /*
+ * handler_run_parent: runs @parent(@data), which forks handlers, after handler_init(): on a stack
+ * that makes that cheap, see stack.h. What handlers are passed must not be in the frames of the
+ * caller.
+ */
+void handler_run_parent(void (*parent)(void *data), void *data);
+
+/*
  * handler_serve: serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
  * and handler_init() and handler_prepare() must have been called. Unblocks all signals and sets
  * this process's title.

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -39,6 +38,7 @@ struct Master {
         bool stopping;
         uint64_t kill_deadline; /* when handlers that do not finish are ended */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
+        int result;             /* of master_run() */
         struct pollfd polled[]; /* POLLED_HANDOVER, POLLED_SIGNALS, then the listeners */
 };
 
@@ -87,12 +87,8 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
                 r = master_init_signals(master);
         if (r == 0)
                 r = connections_new(options, listeners, journal, &master->connections);
-        if (r == 0 && listeners->manager && notify_has_manager(&master->notify)) {
+        if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
                 r = connections_enable_handover(master->connections);
-                /* Not otherwise: what stays in the store is there for the next start. */
-                if (r == 0)
-                        r = resume(master->connections, &listeners->stored, journal);
-        }
         if (r < 0) {
                 master_free(master);
                 return r;
@@ -260,8 +256,10 @@ int master_turn(Master *master, uint64_t patience_usec) {
 
 /* All listeners, separated by commas, as far as there is room. */
 static void master_tell_started(const Master *master) {
-        char text[1024] = "";
+        /* Not among the frames below, which forked handlers share: those are to be few. */
+        static char text[1024];
 
+        text[0] = '\0';
         for (uint32_t i = 0; i < master->listeners->n; i++) {
                 const char *listener = master->listeners->items[i].text;
 
@@ -277,13 +275,18 @@ static void master_tell_started(const Master *master) {
                       clock_now());
 }
 
-int master_run(Master *master) {
-        uint64_t now = clock_now();
-        /* Aligned, so that all frames below, the handlers' among them, are on one page: after a
-         * fork each page that is written is a copy. */
-        alignas(4096) Record stopped;
+static int master_live(Master *master) {
+        uint64_t now;
+        Record stopped;
         int r;
 
+        /* Not without a manager: what stays in the store is there for the next start. */
+        if (connections_handover_fd(master->connections) >= 0) {
+                r = resume(master->connections, &master->listeners->stored, master->journal);
+                if (r < 0)
+                        return r;
+        }
+        now = clock_now();
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
         master_tell_started(master);
@@ -298,4 +301,15 @@ int master_run(Master *master) {
         stopped = connections_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);
         return r;
+}
+
+static void master_enter(void *data) {
+        Master *master = data;
+
+        master->result = master_live(master);
+}
+
+int master_run(Master *master) {
+        handler_run_parent(master_enter, master);
+        return master->result;
 }

@@ -30,7 +30,6 @@ enum {
  * master_free().
  *
  * Returns 0 and sets @ret_master, which the caller frees with master_free(); or a negative errno.
- * After that no memory is allocated.
  */
 int master_new(const Options *options, Listeners *listeners, Journal *journal, Master **ret_master);
 
@@ -47,8 +46,9 @@ Master *master_free(Master *master);
 int master_turn(Master *master, uint64_t patience_usec);
 
 /*
- * master_run: tells the service manager and the journal that the service is ready, takes turns
- * until it is done, and tells that as well.
+ * master_run: takes back what the last master left (resume.h), tells the service manager and the
+ * journal that the service is ready, takes turns until it is done, and tells that as well. Once it
+ * is ready no memory is allocated. On a stack of its own, see handler_run_parent().
  *
  * Returns 0, or a negative errno when the master could not go on.
  */

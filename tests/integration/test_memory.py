@@ -1,12 +1,14 @@
 """The master's use of memory and files does not grow with the connections that it has served."""
 
 import re
+import resource
 import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import clients
 import processes
 from service import SANITIZED
 from tracing import Tampering
@@ -46,6 +48,23 @@ def test_handlers_carry_no_library(start):
     for pid in service.pid, handler:
         libraries = re.findall(r"/(lib[^/]*)\.so", Path(f"/proc/{pid}/maps").read_text())
         assert set(libraries) == {"libc"}
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers have memory of their own")
+def test_a_handler_has_few_pages_of_its_own(start):
+    """All that a handler or the master has written to since the fork, and that had to be copied, is
+    two pages; and there is no copy of the stack that the master began on."""
+    service = start()
+    client = service.connect_served()
+    handler, = processes.children(service.pid)
+    clients.ping(client, b"Hello, world.")
+    # The master forks and writes again.
+    for _ in range(3):
+        clients.ping(service.connect_served())
+    process = Path(f"/proc/{handler}")
+    private = re.findall(r"^Private_Dirty: +(\d+) kB", (process / "smaps").read_text(), re.M)
+    assert sum(map(int, private)) * 1024 <= 2 * resource.getpagesize()
+    assert "[stack]" not in (process / "maps").read_text()
 
 
 @pytest.fixture
