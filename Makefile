@@ -161,7 +161,7 @@ fuzz:
 		$(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
-## bench: measure mpecho against other echo servers for ten minutes; figures go to build/bench/ (as root)
+## bench: measure mpecho against other echo servers, 10 to 15 minutes; figures go to build/bench/ (as root)
 bench: all $(BASELINES) $(CROWD)
 	@$(PYTHON) tests/bench/bench.py $(BENCH_OPTIONS) $(BUILD)
 

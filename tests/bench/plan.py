@@ -137,7 +137,7 @@ def quick(before=None):
 
 
 def full(before=None):
-    """About ten minutes."""
+    """Ten to fifteen minutes."""
     there = [contender for contender in OTHERS if contender.is_there()]
     others = [NOFORK, TEXTBOOK, *there]
     chosen = quick(before)[0].contenders
