@@ -160,11 +160,12 @@ static void expect_ones(void *unused) {
 /* Who runs out of it gets SIGSEGV, the parent as well as a child; afterwards its first page is
  * memory like any other, for both. */
 static void test_guard(void **state) {
-        pid_t pid = process_fork(overflow_there, NULL);
+        pid_t pid;
 
         (void)state;
         if (!STACK_IS_OWN)
                 skip();
+        pid = process_fork(overflow_there, NULL);
         assert_int_equal(WTERMSIG(process_wait(pid)), SIGSEGV);
         run(true, overflow_in_child, &pid);
         memset(memory.stack, 1, PAGE);
