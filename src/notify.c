@@ -70,7 +70,7 @@ void notify_stopping(Notify *notify, uint64_t now) {
 }
 
 void notify_changed(Notify *notify, uint64_t now) {
-        uint64_t soonest = notify->status_sent + CLOCK_SECOND;
+        uint64_t soonest = notify->status_checked + CLOCK_SECOND;
 
         if (notify->fd >= 0 && notify->status_deadline == CLOCK_NEVER)
                 notify->status_deadline = soonest > now ? soonest : now;
@@ -80,7 +80,12 @@ void notify_status(Notify *notify, const char *status, uint64_t now) {
         char message[sizeof "STATUS=" + NOTIFY_STATUS_SIZE];
 
         notify->status_deadline = CLOCK_NEVER;
-        if (notify->fd < 0 || strcmp(notify->status, status) == 0)
+        if (notify->fd < 0)
+                return;
+        /* The next check is due a second after this one, whether or not this one sends anything:
+         * a deadline that nobody moves would keep the master awake. */
+        notify->status_checked = now;
+        if (strcmp(notify->status, status) == 0)
                 return;
         snprintf(message, sizeof message, "STATUS=%s", status);
         if (!notify_send(notify, message)) {
@@ -88,7 +93,6 @@ void notify_status(Notify *notify, const char *status, uint64_t now) {
                 return;
         }
         snprintf(notify->status, sizeof notify->status, "%s", status);
-        notify->status_sent = now;
 }
 
 void notify_tick(Notify *notify, uint64_t now) {

@@ -22,12 +22,12 @@ enum {
 struct Notify {
         int fd; /* a datagram socket; -1 when there is no manager */
         Endpoint manager;
-        const char *state;          /* that there was no room for, or NULL */
-        uint64_t state_deadline;    /* when it is tried again; CLOCK_NEVER */
-        uint64_t watchdog_usec;     /* from one sign of life to the next */
-        uint64_t watchdog_deadline; /* CLOCK_NEVER when none is wanted */
-        uint64_t status_deadline;   /* CLOCK_NEVER when nothing has changed */
-        uint64_t status_sent;
+        const char *state;               /* that there was no room for, or NULL */
+        uint64_t state_deadline;         /* when it is tried again; CLOCK_NEVER */
+        uint64_t watchdog_usec;          /* from one sign of life to the next */
+        uint64_t watchdog_deadline;      /* CLOCK_NEVER when none is wanted */
+        uint64_t status_deadline;        /* CLOCK_NEVER when nothing has changed */
+        uint64_t status_checked;         /* when notify_status() was last called */
         char status[NOTIFY_STATUS_SIZE]; /* as it was last told */
 };
 
@@ -54,8 +54,8 @@ void notify_ready(Notify *notify, uint64_t now);
 void notify_stopping(Notify *notify, uint64_t now);
 
 /*
- * notify_changed: the status may be another at @now: makes it due, but a second after the last one
- * at the soonest.
+ * notify_changed: the status may be another at @now: makes it due, but a second after the last call
+ * of notify_status() at the soonest.
  */
 void notify_changed(Notify *notify, uint64_t now);
 

@@ -9,6 +9,8 @@ from pathlib import Path
 DEADLINE = 120  # seconds, of a machine that has much else to do
 SYS_PIDFD_GETFD = 438
 PF_EXITING = 4  # of the flags in proc_pid_stat(5)
+WAKEUPS = 3  # a second, at most, of a master at rest
+BUSY = 0.02  # seconds of processor time a second, at most, of a master at rest
 
 
 def wait_for(condition, what, seconds=DEADLINE):
@@ -80,6 +82,29 @@ def signal_set(mask):
     """The signal numbers of a mask in /proc/PID/status."""
     bits = int(mask, 16)
     return {number for number in range(1, 65) if bits >> (number - 1) & 1}
+
+
+def usage(pid):
+    """How often a process has gone to sleep, and its processor time in seconds.
+
+    The first misses a loop that never sleeps, the second one that wakes up often and does little.
+    """
+    nanoseconds = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return int(status(pid)["voluntary_ctxt_switches"]), nanoseconds / 1e9
+
+
+def assert_at_rest(pids, seconds=3):
+    """Watches processes, name -> pid, all during the same seconds: each of them sleeps."""
+    began = time.monotonic()
+    before = {name: usage(pid) for name, pid in pids.items()}
+    time.sleep(seconds)
+    restless = {}
+    for name, pid in pids.items():
+        wakeups, processor = (after - first for after, first in zip(usage(pid), before[name]))
+        elapsed = time.monotonic() - began
+        if wakeups > WAKEUPS * elapsed or processor > BUSY * elapsed:
+            restless[name] = f"{wakeups} wake-ups, {processor:.3f} s busy in {elapsed:.3f} s"
+    assert not restless, restless
 
 
 def command_line(pid):
