@@ -34,10 +34,10 @@ CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 MAINS    := src/mpecho.c src/client/mpecho-client.c
 PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
 ARCHIVE  := $(BUILD)/libmpecho.a
-SOURCES  := $(filter-out $(MAINS),$(wildcard src/*.c src/client/*.c))
-HEADERS  := $(wildcard src/*.h src/client/*.h)
-UNIT     := $(wildcard tests/unit/test_*.c)
-HELPERS  := $(filter-out $(UNIT),$(wildcard tests/unit/*.c))
+SOURCES  := $(filter-out $(MAINS),$(wildcard src/*/*.c))
+HEADERS  := $(wildcard src/*/*.h)
+UNIT     := $(wildcard tests/unit/*/test_*.c)
+HELPERS  := $(wildcard tests/unit/*.c)
 FUZZ     := $(wildcard tests/fuzz/fuzz_*.c)
 REPLAY   := tests/fuzz/replay.c
 FUZZ_HELPERS := $(filter-out $(FUZZ) $(REPLAY),$(wildcard tests/fuzz/*.c))
@@ -67,6 +67,7 @@ $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
 # The service must not carry libm: a mapping costs each fork.
 $(BUILD)/mpecho-client: ALL_LDLIBS += -lm
 $(UNIT_TESTS): ALL_LDLIBS += -lm
+$(BUILD)/tests/%.o: ALL_CPPFLAGS += -iquote tests/unit
 # Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
 # a forked handler needs brings all others.
 $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
@@ -175,7 +176,7 @@ lint:
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
 
 ## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
 install: all

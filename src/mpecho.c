@@ -1,19 +1,20 @@
+/* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
-#include "clock.h"
-#include "descriptors.h"
-#include "inetd.h"
-#include "journal.h"
-#include "listen.h"
-#include "master.h"
-#include "options.h"
-#include "resources.h"
-#include "sentence.h"
-#include "store.h"
-#include "title.h"
+#include "handler/proctitle.h"
+#include "lib/clock.h"
+#include "lib/failure.h"
+#include "lib/stdfds.h"
+#include "report/journal.h"
+#include "restart/fdstore.h"
+#include "server/inetd.h"
+#include "server/listeners.h"
+#include "server/master.h"
+#include "server/options.h"
+#include "server/resources.h"
 
 /* How long the journal has at the end to take what it could not take before. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests share: commands, connections, units and the records in the journal.
 
 Each test starts from a machine on which the packages were installed and nothing else was done.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/chart.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/client_help.h"
 
 const char client_help[] =

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/client_options.h"
 
 #include <errno.h>

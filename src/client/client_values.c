@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/client_values.h"
 
 #include <ctype.h>
@@ -8,7 +9,7 @@
 
 #include "client/instant.h"
 #include "client/quantity.h"
-#include "number.h"
+#include "lib/number.h"
 
 int client_values_parse_port(const char *text, in_port_t *ret_port, Failure *failure) {
         const struct servent *service;

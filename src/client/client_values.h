@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <netinet/in.h>
 #include <stdint.h>
 
 #include "client/failure.h"
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 /*
  * The values of the client's options. All of these return 0 and set their return parameter, or

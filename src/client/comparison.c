@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/comparison.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <stdbool.h>
@@ -5,7 +6,7 @@
 
 #include "client/failure.h"
 #include "client/target.h"
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
 

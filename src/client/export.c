@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/export.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/failure.h"
 
 #include <errno.h>

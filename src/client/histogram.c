@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/histogram.h"
 
 #include <math.h>

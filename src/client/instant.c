@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/instant.h"
 
 #include <time.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/interrupt.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/load.h"
 
 #include <assert.h>
@@ -20,7 +21,7 @@
 #include "client/stream.h"
 #include "client/trip.h"
 #include "client/worker.h"
-#include "memory.h"
+#include "lib/memory.h"
 
 enum {
         LOAD_TICK_MILLISECONDS = 200,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/ping.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/quantity.h"
 
 #include <errno.h>
@@ -5,7 +6,7 @@
 #include <string.h>
 
 #include "client/instant.h"
-#include "number.h"
+#include "lib/number.h"
 
 int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size) {
         static const char suffixes[] = "KMG";

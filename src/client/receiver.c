@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/receiver.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/relay.h"
 
 #include <errno.h>

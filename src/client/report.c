@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/report.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <stdint.h>
@@ -6,7 +7,7 @@
 #include "client/failure.h"
 #include "client/fault.h"
 #include "client/histogram.h"
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 typedef struct Report Report;
 

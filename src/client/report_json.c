@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/report_json.h"
 
 #include "client/instant.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/sender.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <unistd.h>
 
 #include "client/instant.h"
-#include "memory.h"
+#include "lib/memory.h"
 
 enum {
         /* As much as the service reads at once. */

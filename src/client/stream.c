@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/stream.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/target.h"
 
 #include <stdio.h>
 
-#include "endpoint.h"
+#include "lib/endpoint.h"
 
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]) {
         if (endpoint_is_local(target->host))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/terminal.h"
 
 #include <sys/ioctl.h>

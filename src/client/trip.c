@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "client/trip.h"
 
 #include <errno.h>

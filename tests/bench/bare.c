@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * bare ADDRESS PORT: the least that an echo server with a process for each connection can do. It
  * accepts, forks, echoes; the kernel reaps. No limits, no records, no time-outs, nothing to stop it

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """bench.py [--quick] BUILD: measures mpecho, built in BUILD, against other echo servers.
 
 Prints tables, and writes them, all figures and drawings to BUILD/bench or, if quick, to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The real units on a booted machine: mpecho's, Accept=yes with cat, and the bare loop.
 
 The whole machine, with its systemd and its journald, runs on the servers' core. The clients are

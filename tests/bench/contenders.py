@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The servers that are measured: how each is started, and what is known of it while it runs.
 
 Each has an address of its own, port 7 of 127.0.0.N, and runs on the servers' core in a control

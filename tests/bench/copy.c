@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Echoing by read(2) and write(2), through a buffer as large as mpecho's. */
 #include <unistd.h>
 

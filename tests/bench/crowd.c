@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * crowd ADDRESS PORT COUNT WINDOW: holds COUNT connections to an echo server.
  *

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Many live connections: what they take, and whether they slow down one more.
 
 `crowd` holds them; it compares every byte as well."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Figures of many rounds, and what they say: medians, their spread, and ratios.
 
 A figure is only ever compared with one of the same round, taken moments apart."""

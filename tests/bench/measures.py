@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What mpecho-client measures of a running server. It compares every byte that comes back.
 
 A measure is a function of a Running server that returns figures by the names of METRICS, and raises

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The names of all figures, what they are, and the tables that they are shown in."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * nofork ADDRESS PORT: one process for all connections, with epoll(7). What a connection costs when
  * it gets no process of its own, and no protection from the others.

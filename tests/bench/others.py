@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Other people's echo servers, each set up as well as its documentation knows: no limits that the
 measures would run into, and a backlog as long as mpecho's where it can be said."""
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 /* Sends back what comes from the peer connected to @fd until it has sent everything, or the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Who is measured, what, and how often.
 
 A Phase is a number of rounds. In each round every contender runs, started anew, and each measure

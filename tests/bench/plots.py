@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Drawings of the figures, made by gnuplot as SVG."""
 
 import math

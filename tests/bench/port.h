@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 /* The socket that a server listens on, whose command line says "PROGRAM ADDRESS PORT", with an IPv4

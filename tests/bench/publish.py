@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The README's table and its drawing."""
 
 import pathlib

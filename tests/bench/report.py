@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is said of the figures: tables for people, on a terminal or in Markdown."""
 
 from metrics import METRICS, SUMMARY, TABLES

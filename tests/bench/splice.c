@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Echoing by splice(2), through a pipe: no byte is copied to this process. */
 #include <fcntl.h>
 #include <unistd.h>

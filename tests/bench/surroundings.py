@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Where the measurements take place: two processors, a network and control groups of their own."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What mpecho is held to: ratios and differences, each within one run."""
 
 import dataclasses

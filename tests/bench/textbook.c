@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * textbook ADDRESS PORT: a forking echo server as it is taught, with all that books leave out: room
  * for 5 connections that wait, a buffer of 30 bytes, writes that may fall short, one zombie reaped

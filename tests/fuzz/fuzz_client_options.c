@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whatever the client's command line is, it is refused with a sentence that names the word, or what
  * it says is in range and goes together. */
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whatever LISTEN is, it is refused with a reason, or is read as what it says: it is written back
  * as text that is read as the same endpoint. */
 
@@ -5,8 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "endpoint.h"
 #include "fuzz.h"
+#include "lib/endpoint.h"
 
 enum {
         NO_PORT = UINT16_MAX + 1,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whatever the service's command line is, it is refused with a sentence that names the word, or
  * what it says is in range and means the same when it is written out in full. */
 
@@ -6,9 +7,9 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "clock.h"
 #include "fuzz.h"
-#include "options.h"
+#include "lib/clock.h"
+#include "server/options.h"
 #include "words.h"
 
 static const char *const targets[] = { "auto", "journal", "stderr" };

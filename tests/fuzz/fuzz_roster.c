@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whatever a stored roster has in it, it is refused, or its connections and its counts are taken
  * over, each once and none from the future; and what is logged of it is text.
  *
@@ -13,11 +14,11 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "child.h"
-#include "clock.h"
 #include "fuzz.h"
-#include "handover.h"
-#include "resume.h"
+#include "handler/fork.h"
+#include "lib/clock.h"
+#include "restart/handover.h"
+#include "restart/restore.h"
 
 enum {
         CONNECTIONS_MOST = 3,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Runs each file given through a fuzzer once, with any compiler: the properties that fuzzing
  * checks, held for the seeds. */
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """activate.py DESCRIPTOR… -- PROGRAM…: becomes PROGRAM with the DESCRIPTORs renumbered from 3 on.
 
 It does what systemd does for socket activation, sd_listen_fds(3), but for LISTEN_FDS and LISTEN_PID

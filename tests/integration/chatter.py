@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that keep connections busy while the service is restarted."""
 
 import random

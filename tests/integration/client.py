@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Runs mpecho-client and sees to it that no process of it is left."""
 
 import os

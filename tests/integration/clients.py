@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients of an echo service."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What all integration tests share: starting services, and leaving nothing behind."""
 
 import ctypes

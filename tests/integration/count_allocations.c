@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Preloaded, counts the calls to malloc(3) and its kin in the process that it is loaded into, not
  * in the children. The count is the uint64_t in the file that COUNT_FILE names.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """crowd.py HOST PORT COUNT PAUSE: COUNT clients of one source that all want to be connected.
 
 One that is turned away tries again PAUSE seconds later, without an end. They come evenly spread. A

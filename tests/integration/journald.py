@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stand-ins for the two that a service talks to over datagrams: journald and systemd."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A stand-in for systemd's part in a handover: its descriptor store, and restarting a service."""
 
 import contextlib

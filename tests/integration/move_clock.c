@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Preloaded, moves the time of day for the process that it is loaded into and its children, by the
  * seconds in the file that CLOCK_FILE names, an int64_t that may change at any time. The other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Network namespaces of the tests' own."""
 
 import ctypes

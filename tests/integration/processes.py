@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What /proc says about processes, and waiting for it to say something else."""
 
 import ctypes

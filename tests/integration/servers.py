@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Servers for the client's tests: each connection is given to a function, in a thread of its own.
 
 A behaviour takes a connected socket and does with it what it likes; the socket is closed when it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Starts mpecho, collects what it says, and checks that it leaves nothing behind."""
 
 import os

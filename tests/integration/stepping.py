@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Stopping a process at each of its system calls, from the very first one on, by ptrace(2)."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Programs that start mpecho by themselves: systemd-socket-activate and two inetds."""
 
 import subprocess

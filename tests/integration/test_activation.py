@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sockets that systemd passes: identified by what they are, served, refused by name, left alone."""
 
 import os

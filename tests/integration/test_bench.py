@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What make bench measures with: the servers that it compares with echo, its clients notice when
 one does not, and its arithmetic is right. Nothing here depends on how fast anything is."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client's plain mode, against small servers that behave and misbehave."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --check: what is wrong with a path is named, and only that."""
 
 import re

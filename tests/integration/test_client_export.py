@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --csv and --plot: the histogram as a file."""
 
 import csv

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --json: one object for each run, as the schema in the repository says."""
 
 import json

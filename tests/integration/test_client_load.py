@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --load: its numbers are the service's own."""
 
 import json

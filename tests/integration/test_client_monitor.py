@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --warn --critical: what monitoring systems expect of a plugin."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client and other people's echo servers: what is right is found right, and what is not is
 named. install-peers fetches the inetds."""
 

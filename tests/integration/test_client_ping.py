@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client --ping: every round trip is counted once, and as what it was."""
 
 import itertools

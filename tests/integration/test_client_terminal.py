@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """mpecho-client on a terminal: the line of progress, ^C, narrow windows."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The time of day set back and forth while the service runs: no timeout, no record notices.
 
 A preloaded library tells the program under test another time than the machine's, which stays."""

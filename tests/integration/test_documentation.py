@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What --help, the man pages, the README, the catalog and the sources say is the same."""
 
 import os
@@ -78,8 +79,8 @@ def test_options_in_the_completion():
 
 
 def source_records():
-    """Of src/record.c: name, priority and fields of each record by its message id."""
-    text = read("src/record.c")
+    """Of src/report/record.c: name, priority and fields of each record by its message id."""
+    text = read("src/report/record.c")
     names = dict(re.findall(r'\[FIELD_(\w+)\] = \w+\("(\w+)"', text))
     groups = dict(re.findall(r"^#define (BITS_\w+)((?:.*\\\n)*.*)$", text, re.M))
 
@@ -150,7 +151,7 @@ def test_modules_in_the_readme():
 
 def test_reasons():
     """The reasons are the same in the sources, the man page, the catalog and the README."""
-    reasons = re.findall(r'\[REASON_\w+\] = "([\w ]+)"', read("src/reason.c"))
+    reasons = re.findall(r'\[REASON_\w+\] = "([\w ]+)"', read("src/lib/end_reason.c"))
     assert len(reasons) == 6
     for path in PAGES["mpecho"], "README.md":
         text = " ".join(read(path).split())

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The echo: whatever a client sends comes back, byte for byte, until the client is done."""
 
 import os

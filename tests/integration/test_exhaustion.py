@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Out of descriptors, processes or memory, and errors of accept: the service goes on."""
 
 import errno

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Leaving when idle: after the time, only then, and without losing a connection."""
 
 import signal

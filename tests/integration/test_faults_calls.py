@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A handler is killed at each of its system calls: its own connection ends, and nothing else."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """System calls that a signal interrupts, EINTR, in master and handlers: nothing is lost."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """journald does not read, dies, comes back, or its socket is gone, under load: nothing waits, and
 every connection is told, one by one, in a summary or as lost."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Descriptors, processes and memory run out and come back, again and again, under load."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """systemd does not read what it is told, or its socket is gone: the service goes on.
 
 The service has a stand-in for systemd that can be both, and clients all the time."""

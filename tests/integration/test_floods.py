@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """More connections than there may be, as fast as they can come: the limits hold, others notice not.
 
 Bounds are ratios of medians of interleaved measurements, and wide: what they have to tell is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a handler is made of: its descriptors, its signals, its title; and that it can be ended."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Connections go on while the service is restarted, and when its master is killed."""
 
 import concurrent.futures

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What there may be in systemd's descriptor store, and what systemd may do, in a handover."""
 
 import fcntl

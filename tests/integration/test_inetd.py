@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Being started by an inetd, by the real ones: openbsd-inetd and xinetd, `wait` and `nowait`.
 
 install-peers fetches them."""

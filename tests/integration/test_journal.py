@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Records: where they go, what they say, how many at once, and that they hold up nobody."""
 
 import os

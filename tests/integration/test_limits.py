@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The limits: how many connections at once, and how many from one source."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Sockets that mpecho binds itself: where they are, what they are, and what they leave behind."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Limits of the machine: raised where possible, told where --max-connections is more."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The master's use of memory and files does not grow with the connections that it has served."""
 
 import re

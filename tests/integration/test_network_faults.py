@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Networks that lose packets, cut them small, or vanish: what arrives is intact, and nobody hangs.
 
 A service in one network namespace and its peers in another, with a cable between them."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What systemd is told over NOTIFY_SOCKET: READY, STATUS, WATCHDOG and STOPPING."""
 
 import contextlib

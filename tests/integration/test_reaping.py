@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Reaping: every handler's end is noticed and recorded once, whole, however many come at once."""
 
 import os

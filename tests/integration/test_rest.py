@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A master that has nothing to do sleeps: few wake-ups, and no processor time."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Signals to the master: how it stops, what it tells, and what does it no harm."""
 
 import os

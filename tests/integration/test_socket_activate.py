@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Activation by systemd's own program for it, systemd-socket-activate."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """All that a connection and a message cost in system calls; one more would be seen here."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Idle and stalled peers are ended at the timeout, not before, and nobody else is."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Urgent data (RFC 6093) is a part of the stream: it comes back in its place, no more urgent."""
 
 import os

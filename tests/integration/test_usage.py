@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The command line: what is refused, with which sentence, and what --help and --version say."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Tracing and tampering with a process's system calls by strace(1), from the moment it runs."""
 
 import signal

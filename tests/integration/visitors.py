@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Clients that come and go while something goes wrong, and what the service must be like after."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What one does with the packages, and with the service, on a machine."""
 
 # All files where a service could leave some, but those of the machine's own services; and all that

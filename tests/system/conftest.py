@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Packages built once, and for each test and release a machine of its own."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """What test_journald.py runs on a machine: something is the matter with journald, under load.
 
 Clients come one after the other all the time. After each fault the records that were written, one

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT
 """load.py PINGS STREAMS STUCK ARRIVALS: conversations with the echo service of this machine that
 look at every byte and go on through whatever happens to the service.
 

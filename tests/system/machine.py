@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Throw-away machines: a Debian release booted by systemd-nspawn, with nothing left afterwards.
 
 An image is a directory tree made by mmdebstrap, kept under build/ and made anew when the command

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Live connections go on, byte for byte, whatever happens to the service, and the counts add up."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The tests of debian/tests/control, each on a machine that was just booted."""
 
 import pathlib

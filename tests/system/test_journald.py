@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """journald is stopped for a minute, killed, restarted and without its socket, under load."""
 
 import pytest

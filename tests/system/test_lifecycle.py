@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Installing, upgrading, downgrading, removing and purging the packages on a booted machine."""
 
 import pytest

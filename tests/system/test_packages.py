@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The packages as files: what Debian's checkers say, and that a second build gives the same."""
 
 import os

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "journald.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "number.h"
+#include "lib/number.h"
 #include "process.h"
 #include "unit.h"
 

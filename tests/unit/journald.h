@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/un.h>
 
-#include "record.h"
+#include "report/record.h"
 
 typedef struct Journald Journald;
 

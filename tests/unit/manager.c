@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "manager.h"
 
 #include <errno.h>
@@ -9,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "pack.h"
 #include "peer.h"
+#include "restart/bundle.h"
 #include "unit.h"
 
 void manager_start(Manager *manager) {

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "store.h"
+#include "restart/fdstore.h"
 
 typedef struct Manager Manager;
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "seed.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "service.h"
 
 #include <errno.h>
@@ -6,8 +7,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "handler.h"
+#include "handler/handler.h"
+#include "lib/clock.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"

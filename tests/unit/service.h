@@ -1,10 +1,11 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "connections.h"
 #include "journald.h"
-#include "listen.h"
-#include "master.h"
-#include "options.h"
+#include "server/connections.h"
+#include "server/listeners.h"
+#include "server/master.h"
+#include "server/options.h"
 
 typedef struct Service Service;
 

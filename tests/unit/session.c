@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "session.h"
 
 #include <fcntl.h>
@@ -5,8 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "handler.h"
-#include "memory.h"
+#include "handler/handler.h"
+#include "lib/memory.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"

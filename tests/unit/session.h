@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "reason.h"
-#include "roster.h"
+#include "lib/end_reason.h"
+#include "server/roster.h"
 
 typedef struct Session Session;
 

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stddef.h>
+
+/*
+ * The title that ps(1), systemd-cgls(1) and systemctl status show for this process: what is in the
+ * memory of its command line, which the kernel reads on when its last byte is not NUL
+ * (proc_pid_cmdline(5)).
+ */
+
+/*
+ * title_init: makes room for titles where @argv and the environment are. Called once, first thing
+ * in main(), with its own arguments: moves the environment elsewhere, so pointers that getenv(3)
+ * returned before are no longer valid after title_set(), nor is @argv.
+ *
+ * Returns 0, or -ENOMEM.
+ */
+int title_init(int argc, char **argv);
+
+/*
+ * title_move: has the title be in the @size bytes at @room from now on, and what it was as well
+ * (PR_SET_MM_MAP, prctl(2)). The memory is the caller's, and no file's; /proc/PID/environ is empty
+ * from then on.
+ *
+ * Returns 0; or a negative errno, and the title is where it was: -ENOSPC when @size is too small
+ * for the command line, -ENOENT when there is none or no /proc, another one when the kernel cannot
+ * do it.
+ */
+int title_move(char *room, size_t size);
+
+/*
+ * title_set: makes @title the title of this process, cut to the room there is. Does nothing without
+ * title_init().
+ */
+void title_set(const char *title);

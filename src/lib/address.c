@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static Address address_from_ipv6(const struct sockaddr_in6 *name) {
+        Address address = { .family = AF_INET6, .port = ntohs(name->sin6_port) };
+
+        if (IN6_IS_ADDR_V4MAPPED(&name->sin6_addr)) {
+                address.family = AF_INET;
+                memcpy(&address.ipv4, &name->sin6_addr.s6_addr[12], sizeof address.ipv4);
+        } else {
+                address.scope = name->sin6_scope_id;
+                address.ipv6 = name->sin6_addr;
+        }
+        return address;
+}
+
+int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address) {
+        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)name;
+        Address address = { .family = name->ss_family };
+        struct ucred credentials;
+        socklen_t size = sizeof credentials;
+
+        switch (name->ss_family) {
+        case AF_INET:
+                address.port = ntohs(ipv4->sin_port);
+                address.ipv4 = ipv4->sin_addr;
+                break;
+        case AF_INET6:
+                address = address_from_ipv6((const struct sockaddr_in6 *)name);
+                break;
+        case AF_UNIX:
+                if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+                        return -errno;
+                address.local.uid = credentials.uid;
+                address.local.pid = credentials.pid;
+                break;
+        }
+        *ret_address = address;
+        return 0;
+}
+
+Source address_source(const Address *address) {
+        Source source = { .family_and_scope = (uint64_t)address->family << 32 | address->scope };
+
+        switch (address->family) {
+        case AF_INET:
+                source.prefix = address->ipv4.s_addr;
+                break;
+        case AF_INET6:
+                memcpy(&source.prefix, &address->ipv6, sizeof source.prefix);
+                break;
+        case AF_UNIX:
+                source.prefix = address->local.uid;
+                break;
+        }
+        return source;
+}
+
+void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]) {
+        char number[INET6_ADDRSTRLEN];
+        char zone[1 + 10 + 1] = "";
+
+        switch (address->family) {
+        case AF_INET:
+                inet_ntop(AF_INET, &address->ipv4, number, sizeof number);
+                snprintf(text, ADDRESS_TEXT_SIZE, "%s:%hu", number, address->port);
+                break;
+        case AF_INET6:
+                inet_ntop(AF_INET6, &address->ipv6, number, sizeof number);
+                if (address->scope != 0)
+                        snprintf(zone, sizeof zone, "%%%u", address->scope);
+                snprintf(text, ADDRESS_TEXT_SIZE, "[%s%s]:%hu", number, zone, address->port);
+                break;
+        case AF_UNIX:
+                snprintf(text, ADDRESS_TEXT_SIZE, "uid %u pid %d", address->local.uid,
+                         address->local.pid);
+                break;
+        default:
+                snprintf(text, ADDRESS_TEXT_SIZE, "family %hu", address->family);
+        }
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+typedef struct Address Address;
+typedef struct Source Source;
+
+/*
+ * Who is at the other end of a connection. IPv6-mapped IPv4 addresses (RFC 4291, 2.5.5.2) are IPv4
+ * here; a Unix socket's peer has no address and is known by its process.
+ */
+struct Address {
+        sa_family_t family;
+        in_port_t port; /* in host byte order */
+        uint32_t scope; /* IPv6 zone, 0 for none */
+        union {
+                struct in_addr ipv4;
+                struct in6_addr ipv6;
+                struct {
+                        uid_t uid;
+                        pid_t pid; /* 0 when the peer's process cannot be seen from here */
+                } local;
+        };
+};
+
+/*
+ * What limits count by: an IPv4 address, an IPv6 /64 with its zone, or a local uid. Two sources are
+ * the same when their two numbers are.
+ */
+struct Source {
+        uint64_t family_and_scope;
+        uint64_t prefix;
+};
+
+enum {
+        /* Room for any address as text, the terminating NUL included. */
+        ADDRESS_TEXT_SIZE = 72,
+};
+
+/*
+ * address_from_peer: who is at the other end of the connection @fd.
+ *
+ * @name: what accept4(2) or getpeername(2) returned for it. A Unix socket is asked for
+ * SO_PEERCRED.
+ *
+ * Returns 0 and sets @ret_address, or a negative errno of getsockopt(2).
+ */
+int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address);
+
+/*
+ * address_source: the source that @address belongs to.
+ */
+Source address_source(const Address *address);
+
+/*
+ * address_format: writes @address to @text: "192.0.2.7:51234", "[2001:db8::7]:51234", "uid 1000 pid
+ * 4242".
+ */
+void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);

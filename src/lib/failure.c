@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/failure.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int sentence_set(Sentence *sentence, int error, const char *format, ...) {
+        va_list arguments;
+
+        va_start(arguments, format);
+        vsnprintf(sentence->text, sizeof sentence->text, format, arguments);
+        va_end(arguments);
+        return error;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/hashtable.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/random.h>
+
+#include "lib/memory.h"
+
+typedef struct TableEntry {
+        TableKey key;
+        uint32_t value;
+        bool used;
+} TableEntry;
+
+struct Table {
+        size_t size; /* of all this, in bytes */
+        uint64_t seed;
+        uint32_t capacity;
+        uint32_t used;
+        uint32_t mask; /* the number of entries, a power of two, less one */
+        TableEntry entries[];
+};
+
+int table_new(uint32_t capacity, Table **ret_table) {
+        uint32_t places = 2;
+        uint64_t seed;
+        size_t size;
+        Table *table;
+
+        while (places < 2 * capacity)
+                places *= 2;
+        if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+                return -errno;
+        size = sizeof *table + places * sizeof table->entries[0];
+        table = memory_new_private(size);
+        if (table == NULL)
+                return -errno;
+        table->size = size;
+        table->seed = seed;
+        table->capacity = capacity;
+        table->mask = places - 1;
+        *ret_table = table;
+        return 0;
+}
+
+Table *table_free(Table *table) {
+        return table != NULL ? memory_free(table, table->size) : NULL;
+}
+
+/* The finalizer of MurmurHash3 (Austin Appleby, public domain) over both halves. */
+static uint32_t table_home(const Table *table, TableKey key) {
+        uint64_t hash = table->seed;
+
+        for (int i = 0; i < 2; i++) {
+                hash ^= i == 0 ? key.high : key.low;
+                hash ^= hash >> 33;
+                hash *= 0xff51afd7ed558ccdULL;
+                hash ^= hash >> 33;
+                hash *= 0xc4ceb9fe1a85ec53ULL;
+                hash ^= hash >> 33;
+        }
+        return (uint32_t)hash & table->mask;
+}
+
+/* Where @key is, or the free place where it would go. */
+static uint32_t table_place(const Table *table, TableKey key) {
+        uint32_t place = table_home(table, key);
+
+        for (;; place = (place + 1) & table->mask) {
+                const TableEntry *entry = &table->entries[place];
+
+                if (!entry->used || (entry->key.high == key.high && entry->key.low == key.low))
+                        return place;
+        }
+}
+
+uint32_t *table_find(Table *table, TableKey key) {
+        TableEntry *entry = &table->entries[table_place(table, key)];
+
+        return entry->used ? &entry->value : NULL;
+}
+
+int table_add(Table *table, TableKey key, uint32_t value) {
+        if (table->used == table->capacity)
+                return -ENOSPC;
+        table->entries[table_place(table, key)] =
+                        (TableEntry){ .key = key, .value = value, .used = true };
+        table->used++;
+        return 0;
+}
+
+void table_remove(Table *table, TableKey key) {
+        uint32_t hole = table_place(table, key);
+
+        assert(table->entries[hole].used);
+        for (uint32_t place = hole;;) {
+                uint32_t home;
+
+                place = (place + 1) & table->mask;
+                if (!table->entries[place].used)
+                        break;
+                /* An entry may fill the hole only when the hole is on the way from its home to it.
+                 */
+                home = table_home(table, table->entries[place].key);
+                if (((place - home) & table->mask) >= ((place - hole) & table->mask)) {
+                        table->entries[hole] = table->entries[place];
+                        hole = place;
+                }
+        }
+        table->entries[hole].used = false;
+        table->used--;
+}

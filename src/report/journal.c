@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/journal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/memory.h"
+#include "lib/stdfds.h"
+#include "report/queue.h"
+
+enum {
+        TOKENS_PER_SECOND = 200,
+        TOKENS_MOST = 1000,
+        /* To wake the reader may take longer than to write a record. */
+        BATCH_USEC = 10 * 1000,
+        RETRY_FIRST_USEC = 2 * 1000,
+        RETRY_MOST_USEC = 1000 * 1000,
+};
+
+/* What was not written, by kind. */
+typedef struct Tally {
+        uint64_t records;
+        uint64_t accepted;
+        uint64_t closed;
+        uint64_t crashed;
+        uint64_t refused;
+        uint64_t bytes;
+} Tally;
+
+struct Journal {
+        int fd; /* a socket for the journal; -1 for stderr */
+        bool terminal;
+        int level;
+        struct sockaddr_un socket;
+        uint64_t tokens_usec; /* a token is worth the time in which it grows */
+        uint64_t tokens_counted;
+        Tally summary;
+        uint64_t summary_since;
+        uint64_t summary_deadline;
+        Tally lost;
+        uint64_t drained;        /* when the queue was last empty */
+        uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
+        uint64_t retry_usec;
+        bool refused;                    /* what is first in the queue */
+        char sentence[RECORD_SIZE - 16]; /* of the record being written */
+        char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
+        Queue queue;                     /* copied when they are written after a fork */
+};
+
+static bool stderr_is_journal(void) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device, inode;
+        struct stat status;
+
+        return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+               fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
+               status.st_ino == inode;
+}
+
+int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {
+        const int room = 8 * 1024 * 1024;
+        Journal *journal;
+
+        /* A handler has no need of it, nor a fork of its pages. */
+        journal = memory_new_private(sizeof *journal);
+        if (journal == NULL)
+                return -errno;
+        journal->fd = -1;
+        journal->level = level;
+        journal->summary_deadline = CLOCK_NEVER;
+        journal->drain_deadline = CLOCK_NEVER;
+        journal->retry_usec = RETRY_FIRST_USEC;
+        journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
+        journal->terminal = isatty(STDERR_FILENO);
+        journal->socket.sun_family = AF_UNIX;
+        snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
+        if (target == LOG_TARGET_AUTO)
+                target = stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
+                                                                              : LOG_TARGET_STDERR;
+        if (target == LOG_TARGET_JOURNAL) {
+                journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+                if (journal->fd < 0) {
+                        int r = -errno;
+
+                        memory_free(journal, sizeof *journal);
+                        return r;
+                }
+                /* Room for a burst that journald has not read yet; beyond net.core.wmem_max where
+                 * that is allowed. */
+                (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+                (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+        }
+        *ret_journal = journal;
+        return 0;
+}
+
+Journal *journal_free(Journal *journal) {
+        if (journal == NULL)
+                return NULL;
+        if (journal->fd >= 0)
+                close(journal->fd);
+        return memory_free(journal, sizeof *journal);
+}
+
+/* By path each time: a journald that was started anew has made its socket anew. A line is shorter
+ * than PIPE_BUF, so a pipe that is ready takes it whole and at once (pipe(7)). */
+static bool journal_send(const Journal *journal, const char *data, size_t size) {
+        struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+        if (journal->fd >= 0)
+                return sendto(journal->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL,
+                              (const struct sockaddr *)&journal->socket,
+                              sizeof journal->socket) >= 0;
+        return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
+}
+
+/* Returns the size of the message. */
+static size_t journal_format(Journal *journal, const Record *record) {
+        char *data = journal->data, *sentence = journal->sentence;
+
+        if (journal->fd >= 0)
+                return record_format_journal(record, data);
+        record_format_sentence(record, sentence, sizeof journal->sentence);
+        if (journal->terminal)
+                return (size_t)snprintf(data, RECORD_SIZE, "mpecho: %s\n", sentence);
+        return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record->kind),
+                                sentence);
+}
+
+/* Sends what is queued; returns whether all of it. */
+static bool journal_drain(Journal *journal, uint64_t now) {
+        const char *data;
+        size_t size;
+
+        while ((data = queue_first(&journal->queue, &size)) != NULL) {
+                if (!journal_send(journal, data, size)) {
+                        journal->refused = true;
+                        journal->drain_deadline = now + journal->retry_usec;
+                        journal->retry_usec =
+                                        clock_earlier(2 * journal->retry_usec, RETRY_MOST_USEC);
+                        return false;
+                }
+                queue_remove(&journal->queue);
+                journal->retry_usec = RETRY_FIRST_USEC;
+        }
+        journal->refused = false;
+        journal->drained = now;
+        journal->drain_deadline = CLOCK_NEVER;
+        return true;
+}
+
+static bool record_is_of_connection(RecordKind kind) {
+        return kind == RECORD_ACCEPTED || kind == RECORD_CLOSED || kind == RECORD_CRASHED ||
+               kind == RECORD_REFUSED;
+}
+
+/* Sends or queues @record; returns false when it can do neither. */
+static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
+        const size_t size = journal_format(journal, record);
+        const uint64_t next_batch = journal->drained + BATCH_USEC;
+
+        if (!queue_add(&journal->queue, journal->data, size))
+                return false;
+        if (journal->refused)
+                return true;
+        if (record_is_of_connection(record->kind) && now < next_batch)
+                journal->drain_deadline = next_batch;
+        else
+                (void)journal_drain(journal, now);
+        return true;
+}
+
+static void tally_add(Tally *tally, const Record *record) {
+        tally->records++;
+        tally->accepted += record->kind == RECORD_ACCEPTED;
+        tally->closed += record->kind == RECORD_CLOSED;
+        tally->crashed += record->kind == RECORD_CRASHED;
+        if (record->kind == RECORD_REFUSED)
+                tally->refused++;
+        else if (record->kind == RECORD_EXHAUSTED)
+                tally->refused += record->refused;
+        if (record->kind == RECORD_CLOSED || record->kind == RECORD_CRASHED)
+                tally->bytes += record->bytes;
+}
+
+/* A token bucket. */
+static bool journal_has_token(Journal *journal, uint64_t now) {
+        const uint64_t token = CLOCK_SECOND / TOKENS_PER_SECOND;
+
+        journal->tokens_usec += now - journal->tokens_counted;
+        journal->tokens_usec = clock_earlier(journal->tokens_usec, TOKENS_MOST * token);
+        journal->tokens_counted = now;
+        if (journal->tokens_usec < token)
+                return false;
+        journal->tokens_usec -= token;
+        return true;
+}
+
+static Record tally_record(const Tally *tally, RecordKind kind) {
+        return (Record){ .kind = kind,
+                         .lost = tally->records,
+                         .accepted = tally->accepted,
+                         .closed = tally->closed,
+                         .crashed = tally->crashed,
+                         .refused = tally->refused,
+                         .bytes = tally->bytes };
+}
+
+/* Returns whether everything lost has been said. */
+static bool journal_confess(Journal *journal, uint64_t now) {
+        const Record record = tally_record(&journal->lost, RECORD_LOST);
+
+        if (journal->lost.records == 0)
+                return true;
+        if (!journal_put(journal, &record, now))
+                return false;
+        journal->lost = (Tally){};
+        return true;
+}
+
+void journal_write(Journal *journal, const Record *record, uint64_t now) {
+        if (record_priority(record->kind) > journal->level)
+                return;
+        if (record_is_of_connection(record->kind) && !journal_has_token(journal, now)) {
+                if (journal->summary.records == 0) {
+                        journal->summary_since = now;
+                        journal->summary_deadline = now + CLOCK_SECOND;
+                }
+                tally_add(&journal->summary, record);
+        } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
+                tally_add(&journal->lost, record);
+        }
+}
+
+/* Returns whether it could be written. */
+static bool journal_summarize(Journal *journal, uint64_t now) {
+        Record record = tally_record(&journal->summary, RECORD_SUMMARY);
+
+        record.duration_usec = now - journal->summary_since;
+        if (journal->summary.records == 0)
+                return true;
+        /* Otherwise it goes on counting for another second. */
+        journal->summary_deadline = now + CLOCK_SECOND;
+        if (!journal_confess(journal, now) || !journal_put(journal, &record, now))
+                return false;
+        journal->summary = (Tally){};
+        journal->summary_deadline = CLOCK_NEVER;
+        return true;
+}
+
+void journal_tick(Journal *journal, uint64_t now) {
+        if (journal->drain_deadline <= now && journal_drain(journal, now))
+                (void)journal_confess(journal, now);
+        if (journal->summary_deadline <= now)
+                (void)journal_summarize(journal, now);
+}
+
+uint64_t journal_deadline(const Journal *journal) {
+        return clock_earlier(journal->drain_deadline, journal->summary_deadline);
+}
+
+void journal_finish(Journal *journal, uint64_t patience_usec) {
+        const uint64_t deadline = clock_now() + patience_usec;
+
+        for (;;) {
+                uint64_t now = clock_now();
+
+                /* First makes room for what is still to be said. */
+                if (journal_drain(journal, now) && journal_confess(journal, now) &&
+                    journal_summarize(journal, now) && journal_drain(journal, now))
+                        return;
+                if (now >= deadline)
+                        return;
+                (void)poll(NULL, 0, 1);
+        }
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include "report/record.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+/* Bytes of a text in a field. Most are far shorter; names of passed sockets can be anything. */
+#define TEXT_MOST 1024
+
+typedef struct RecordField {
+        const char *name;
+        bool text; /* a string, else a number */
+        size_t offset;
+} RecordField;
+
+typedef enum RecordFieldIndex {
+        FIELD_PEER,
+        FIELD_LISTENER,
+        FIELD_LISTENER_NAME,
+        FIELD_REASON,
+        FIELD_LIMIT,
+        FIELD_HANDLER_PID,
+        FIELD_BYTES,
+        FIELD_DURATION,
+        FIELD_SIGNAL,
+        FIELD_ERROR,
+        FIELD_DESCRIPTOR,
+        FIELD_LIVE,
+        FIELD_PEAK,
+        FIELD_SERVED,
+        FIELD_ACCEPTED,
+        FIELD_CLOSED,
+        FIELD_CRASHED,
+        FIELD_REFUSED,
+        FIELD_LOST,
+        FIELD_MAX_CONNECTIONS,
+        FIELD_LIMIT_VALUE,
+        FIELD_COUNT,
+} RecordFieldIndex;
+
+#define TEXT(field, member)                                                                        \
+        { .name = (field), .text = true, .offset = offsetof(Record, member) }
+#define NUMBER(field, member)                                                                      \
+        { .name = (field), .offset = offsetof(Record, member) }
+
+static const RecordField fields[FIELD_COUNT] = {
+        [FIELD_PEER] = TEXT("MPECHO_PEER", peer),
+        [FIELD_LISTENER] = TEXT("MPECHO_LISTENER", listener),
+        [FIELD_LISTENER_NAME] = TEXT("MPECHO_LISTENER_NAME", listener_name),
+        [FIELD_REASON] = TEXT("MPECHO_REASON", reason),
+        [FIELD_LIMIT] = TEXT("MPECHO_LIMIT", limit),
+        [FIELD_HANDLER_PID] = NUMBER("MPECHO_HANDLER_PID", handler_pid),
+        [FIELD_BYTES] = NUMBER("MPECHO_BYTES", bytes),
+        [FIELD_DURATION] = NUMBER("MPECHO_DURATION_USEC", duration_usec),
+        [FIELD_SIGNAL] = NUMBER("MPECHO_SIGNAL", signal),
+        [FIELD_ERROR] = NUMBER("ERRNO", error),
+        [FIELD_DESCRIPTOR] = NUMBER("MPECHO_DESCRIPTOR", descriptor),
+        [FIELD_LIVE] = NUMBER("MPECHO_LIVE", live),
+        [FIELD_PEAK] = NUMBER("MPECHO_PEAK", peak),
+        [FIELD_SERVED] = NUMBER("MPECHO_SERVED", served),
+        [FIELD_ACCEPTED] = NUMBER("MPECHO_ACCEPTED", accepted),
+        [FIELD_CLOSED] = NUMBER("MPECHO_CLOSED", closed),
+        [FIELD_CRASHED] = NUMBER("MPECHO_CRASHED", crashed),
+        [FIELD_REFUSED] = NUMBER("MPECHO_REFUSED", refused),
+        [FIELD_LOST] = NUMBER("MPECHO_LOST", lost),
+        [FIELD_MAX_CONNECTIONS] = NUMBER("MPECHO_MAX_CONNECTIONS", max_connections),
+        [FIELD_LIMIT_VALUE] = NUMBER("MPECHO_LIMIT_VALUE", limit_value),
+};
+
+/* A line being put together. What does not fit is cut; the sizes make room for all that there is.
+ */
+typedef struct Line {
+        char *text;
+        size_t size;
+        size_t length;
+} Line;
+
+__attribute__((format(printf, 2, 3))) static void line_add(Line *line, const char *format, ...) {
+        size_t room = line->size - line->length;
+        va_list arguments;
+        int n;
+
+        va_start(arguments, format);
+        n = vsnprintf(line->text + line->length, room, format, arguments);
+        va_end(arguments);
+        assert(n >= 0);
+        line->length += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/* A newline would begin another field of the journal's protocol, an escape sequence reach a
+ * terminal. */
+static void line_make_printable(Line *line, size_t start) {
+        for (size_t i = start; i < line->length; i++)
+                if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
+                        line->text[i] = '?';
+}
+
+static void line_add_duration(Line *line, uint64_t usec) {
+        line_add(line, "%" PRIu64 ".%03" PRIu64 " s", usec / 1000000, usec / 1000 % 1000);
+}
+
+static void line_add_counts(Line *line, const Record *record) {
+        line_add(line,
+                 "%" PRIu64 " accepted, %" PRIu64 " closed, %" PRIu64 " crashed, %" PRIu64
+                 " refused, %" PRIu64 " bytes echoed",
+                 record->accepted, record->closed, record->crashed, record->refused, record->bytes);
+}
+
+static void line_add_totals(Line *line, const Record *record) {
+        line_add(line,
+                 "%" PRIu64 " live (peak %" PRIu64 "), %" PRIu64 " served, %" PRIu64
+                 " refused, %" PRIu64 " bytes echoed",
+                 record->live, record->peak, record->served, record->refused, record->bytes);
+}
+
+static void line_add_started(Line *line, const Record *record) {
+        line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connections at once",
+                 record->listener, record->max_connections);
+}
+
+static void line_add_stopped(Line *line, const Record *record) {
+        line_add(line, "Stopped after ");
+        line_add_duration(line, record->duration_usec);
+        line_add(line, ": ");
+        line_add_totals(line, record);
+}
+
+static void line_add_accepted(Line *line, const Record *record) {
+        line_add(line, "%s connected to %s, process %" PRIu64 ", %" PRIu64 " live", record->peer,
+                 record->listener, record->handler_pid, record->live);
+}
+
+static void line_add_closed(Line *line, const Record *record) {
+        line_add(line, "%s disconnected from %s, %s: %" PRIu64 " bytes echoed in ", record->peer,
+                 record->listener, record->reason, record->bytes);
+        line_add_duration(line, record->duration_usec);
+        line_add(line, ", %" PRIu64 " live", record->live);
+}
+
+static void line_add_crashed(Line *line, const Record *record) {
+        const char *signal = sigabbrev_np((int)record->signal);
+
+        line_add(line,
+                 "The handler of %s, process %" PRIu64 ", was killed by signal %" PRIu64
+                 " (SIG%s): %" PRIu64 " bytes echoed in ",
+                 record->peer, record->handler_pid, record->signal, signal != NULL ? signal : "?",
+                 record->bytes);
+        line_add_duration(line, record->duration_usec);
+        line_add(line, ", %" PRIu64 " live", record->live);
+}
+
+static void line_add_connection(Line *line, const Record *record) {
+        line_add(line, "%s is connected to %s, process %" PRIu64 ": %" PRIu64 " bytes echoed in ",
+                 record->peer, record->listener, record->handler_pid, record->bytes);
+        line_add_duration(line, record->duration_usec);
+}
+
+static void line_add_refused(Line *line, const Record *record) {
+        line_add(line,
+                 "%s was refused at %s: its source has %" PRIu64
+                 " connections, as many as --%s allows",
+                 record->peer, record->listener, record->limit_value, record->limit);
+}
+
+static void line_add_exhausted(Line *line, const Record *record) {
+        line_add(line, "Cannot take connections at %s now (limit: %s; %s), %" PRIu64 " refused",
+                 record->listener, record->limit, strerrordesc_np((int)record->error),
+                 record->refused);
+}
+
+static void line_add_summary(Line *line, const Record *record) {
+        line_add(line, "Not logged one by one in the last ");
+        line_add_duration(line, record->duration_usec);
+        line_add(line, ": ");
+        line_add_counts(line, record);
+}
+
+static void line_add_lost(Line *line, const Record *record) {
+        line_add(line, "%" PRIu64 " records were lost, among them of connections: ", record->lost);
+        line_add_counts(line, record);
+}
+
+static void line_add_limited(Line *line, const Record *record) {
+        line_add(line,
+                 "%s is %" PRIu64 ", too little for the %" PRIu64
+                 " connections of --max-connections",
+                 record->limit, record->limit_value, record->max_connections);
+}
+
+static void line_add_resumed(Line *line, const Record *record) {
+        line_add(line, "%" PRIu64 " connections go on that were handed over", record->live);
+}
+
+static void line_add_text(Line *line, const Record *record) {
+        line_add(line, "%s", record->sentence);
+}
+
+typedef struct RecordType {
+        const char *message_id;
+        int priority;
+        uint32_t fields; /* a bit for each RecordFieldIndex */
+        void (*sentence)(Line *line, const Record *record);
+} RecordType;
+
+#define BIT(index)    ((uint32_t)1 << FIELD_##index)
+#define BITS_LISTENER (BIT(LISTENER) | BIT(LISTENER_NAME))
+#define BITS_HANDLER  (BIT(PEER) | BITS_LISTENER | BIT(HANDLER_PID))
+#define BITS_ENDED    (BITS_HANDLER | BIT(BYTES) | BIT(DURATION) | BIT(LIVE))
+#define BITS_TOTALS                                                                                \
+        (BIT(LIVE) | BIT(PEAK) | BIT(SERVED) | BIT(REFUSED) | BIT(BYTES) | BIT(DURATION))
+#define BITS_COUNTS (BIT(ACCEPTED) | BIT(CLOSED) | BIT(CRASHED) | BIT(REFUSED) | BIT(BYTES))
+
+static const RecordType types[RECORD_COUNT] = {
+        [RECORD_STARTED] = { "0ae4675cb2b44e2b8c671e85e048aa76", LOG_INFO,
+                             BIT(LISTENER) | BIT(MAX_CONNECTIONS), line_add_started },
+        [RECORD_STOPPED] = { "62163846d71d4d6793d5a2f47239413a", LOG_INFO, BITS_TOTALS,
+                             line_add_stopped },
+        [RECORD_ACCEPTED] = { "3fa46cf9f5d44603abb23f17bf2f4466", LOG_INFO,
+                              BITS_HANDLER | BIT(LIVE), line_add_accepted },
+        [RECORD_CLOSED] = { "a61dff197d014d12a0909924aa7193f4", LOG_INFO, BITS_ENDED | BIT(REASON),
+                            line_add_closed },
+        [RECORD_CRASHED] = { "572833a52edc43b688a8b0c67689fd9d", LOG_WARNING,
+                             BITS_ENDED | BIT(SIGNAL), line_add_crashed },
+        [RECORD_REFUSED] = { "d28b1d507e924d2ab87bd2576e9806ac", LOG_NOTICE,
+                             BIT(PEER) | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(LIVE),
+                             line_add_refused },
+        [RECORD_SUMMARY] = { "4d4324fcc8c44bd49d1f09848fea9589", LOG_INFO,
+                             BITS_COUNTS | BIT(DURATION), line_add_summary },
+        [RECORD_LOST] = { "e3d672cad4084334b7b6c14f208eea73", LOG_WARNING, BITS_COUNTS | BIT(LOST),
+                          line_add_lost },
+        [RECORD_EXHAUSTED] = { "b58eeb21f8c342daa1ebd804911cb248", LOG_WARNING,
+                               BITS_LISTENER | BIT(LIMIT) | BIT(ERROR) | BIT(REFUSED) | BIT(LIVE),
+                               line_add_exhausted },
+        [RECORD_CONNECTION] = { "92fa760d360045448998e64e4c67ca38", LOG_INFO,
+                                BITS_HANDLER | BIT(BYTES) | BIT(DURATION), line_add_connection },
+        [RECORD_TOTALS] = { "61ff95f1aa204e1b9c3f28b6684711c1", LOG_INFO, BITS_TOTALS,
+                            line_add_totals },
+        [RECORD_LIMITED] = { "6452a60b4a484f869581d177bda0a448", LOG_WARNING,
+                             BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(MAX_CONNECTIONS),
+                             line_add_limited },
+        [RECORD_STRANGER] = { "e903eaf1a8ce47c5b757d6b83909745c", LOG_WARNING,
+                              BIT(DESCRIPTOR) | BIT(LISTENER_NAME), line_add_text },
+        [RECORD_RESUMED] = { "41fd567a5a0542cba08ca386718739d8", LOG_INFO, BIT(LIVE),
+                             line_add_resumed },
+        [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },
+};
+
+int record_priority(RecordKind kind) {
+        return types[kind].priority;
+}
+
+size_t record_format_sentence(const Record *record, char *text, size_t size) {
+        Line line = { .text = text, .size = size };
+
+        types[record->kind].sentence(&line, record);
+        line_make_printable(&line, 0);
+        return line.length;
+}
+
+static void line_add_field(Line *line, const RecordField *field, const Record *record) {
+        const char *member = (const char *)record + field->offset;
+        size_t start;
+
+        if (!field->text) {
+                line_add(line, "%s=%" PRIu64 "\n", field->name,
+                         *(const uint64_t *)(const void *)member);
+                return;
+        }
+        member = *(const char *const *)(const void *)member;
+        if (member == NULL)
+                return;
+        start = line->length;
+        line_add(line, "%s=%.*s", field->name, TEXT_MOST, member);
+        line_make_printable(line, start);
+        line_add(line, "\n");
+}
+
+size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]) {
+        const RecordType *type = &types[record->kind];
+        Line line = { .text = data, .size = RECORD_SIZE };
+        size_t start;
+
+        line_add(&line, "SYSLOG_IDENTIFIER=mpecho\nMESSAGE_ID=%s\nPRIORITY=%d\n", type->message_id,
+                 type->priority);
+        for (int i = 0; i < FIELD_COUNT; i++)
+                if (type->fields & ((uint32_t)1 << i))
+                        line_add_field(&line, &fields[i], record);
+        start = line.length;
+        line_add(&line, "MESSAGE=");
+        type->sentence(&line, record);
+        line_make_printable(&line, start);
+        line_add(&line, "\n");
+        return line.length;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/inetd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/endpoint.h"
+
+static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
+        struct sockaddr_storage name;
+        socklen_t length = sizeof name;
+        int r;
+
+        if (getpeername(connection, (struct sockaddr *)&name, &length) < 0)
+                return -errno;
+        r = address_from_peer(connection, &name, ret_peer);
+        if (r < 0)
+                return r;
+        return endpoint_from_socket(connection, ret_endpoint);
+}
+
+int inetd_serve(int connection, const Options *options, Journal *journal, Sentence *ret_sentence) {
+        char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
+        const uint64_t started = clock_now();
+        char title[HANDLER_TITLE_SIZE];
+        RosterSlot slot = {};
+        const Handler handler = { .connection = connection,
+                                  .title = title,
+                                  .idle_timeout_usec = options->idle_timeout_usec,
+                                  .slot = &slot,
+                                  .pending = -1 };
+        Endpoint endpoint;
+        Address peer;
+        Record record;
+        int r;
+
+        r = inetd_look(connection, &peer, &endpoint);
+        if (r < 0)
+                return sentence_set(ret_sentence, r, "The passed connection cannot be served: %s",
+                                    strerrordesc_np(-r));
+        address_format(&peer, peer_text);
+        endpoint_format(&endpoint, listener_text);
+        record = (Record){ .kind = RECORD_ACCEPTED,
+                           .peer = peer_text,
+                           .listener = listener_text,
+                           .handler_pid = (uint64_t)getpid(),
+                           .live = 1 };
+        journal_write(journal, &record, started);
+        /* Nothing is written until the connection ends. */
+        journal_finish(journal, 0);
+
+        handler_init();
+        handler_format_title(peer_text, title);
+        handler_prepare(&handler);
+        record.kind = RECORD_CLOSED;
+        record.reason = reason_text(reason_from_exit_code(handler_serve(&handler)));
+        record.bytes = slot.bytes;
+        record.duration_usec = clock_now() - started;
+        record.live = 0;
+        journal_write(journal, &record, clock_now());
+        return 0;
+}

@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/master.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "lib/clock.h"
+#include "lib/libsystemd.h"
+#include "lib/memory.h"
+#include "report/notify.h"
+#include "restart/restore.h"
+#include "server/connections.h"
+
+/* How long handlers have to finish; what is left of 5 seconds is for reaping those that did not. */
+#define STOP_PATIENCE (4 * CLOCK_SECOND)
+
+enum {
+        /* Before the signals: who is told to stop after the master was is not seen before the
+           signal to the master. */
+        POLLED_HANDOVER,
+        POLLED_SIGNALS,
+        POLLED_LISTENERS,
+};
+
+struct Master {
+        size_t size; /* of all this, in bytes */
+        const Options *options;
+        Listeners *listeners;
+        Journal *journal;
+        Connections *connections;
+        Notify notify;
+        bool stopping;
+        uint64_t kill_deadline; /* when handlers that do not finish are ended */
+        uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
+        int result;             /* of master_run() */
+        struct pollfd polled[]; /* POLLED_HANDOVER, POLLED_SIGNALS, then the listeners */
+};
+
+static int master_init_signals(Master *master) {
+        sigset_t set;
+
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGTERM);
+        (void)sigaddset(&set, SIGINT);
+        (void)sigaddset(&set, SIGHUP);
+        (void)sigaddset(&set, SIGUSR1);
+        (void)sigaddset(&set, SIGCHLD);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        handler_init();
+        master->polled[POLLED_SIGNALS] =
+                        (struct pollfd){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
+                                         .events = POLLIN };
+        return master->polled[POLLED_SIGNALS].fd < 0 ? -errno : 0;
+}
+
+int master_new(const Options *options, Listeners *listeners, Journal *journal,
+               Master **ret_master) {
+        size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
+        Master *master;
+        int r;
+
+        master = memory_new_private(size);
+        if (master == NULL)
+                return -errno;
+        master->size = size;
+        master->options = options;
+        master->listeners = listeners;
+        master->journal = journal;
+        master->kill_deadline = CLOCK_NEVER;
+        master->idle_since = clock_now();
+        master->polled[POLLED_SIGNALS].fd = -1;
+        master->polled[POLLED_HANDOVER].fd = -1;
+        for (uint32_t i = 0; i < listeners->n; i++)
+                master->polled[POLLED_LISTENERS + i] =
+                                (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
+        r = notify_init(&master->notify);
+        /* What is passed was taken before. */
+        libsystemd_unload();
+        if (r == 0)
+                r = master_init_signals(master);
+        if (r == 0)
+                r = connections_new(options, listeners, journal, &master->connections);
+        if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
+                r = connections_enable_handover(master->connections);
+        if (r < 0) {
+                master_free(master);
+                return r;
+        }
+        master->polled[POLLED_HANDOVER] =
+                        (struct pollfd){ .fd = connections_handover_fd(master->connections),
+                                         .events = POLLIN };
+        *ret_master = master;
+        return 0;
+}
+
+Master *master_free(Master *master) {
+        if (master == NULL)
+                return NULL;
+        connections_free(master->connections);
+        notify_deinit(&master->notify);
+        if (master->polled[POLLED_SIGNALS].fd >= 0)
+                close(master->polled[POLLED_SIGNALS].fd);
+        return memory_free(master, master->size);
+}
+
+static void master_stop(Master *master, uint64_t now) {
+        if (master->stopping) {
+                connections_kill(master->connections);
+                return;
+        }
+        master->stopping = true;
+        master->kill_deadline = now + STOP_PATIENCE;
+        notify_stopping(&master->notify, now);
+        listeners_close(master->listeners);
+        connections_stop(master->connections);
+}
+
+/* A handler has given its connection or has ended. Where what is killed is lost, the others get
+ * their time anew: there may be thousands of them, on a busy machine. */
+static void master_note_progress(Master *master) {
+        if (master->kill_deadline != CLOCK_NEVER &&
+            connections_handover_fd(master->connections) >= 0)
+                master->kill_deadline = clock_now() + STOP_PATIENCE;
+}
+
+static void master_take_signals(Master *master, uint64_t now) {
+        /* What there is no room for is read in the next turn. */
+        struct signalfd_siginfo signals[2];
+        ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
+
+        for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
+                switch (signals[i].ssi_signo) {
+                case SIGTERM:
+                case SIGINT:
+                        master_stop(master, now);
+                        break;
+                case SIGUSR1:
+                        connections_report(master->connections, now);
+                        break;
+                case SIGCHLD:
+                        connections_reap(master->connections, now);
+                        master_note_progress(master);
+                        break;
+                }
+}
+
+static bool master_accepts(const Master *master) {
+        return !master->stopping && connections_accepting(master->connections);
+}
+
+/* Whether nobody came for as long as --exit-idle says. A client that comes after the last look
+ * waits in the listener, which systemd holds as well: it starts the service again for it. */
+static bool master_is_idle(Master *master, uint64_t now) {
+        if (master->options->exit_idle_usec == 0 || master->stopping ||
+            master->idle_since == CLOCK_NEVER ||
+            now - master->idle_since < master->options->exit_idle_usec)
+                return false;
+        return poll(master->polled + POLLED_LISTENERS, master->listeners->n, 0) == 0;
+}
+
+/* The counts are told as the record of the totals tells them. */
+static void master_tell_status(Master *master, uint64_t now) {
+        const Record totals = connections_totals(master->connections, RECORD_TOTALS, now);
+        char status[NOTIFY_STATUS_SIZE];
+
+        record_format_sentence(&totals, status, sizeof status);
+        notify_status(&master->notify, status, now);
+        /* Live connections go on counting bytes. */
+        if (totals.live > 0)
+                notify_changed(&master->notify, now);
+}
+
+static uint64_t master_deadline(const Master *master) {
+        uint64_t deadline = clock_earlier(master->kill_deadline,
+                                          connections_deadline(master->connections));
+
+        deadline = clock_earlier(deadline, journal_deadline(master->journal));
+        deadline = clock_earlier(deadline, notify_deadline(&master->notify));
+        if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER)
+                deadline = clock_earlier(deadline,
+                                         master->idle_since + master->options->exit_idle_usec);
+        return deadline;
+}
+
+static void master_tick(Master *master, uint64_t now) {
+        connections_tick(master->connections, now);
+        journal_tick(master->journal, now);
+        notify_tick(&master->notify, now);
+        if (master->notify.status_deadline <= now)
+                master_tell_status(master, now);
+        if (master->kill_deadline <= now) {
+                master->kill_deadline = CLOCK_NEVER;
+                connections_kill(master->connections);
+        }
+        if (connections_live(master->connections) > 0)
+                master->idle_since = CLOCK_NEVER;
+        else if (master->idle_since == CLOCK_NEVER)
+                master->idle_since = now;
+}
+
+/* Returns 0, or a negative errno. */
+static int master_wait(Master *master, uint64_t patience_usec) {
+        const nfds_t n = POLLED_LISTENERS + (master_accepts(master) ? master->listeners->n : 0);
+        const uint64_t now = clock_now(), deadline = master_deadline(master);
+        uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience_usec) : 0;
+        struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
+                                    .tv_nsec = (long)(wait % CLOCK_SECOND) * 1000 };
+
+        for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
+                master->polled[i].revents = 0;
+        if (deadline == CLOCK_NEVER)
+                wait = patience_usec;
+        if (ppoll(master->polled, n, wait == CLOCK_NEVER ? NULL : &timeout, NULL) < 0 &&
+            errno != EINTR)
+                return -errno;
+        return 0;
+}
+
+int master_turn(Master *master, uint64_t patience_usec) {
+        uint64_t now;
+        int r;
+
+        r = master_wait(master, patience_usec);
+        if (r < 0)
+                return r;
+        now = clock_now();
+        if (master->polled[POLLED_SIGNALS].revents != 0) {
+                master_take_signals(master, now);
+                notify_changed(&master->notify, now);
+        }
+        if (master->polled[POLLED_HANDOVER].revents != 0 ||
+            connections_wait_for_given(master->connections)) {
+                connections_take_given(master->connections, master->stopping);
+                if (master->polled[POLLED_HANDOVER].revents != 0)
+                        master_note_progress(master);
+        }
+        for (uint32_t i = 0; i < master->listeners->n; i++)
+                if (master->polled[POLLED_LISTENERS + i].revents != 0 && master_accepts(master)) {
+                        connections_accept(master->connections, &master->listeners->items[i], now);
+                        notify_changed(&master->notify, now);
+                }
+        master_tick(master, now);
+        if (master->stopping || master->listeners->n == 0
+                            ? connections_live(master->connections) == 0
+                            : master_is_idle(master, now))
+                return 0;
+        return MASTER_RUNNING;
+}
+
+/* All listeners, separated by commas, as far as there is room. */
+static void master_tell_started(const Master *master) {
+        /* Not among the frames below, which forked handlers share: those are to be few. */
+        static char text[1024];
+
+        text[0] = '\0';
+        for (uint32_t i = 0; i < master->listeners->n; i++) {
+                const char *listener = master->listeners->items[i].text;
+
+                if (strlen(text) + strlen(", ") + strlen(listener) >= sizeof text)
+                        break;
+                snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i > 0 ? ", " : "",
+                         listener);
+        }
+        journal_write(master->journal,
+                      &(Record){ .kind = RECORD_STARTED,
+                                 .listener = text,
+                                 .max_connections = master->options->max_connections },
+                      clock_now());
+}
+
+static int master_live(Master *master) {
+        uint64_t now;
+        Record stopped;
+        int r;
+
+        /* Not without a manager: what stays in the store is there for the next start. */
+        if (connections_handover_fd(master->connections) >= 0) {
+                r = resume(master->connections, &master->listeners->stored, master->journal);
+                if (r < 0)
+                        return r;
+        }
+        now = clock_now();
+        notify_ready(&master->notify, now);
+        notify_changed(&master->notify, now);
+        master_tell_started(master);
+        do
+                r = master_turn(master, CLOCK_NEVER);
+        while (r == MASTER_RUNNING);
+
+        now = clock_now();
+        notify_stopping(&master->notify, now);
+        /* The last word is the record of the stop. */
+        journal_finish(master->journal, 0);
+        stopped = connections_totals(master->connections, RECORD_STOPPED, now);
+        journal_write(master->journal, &stopped, now);
+        return r;
+}
+
+static void master_enter(void *data) {
+        Master *master = data;
+
+        master->result = master_live(master);
+}
+
+int master_run(Master *master) {
+        handler_run_parent(master_enter, master);
+        return master->result;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+
+#include "lib/failure.h"
+
+typedef struct Options Options;
+
+/* Where records go. */
+typedef enum LogTarget {
+        LOG_TARGET_AUTO, /* the journal when it reads stderr, else stderr */
+        LOG_TARGET_JOURNAL,
+        LOG_TARGET_STDERR,
+} LogTarget;
+
+/*
+ * What mpecho's command line says.
+ */
+struct Options {
+        char **listen; /* the LISTEN arguments as given, in argv */
+        uint32_t n_listen;
+        uint32_t max_connections;   /* 1 to 65536 */
+        uint32_t max_per_source;    /* 1 to 65536; 0 for no limit */
+        uint64_t idle_timeout_usec; /* 1 to 86400 seconds; 0 for never */
+        uint64_t exit_idle_usec;    /* 1 to 86400 seconds; 0 for never */
+        LogTarget log;
+        int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */
+};
+
+/* Positive results of options_parse(). */
+enum {
+        OPTIONS_RUN = 1,
+        OPTIONS_HELP,
+        OPTIONS_VERSION,
+};
+
+/*
+ * options_parse: reads the command line.
+ *
+ * Returns OPTIONS_RUN and sets @ret_options, which points into @argv; OPTIONS_HELP or
+ * OPTIONS_VERSION when asked for these; -EINVAL when an option or its value is wrong, with the
+ * reason in @ret_sentence.
+ */
+int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence);
+
+/*
+ * options_help: what --help prints, a constant string.
+ */
+const char *options_help(void);

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* The client's options: what a command line means, and that each wrong one is named. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "client/client_options.h"
+
+enum {
+        WORDS_MAXIMUM = 8,
+};
+
+static int parse(const char *const *words, ClientOptions *options, Failure *failure) {
+        char *argv[WORDS_MAXIMUM + 2] = { "mpecho-client" };
+        int argc = 1;
+
+        for (; words[argc - 1] != NULL; argc++) {
+                assert_in_range(argc, 1, WORDS_MAXIMUM);
+                argv[argc] = (char *)words[argc - 1];
+        }
+        return client_options_parse(argc, argv, options, failure);
+}
+
+#define PARSE(options, failure, ...)                                                               \
+        parse((const char *const[]){ __VA_ARGS__, NULL }, options, failure)
+
+/* A host alone means port 7 and any family. */
+static void test_defaults(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "host"), 0);
+        assert_int_equal(options.action, CLIENT_RELAY);
+        assert_string_equal(options.target.host, "host");
+        assert_int_equal(options.target.port, 7);
+        assert_int_equal(options.target.family, AF_UNSPEC);
+}
+
+/* The port is the same in each of its places, before the host as well as behind it. */
+static void test_port(void **state) {
+        static const char *const lines[][4] = {
+                { "host", "9190" },        { "-p", "9190", "host" },    { "host", "-p9190" },
+                { "--port=9190", "host" }, { "host", "--por", "9190" },
+        };
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+                assert_int_equal(parse(lines[i], &options, &failure), 0);
+                assert_string_equal(options.target.host, "host");
+                assert_int_equal(options.target.port, 9190);
+        }
+}
+
+/* Help and version need no host, and win over what follows them. */
+static void test_help_and_version(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "-h", "--nonsense"), 0);
+        assert_int_equal(options.action, CLIENT_HELP);
+        assert_int_equal(PARSE(&options, &failure, "--version"), 0);
+        assert_int_equal(options.action, CLIENT_VERSION);
+}
+
+/* A Unix socket takes neither port nor family, and none is made up. */
+static void test_unix_socket(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "@name"), 0);
+        assert_int_equal(options.target.port, 0);
+        assert_int_equal(PARSE(&options, &failure, "@name", "7"), -EINVAL);
+        assert_int_equal(PARSE(&options, &failure, "-6", "/name"), -EINVAL);
+}
+
+/* A wrong line is refused with a sentence that has the wrong word in it. */
+static void test_wrong_lines(void **state) {
+        static const struct {
+                const char *words[4];
+                const char *named;
+        } lines[] = {
+                { { NULL }, "host is missing" },        { { "host", "0" }, "'0'" },
+                { { "host", "65536" }, "'65536'" },     { { "host", "7 " }, "'7 '" },
+                { { "host", "7", "more" }, "'more'" },  { { "-p", "7", "host", "8" }, "'8'" },
+                { { "-4", "-6", "host" }, "exclude" },  { { "-x", "host" }, "'-x'" },
+                { { "--wrong", "host" }, "'--wrong'" }, { { "host", "--port" }, "'--port' needs" },
+        };
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+                const char *words[5] = { lines[i].words[0], lines[i].words[1], lines[i].words[2],
+                                         lines[i].words[3] };
+
+                assert_int_equal(parse(words, &options, &failure), -EINVAL);
+                assert_non_null(strstr(failure.text, lines[i].named));
+        }
+}
+
+/* Each mode has its defaults and takes its value; units are those of the header. */
+static void test_modes(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "--check", "host"), 0);
+        assert_int_equal(options.action, CLIENT_CHECK);
+        assert_int_equal(options.check_size, 64 << 20);
+        assert_int_equal(PARSE(&options, &failure, "host", "--check=2K"), 0);
+        assert_int_equal(options.check_size, 2048);
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--interval=.5", "host"), 0);
+        assert_int_equal(options.action, CLIENT_PING);
+        assert_int_equal(options.count, 0);
+        assert_int_equal(options.interval, 500000000);
+        assert_int_equal(PARSE(&options, &failure, "--ping=3", "--flood", "host"), 0);
+        assert_int_equal(options.count, 3);
+        assert_int_equal(options.interval, 0);
+        assert_int_equal(PARSE(&options, &failure, "--load", "host"), 0);
+        assert_int_equal(options.action, CLIENT_LOAD);
+        assert_int_equal(options.load, LOAD_REQUESTS);
+        assert_int_equal(options.size, 64);
+        assert_int_equal(PARSE(&options, &failure, "--load=streams", "host"), 0);
+        assert_int_equal(options.load, LOAD_STREAMS);
+        assert_int_equal(options.size, 128 << 10);
+}
+
+/* A threshold makes a ping of a limited number of round trips. */
+static void test_monitor(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "--warn=1.5", "host"), 0);
+        assert_int_equal(options.action, CLIENT_PING);
+        assert_true(options.monitor);
+        assert_int_equal(options.warn, 1500000);
+        assert_int_equal(options.count, 5);
+        assert_int_equal(PARSE(&options, &failure, "--critical=1", "--deadline=2", "host"), 0);
+        assert_int_equal(options.count, 0);
+        assert_int_equal(PARSE(&options, &failure, "--critical=1", "--warn=2", "host"), -EINVAL);
+}
+
+/* A line with a threshold is a monitoring plugin's, in each spelling of it, and also when the line
+ * is wrong. */
+static void test_is_monitor(void **state) {
+        static const struct {
+                char *word;
+                bool monitor;
+        } cases[] = {
+                { "--warn", true },      { "--warn=5", true },    { "--w", true },
+                { "--war=x", true },     { "--warning=5", true }, { "--critical=5", true },
+                { "--cr=5", true },      { "--crit", true },      { "--criticals=5", true },
+                { "--c", false },        { "--check", false },    { "--connections=5", false },
+                { "--csv=warn", false }, { "--", false },         { "-w", false },
+                { "warn", false },       { "--cri=", true },      { "", false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                char *argv[] = { "mpecho-client", "host", cases[i].word, "--bogus", NULL };
+
+                if (client_options_is_monitor(argv) != cases[i].monitor)
+                        fail_msg("%s", cases[i].word);
+        }
+}
+
+/* Only the plain mode waits for ever without being told to. */
+static void test_timeouts(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "host"), 0);
+        assert_int_equal(options.timeout, 0);
+        assert_int_equal(PARSE(&options, &failure, "--timeout=1", "host"), 0);
+        assert_int_equal(options.timeout, 1000000000);
+        assert_int_equal(PARSE(&options, &failure, "--check", "host"), 0);
+        assert_int_equal(options.timeout, 10000000000);
+        assert_int_equal(options.connection.timeout, 10000000000);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults),         cmocka_unit_test(test_port),
+                cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_unix_socket),
+                cmocka_unit_test(test_wrong_lines),      cmocka_unit_test(test_modes),
+                cmocka_unit_test(test_monitor),          cmocka_unit_test(test_is_monitor),
+                cmocka_unit_test(test_timeouts),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

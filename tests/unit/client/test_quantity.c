@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Sizes and times: what is read is what was written, and nothing else is taken for one. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "client/quantity.h"
+
+/* Suffixes are powers of 1024; the range holds for the product. */
+static void test_sizes(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                uint64_t size;
+        } cases[] = {
+                { "1", 0, 1 },
+                { "0064", 0, 64 },
+                { "1K", 0, 1024 },
+                { "3M", 0, 3 << 20 },
+                { "1024G", 0, (uint64_t)1 << 40 },
+                { "1025G", -ERANGE, 0 },
+                { "0", -ERANGE, 0 },
+                { "0K", -ERANGE, 0 },
+                { "17179869184G", -ERANGE, 0 },
+                { "99999999999999999999999999", -ERANGE, 0 },
+                { "", -EINVAL, 0 },
+                { "K", -EINVAL, 0 },
+                { "1k", -EINVAL, 0 },
+                { "1KB", -EINVAL, 0 },
+                { "1.5K", -EINVAL, 0 },
+                { "-1", -EINVAL, 0 },
+                { " 1", -EINVAL, 0 },
+                { "1 ", -EINVAL, 0 },
+                { "0x10", -EINVAL, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                uint64_t size = 7;
+
+                assert_int_equal(quantity_parse_size(cases[i].text, 1, (uint64_t)1 << 40, &size),
+                                 cases[i].r);
+                assert_int_equal(size, cases[i].r == 0 ? cases[i].size : 7);
+        }
+}
+
+/* Fractions are exact to the nanosecond; the range is in nanoseconds, whatever the unit. */
+static void test_times(void **state) {
+        static const struct {
+                const char *text;
+                uint64_t unit;
+                int r;
+                uint64_t time;
+        } cases[] = {
+                { "1", 1000000000, 0, 1000000000 },
+                { "0.2", 1000000000, 0, 200000000 },
+                { "0.000000001", 1000000000, 0, 1 },
+                { "3600", 1000000000, 0, 3600000000000 },
+                { "12.5", 1000000, 0, 12500000 },
+                { "3600.000000001", 1000000000, -ERANGE, 0 },
+                { "0", 1000000000, -ERANGE, 0 },
+                { "18446744073709551616", 1000000000, -ERANGE, 0 },
+                { "18446744073", 1000000000, -ERANGE, 0 },
+                { "", 1000000000, -EINVAL, 0 },
+                { ".", 1000000000, -EINVAL, 0 },
+                { "1.", 1000000000, -EINVAL, 0 },
+                { ".1", 1000000000, 0, 100000000 },
+                { "1.0000000001", 1000000000, -EINVAL, 0 },
+                { "1,5", 1000000000, -EINVAL, 0 },
+                { "1.5s", 1000000000, -EINVAL, 0 },
+                { "1.5.1", 1000000000, -EINVAL, 0 },
+                { "1e3", 1000000000, -EINVAL, 0 },
+                { "-1", 1000000000, -EINVAL, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                uint64_t time = 7;
+
+                assert_int_equal(quantity_parse_time(cases[i].text, cases[i].unit, 1,
+                                                     UINT64_C(3600000000000), &time),
+                                 cases[i].r);
+                assert_int_equal(time, cases[i].r == 0 ? cases[i].time : 7);
+        }
+}
+
+/* A size has the unit that makes it readable, and rounding never gives 1024 of one. */
+static void test_formats(void **state) {
+        char text[QUANTITY_TEXT_SIZE];
+
+        (void)state;
+        assert_string_equal(quantity_format_bytes(0, text), "0 bytes");
+        assert_string_equal(quantity_format_bytes(1023, text), "1023 bytes");
+        assert_string_equal(quantity_format_bytes(1024, text), "1.0 KiB");
+        assert_string_equal(quantity_format_bytes(1048575, text), "1.0 MiB");
+        assert_string_equal(quantity_format_bytes(67108864, text), "64.0 MiB");
+        assert_string_equal(quantity_format_bytes(1.5e9, text), "1.4 GiB");
+        assert_string_equal(quantity_format_time(250000000, text), "0.25");
+        assert_string_equal(quantity_format_time(UINT64_C(86400000000000), text), "86400");
+        assert_string_equal(quantity_format_time(1, text), "1e-09");
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_sizes),
+                cmocka_unit_test(test_times),
+                cmocka_unit_test(test_formats),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

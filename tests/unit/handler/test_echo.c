@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* RFC 862 on a connected socket. A child echoes, the test is its peer. */
+
+#include "handler/echo.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/memory.h"
+#include "peer.h"
+#include "process.h"
+#include "session.h"
+#include "unit.h"
+
+static const volatile sig_atomic_t never_stopping = 0;
+
+/* The clock of all processes here, in shared memory. */
+typedef struct Time {
+        _Atomic uint64_t stopped; /* when it was stopped; 0 while it goes on */
+        _Atomic uint64_t ahead;   /* of the machine's, or of when it was stopped */
+} Time;
+
+static Time *here;
+
+/* In place of the module's: time can be made to pass. */
+uint64_t clock_now(void) {
+        struct timespec now;
+
+        if (here->stopped != 0)
+                return here->stopped + here->ahead;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec / 1000 + here->ahead;
+}
+
+uint64_t clock_earlier(uint64_t one, uint64_t other) {
+        return one < other ? one : other;
+}
+
+static void do_nothing(int signal) {
+        (void)signal;
+}
+
+static void echo(void *data) {
+        const Session *session = data;
+        static char buffer[64 * 1024];
+        Echo parameters = { .in = session->pair[1],
+                            .out = session->pair[1],
+                            .buffer = buffer,
+                            .buffer_size = sizeof buffer,
+                            .timeout_usec = session->timeout_usec,
+                            .stop_patience_usec = CLOCK_SECOND,
+                            .bytes = &session->slot->bytes,
+                            .stopping = &never_stopping };
+        Reason reason;
+
+        close(session->pair[0]);
+        (void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
+        (void)sigaction(SIGUSR2, &(struct sigaction){ .sa_handler = do_nothing }, NULL);
+        echo_init(parameters.out, parameters.timeout_usec);
+        /* A test that comes late is not an idle peer. */
+        peer_wait_readable(parameters.in);
+        reason = echo_run(&parameters);
+        if (reason == REASON_IDLE || reason == REASON_STALLED)
+                echo_finish(&parameters);
+        _exit((int)reason);
+}
+
+static Session start(bool tcp, uint64_t timeout_usec) {
+        Session session;
+
+        session_start(&session, tcp, timeout_usec, 0, echo);
+        return session;
+}
+
+/* What comes in goes out, in order and whole, until the peer has sent everything; it is counted. */
+static void test_all(void **state) {
+        (void)state;
+        for (int tcp = 0; tcp < 2; tcp++) {
+                Session session = start(tcp, 0);
+                size_t sent = 0;
+
+                peer_echo(session.pair[0], "Hello, world.\n");
+                peer_echo(session.pair[0], "x");
+                for (int i = 0; i < 4; i++) {
+                        size_t more = peer_fill(session.pair[0], sent);
+
+                        peer_expect_pattern(session.pair[0], sent, sent + more, false);
+                        sent += more;
+                }
+                assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+                peer_expect_end(session.pair[0]);
+                session_end(&session, REASON_CLOSED_BY_PEER, 15 + sent);
+        }
+}
+
+/* A peer that half-closes gets all that it sent before, then the end. */
+static void test_half_close(void **state) {
+        (void)state;
+        for (int tcp = 0; tcp < 2; tcp++) {
+                Session session = start(tcp, 0);
+                size_t sent = session_fill(&session);
+
+                assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+                peer_expect_pattern(session.pair[0], 0, sent, true);
+                session_end(&session, REASON_CLOSED_BY_PEER, sent);
+        }
+}
+
+/* A peer that sends nothing at all is one that sent everything. */
+static void test_nothing(void **state) {
+        Session session = start(true, 0);
+
+        (void)state;
+        assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+        peer_expect_end(session.pair[0]);
+        session_end(&session, REASON_CLOSED_BY_PEER, 0);
+}
+
+static void reset(Session *session) {
+        const struct linger at_once = { .l_onoff = 1 };
+
+        assert_int_equal(setsockopt(session->pair[0], SOL_SOCKET, SO_LINGER, &at_once,
+                                    sizeof at_once),
+                         0);
+        close(session->pair[0]);
+        session->pair[0] = -1;
+}
+
+/* A peer that breaks the connection off is told from one that closes it, when it is waited for as
+ * well as when it is written to. */
+static void test_reset(void **state) {
+        Session session = start(true, 0);
+
+        (void)state;
+        peer_echo(session.pair[0], "a");
+        process_wait_asleep(session.pid);
+        reset(&session);
+        session_end(&session, REASON_RESET_BY_PEER, 1);
+
+        session = start(true, 0);
+        (void)session_fill(&session);
+        reset(&session);
+        session_end(&session, REASON_RESET_BY_PEER, SESSION_ANY);
+
+        session = start(false, 0);
+        (void)session_fill(&session);
+        session_close(&session);
+        session_end(&session, REASON_RESET_BY_PEER, SESSION_ANY);
+
+        session = start(false, 0);
+        assert_int_equal(shutdown(session.pair[0], SHUT_RD), 0);
+        peer_send(session.pair[0], "a", 1);
+        process_wait_ended(session.pid);
+        session_end(&session, REASON_RESET_BY_PEER, 0);
+}
+
+/* A peer that sends nothing for the timeout is idle, and not before; it still gets all of its echo
+ * and then the end. */
+static void test_idle(void **state) {
+        const uint64_t timeout = CLOCK_SECOND / 5, begin = clock_now();
+        Session session = start(true, timeout);
+        char back[5];
+
+        (void)state;
+        peer_send(session.pair[0], "hello", 5);
+        assert_int_equal(peer_receive(session.pair[0], back, 5), 5);
+        peer_expect_end(session.pair[0]);
+        assert_true(clock_now() - begin >= timeout);
+        session_end(&session, REASON_IDLE, 5);
+}
+
+/* A peer that reads nothing for the timeout has stalled, and not before; what was written before
+ * still reaches it. */
+static void test_stalled(void **state) {
+        const uint64_t timeout = CLOCK_SECOND / 5, begin = clock_now();
+        uint64_t echoed;
+        Session session;
+        char byte;
+
+        (void)state;
+        (void)session_start_full(&session, timeout, echo);
+        process_wait_ended(session.pid);
+        assert_true(clock_now() - begin >= timeout);
+        echoed = session.slot->bytes;
+        peer_expect_pattern(session.pair[0], 0, 1, false);
+        assert_int_equal(recv(session.pair[0], &byte, 1, MSG_DONTWAIT | MSG_PEEK), 1);
+        session_end(&session, REASON_STALLED, echoed);
+}
+
+/* Reads on from @received, so slowly that writes come back short, until one has. Returns how far.
+ */
+static size_t read_a_little(const Session *session, size_t received) {
+        const uint64_t echoed = session->slot->bytes;
+
+        for (int i = 0; session->slot->bytes == echoed; i++) {
+                assert_in_range(i, 0, PATIENCE_SECONDS * 1000);
+                if (i % 60 == 0) {
+                        peer_expect_pattern(session->pair[0], received, received + 1024, false);
+                        received += 1024;
+                }
+                (void)poll(NULL, 0, 1);
+        }
+        return received;
+}
+
+/* A peer that reads slowly, but does, has not stalled, however long all of it takes. */
+static void test_slow(void **state) {
+        /* The echo looks every 64th part of it. */
+        const uint64_t timeout = 10 * CLOCK_SECOND;
+        size_t sent, received = 0;
+        Session session;
+
+        (void)state;
+        /* A test that comes late is not a peer that reads nothing. */
+        here->stopped = clock_now();
+        sent = session_start_full(&session, timeout, echo);
+        assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+        /* One write of the echo takes twice as long as the timeout. */
+        for (int i = 0; i < 5; i++) {
+                received = read_a_little(&session, received);
+                here->ahead += timeout * 2 / 5;
+        }
+        assert_true(sent - received > 4096);
+        peer_expect_pattern(session.pair[0], received, sent, true);
+        session_end(&session, REASON_CLOSED_BY_PEER, sent);
+        here->stopped = 0;
+}
+
+/* Signals interrupt nothing, neither reading nor writing. */
+static void test_signals(void **state) {
+        Session session = start(false, 0);
+        size_t sent;
+
+        (void)state;
+        for (int i = 0; i < 100; i++) {
+                peer_echo(session.pair[0], "a");
+                process_wait_asleep(session.pid);
+                assert_int_equal(kill(session.pid, SIGUSR2), 0);
+        }
+        sent = session_fill(&session);
+        for (int i = 0; i < 100; i++) {
+                assert_int_equal(kill(session.pid, SIGUSR2), 0);
+                process_wait_asleep(session.pid);
+        }
+        assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+        peer_expect_pattern(session.pair[0], 0, sent, true);
+        session_end(&session, REASON_CLOSED_BY_PEER, 100 + sent);
+}
+
+/* Urgent data stays in its place in the stream. */
+static void test_urgent(void **state) {
+        Session session = start(true, 0);
+        char back[4] = "";
+
+        (void)state;
+        /* So that the child has the option set before the data comes. */
+        peer_echo(session.pair[0], "x");
+        assert_int_equal(send(session.pair[0], "a", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(send(session.pair[0], "b", 1, MSG_NOSIGNAL | MSG_OOB), 1);
+        assert_int_equal(send(session.pair[0], "c", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(peer_receive(session.pair[0], back, 3), 3);
+        assert_string_equal(back, "abc");
+        assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+        session_end(&session, REASON_CLOSED_BY_PEER, 4);
+}
+
+/* A connection that cannot be read, and one that cannot be written, for no fault of the peer, has
+ * failed. */
+static void test_failed(void **state) {
+        const volatile sig_atomic_t stopping = 0;
+        _Atomic uint64_t bytes = 0;
+        char buffer[16];
+        Echo parameters = { .buffer = buffer,
+                            .buffer_size = sizeof buffer,
+                            .bytes = &bytes,
+                            .stopping = &stopping };
+        int pair[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+        (void)state;
+        peer_pair(pair);
+        peer_send(pair[0], "abc", 3);
+        parameters.in = pair[1];
+        parameters.out = null;
+        assert_int_equal(echo_run(&parameters), REASON_FAILED);
+        close(pair[0]);
+        close(pair[1]);
+        parameters.pending_size = 0;
+        assert_int_equal(echo_run(&parameters), REASON_FAILED);
+        parameters.in = null;
+        assert_int_equal(echo_run(&parameters), REASON_CLOSED_BY_PEER);
+        assert_int_equal(bytes, 0);
+        close(null);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_all),     cmocka_unit_test(test_half_close),
+                cmocka_unit_test(test_nothing), cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_idle),    cmocka_unit_test(test_stalled),
+                cmocka_unit_test(test_slow),    cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_urgent),  cmocka_unit_test(test_failed),
+        };
+
+        here = memory_new_shared(sizeof *here);
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Forking a process that is to cost little: it is a child like any other. */
+
+#include "handler/fork.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clone.h"
+#include "process.h"
+#include "unit.h"
+
+enum {
+        HAS_PARENT = 1,
+        IS_ANOTHER = 2,
+        BLOCKS_NOTHING = 4,
+};
+
+/* Exits with what it has seen of itself. */
+static _Noreturn void be_child(pid_t parent) {
+        sigset_t blocked;
+        int seen = 0;
+
+        child_unblock_signals();
+        if (getppid() == parent)
+                seen |= HAS_PARENT;
+        if (getpid() != parent)
+                seen |= IS_ANOTHER;
+        if (sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigisemptyset(&blocked))
+                seen |= BLOCKS_NOTHING;
+        child_exit(seen);
+}
+
+static void expect_child(void) {
+        const pid_t parent = getpid();
+        sigset_t all, before;
+        pid_t pid;
+
+        (void)sigfillset(&all);
+        assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
+        pid = child_fork();
+        if (pid == 0)
+                be_child(parent);
+        assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+        process_wait_exit(pid, HAS_PARENT | IS_ANOTHER | BLOCKS_NOTHING);
+}
+
+static void prepare_and_fork(void *data) {
+        char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+        (void)data;
+        child_prepare();
+        /* There is nothing left to end. */
+        assert_int_equal(syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG), -1);
+        expect_child();
+        child_prepare();
+        expect_child();
+}
+
+/* A child is a process of its own, whose parent learns of its end and its exit code, and in which
+ * signals arrive that were blocked; whether it was prepared for, once or twice, or not. */
+static void test_fork(void **state) {
+        (void)state;
+        expect_child();
+        process_run(prepare_and_fork, NULL);
+}
+
+/* A machine that is out of processes or memory is an error, not another try. */
+static void test_failure(void **state) {
+        (void)state;
+        clone_fail(EAGAIN, 1);
+        assert_int_equal(child_fork(), -EAGAIN);
+        clone_fail(ENOMEM, 1);
+        assert_int_equal(child_fork(), -ENOMEM);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_fork),
+                cmocka_unit_test(test_failure),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

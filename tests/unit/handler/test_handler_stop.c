@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* The process that serves one connection, told to stop at any time. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "lib/clock.h"
+#include "lib/memory.h"
+#include "peer.h"
+#include "process.h"
+#include "session.h"
+#include "unit.h"
+
+/* Told to stop between messages, a handler ends the connection, with either signal, and several
+ * change nothing. */
+static void test_stop_idle(void **state) {
+        static const int signals[] = { SIGTERM, SIGINT };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(signals); i++) {
+                Session session = session_start_handler(true, 0);
+
+                peer_echo(session.pair[0], "Hello");
+                process_wait_asleep(session.pid);
+                for (int n = 0; n < 3; n++)
+                        assert_int_equal(kill(session.pid, signals[i]), 0);
+                peer_expect_end(session.pair[0]);
+                session_end(&session, REASON_STOPPED, SESSION_ANY);
+        }
+}
+
+/* Told to stop before it has begun, when the signal waits for its mask to be lifted, a handler
+ * stops as well, and cleanly. */
+static void test_stop_first(void **state) {
+        (void)state;
+        for (int i = 0; i < 20; i++) {
+                Session session = { .slot = memory_new_shared(sizeof *session.slot) };
+                sigset_t set, before;
+
+                (void)sigemptyset(&set);
+                (void)sigaddset(&set, SIGTERM);
+                peer_pair_tcp(session.pair);
+                (void)sigprocmask(SIG_BLOCK, &set, &before);
+                session.pid = process_fork(session_handle, &session);
+                (void)sigprocmask(SIG_SETMASK, &before, NULL);
+                close(session.pair[1]);
+                assert_int_equal(kill(session.pid, SIGTERM), 0);
+                peer_expect_end(session.pair[0]);
+                session_end(&session, REASON_STOPPED, SESSION_ANY);
+        }
+}
+
+/* Told to stop in the middle of a write that waits for the peer, a handler writes all that it has
+ * read; what the peer has sent beyond that does not destroy it. */
+static void test_stop_writing(void **state) {
+        (void)state;
+        for (int tcp = 0; tcp < 2; tcp++) {
+                Session session = session_start_handler(tcp, 0);
+                size_t sent = session_fill(&session), received;
+
+                assert_int_equal(kill(session.pid, SIGTERM), 0);
+                received = peer_receive_pattern(session.pair[0]);
+                assert_in_range(received, 1, sent);
+                session_close(&session);
+                process_wait_ended(session.pid);
+                assert_int_equal(session.slot->bytes, received);
+                session_end(&session, REASON_STOPPED, SESSION_ANY);
+        }
+}
+
+/* Told to stop while the peer reads nothing, a handler that would wait for ever does not, and keeps
+ * what it had written for the peer. */
+static void test_stop_stalled(void **state) {
+        Session session = session_start_handler(true, 0);
+        size_t sent = session_fill(&session);
+
+        (void)state;
+        assert_int_equal(kill(session.pid, SIGTERM), 0);
+        process_wait_ended(session.pid);
+        assert_in_range(session.slot->bytes, 1, sent - 1);
+        session_end(&session, REASON_STOPPED, SESSION_ANY);
+}
+
+/* Told to stop while the peer goes on sending, a handler takes and drops it for a while, but not
+ * for ever. */
+static void test_stop_sending(void **state) {
+        const uint64_t begin = clock_now();
+        Session session = session_start_handler(true, 0);
+
+        (void)state;
+        peer_echo(session.pair[0], "Hello");
+        process_wait_asleep(session.pid);
+        assert_int_equal(kill(session.pid, SIGTERM), 0);
+        while (process_status(session.pid, "State")[0] != 'Z') {
+                assert_true(clock_now() - begin < PATIENCE_SECONDS * CLOCK_SECOND);
+                (void)peer_fill(session.pair[0], 0);
+        }
+        session_end(&session, REASON_STOPPED, SESSION_ANY);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_stop_idle),    cmocka_unit_test(test_stop_first),
+                cmocka_unit_test(test_stop_writing), cmocka_unit_test(test_stop_stalled),
+                cmocka_unit_test(test_stop_sending),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

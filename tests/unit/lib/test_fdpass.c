@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Descriptors that are passed over a Unix socket. */
+
+#include "lib/fdpass.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+static int pair[2];
+
+static int set_up(void **state) {
+        (void)state;
+        return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair);
+}
+
+static int tear_down(void **state) {
+        (void)state;
+        close(pair[0]);
+        close(pair[1]);
+        return 0;
+}
+
+static ino_t file_of(int fd) {
+        struct stat status;
+
+        assert_int_equal(fstat(fd, &status), 0);
+        return status.st_ino;
+}
+
+/* What is received is closed by execve(2), and the same files as were sent, in order. */
+static void expect_received(const int *sent, int n, int flags) {
+        int fds[PASSING_MOST];
+
+        assert_int_equal(passing_receive(pair[0], fds, PASSING_MOST, flags), n);
+        for (int i = 0; i < n; i++) {
+                assert_int_equal(file_of(fds[i]), file_of(sent[i]));
+                assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
+                close(fds[i]);
+        }
+}
+
+/* One descriptor, two, and as many as a message can hold come over. */
+static void test_numbers(void **state) {
+        int fds[PASSING_MOST];
+        const int numbers[] = { 1, 2, PASSING_MOST };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(fds); i++)
+                fds[i] = pair[i % 2];
+        for (size_t i = 0; i < COUNT(numbers); i++) {
+                assert_int_equal(passing_send(pair[1], NULL, "x", 1, fds, (size_t)numbers[i], 0),
+                                 0);
+                expect_received(fds, numbers[i], 0);
+        }
+}
+
+/* A message that is only looked at stays there. */
+static void test_peek(void **state) {
+        (void)state;
+        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        expect_received(pair, 2, MSG_PEEK);
+        expect_received(pair, 2, MSG_PEEK);
+        expect_received(pair, 2, 0);
+}
+
+/* No message, one without descriptors, and the end are told apart from one with descriptors; what
+ * there is no room for is not left open. */
+static void test_nothing(void **state) {
+        int fds[2] = { -1, -1 }, lowest, other;
+
+        (void)state;
+        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EAGAIN);
+        assert_int_equal(passing_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
+        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EBADMSG);
+        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        lowest = dup(pair[0]);
+        close(lowest);
+        assert_int_equal(passing_receive(pair[0], fds, 1, 0), 1);
+        assert_int_equal(fds[0], lowest);
+        assert_int_equal(fds[1], -1);
+        other = dup(pair[0]);
+        assert_int_equal(other, lowest + 1);
+        close(other);
+        close(fds[0]);
+        assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EBADMSG);
+        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), -EPIPE);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

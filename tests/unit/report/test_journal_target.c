@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Where records go: to the journal, to a terminal, or to whatever stderr is. */
+
+#include "report/journal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "journald.h"
+#include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
+#include "unit.h"
+
+static Journald journald;
+
+static Journal *open_journal(LogTarget target) {
+        Journal *journal;
+
+        assert_int_equal(journal_new(target, LOG_INFO, journald.name.sun_path, &journal), 0);
+        return journal;
+}
+
+static void write_record(Journal *journal, RecordKind kind) {
+        journal_write(journal,
+                      &(Record){ .kind = kind,
+                                 .peer = "192.0.2.7:7",
+                                 .listener = "[::]:7",
+                                 .reason = "idle",
+                                 .sentence = "Failed",
+                                 .bytes = 5 },
+                      clock_now());
+}
+
+/* What the other end of stderr gets, a static string. */
+static const char *read_stderr(int fd) {
+        static char text[4096];
+        ssize_t n;
+
+        peer_wait_readable(fd);
+        n = read(fd, text, sizeof text - 1);
+        assert_true(n > 0);
+        text[n] = '\0';
+        return text;
+}
+
+static void write_to_stderr(void *data) {
+        Journal *journal;
+
+        assert_int_equal(dup2(*(const int *)data, STDERR_FILENO), STDERR_FILENO);
+        journal = open_journal(LOG_TARGET_STDERR);
+        write_record(journal, RECORD_FAILED);
+        write_record(journal, RECORD_CLOSED);
+        journal_finish(journal, 0);
+        journal_free(journal);
+}
+
+/* On stderr a record is a line with its priority in front; nothing of it goes to the journal. */
+static void test_stderr(void **state) {
+        int fds[2];
+
+        (void)state;
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        process_run(write_to_stderr, &fds[1]);
+        assert_string_equal(read_stderr(fds[0]),
+                            "<3>Failed\n<6>192.0.2.7:7 disconnected from [::]:7, idle: 5 bytes "
+                            "echoed in 0.000 s, 0 live\n");
+        journald_expect_none(&journald);
+        close(fds[0]);
+        close(fds[1]);
+}
+
+/* On a terminal a line begins with the program's name instead. */
+static void test_terminal(void **state) {
+        static const char expected[] = "mpecho: Failed\r\n";
+        int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+        char text[sizeof expected - 1];
+        int fd;
+
+        (void)state;
+        assert_true(terminal >= 0);
+        assert_int_equal(grantpt(terminal), 0);
+        assert_int_equal(unlockpt(terminal), 0);
+        fd = open(ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        process_run(write_to_stderr, &fd);
+        /* The kernel hands over what was written in pieces, some time later. */
+        for (size_t n = 0; n < sizeof text;) {
+                ssize_t more;
+
+                peer_wait_readable(terminal);
+                more = read(terminal, text + n, sizeof text - n);
+                assert_true(more > 0);
+                n += (size_t)more;
+        }
+        assert_memory_equal(text, expected, sizeof text);
+        close(fd);
+        close(terminal);
+}
+
+static void overflow_stderr(void *data) {
+        const int *fds = data;
+        char waste[65536];
+        Journal *journal;
+
+        assert_int_equal(dup2(fds[1], STDERR_FILENO), STDERR_FILENO);
+        assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, O_NONBLOCK), 0);
+        memset(waste, '\n', sizeof waste);
+        while (write(STDERR_FILENO, waste, sizeof waste) > 0)
+                continue;
+        assert_int_equal(fcntl(STDERR_FILENO, F_SETFL, 0), 0);
+        journal = open_journal(LOG_TARGET_STDERR);
+        for (int i = 0; i < 3; i++)
+                write_record(journal, RECORD_FAILED);
+        while (read(fds[0], waste, sizeof waste) > 0)
+                continue;
+        journal_finish(journal, 0);
+        journal_free(journal);
+}
+
+/* Writing to a pipe that nobody reads does not wait either; what was written comes when it is read.
+ */
+static void test_full_stderr(void **state) {
+        int fds[2];
+
+        (void)state;
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
+        process_run(overflow_stderr, fds);
+        assert_string_equal(read_stderr(fds[0]), "<3>Failed\n<3>Failed\n<3>Failed\n");
+        close(fds[0]);
+        close(fds[1]);
+}
+
+typedef struct Standard {
+        int in;
+        int err;
+        int names; /* of $JOURNAL_STREAM; -1 for none */
+} Standard;
+
+static void choose(void *data) {
+        const Standard *standard = data;
+        struct stat status;
+        char stream[64];
+        Journal *journal;
+
+        assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
+        if (standard->names >= 0) {
+                assert_int_equal(fstat(standard->names, &status), 0);
+                snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev,
+                         (uintmax_t)status.st_ino);
+                assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+        }
+        assert_int_equal(dup2(standard->in, STDIN_FILENO), STDIN_FILENO);
+        assert_int_equal(dup2(standard->err, STDERR_FILENO), STDERR_FILENO);
+        journal = open_journal(LOG_TARGET_AUTO);
+        write_record(journal, RECORD_FAILED);
+        journal_free(journal);
+}
+
+/* Without a choice records go to the journal where stderr leads there or to a peer, and to stderr
+ * where it does not, whatever the environment says. */
+static void test_auto(void **state) {
+        int one[2], other[2];
+
+        (void)state;
+        peer_pair(one);
+        peer_pair(other);
+        process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = other[1] });
+        journald_expect(&journald, RECORD_FAILED);
+        process_run(choose, &(Standard){ .in = one[1], .err = one[1], .names = -1 });
+        journald_expect(&journald, RECORD_FAILED);
+        process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = -1 });
+        assert_string_equal(read_stderr(other[0]), "<3>Failed\n");
+        process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = one[1] });
+        assert_string_equal(read_stderr(other[0]), "<3>Failed\n");
+        journald_expect_none(&journald);
+        for (int i = 0; i < 2; i++) {
+                close(one[i]);
+                close(other[i]);
+        }
+}
+
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
+                                                 &journald)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_stderr),
+                TEST(test_terminal),
+                TEST(test_full_stderr),
+                TEST(test_auto),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

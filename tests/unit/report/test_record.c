@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: MIT */
+/* Records: their fields, their text and their entries in the catalog, read from the top of the
+ * source tree. */
+
+#include "report/record.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "journald.h"
+#include "unit.h"
+
+/* A number of its own for each member, so that none is taken for another. */
+static const Record whole = {
+        .peer = "192.0.2.7:51234",
+        .listener = "[::]:7",
+        .listener_name = "echo",
+        .reason = "closed by peer",
+        .limit = "max-per-source",
+        .sentence = "Something failed",
+        .handler_pid = 101,
+        .bytes = 102,
+        .duration_usec = 1234567,
+        .signal = SIGKILL,
+        .error = 24,
+        .descriptor = 104,
+        .live = 105,
+        .peak = 106,
+        .served = 107,
+        .accepted = 108,
+        .closed = 109,
+        .crashed = 110,
+        .refused = 111,
+        .lost = 112,
+        .max_connections = 113,
+        .limit_value = 114,
+};
+
+#define LISTENER "MPECHO_LISTENER=[::]:7\nMPECHO_LISTENER_NAME=echo\n"
+#define HANDLER  "MPECHO_PEER=192.0.2.7:51234\n" LISTENER "MPECHO_HANDLER_PID=101\n"
+#define ENDED    "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
+#define TOTALS                                                                                     \
+        "MPECHO_LIVE=105\nMPECHO_PEAK=106\nMPECHO_SERVED=107\nMPECHO_REFUSED=111\n"                \
+        "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\n"
+#define COUNTS                                                                                     \
+        "MPECHO_ACCEPTED=108\nMPECHO_CLOSED=109\nMPECHO_CRASHED=110\nMPECHO_REFUSED=111\n"         \
+        "MPECHO_BYTES=102\n"
+#define TOTALS_TEXT "105 live (peak 106), 107 served, 111 refused, 102 bytes echoed"
+#define COUNTS_TEXT "108 accepted, 109 closed, 110 crashed, 111 refused, 102 bytes echoed"
+
+/* What the manual promises of each kind. */
+static const struct {
+        int priority;
+        const char *fields; /* in any order */
+        const char *message;
+} kinds[RECORD_COUNT] = {
+        [RECORD_STARTED] = { LOG_INFO, "MPECHO_LISTENER=[::]:7\nMPECHO_MAX_CONNECTIONS=113\n",
+                             "Echoing (RFC 862) on [::]:7, up to 113 connections at once" },
+        [RECORD_STOPPED] = { LOG_INFO, TOTALS, "Stopped after 1.234 s: " TOTALS_TEXT },
+        [RECORD_ACCEPTED] = { LOG_INFO, HANDLER "MPECHO_LIVE=105\n",
+                              "192.0.2.7:51234 connected to [::]:7, process 101, 105 live" },
+        [RECORD_CLOSED] = { LOG_INFO, HANDLER ENDED "MPECHO_REASON=closed by peer\n",
+                            "192.0.2.7:51234 disconnected from [::]:7, closed by peer: "
+                            "102 bytes echoed in 1.234 s, 105 live" },
+        [RECORD_CRASHED] = { LOG_WARNING, HANDLER ENDED "MPECHO_SIGNAL=9\n",
+                             "The handler of 192.0.2.7:51234, process 101, was killed by signal 9 "
+                             "(SIGKILL): 102 bytes echoed in 1.234 s, 105 live" },
+        [RECORD_REFUSED] = { LOG_NOTICE,
+                             "MPECHO_PEER=192.0.2.7:51234\n" LISTENER
+                             "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
+                             "MPECHO_LIVE=105\n",
+                             "192.0.2.7:51234 was refused at [::]:7: its source has 114 "
+                             "connections, as many as --max-per-source allows" },
+        [RECORD_SUMMARY] = { LOG_INFO, COUNTS "MPECHO_DURATION_USEC=1234567\n",
+                             "Not logged one by one in the last 1.234 s: " COUNTS_TEXT },
+        [RECORD_LOST] = { LOG_WARNING, COUNTS "MPECHO_LOST=112\n",
+                          "112 records were lost, among them of connections: " COUNTS_TEXT },
+        [RECORD_EXHAUSTED] = { LOG_WARNING,
+                               LISTENER "MPECHO_LIMIT=max-per-source\nERRNO=24\n"
+                                        "MPECHO_REFUSED=111\nMPECHO_LIVE=105\n",
+                               "Cannot take connections at [::]:7 now (limit: max-per-source; "
+                               "Too many open files), 111 refused" },
+        [RECORD_CONNECTION] = { LOG_INFO,
+                                HANDLER "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\n",
+                                "192.0.2.7:51234 is connected to [::]:7, process 101: "
+                                "102 bytes echoed in 1.234 s" },
+        [RECORD_TOTALS] = { LOG_INFO, TOTALS, TOTALS_TEXT },
+        [RECORD_LIMITED] = { LOG_WARNING,
+                             "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
+                             "MPECHO_MAX_CONNECTIONS=113\n",
+                             "max-per-source is 114, too little for the 113 connections of "
+                             "--max-connections" },
+        [RECORD_STRANGER] = { LOG_WARNING, "MPECHO_DESCRIPTOR=104\nMPECHO_LISTENER_NAME=echo\n",
+                              "Something failed" },
+        [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
+                             "105 connections go on that were handed over" },
+        [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
+};
+
+static size_t count_lines(const char *text) {
+        size_t n = 0;
+
+        for (; *text != '\0'; text++)
+                n += *text == '\n';
+        return n;
+}
+
+static void format(const Record *record, char data[static RECORD_SIZE + 1]) {
+        size_t length = record_format_journal(record, data);
+
+        assert_in_range(length, 1, RECORD_SIZE);
+        data[length] = '\0';
+        assert_int_equal(strlen(data), length);
+        assert_int_equal(data[length - 1], '\n');
+}
+
+/* Whether @line, which ends with a newline, is one of those in @data. */
+static bool has_line(const char *data, const char *line) {
+        size_t length = strcspn(line, "\n") + 1;
+
+        for (; *data != '\0'; data += strcspn(data, "\n") + 1)
+                if (strncmp(data, line, length) == 0)
+                        return true;
+        return false;
+}
+
+/* Every kind has all the fields that the manual promises, with the values of its record, the fields
+ * that all have, and no others. */
+static void test_fields(void **state) {
+        (void)state;
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                char data[RECORD_SIZE + 1], common[512];
+                Record record = whole;
+
+                record.kind = kind;
+                format(&record, data);
+                snprintf(common, sizeof common,
+                         "SYSLOG_IDENTIFIER=mpecho\nMESSAGE_ID=%s\nPRIORITY=%d\nMESSAGE=%s\n",
+                         record_id(kind), kinds[kind].priority, kinds[kind].message);
+                for (const char *line = common; *line != '\0'; line = strchr(line, '\n') + 1)
+                        if (!has_line(data, line))
+                                fail_msg("kind %u lacks %s", kind, line);
+                for (const char *line = kinds[kind].fields; *line != '\0';
+                     line = strchr(line, '\n') + 1)
+                        if (!has_line(data, line))
+                                fail_msg("kind %u lacks %s", kind, line);
+                assert_int_equal(count_lines(data),
+                                 count_lines(common) + count_lines(kinds[kind].fields));
+        }
+}
+
+/* The sentence that stderr gets is the message that the journal gets. */
+static void test_sentences(void **state) {
+        (void)state;
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                char text[RECORD_SIZE];
+                Record record = whole;
+
+                record.kind = kind;
+                assert_int_equal(record_format_sentence(&record, text, sizeof text),
+                                 strlen(kinds[kind].message));
+                assert_string_equal(text, kinds[kind].message);
+                assert_int_equal(record_priority(kind), kinds[kind].priority);
+        }
+}
+
+/* A listener that systemd does not name has no name, rather than an empty one. */
+static void test_no_name(void **state) {
+        char data[RECORD_SIZE + 1];
+        Record record = whole;
+
+        (void)state;
+        record.kind = RECORD_ACCEPTED;
+        record.listener_name = NULL;
+        format(&record, data);
+        assert_null(strstr(data, "MPECHO_LISTENER_NAME"));
+        assert_non_null(strstr(data, "MPECHO_LISTENER=[::]:7\n"));
+}
+
+/* A signal that has no name is told by its number. */
+static void test_signal(void **state) {
+        char text[RECORD_SIZE];
+        Record record = whole;
+
+        (void)state;
+        record.kind = RECORD_CRASHED;
+        record.signal = (uint64_t)SIGRTMAX;
+        (void)record_format_sentence(&record, text, sizeof text);
+        assert_non_null(strstr(text, "(SIG?)"));
+}
+
+/* No text, whatever is in it, makes another field or reaches a terminal as more than text. */
+static void test_forgery(void **state) {
+        static const char evil[] = "a\nMESSAGE=forged\n\nPRIORITY=0\r\033[2J\a\b\t\x7f"
+                                   "b";
+
+        (void)state;
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                char data[RECORD_SIZE + 1], text[RECORD_SIZE], clean[RECORD_SIZE + 1];
+                Record record = whole;
+
+                record.kind = kind;
+                format(&record, clean);
+                record.peer = record.listener = record.listener_name = evil;
+                record.reason = record.limit = record.sentence = evil;
+                format(&record, data);
+                assert_int_equal(count_lines(data), count_lines(clean));
+                for (const char *byte = data; *byte != '\0'; byte++)
+                        assert_true(*byte == '\n' ||
+                                    ((unsigned char)*byte >= ' ' && *byte != 0x7f));
+                (void)record_format_sentence(&record, text, sizeof text);
+                for (const char *byte = text; *byte != '\0'; byte++)
+                        assert_true((unsigned char)*byte >= ' ' && *byte != 0x7f);
+        }
+}
+
+/* A record with the longest texts that there are is whole, with the largest numbers as well. */
+static void test_longest(void **state) {
+        static char text[1024], name[100000];
+
+        (void)state;
+        memset(text, 'x', sizeof text - 1);
+        memset(name, 'y', sizeof name - 1);
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                char data[RECORD_SIZE + 1];
+                Record record = whole;
+
+                record.kind = kind;
+                record.listener = record.sentence = text;
+                record.listener_name = name;
+                record.bytes = record.duration_usec = record.served = UINT64_MAX;
+                format(&record, data);
+                assert_int_equal(count_lines(data), 4 + count_lines(kinds[kind].fields));
+                assert_non_null(strstr(data, "\nMESSAGE="));
+        }
+}
+
+/* The whole file, a static string. */
+static const char *read_catalog(void) {
+        static char text[64 * 1024];
+        FILE *file = fopen("systemd/mpecho.catalog", "re");
+        size_t length;
+
+        assert_non_null(file);
+        length = fread(text, 1, sizeof text - 1, file);
+        assert_in_range(length, 1, sizeof text - 2);
+        fclose(file);
+        return text;
+}
+
+/* Every field that the entry of @kind in the catalog, which ends at @end, speaks of is one that its
+ * records have. */
+static void expect_fields(RecordKind kind, const char *entry, const char *end) {
+        for (const char *at = strchr(entry, '@'); at != NULL && at < end;
+             at = strchr(at + 1, '@')) {
+                char field[64];
+                size_t length = strcspn(at + 1, "@");
+
+                assert_in_range(length, 1, sizeof field - 2);
+                snprintf(field, sizeof field, "%.*s=", (int)length, at + 1);
+                if (strstr(kinds[kind].fields, field) == NULL)
+                        fail_msg("kind %u has no %s for the catalog", kind, field);
+                at += length + 1;
+        }
+}
+
+/* Each kind has a message ID that no other has, and an entry in the catalog under it, which speaks
+ * of no fields that the record does not have; the catalog has no other entries. */
+static void test_catalog(void **state) {
+        char ids[RECORD_COUNT][33];
+        const char *catalog = read_catalog();
+        size_t entries = 0;
+
+        (void)state;
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                char head[64];
+                const char *entry, *text, *end;
+
+                memcpy(ids[kind], record_id(kind), sizeof ids[kind]);
+                assert_int_equal(strspn(ids[kind], "0123456789abcdef"), 32);
+                for (RecordKind other = 0; other < kind; other++)
+                        assert_string_not_equal(ids[kind], ids[other]);
+                snprintf(head, sizeof head, "\n-- %.32s\nSubject: ", ids[kind]);
+                entry = strstr(catalog, head);
+                if (entry != NULL) {
+                        text = entry + strlen(head);
+                        end = strstr(text, "\n-- ");
+                        expect_fields(kind, text, end != NULL ? end : text + strlen(text));
+                } else {
+                        fail_msg("the catalog lacks %s", ids[kind]);
+                }
+        }
+        for (const char *at = strstr(catalog, "\n-- "); at != NULL; at = strstr(at + 1, "\n-- "))
+                entries++;
+        assert_int_equal(entries, RECORD_COUNT);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_fields),  cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_no_name), cmocka_unit_test(test_signal),
+                cmocka_unit_test(test_forgery), cmocka_unit_test(test_longest),
+                cmocka_unit_test(test_catalog),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

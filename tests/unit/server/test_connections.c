@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+/* A master's connections, from accept to reaped, stepped in a child of the test. */
+
+#include "server/connections.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
+#include "service.h"
+#include "unit.h"
+
+enum {
+        FROM_ONE = INADDR_LOOPBACK,
+        FROM_OTHER = INADDR_LOOPBACK + 1,
+};
+
+static Service service;
+
+static void start(uint32_t most, uint32_t per_source) {
+        const Options options = { .max_connections = most, .max_per_source = per_source };
+
+        service_start_connections(&service, &options);
+}
+
+static void serve_one(void *data) {
+        pid_t handler;
+        char peer[32];
+        int client;
+
+        (void)data;
+        start(5, 5);
+        client = service_take(&service, FROM_OTHER, &handler);
+        snprintf(peer, sizeof peer, "127.0.0.2:%hu", peer_port(client));
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), peer);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER"),
+                            service.listeners->items[0].text);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
+        assert_int_equal(connections_live(service.connections), 1);
+        peer_echo(client, "Hello, world.");
+        assert_int_equal(shutdown(client, SHUT_WR), 0);
+        peer_expect_end(client);
+        service_leave(&service, client, handler);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), peer);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "closed by peer");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 13);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 0);
+        assert_int_equal(connections_live(service.connections), 0);
+        service_stop(&service);
+}
+
+/* A connection gets a handler that echoes, one record when it was accepted and one when it ended.
+ */
+static void test_one(void **state) {
+        (void)state;
+        process_run(serve_one, NULL);
+}
+
+static void serve_many(void *data) {
+        uint64_t now = clock_now();
+        pid_t handlers[4];
+        int clients[4];
+        Record totals;
+
+        (void)data;
+        start(5, 5);
+        for (int i = 0; i < 4; i++) {
+                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+                service_echo(clients[i], handlers[i]);
+        }
+        assert_int_equal(kill(handlers[2], SIGKILL), 0);
+        for (int i = 0; i < 4; i++) {
+                close(clients[i]);
+                process_wait_ended(handlers[i]);
+        }
+        connections_reap(service.connections, now);
+        service_flush(&service);
+        for (int i = 0; i < 4; i++) {
+                assert_true(journald_take(&service.journald));
+                assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
+                if (!journald_is(&service.journald, RECORD_CRASHED)) {
+                        assert_true(journald_is(&service.journald, RECORD_CLOSED));
+                        continue;
+                }
+                assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"),
+                                 handlers[2]);
+                assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
+                handlers[2] = 0;
+        }
+        assert_int_equal(handlers[2], 0);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        totals = connections_totals(service.connections, RECORD_TOTALS, now);
+        assert_int_equal(totals.live, 0);
+        assert_int_equal(totals.peak, 4);
+        assert_int_equal(totals.served, 4);
+        assert_int_equal(totals.bytes, 20);
+        service_stop(&service);
+}
+
+/* However many handlers have ended, all are reaped at once, each with one record; that of one that
+ * was killed says so instead, and has its bytes as well. */
+static void test_many(void **state) {
+        (void)state;
+        process_run(serve_many, NULL);
+}
+
+static void limit_total(void *data) {
+        pid_t handlers[2], third;
+        int clients[2], waiting;
+
+        (void)data;
+        start(2, 0);
+        for (int i = 0; i < 2; i++)
+                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+        assert_false(connections_accepting(service.connections));
+        waiting = service_connect(&service, FROM_ONE);
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        service_expect_none(&service);
+        service_leave(&service, clients[0], handlers[0]);
+        assert_true(connections_accepting(service.connections));
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        service_expect(&service, RECORD_ACCEPTED);
+        third = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
+        peer_echo(waiting, "Hello");
+        service_leave(&service, waiting, third);
+        service_leave(&service, clients[1], handlers[1]);
+        service_stop(&service);
+}
+
+/* At the total limit a client waits, and is served when another leaves. */
+static void test_total(void **state) {
+        (void)state;
+        process_run(limit_total, NULL);
+}
+
+static void limit_source(void *data) {
+        pid_t first, second, third;
+        int one, refused, other;
+
+        (void)data;
+        start(5, 1);
+        one = service_take(&service, FROM_ONE, &first);
+        refused = service_connect(&service, FROM_ONE);
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        service_expect(&service, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "max-per-source");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIMIT_VALUE"), 1);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
+        peer_expect_reset(refused);
+        close(refused);
+        other = service_take(&service, FROM_OTHER, &second);
+        peer_echo(one, "Hello");
+        peer_echo(other, "Hello");
+        service_leave(&service, one, first);
+        one = service_take(&service, FROM_ONE, &third);
+        peer_echo(one, "Hello");
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        service_leave(&service, one, third);
+        service_leave(&service, other, second);
+        service_stop(&service);
+}
+
+/* Over its limit a source is refused with a reset and a record; another one is served, and so is
+ * the first once its connection has ended. */
+static void test_per_source(void **state) {
+        (void)state;
+        process_run(limit_source, NULL);
+}
+
+static void end_handlers(void *data) {
+        void (*const end)(Connections *) = *(void (*const *)(Connections *))data;
+        pid_t handlers[2];
+        int clients[2];
+
+        start(5, 5);
+        for (int i = 0; i < 2; i++) {
+                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+                service_echo(clients[i], handlers[i]);
+        }
+        end(service.connections);
+        for (int i = 0; i < 2; i++) {
+                if (end == connections_stop)
+                        peer_expect_end(clients[i]);
+                close(clients[i]);
+                process_wait_ended(handlers[i]);
+        }
+        connections_reap(service.connections, clock_now());
+        for (int i = 0; i < 2; i++) {
+                service_expect(&service, RECORD_CLOSED);
+                assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "stopped");
+                assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
+        }
+        service_stop(&service);
+}
+
+/* Handlers that are told to stop end their connections; those that are killed for that have stopped
+ * as well, not crashed. */
+static void test_end(void **state) {
+        void (*ends[])(Connections *) = { connections_stop, connections_kill };
+
+        (void)state;
+        process_run(end_handlers, &ends[0]);
+        process_run(end_handlers, &ends[1]);
+}
+
+static void report(void *data) {
+        pid_t handlers[3];
+        int clients[3];
+
+        (void)data;
+        start(5, 5);
+        for (int i = 0; i < 3; i++)
+                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+        service_echo(clients[2], handlers[2]);
+        service_leave(&service, clients[0], handlers[0]);
+        connections_report(service.connections, clock_now());
+        for (int i = 1; i < 3; i++) {
+                service_expect(&service, RECORD_CONNECTION);
+                assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"),
+                                 handlers[i]);
+                assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"),
+                                 i == 2 ? 5 : 0);
+        }
+        service_expect(&service, RECORD_TOTALS);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 2);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_PEAK"), 3);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_SERVED"), 3);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
+        for (int i = 1; i < 3; i++)
+                service_leave(&service, clients[i], handlers[i]);
+        service_stop(&service);
+}
+
+/* A report has each live connection, the oldest first, and the counts of all. */
+static void test_report(void **state) {
+        (void)state;
+        process_run(report, NULL);
+}
+
+static void do_nothing(void *data) {
+        (void)data;
+}
+
+static void reap_stranger(void *data) {
+        pid_t pid;
+
+        (void)data;
+        start(5, 5);
+        pid = process_fork(do_nothing, NULL);
+        process_wait_ended(pid);
+        connections_reap(service.connections, clock_now());
+        assert_int_equal(waitpid(pid, NULL, 0), -1);
+        service_stop(&service);
+}
+
+/* A child that is no handler is reaped, and nothing is told of it. */
+static void test_stranger(void **state) {
+        (void)state;
+        process_run(reap_stranger, NULL);
+}
+
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_one), TEST(test_many),   TEST(test_total),    TEST(test_per_source),
+                TEST(test_end), TEST(test_report), TEST(test_stranger),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

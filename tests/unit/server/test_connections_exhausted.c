@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/* A master's connections when the machine runs out of what they need. */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "clone.h"
+#include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
+#include "server/connections.h"
+#include "service.h"
+#include "unit.h"
+
+/* What accept4() fails with, and how many times. */
+static int accept_error, accept_failures;
+
+/* In place of the C library's: a machine that runs out of things. */
+int accept4(int fd, struct sockaddr *name, socklen_t *length, int flags) {
+        static int (*real)(int, struct sockaddr *, socklen_t *, int);
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
+        if (accept_failures > 0) {
+                accept_failures--;
+                errno = accept_error;
+                return -1;
+        }
+        return real(fd, name, length, flags);
+}
+
+static Service service;
+
+static void start(uint32_t most, uint32_t per_source) {
+        const Options options = { .max_connections = most, .max_per_source = per_source };
+
+        service_start_connections(&service, &options);
+}
+
+/* What lacks is told at once, and nothing is accepted until the back-off is over. */
+static void expect_exhausted(const char *limit, int error, uint64_t refused, uint64_t now) {
+        assert_false(connections_accepting(service.connections));
+        connections_tick(service.connections, now);
+        service_expect(&service, RECORD_EXHAUSTED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), limit);
+        assert_int_equal(journald_number(&service.journald, "ERRNO"), error);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_REFUSED"), refused);
+        assert_int_equal(connections_deadline(service.connections), now + 10000);
+        connections_tick(service.connections, now + 10000);
+        assert_true(connections_accepting(service.connections));
+        assert_true(connections_deadline(service.connections) == CLOCK_NEVER);
+}
+
+static void fail_to_fork(void *data) {
+        const int error = *(const int *)data;
+        const uint64_t now = clock_now();
+        pid_t handler;
+        int client;
+
+        /* With room for one, from one source: what is not given back is missed. */
+        start(1, 1);
+        clone_fail(error, 1);
+        client = service_connect(&service, INADDR_LOOPBACK);
+        connections_accept(service.connections, &service.listeners->items[0], now);
+        peer_expect_reset(client);
+        close(client);
+        expect_exhausted(error == EAGAIN ? "processes" : "memory", error, 1, now);
+        assert_int_equal(connections_live(service.connections), 0);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        peer_echo(client, "Hello");
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).served, 1);
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).refused, 1);
+        service_leave(&service, client, handler);
+
+        /* It got all that it needs: the next back-off is a short one again. */
+        clone_fail(error, 1);
+        client = service_connect(&service, INADDR_LOOPBACK);
+        connections_accept(service.connections, &service.listeners->items[0], now);
+        close(client);
+        assert_int_equal(connections_deadline(service.connections), now + 10000);
+        service_stop(&service);
+}
+
+/* Without a process to be had a client is refused, all that it had taken is given back, and the
+ * next one is served when there is. */
+static void test_fork(void **state) {
+        (void)state;
+        process_run(fail_to_fork, &(int){ EAGAIN });
+        process_run(fail_to_fork, &(int){ ENOMEM });
+}
+
+static void fail_to_adopt(void *data) {
+        const RosterSlot before = { .bytes = 1000 };
+        Roster *roster;
+        uint32_t slot;
+        int pair[2];
+
+        (void)data;
+        start(1, 1);
+        roster = connections_roster(service.connections);
+        peer_pair(pair);
+        clone_fail(EAGAIN, 1);
+        slot = connections_adopt(service.connections, pair[1], &before, clock_now());
+        connections_start(service.connections, slot, pair[1], -1, clock_now());
+        service_expect(&service, RECORD_CLOSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);
+        assert_int_equal(roster_total_bytes(roster), 1000);
+        assert_int_equal(connections_live(service.connections), 0);
+        close(pair[0]);
+        close(pair[1]);
+        service_stop(&service);
+}
+
+/* Without a process to be had a connection of an earlier master ends, and what was echoed on it
+ * stays counted. */
+static void test_adopt(void **state) {
+        (void)state;
+        process_run(fail_to_adopt, NULL);
+}
+
+static void fail_to_accept(void *data) {
+        const uint64_t now = clock_now();
+        int client;
+        pid_t handler;
+
+        start(5, 5);
+        accept_error = *(const int *)data;
+        /* The second is that of the reserve. */
+        accept_failures = accept_error == EMFILE || accept_error == ENFILE ? 2 : 1;
+        client = service_connect(&service, INADDR_LOOPBACK);
+        connections_accept(service.connections, &service.listeners->items[0], now);
+        expect_exhausted(accept_error == ENOMEM ? "memory" : "descriptors", accept_error, 0, now);
+        connections_accept(service.connections, &service.listeners->items[0], now);
+        service_expect(&service, RECORD_ACCEPTED);
+        handler = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
+        peer_echo(client, "Hello");
+        service_leave(&service, client, handler);
+        service_stop(&service);
+}
+
+/* Without a descriptor or memory to be had accepting pauses, and goes on afterwards. */
+static void test_accept(void **state) {
+        (void)state;
+        process_run(fail_to_accept, &(int){ EMFILE });
+        process_run(fail_to_accept, &(int){ ENFILE });
+        process_run(fail_to_accept, &(int){ ENOMEM });
+}
+
+static void relieve(void *data) {
+        uint64_t now = clock_now();
+        int client, refused;
+        pid_t handler;
+
+        (void)data;
+        start(5, 5);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        clone_fail(EAGAIN, 8);
+        for (int i = 0; i < 8; i++) {
+                now += CLOCK_SECOND;
+                connections_tick(service.connections, now);
+                refused = service_connect(&service, INADDR_LOOPBACK);
+                connections_accept(service.connections, &service.listeners->items[0], now);
+                peer_expect_reset(refused);
+                close(refused);
+                connections_tick(service.connections, now);
+                service_expect(&service, RECORD_EXHAUSTED);
+        }
+        assert_false(connections_accepting(service.connections));
+        assert_int_equal(connections_deadline(service.connections), now + CLOCK_SECOND);
+        service_leave(&service, client, handler);
+        assert_true(connections_accepting(service.connections));
+        service_stop(&service);
+}
+
+/* Pausing ends when a handler is reaped, however long it was to be. */
+static void test_relieved(void **state) {
+        (void)state;
+        process_run(relieve, NULL);
+}
+
+static void lose_connections(void *data) {
+        static const int errors[] = { ENETDOWN,  EPROTO,       ENOPROTOOPT,  EHOSTDOWN,
+                                      ENONET,    EHOSTUNREACH, EOPNOTSUPP,   ENETUNREACH,
+                                      ETIMEDOUT, EPERM,        ECONNABORTED, EINTR };
+
+        int waiting;
+
+        (void)data;
+        start(5, 5);
+        for (size_t i = 0; i < COUNT(errors); i++) {
+                pid_t handler;
+                int client;
+
+                accept_error = errors[i];
+                accept_failures = 3;
+                client = service_take(&service, INADDR_LOOPBACK, &handler);
+                peer_echo(client, "Hello");
+                service_leave(&service, client, handler);
+                assert_true(connections_accepting(service.connections));
+        }
+        accept_error = ENETDOWN;
+        accept_failures = 1000;
+        waiting = service_connect(&service, INADDR_LOOPBACK);
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        assert_int_equal(accept_failures, 1000 - 16);
+        assert_false(connections_accepting(service.connections));
+        close(waiting);
+        service_stop(&service);
+}
+
+/* A connection that failed before it was accepted does not keep the next one from being served; if
+ * there is no end to them, accepting pauses. */
+static void test_lost(void **state) {
+        (void)state;
+        process_run(lose_connections, NULL);
+}
+
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_fork),     TEST(test_adopt), TEST(test_accept),
+                TEST(test_relieved), TEST(test_lost),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

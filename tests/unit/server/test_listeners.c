@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Where sockets come from: those that mpecho binds itself. test_listen_passed.c has those that it
+ * is given. */
+
+#include "server/listeners.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "journald.h"
+#include "peer.h"
+#include "unit.h"
+
+static const Passed none = { .n = 0 };
+static Journald directory; /* for its temporary directory only */
+static char path[100];
+static bool without_ipv6;
+
+/* In place of the C library's: a machine without IPv6. */
+int socket(int family, int type, int protocol) {
+        static int (*real)(int, int, int);
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "socket");
+        if (family == AF_INET6 && without_ipv6) {
+                errno = EAFNOSUPPORT;
+                return -1;
+        }
+        return real(family, type, protocol);
+}
+
+static int set_up(void **state) {
+        (void)state;
+        journald_start(&directory);
+        snprintf(path, sizeof path, "%s/echo", directory.directory);
+        return 0;
+}
+
+static int tear_down(void **state) {
+        (void)state;
+        (void)unlink(path);
+        without_ipv6 = false;
+        journald_stop(&directory);
+        return 0;
+}
+
+static int listen_on(char **texts, uint32_t n, Listeners **ret_listeners, Sentence *sentence) {
+        const Options options = { .listen = texts, .n_listen = n };
+
+        return listeners_new(&options, &none, NULL, ret_listeners, sentence);
+}
+
+static Listeners *listen_on_one(char *text) {
+        Sentence sentence = {};
+        Listeners *listeners = NULL;
+
+        if (listen_on(&text, 1, &listeners, &sentence) != 0)
+                fail_msg("%s", sentence.text);
+        assert_int_equal(listeners->n, 1);
+        return listeners;
+}
+
+static int option(int fd, int level, int name) {
+        socklen_t size = sizeof(int);
+        int value;
+
+        assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+        return value;
+}
+
+static int connect_local(const char *name) {
+        Endpoint endpoint;
+        const char *why;
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
+
+        assert_int_equal(endpoint_parse_local(name, &endpoint, &why), 0);
+        r = connect(fd, &endpoint.any, endpoint.length);
+        close(fd);
+        return r;
+}
+
+/* Each of several addresses is listened on, in order, without waiting, by this process only, and
+ * named as it can be connected to. */
+static void test_bind(void **state) {
+        char abstract[64], loopback[] = "127.0.0.1:0", text[64];
+        char *texts[] = { loopback, path, abstract };
+        Listeners *listeners;
+        Sentence sentence = {};
+
+        (void)state;
+        snprintf(abstract, sizeof abstract, "@mpecho-unit-listen-%d", getpid());
+        assert_int_equal(listen_on(texts, 3, &listeners, &sentence), 0);
+        assert_int_equal(listeners->n, 3);
+        assert_false(listeners->passed);
+        assert_int_equal(listeners->connection, -1);
+        for (uint32_t i = 0; i < 3; i++) {
+                int fd = listeners->items[i].fd;
+
+                assert_int_equal(option(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+                assert_int_equal(option(fd, SOL_SOCKET, SO_TYPE), SOCK_STREAM);
+                assert_int_equal(option(fd, SOL_SOCKET, SO_OOBINLINE), 1);
+                assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+                assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+                assert_null(listeners->items[i].name);
+        }
+        snprintf(text, sizeof text, "127.0.0.1:%hu", peer_port(listeners->items[0].fd));
+        assert_string_equal(listeners->items[0].text, text);
+        assert_string_equal(listeners->items[1].text, path);
+        assert_string_equal(listeners->items[2].text, abstract);
+        close(peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK));
+        assert_int_equal(connect_local(path), 0);
+        assert_int_equal(connect_local(abstract), 0);
+        assert_null(listeners_free(listeners));
+        assert_int_equal(connect_local(abstract), -1);
+        assert_null(listeners_free(NULL));
+}
+
+/* Connections send small messages at once, and find out dead peers in two minutes. */
+static void test_connection(void **state) {
+        char text[] = "127.0.0.1:0";
+        Listeners *listeners = listen_on_one(text);
+        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
+
+        (void)state;
+        peer_wait_readable(listeners->items[0].fd);
+        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+        assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
+        close(fd);
+        close(client);
+        listeners_free(listeners);
+}
+
+/* A port that a connection was on a moment ago can be listened on. */
+static void test_again(void **state) {
+        char text[] = "127.0.0.1:0", again[ENDPOINT_TEXT_SIZE];
+        Listeners *listeners = listen_on_one(text);
+        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
+
+        (void)state;
+        peer_wait_readable(listeners->items[0].fd);
+        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
+        snprintf(again, sizeof again, "%s", listeners->items[0].text);
+        /* The service closes first: its end waits (TIME-WAIT, RFC 9293). */
+        close(fd);
+        peer_expect_end(client);
+        close(client);
+        listeners_free(listeners);
+        listeners = listen_on_one(again);
+        assert_string_equal(listeners->items[0].text, again);
+        listeners_free(listeners);
+}
+
+/* A port alone takes IPv4, with IPv6 on the machine or without. */
+static void test_wildcard(void **state) {
+        (void)state;
+        for (int i = 0; i < 2; i++) {
+                char text[] = "0", expected[32];
+                Listeners *listeners;
+                in_port_t port;
+
+                without_ipv6 = i == 1;
+                listeners = listen_on_one(text);
+                port = peer_port(listeners->items[0].fd);
+                snprintf(expected, sizeof expected, "%s:%hu",
+                         option(listeners->items[0].fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6
+                                         ? "[::]"
+                                         : "0.0.0.0",
+                         port);
+                assert_string_equal(listeners->items[0].text, expected);
+                if (without_ipv6)
+                        assert_memory_equal(expected, "0.0.0.0", 7);
+                close(peer_connect(port, INADDR_LOOPBACK));
+                listeners_free(listeners);
+        }
+}
+
+/* An IPv6 address is never IPv4 instead: without IPv6 it cannot be listened on. */
+static void test_ipv6_only(void **state) {
+        char address[] = "[::]:0", *text = address;
+        Sentence sentence = {};
+        Listeners *listeners;
+        int r;
+
+        (void)state;
+        r = listen_on(&text, 1, &listeners, &sentence);
+        if (r == 0) {
+                assert_int_equal(option(listeners->items[0].fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
+                listeners_free(listeners);
+        }
+        without_ipv6 = true;
+        assert_int_equal(listen_on(&text, 1, &listeners, &sentence), -EAFNOSUPPORT);
+        assert_string_equal(sentence.text, "Cannot listen on [::]:0: Address family not supported "
+                                           "by protocol");
+}
+
+/* The file of a Unix socket is removed when it is no longer listened on. */
+static void test_close(void **state) {
+        Listeners *listeners = listen_on_one(path);
+
+        (void)state;
+        assert_int_equal(access(path, F_OK), 0);
+        listeners_close(listeners);
+        assert_int_equal(access(path, F_OK), -1);
+        assert_int_equal(listeners->items[0].fd, -1);
+        listeners_close(listeners);
+        listeners_free(listeners);
+}
+
+static void expect_in_use(void) {
+        char expected[256], *text = path;
+        Sentence sentence = {};
+        Listeners *listeners;
+
+        assert_int_equal(listen_on(&text, 1, &listeners, &sentence), -EADDRINUSE);
+        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", path);
+        assert_string_equal(sentence.text, expected);
+}
+
+/* A socket file that nobody listens on is replaced; one that is listened on, a file and a link to a
+ * socket are left alone. */
+static void test_stale(void **state) {
+        Listeners *listeners = listen_on_one(path);
+        struct stat status;
+        int fd;
+
+        (void)state;
+        expect_in_use();
+        assert_int_equal(connect_local(path), 0);
+        close(listeners->items[0].fd);
+        listeners->items[0].fd = -1;
+        listeners_free(listeners);
+        assert_int_equal(connect_local(path), -1);
+        listeners = listen_on_one(path);
+        assert_int_equal(connect_local(path), 0);
+        listeners_free(listeners);
+
+        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        close(fd);
+        expect_in_use();
+        assert_int_equal(stat(path, &status), 0);
+        assert_true(S_ISREG(status.st_mode));
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(symlink(directory.name.sun_path, path), 0);
+        expect_in_use();
+        assert_int_equal(lstat(path, &status), 0);
+        assert_true(S_ISLNK(status.st_mode));
+}
+
+/* What cannot be listened on is named; what was listened on before it is given back. */
+static void test_errors(void **state) {
+        char port[] = "127.0.0.1:0", wrong[] = "localhost:7", taken[ENDPOINT_TEXT_SIZE],
+             expected[512];
+        char *first[] = { path, wrong }, *second[] = { path, taken };
+        Listeners *listeners = listen_on_one(port), *others;
+        Sentence sentence = {};
+
+        (void)state;
+        assert_int_equal(listen_on(first, 2, &others, &sentence), LISTENERS_USAGE);
+        assert_string_equal(sentence.text, "'localhost:7' is nothing to listen on: what is before "
+                                           "the colon is not an IPv4 address");
+        assert_int_equal(access(path, F_OK), -1);
+
+        snprintf(taken, sizeof taken, "%s", listeners->items[0].text);
+        assert_int_equal(listen_on(second, 2, &others, &sentence), -EADDRINUSE);
+        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", taken);
+        assert_string_equal(sentence.text, expected);
+        assert_int_equal(access(path, F_OK), -1);
+        listeners_free(listeners);
+}
+
+/* Without libsystemd nobody can tell what was passed: that is said, and nothing is promised. */
+static void test_library(void **state) {
+        const Passed passed = { .n = -ELIBACC };
+        const Options options = {};
+        Sentence sentence = {};
+        Listeners *listeners = NULL;
+
+        (void)state;
+        assert_int_equal(listeners_new(&options, &passed, NULL, &listeners, &sentence), -ELIBACC);
+        assert_null(listeners);
+        assert_string_equal(sentence.text, "Cannot load libsystemd");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_bind),     TEST(test_connection), TEST(test_again),
+                TEST(test_wildcard), TEST(test_ipv6_only),  TEST(test_close),
+                TEST(test_stale),    TEST(test_errors),     TEST(test_library),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Where sockets come from: those that systemd or an inetd passes, in a child with just these. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "journald.h"
+#include "peer.h"
+#include "process.h"
+#include "server/listeners.h"
+#include "unit.h"
+
+enum {
+        PASSED_MOST = 5,
+};
+
+static Journald journald;
+static int listener, local, datagram, null, pair[2];
+
+/* How a process is called, and what listeners_new() is to make of it. */
+typedef struct Call {
+        const char *fds; /* $LISTEN_FDS; NULL for none */
+        const char *names;
+        const char *pid; /* $LISTEN_PID; NULL for the process's own */
+        const int *passed[PASSED_MOST];
+        const int *standard_input;
+        const char *listen; /* on the command line */
+
+        int result;
+        const char *sentence;
+        uint32_t n;
+        bool connection;
+        const char *listener_names[PASSED_MOST];
+} Call;
+
+static int set_up(void **state) {
+        const struct sockaddr_in name = { .sin_family = AF_INET,
+                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        const sa_family_t unnamed = AF_UNIX;
+
+        (void)state;
+        journald_start(&journald);
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        datagram = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        peer_pair(pair);
+        /* The kernel gives the Unix socket an abstract name (autobind, unix(7)). */
+        return bind(listener, (const struct sockaddr *)&name, sizeof name) < 0 ||
+               bind(local, (const struct sockaddr *)&unnamed, sizeof unnamed) < 0 ||
+               bind(datagram, (const struct sockaddr *)&name, sizeof name) < 0 ||
+               listen(listener, 5) < 0 || listen(local, 5) < 0;
+}
+
+static int tear_down(void **state) {
+        (void)state;
+        close(listener);
+        close(local);
+        close(datagram);
+        close(null);
+        close(pair[0]);
+        close(pair[1]);
+        journald_stop(&journald);
+        return 0;
+}
+
+/* Makes the descriptors of this process those that @call says. */
+static void arrange_descriptors(const Call *call) {
+        int moved[PASSED_MOST], input = call->standard_input != NULL ? *call->standard_input : null;
+
+        assert_int_equal(dup2(input, STDIN_FILENO), STDIN_FILENO);
+        for (int i = 0; i < PASSED_MOST; i++)
+                moved[i] = call->passed[i] != NULL ? fcntl(*call->passed[i], F_DUPFD, 50) : -1;
+        for (int i = 0; i < PASSED_MOST + 10; i++)
+                close(3 + i);
+        for (int i = 0; i < PASSED_MOST; i++)
+                if (moved[i] >= 0) {
+                        assert_int_equal(dup2(moved[i], 3 + i), 3 + i);
+                        close(moved[i]);
+                }
+}
+
+static void arrange_environment(const Call *call) {
+        char pid[16];
+
+        (void)unsetenv("LISTEN_FDS");
+        (void)unsetenv("LISTEN_FDNAMES");
+        (void)unsetenv("LISTEN_PID");
+        if (call->fds == NULL)
+                return;
+        snprintf(pid, sizeof pid, "%d", getpid());
+        assert_int_equal(setenv("LISTEN_PID", call->pid != NULL ? call->pid : pid, 1), 0);
+        assert_int_equal(setenv("LISTEN_FDS", call->fds, 1), 0);
+        if (call->names != NULL)
+                assert_int_equal(setenv("LISTEN_FDNAMES", call->names, 1), 0);
+}
+
+static void expect_listeners(const Call *call, const Listeners *listeners) {
+        assert_int_equal(listeners->n, call->n);
+        assert_int_equal(listeners->connection >= 0, call->connection);
+        assert_true(listeners->passed);
+        for (uint32_t i = 0; i < listeners->n; i++) {
+                const Listener *item = &listeners->items[i];
+                socklen_t length = sizeof(int);
+                int inlined = 0;
+
+                assert_int_equal(getsockopt(item->fd, SOL_SOCKET, SO_OOBINLINE, &inlined, &length),
+                                 0);
+                assert_int_equal(inlined, 1);
+                assert_true(fcntl(item->fd, F_GETFL) & O_NONBLOCK);
+                assert_int_equal(fcntl(item->fd, F_GETFD), FD_CLOEXEC);
+                assert_null(item->path);
+                if (call->listener_names[i] == NULL)
+                        assert_null(item->name);
+                else
+                        assert_string_equal(item->name, call->listener_names[i]);
+        }
+}
+
+static void start_mpecho(void *data) {
+        const Call *call = data;
+        char *listen[] = { (char *)call->listen };
+        const Options options = { .listen = listen, .n_listen = call->listen != NULL };
+        Sentence sentence = {};
+        Listeners *listeners;
+        Journal *journal;
+        Passed passed;
+        int r;
+
+        arrange_descriptors(call);
+        arrange_environment(call);
+        passed_take(&passed);
+        assert_null(getenv("LISTEN_FDS"));
+        assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
+                                     &journal),
+                         0);
+        r = listeners_new(&options, &passed, journal, &listeners, &sentence);
+        if (call->sentence != NULL &&
+            strncmp(sentence.text, call->sentence, strlen(call->sentence)) != 0)
+                fail_msg("'%s' is not '%s'", sentence.text, call->sentence);
+        assert_int_equal(r, call->result);
+        if (r == 0) {
+                expect_listeners(call, listeners);
+                listeners_free(listeners);
+        }
+        passed_deinit(&passed);
+        journal_free(journal);
+}
+
+/* A passed socket works on after the process that it was passed to has ended. */
+static void expect_alive(void) {
+        int fd;
+
+        close(peer_connect(peer_port(listener), INADDR_LOOPBACK));
+        peer_wait_readable(listener);
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(fd >= 0);
+        close(fd);
+}
+
+/* Any number of listeners is taken, each by its name, and left to listen for whoever passed them.
+ */
+static void test_listeners(void **state) {
+        (void)state;
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .names = "echo",
+                                           .passed = { &listener },
+                                           .n = 1,
+                                           .listener_names = { "echo" } });
+        process_run(start_mpecho, &(Call){ .fds = "3",
+                                           .names = "a:b:a",
+                                           .passed = { &listener, &local, &listener },
+                                           .n = 3,
+                                           .listener_names = { "a", "b", "a" } });
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .passed = { &listener },
+                                           .n = 1,
+                                           .listener_names = { "unknown" } });
+        journald_expect_none(&journald);
+        expect_alive();
+}
+
+static void expect_stranger(uint64_t fd, const char *name, const char *message) {
+        journald_expect(&journald, RECORD_STRANGER);
+        assert_int_equal(journald_number(&journald, "MPECHO_DESCRIPTOR"), fd);
+        assert_string_equal(journald_text(&journald, "MPECHO_LISTENER_NAME"), name);
+        assert_string_equal(journald_text(&journald, "MESSAGE"), message);
+}
+
+/* What is not to be served is closed and named, with what it is; the others are served. */
+static void test_strangers(void **state) {
+        const Call call = { .fds = "5",
+                            .names = "a:b:c:d:e",
+                            .passed = { &null, &listener, &datagram, &pair[0], &local },
+                            .n = 2,
+                            .listener_names = { "b", "e" } };
+
+        (void)state;
+        process_run(start_mpecho, (void *)&call);
+        expect_stranger(3, "a", "Passed file descriptor 3 (a) is not a socket: closed, not served");
+        expect_stranger(5, "c",
+                        "Passed file descriptor 5 (c) is a datagram socket: closed, not served");
+        expect_stranger(6, "d",
+                        "Passed file descriptor 6 (d) is a stream socket that does not listen: "
+                        "closed, not served");
+        journald_expect_none(&journald);
+}
+
+/* A listener comes from the service manager. One that was stored as something else is no listener,
+ * nor what it was stored as. */
+static void test_stored_listeners(void **state) {
+        const Call call = { .fds = "3",
+                            .names = "echo:mpecho-connection:mpecho-connection",
+                            .passed = { &listener, &local, &null },
+                            .n = 1,
+                            .listener_names = { "echo" } };
+
+        (void)state;
+        process_run(start_mpecho, (void *)&call);
+        expect_stranger(4, "mpecho-connection",
+                        "Passed file descriptor 4 (mpecho-connection) is a listening socket that "
+                        "was stored: closed, not served");
+        expect_stranger(5, "mpecho-connection",
+                        "Passed file descriptor 5 (mpecho-connection) is not a socket: closed, not "
+                        "served");
+        journald_expect_none(&journald);
+}
+
+/* When nothing that was passed can be served, that is an error. */
+static void test_only_strangers(void **state) {
+        (void)state;
+        process_run(start_mpecho,
+                    &(Call){ .fds = "2",
+                             .names = "a:b",
+                             .passed = { &null, &pair[0] },
+                             .result = -ENOTSOCK,
+                             .sentence = "None of the 2 passed file descriptors is a listening "
+                                         "stream socket" });
+        expect_stranger(3, "a", "Passed file descriptor 3 (a) is not a socket: closed, not served");
+        journald_expect(&journald, RECORD_STRANGER);
+}
+
+/* With more or fewer names than descriptors all are served, without names, and it is told. */
+static void test_names(void **state) {
+        (void)state;
+        process_run(start_mpecho,
+                    &(Call){ .fds = "2", .names = "a", .passed = { &listener, &local }, .n = 2 });
+        journald_expect(&journald, RECORD_STRANGER);
+        assert_non_null(strstr(journald_text(&journald, "MESSAGE"), "LISTEN_FDNAMES"));
+        process_run(start_mpecho,
+                    &(Call){ .fds = "1", .names = "a:b", .passed = { &listener }, .n = 1 });
+        journald_expect(&journald, RECORD_STRANGER);
+        journald_expect_none(&journald);
+}
+
+/* Promises that are not kept, and numbers that are none, are named. */
+static void test_promises(void **state) {
+        (void)state;
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .result = -EBADF,
+                                           .sentence = "LISTEN_FDS promises file descriptor 3, "
+                                                       "which is not open" });
+        process_run(start_mpecho, &(Call){ .fds = "3",
+                                           .passed = { &listener, &local },
+                                           .result = -EBADF,
+                                           .sentence = "LISTEN_FDS promises file descriptor 5, "
+                                                       "which is not open" });
+        process_run(start_mpecho, &(Call){ .fds = "x",
+                                           .result = -EINVAL,
+                                           .sentence = "Cannot take the file descriptors that "
+                                                       "LISTEN_FDS=x promises: Invalid argument" });
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .pid = "1",
+                                           .passed = { &listener },
+                                           .result = LISTENERS_USAGE,
+                                           .sentence = "LISTEN_PID is 1, so the passed sockets are "
+                                                       "another process's, this is " });
+        journald_expect_none(&journald);
+}
+
+/* Sockets are passed or named, not both; with neither, all three ways are told. */
+static void test_ways(void **state) {
+        (void)state;
+        process_run(start_mpecho,
+                    &(Call){ .fds = "1",
+                             .passed = { &listener },
+                             .listen = "9190",
+                             .result = LISTENERS_USAGE,
+                             .sentence = "'9190' cannot be listened on: sockets were passed" });
+        process_run(start_mpecho,
+                    &(Call){ .result = LISTENERS_USAGE,
+                             .sentence = "Nothing to listen on: name a LISTEN address, have "
+                                         "systemd "
+                                         "pass sockets, or have an inetd pass one as stdin" });
+}
+
+/* A single connection is taken as one, passed or as stdin; so is a listener that is stdin; other
+ * sockets there are not. */
+static void test_single(void **state) {
+        (void)state;
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .names = "connection",
+                                           .passed = { &pair[0] },
+                                           .connection = true });
+        process_run(start_mpecho, &(Call){ .standard_input = &pair[0], .connection = true });
+        process_run(start_mpecho, &(Call){ .standard_input = &listener, .n = 1 });
+        process_run(start_mpecho, &(Call){ .standard_input = &datagram,
+                                           .result = -EPROTOTYPE,
+                                           .sentence = "The socket passed as stdin is a datagram "
+                                                       "socket" });
+        journald_expect_none(&journald);
+        expect_alive();
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_listeners),      TEST(test_strangers), TEST(test_stored_listeners),
+                TEST(test_only_strangers), TEST(test_names),     TEST(test_promises),
+                TEST(test_ways),           TEST(test_single),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

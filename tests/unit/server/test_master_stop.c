@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* How the process that accepts, forks and reaps comes to its end. */
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
+#include "server/master.h"
+#include "service.h"
+#include "unit.h"
+
+static const Options usual = { .max_connections = 10, .max_per_source = 5 };
+
+static Service service;
+
+static void expect_closed(const char *reason, uint64_t bytes) {
+        service_expect(&service, RECORD_CLOSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), reason);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), bytes);
+}
+
+static bool is_refused(void) {
+        const struct sockaddr_in name = { .sin_family = AF_INET,
+                                          .sin_port = htons(service.port),
+                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        bool refused = connect(fd, (const struct sockaddr *)&name, sizeof name) < 0 &&
+                       errno == ECONNREFUSED;
+
+        close(fd);
+        return refused;
+}
+
+static void stop_handlers(void *data) {
+        int clients[2];
+        pid_t handler;
+
+        service_start_master(&service, &usual);
+        for (int i = 0; i < 2; i++) {
+                clients[i] = service_take(&service, INADDR_LOOPBACK, &handler);
+                peer_echo(clients[i], "Hello");
+        }
+        assert_int_equal(kill(getpid(), *(const int *)data), 0);
+        assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
+        assert_true(is_refused());
+        for (int i = 0; i < 2; i++) {
+                peer_expect_end(clients[i]);
+                close(clients[i]);
+        }
+        service_turn_until_done(&service);
+        expect_closed("stopped", 5);
+        expect_closed("stopped", 5);
+        service_stop(&service);
+}
+
+static void stop_nothing(void *data) {
+        service_start_master(&service, &usual);
+        assert_int_equal(kill(getpid(), *(const int *)data), 0);
+        assert_int_equal(master_turn(service.master, CLOCK_SECOND), 0);
+        service_stop(&service);
+}
+
+/* Told to stop, a master accepts no more, has its handlers end their service.connections, and is
+ * done when they have; without any it is done at once. */
+static void test_stop(void **state) {
+        (void)state;
+        process_run(stop_handlers, &(int){ SIGTERM });
+        process_run(stop_handlers, &(int){ SIGINT });
+        process_run(stop_nothing, &(int){ SIGTERM });
+        process_run(stop_nothing, &(int){ SIGINT });
+}
+
+static void stop_hung(void *data) {
+        const bool twice = *(const bool *)data;
+        bool done = false;
+        uint64_t begin;
+        pid_t handler;
+        int client;
+
+        service_start_master(&service, &usual);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        service_echo(client, handler);
+        assert_int_equal(kill(handler, SIGSTOP), 0);
+        begin = clock_now();
+        assert_int_equal(kill(getpid(), SIGTERM), 0);
+        assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
+        if (twice) {
+                assert_int_equal(kill(getpid(), SIGINT), 0);
+                /* It may even have been reaped in this turn. */
+                done = master_turn(service.master, CLOCK_SECOND) == 0;
+                if (!done)
+                        process_wait_ended(handler);
+        }
+        if (!done)
+                service_turn_until_done(&service);
+        assert_true(twice || clock_now() - begin >= 4 * CLOCK_SECOND);
+        expect_closed("stopped", 5);
+        close(client);
+        service_stop(&service);
+}
+
+/* A handler that does not stop is ended after 4 seconds, or at once when the master is told a
+ * second time; that is told as stopped. */
+static void test_hung(void **state) {
+        (void)state;
+        process_run(stop_hung, &(bool){ true });
+        process_run(stop_hung, &(bool){ false });
+}
+
+static void leave_idle(void *data) {
+        const Options options = { .max_connections = 10, .exit_idle_usec = CLOCK_SECOND / 5 };
+        uint64_t begin = clock_now();
+        pid_t handler;
+        int client;
+
+        (void)data;
+        service_start_master(&service, &options);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        /* A connection that carries nothing is no idleness of the service. */
+        while (clock_now() - begin < 2 * options.exit_idle_usec)
+                assert_int_equal(master_turn(service.master, options.exit_idle_usec),
+                                 MASTER_RUNNING);
+        begin = clock_now();
+        close(client);
+        service_turn_until(&service, RECORD_CLOSED);
+        service_turn_until_done(&service);
+        assert_true(clock_now() - begin >= options.exit_idle_usec);
+        service_stop(&service);
+}
+
+/* A master leaves when nobody has been connected for as long as it is told to wait, and not
+ * before. */
+static void test_idle(void **state) {
+        (void)state;
+        process_run(leave_idle, NULL);
+}
+
+#define TEST(name)                                                                                 \
+        cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_stop),
+                TEST(test_hung),
+                TEST(test_idle),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/* The service's options: what a command line means, and that each wrong one is named. */
+
+#include "server/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "unit.h"
+
+enum {
+        WORDS_MOST = 12,
+};
+
+typedef struct Arguments {
+        char words[WORDS_MOST + 1][64];
+        char *argv[WORDS_MOST + 2];
+        int argc;
+} Arguments;
+
+/* Splits @line at its blanks. */
+static int parse(const char *line, Arguments *arguments, Options *options, Sentence *sentence) {
+        *arguments = (Arguments){ .words = { "mpecho" }, .argv = { arguments->words[0] } };
+        for (arguments->argc = 1; *line != '\0'; arguments->argc++) {
+                size_t length = strcspn(line, " ");
+
+                assert_in_range(arguments->argc, 1, WORDS_MOST);
+                arguments->argv[arguments->argc] = arguments->words[arguments->argc];
+                snprintf(arguments->words[arguments->argc], sizeof arguments->words[0], "%.*s",
+                         (int)length, line);
+                line += length + (line[length] == ' ');
+        }
+        *options = (Options){ .max_connections = 77 };
+        *sentence = (Sentence){};
+        return options_parse(arguments->argc, arguments->argv, options, sentence);
+}
+
+/* Without options everything is as the manual says. */
+static void test_defaults(void **state) {
+        Arguments arguments;
+        Sentence sentence;
+        Options options;
+
+        (void)state;
+        assert_int_equal(parse("", &arguments, &options, &sentence), OPTIONS_RUN);
+        assert_int_equal(options.n_listen, 0);
+        assert_int_equal(options.max_connections, 1024);
+        assert_int_equal(options.max_per_source, 256);
+        assert_int_equal(options.idle_timeout_usec, 900000000);
+        assert_int_equal(options.exit_idle_usec, 0);
+        assert_int_equal(options.log, LOG_TARGET_AUTO);
+        assert_int_equal(options.log_level, LOG_INFO);
+}
+
+/* Each option sets what it names, in each of its spellings, up to both ends of its range. */
+static void test_values(void **state) {
+        static const struct {
+                const char *line;
+                Options options;
+        } cases[] = {
+                { "-c 1 -s 1 -i 1 -x 1 -l journal --log-level=emerg",
+                  { .max_connections = 1,
+                    .max_per_source = 1,
+                    .idle_timeout_usec = 1000000,
+                    .exit_idle_usec = 1000000,
+                    .log = LOG_TARGET_JOURNAL,
+                    .log_level = LOG_EMERG } },
+                { "-c65536 -s65536 -i86400 -x86400 -lstderr --log-level debug",
+                  { .max_connections = 65536,
+                    .max_per_source = 65536,
+                    .idle_timeout_usec = 86400000000,
+                    .exit_idle_usec = 86400000000,
+                    .log = LOG_TARGET_STDERR,
+                    .log_level = LOG_DEBUG } },
+                { "--max-connections=9 --max-per-source=0 --idle-timeout=0 --exit-idle=9 "
+                  "--log=auto --log-level=err",
+                  { .max_connections = 9,
+                    .idle_timeout_usec = 0,
+                    .exit_idle_usec = 9000000,
+                    .log = LOG_TARGET_AUTO,
+                    .log_level = LOG_ERR } },
+                { "--max-c 8 --max-per 7 --idle 6 --exit 5 -c 4 --log-l=notice",
+                  { .max_connections = 4,
+                    .max_per_source = 7,
+                    .idle_timeout_usec = 6000000,
+                    .exit_idle_usec = 5000000,
+                    .log_level = LOG_NOTICE } },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Arguments arguments;
+                Sentence sentence;
+                Options options;
+
+                if (parse(cases[i].line, &arguments, &options, &sentence) != OPTIONS_RUN)
+                        fail_msg("%s: %s", cases[i].line, sentence.text);
+                assert_int_equal(options.max_connections, cases[i].options.max_connections);
+                assert_int_equal(options.max_per_source, cases[i].options.max_per_source);
+                assert_int_equal(options.idle_timeout_usec, cases[i].options.idle_timeout_usec);
+                assert_int_equal(options.exit_idle_usec, cases[i].options.exit_idle_usec);
+                assert_int_equal(options.log, cases[i].options.log);
+                assert_int_equal(options.log_level, cases[i].options.log_level);
+        }
+}
+
+/* All the levels of syslog(3) have their names. */
+static void test_levels(void **state) {
+        static const char *const names[] = { "emerg",   "alert",  "crit", "err",
+                                             "warning", "notice", "info", "debug" };
+
+        (void)state;
+        for (int level = LOG_EMERG; level <= LOG_DEBUG; level++) {
+                Arguments arguments;
+                Sentence sentence;
+                Options options;
+                char line[64];
+
+                snprintf(line, sizeof line, "--log-level=%s", names[level]);
+                assert_int_equal(parse(line, &arguments, &options, &sentence), OPTIONS_RUN);
+                assert_int_equal(options.log_level, level);
+        }
+}
+
+/* What is no option is to be listened on, before, between and behind options, and as given. */
+static void test_listen(void **state) {
+        Arguments arguments;
+        Sentence sentence;
+        Options options;
+
+        (void)state;
+        assert_int_equal(parse("7 -c 5 /path [::1]:7 -- -c --nonsense", &arguments, &options,
+                               &sentence),
+                         OPTIONS_RUN);
+        assert_int_equal(options.max_connections, 5);
+        assert_int_equal(options.n_listen, 5);
+        assert_string_equal(options.listen[0], "7");
+        assert_string_equal(options.listen[1], "/path");
+        assert_string_equal(options.listen[2], "[::1]:7");
+        assert_string_equal(options.listen[3], "-c");
+        assert_string_equal(options.listen[4], "--nonsense");
+}
+
+/* Help and version are asked for in two ways each, and what is wrong before them comes first. */
+static void test_questions(void **state) {
+        Arguments arguments;
+        Sentence sentence;
+        Options options;
+
+        (void)state;
+        assert_int_equal(parse("-h", &arguments, &options, &sentence), OPTIONS_HELP);
+        assert_int_equal(parse("7 --help", &arguments, &options, &sentence), OPTIONS_HELP);
+        assert_int_equal(parse("-V -c x", &arguments, &options, &sentence), OPTIONS_VERSION);
+        assert_int_equal(parse("--version", &arguments, &options, &sentence), OPTIONS_VERSION);
+        assert_int_equal(parse("-c x --help", &arguments, &options, &sentence), -EINVAL);
+}
+
+/* Each wrong command line is refused with a sentence that names what is wrong with it. */
+static void test_errors(void **state) {
+#define CONNECTIONS "--max-connections takes a number from 1 to 65536, not "
+#define SOURCE      "--max-per-source takes a number from 0 to 65536, not "
+#define IDLE        "--idle-timeout takes a number from 0 to 86400, not "
+#define EXIT        "--exit-idle takes a number from 1 to 86400, not "
+#define LEVEL       "--log-level takes emerg, alert, crit, err, warning, notice, info or debug, not "
+        static const struct {
+                const char *line, *sentence;
+        } cases[] = {
+                { "-c 0", CONNECTIONS "'0'" },
+                { "-c 65537", CONNECTIONS "'65537'" },
+                { "-c -1", CONNECTIONS "'-1'" },
+                { "-c 1k", CONNECTIONS "'1k'" },
+                { "-c99999999999999999999", CONNECTIONS "'99999999999999999999'" },
+                { "--max-connections=", CONNECTIONS "''" },
+                { "--max-connections 9190x 7", CONNECTIONS "'9190x'" },
+                { "-s x", SOURCE "'x'" },
+                { "-s 65537", SOURCE "'65537'" },
+                { "--max-per-source=1.5", SOURCE "'1.5'" },
+                { "-i 86401", IDLE "'86401'" },
+                { "-i 5s", IDLE "'5s'" },
+                { "--idle-timeout=-0", IDLE "'-0'" },
+                { "-x 0", EXIT "'0'" },
+                { "-x 86401", EXIT "'86401'" },
+                { "--exit-idle=never", EXIT "'never'" },
+                { "-l syslog", "--log takes auto, journal or stderr, not 'syslog'" },
+                { "--log=", "--log takes auto, journal or stderr, not ''" },
+                { "--log=Auto", "--log takes auto, journal or stderr, not 'Auto'" },
+                { "--log-level=7", LEVEL "'7'" },
+                { "--log-level warn", LEVEL "'warn'" },
+                { "--max-connections", "--max-connections needs a value" },
+                { "7 --idle-timeout", "--idle-timeout needs a value" },
+                { "-c", "-c needs a value" },
+                { "-c 5 -s", "-s needs a value" },
+                { "-q", "there is no option -q" },
+                { "--log=stderr -q", "there is no option -q" },
+                { "-qh", "there is no option -q" },
+                { "--log=stderr -qh", "there is no option -q" },
+                { "7 -q", "there is no option -q" },
+                { "-L info", "there is no option -L" },
+                { "--nonsense", "there is no option --nonsense, or it is ambiguous" },
+                { "7 --nonsense=5", "there is no option --nonsense, or it is ambiguous" },
+                { "--max=5", "there is no option --max, or it is ambiguous" },
+                { "--help=5", "--help takes no value" },
+                { "--version=", "--version takes no value" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Arguments arguments;
+                Sentence sentence;
+                Options options;
+
+                if (parse(cases[i].line, &arguments, &options, &sentence) != -EINVAL)
+                        fail_msg("mpecho %s is taken", cases[i].line);
+                if (strcmp(sentence.text, cases[i].sentence) != 0)
+                        fail_msg("mpecho %s: %s", cases[i].line, sentence.text);
+                assert_int_equal(options.max_connections, 77);
+        }
+}
+
+/* The help names every option, and no line of it is wider than a terminal. */
+static void test_help(void **state) {
+        static const char *const options[] = {
+                "-c, --max-connections=",
+                "-s, --max-per-source=",
+                "-i, --idle-timeout=",
+                "-x, --exit-idle=",
+                "-l, --log=",
+                "--log-level=",
+                "-h, --help",
+                "-V, --version",
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(options); i++)
+                assert_non_null(strstr(options_help(), options[i]));
+        for (const char *line = options_help(); *line != '\0'; line += strcspn(line, "\n") + 1)
+                assert_in_range(strcspn(line, "\n"), 0, 80);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_defaults),  cmocka_unit_test(test_values),
+                cmocka_unit_test(test_levels),    cmocka_unit_test(test_listen),
+                cmocka_unit_test(test_questions), cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_help),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
