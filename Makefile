@@ -29,6 +29,7 @@ ALL_LDLIBS   = $(LDLIBS)
 
 # Looked up when a recipe needs them, so that `make deps` can install what answers.
 SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
+SYSTEMD_LIBS   = $(shell pkg-config --libs libsystemd)
 CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
 
 MAINS    := src/mpecho.c src/client/mpecho-client.c
@@ -67,6 +68,7 @@ $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
 # The service must not carry libm: a mapping costs each fork.
 $(BUILD)/mpecho-client: ALL_LDLIBS += -lm
 $(UNIT_TESTS): ALL_LDLIBS += -lm
+$(BUILD)/mpecho $(UNIT_TESTS) $(FUZZERS): ALL_LDLIBS += $(SYSTEMD_LIBS)
 $(BUILD)/tests/%.o: ALL_CPPFLAGS += -iquote tests/unit
 # Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
 # a forked handler needs brings all others.

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdalign.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 #include "handler/echo.h"
 #include "handler/fork.h"
 #include "handler/proctitle.h"
-#include "handler/stack.h"
 #include "lib/clock.h"
 #include "restart/unsent.h"
 
@@ -23,22 +21,15 @@
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
-/* All that a handler writes of the program's memory, on one page as far as it always does: the
- * frames of the master that it goes on from and its own, its flags, its title, and a small message.
- * Further down on the stack there is room for the frames of what a handler does when it is told to
- * stop, and of a signal, with the largest registers there are. */
-static alignas(4096) struct {
-        char stack[31 * 4096 + 3072];
+/* What the signal handler and the connection share. */
+static struct {
         volatile sig_atomic_t serving; /* the two descriptors are those of a connection */
         volatile sig_atomic_t stopping;
         int in;
         int out;
-        char title[512]; /* first the master's, if it is not longer */
-        char buffer[256 * 1024];
 } state;
 
-/* Where it is not, a handler writes it to the stack that the program started on. */
-static bool title_moved;
+static char buffer[256 * 1024];
 
 /* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
 static void handler_stop(int number) {
@@ -69,12 +60,7 @@ void handler_init(void) {
         /* Whoever started the master may have ignored it, which would reap handlers behind its
          * back. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-        child_prepare();
-        title_moved = title_move(state.title, sizeof state.title) == 0;
-}
-
-void handler_run_parent(void (*parent)(void *data), void *data) {
-        stack_run(state.stack, sizeof state.stack, !title_moved, parent, data);
+        fork_prepare();
 }
 
 void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
@@ -105,8 +91,8 @@ static void handler_take_pending(const Handler *handler, Echo *echo) {
 
 int handler_serve(const Handler *handler) {
         Echo echo = { .in = handler->connection,
-                      .buffer = state.buffer,
-                      .buffer_size = sizeof state.buffer,
+                      .buffer = buffer,
+                      .buffer_size = sizeof buffer,
                       .timeout_usec = handler->idle_timeout_usec,
                       .stop_patience_usec =
                                       handler->handover != NULL ? HANDOVER_PATIENCE : STOP_PATIENCE,
@@ -123,7 +109,7 @@ int handler_serve(const Handler *handler) {
         title_set(handler->title);
         handler_take_pending(handler, &echo);
 
-        child_unblock_signals();
+        fork_unblock_signals();
         reason = echo_run(&echo);
         if (reason == REASON_STOPPED && handler->handover != NULL &&
             handover_give(handler->handover, echo.out, echo.pending, echo.pending_size) == 0)
@@ -149,19 +135,19 @@ _Noreturn void handler_run(const Handler *handler) {
         if (child.pending >= 0)
                 child.pending = dup2(child.pending, pending);
         if (child.connection < 0)
-                child_exit(REASON_FAILED);
+                fork_exit(REASON_FAILED);
         (void)close_range((unsigned)first_other, ~0U, 0);
         code = handler_serve(&child);
         if (child.exits != NULL)
                 roster_tell_exit(child.exits, child.slot);
-        child_exit(code);
+        fork_exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {
         pid_t pid;
 
         handler_prepare(handler);
-        pid = child_fork();
+        pid = fork_child();
         if (pid == 0)
                 handler_run(handler);
         return pid;

@@ -34,7 +34,7 @@ enum {
 };
 
 /*
- * A child pays for the pages that it touches, see child.h. So whatever can be done for it before
+ * A child pays for the pages that it touches, see fork.c. So whatever can be done for it before
  * the fork is done there: handler_init(), handler_format_title() and handler_prepare().
  */
 
@@ -60,13 +60,6 @@ void handler_prepare(const Handler *handler);
  * harm.
  */
 void handler_init(void);
-
-/*
- * handler_run_parent: runs @parent(@data), which forks handlers, after handler_init(): on a stack
- * that makes that cheap, see stack.h. What handlers are passed must not be in the frames of the
- * caller.
- */
-void handler_run_parent(void (*parent)(void *data), void *data);
 
 /*
  * handler_serve: serves a connection in this process until it ends. Descriptor 0 must be /dev/null,

@@ -2,11 +2,8 @@
 #include "handler/proctitle.h"
 
 #include <errno.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 /* Volatile, for the kernel reads it: so the loops that write it stay loops, and a handler does not
@@ -56,67 +53,6 @@ int title_init(int argc, char **argv) {
         title_start = argv[0];
         title_arguments = (size_t)(arguments - argv[0]);
         title_size = (size_t)(end - argv[0]);
-        return 0;
-}
-
-/* What the kernel knows of where this process has what: fields of proc_pid_stat(5), by number. */
-static int title_read_map(struct prctl_mm_map *ret_map) {
-        enum { FIRST = 3, FIELDS = 52 };
-        unsigned long long field[FIELDS] = {};
-        FILE *file = fopen("/proc/self/stat", "re");
-        char line[2048] = "", *word;
-        int number;
-
-        if (file == NULL)
-                return -ENOENT;
-        if (fgets(line, sizeof line, file) == NULL)
-                line[0] = '\0';
-        fclose(file);
-        /* The second one is the program's name in parentheses. */
-        word = strrchr(line, ')');
-        if (word == NULL)
-                return -ENOENT;
-        word = strtok(word + 1, " ");
-        for (number = FIRST; number < FIELDS && word != NULL; number++) {
-                field[number] = strtoull(word, NULL, 10);
-                word = strtok(NULL, " ");
-        }
-        if (number < FIELDS)
-                return -ENOENT;
-        *ret_map = (struct prctl_mm_map){ .start_code = field[26],
-                                          .end_code = field[27],
-                                          .start_stack = field[28],
-                                          .start_data = field[45],
-                                          .end_data = field[46],
-                                          .start_brk = field[47],
-                                          .brk = (uintptr_t)sbrk(0),
-                                          .arg_start = field[48],
-                                          .arg_end = field[49],
-                                          .env_start = field[50],
-                                          .env_end = field[51],
-                                          .exe_fd = -1U };
-        return 0;
-}
-
-int title_move(char *room, size_t size) {
-        struct prctl_mm_map map;
-        int r;
-
-        if (title_size == 0)
-                return -ENOENT;
-        if (size < title_arguments)
-                return -ENOSPC;
-        r = title_read_map(&map);
-        if (r < 0)
-                return r;
-        memcpy(room, (const char *)title_start, title_arguments);
-        map.arg_start = (uintptr_t)room;
-        map.arg_end = map.env_start = map.arg_start + title_arguments;
-        map.env_end = map.arg_start + size;
-        if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) < 0)
-                return -errno;
-        title_start = room;
-        title_size = size;
         return 0;
 }
 

@@ -19,17 +19,6 @@
 int title_init(int argc, char **argv);
 
 /*
- * title_move: has the title be in the @size bytes at @room from now on, and what it was as well
- * (PR_SET_MM_MAP, prctl(2)). The memory is the caller's, and no file's; /proc/PID/environ is empty
- * from then on.
- *
- * Returns 0; or a negative errno, and the title is where it was: -ENOSPC when @size is too small
- * for the command line, -ENOENT when there is none or no /proc, another one when the kernel cannot
- * do it.
- */
-int title_move(char *room, size_t size);
-
-/*
  * title_set: makes @title the title of this process, cut to the room there is. Does nothing without
  * title_init().
  */

@@ -7,8 +7,7 @@
 
 /*
  * A message to the service manager, in the protocol that sd_notify(3) documents. The functions of
- * libsystemd wait while the manager does not read, and are not there in a handler, see
- * libsystemd.h.
+ * libsystemd block while the manager does not read, and handlers do not inherit the library.
  */
 
 /*

@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/libsystemd.h"
 #include "report/notification.h"
 
 enum {
@@ -30,7 +30,7 @@ int notify_init(Notify *notify) {
                 return 0;
         if (notify->fd < 0)
                 return notify->fd;
-        if (libsystemd_watchdog_enabled(false, &watchdog_usec) > 0) {
+        if (sd_watchdog_enabled(false, &watchdog_usec) > 0) {
                 notify->watchdog_usec = watchdog_usec / 2;
                 notify->watchdog_deadline = clock_now();
         }

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include "lib/libsystemd.h"
 #include "restart/bundle.h"
 #include "restart/fdstore.h"
 
@@ -15,7 +15,7 @@ bool is_connection(int fd) {
         struct sockaddr_storage name;
         socklen_t length = sizeof name;
 
-        return libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0 &&
+        return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0 &&
                getpeername(fd, (struct sockaddr *)&name, &length) == 0;
 }
 
@@ -53,7 +53,7 @@ void stored_deinit(Stored *stored) {
 static bool stored_add(Stored *stored, int fd, bool connection) {
         if (!connection)
                 stored->pendings[stored->n_pendings++] = fd;
-        else if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
+        else if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 0) > 0)
                 stored->connections[stored->n_connections++] = fd;
         else
                 return false;
@@ -63,8 +63,7 @@ static bool stored_add(Stored *stored, int fd, bool connection) {
 /* The store has the pack, and with it everything in it, until stored_forget(). */
 static bool stored_unpack(Stored *stored, int pack, bool connections) {
         int fds[STORE_MOST];
-        int n = libsystemd_is_socket(pack, AF_UNIX, SOCK_SEQPACKET, 0) > 0 ? pack_open(pack, fds)
-                                                                           : -1;
+        int n = sd_is_socket(pack, AF_UNIX, SOCK_SEQPACKET, 0) > 0 ? pack_open(pack, fds) : -1;
 
         if (n < 0)
                 return false;

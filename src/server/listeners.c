@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/libsystemd.h"
 #include "restart/fdstore.h"
 #include "server/bind.h"
 
@@ -23,10 +22,10 @@ void passed_take(Passed *ret_passed) {
                 passed.foreign_pid = strdup(pid);
         if (fds != NULL)
                 passed.promised = strdup(fds);
-        passed.n = libsystemd_listen_fds_with_names(false, &passed.names);
+        passed.n = sd_listen_fds_with_names(false, &passed.names);
         /* It takes no descriptor when there are more or fewer names; sd_listen_fds() does not care.
          */
-        passed.n = libsystemd_listen_fds(true);
+        passed.n = sd_listen_fds(true);
         while (passed.n == -EBADF && fcntl(passed.missing, F_GETFD) >= 0)
                 passed.missing++;
         *ret_passed = passed;
@@ -133,13 +132,13 @@ static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_
 
 /* What a descriptor is that is not served, as the second half of a sentence. */
 static const char *descriptor_text(int fd) {
-        if (libsystemd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
+        if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
                 return "is not a socket";
-        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
                 return "is a datagram socket";
-        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
                 return "is neither a stream nor a datagram socket";
-        if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
                 return "is a listening socket that was stored";
         return "is a stream socket that does not listen";
 }
@@ -165,7 +164,7 @@ static int listeners_take_descriptor(Listeners *listeners, int fd, const char *n
 
         if (stored_take(&listeners->stored, fd, name))
                 return 0;
-        if (store_has_name(name) || libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        if (store_has_name(name) || sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
                 stranger_close(fd, name, journal);
                 return 0;
         }
@@ -254,18 +253,17 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
                                 Sentence *ret_sentence) {
         int fd, r;
 
-        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 &&
-            passed->foreign_pid != NULL)
+        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 && passed->foreign_pid != NULL)
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "LISTEN_PID is %s, so the passed sockets are another "
                                     "process's, this is %d",
                                     passed->foreign_pid, getpid());
-        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
+        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "Nothing to listen on: name a LISTEN address, have systemd "
                                     "pass sockets, or have "
                                     "an inetd pass one as stdin");
-        if (libsystemd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
                 return sentence_set(ret_sentence, -EPROTOTYPE, "The socket passed as stdin %s",
                                     descriptor_text(STDIN_FILENO));
         fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
@@ -277,9 +275,8 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
                 listeners->connection = fd;
                 return 0;
         }
-        r = libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0
-                            ? listeners_add(listeners, fd, NULL)
-                            : -ENOTCONN;
+        r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 ? listeners_add(listeners, fd, NULL)
+                                                            : -ENOTCONN;
         if (r < 0)
                 return sentence_set(ret_sentence, r, "Cannot use the socket passed as stdin: %s",
                                     strerrordesc_np(-r));
@@ -312,8 +309,6 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                 return sentence_set(ret_sentence, passed->n,
                                     "LISTEN_FDS promises file descriptor %d, which is not open",
                                     passed->missing);
-        if (passed->n == -ELIBACC)
-                return sentence_set(ret_sentence, passed->n, "Cannot load libsystemd");
         if (passed->n < 0)
                 return sentence_set(
                                 ret_sentence, passed->n,

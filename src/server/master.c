@@ -12,7 +12,6 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/libsystemd.h"
 #include "lib/memory.h"
 #include "report/notify.h"
 #include "restart/restore.h"
@@ -39,7 +38,6 @@ struct Master {
         bool stopping;
         uint64_t kill_deadline; /* when handlers that do not finish are ended */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
-        int result;             /* of master_run() */
         struct pollfd polled[]; /* POLLED_HANDOVER, POLLED_SIGNALS, then the listeners */
 };
 
@@ -82,8 +80,6 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
                 master->polled[POLLED_LISTENERS + i] =
                                 (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
         r = notify_init(&master->notify);
-        /* What is passed was taken before. */
-        libsystemd_unload();
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)
@@ -257,10 +253,8 @@ int master_turn(Master *master, uint64_t patience_usec) {
 
 /* All listeners, separated by commas, as far as there is room. */
 static void master_tell_started(const Master *master) {
-        /* Not among the frames below, which forked handlers share: those are to be few. */
-        static char text[1024];
+        char text[1024] = "";
 
-        text[0] = '\0';
         for (uint32_t i = 0; i < master->listeners->n; i++) {
                 const char *listener = master->listeners->items[i].text;
 
@@ -276,7 +270,7 @@ static void master_tell_started(const Master *master) {
                       clock_now());
 }
 
-static int master_live(Master *master) {
+int master_run(Master *master) {
         uint64_t now;
         Record stopped;
         int r;
@@ -302,15 +296,4 @@ static int master_live(Master *master) {
         stopped = connections_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);
         return r;
-}
-
-static void master_enter(void *data) {
-        Master *master = data;
-
-        master->result = master_live(master);
-}
-
-int master_run(Master *master) {
-        handler_run_parent(master_enter, master);
-        return master->result;
 }

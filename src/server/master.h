@@ -49,7 +49,7 @@ int master_turn(Master *master, uint64_t patience_usec);
 /*
  * master_run: takes back what the last master left (resume.h), tells the service manager and the
  * journal that the service is ready, takes turns until it is done, and tells that as well. Once it
- * is ready no memory is allocated. On a stack of its own, see handler_run_parent().
+ * is ready no memory is allocated.
  *
  * Returns 0, or a negative errno when the master could not go on.
  */

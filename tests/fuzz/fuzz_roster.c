@@ -71,17 +71,17 @@ static pid_t last_pid;
 static unsigned n_records;
 
 /* In place of the module's: the master believes that it has handlers, and nobody is one. */
-pid_t child_fork(void) {
+pid_t fork_child(void) {
         return scene->forks ? ++last_pid : -EAGAIN;
 }
 
-void child_prepare(void) {
+void fork_prepare(void) {
 }
 
-void child_unblock_signals(void) {
+void fork_unblock_signals(void) {
 }
 
-void child_exit(int code) {
+void fork_exit(int code) {
         _exit(code);
 }
 

@@ -25,14 +25,14 @@ static _Noreturn void be_child(pid_t parent) {
         sigset_t blocked;
         int seen = 0;
 
-        child_unblock_signals();
+        fork_unblock_signals();
         if (getppid() == parent)
                 seen |= HAS_PARENT;
         if (getpid() != parent)
                 seen |= IS_ANOTHER;
         if (sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigisemptyset(&blocked))
                 seen |= BLOCKS_NOTHING;
-        child_exit(seen);
+        fork_exit(seen);
 }
 
 static void expect_child(void) {
@@ -42,7 +42,7 @@ static void expect_child(void) {
 
         (void)sigfillset(&all);
         assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
-        pid = child_fork();
+        pid = fork_child();
         if (pid == 0)
                 be_child(parent);
         assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
@@ -53,11 +53,11 @@ static void prepare_and_fork(void *data) {
         char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
 
         (void)data;
-        child_prepare();
+        fork_prepare();
         /* There is nothing left to end. */
         assert_int_equal(syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG), -1);
         expect_child();
-        child_prepare();
+        fork_prepare();
         expect_child();
 }
 
@@ -73,9 +73,9 @@ static void test_fork(void **state) {
 static void test_failure(void **state) {
         (void)state;
         clone_fail(EAGAIN, 1);
-        assert_int_equal(child_fork(), -EAGAIN);
+        assert_int_equal(fork_child(), -EAGAIN);
         clone_fail(ENOMEM, 1);
-        assert_int_equal(child_fork(), -ENOMEM);
+        assert_int_equal(fork_child(), -ENOMEM);
 }
 
 int main(void) {

@@ -281,26 +281,12 @@ static void test_errors(void **state) {
         listeners_free(listeners);
 }
 
-/* Without libsystemd nobody can tell what was passed: that is said, and nothing is promised. */
-static void test_library(void **state) {
-        const Passed passed = { .n = -ELIBACC };
-        const Options options = {};
-        Sentence sentence = {};
-        Listeners *listeners = NULL;
-
-        (void)state;
-        assert_int_equal(listeners_new(&options, &passed, NULL, &listeners, &sentence), -ELIBACC);
-        assert_null(listeners);
-        assert_string_equal(sentence.text, "Cannot load libsystemd");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),     TEST(test_connection), TEST(test_again),
-                TEST(test_wildcard), TEST(test_ipv6_only),  TEST(test_close),
-                TEST(test_stale),    TEST(test_errors),     TEST(test_library),
+                TEST(test_bind),      TEST(test_connection), TEST(test_again), TEST(test_wildcard),
+                TEST(test_ipv6_only), TEST(test_close),      TEST(test_stale), TEST(test_errors),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
