@@ -1,6 +1,7 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
-# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V, FUZZ_SECONDS.
+# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V, JOBS,
+# PYTEST_OPTIONS, FUZZ_SECONDS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -49,6 +50,9 @@ UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
 BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork textbook)
 CROWD      := $(BUILD)/tests/bench/crowd
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
+
+# Tests wait more than they compute, so more of them run at once than there are processors.
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
 # libFuzzer has a main of its own; without it, that of the replay.
 FUZZ_MAIN    ?= $(REPLAY)
@@ -128,15 +132,15 @@ check: check-unit check-fuzz check-integration check-system
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
-	@for test in $(sort $(UNIT_TESTS)); do "$$test" || exit 1; done
+	@printf '%s\n' $(sort $(UNIT_TESTS)) | xargs -P $(JOBS) -n 1 tests/quietly
 
 ## check-fuzz: run the fuzzers with the inputs under tests/fuzz/seeds only
 check-fuzz: $(FUZZERS)
-	@for fuzzer in $(sort $(FUZZERS)); do "$$fuzzer" tests/fuzz/seeds/$${fuzzer##*/fuzz_}/* || exit 1; done
+	@printf '%s\n' $(sort $(FUZZERS)) | xargs -P $(JOBS) -n 1 sh -c 'exec tests/quietly "$$0" tests/fuzz/seeds/"$${0##*/fuzz_}"/*'
 
 ## check-integration: run the tests of the built programs
 check-integration: all $(filter-out %-static,$(BASELINES)) $(CROWD)
-	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST_OPTIONS) tests/integration
+	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
 
 ## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
 check-system:
@@ -150,9 +154,9 @@ check-sanitize:
 
 ## check-valgrind: run the unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
-	@for test in $(sort $(UNIT_TESTS)); do \
-		valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes "$$test" || exit 1; \
-	done
+	@printf '%s\n' $(sort $(UNIT_TESTS)) | \
+		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes' \
+		xargs -P $(JOBS) -n 1 tests/quietly
 
 ## fuzz: run each fuzzer with clang's libFuzzer for FUZZ_SECONDS (60); what it finds is under build/fuzz/found/
 fuzz:
