@@ -52,7 +52,7 @@ CROWD      := $(BUILD)/tests/bench/crowd
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
 # Tests wait more than they compute, so more of them run at once than there are processors.
-JOBS ?= $(shell echo $$((2 * $$(nproc))))
+JOBS ?= $(shell echo $$((3 * $$(nproc))))
 
 # libFuzzer has a main of its own; without it, that of the replay.
 FUZZ_MAIN    ?= $(REPLAY)
@@ -114,7 +114,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check-system fuzz: deps
+$(BUILD)/flags deb check check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -127,8 +127,14 @@ deps:
 run: all
 	@packaging/demonstrate $(BUILD)
 
-## check: run all tests
-check: check-unit check-fuzz check-integration check-system
+## check: run all tests and lint side by side; `make deps check` allows no skipped test (as root)
+check: export DEB_BUILD_OPTIONS := nocheck
+check:
+	@$(PYTHON) tests/check.py $(MAKE) $(BUILD)
+
+# What the suites that test programs have in common, before they run side by side.
+programs:
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD)
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -138,18 +144,36 @@ check-unit: $(UNIT_TESTS)
 check-fuzz: $(FUZZERS)
 	@printf '%s\n' $(sort $(FUZZERS)) | xargs -P $(JOBS) -n 1 sh -c 'exec tests/quietly "$$0" tests/fuzz/seeds/"$${0##*/fuzz_}"/*'
 
+PYTEST = MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -p no:cacheprovider -rs
+
 ## check-integration: run the tests of the built programs
-check-integration: all $(filter-out %-static,$(BASELINES)) $(CROWD)
-	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
+check-integration: all $(BASELINES) $(CROWD)
+	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
 
 ## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
-check-system:
-	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs $(PYTEST_OPTIONS) tests/system
+check-system: export DEB_BUILD_OPTIONS := nocheck
+check-system: check-packages check-bookworm check-trixie
+
+## check-packages: run the tests of the packages as files: lintian, hardening, a second build
+check-packages: deb
+	@$(PYTEST) -v $(PYTEST_OPTIONS) tests/system/test_packages.py
+
+## check-bookworm: run the tests of the packages on booted Debian 12 (as root)
+## check-trixie: run the tests of the packages on booted Debian 13 (as root)
+check-bookworm check-trixie: check-%: deb previous image-%
+	@$(PYTEST) -v --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+
+image-bookworm image-trixie: image-%:
+	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
+
+previous: deb
+	@tests/system/previous $(BUILD)
 
 ## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
-	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= \
+	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
 		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' \
+		PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
 
 ## check-valgrind: run the unit tests under valgrind
@@ -215,6 +239,7 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-fuzz check-integration check-system check-packages check-bookworm check-trixie \
+	check-sanitize check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
