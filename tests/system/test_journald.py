@@ -1,4 +1,4 @@
-"""journald is stopped for a minute, killed, restarted and without its socket, under load."""
+"""journald is stopped for 20 seconds, killed, restarted and without its socket, under load."""
 
 import pytest
 from conftest import SOURCE
