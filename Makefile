@@ -134,7 +134,7 @@ check:
 
 # What the suites that test programs have in common, before they run side by side.
 programs:
-	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD)
+	@$(MAKE) -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD)
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -146,9 +146,23 @@ check-fuzz: $(FUZZERS)
 
 PYTEST = MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -p no:cacheprovider -rs
 
+# The tests that find most: each code path once. The others repeat these paths with volume, for long or at every system
+# call, or look at what surrounds the programs.
+QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_json echo handlers handover \
+	handover_store inetd journal limits listen signals usage) \
+	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and not slow_machine and \
+	not more_connections_than and not not_read and not waits_for_the_manager'
+
 ## check-integration: run the tests of the built programs
 check-integration: all $(BASELINES) $(CROWD)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
+
+## check-quick: run unit tests, seeds and the integration tests that find most, in a minute
+check-quick: all $(UNIT_TESTS) $(FUZZERS)
+	@$(MAKE) --no-print-directory -j -O check-unit check-fuzz check-integration-quick
+
+check-integration-quick: all
+	@$(PYTEST) -n $(JOBS) $(QUICK) $(PYTEST_OPTIONS)
 
 ## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
 check-system: export DEB_BUILD_OPTIONS := nocheck
@@ -169,12 +183,20 @@ image-bookworm image-trixie: image-%:
 previous: deb
 	@tests/system/previous $(BUILD)
 
+# bare-static cannot be linked with them.
+sanitize = $(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
+	CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+
 ## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
-	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
-		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' \
-		PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
+	@$(sanitize) PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
+
+# In check. All integration tests take 210 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
+# a code path the first time that it is run.
+check-sanitize-quick:
+	@$(sanitize) -j$(JOBS) programs
+	@$(sanitize) check-quick
 
 ## check-valgrind: run the unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
@@ -231,15 +253,19 @@ uninstall:
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
-## clean: remove everything that was built
+## clean: remove everything that was built but the images of machines and the inetds, which take longest
 clean:
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers -exec rm -rf {} +
+
+## distclean: remove these as well (as root, as they were made)
+distclean:
 	rm -rf $(BUILD)
 
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
+	check-sanitize check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
