@@ -1,6 +1,5 @@
 """Leaving when idle: after the time, only then, and without losing a connection."""
 
-import signal
 import subprocess
 import threading
 import time
@@ -10,7 +9,8 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from service import MPECHO, variables
+from service import MPECHO, TRACED, variables
+from tracing import Tampering
 
 ROUNDS, AT_ONCE = 8, 25
 
@@ -57,15 +57,18 @@ def test_stays_with_a_connection(start):
         assert time.monotonic() - began >= 1
 
 
-def test_looks_once_more(start):
-    """A client that came while the time ran out is served, not left to the next one."""
+def test_looks_once_more(start, tmp_path):
+    """A client that came while the time ran out is served, not left to the next one.
+
+    The loop does not see it: ppoll(2) finds nothing. The last look does."""
     with clients.listen() as listener:
-        service = start("--exit-idle=5", passed=[listener])
-        service.signal(signal.SIGSTOP)
-        processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
-        client = service.connect(address=listener_address(listener))
-        time.sleep(5)
-        service.signal(signal.SIGCONT)
+        service = start("--exit-idle=1", passed=[listener], environment=TRACED)
+        log = tmp_path / "trace"
+        with Tampering(service.pid, "ppoll", "retval=0", log, also=["poll"]):
+            client = service.connect(address=listener_address(listener))
+            processes.wait_for(
+                lambda: service.process.poll() is not None or "\npoll(" in log.read_text(),
+                "the last look")
         clients.ping(client)
         assert service.process.poll() is None
 
