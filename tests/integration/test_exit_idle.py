@@ -9,10 +9,12 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from service import MPECHO, TRACED, variables
-from tracing import Tampering
+from moved_clock import clock  # noqa: F401
+from service import MPECHO, variables
+from stepping import Stepped
 
 ROUNDS, AT_ONCE = 8, 25
+SYS_POLL = 7  # of x86-64; the loop itself waits in ppoll(2)
 
 
 def listener_address(listener):
@@ -57,18 +59,19 @@ def test_stays_with_a_connection(start):
         assert time.monotonic() - began >= 1
 
 
-def test_looks_once_more(start, tmp_path):
-    """A client that came while the time ran out is served, not left to the next one.
+def test_looks_once_more(start, clock):
+    """A client that comes when the time has run out is served, not left to the next one.
 
-    The loop does not see it: ppoll(2) finds nothing. The last look does."""
+    It comes when ppoll(2) has found nobody and the time is over, right before the last look."""
     with clients.listen() as listener:
-        service = start("--exit-idle=1", passed=[listener], environment=TRACED)
-        log = tmp_path / "trace"
-        with Tampering(service.pid, "ppoll", "retval=0", log, also=["poll"]):
-            client = service.connect(address=listener_address(listener))
-            processes.wait_for(
-                lambda: service.process.poll() is not None or "\npoll(" in log.read_text(),
-                "the last look")
+        clock.stop()
+        service = start("--exit-idle=1", passed=[listener], environment=clock.environment)
+        master = Stepped.running(service.pid)
+        clock.advance(1)
+        while (call := master.next_call()) != SYS_POLL:
+            assert call is not None, "it left without a look"
+        client = service.connect(address=listener_address(listener))
+        master.detach()
         clients.ping(client)
         assert service.process.poll() is None
 
