@@ -228,24 +228,32 @@ bool listener_has_more(const Listener *listener) {
         return poll(&(struct pollfd){ .fd = listener->fd, .events = POLLIN }, 1, 0) > 0;
 }
 
+/* Whether connections of @listener can have @endpoint as their own address, though @listener has
+ * another: the wildcard address, as a rule. */
+static bool listener_has_port(const Listener *listener, const Endpoint *endpoint) {
+        const in_port_t port = endpoint_port(endpoint);
+        Endpoint own;
+
+        return port != 0 && endpoint_from_socket(listener->fd, &own) == 0 &&
+               endpoint_port(&own) == port;
+}
+
 const Listener *listeners_find(const Listeners *listeners, int fd) {
         static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
         char text[ENDPOINT_TEXT_SIZE];
-        Endpoint endpoint, other;
+        Endpoint endpoint;
 
         if (endpoint_from_socket(fd, &endpoint) < 0)
                 return &gone;
         endpoint_format(&endpoint, text);
-        for (uint32_t i = 0; i < listeners->n; i++) {
-                const Listener *listener = &listeners->items[i];
 
-                if (strcmp(listener->text, text) == 0)
-                        return listener;
-                if (endpoint_from_socket(listener->fd, &other) == 0 &&
-                    endpoint_port(&endpoint) != 0 &&
-                    endpoint_port(&endpoint) == endpoint_port(&other))
-                        return listener;
-        }
+        for (uint32_t i = 0; i < listeners->n; i++)
+                if (strcmp(listeners->items[i].text, text) == 0)
+                        return &listeners->items[i];
+
+        for (uint32_t i = 0; i < listeners->n; i++)
+                if (listener_has_port(&listeners->items[i], &endpoint))
+                        return &listeners->items[i];
         return &gone;
 }
 
