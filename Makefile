@@ -1,6 +1,7 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
-# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V, FUZZ_SECONDS.
+# Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,
+# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -8,10 +9,17 @@ sbindir ?= $(prefix)/sbin
 bindir  ?= $(prefix)/bin
 mandir  ?= $(prefix)/share/man
 PYTHON  ?= /usr/bin/python3
+PKG_CONFIG ?= pkg-config
 
-# Where systemd looks for these is the system's choice, not the prefix's.
-systemdsystemunitdir ?= $(shell pkg-config --variable=systemdsystemunitdir systemd)
-catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
+# systemd says where a package puts these; with a prefix of their own they stay below it, away from a package's. For
+# /usr/local systemd looks there too.
+ifeq ($(prefix),/usr)
+systemdsystemunitdir ?= $(shell $(PKG_CONFIG) --variable=systemdsystemunitdir systemd)
+catalogdir           ?= $(shell $(PKG_CONFIG) --variable=catalogdir systemd)
+else
+systemdsystemunitdir ?= $(prefix)/lib/systemd/system
+catalogdir           ?= $(prefix)/lib/systemd/catalog
+endif
 sysconfdir           ?= /etc
 bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
 
@@ -28,8 +36,8 @@ ALL_LDFLAGS  = $(LDFLAGS)
 ALL_LDLIBS   = $(LDLIBS)
 
 # Looked up when a recipe needs them, so that `make deps` can install what answers.
-SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
-CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
+SYSTEMD_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsystemd)
+CMOCKA_LIBS    = $(shell $(PKG_CONFIG) --libs cmocka)
 
 MAINS    := src/mpecho.c src/client/mpecho-client.c
 PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
@@ -67,7 +75,8 @@ $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
 # The service must not carry libm: a mapping costs each fork.
 $(BUILD)/mpecho-client: ALL_LDLIBS += -lm
 $(UNIT_TESTS): ALL_LDLIBS += -lm
-$(BUILD)/tests/%.o: ALL_CPPFLAGS += -iquote tests/unit
+# Private: what these are built from, $(BUILD)/flags too, would inherit it.
+$(BUILD)/tests/%.o: private ALL_CPPFLAGS += -iquote tests/unit
 # Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
 # a forked handler needs brings all others.
 $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
@@ -178,13 +187,20 @@ lint:
 format:
 	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
 
-## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
-install: all
+# Without it the units would land in the root directory.
+require-unit-directories:
+	@if [ -z '$(systemdsystemunitdir)' ] || [ -z '$(catalogdir)' ]; then \
+		echo "make: Cannot find systemd's directories: $(PKG_CONFIG) has no systemd.pc" \
+			"(Debian: pkgconf and systemd-dev or systemd); or set systemdsystemunitdir and catalogdir" >&2; \
+		exit 1; \
+	fi
+
+## install: install under $(DESTDIR)$(prefix); with prefix=/usr units and catalog where systemd looks for them
+install: all require-unit-directories
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
 	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
-	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket
-	install -d '$(DESTDIR)$(systemdsystemunitdir)'
-	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service'
+	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > $(BUILD)/mpecho.service
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
@@ -197,7 +213,7 @@ deb:
 	@packaging/deb '$(BUILD)/deb'
 
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
-uninstall:
+uninstall: require-unit-directories
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
 		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
@@ -212,6 +228,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

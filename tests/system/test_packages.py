@@ -38,7 +38,7 @@ def test_reproducible(packages, tmp_path):
     clone.mkdir(parents=True)
     script = ('git -c safe.directory="*" ls-files -z | tar --create --null --files-from=- |'
               ' tar --extract --directory="$1" && cd "$1" && umask 077 && git init --quiet &&'
-              ' git add --all && unset MAKEFLAGS &&'
+              ' git add --all && unset MAKEFLAGS && packaging/orig-tarball .. &&'
               ' exec dpkg-buildpackage --unsigned-source --unsigned-changes -j1')
     surroundings = {"TZ": "Pacific/Kiritimati", "LC_ALL": "C", "HOME": str(tmp_path)}
     result = subprocess.run(["sh", "-c", script, "sh", clone], cwd=SOURCE,
