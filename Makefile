@@ -200,7 +200,10 @@ install: all require-unit-directories
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
 	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
 	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > $(BUILD)/mpecho.service
-	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service
+	sed -e '/^Description=/s/$$/, one connection/' -e '/^# From here/,/^# ----/d' $(BUILD)/mpecho.service \
+		> $(BUILD)/mpecho@.service
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service \
+		$(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
@@ -215,7 +218,7 @@ deb:
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall: require-unit-directories
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
-		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
+		$(foreach unit,mpecho.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'

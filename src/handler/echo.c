@@ -39,9 +39,11 @@ void echo_hurry(int out) {
         echo_set_timeout(out, SO_SNDTIMEO, CLOCK_SECOND / SLICES);
 }
 
-/* Why a connection has ended on which a read or a write failed. */
+/* Why a connection has ended on which a read or a write failed. ENOTCONN is a reset that somebody
+ * else, who had the socket before, was told of. */
 static Reason echo_reason(int error) {
-        return error == ECONNRESET || error == EPIPE ? REASON_RESET_BY_PEER : REASON_FAILED;
+        return error == ECONNRESET || error == EPIPE || error == ENOTCONN ? REASON_RESET_BY_PEER
+                                                                          : REASON_FAILED;
 }
 
 /* Nobody else writes the counter, but that the page is written at once, not read first, saves the

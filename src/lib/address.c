@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ static Address address_from_ipv6(const struct sockaddr_in6 *name) {
 
 int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address) {
         const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)name;
+        const struct sockaddr_vm *vsock = (const struct sockaddr_vm *)name;
         Address address = { .family = name->ss_family };
         struct ucred credentials;
         socklen_t size = sizeof credentials;
@@ -32,6 +34,10 @@ int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_
                 break;
         case AF_INET6:
                 address = address_from_ipv6((const struct sockaddr_in6 *)name);
+                break;
+        case AF_VSOCK:
+                address.machine.cid = vsock->svm_cid;
+                address.machine.port = vsock->svm_port;
                 break;
         case AF_UNIX:
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
@@ -57,6 +63,9 @@ Source address_source(const Address *address) {
         case AF_UNIX:
                 source.prefix = address->local.uid;
                 break;
+        case AF_VSOCK:
+                source.prefix = address->machine.cid;
+                break;
         }
         return source;
 }
@@ -79,6 +88,13 @@ void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE])
         case AF_UNIX:
                 snprintf(text, ADDRESS_TEXT_SIZE, "uid %u pid %d", address->local.uid,
                          address->local.pid);
+                break;
+        case AF_VSOCK:
+                snprintf(text, ADDRESS_TEXT_SIZE, "vsock:%u:%u", address->machine.cid,
+                         address->machine.port);
+                break;
+        case AF_UNSPEC:
+                snprintf(text, ADDRESS_TEXT_SIZE, "unknown");
                 break;
         default:
                 snprintf(text, ADDRESS_TEXT_SIZE, "family %hu", address->family);

@@ -25,12 +25,16 @@ struct Address {
                         uid_t uid;
                         pid_t pid; /* 0 when the peer's process cannot be seen from here */
                 } local;
+                struct {
+                        uint32_t cid;
+                        uint32_t port;
+                } machine; /* vsock(7) */
         };
 };
 
 /*
- * What limits count by: an IPv4 address, an IPv6 /64 with its zone, or a local uid. Two sources are
- * the same when their two numbers are.
+ * What limits count by: an IPv4 address, an IPv6 /64 with its zone, a local uid, or a virtual
+ * machine's CID. Two sources are the same when their two numbers are.
  */
 struct Source {
         uint64_t family_and_scope;
@@ -59,6 +63,6 @@ Source address_source(const Address *address);
 
 /*
  * address_format: writes @address to @text: "192.0.2.7:51234", "[2001:db8::7]:51234", "uid 1000 pid
- * 4242".
+ * 4242", "vsock:3:1024"; "unknown" when it is all zeros.
  */
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);

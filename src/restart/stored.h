@@ -48,6 +48,7 @@ void stored_replace_roster(const Stored *stored, int fd);
 void stored_forget(Stored *stored);
 
 /*
- * is_connection: whether @fd is a connected stream socket.
+ * is_connection: whether @fd is a stream socket that does not listen: a connection, also one that
+ * its peer has reset already, so that getpeername(2) fails.
  */
 bool is_connection(int fd);

@@ -58,9 +58,28 @@ def test_modes(tree, tmp_path, umask):
     for name, path in files(tmp_path).items():
         expected = 0o755 if "bin/" in name else 0o644
         assert stat.S_IMODE(path.stat().st_mode) == expected, name
-    # The programs of systemd's unit are the installed ones.
-    unit = (tmp_path / "usr/local/lib/systemd/system/mpecho.service").read_text()
-    assert "ExecStart=/usr/local/sbin/mpecho " in unit
+    # The programs of systemd's units are the installed ones.
+    units = tmp_path / "usr/local/lib/systemd/system"
+    for name in "mpecho.service", "mpecho@.service":
+        assert "ExecStart=/usr/local/sbin/mpecho " in (units / name).read_text()
+
+
+def test_unit_of_one_connection(tree, tmp_path):
+    """mpecho@.service has all of mpecho.service's sandbox and nothing of its master: no watchdog,
+    no store, no start after a failure."""
+    run(tree, "make", "install", f"DESTDIR={tmp_path}")
+    units = tmp_path / "usr/local/lib/systemd/system"
+
+    def settings(name):
+        return [line for line in (units / name).read_text().splitlines()
+                if "=" in line and not line.startswith("#")]
+
+    template, service = settings("mpecho@.service"), settings("mpecho.service")
+    missing = {line.partition("=")[0] for line in service} - {
+        line.partition("=")[0] for line in template}
+    assert {"WatchdogSec", "FileDescriptorStoreMax", "NotifyAccess", "Restart"} <= missing
+    sandbox = service[service.index("DynamicUser=yes"):]
+    assert template[-len(sandbox):] == sandbox
 
 
 def test_below_the_prefix(tree, tmp_path):

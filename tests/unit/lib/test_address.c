@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,16 +132,41 @@ static void test_local(void **state) {
         assert_int_equal(other.port, 99);
 }
 
-/* An address of a family that is not known by name has a text as well; the longest one fits. */
+/* A virtual machine is a source, whatever the port; its port is in the text. */
+static void test_vsock(void **state) {
+        struct sockaddr_vm name = { .svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 1U << 31 };
+        struct sockaddr_storage storage = {};
+        Address address, other;
+        char text[ADDRESS_TEXT_SIZE];
+
+        (void)state;
+        memcpy(&storage, &name, sizeof name);
+        assert_int_equal(address_from_peer(-1, &storage, &address), 0);
+        address_format(&address, text);
+        assert_string_equal(text, "vsock:3:2147483648");
+
+        other = address;
+        other.machine.port--;
+        assert_true(same_source(&address, &other));
+        other.machine.cid--;
+        assert_false(same_source(&address, &other));
+}
+
+/* An address of a family that is not known by name has a text as well, and so has none at all; the
+ * longest one fits. */
 static void test_others(void **state) {
-        const struct sockaddr_storage name = { .ss_family = AF_VSOCK };
+        struct sockaddr_storage name = { .ss_family = AF_PPPOX };
         Address address;
         char text[ADDRESS_TEXT_SIZE];
 
         (void)state;
         assert_int_equal(address_from_peer(-1, &name, &address), 0);
         address_format(&address, text);
-        assert_string_equal(text, "family 40");
+        assert_string_equal(text, "family 24");
+        name.ss_family = AF_UNSPEC;
+        assert_int_equal(address_from_peer(-1, &name, &address), 0);
+        address_format(&address, text);
+        assert_string_equal(text, "unknown");
         address = (Address){ .family = AF_UNIX, .local = { .uid = UINT32_MAX, .pid = INT32_MAX } };
         address_format(&address, text);
         assert_string_equal(text, "uid 4294967295 pid 2147483647");
@@ -148,9 +174,8 @@ static void test_others(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_texts),
-                cmocka_unit_test(test_sources),
-                cmocka_unit_test(test_local),
+                cmocka_unit_test(test_texts),  cmocka_unit_test(test_sources),
+                cmocka_unit_test(test_local),  cmocka_unit_test(test_vsock),
                 cmocka_unit_test(test_others),
         };
 
