@@ -65,6 +65,13 @@ static bool stderr_is_journal(void) {
                status.st_ino == inode;
 }
 
+LogTarget journal_target(LogTarget target) {
+        if (target != LOG_TARGET_AUTO)
+                return target;
+        return stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
+                                                                    : LOG_TARGET_STDERR;
+}
+
 int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {
         const int room = 8 * 1024 * 1024;
         Journal *journal;
@@ -82,10 +89,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->terminal = isatty(STDERR_FILENO);
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
-        if (target == LOG_TARGET_AUTO)
-                target = stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
-                                                                              : LOG_TARGET_STDERR;
-        if (target == LOG_TARGET_JOURNAL) {
+        if (journal_target(target) == LOG_TARGET_JOURNAL) {
                 journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
                 if (journal->fd < 0) {
                         int r = -errno;

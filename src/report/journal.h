@@ -29,9 +29,14 @@ typedef struct Journal Journal;
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /*
- * journal_new: opens what @target says. LOG_TARGET_AUTO is the journal when stderr is the stream
- * that $JOURNAL_STREAM names (systemd.exec(5)), or when stderr is the same socket as stdin, because
- * a line there would reach an inetd's client; else stderr.
+ * journal_target: @target itself, or for LOG_TARGET_AUTO the journal when stderr is the stream that
+ * $JOURNAL_STREAM names (systemd.exec(5)), or when stderr is the same socket as stdin, because a
+ * line there would reach an inetd's client; else stderr.
+ */
+LogTarget journal_target(LogTarget target);
+
+/*
+ * journal_new: opens what journal_target() says of @target.
  *
  * @level: records of a less important priority are not written. Summaries and lost records are:
  * they stand for records that would have been.

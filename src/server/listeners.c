@@ -13,7 +13,12 @@
 #include "lib/clock.h"
 #include "lib/libsystemd.h"
 #include "restart/fdstore.h"
+#include "server/backoff.h"
 #include "server/bind.h"
+
+enum {
+        REFUSE_MOST = 4096,
+};
 
 void passed_take(Passed *ret_passed) {
         const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -38,6 +43,30 @@ void passed_deinit(Passed *passed) {
         free(passed->names);
         free(passed->promised);
         free(passed->foreign_pid);
+}
+
+/* At most as many as a backlog has, lest somebody who goes on connecting keeps this process. */
+static void descriptor_refuse(int fd) {
+        const int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                return;
+        for (int i = 0; i < REFUSE_MOST; i++) {
+                const int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+                if (client < 0)
+                        return;
+                connection_reset(client);
+        }
+}
+
+void passed_refuse(const Passed *passed) {
+        for (int i = 0; i < passed->n; i++) {
+                const int fd = SD_LISTEN_FDS_START + i;
+
+                if (libsystemd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+                        descriptor_refuse(fd);
+        }
 }
 
 static Listeners *listeners_new_empty(uint32_t n, bool passed) {
@@ -113,8 +142,7 @@ static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_
 
         r = endpoint_parse(text, &endpoint, &why);
         if (r < 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "'%s' is nothing to listen on: %s", text, why);
+                return r;
         fd = bind_endpoint(&endpoint);
         if (fd < 0)
                 return sentence_set(ret_sentence, fd, "Cannot listen on %s: %s", text,
@@ -310,6 +338,21 @@ static int listeners_fill(Listeners *listeners, const Options *options, const Pa
         return 0;
 }
 
+int listeners_check(const Options *options, Sentence *ret_sentence) {
+        Endpoint endpoint;
+        const char *why;
+
+        for (uint32_t i = 0; i < options->n_listen; i++)
+                if (endpoint_parse(options->listen[i], &endpoint, &why) < 0)
+                        return sentence_set(ret_sentence, LISTENERS_USAGE,
+                                            "Cannot listen on '%s': %s", options->listen[i], why);
+        if (options->exit_idle_usec != 0 && options->n_listen > 0)
+                return sentence_set(ret_sentence, LISTENERS_USAGE,
+                                    "--exit-idle works only with passed sockets: nobody would "
+                                    "start mpecho again");
+        return 0;
+}
+
 int listeners_new(const Options *options, const Passed *passed, Journal *journal,
                   Listeners **ret_listeners, Sentence *ret_sentence) {
         Listeners *listeners;
@@ -322,6 +365,11 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                                     passed->missing);
         if (passed->n == -ELIBACC)
                 return sentence_set(ret_sentence, passed->n, "Cannot load libsystemd");
+        if (passed->n < 0 && passed->promised == NULL)
+                return sentence_set(ret_sentence, passed->n,
+                                    "Cannot take passed file descriptors: LISTEN_PID is %s, and "
+                                    "LISTEN_FDS is not set",
+                                    passed->foreign_pid);
         if (passed->n < 0)
                 return sentence_set(
                                 ret_sentence, passed->n,
@@ -331,6 +379,9 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "'%s' cannot be listened on: sockets were passed",
                                     options->listen[0]);
+        r = listeners_check(options, ret_sentence);
+        if (r != 0)
+                return r;
         n = passed->n > 0 ? (uint32_t)passed->n : options->n_listen > 0 ? options->n_listen : 1;
         listeners = listeners_new_empty(n, options->n_listen == 0);
         if (listeners == NULL)

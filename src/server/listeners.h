@@ -65,6 +65,21 @@ void passed_take(Passed *ret_passed);
 void passed_deinit(Passed *passed);
 
 /*
+ * passed_refuse: resets the clients that wait at the passed listening sockets. For a process that
+ * will not serve: systemd would start the service again for each of them, also for one that has
+ * long gone, and again.
+ */
+void passed_refuse(const Passed *passed);
+
+/*
+ * listeners_check: whether listeners_new() can do what @options say, as far as that can be known
+ * without opening anything.
+ *
+ * Returns 0, or LISTENERS_USAGE with the reason in @ret_sentence.
+ */
+int listeners_check(const Options *options, Sentence *ret_sentence);
+
+/*
  * listeners_new: gets the sockets: those in @options, else those in @passed, else standard input.
  *
  * Passed descriptors that are neither listening stream sockets nor what was stored are closed, each

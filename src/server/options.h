@@ -31,6 +31,7 @@ struct Options {
 /* Positive results of options_parse(). */
 enum {
         OPTIONS_RUN = 1,
+        OPTIONS_TEST,
         OPTIONS_HELP,
         OPTIONS_VERSION,
 };
@@ -38,9 +39,9 @@ enum {
 /*
  * options_parse: reads the command line.
  *
- * Returns OPTIONS_RUN and sets @ret_options, which points into @argv; OPTIONS_HELP or
+ * Sets @ret_options, which points into @argv. Returns OPTIONS_RUN; OPTIONS_TEST, OPTIONS_HELP or
  * OPTIONS_VERSION when asked for these; -EINVAL when an option or its value is wrong, with the
- * reason in @ret_sentence.
+ * reason in @ret_sentence and what was read before in @ret_options.
  */
 int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence);
 

@@ -24,12 +24,11 @@ def failure(service):
 
 
 def usage_error(service):
-    """Waits for a start that fails, with status 2 and a sentence on stderr; returns that."""
+    """Waits for a start that fails, with status 2 and one record; returns its text."""
     assert service.wait() == 2
-    text = service.take_stderr()
-    assert text.startswith("mpecho: ")
-    assert text.endswith("Try 'mpecho --help' for more information.\n")
-    return text
+    record, = service.journal.records("failed")
+    assert record.priority == 3
+    return record["MESSAGE"]
 
 
 @pytest.fixture
@@ -193,19 +192,44 @@ def test_malformed_count(start, sockets, value):
 
 def test_sockets_for_another_process(start, sockets):
     """LISTEN_PID of another process means that nothing was passed to this one, and is told."""
-    service = start(passed=[sockets()], environment={"LISTEN_PID": "1"}, ready=False)
+    service = start(passed=[sockets()], environment={"LISTEN_PID": "1"}, ready=False,
+                    expected=["failed"])
     assert "LISTEN_PID is 1" in usage_error(service)
 
 
 def test_listen_together_with_passed_sockets(start, sockets):
     """LISTEN and passed sockets together are an error: one of the two would go unserved."""
-    service = start("127.0.0.1:0", passed=[sockets()], ready=False)
+    service = start("127.0.0.1:0", passed=[sockets()], ready=False, expected=["failed"])
     assert "127.0.0.1:0" in usage_error(service)
+
+
+def test_pid_that_is_no_number(start):
+    """LISTEN_PID that is no number, without LISTEN_FDS: a sentence that names both, status 1."""
+    service = start(listen=None, environment={"LISTEN_PID": "abc"}, ready=False,
+                    expected=["failed"])
+    text = failure(service)
+    assert "LISTEN_PID is abc" in text and "LISTEN_FDS is not set" in text
+
+
+@pytest.mark.parametrize("wrong", ["--max-connections=0", "127.0.0.1:0"])
+def test_wrong_options_with_waiting_clients(start, sockets, wrong):
+    """With wrong options the clients that wait are reset, and each has one start: nothing is left
+    that systemd would start the service for again."""
+    listeners = [sockets(), sockets()]
+    waiting = [clients.connect(address_of(listener)) for listener in listeners for _ in range(3)]
+    waiting.pop().close()
+    service = start(wrong, passed=listeners, ready=False, expected=["failed"])
+    service.clients += waiting
+    assert usage_error(service)
+    for client in waiting:
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert not select.select(listeners, [], [], 0)[0]
 
 
 def test_nothing_to_listen_on(start):
     """No LISTEN, nothing passed, no socket as standard input: an error that says all three ways."""
-    text = usage_error(start(listen=None, ready=False))
+    text = usage_error(start(listen=None, ready=False, expected=["failed"]))
     for way in ("LISTEN", "systemd", "inetd"):
         assert way in text
 

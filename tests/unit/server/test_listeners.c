@@ -314,7 +314,7 @@ static void test_errors(void **state) {
 
         (void)state;
         assert_int_equal(listen_on(first, 2, &others, &sentence), LISTENERS_USAGE);
-        assert_string_equal(sentence.text, "'localhost:7' is nothing to listen on: what is before "
+        assert_string_equal(sentence.text, "Cannot listen on 'localhost:7': what is before "
                                            "the colon is not an IPv4 address");
         assert_int_equal(access(path, F_OK), -1);
 
