@@ -196,6 +196,18 @@ static void line_add_resumed(Line *line, const Record *record) {
         line_add(line, "%" PRIu64 " connections go on that were handed over", record->live);
 }
 
+static void line_add_unnamed(Line *line, const Record *record) {
+        (void)record;
+        line_add(line, "LISTEN_FDNAMES does not have one name for each passed file descriptor: "
+                       "names are ignored");
+}
+
+static void line_add_recounted(Line *line, const Record *record) {
+        (void)record;
+        line_add(line, "The last run stored its counts in a form of another version: all counts "
+                       "begin again at 0");
+}
+
 static void line_add_text(Line *line, const Record *record) {
         line_add(line, "%s", record->sentence);
 }
@@ -245,6 +257,9 @@ static const RecordType types[RECORD_COUNT] = {
                              line_add_limited },
         [RECORD_STRANGER] = { "e903eaf1a8ce47c5b757d6b83909745c", LOG_WARNING,
                               BIT(DESCRIPTOR) | BIT(LISTENER_NAME), line_add_text },
+        [RECORD_UNNAMED] = { "55773c8eb4e043eeaf109bbf3421b4d8", LOG_WARNING, 0, line_add_unnamed },
+        [RECORD_RECOUNTED] = { "31cbd06bfb7149b58e6ec48b56d06a2f", LOG_NOTICE, 0,
+                               line_add_recounted },
         [RECORD_RESUMED] = { "41fd567a5a0542cba08ca386718739d8", LOG_INFO, BIT(LIVE),
                              line_add_resumed },
         [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },

@@ -25,6 +25,8 @@ enum RecordKind {
         RECORD_TOTALS,     /* all counts, told on SIGUSR1 */
         RECORD_LIMITED,    /* the machine cannot carry --max-connections */
         RECORD_STRANGER,   /* a passed descriptor is not served */
+        RECORD_UNNAMED,    /* passed descriptors have no names */
+        RECORD_RECOUNTED,  /* what the last process of this service counted cannot be read */
         RECORD_RESUMED,    /* connections of the last process of this service go on */
         RECORD_FAILED,     /* mpecho cannot do its work and exits */
         RECORD_COUNT,

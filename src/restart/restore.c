@@ -201,14 +201,7 @@ static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, u
         RosterImage *image = NULL;
 
         if (stored->roster >= 0 && roster_image_open(stored->roster, &image, ret_slots) < 0)
-                journal_write(journal,
-                              &(Record){ .kind = RECORD_STRANGER,
-                                         .descriptor = (uint64_t)stored->roster,
-                                         .listener_name = STORE_ROSTER,
-                                         .sentence = "The stored roster is of another version, or "
-                                                     "none: counts begin "
-                                                     "anew" },
-                              now);
+                journal_write(journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
         return image;
 }
 

@@ -10,7 +10,7 @@
  *
  * Forks a handler for each connection and writes a RECORD_RESUMED, and a RECORD_CLOSED for each
  * connection that ended while there was no master. Those beyond --max-connections are kept, and new
- * ones wait. A roster that is not one, or of another version, is told by a RECORD_STRANGER, and
+ * ones wait. A roster that is not one, or of another version, is told by a RECORD_RECOUNTED, and
  * counts begin anew.
  *
  * @stored, the listeners', is emptied.

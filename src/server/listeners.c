@@ -219,12 +219,7 @@ static int listeners_take_passed(Listeners *listeners, const Passed *passed, Jou
         if (r < 0)
                 return sentence_set(ret_sentence, r, "Out of memory");
         if (passed->names == NULL)
-                journal_write(journal,
-                              &(Record){ .kind = RECORD_STRANGER,
-                                         .sentence = "LISTEN_FDNAMES does not have one name for "
-                                                     "each passed file "
-                                                     "descriptor: names are ignored" },
-                              clock_now());
+                journal_write(journal, &(Record){ .kind = RECORD_UNNAMED }, clock_now());
         for (int i = 0; i < passed->n; i++) {
                 r = listeners_take_descriptor(listeners, SD_LISTEN_FDS_START + i,
                                               passed->names != NULL ? passed->names[i] : NULL,

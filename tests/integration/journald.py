@@ -37,6 +37,8 @@ KINDS = {
     "61ff95f1aa204e1b9c3f28b6684711c1": "totals",
     "6452a60b4a484f869581d177bda0a448": "limited",
     "e903eaf1a8ce47c5b757d6b83909745c": "stranger",
+    "55773c8eb4e043eeaf109bbf3421b4d8": "unnamed",
+    "31cbd06bfb7149b58e6ec48b56d06a2f": "recounted",
     "41fd567a5a0542cba08ca386718739d8": "resumed",
     "3f3cea449864417c913c66c8a5b4dc35": "failed",
 }

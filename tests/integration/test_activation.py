@@ -173,9 +173,10 @@ def test_closed_descriptor(start):
 def test_wrong_count_of_names(start, sockets, names):
     """LISTEN_FDNAMES with another count than LISTEN_FDS: told, and served without names."""
     listeners = [sockets(), sockets()]
-    service = start(passed=listeners, expected=["stranger"], environment={"LISTEN_FDNAMES": names})
-    record, = service.journal.records("stranger")
+    service = start(passed=listeners, expected=["unnamed"], environment={"LISTEN_FDNAMES": names})
+    record, = service.journal.records("unnamed")
     assert "LISTEN_FDNAMES" in record["MESSAGE"]
+    assert "MPECHO_DESCRIPTOR" not in record
     for listener in listeners:
         service.connect_served(address=address_of(listener))
     for record in service.journal.wait_for("accepted", 2):

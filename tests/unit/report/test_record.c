@@ -95,6 +95,12 @@ static const struct {
                              "--max-connections" },
         [RECORD_STRANGER] = { LOG_WARNING, "MPECHO_DESCRIPTOR=104\nMPECHO_LISTENER_NAME=echo\n",
                               "Something failed" },
+        [RECORD_UNNAMED] = { LOG_WARNING, "",
+                             "LISTEN_FDNAMES does not have one name for each passed file "
+                             "descriptor: names are ignored" },
+        [RECORD_RECOUNTED] = { LOG_NOTICE, "",
+                               "The last run stored its counts in a form of another version: all "
+                               "counts begin again at 0" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
                              "105 connections go on that were handed over" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
