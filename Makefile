@@ -199,7 +199,7 @@ require-unit-directories:
 install: all require-unit-directories
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
 	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
-	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > $(BUILD)/mpecho.service
+	sed 's|/usr/sbin/|$(sbindir)/|g' systemd/mpecho.service > $(BUILD)/mpecho.service
 	sed -e '/^Description=/s/$$/, one connection/' -e '/^# From here/,/^# ----/d' $(BUILD)/mpecho.service \
 		> $(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service \

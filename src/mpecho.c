@@ -111,7 +111,9 @@ static Status run(const Options *options, const Passed *passed) {
                 return STATUS_FAILED;
         }
         resources_raise();
-        r = listeners_new(options, passed, journal, &listeners, &sentence);
+        r = listeners_check(options, &sentence);
+        if (r == 0)
+                r = listeners_new(options, passed, journal, &listeners, &sentence);
         if (r == 0) {
                 status = serve(options, listeners, journal);
                 listeners_free(listeners);

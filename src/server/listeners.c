@@ -134,14 +134,22 @@ static int listeners_add(Listeners *listeners, int fd, const char *name) {
         return 0;
 }
 
+static int listener_parse(const char *text, Endpoint *ret_endpoint, Sentence *ret_sentence) {
+        const char *why;
+
+        if (endpoint_parse(text, ret_endpoint, &why) < 0)
+                return sentence_set(ret_sentence, LISTENERS_USAGE, "Cannot listen on '%s': %s",
+                                    text, why);
+        return 0;
+}
+
 static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_sentence) {
         Listener *listener = &listeners->items[listeners->n];
         Endpoint endpoint;
-        const char *why;
         int fd, r;
 
-        r = endpoint_parse(text, &endpoint, &why);
-        if (r < 0)
+        r = listener_parse(text, &endpoint, ret_sentence);
+        if (r != 0)
                 return r;
         fd = bind_endpoint(&endpoint);
         if (fd < 0)
@@ -335,12 +343,13 @@ static int listeners_fill(Listeners *listeners, const Options *options, const Pa
 
 int listeners_check(const Options *options, Sentence *ret_sentence) {
         Endpoint endpoint;
-        const char *why;
+        int r;
 
-        for (uint32_t i = 0; i < options->n_listen; i++)
-                if (endpoint_parse(options->listen[i], &endpoint, &why) < 0)
-                        return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                            "Cannot listen on '%s': %s", options->listen[i], why);
+        for (uint32_t i = 0; i < options->n_listen; i++) {
+                r = listener_parse(options->listen[i], &endpoint, ret_sentence);
+                if (r != 0)
+                        return r;
+        }
         if (options->exit_idle_usec != 0 && options->n_listen > 0)
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "--exit-idle works only with passed sockets: nobody would "
@@ -374,9 +383,6 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                 return sentence_set(ret_sentence, LISTENERS_USAGE,
                                     "'%s' cannot be listened on: sockets were passed",
                                     options->listen[0]);
-        r = listeners_check(options, ret_sentence);
-        if (r != 0)
-                return r;
         n = passed->n > 0 ? (uint32_t)passed->n : options->n_listen > 0 ? options->n_listen : 1;
         listeners = listeners_new_empty(n, options->n_listen == 0);
         if (listeners == NULL)

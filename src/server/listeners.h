@@ -72,7 +72,7 @@ void passed_deinit(Passed *passed);
 void passed_refuse(const Passed *passed);
 
 /*
- * listeners_check: whether listeners_new() can do what @options say, as far as that can be known
+ * listeners_check: whether @options say what can be listened on, as far as that can be known
  * without opening anything.
  *
  * Returns 0, or LISTENERS_USAGE with the reason in @ret_sentence.
