@@ -100,3 +100,40 @@ void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE])
                 snprintf(text, ADDRESS_TEXT_SIZE, "family %hu", address->family);
         }
 }
+
+/* How many bytes from @start on belong to the host. */
+static size_t address_host_length(const char *start, bool bracket) {
+        const char *first = strchr(start, ':'), *last = strrchr(start, ':');
+
+        if (bracket)
+                return strcspn(start, "]");
+        if (strncmp(start, "uid ", 4) == 0)
+                return 4 + strcspn(start + 4, " ");
+        if (last != NULL && (first == last || strncmp(start, "vsock:", 6) == 0))
+                return (size_t)(last - start);
+        return strlen(start);
+}
+
+void address_cut_host(const char *text, char host[static ADDRESS_TEXT_SIZE]) {
+        const bool bracket = text[0] == '[';
+        const char *start = text + bracket;
+
+        snprintf(host, ADDRESS_TEXT_SIZE, "%.*s", (int)address_host_length(start, bracket), start);
+}
+
+void address_cut_source(const char *text, char source[static ADDRESS_TEXT_SIZE]) {
+        char number[INET6_ADDRSTRLEN], zone[1 + 10 + 1];
+        struct in6_addr network;
+        size_t length;
+
+        address_cut_host(text, source);
+        length = strcspn(source, "%");
+        snprintf(number, sizeof number, "%.*s", (int)length, source);
+        snprintf(zone, sizeof zone, "%s", source + length);
+        if (inet_pton(AF_INET6, number, &network) != 1)
+                return;
+
+        memset(&network.s6_addr[8], 0, 8);
+        inet_ntop(AF_INET6, &network, number, sizeof number);
+        snprintf(source, ADDRESS_TEXT_SIZE, "%s%s/64", number, zone);
+}

@@ -66,3 +66,16 @@ Source address_source(const Address *address);
  * 4242", "vsock:3:1024"; "unknown" when it is all zeros.
  */
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);
+
+/*
+ * address_cut_host: writes to @host what @text, which address_format() has written, says of the
+ * machine or user, without port and process: "192.0.2.7", "2001:db8::7", "uid 1000", "vsock:3".
+ * Any other text stays as it is, cut to the room.
+ */
+void address_cut_host(const char *text, char host[static ADDRESS_TEXT_SIZE]);
+
+/*
+ * address_cut_source: the same for the source that address_source() counts: of an IPv6 address the
+ * network, "2001:db8::/64", or "fe80::%2/64".
+ */
+void address_cut_source(const char *text, char source[static ADDRESS_TEXT_SIZE]);

@@ -11,12 +11,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/memory.h"
 #include "lib/stdfds.h"
 #include "report/queue.h"
 
 enum {
+        /* Sources that are told apart within a second, and that get a record of their own. */
+        REFUSALS_MOST = 256,
+        REFUSALS_TOLD = 10,
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
         /* To wake the reader may take longer than to write a record. */
@@ -24,6 +28,12 @@ enum {
         RETRY_FIRST_USEC = 2 * 1000,
         RETRY_MOST_USEC = 1000 * 1000,
 };
+
+/* A source and how many of its connections were refused without a record. */
+typedef struct Refusals {
+        char source[ADDRESS_TEXT_SIZE];
+        uint64_t n;
+} Refusals;
 
 /* What was not written, by kind. */
 typedef struct Tally {
@@ -43,6 +53,10 @@ struct Journal {
         uint64_t tokens_usec; /* a token is worth the time in which it grows */
         uint64_t tokens_counted;
         Tally summary;
+        Refusals refusals[REFUSALS_MOST]; /* of the summary; the busiest become records */
+        uint32_t n_refusals;
+        uint64_t other_refusals;
+        const char *refusals_limit;
         uint64_t summary_since;
         uint64_t summary_deadline;
         Tally lost;
@@ -230,6 +244,58 @@ static bool journal_confess(Journal *journal, uint64_t now) {
         return true;
 }
 
+/* Counts a connection that was refused and gets no record. */
+static void journal_add_refusal(Journal *journal, const Record *record) {
+        char source[ADDRESS_TEXT_SIZE];
+
+        journal->refusals_limit = record->limit;
+        address_cut_source(record->peer, source);
+        for (uint32_t i = 0; i < journal->n_refusals; i++)
+                if (strcmp(journal->refusals[i].source, source) == 0) {
+                        journal->refusals[i].n++;
+                        return;
+                }
+        if (journal->n_refusals == REFUSALS_MOST) {
+                journal->other_refusals++;
+                return;
+        }
+        memcpy(journal->refusals[journal->n_refusals].source, source, sizeof source);
+        journal->refusals[journal->n_refusals++].n = 1;
+}
+
+/* The busiest source first; of equal ones the one by its name, so that the order is always the
+ * same. */
+static int refusals_compare(const void *one, const void *other) {
+        const Refusals *first = one, *second = other;
+
+        if (first->n != second->n)
+                return first->n > second->n ? -1 : 1;
+        return strcmp(first->source, second->source);
+}
+
+static void journal_summarize_refusals(Journal *journal, uint64_t duration_usec, uint64_t now) {
+        Record record = { .kind = RECORD_REFUSALS,
+                          .limit = journal->refusals_limit,
+                          .duration_usec = duration_usec };
+
+        qsort(journal->refusals, journal->n_refusals, sizeof journal->refusals[0],
+              refusals_compare);
+        for (uint32_t i = 0; i < journal->n_refusals; i++) {
+                record.peer = journal->refusals[i].source;
+                record.refused = journal->refusals[i].n;
+                if (i < REFUSALS_TOLD)
+                        journal_write(journal, &record, now);
+                else
+                        journal->other_refusals += record.refused;
+        }
+        record.peer = NULL;
+        record.refused = journal->other_refusals;
+        if (record.refused > 0)
+                journal_write(journal, &record, now);
+        journal->n_refusals = 0;
+        journal->other_refusals = 0;
+}
+
 void journal_write(Journal *journal, const Record *record, uint64_t now) {
         if (record_priority(record->kind) > journal->level)
                 return;
@@ -239,6 +305,8 @@ void journal_write(Journal *journal, const Record *record, uint64_t now) {
                         journal->summary_deadline = now + CLOCK_SECOND;
                 }
                 tally_add(&journal->summary, record);
+                if (record->kind == RECORD_REFUSED)
+                        journal_add_refusal(journal, record);
         } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
                 tally_add(&journal->lost, record);
         }
@@ -257,6 +325,7 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
                 return false;
         journal->summary = (Tally){};
         journal->summary_deadline = CLOCK_NEVER;
+        journal_summarize_refusals(journal, record.duration_usec, now);
         return true;
 }
 

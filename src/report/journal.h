@@ -22,7 +22,8 @@ typedef struct Journal Journal;
  *
  * Accepted, closed, crashed and refused are told one by one up to 200 a second, with a burst of
  * 1000; above that they are counted, and a summary says the counts each second. One-by-one records,
- * summaries and lost ones together account for every connection.
+ * summaries and lost ones together account for every connection. Refused ones are summed by source
+ * as well, with a RECORD_REFUSALS each for the ten busiest sources and for the rest.
  */
 
 /* The well-known socket of systemd-journald(8). */

@@ -18,6 +18,7 @@ enum RecordKind {
         RECORD_CLOSED,     /* a connection ended */
         RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
         RECORD_REFUSED,    /* a connection was reset because of a limit */
+        RECORD_REFUSALS,   /* refused connections of one source that are not logged one by one */
         RECORD_SUMMARY,    /* connections not logged one by one */
         RECORD_LOST,       /* records that the journal did not take */
         RECORD_EXHAUSTED,  /* the machine had nothing left for a connection */
@@ -38,7 +39,7 @@ enum RecordKind {
  */
 struct Record {
         RecordKind kind;
-        const char *peer;
+        const char *peer; /* of RECORD_REFUSALS the source, or NULL for all other ones */
         const char *listener;
         const char *listener_name; /* what systemd calls the socket, or NULL */
         const char *reason;

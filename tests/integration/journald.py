@@ -30,6 +30,7 @@ KINDS = {
     "a61dff197d014d12a0909924aa7193f4": "closed",
     "572833a52edc43b688a8b0c67689fd9d": "crashed",
     "d28b1d507e924d2ab87bd2576e9806ac": "refused",
+    "aeb644031a6048d29938e83747ff1493": "refusals",
     "4d4324fcc8c44bd49d1f09848fea9589": "summary",
     "e3d672cad4084334b7b6c14f208eea73": "lost",
     "b58eeb21f8c342daa1ebd804911cb248": "exhausted",

@@ -172,11 +172,37 @@ static void test_others(void **state) {
         assert_string_equal(text, "uid 4294967295 pid 2147483647");
 }
 
+/* The host and the source are cut out of an address as it is written. */
+static void test_cut(void **state) {
+        static const struct {
+                const char *text, *host, *source;
+        } cases[] = {
+                { "192.0.2.7:51234", "192.0.2.7", "192.0.2.7" },
+                { "[2001:db8::7]:7", "2001:db8::7", "2001:db8::/64" },
+                { "[fe80::1%2]:7", "fe80::1%2", "fe80::%2/64" },
+                { "uid 1000 pid 4242", "uid 1000", "uid 1000" },
+                { "vsock:3:1024", "vsock:3", "vsock:3" },
+                { "unknown", "unknown", "unknown" },
+                { "2001:db8::/64", "2001:db8::/64", "2001:db8::/64" },
+                { "192.0.2.7", "192.0.2.7", "192.0.2.7" },
+                { "", "", "" },
+        };
+        char text[ADDRESS_TEXT_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                address_cut_host(cases[i].text, text);
+                assert_string_equal(text, cases[i].host);
+                address_cut_source(cases[i].text, text);
+                assert_string_equal(text, cases[i].source);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_texts),  cmocka_unit_test(test_sources),
-                cmocka_unit_test(test_local),  cmocka_unit_test(test_vsock),
-                cmocka_unit_test(test_others),
+                cmocka_unit_test(test_texts), cmocka_unit_test(test_sources),
+                cmocka_unit_test(test_local), cmocka_unit_test(test_vsock),
+                cmocka_unit_test(test_cut),   cmocka_unit_test(test_others),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

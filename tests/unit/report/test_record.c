@@ -40,7 +40,8 @@ static const Record whole = {
 };
 
 #define LISTENER "MPECHO_LISTENER=[::]:7\nMPECHO_LISTENER_NAME=echo\n"
-#define HANDLER  "MPECHO_PEER=192.0.2.7:51234\n" LISTENER "MPECHO_HANDLER_PID=101\n"
+#define PEER     "MPECHO_PEER=192.0.2.7:51234\nMPECHO_PEER_ADDRESS=192.0.2.7\n"
+#define HANDLER  PEER LISTENER "MPECHO_HANDLER_PID=101\n"
 #define ENDED    "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
 #define TOTALS                                                                                     \
         "MPECHO_LIVE=105\nMPECHO_PEAK=106\nMPECHO_SERVED=107\nMPECHO_REFUSED=111\n"                \
@@ -69,11 +70,15 @@ static const struct {
                              "The handler of 192.0.2.7:51234, process 101, was killed by signal 9 "
                              "(SIGKILL): 102 bytes echoed in 1.234 s, 105 live" },
         [RECORD_REFUSED] = { LOG_NOTICE,
-                             "MPECHO_PEER=192.0.2.7:51234\n" LISTENER
-                             "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
-                             "MPECHO_LIVE=105\n",
+                             PEER LISTENER "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
+                                           "MPECHO_LIVE=105\n",
                              "192.0.2.7:51234 was refused at [::]:7: its source has 114 "
                              "connections, as many as --max-per-source allows" },
+        [RECORD_REFUSALS] = { LOG_NOTICE,
+                              "MPECHO_PEER_ADDRESS=192.0.2.7\nMPECHO_LIMIT=max-per-source\n"
+                              "MPECHO_REFUSED=111\nMPECHO_DURATION_USEC=1234567\n",
+                              "192.0.2.7:51234 was refused 111 times in the last 1.234 s, because "
+                              "of --max-per-source" },
         [RECORD_SUMMARY] = { LOG_INFO, COUNTS "MPECHO_DURATION_USEC=1234567\n",
                              "Not logged one by one in the last 1.234 s: " COUNTS_TEXT },
         [RECORD_LOST] = { LOG_WARNING, COUNTS "MPECHO_LOST=112\n",
