@@ -110,6 +110,7 @@ static Status run(const Options *options, const Passed *passed) {
                 fprintf(stderr, "mpecho: Cannot log: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
+        journal_set_empty_level(journal, options->log_empty);
         resources_raise();
         r = listeners_check(options, &sentence);
         if (r == 0)
@@ -156,8 +157,7 @@ int main(int argc, char **argv) {
         }
         r = title_init(argc, argv);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot keep the process title: %s\n",
-                        strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot keep the process title: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         passed_take(&passed);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/address.h"
@@ -21,6 +22,7 @@ enum {
         /* Sources that are told apart within a second, and that get a record of their own. */
         REFUSALS_MOST = 256,
         REFUSALS_TOLD = 10,
+        TIME_SIZE = 32,
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
         /* To wake the reader may take longer than to write a record. */
@@ -46,9 +48,10 @@ typedef struct Tally {
 } Tally;
 
 struct Journal {
-        int fd; /* a socket for the journal; -1 for stderr */
-        bool terminal;
+        int fd;        /* a socket for the journal; -1 for stderr */
+        bool prefixed; /* lines on stderr begin with their priority */
         int level;
+        int empty_level;
         struct sockaddr_un socket;
         uint64_t tokens_usec; /* a token is worth the time in which it grows */
         uint64_t tokens_counted;
@@ -64,7 +67,7 @@ struct Journal {
         uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
         uint64_t retry_usec;
         bool refused;                    /* what is first in the queue */
-        char sentence[RECORD_SIZE - 16]; /* of the record being written */
+        char sentence[RECORD_SIZE - 48]; /* of the record being written */
         char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
         Queue queue;                     /* copied when they are written after a fork */
 };
@@ -100,7 +103,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->drain_deadline = CLOCK_NEVER;
         journal->retry_usec = RETRY_FIRST_USEC;
         journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
-        journal->terminal = isatty(STDERR_FILENO);
+        journal->prefixed = stderr_is_journal();
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
         if (journal_target(target) == LOG_TARGET_JOURNAL) {
@@ -140,17 +143,28 @@ static bool journal_send(const Journal *journal, const char *data, size_t size) 
         return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
 }
 
+/* The time of day in UTC (RFC 3339), which needs no file of the machine. */
+static void time_format(char text[static TIME_SIZE]) {
+        const time_t now = time(NULL);
+        struct tm parts;
+
+        (void)gmtime_r(&now, &parts);
+        if (strftime(text, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+                text[0] = '\0';
+}
+
 /* Returns the size of the message. */
 static size_t journal_format(Journal *journal, const Record *record) {
-        char *data = journal->data, *sentence = journal->sentence;
+        char *data = journal->data, *sentence = journal->sentence, text[TIME_SIZE];
 
         if (journal->fd >= 0)
                 return record_format_journal(record, data);
         record_format_sentence(record, sentence, sizeof journal->sentence);
-        if (journal->terminal)
-                return (size_t)snprintf(data, RECORD_SIZE, "mpecho: %s\n", sentence);
-        return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record->kind),
-                                sentence);
+        if (journal->prefixed)
+                return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record),
+                                        sentence);
+        time_format(text);
+        return (size_t)snprintf(data, RECORD_SIZE, "%s mpecho: %s\n", text, sentence);
 }
 
 /* Sends what is queued; returns whether all of it. */
@@ -296,8 +310,26 @@ static void journal_summarize_refusals(Journal *journal, uint64_t duration_usec,
         journal->other_refusals = 0;
 }
 
-void journal_write(Journal *journal, const Record *record, uint64_t now) {
-        if (record_priority(record->kind) > journal->level)
+/* The priority of a connection that has echoed nothing is the caller's. When it is accepted nobody
+ * knows yet. */
+static Record journal_set_priority(const Journal *journal, const Record *record) {
+        const bool empty = record->kind == RECORD_ACCEPTED ||
+                           (record->kind == RECORD_CLOSED && record->bytes == 0);
+        Record copy = *record;
+
+        if (empty && journal->empty_level > record_priority(record))
+                copy.less_urgent = journal->empty_level - record_priority(record);
+        return copy;
+}
+
+void journal_set_empty_level(Journal *journal, int level) {
+        journal->empty_level = level;
+}
+
+void journal_write(Journal *journal, const Record *original, uint64_t now) {
+        const Record copy = journal_set_priority(journal, original), *record = &copy;
+
+        if (record_priority(record) > journal->level)
                 return;
         if (record_is_of_connection(record->kind) && !journal_has_token(journal, now)) {
                 if (journal->summary.records == 0) {

@@ -48,6 +48,13 @@ LogTarget journal_target(LogTarget target);
 int journal_new(LogTarget target, int level, const char *socket, Journal **ret_journal);
 
 /*
+ * journal_set_empty_level: gives records of connections that have echoed nothing this priority,
+ * where it is a less important one than theirs, and those of accepted connections, of which nobody
+ * knows yet. At first they have their own.
+ */
+void journal_set_empty_level(Journal *journal, int level);
+
+/*
  * journal_free: frees @journal, which may be NULL, with what is queued; see journal_finish().
  * Returns NULL.
  */

@@ -285,8 +285,8 @@ static const RecordType types[RECORD_COUNT] = {
         [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },
 };
 
-int record_priority(RecordKind kind) {
-        return types[kind].priority;
+int record_priority(const Record *record) {
+        return types[record->kind].priority + record->less_urgent;
 }
 
 size_t record_format_sentence(const Record *record, char *text, size_t size) {
@@ -326,7 +326,7 @@ size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]
         size_t start;
 
         line_add(&line, "SYSLOG_IDENTIFIER=mpecho\nMESSAGE_ID=%s\nPRIORITY=%d\n", type->message_id,
-                 type->priority);
+                 record_priority(record));
         for (int i = 0; i < FIELD_COUNT; i++)
                 if (type->fields & ((uint32_t)1 << i))
                         line_add_field(&line, &fields[i], record);

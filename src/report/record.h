@@ -45,6 +45,7 @@ struct Record {
         const char *reason;
         const char *limit;    /* the option or resource that a limit comes from */
         const char *sentence; /* for RECORD_STRANGER and RECORD_FAILED: the human text */
+        int less_urgent;      /* how much, than records of this kind are */
         uint64_t handler_pid;
         uint64_t bytes;
         uint64_t duration_usec;
@@ -69,9 +70,9 @@ enum {
 };
 
 /*
- * record_priority: the priority of records of this kind, LOG_ERR to LOG_INFO (syslog(3)).
+ * record_priority: the priority of @record, LOG_ERR to LOG_DEBUG (syslog(3)).
  */
-int record_priority(RecordKind kind);
+int record_priority(const Record *record);
 
 /*
  * record_format_sentence: writes the human text of @record to @text, without a newline, cut to

@@ -28,6 +28,7 @@ static const char *const target_names[] = {
 /* For an option without a short name. */
 enum {
         OPTION_LOG_LEVEL = UCHAR_MAX + 1,
+        OPTION_LOG_EMPTY,
         OPTION_TEST,
 };
 
@@ -38,6 +39,7 @@ static const struct option long_options[] = {
         { "exit-idle", required_argument, NULL, 'x' },
         { "log", required_argument, NULL, 'l' },
         { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
+        { "log-empty", required_argument, NULL, OPTION_LOG_EMPTY },
         { "test", no_argument, NULL, OPTION_TEST },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
@@ -64,6 +66,8 @@ const char *options_help(void) {
                "                              journal when stderr is connected to it)\n"
                "      --log-level=LEVEL       emerg, alert, crit, err, warning, notice, info\n"
                "                              or debug (default info)\n"
+               "      --log-empty=LEVEL       the level of connections that echo nothing, and\n"
+               "                              of accepted ones (default info)\n"
                "      --test                  check the options and LISTEN, open nothing, exit\n"
                "  -h, --help                  show this help\n"
                "  -V, --version               show the version\n"
@@ -151,6 +155,10 @@ static int options_apply(Options *options, int option, const char *value, Senten
                 r = options_parse_name("log", value, target_names, 3, ret_sentence);
                 options->log = r >= 0 ? (LogTarget)r : options->log;
                 return r;
+        case OPTION_LOG_EMPTY:
+                r = options_parse_name("log-empty", value, level_names, 8, ret_sentence);
+                options->log_empty = r;
+                return r;
         default:
                 r = options_parse_name("log-level", value, level_names, 8, ret_sentence);
                 options->log_level = r;
@@ -166,6 +174,7 @@ int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sen
                 .max_per_source = 256,
                 .idle_timeout_usec = 900 * CLOCK_SECOND,
                 .log = LOG_TARGET_AUTO,
+                .log_empty = LOG_INFO,
                 .log_level = LOG_INFO,
         };
 

@@ -25,6 +25,7 @@ struct Options {
         uint64_t idle_timeout_usec; /* 1 to 86400 seconds; 0 for never */
         uint64_t exit_idle_usec;    /* 1 to 86400 seconds; 0 for never */
         LogTarget log;
+        int log_empty; /* the same, of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */
 };
 

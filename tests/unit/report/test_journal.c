@@ -211,6 +211,44 @@ static void expect_refusals(Journal *journal, const char *source, uint64_t n) {
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), n);
 }
 
+/* Connections that echo nothing, and accepted ones, can be of another priority, which decides
+ * whether they are written; all others keep theirs. */
+static void test_empty(void **state) {
+        Journal *journal = open_journal(LOG_TARGET_JOURNAL, LOG_DEBUG);
+
+        (void)state;
+        for (int level = LOG_WARNING; level <= LOG_DEBUG; level++) {
+                const int expected = level > LOG_INFO ? level : LOG_INFO;
+
+                journal_set_empty_level(journal, level);
+                write_record(journal, RECORD_ACCEPTED, 0, START);
+                write_record(journal, RECORD_CLOSED, 0, START);
+                write_record(journal, RECORD_CLOSED, 1, START);
+                write_record(journal, RECORD_CRASHED, 0, START);
+                journal_finish(journal, 0);
+                journald_expect(&journald, RECORD_ACCEPTED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), expected);
+                journald_expect(&journald, RECORD_CLOSED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), expected);
+                journald_expect(&journald, RECORD_CLOSED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), LOG_INFO);
+                journald_expect(&journald, RECORD_CRASHED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), LOG_WARNING);
+        }
+        journal_free(journal);
+
+        journal = open_journal(LOG_TARGET_JOURNAL, LOG_INFO);
+        journal_set_empty_level(journal, LOG_DEBUG);
+        write_record(journal, RECORD_ACCEPTED, 0, START);
+        write_record(journal, RECORD_CLOSED, 0, START);
+        write_record(journal, RECORD_CLOSED, 1, START);
+        journal_finish(journal, 0);
+        journald_expect(&journald, RECORD_CLOSED);
+        assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), 1);
+        journald_expect_none(&journald);
+        journal_free(journal);
+}
+
 /* What was counted is told a second after the first of it, once, by kind, with its bytes and the
  * time that it took. */
 static void test_summary(void **state) {
@@ -354,8 +392,8 @@ static void test_refusals(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_write),   TEST(test_level), TEST(test_batch),    TEST(test_rate),
-                TEST(test_summary), TEST(test_sums),  TEST(test_refusals),
+                TEST(test_write),   TEST(test_level), TEST(test_batch), TEST(test_rate),
+                TEST(test_summary), TEST(test_sums),  TEST(test_empty), TEST(test_refusals),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

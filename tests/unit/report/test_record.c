@@ -174,7 +174,7 @@ static void test_sentences(void **state) {
                 assert_int_equal(record_format_sentence(&record, text, sizeof text),
                                  strlen(kinds[kind].message));
                 assert_string_equal(text, kinds[kind].message);
-                assert_int_equal(record_priority(kind), kinds[kind].priority);
+                assert_int_equal(record_priority(&record), kinds[kind].priority);
         }
 }
 
