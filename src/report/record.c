@@ -197,7 +197,8 @@ static void line_add_summary(Line *line, const Record *record) {
 }
 
 static void line_add_lost(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " records were lost, among them of connections: ", record->lost);
+        line_add(line, "%" PRIu64 " %s lost, among them of connections: ", record->lost,
+                 record->lost == 1 ? "record was" : "records were");
         line_add_counts(line, record);
 }
 
@@ -209,7 +210,8 @@ static void line_add_limited(Line *line, const Record *record) {
 }
 
 static void line_add_resumed(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " connections go on that were handed over", record->live);
+        line_add(line, "%" PRIu64 " %s that the last run handed over", record->live,
+                 record->live == 1 ? "connection goes on" : "connections go on");
 }
 
 static void line_add_unnamed(Line *line, const Record *record) {

@@ -107,7 +107,7 @@ static const struct {
                                "The last run stored its counts in a form of another version: all "
                                "counts begin again at 0" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
-                             "105 connections go on that were handed over" },
+                             "105 connections go on that the last run handed over" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
 };
 
@@ -201,6 +201,29 @@ static void test_signal(void **state) {
         record.signal = (uint64_t)SIGRTMAX;
         (void)record_format_sentence(&record, text, sizeof text);
         assert_non_null(strstr(text, "(SIG?)"));
+}
+
+/* One is not several. */
+static void test_one(void **state) {
+        static const struct {
+                RecordKind kind;
+                const char *beginning;
+        } cases[] = {
+                { RECORD_RESUMED, "1 connection goes on that" },
+                { RECORD_LOST, "1 record was lost, " },
+                { RECORD_REFUSALS, "192.0.2.7:51234 was refused 1 time in " },
+        };
+        char text[200];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Record record = whole;
+
+                record.kind = cases[i].kind;
+                record.live = record.lost = record.refused = 1;
+                (void)record_format_sentence(&record, text, sizeof text);
+                assert_memory_equal(text, cases[i].beginning, strlen(cases[i].beginning));
+        }
 }
 
 /* No text, whatever is in it, makes another field or reaches a terminal as more than text. */
@@ -311,10 +334,10 @@ static void test_catalog(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_fields),  cmocka_unit_test(test_sentences),
-                cmocka_unit_test(test_no_name), cmocka_unit_test(test_signal),
-                cmocka_unit_test(test_forgery), cmocka_unit_test(test_longest),
-                cmocka_unit_test(test_catalog),
+                cmocka_unit_test(test_fields),    cmocka_unit_test(test_one),
+                cmocka_unit_test(test_sentences), cmocka_unit_test(test_no_name),
+                cmocka_unit_test(test_signal),    cmocka_unit_test(test_forgery),
+                cmocka_unit_test(test_longest),   cmocka_unit_test(test_catalog),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
