@@ -1,6 +1,7 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
-# Variables meant to be set from outside: prefix, DESTDIR, CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS, PYTHON, BUILD, V, FUZZ_SECONDS.
+# Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,
+# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -8,10 +9,17 @@ sbindir ?= $(prefix)/sbin
 bindir  ?= $(prefix)/bin
 mandir  ?= $(prefix)/share/man
 PYTHON  ?= /usr/bin/python3
+PKG_CONFIG ?= pkg-config
 
-# Where systemd looks for these is the system's choice, not the prefix's.
-systemdsystemunitdir ?= $(shell pkg-config --variable=systemdsystemunitdir systemd)
-catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
+# systemd says where a package puts these; with a prefix of their own they stay below it, away from a package's. For
+# /usr/local systemd looks there too.
+ifeq ($(prefix),/usr)
+systemdsystemunitdir ?= $(shell $(PKG_CONFIG) --variable=systemdsystemunitdir systemd)
+catalogdir           ?= $(shell $(PKG_CONFIG) --variable=catalogdir systemd)
+else
+systemdsystemunitdir ?= $(prefix)/lib/systemd/system
+catalogdir           ?= $(prefix)/lib/systemd/catalog
+endif
 sysconfdir           ?= /etc
 bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
 
@@ -28,9 +36,9 @@ ALL_LDFLAGS  = $(LDFLAGS)
 ALL_LDLIBS   = $(LDLIBS)
 
 # Looked up when a recipe needs them, so that `make deps` can install what answers.
-SYSTEMD_CFLAGS = $(shell pkg-config --cflags libsystemd)
-SYSTEMD_LIBS   = $(shell pkg-config --libs libsystemd)
-CMOCKA_LIBS    = $(shell pkg-config --libs cmocka)
+SYSTEMD_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsystemd)
+SYSTEMD_LIBS   = $(shell $(PKG_CONFIG) --libs libsystemd)
+CMOCKA_LIBS    = $(shell $(PKG_CONFIG) --libs cmocka)
 
 MAINS    := src/mpecho.c src/client/mpecho-client.c
 PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
@@ -51,6 +59,9 @@ BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nof
 CROWD      := $(BUILD)/tests/bench/crowd
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
+# Tests wait more than they compute, so more of them run at once than there are processors.
+JOBS ?= $(shell echo $$((3 * $$(nproc))))
+
 # libFuzzer has a main of its own; without it, that of the replay.
 FUZZ_MAIN    ?= $(REPLAY)
 FUZZ_SECONDS ?= 60
@@ -69,7 +80,8 @@ $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
 $(BUILD)/mpecho-client: ALL_LDLIBS += -lm
 $(UNIT_TESTS): ALL_LDLIBS += -lm
 $(BUILD)/mpecho $(UNIT_TESTS) $(FUZZERS): ALL_LDLIBS += $(SYSTEMD_LIBS)
-$(BUILD)/tests/%.o: ALL_CPPFLAGS += -iquote tests/unit
+# Private: what these are built from, $(BUILD)/flags too, would inherit it.
+$(BUILD)/tests/%.o: private ALL_CPPFLAGS += -iquote tests/unit
 # Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
 # a forked handler needs brings all others.
 $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
@@ -113,7 +125,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check-system fuzz: deps
+$(BUILD)/flags deb check check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -126,36 +138,82 @@ deps:
 run: all
 	@packaging/demonstrate $(BUILD)
 
-## check: run all tests
-check: check-unit check-fuzz check-integration check-system
+## check: run all tests and lint side by side; `make deps check` allows no skipped test (as root)
+check: export DEB_BUILD_OPTIONS := nocheck
+check:
+	@$(PYTHON) tests/check.py $(MAKE) $(BUILD)
+
+# What the suites that test programs have in common, before they run side by side.
+programs:
+	@$(MAKE) -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD)
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
-	@for test in $(sort $(UNIT_TESTS)); do "$$test" || exit 1; done
+	@printf '%s\n' $(sort $(UNIT_TESTS)) | xargs -P $(JOBS) -n 1 tests/quietly
 
 ## check-fuzz: run the fuzzers with the inputs under tests/fuzz/seeds only
 check-fuzz: $(FUZZERS)
-	@for fuzzer in $(sort $(FUZZERS)); do "$$fuzzer" tests/fuzz/seeds/$${fuzzer##*/fuzz_}/* || exit 1; done
+	@printf '%s\n' $(sort $(FUZZERS)) | xargs -P $(JOBS) -n 1 sh -c 'exec tests/quietly "$$0" tests/fuzz/seeds/"$${0##*/fuzz_}"/*'
+
+PYTEST = MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -p no:cacheprovider -rs
+
+# The tests that find most: each code path once. The others repeat these paths with volume, for long or at every system
+# call, or look at what surrounds the programs.
+QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_json echo handlers handover \
+	handover_store inetd journal limits listen signals usage) \
+	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and not slow_machine and \
+	not more_connections_than and not not_read and not waits_for_the_manager'
 
 ## check-integration: run the tests of the built programs
-check-integration: all $(filter-out %-static,$(BASELINES)) $(CROWD)
-	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest $(PYTEST_OPTIONS) tests/integration
+check-integration: all $(BASELINES) $(CROWD)
+	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
+
+## check-quick: run unit tests, seeds and the integration tests that find most, in a minute
+check-quick: all $(UNIT_TESTS) $(FUZZERS)
+	@$(MAKE) --no-print-directory -j -O check-unit check-fuzz check-integration-quick
+
+check-integration-quick: all
+	@$(PYTEST) -n $(JOBS) $(QUICK) $(PYTEST_OPTIONS)
 
 ## check-system: run the tests of the packages, most of them on booted Debian 12 and 13 (as root)
-check-system:
-	@MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -m pytest -rs $(PYTEST_OPTIONS) tests/system
+check-system: export DEB_BUILD_OPTIONS := nocheck
+check-system: check-packages check-bookworm check-trixie
+
+## check-packages: run the tests of the packages as files: lintian, hardening, a second build
+check-packages: deb
+	@$(PYTEST) -v $(PYTEST_OPTIONS) tests/system/test_packages.py
+
+## check-bookworm: run the tests of the packages on booted Debian 12 (as root)
+## check-trixie: run the tests of the packages on booted Debian 13 (as root)
+check-bookworm check-trixie: check-%: deb previous image-%
+	@$(PYTEST) -v --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+
+image-bookworm image-trixie: image-%:
+	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
+
+previous: deb
+	@tests/system/previous $(BUILD)
+
+# bare-static cannot be linked with them.
+sanitize = $(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
+	CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
 
 ## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
-	@$(MAKE) BUILD=$(BUILD)/sanitize LDFLAGS= \
-		CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' \
+	@$(sanitize) PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
+
+# In check. All integration tests take 210 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
+# a code path the first time that it is run.
+check-sanitize-quick:
+	@$(sanitize) -j$(JOBS) programs
+	@$(sanitize) check-quick
 
 ## check-valgrind: run the unit tests under valgrind
 check-valgrind: $(UNIT_TESTS)
-	@for test in $(sort $(UNIT_TESTS)); do \
-		valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes "$$test" || exit 1; \
-	done
+	@printf '%s\n' $(sort $(UNIT_TESTS)) | \
+		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes' \
+		xargs -P $(JOBS) -n 1 tests/quietly
 
 ## fuzz: run each fuzzer with clang's libFuzzer for FUZZ_SECONDS (60); what it finds is under build/fuzz/found/
 fuzz:
@@ -180,13 +238,23 @@ lint:
 format:
 	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
 
-## install: install under $(DESTDIR)$(prefix); units and catalog where systemd looks for them
-install: all
+# Without it the units would land in the root directory.
+require-unit-directories:
+	@if [ -z '$(systemdsystemunitdir)' ] || [ -z '$(catalogdir)' ]; then \
+		echo "make: Cannot find systemd's directories: $(PKG_CONFIG) has no systemd.pc" \
+			"(Debian: pkgconf and systemd-dev or systemd); or set systemdsystemunitdir and catalogdir" >&2; \
+		exit 1; \
+	fi
+
+## install: install under $(DESTDIR)$(prefix); with prefix=/usr units and catalog where systemd looks for them
+install: all require-unit-directories
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
 	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
-	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket
-	install -d '$(DESTDIR)$(systemdsystemunitdir)'
-	sed 's|/usr/sbin/|$(sbindir)/|' systemd/mpecho.service > '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service'
+	sed 's|/usr/sbin/|$(sbindir)/|g' systemd/mpecho.service > $(BUILD)/mpecho.service
+	sed -e '/^Description=/s/$$/, one connection/' -e '/^# From here/,/^# ----/d' $(BUILD)/mpecho.service \
+		> $(BUILD)/mpecho@.service
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service \
+		$(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
@@ -199,21 +267,26 @@ deb:
 	@packaging/deb '$(BUILD)/deb'
 
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
-uninstall:
+uninstall: require-unit-directories
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
-		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
+		$(foreach unit,mpecho.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
-## clean: remove everything that was built
+## clean: remove everything that was built but the images of machines and the inetds, which take longest
 clean:
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers -exec rm -rf {} +
+
+## distclean: remove these as well (as root, as they were made)
+distclean:
 	rm -rf $(BUILD)
 
 ## help: this list
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
+	check-sanitize check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -31,17 +31,20 @@ static Status fail(Journal *journal, const Sentence *sentence) {
         return STATUS_FAILED;
 }
 
-/* To whoever called mpecho; where stderr leads to an inetd's client, to the journal. */
-static Status fail_usage(const Sentence *sentence) {
+/* Says what is wrong with @options, or with what was passed: to whoever called mpecho, or in the
+ * journal where records go there. */
+static Status fail_usage(const Options *options, const Passed *passed, const Sentence *sentence) {
         Journal *journal;
 
-        if (!descriptors_stderr_is_stdin()) {
+        if (journal_target(options->log) == LOG_TARGET_STDERR) {
                 fprintf(stderr, "mpecho: %s\nTry 'mpecho --help' for more information.\n",
                         sentence->text);
         } else if (journal_new(LOG_TARGET_JOURNAL, LOG_ERR, JOURNAL_SOCKET, &journal) == 0) {
                 fail(journal, sentence);
+                journal_finish(journal, FINISH_PATIENCE);
                 journal_free(journal);
         }
+        passed_refuse(passed);
         return STATUS_USAGE;
 }
 
@@ -64,10 +67,10 @@ static Status serve_listeners(const Options *options, Listeners *listeners, Jour
         int r;
 
         check_limit(resource.name, resource.limit, options->max_connections, options, journal);
-        /* Each connection with what is pending, and the roster. */
+        /* Each connection, and the ledgers of two runs. */
         if (listeners->manager)
-                check_limit("FileDescriptorStoreMax", store_limit(),
-                            2 * (uint64_t)options->max_connections + 1, options, journal);
+                check_limit("FileDescriptorStoreMax", fdstore_limit(),
+                            (uint64_t)options->max_connections + 2, options, journal);
         r = master_new(options, listeners, journal, &master);
         if (r == 0) {
                 r = master_run(master);
@@ -84,12 +87,6 @@ static Status serve(const Options *options, Listeners *listeners, Journal *journ
         Sentence sentence = {};
         int r;
 
-        if (options->exit_idle_usec != 0 && !listeners->passed) {
-                sentence_set(&sentence, 0,
-                             "--exit-idle works only with passed sockets: nobody would start "
-                             "mpecho again");
-                return fail_usage(&sentence);
-        }
         r = descriptors_detach();
         if (r < 0) {
                 sentence_set(&sentence, r, "Cannot use /dev/null: %s", strerrordesc_np(-r));
@@ -113,13 +110,17 @@ static Status run(const Options *options, const Passed *passed) {
                 fprintf(stderr, "mpecho: Cannot log: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
+        journal_set_empty_level(journal, options->log_empty);
         resources_raise();
-        r = listeners_new(options, passed, journal, &listeners, &sentence);
+        r = listeners_check(options, &sentence);
+        if (r == 0)
+                r = listeners_new(options, passed, journal, &listeners, &sentence);
         if (r == 0) {
                 status = serve(options, listeners, journal);
                 listeners_free(listeners);
         } else {
-                status = r == LISTENERS_USAGE ? fail_usage(&sentence) : fail(journal, &sentence);
+                status = r == LISTENERS_USAGE ? fail_usage(options, passed, &sentence)
+                                              : fail(journal, &sentence);
         }
         journal_finish(journal, FINISH_PATIENCE);
         journal_free(journal);
@@ -133,6 +134,15 @@ static Status print(const char *text) {
         return STATUS_FAILED;
 }
 
+static Status test(const Options *options) {
+        Sentence sentence = {};
+
+        if (listeners_check(options, &sentence) == 0)
+                return print("The options are valid.\n");
+        fprintf(stderr, "mpecho: %s\n", sentence.text);
+        return STATUS_USAGE;
+}
+
 int main(int argc, char **argv) {
         Sentence sentence = {};
         Options options;
@@ -141,16 +151,22 @@ int main(int argc, char **argv) {
         int r;
 
         r = descriptors_fill();
-        if (r == 0)
-                r = title_init(argc, argv);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot start: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot open /dev/null: %s\n", strerrordesc_np(-r));
+                return STATUS_FAILED;
+        }
+        r = proctitle_init(argc, argv);
+        if (r < 0) {
+                fprintf(stderr, "mpecho: Cannot keep the process title: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         passed_take(&passed);
         switch (options_parse(argc, argv, &options, &sentence)) {
         case OPTIONS_RUN:
                 status = run(&options, &passed);
+                break;
+        case OPTIONS_TEST:
+                status = test(&options);
                 break;
         case OPTIONS_HELP:
                 status = print(options_help());
@@ -159,7 +175,7 @@ int main(int argc, char **argv) {
                 status = print("mpecho " MPECHO_VERSION "\n");
                 break;
         default:
-                status = fail_usage(&sentence);
+                status = fail_usage(&options, &passed, &sentence);
         }
         passed_deinit(&passed);
         return status;

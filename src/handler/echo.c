@@ -2,7 +2,9 @@
 #include "handler/echo.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -39,9 +41,11 @@ void echo_hurry(int out) {
         echo_set_timeout(out, SO_SNDTIMEO, CLOCK_SECOND / SLICES);
 }
 
-/* Why a connection has ended on which a read or a write failed. */
+/* Why a connection has ended on which a read or a write failed. ENOTCONN is a reset that somebody
+ * else, who had the socket before, was told of. */
 static Reason echo_reason(int error) {
-        return error == ECONNRESET || error == EPIPE ? REASON_RESET_BY_PEER : REASON_FAILED;
+        return error == ECONNRESET || error == EPIPE || error == ENOTCONN ? REASON_RESET_BY_PEER
+                                                                          : REASON_FAILED;
 }
 
 /* Nobody else writes the counter, but that the page is written at once, not read first, saves the
@@ -52,9 +56,21 @@ static void echo_count(const Echo *echo, uint64_t bytes) {
 
 /* What a write that waits knows of its peer. */
 typedef struct Slowness {
+        int queued;        /* bytes that the peer has not acknowledged; -1 before, or unknown */
         uint64_t progress; /* when the peer last read; CLOCK_NEVER before a write has waited */
         uint64_t stopping; /* when it was first seen that reading was ended; CLOCK_NEVER before */
 } Slowness;
+
+/* Returns whether the peer has acknowledged something since the last look. A write goes on only
+ * when a third of the buffer is free again: of a peer that reads slowly it may see nothing for
+ * long. */
+static bool echo_is_acknowledged(const Echo *echo, Slowness *slowness) {
+        const int before = slowness->queued;
+
+        if (ioctl(echo->out, SIOCOUTQ, &slowness->queued) < 0)
+                slowness->queued = -1;
+        return slowness->queued >= 0 && slowness->queued < before;
+}
 
 /* A write has waited for a slice and written @n bytes, or nothing. Returns whether to go on; if
  * not, why in
@@ -70,7 +86,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *r
                 return false;
         }
         /* At some time in the slice; before the first one, if nothing was written. */
-        if (n > 0)
+        if (echo_is_acknowledged(echo, slowness) || n > 0)
                 slowness->progress = now - timeout / SLICES / 2;
         else if (slowness->progress == CLOCK_NEVER)
                 slowness->progress = now - timeout / SLICES;
@@ -83,7 +99,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *r
 
 /* Writes what is pending. Returns whether all was written; if not, why not in @ret_reason. */
 static bool echo_write(Echo *echo, Reason *ret_reason) {
-        Slowness slowness = { .progress = CLOCK_NEVER, .stopping = CLOCK_NEVER };
+        Slowness slowness = { .queued = -1, .progress = CLOCK_NEVER, .stopping = CLOCK_NEVER };
 
         while (echo->pending_size > 0) {
                 ssize_t n = write(echo->out, echo->pending, echo->pending_size);

@@ -22,7 +22,7 @@ struct Echo {
         int out;               /* written to */
         char *buffer;          /* memory of this process for what is read */
         size_t buffer_size;    /* in bytes; a peer that sends much at once has it touched whole */
-        uint64_t timeout_usec; /* for a peer that sends nothing, or reads nothing; 0 for never */
+        uint64_t timeout_usec; /* for a peer that sends or acknowledges nothing; 0 for never */
         uint64_t stop_patience_usec; /* for a peer that reads slowly once reading was ended */
         _Atomic uint64_t *bytes;     /* counts what was written */
         const volatile sig_atomic_t *stopping; /* true once reading was ended by a signal handler */

@@ -1,27 +1,39 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The life of a handler: fork, echo until the peer is done, exit with a code that says why. It is
+ * single use, blocks in read(2) and write(2), and never logs: the master reaps it and writes the
+ * record.
+ *
+ * The connection has two descriptors in a handler, one for reading and one for writing. On SIGTERM
+ * the signal handler replaces the first by /dev/null. So a read that waits is interrupted, the next
+ * one returns the end of the file, whenever the signal comes, and a write goes on. Then the handler
+ * gives its connection to the master, with the bytes that the peer has not accepted, and exits.
+ *
+ * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
+ * handler, must not leave a hole in the stream: it resets the connection and exits with "failed".
+ */
 #include "handler/handler.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "handler/echo.h"
 #include "handler/fork.h"
 #include "handler/proctitle.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 #include "restart/unsent.h"
 
-/* How long a peer has to read what is being written when the handler is told to stop: what is left
- * goes to the next handler, or else is lost. */
+/* How long a peer may take to accept a write once the handler is told to stop: the rest goes to the
+ * next handler, or else is lost. */
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
-/* What the signal handler and the connection share. */
+/* Shared with the signal handler. */
 static struct {
         volatile sig_atomic_t serving; /* the two descriptors are those of a connection */
         volatile sig_atomic_t stopping;
@@ -31,9 +43,8 @@ static struct {
 
 static char buffer[256 * 1024];
 
-/* A read that waits is interrupted and the next one reads the end of /dev/null; a write goes on. */
 static void handler_stop(int number) {
-        int error = errno;
+        const int error = errno;
 
         if (!state.serving) {
                 /* This is the master, which does not block SIGABRT. */
@@ -57,36 +68,48 @@ void handler_init(void) {
                                 NULL);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-        /* Whoever started the master may have ignored it, which would reap handlers behind its
-         * back. */
+        /* A caller that ignored it would have the kernel reap handlers behind the master's back. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+
+        (void)prctl(PR_SET_DUMPABLE, 0);
         fork_prepare();
 }
 
-void handler_format_title(const char *peer, char ret_title[static HANDLER_TITLE_SIZE]) {
-        snprintf(ret_title, HANDLER_TITLE_SIZE, "mpecho: %s", peer);
-}
-
-void handler_prepare(const Handler *handler) {
-        echo_init(handler->connection, handler->idle_timeout_usec);
-}
-
-/* What the last handler had read and could not write is written first. */
-static void handler_take_pending(const Handler *handler, Echo *echo) {
-        uint64_t cookie;
+/* Takes the bytes that the last handler could not write. Returns false when some are lost. */
+static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         ssize_t n;
 
-        if (handler->pending < 0)
-                return;
-        n = pending_read(handler->pending, echo->buffer, echo->buffer_size, &cookie);
-        /* It may still be stored when this master is killed: nobody is to write it twice. */
-        if (ftruncate(handler->pending, 0) < 0)
-                n = 0;
-        close(handler->pending);
-        if (n > 0) {
-                echo->pending = echo->buffer;
-                echo->pending_size = (size_t)n;
+        if (handler->unsent < 0)
+                return true;
+        n = unsent_take(handler->unsent, echo->buffer, echo->buffer_size);
+        close(handler->unsent);
+        if (n < 0)
+                return false;
+        echo->pending = echo->buffer;
+        echo->pending_size = (size_t)n;
+        return true;
+}
+
+/* Hands the connection over, or ends it; @reason: why echoing ended. Returns the exit code. */
+static int handler_finish(const Handler *handler, const Echo *echo, Reason reason) {
+        int r = -ECANCELED;
+
+        if (reason == REASON_STOPPED && handler->handover.length > 0) {
+                r = handover_give(&handler->handover, echo->out, echo->pending, echo->pending_size);
+                if (r == 0)
+                        return HANDLER_HANDED_OVER;
         }
+        /* Bytes that can be neither written nor handed over leave a hole. */
+        if (r != -ECANCELED && echo->pending_size > 0)
+                reason = REASON_FAILED;
+
+        /* For the next master, should this one not be there to see the exit code. */
+        atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
+        if (reason == REASON_FAILED)
+                socket_set_reset(echo->out);
+        else if (reason == REASON_IDLE || reason == REASON_STALLED || reason == REASON_STOPPED)
+                echo_finish(echo);
+        return (int)reason;
 }
 
 int handler_serve(const Handler *handler) {
@@ -94,65 +117,73 @@ int handler_serve(const Handler *handler) {
                       .buffer = buffer,
                       .buffer_size = sizeof buffer,
                       .timeout_usec = handler->idle_timeout_usec,
-                      .stop_patience_usec =
-                                      handler->handover != NULL ? HANDOVER_PATIENCE : STOP_PATIENCE,
-                      .bytes = &handler->slot->bytes,
+                      .stop_patience_usec = handler->handover.length > 0 ? HANDOVER_PATIENCE
+                                                                         : STOP_PATIENCE,
+                      .bytes = &handler->ledger->bytes,
                       .stopping = &state.stopping };
-        Reason reason;
 
         echo.out = dup(handler->connection);
-        if (echo.out < 0)
+        if (echo.out < 0) {
+                socket_set_reset(handler->connection);
                 return REASON_FAILED;
+        }
         state.in = echo.in;
         state.out = echo.out;
         state.serving = true;
-        title_set(handler->title);
-        handler_take_pending(handler, &echo);
+        proctitle_set(handler->title);
+        echo_init(echo.out, handler->idle_timeout_usec);
 
+        /* From here on the next master cannot serve an older copy of this connection. */
+        atomic_store_explicit(&handler->ledger->started, 1, memory_order_relaxed);
+        if (!handler_take_unsent(handler, &echo))
+                return handler_finish(handler, &echo, REASON_FAILED);
         fork_unblock_signals();
-        reason = echo_run(&echo);
-        if (reason == REASON_STOPPED && handler->handover != NULL &&
-            handover_give(handler->handover, echo.out, echo.pending, echo.pending_size) == 0)
-                return HANDLER_HANDED_OVER;
-        /* Should the master not be there to see the exit code. */
-        atomic_store_explicit(&handler->slot->reason, (uint32_t)reason + 1, memory_order_relaxed);
-        if (reason == REASON_IDLE || reason == REASON_STALLED || reason == REASON_STOPPED)
-                echo_finish(&echo);
-        return (int)reason;
+        return handler_finish(handler, &echo, echo_run(&echo));
 }
 
-_Noreturn void handler_run(const Handler *handler) {
-        const int in = STDERR_FILENO + 1, pending = in + 1;
-        int first_other = pending, code;
-        Handler child = *handler;
+/* Moves the connection and the unsent bytes behind the standard three descriptors, wherever they
+ * are, and closes everything else. Returns false without room for that. */
+static bool handler_move_descriptors(Handler *handler) {
+        const int connection = STDERR_FILENO + 1, unsent = connection + 1;
+        int first_other = unsent;
 
-        if (handler->pending >= 0) {
-                /* First out of the way, wherever it is. */
-                child.pending = fcntl(handler->pending, F_DUPFD, pending + 1);
+        if (handler->unsent >= 0) {
+                /* First out of the way. */
+                handler->unsent = fcntl(handler->unsent, F_DUPFD, unsent + 1);
+                if (handler->unsent < 0)
+                        return false;
+        }
+        if (dup2(handler->connection, connection) < 0)
+                return false;
+        handler->connection = connection;
+        if (handler->unsent >= 0) {
+                handler->unsent = dup2(handler->unsent, unsent);
+                if (handler->unsent < 0)
+                        return false;
                 first_other++;
         }
-        child.connection = dup2(handler->connection, in);
-        if (child.pending >= 0)
-                child.pending = dup2(child.pending, pending);
-        if (child.connection < 0)
-                fork_exit(REASON_FAILED);
-        (void)close_range((unsigned)first_other, ~0U, 0);
-        code = handler_serve(&child);
+        closefrom(first_other);
+        return true;
+}
+
+static _Noreturn void handler_run(const Handler *handler) {
+        Handler child = *handler;
+        int code = REASON_FAILED;
+
+        if (handler_move_descriptors(&child))
+                code = handler_serve(&child);
+        else
+                socket_set_reset(handler->connection);
         if (child.exits != NULL)
-                roster_tell_exit(child.exits, child.slot);
+                ledger_announce_exit(child.exits, child.ledger);
         fork_exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {
         pid_t pid;
 
-        handler_prepare(handler);
         pid = fork_child();
         if (pid == 0)
                 handler_run(handler);
         return pid;
-}
-
-bool handler_handed_over(int status) {
-        return WIFEXITED(status) && WEXITSTATUS(status) == HANDLER_HANDED_OVER;
 }

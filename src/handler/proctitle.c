@@ -39,7 +39,7 @@ static int title_move_environment(void) {
         return 0;
 }
 
-int title_init(int argc, char **argv) {
+int proctitle_init(int argc, char **argv) {
         char *arguments, *end;
         int r;
 
@@ -56,7 +56,7 @@ int title_init(int argc, char **argv) {
         return 0;
 }
 
-void title_set(const char *title) {
+void proctitle_set(const char *title) {
         size_t length = 0;
 
         if (title_size == 0)

@@ -10,16 +10,16 @@
  */
 
 /*
- * title_init: makes room for titles where @argv and the environment are. Called once, first thing
- * in main(), with its own arguments: moves the environment elsewhere, so pointers that getenv(3)
- * returned before are no longer valid after title_set(), nor is @argv.
+ * proctitle_init: makes room for titles where @argv and the environment are. Called once, first
+ * thing in main(), with its own arguments: moves the environment elsewhere, so pointers that
+ * getenv(3) returned before are no longer valid after proctitle_set(), nor is @argv.
  *
  * Returns 0, or -ENOMEM.
  */
-int title_init(int argc, char **argv);
+int proctitle_init(int argc, char **argv);
 
 /*
- * title_set: makes @title the title of this process, cut to the room there is. Does nothing without
- * title_init().
+ * proctitle_set: makes @title the title of this process, cut to the room there is. Does nothing
+ * without proctitle_init().
  */
-void title_set(const char *title);
+void proctitle_set(const char *title);

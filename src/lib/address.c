@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ static Address address_from_ipv6(const struct sockaddr_in6 *name) {
 
 int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address) {
         const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)name;
+        const struct sockaddr_vm *vsock = (const struct sockaddr_vm *)name;
         Address address = { .family = name->ss_family };
         struct ucred credentials;
         socklen_t size = sizeof credentials;
@@ -32,6 +34,10 @@ int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_
                 break;
         case AF_INET6:
                 address = address_from_ipv6((const struct sockaddr_in6 *)name);
+                break;
+        case AF_VSOCK:
+                address.machine.cid = vsock->svm_cid;
+                address.machine.port = vsock->svm_port;
                 break;
         case AF_UNIX:
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
@@ -57,6 +63,9 @@ Source address_source(const Address *address) {
         case AF_UNIX:
                 source.prefix = address->local.uid;
                 break;
+        case AF_VSOCK:
+                source.prefix = address->machine.cid;
+                break;
         }
         return source;
 }
@@ -80,7 +89,51 @@ void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE])
                 snprintf(text, ADDRESS_TEXT_SIZE, "uid %u pid %d", address->local.uid,
                          address->local.pid);
                 break;
+        case AF_VSOCK:
+                snprintf(text, ADDRESS_TEXT_SIZE, "vsock:%u:%u", address->machine.cid,
+                         address->machine.port);
+                break;
+        case AF_UNSPEC:
+                snprintf(text, ADDRESS_TEXT_SIZE, "unknown");
+                break;
         default:
                 snprintf(text, ADDRESS_TEXT_SIZE, "family %hu", address->family);
         }
+}
+
+/* How many bytes from @start on belong to the host. */
+static size_t address_host_length(const char *start, bool bracket) {
+        const char *first = strchr(start, ':'), *last = strrchr(start, ':');
+
+        if (bracket)
+                return strcspn(start, "]");
+        if (strncmp(start, "uid ", 4) == 0)
+                return 4 + strcspn(start + 4, " ");
+        if (last != NULL && (first == last || strncmp(start, "vsock:", 6) == 0))
+                return (size_t)(last - start);
+        return strlen(start);
+}
+
+void address_cut_host(const char *text, char host[static ADDRESS_TEXT_SIZE]) {
+        const bool bracket = text[0] == '[';
+        const char *start = text + bracket;
+
+        snprintf(host, ADDRESS_TEXT_SIZE, "%.*s", (int)address_host_length(start, bracket), start);
+}
+
+void address_cut_source(const char *text, char source[static ADDRESS_TEXT_SIZE]) {
+        char number[INET6_ADDRSTRLEN], zone[1 + 10 + 1];
+        struct in6_addr network;
+        size_t length;
+
+        address_cut_host(text, source);
+        length = strcspn(source, "%");
+        snprintf(number, sizeof number, "%.*s", (int)length, source);
+        snprintf(zone, sizeof zone, "%s", source + length);
+        if (inet_pton(AF_INET6, number, &network) != 1)
+                return;
+
+        memset(&network.s6_addr[8], 0, 8);
+        inet_ntop(AF_INET6, &network, number, sizeof number);
+        snprintf(source, ADDRESS_TEXT_SIZE, "%s%s/64", number, zone);
 }

@@ -25,12 +25,16 @@ struct Address {
                         uid_t uid;
                         pid_t pid; /* 0 when the peer's process cannot be seen from here */
                 } local;
+                struct {
+                        uint32_t cid;
+                        uint32_t port;
+                } machine; /* vsock(7) */
         };
 };
 
 /*
- * What limits count by: an IPv4 address, an IPv6 /64 with its zone, or a local uid. Two sources are
- * the same when their two numbers are.
+ * What limits count by: an IPv4 address, an IPv6 /64 with its zone, a local uid, or a virtual
+ * machine's CID. Two sources are the same when their two numbers are.
  */
 struct Source {
         uint64_t family_and_scope;
@@ -59,6 +63,19 @@ Source address_source(const Address *address);
 
 /*
  * address_format: writes @address to @text: "192.0.2.7:51234", "[2001:db8::7]:51234", "uid 1000 pid
- * 4242".
+ * 4242", "vsock:3:1024"; "unknown" when it is all zeros.
  */
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);
+
+/*
+ * address_cut_host: writes to @host what @text, which address_format() has written, says of the
+ * machine or user, without port and process: "192.0.2.7", "2001:db8::7", "uid 1000", "vsock:3".
+ * Any other text stays as it is, cut to the room.
+ */
+void address_cut_host(const char *text, char host[static ADDRESS_TEXT_SIZE]);
+
+/*
+ * address_cut_source: the same for the source that address_source() counts: of an IPv6 address the
+ * network, "2001:db8::/64", or "fe80::%2/64".
+ */
+void address_cut_source(const char *text, char source[static ADDRESS_TEXT_SIZE]);

@@ -11,7 +11,7 @@ enum Reason {
         REASON_CLOSED_BY_PEER, /* the peer sent everything and got everything back */
         REASON_RESET_BY_PEER,  /* the peer broke the connection off */
         REASON_IDLE,           /* the peer sent nothing for the idle timeout */
-        REASON_STALLED,        /* the peer read nothing for the idle timeout */
+        REASON_STALLED,        /* the peer acknowledged nothing for the idle timeout */
         REASON_STOPPED,        /* the service stopped */
         REASON_FAILED,         /* the network or this machine failed, or the peer vanished */
         REASON_COUNT,

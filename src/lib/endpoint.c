@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stddef.h>
@@ -166,6 +167,16 @@ static void endpoint_format_local(const Endpoint *endpoint, char text[static END
         text[written] = '\0';
 }
 
+/* As ListenStream= has it, systemd.socket(5). */
+static void endpoint_format_vsock(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
+        const struct sockaddr_vm *name = (const struct sockaddr_vm *)&endpoint->local;
+
+        if (name->svm_cid == VMADDR_CID_ANY)
+                snprintf(text, ENDPOINT_TEXT_SIZE, "vsock::%u", name->svm_port);
+        else
+                snprintf(text, ENDPOINT_TEXT_SIZE, "vsock:%u:%u", name->svm_cid, name->svm_port);
+}
+
 void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
         char address[INET6_ADDRSTRLEN];
         char zone[1 + 10 + 1] = "";
@@ -185,6 +196,9 @@ void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SI
                 break;
         case AF_UNIX:
                 endpoint_format_local(endpoint, text);
+                break;
+        case AF_VSOCK:
+                endpoint_format_vsock(endpoint, text);
                 break;
         default:
                 snprintf(text, ENDPOINT_TEXT_SIZE, "family %hu", endpoint->any.sa_family);

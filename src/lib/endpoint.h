@@ -59,6 +59,7 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 
 /*
  * endpoint_format: writes @endpoint to @text as endpoint_parse() reads it. Bytes of a path that are
- * not printable ASCII become "\xNN"; an address family other than the three becomes "family N".
+ * not printable ASCII become "\xNN"; a vsock(7) address becomes "vsock:CID:PORT", without CID when
+ * it is any; another address family "family N".
  */
 void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]);

@@ -4,15 +4,16 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Room for the control message with all descriptors; cmsg(3). */
 typedef union Control {
-        char room[CMSG_SPACE(PASSING_MOST * sizeof(int))];
+        char room[CMSG_SPACE(FDPASS_MOST * sizeof(int))];
         struct cmsghdr header;
 } Control;
 
-int passing_send(int socket, const Endpoint *to, const void *data, size_t size, const int *fds,
-                 size_t n, int flags) {
+int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, const int *fds,
+                size_t n, int flags) {
         Control control;
         struct iovec vector = { .iov_base = (void *)data, .iov_len = size };
         struct msghdr message = { .msg_iov = &vector, .msg_iovlen = 1 };
@@ -36,7 +37,30 @@ int passing_send(int socket, const Endpoint *to, const void *data, size_t size, 
         return 0;
 }
 
-int passing_receive(int socket, int *ret_fds, size_t most, int flags) {
+/* Takes the descriptors out of a received @message. They are open in this process in any case. When
+ * some of them did not fit (MSG_CTRUNC), the rest is worth nothing: their order has a meaning. The
+ * sender may also have enabled other control messages (socket(7)). */
+static int fdpass_take(struct msghdr *message, int *ret_fds) {
+        int n = 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+             header = CMSG_NXTHDR(message, header)) {
+                const size_t size = header->cmsg_len - CMSG_LEN(0);
+
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                        continue;
+                memcpy(ret_fds, CMSG_DATA(header), size);
+                n = (int)(size / sizeof(int));
+        }
+        if ((message->msg_flags & MSG_CTRUNC) == 0)
+                return n > 0 ? n : -EBADMSG;
+
+        while (n > 0)
+                close(ret_fds[--n]);
+        return -EMFILE;
+}
+
+int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
         Control control;
         char byte;
         struct iovec vector = { .iov_base = &byte, .iov_len = sizeof byte };
@@ -48,16 +72,5 @@ int passing_receive(int socket, int *ret_fds, size_t most, int flags) {
         while (recvmsg(socket, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
                 if (errno != EINTR)
                         return -errno;
-        /* Whoever made the socket may have asked for other things to come with it (socket(7)), and
-         * need not have sent a byte. The descriptors are open here in any case. */
-        for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header != NULL;
-             header = CMSG_NXTHDR(&message, header)) {
-                const size_t size = header->cmsg_len - CMSG_LEN(0);
-
-                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
-                        continue;
-                memcpy(ret_fds, CMSG_DATA(header), size);
-                return (int)(size / sizeof(int));
-        }
-        return -EBADMSG;
+        return fdpass_take(&message, ret_fds);
 }

@@ -10,12 +10,12 @@
 #include "lib/memory.h"
 
 typedef struct TableEntry {
-        TableKey key;
+        HashtableKey key;
         uint32_t value;
         bool used;
 } TableEntry;
 
-struct Table {
+struct Hashtable {
         size_t size; /* of all this, in bytes */
         uint64_t seed;
         uint32_t capacity;
@@ -24,18 +24,18 @@ struct Table {
         TableEntry entries[];
 };
 
-int table_new(uint32_t capacity, Table **ret_table) {
+int hashtable_new(uint32_t capacity, Hashtable **ret_table) {
         uint32_t places = 2;
         uint64_t seed;
         size_t size;
-        Table *table;
+        Hashtable *table;
 
         while (places < 2 * capacity)
                 places *= 2;
         if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
                 return -errno;
         size = sizeof *table + places * sizeof table->entries[0];
-        table = memory_new_private(size);
+        table = memory_new_unforked(size);
         if (table == NULL)
                 return -errno;
         table->size = size;
@@ -46,12 +46,12 @@ int table_new(uint32_t capacity, Table **ret_table) {
         return 0;
 }
 
-Table *table_free(Table *table) {
+Hashtable *hashtable_free(Hashtable *table) {
         return table != NULL ? memory_free(table, table->size) : NULL;
 }
 
 /* The finalizer of MurmurHash3 (Austin Appleby, public domain) over both halves. */
-static uint32_t table_home(const Table *table, TableKey key) {
+static uint32_t table_home(const Hashtable *table, HashtableKey key) {
         uint64_t hash = table->seed;
 
         for (int i = 0; i < 2; i++) {
@@ -66,7 +66,7 @@ static uint32_t table_home(const Table *table, TableKey key) {
 }
 
 /* Where @key is, or the free place where it would go. */
-static uint32_t table_place(const Table *table, TableKey key) {
+static uint32_t table_place(const Hashtable *table, HashtableKey key) {
         uint32_t place = table_home(table, key);
 
         for (;; place = (place + 1) & table->mask) {
@@ -77,13 +77,13 @@ static uint32_t table_place(const Table *table, TableKey key) {
         }
 }
 
-uint32_t *table_find(Table *table, TableKey key) {
+uint32_t *hashtable_find(Hashtable *table, HashtableKey key) {
         TableEntry *entry = &table->entries[table_place(table, key)];
 
         return entry->used ? &entry->value : NULL;
 }
 
-int table_add(Table *table, TableKey key, uint32_t value) {
+int hashtable_add(Hashtable *table, HashtableKey key, uint32_t value) {
         if (table->used == table->capacity)
                 return -ENOSPC;
         table->entries[table_place(table, key)] =
@@ -92,7 +92,7 @@ int table_add(Table *table, TableKey key, uint32_t value) {
         return 0;
 }
 
-void table_remove(Table *table, TableKey key) {
+void hashtable_remove(Hashtable *table, HashtableKey key) {
         uint32_t hole = table_place(table, key);
 
         assert(table->entries[hole].used);

@@ -8,7 +8,7 @@
  */
 
 /*
- * memory_new_private: @size bytes of zeros that forked processes do not have: their address space
+ * memory_new_unforked: @size bytes of zeros that forked processes do not have: their address space
  * has a hole there.
  *
  * A fork neither copies its page tables nor makes its pages copy-on-write, so that it costs a fork
@@ -17,7 +17,7 @@
  *
  * Returns the memory, which the caller gives back with memory_free(), or NULL with errno set.
  */
-void *memory_new_private(size_t size);
+void *memory_new_unforked(size_t size);
 
 /*
  * memory_new_shared: @size bytes of zeros that forked processes share, for reading and writing.
@@ -25,6 +25,14 @@ void *memory_new_private(size_t size);
  * Returns the memory, which the caller gives back with memory_free(), or NULL with errno set.
  */
 void *memory_new_shared(size_t size);
+
+/*
+ * memory_new_file: Creates an empty file in memory, called @name in /proc, that can be sealed and
+ * never executed (memfd_create(2)).
+ *
+ * Returns its descriptor, which the caller closes; or a negative errno.
+ */
+int memory_new_file(const char *name);
 
 /*
  * memory_free: gives back @size bytes at @memory, which may be NULL. Returns NULL.

@@ -9,14 +9,20 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/memory.h"
 #include "lib/stdfds.h"
 #include "report/queue.h"
 
 enum {
+        /* Sources that are told apart within a second, and that get a record of their own. */
+        REFUSALS_MOST = 256,
+        REFUSALS_TOLD = 10,
+        TIME_SIZE = 32,
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
         /* To wake the reader may take longer than to write a record. */
@@ -24,6 +30,12 @@ enum {
         RETRY_FIRST_USEC = 2 * 1000,
         RETRY_MOST_USEC = 1000 * 1000,
 };
+
+/* A source and how many of its connections were refused without a record. */
+typedef struct Refusals {
+        char source[ADDRESS_TEXT_SIZE];
+        uint64_t n;
+} Refusals;
 
 /* What was not written, by kind. */
 typedef struct Tally {
@@ -36,13 +48,18 @@ typedef struct Tally {
 } Tally;
 
 struct Journal {
-        int fd; /* a socket for the journal; -1 for stderr */
-        bool terminal;
+        int fd;        /* a socket for the journal; -1 for stderr */
+        bool prefixed; /* lines on stderr begin with their priority */
         int level;
+        int empty_level;
         struct sockaddr_un socket;
         uint64_t tokens_usec; /* a token is worth the time in which it grows */
         uint64_t tokens_counted;
         Tally summary;
+        Refusals refusals[REFUSALS_MOST]; /* of the summary; the busiest become records */
+        uint32_t n_refusals;
+        uint64_t other_refusals;
+        const char *refusals_limit;
         uint64_t summary_since;
         uint64_t summary_deadline;
         Tally lost;
@@ -50,7 +67,7 @@ struct Journal {
         uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
         uint64_t retry_usec;
         bool refused;                    /* what is first in the queue */
-        char sentence[RECORD_SIZE - 16]; /* of the record being written */
+        char sentence[RECORD_SIZE - 48]; /* of the record being written */
         char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
         Queue queue;                     /* copied when they are written after a fork */
 };
@@ -65,12 +82,19 @@ static bool stderr_is_journal(void) {
                status.st_ino == inode;
 }
 
+LogTarget journal_target(LogTarget target) {
+        if (target != LOG_TARGET_AUTO)
+                return target;
+        return stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
+                                                                    : LOG_TARGET_STDERR;
+}
+
 int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {
         const int room = 8 * 1024 * 1024;
         Journal *journal;
 
         /* A handler has no need of it, nor a fork of its pages. */
-        journal = memory_new_private(sizeof *journal);
+        journal = memory_new_unforked(sizeof *journal);
         if (journal == NULL)
                 return -errno;
         journal->fd = -1;
@@ -79,13 +103,10 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->drain_deadline = CLOCK_NEVER;
         journal->retry_usec = RETRY_FIRST_USEC;
         journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
-        journal->terminal = isatty(STDERR_FILENO);
+        journal->prefixed = stderr_is_journal();
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
-        if (target == LOG_TARGET_AUTO)
-                target = stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
-                                                                              : LOG_TARGET_STDERR;
-        if (target == LOG_TARGET_JOURNAL) {
+        if (journal_target(target) == LOG_TARGET_JOURNAL) {
                 journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
                 if (journal->fd < 0) {
                         int r = -errno;
@@ -122,17 +143,28 @@ static bool journal_send(const Journal *journal, const char *data, size_t size) 
         return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
 }
 
+/* The time of day in UTC (RFC 3339), which needs no file of the machine. */
+static void time_format(char text[static TIME_SIZE]) {
+        const time_t now = time(NULL);
+        struct tm parts;
+
+        (void)gmtime_r(&now, &parts);
+        if (strftime(text, TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &parts) == 0)
+                text[0] = '\0';
+}
+
 /* Returns the size of the message. */
 static size_t journal_format(Journal *journal, const Record *record) {
-        char *data = journal->data, *sentence = journal->sentence;
+        char *data = journal->data, *sentence = journal->sentence, text[TIME_SIZE];
 
         if (journal->fd >= 0)
                 return record_format_journal(record, data);
         record_format_sentence(record, sentence, sizeof journal->sentence);
-        if (journal->terminal)
-                return (size_t)snprintf(data, RECORD_SIZE, "mpecho: %s\n", sentence);
-        return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record->kind),
-                                sentence);
+        if (journal->prefixed)
+                return (size_t)snprintf(data, RECORD_SIZE, "<%d>%s\n", record_priority(record),
+                                        sentence);
+        time_format(text);
+        return (size_t)snprintf(data, RECORD_SIZE, "%s mpecho: %s\n", text, sentence);
 }
 
 /* Sends what is queued; returns whether all of it. */
@@ -226,8 +258,78 @@ static bool journal_confess(Journal *journal, uint64_t now) {
         return true;
 }
 
-void journal_write(Journal *journal, const Record *record, uint64_t now) {
-        if (record_priority(record->kind) > journal->level)
+/* Counts a connection that was refused and gets no record. */
+static void journal_add_refusal(Journal *journal, const Record *record) {
+        char source[ADDRESS_TEXT_SIZE];
+
+        journal->refusals_limit = record->limit;
+        address_cut_source(record->peer, source);
+        for (uint32_t i = 0; i < journal->n_refusals; i++)
+                if (strcmp(journal->refusals[i].source, source) == 0) {
+                        journal->refusals[i].n++;
+                        return;
+                }
+        if (journal->n_refusals == REFUSALS_MOST) {
+                journal->other_refusals++;
+                return;
+        }
+        memcpy(journal->refusals[journal->n_refusals].source, source, sizeof source);
+        journal->refusals[journal->n_refusals++].n = 1;
+}
+
+/* The busiest source first; of equal ones the one by its name, so that the order is always the
+ * same. */
+static int refusals_compare(const void *one, const void *other) {
+        const Refusals *first = one, *second = other;
+
+        if (first->n != second->n)
+                return first->n > second->n ? -1 : 1;
+        return strcmp(first->source, second->source);
+}
+
+static void journal_summarize_refusals(Journal *journal, uint64_t duration_usec, uint64_t now) {
+        Record record = { .kind = RECORD_REFUSALS,
+                          .limit = journal->refusals_limit,
+                          .duration_usec = duration_usec };
+
+        qsort(journal->refusals, journal->n_refusals, sizeof journal->refusals[0],
+              refusals_compare);
+        for (uint32_t i = 0; i < journal->n_refusals; i++) {
+                record.peer = journal->refusals[i].source;
+                record.refused = journal->refusals[i].n;
+                if (i < REFUSALS_TOLD)
+                        journal_write(journal, &record, now);
+                else
+                        journal->other_refusals += record.refused;
+        }
+        record.peer = NULL;
+        record.refused = journal->other_refusals;
+        if (record.refused > 0)
+                journal_write(journal, &record, now);
+        journal->n_refusals = 0;
+        journal->other_refusals = 0;
+}
+
+/* The priority of a connection that has echoed nothing is the caller's. When it is accepted nobody
+ * knows yet. */
+static Record journal_set_priority(const Journal *journal, const Record *record) {
+        const bool empty = record->kind == RECORD_ACCEPTED ||
+                           (record->kind == RECORD_CLOSED && record->bytes == 0);
+        Record copy = *record;
+
+        if (empty && journal->empty_level > record_priority(record))
+                copy.less_urgent = journal->empty_level - record_priority(record);
+        return copy;
+}
+
+void journal_set_empty_level(Journal *journal, int level) {
+        journal->empty_level = level;
+}
+
+void journal_write(Journal *journal, const Record *original, uint64_t now) {
+        const Record copy = journal_set_priority(journal, original), *record = &copy;
+
+        if (record_priority(record) > journal->level)
                 return;
         if (record_is_of_connection(record->kind) && !journal_has_token(journal, now)) {
                 if (journal->summary.records == 0) {
@@ -235,6 +337,8 @@ void journal_write(Journal *journal, const Record *record, uint64_t now) {
                         journal->summary_deadline = now + CLOCK_SECOND;
                 }
                 tally_add(&journal->summary, record);
+                if (record->kind == RECORD_REFUSED)
+                        journal_add_refusal(journal, record);
         } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
                 tally_add(&journal->lost, record);
         }
@@ -253,6 +357,7 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
                 return false;
         journal->summary = (Tally){};
         journal->summary_deadline = CLOCK_NEVER;
+        journal_summarize_refusals(journal, record.duration_usec, now);
         return true;
 }
 

@@ -5,9 +5,15 @@
 #include <stdint.h>
 
 #include "report/record.h"
-#include "server/options.h"
 
 typedef struct Journal Journal;
+
+/* Where records go. */
+typedef enum LogTarget {
+        LOG_TARGET_AUTO, /* the journal when it reads stderr, else stderr */
+        LOG_TARGET_JOURNAL,
+        LOG_TARGET_STDERR,
+} LogTarget;
 
 /*
  * Where records go, and when.
@@ -22,16 +28,22 @@ typedef struct Journal Journal;
  *
  * Accepted, closed, crashed and refused are told one by one up to 200 a second, with a burst of
  * 1000; above that they are counted, and a summary says the counts each second. One-by-one records,
- * summaries and lost ones together account for every connection.
+ * summaries and lost ones together account for every connection. Refused ones are summed by source
+ * as well, with a RECORD_REFUSALS each for the ten busiest sources and for the rest.
  */
 
 /* The well-known socket of systemd-journald(8). */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /*
- * journal_new: opens what @target says. LOG_TARGET_AUTO is the journal when stderr is the stream
- * that $JOURNAL_STREAM names (systemd.exec(5)), or when stderr is the same socket as stdin, because
- * a line there would reach an inetd's client; else stderr.
+ * journal_target: @target itself, or for LOG_TARGET_AUTO the journal when stderr is the stream that
+ * $JOURNAL_STREAM names (systemd.exec(5)), or when stderr is the same socket as stdin, because a
+ * line there would reach an inetd's client; else stderr.
+ */
+LogTarget journal_target(LogTarget target);
+
+/*
+ * journal_new: opens what journal_target() says of @target.
  *
  * @level: records of a less important priority are not written. Summaries and lost records are:
  * they stand for records that would have been.
@@ -40,6 +52,13 @@ typedef struct Journal Journal;
  * Returns 0 and sets @ret_journal, which the caller frees with journal_free(); or a negative errno.
  */
 int journal_new(LogTarget target, int level, const char *socket, Journal **ret_journal);
+
+/*
+ * journal_set_empty_level: gives records of connections that have echoed nothing this priority,
+ * where it is a less important one than theirs, and those of accepted connections, of which nobody
+ * knows yet. At first they have their own.
+ */
+void journal_set_empty_level(Journal *journal, int level);
 
 /*
  * journal_free: frees @journal, which may be NULL, with what is queued; see journal_finish().

@@ -21,5 +21,5 @@ int notification_open(Endpoint *ret_manager) {
 
 int notification_send(int socket, const Endpoint *manager, const char *message, const int *fds,
                       size_t n, int flags) {
-        return passing_send(socket, manager, message, strlen(message), fds, n, flags);
+        return fdpass_send(socket, manager, message, strlen(message), fds, n, flags);
 }

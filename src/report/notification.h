@@ -20,7 +20,7 @@ int notification_open(Endpoint *ret_manager);
 
 /*
  * notification_send: sends @message, assignments separated by newlines, with copies of the @n
- * descriptors @fds, 0 to PASSING_MOST, from @socket to @manager.
+ * descriptors @fds, 0 to FDPASS_MOST, from @socket to @manager.
  *
  * @flags: MSG_DONTWAIT or 0. A signal does not interrupt it.
  *

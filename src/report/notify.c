@@ -12,8 +12,8 @@
 #include "report/notification.h"
 
 enum {
-        /* Often enough that no watchdog misses it. */
-        RETRY_USEC = 100 * 1000,
+        /* Seldom enough that a manager that hangs does not keep the master awake. */
+        RETRY_USEC = 1000 * 1000,
 };
 
 int notify_init(Notify *notify) {

@@ -9,17 +9,21 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "lib/address.h"
+
 /* Bytes of a text in a field. Most are far shorter; names of passed sockets can be anything. */
 #define TEXT_MOST 1024
 
 typedef struct RecordField {
         const char *name;
         bool text; /* a string, else a number */
+        bool host; /* a string of which only the host matters, without port or process */
         size_t offset;
 } RecordField;
 
 typedef enum RecordFieldIndex {
         FIELD_PEER,
+        FIELD_PEER_ADDRESS,
         FIELD_LISTENER,
         FIELD_LISTENER_NAME,
         FIELD_REASON,
@@ -45,11 +49,14 @@ typedef enum RecordFieldIndex {
 
 #define TEXT(field, member)                                                                        \
         { .name = (field), .text = true, .offset = offsetof(Record, member) }
+#define HOST(field, member)                                                                        \
+        { .name = (field), .text = true, .host = true, .offset = offsetof(Record, member) }
 #define NUMBER(field, member)                                                                      \
         { .name = (field), .offset = offsetof(Record, member) }
 
 static const RecordField fields[FIELD_COUNT] = {
         [FIELD_PEER] = TEXT("MPECHO_PEER", peer),
+        [FIELD_PEER_ADDRESS] = HOST("MPECHO_PEER_ADDRESS", peer),
         [FIELD_LISTENER] = TEXT("MPECHO_LISTENER", listener),
         [FIELD_LISTENER_NAME] = TEXT("MPECHO_LISTENER_NAME", listener_name),
         [FIELD_REASON] = TEXT("MPECHO_REASON", reason),
@@ -167,6 +174,15 @@ static void line_add_refused(Line *line, const Record *record) {
                  record->peer, record->listener, record->limit_value, record->limit);
 }
 
+static void line_add_refusals(Line *line, const Record *record) {
+        line_add(line, "%s %s refused %" PRIu64 " %s in the last ",
+                 record->peer != NULL ? record->peer : "Other sources",
+                 record->peer != NULL ? "was" : "were", record->refused,
+                 record->refused == 1 ? "time" : "times");
+        line_add_duration(line, record->duration_usec);
+        line_add(line, ", because of --%s", record->limit);
+}
+
 static void line_add_exhausted(Line *line, const Record *record) {
         line_add(line, "Cannot take connections at %s now (limit: %s; %s), %" PRIu64 " refused",
                  record->listener, record->limit, strerrordesc_np((int)record->error),
@@ -181,7 +197,8 @@ static void line_add_summary(Line *line, const Record *record) {
 }
 
 static void line_add_lost(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " records were lost, among them of connections: ", record->lost);
+        line_add(line, "%" PRIu64 " %s lost, among them of connections: ", record->lost,
+                 record->lost == 1 ? "record was" : "records were");
         line_add_counts(line, record);
 }
 
@@ -193,7 +210,20 @@ static void line_add_limited(Line *line, const Record *record) {
 }
 
 static void line_add_resumed(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " connections go on that were handed over", record->live);
+        line_add(line, "%" PRIu64 " %s that the last run handed over", record->live,
+                 record->live == 1 ? "connection goes on" : "connections go on");
+}
+
+static void line_add_unnamed(Line *line, const Record *record) {
+        (void)record;
+        line_add(line, "LISTEN_FDNAMES does not have one name for each passed file descriptor: "
+                       "names are ignored");
+}
+
+static void line_add_recounted(Line *line, const Record *record) {
+        (void)record;
+        line_add(line, "The last run stored its counts in a form of another version: all counts "
+                       "begin again at 0");
 }
 
 static void line_add_text(Line *line, const Record *record) {
@@ -209,7 +239,8 @@ typedef struct RecordType {
 
 #define BIT(index)    ((uint32_t)1 << FIELD_##index)
 #define BITS_LISTENER (BIT(LISTENER) | BIT(LISTENER_NAME))
-#define BITS_HANDLER  (BIT(PEER) | BITS_LISTENER | BIT(HANDLER_PID))
+#define BITS_PEER     (BIT(PEER) | BIT(PEER_ADDRESS))
+#define BITS_HANDLER  (BITS_PEER | BITS_LISTENER | BIT(HANDLER_PID))
 #define BITS_ENDED    (BITS_HANDLER | BIT(BYTES) | BIT(DURATION) | BIT(LIVE))
 #define BITS_TOTALS                                                                                \
         (BIT(LIVE) | BIT(PEAK) | BIT(SERVED) | BIT(REFUSED) | BIT(BYTES) | BIT(DURATION))
@@ -227,8 +258,11 @@ static const RecordType types[RECORD_COUNT] = {
         [RECORD_CRASHED] = { "572833a52edc43b688a8b0c67689fd9d", LOG_WARNING,
                              BITS_ENDED | BIT(SIGNAL), line_add_crashed },
         [RECORD_REFUSED] = { "d28b1d507e924d2ab87bd2576e9806ac", LOG_NOTICE,
-                             BIT(PEER) | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(LIVE),
+                             BITS_PEER | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(LIVE),
                              line_add_refused },
+        [RECORD_REFUSALS] = { "aeb644031a6048d29938e83747ff1493", LOG_NOTICE,
+                              BIT(PEER_ADDRESS) | BIT(LIMIT) | BIT(REFUSED) | BIT(DURATION),
+                              line_add_refusals },
         [RECORD_SUMMARY] = { "4d4324fcc8c44bd49d1f09848fea9589", LOG_INFO,
                              BITS_COUNTS | BIT(DURATION), line_add_summary },
         [RECORD_LOST] = { "e3d672cad4084334b7b6c14f208eea73", LOG_WARNING, BITS_COUNTS | BIT(LOST),
@@ -245,13 +279,16 @@ static const RecordType types[RECORD_COUNT] = {
                              line_add_limited },
         [RECORD_STRANGER] = { "e903eaf1a8ce47c5b757d6b83909745c", LOG_WARNING,
                               BIT(DESCRIPTOR) | BIT(LISTENER_NAME), line_add_text },
+        [RECORD_UNNAMED] = { "55773c8eb4e043eeaf109bbf3421b4d8", LOG_WARNING, 0, line_add_unnamed },
+        [RECORD_RECOUNTED] = { "31cbd06bfb7149b58e6ec48b56d06a2f", LOG_NOTICE, 0,
+                               line_add_recounted },
         [RECORD_RESUMED] = { "41fd567a5a0542cba08ca386718739d8", LOG_INFO, BIT(LIVE),
                              line_add_resumed },
         [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },
 };
 
-int record_priority(RecordKind kind) {
-        return types[kind].priority;
+int record_priority(const Record *record) {
+        return types[record->kind].priority + record->less_urgent;
 }
 
 size_t record_format_sentence(const Record *record, char *text, size_t size) {
@@ -264,6 +301,7 @@ size_t record_format_sentence(const Record *record, char *text, size_t size) {
 
 static void line_add_field(Line *line, const RecordField *field, const Record *record) {
         const char *member = (const char *)record + field->offset;
+        char host[ADDRESS_TEXT_SIZE];
         size_t start;
 
         if (!field->text) {
@@ -274,6 +312,10 @@ static void line_add_field(Line *line, const RecordField *field, const Record *r
         member = *(const char *const *)(const void *)member;
         if (member == NULL)
                 return;
+        if (field->host) {
+                address_cut_host(member, host);
+                member = host;
+        }
         start = line->length;
         line_add(line, "%s=%.*s", field->name, TEXT_MOST, member);
         line_make_printable(line, start);
@@ -286,7 +328,7 @@ size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]
         size_t start;
 
         line_add(&line, "SYSLOG_IDENTIFIER=mpecho\nMESSAGE_ID=%s\nPRIORITY=%d\n", type->message_id,
-                 type->priority);
+                 record_priority(record));
         for (int i = 0; i < FIELD_COUNT; i++)
                 if (type->fields & ((uint32_t)1 << i))
                         line_add_field(&line, &fields[i], record);

@@ -18,6 +18,7 @@ enum RecordKind {
         RECORD_CLOSED,     /* a connection ended */
         RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
         RECORD_REFUSED,    /* a connection was reset because of a limit */
+        RECORD_REFUSALS,   /* refused connections of one source that are not logged one by one */
         RECORD_SUMMARY,    /* connections not logged one by one */
         RECORD_LOST,       /* records that the journal did not take */
         RECORD_EXHAUSTED,  /* the machine had nothing left for a connection */
@@ -25,6 +26,8 @@ enum RecordKind {
         RECORD_TOTALS,     /* all counts, told on SIGUSR1 */
         RECORD_LIMITED,    /* the machine cannot carry --max-connections */
         RECORD_STRANGER,   /* a passed descriptor is not served */
+        RECORD_UNNAMED,    /* passed descriptors have no names */
+        RECORD_RECOUNTED,  /* what the last process of this service counted cannot be read */
         RECORD_RESUMED,    /* connections of the last process of this service go on */
         RECORD_FAILED,     /* mpecho cannot do its work and exits */
         RECORD_COUNT,
@@ -36,12 +39,13 @@ enum RecordKind {
  */
 struct Record {
         RecordKind kind;
-        const char *peer;
+        const char *peer; /* of RECORD_REFUSALS the source, or NULL for all other ones */
         const char *listener;
         const char *listener_name; /* what systemd calls the socket, or NULL */
         const char *reason;
         const char *limit;    /* the option or resource that a limit comes from */
         const char *sentence; /* for RECORD_STRANGER and RECORD_FAILED: the human text */
+        int less_urgent;      /* how much, than records of this kind are */
         uint64_t handler_pid;
         uint64_t bytes;
         uint64_t duration_usec;
@@ -66,9 +70,9 @@ enum {
 };
 
 /*
- * record_priority: the priority of records of this kind, LOG_ERR to LOG_INFO (syslog(3)).
+ * record_priority: the priority of @record, LOG_ERR to LOG_DEBUG (syslog(3)).
  */
-int record_priority(RecordKind kind);
+int record_priority(const Record *record);
 
 /*
  * record_format_sentence: writes the human text of @record to @text, without a newline, cut to

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Packs descriptors into one for systemd's descriptor store. The message waits in the receiving end
+ * of a socket pair for as long as anybody has that end. Readers only peek at it (MSG_PEEK), so each
+ * reader gets duplicates of its own, and a bundle can be read any number of times. A reader must
+ * not take the message out: another master may need it after a crash.
+ */
 #include "restart/bundle.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/fdpass.h"
-
-int pack_new(const int *fds, size_t n) {
+int bundle_new(const int *fds, size_t n) {
         int pair[2], r;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
-        r = passing_send(pair[1], NULL, "", 1, fds, n, 0);
+        r = fdpass_send(pair[1], NULL, "", 1, fds, n, 0);
         close(pair[1]);
         if (r == 0)
                 return pair[0];
@@ -20,6 +24,6 @@ int pack_new(const int *fds, size_t n) {
         return r;
 }
 
-int pack_open(int pack, int ret_fds[static STORE_MOST]) {
-        return passing_receive(pack, ret_fds, STORE_MOST, MSG_PEEK);
+int bundle_open(int bundle, int ret_fds[static BUNDLE_MOST]) {
+        return fdpass_receive(bundle, ret_fds, BUNDLE_MOST, MSG_PEEK);
 }

@@ -3,28 +3,33 @@
 
 #include <stddef.h>
 
-#include "restart/fdstore.h"
+#include "lib/fdpass.h"
 
 /*
- * Many descriptors in one: the end of a socket pair (unix(7)) whose other end has sent a message
- * with them, and is closed.
+ * Many descriptors in one: the end of a socket pair (unix(7)) whose other end has sent one message
+ * with them, and is closed. The order of the descriptors stays.
  *
- * systemd compares every descriptor that it stores with all that it has. Ten thousand one by one
- * would keep it busy for longer than a service may take to stop; in packs they are forty.
+ * systemd compares each descriptor that it stores with all that it has, so ten thousand of them one
+ * by one would keep it busy for longer than a service may take to stop. In bundles they are eighty.
  */
 
-/*
- * pack_new: a pack with copies of the @n descriptors @fds, 1 to STORE_MOST.
- *
- * Returns its descriptor, the caller's to close; or a negative errno.
- */
-int pack_new(const int *fds, size_t n);
+enum {
+        /* The most descriptors in a bundle. */
+        BUNDLE_MOST = FDPASS_MOST,
+};
 
 /*
- * pack_open: copies of what is in @pack, where it all stays: nothing of it is closed while anybody
- * has the pack.
+ * bundle_new: Creates a bundle with duplicates of the @n descriptors @fds, 1 to BUNDLE_MOST.
  *
- * Returns how many there are and sets as many of @ret_fds, which are the caller's; or a negative
- * errno: -EAGAIN or -EBADMSG when @pack is a socket and no pack.
+ * Returns its descriptor, which the caller closes; or a negative errno.
  */
-int pack_open(int pack, int ret_fds[static STORE_MOST]);
+int bundle_new(const int *fds, size_t n);
+
+/*
+ * bundle_open: Duplicates the descriptors in @bundle, in their order. They also stay in the bundle.
+ *
+ * Returns how many there are and sets as many of @ret_fds, which the caller closes; or a negative
+ * errno: -ENOTSOCK or -EBADMSG when @bundle is none, -EMFILE when the process has no room for all
+ * of them.
+ */
+int bundle_open(int bundle, int ret_fds[static BUNDLE_MOST]);

@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Speaks to systemd's descriptor store, in the protocol that sd_notify(3) documents. libsystemd has
+ * functions for it, but handlers do not inherit libsystemd, and need to store as well.
+ *
+ * systemd finds the service of a message by the process ID of its sender, so a process must not
+ * exit before systemd has taken its message: fdstore_barrier() passes the end of a pipe, which
+ * systemd closes when it has come so far. SIGTERM can arrive at any time meanwhile, from systemd
+ * and again from the master; interrupted calls are repeated.
+ *
+ * Names carry the number of the run. Nothing here may remove by a name without one.
+ */
 #include "restart/fdstore.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,36 +27,85 @@
 #include "lib/number.h"
 #include "report/notification.h"
 
-/* A handler may be told to stop again, by systemd and by its master, while it gives its connection
- * away: what a signal interrupts is done again. */
-
-/* The manager may have much to do; giving up loses connections. */
+/* systemd may have much else to do, and giving up loses connections. */
 #define BARRIER_PATIENCE (20 * CLOCK_SECOND)
 
-static int store_tell(const char *message, const int *fds, size_t n) {
+static const char *const prefixes[] = {
+        [FDSTORE_CONNECTION] = "mpecho-connection.",
+        [FDSTORE_LEDGER] = "mpecho-ledger.",
+};
+
+/* Parses the number of a run, and the process ID that may follow it if @own. */
+static bool run_parse(const char *text, bool own, uint64_t *ret_run) {
+        char copy[FDSTORE_NAME_SIZE];
+        uint64_t handler;
+        char *dot;
+
+        (void)stpcpy(copy, text);
+        dot = strchr(copy, '.');
+        if (dot != NULL && own) {
+                *dot = '\0';
+                if (number_parse(dot + 1, 1, INT32_MAX, &handler) < 0)
+                        return false;
+        }
+        return number_parse(copy, 1, FDSTORE_RUN_MOST, ret_run) == 0;
+}
+
+FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
+        *ret_run = 0;
+        if (name == NULL || strlen(name) >= FDSTORE_NAME_SIZE)
+                return FDSTORE_STRANGER;
+        for (FdstoreKind kind = FDSTORE_CONNECTION; kind <= FDSTORE_LEDGER; kind++) {
+                const size_t length = strlen(prefixes[kind]);
+
+                if (strncmp(name, prefixes[kind], length) == 0 &&
+                    run_parse(name + length, kind == FDSTORE_CONNECTION, ret_run))
+                        return kind;
+        }
+        if (strcmp(name, "mpecho-connection") == 0)
+                return FDSTORE_OLD_CONNECTION;
+        if (strcmp(name, "mpecho-pending") == 0)
+                return FDSTORE_OLD_UNSENT;
+        if (strcmp(name, "mpecho-roster") == 0 || strcmp(name, "mpecho-roster-other") == 0)
+                return FDSTORE_OLD_LEDGER;
+        return FDSTORE_STRANGER;
+}
+
+static int fdstore_send(const char *message, const int *fds, size_t n, int flags) {
         Endpoint manager;
         int fd, r;
 
         fd = notification_open(&manager);
         if (fd < 0)
                 return fd;
-        r = notification_send(fd, &manager, message, fds, n, 0);
+        r = notification_send(fd, &manager, message, fds, n, flags);
         close(fd);
         return r;
 }
 
-int store_put(const char *name, const int *fds, size_t n) {
-        char message[128];
+int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
+        char message[128], own[16] = "";
 
-        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        return store_tell(message, fds, n);
+        if (handler != 0)
+                snprintf(own, sizeof own, ".%d", handler);
+        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju%s", prefixes[kind],
+                 (uintmax_t)run, own);
+        return fdstore_send(message, &fd, 1, 0);
 }
 
-void store_remove(const char *name) {
+void fdstore_remove(const char *name) {
         char message[128];
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        (void)store_tell(message, NULL, 0);
+        (void)fdstore_send(message, NULL, 0, 0);
+}
+
+void fdstore_remove_own(uint64_t run, pid_t handler) {
+        char message[128];
+
+        snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s%ju.%d",
+                 prefixes[FDSTORE_CONNECTION], (uintmax_t)run, handler);
+        (void)fdstore_send(message, NULL, 0, MSG_DONTWAIT);
 }
 
 /* Waits for the other end of the pipe @fd to be closed. */
@@ -65,12 +127,12 @@ static int wait_for_hangup(int fd) {
         return -ETIMEDOUT;
 }
 
-int store_barrier(void) {
+int fdstore_barrier(void) {
         int ends[2], r;
 
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
-        r = store_tell("BARRIER=1", &ends[1], 1);
+        r = fdstore_send("BARRIER=1", &ends[1], 1, 0);
         close(ends[1]);
         if (r == 0)
                 r = wait_for_hangup(ends[0]);
@@ -78,15 +140,9 @@ int store_barrier(void) {
         return r;
 }
 
-uint64_t store_limit(void) {
+uint64_t fdstore_limit(void) {
         const char *text = getenv("FDSTORE");
         uint64_t limit;
 
         return text != NULL && number_parse(text, 0, UINT64_MAX, &limit) == 0 ? limit : UINT64_MAX;
-}
-
-bool store_has_name(const char *name) {
-        return name != NULL &&
-               (strcmp(name, STORE_CONNECTION) == 0 || strcmp(name, STORE_PENDING) == 0 ||
-                strcmp(name, STORE_ROSTER) == 0 || strcmp(name, STORE_ROSTER_OTHER) == 0);
 }

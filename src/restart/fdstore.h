@@ -1,61 +1,75 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
-#include "lib/fdpass.h"
+typedef enum FdstoreKind FdstoreKind;
 
 /*
  * systemd's file descriptor store (FDSTORE=1 in sd_notify(3), FileDescriptorStoreMax= in
- * systemd.service(5)): what is put there is passed to the next process of the service, and closed
- * when the service is stopped for good.
- */
-
-/* The most descriptors that are put there at once. */
-#define STORE_MOST PASSING_MOST
-
-/* What mpecho keeps there. */
-#define STORE_CONNECTION "mpecho-connection" /* a connection that nobody serves */
-#define STORE_PENDING                                                                              \
-        "mpecho-pending" /* what was read from one and could not be written, see handover.h */
-/* The counts, see roster.h. A roster and the one that takes its place have different names, so that
- * the store has the new one before the old one is removed, which is done by name. */
-#define STORE_ROSTER       "mpecho-roster"
-#define STORE_ROSTER_OTHER "mpecho-roster-other"
-
-/*
- * store_put: puts copies of the @n descriptors @fds, 1 to STORE_MOST, into the store, all named
- * @name. They stay there even when their peers hang up. Sent, but not yet taken; see
- * store_barrier().
+ * systemd.service(5)): systemd passes the descriptors in it to the next process of the service, and
+ * closes them when the service stops for good.
  *
- * Returns 0, or a negative errno; -ENOTCONN where there is no service manager.
+ * Each run of the service has a number, and all that it stores has that number in its name:
+ * "mpecho-connection.12". So a run removes exactly the descriptors that systemd passed to it,
+ * whatever handlers store meanwhile. A handler that stores its connection by itself adds its
+ * process ID, "mpecho-connection.12.4711", so that the master can remove that bundle alone.
  */
-int store_put(const char *name, const int *fds, size_t n);
+enum FdstoreKind {
+        FDSTORE_STRANGER,       /* not mpecho's */
+        FDSTORE_CONNECTION,     /* a bundle of connections, each followed by its unsent bytes */
+        FDSTORE_LEDGER,         /* a bundle of the two parts of a ledger */
+        FDSTORE_OLD_CONNECTION, /* of mpecho 0.1.0: a connection, or a bundle of connections */
+        FDSTORE_OLD_UNSENT,     /* of mpecho 0.1.0: a memfd with cookie and bytes, or a bundle */
+        FDSTORE_OLD_LEDGER,     /* of mpecho 0.1.0: counts in a layout that is no longer read */
+};
+
+/* The largest number of a run. */
+#define FDSTORE_RUN_MOST UINT64_C(999999999999)
+
+enum {
+        /* Room for any name, the terminating NUL included. */
+        FDSTORE_NAME_SIZE = 64,
+};
 
 /*
- * store_remove: has the store close everything named @name.
+ * fdstore_parse_name: Returns the kind of the descriptors that are stored under @name, which may be
+ * NULL, and sets @ret_run to the number of their run; 0 for mpecho 0.1.0.
  */
-void store_remove(const char *name);
+FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
 
 /*
- * store_has_name: whether @name, which may be NULL, is one of those above. What has it was put
- * there by a process of the service, and is no listener, which only the service manager has to
- * give.
+ * fdstore_put: Sends a duplicate of the descriptor @fd to the store, as @kind of the run @run; it
+ * stays there even when its peer hangs up (FDPOLL=0). Sent, but not yet taken: see
+ * fdstore_barrier().
+ *
+ * @handler: the process ID of the handler that stores it; 0 for the master.
+ *
+ * Returns 0, or a negative errno; -ENOTCONN when there is no service manager.
  */
-bool store_has_name(const char *name);
+int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd);
 
 /*
- * store_barrier: waits until the service manager has taken what was put, which it does only for
- * processes that still exist (BARRIER=1 in sd_notify(3)).
+ * fdstore_remove: Asks systemd to close all descriptors stored as @name.
+ *
+ * fdstore_remove_own: The same for the bundle that the process @handler may have stored by itself
+ * in the run @run; never blocks.
+ */
+void fdstore_remove(const char *name);
+void fdstore_remove_own(uint64_t run, pid_t handler);
+
+/*
+ * fdstore_barrier: Blocks until systemd has taken all descriptors sent before, which it does only
+ * for processes that still exist (BARRIER=1 in sd_notify(3)).
  *
  * Returns 0, or a negative errno; -ETIMEDOUT after 20 seconds.
  */
-int store_barrier(void);
+int fdstore_barrier(void);
 
 /*
- * store_limit: how many descriptors the store of this service takes, as far as systemd says so,
- * which it does from version 254 on; UINT64_MAX when that is unknown.
+ * fdstore_limit: Returns how many descriptors the store of this service takes, as systemd says from
+ * version 254 on; UINT64_MAX when that is unknown.
  */
-uint64_t store_limit(void);
+uint64_t fdstore_limit(void);

@@ -1,217 +1,307 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Hands connections over. A handler that is told to stop connects to its master and sends one
+ * message: its connection and, directly behind it, a memfd with the bytes that the peer has not
+ * accepted. A master that stops collects such messages into a bundle, sends the bundle to systemd,
+ * waits until systemd has it, and answers. So at any time some process holds the connection.
+ *
+ * A handler believes its own master alone, by the process ID that the kernel attests (SO_PEERCRED,
+ * socket(7)): after the master's death another handler could listen at the same address. When there
+ * is no such master, or it does not answer, the handler stores a bundle of its own. It must not
+ * exit before systemd has that.
+ *
+ * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
+ * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
+ * connection only from the handler that serves it, and after a stranger accepts nobody for half a
+ * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
+ */
 #include "restart/handover.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/fdpass.h"
-#include "restart/bundle.h"
+#include "lib/socket.h"
+#include "restart/fdstore.h"
 #include "restart/unsent.h"
 
-/* How long a handler waits for its master's answer before it takes it for hung. */
-#define HANDOVER_ANSWER_PATIENCE (5 * CLOCK_SECOND)
+/* How long a handler waits for its master's answer before it takes the master for hung. */
+#define ANSWER_PATIENCE (5 * CLOCK_SECOND)
 
-enum {
-        HANDOVER_PAUSE = 20, /* milliseconds without anybody new after which who stands in leaves */
-        HANDOVER_TURNS = 100,
-};
+/* How long the master waits for a handler that has opened a channel. */
+#define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* The master's answers. */
-static const char HANDOVER_STORED = 's';
-static const char HANDOVER_DECLINED = 'd';
+/* How long the master accepts nobody after a stranger. */
+#define STRANGER_PAUSE (CLOCK_SECOND / 2)
 
-uint64_t socket_cookie(int fd) {
-        uint64_t cookie;
-        socklen_t size = sizeof cookie;
+static const char ANSWER_STORED = 's';
+static const char ANSWER_DECLINED = 'd';
 
-        return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
-}
+static int handover_listen(Handover *handover) {
+        HandoverAddress *address = &handover->address;
+        /* Without a name, bind(2) chooses one. */
+        const struct sockaddr_un any = { .sun_family = AF_UNIX };
 
-static int handover_listen(Handover *handover, const HandoverAddress *address) {
-        *handover = (Handover){ .address = *address };
-        handover->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (handover->fd < 0 ||
-            bind(handover->fd, (const struct sockaddr *)&address->name, address->length) < 0 ||
-            listen(handover->fd, SOMAXCONN) < 0)
+        handover->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (handover->listener < 0)
+                return -errno;
+        if (bind(handover->listener, (const struct sockaddr *)&any, sizeof(sa_family_t)) < 0 ||
+            listen(handover->listener, SOMAXCONN) < 0)
+                return -errno;
+        address->length = sizeof address->name;
+        if (getsockname(handover->listener, (struct sockaddr *)&address->name, &address->length) <
+            0)
                 return -errno;
         return 0;
 }
 
-int handover_init(Handover *handover) {
-        /* Without a name, bind(2) chooses one. */
-        const HandoverAddress any = { .name.sun_family = AF_UNIX, .length = sizeof(sa_family_t) };
-        HandoverAddress *address = &handover->address;
-        int r = handover_listen(handover, &any);
+int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master) {
+        struct epoll_event event = { .events = EPOLLIN };
+        int r;
 
+        *handover = (Handover){ .fd = -1,
+                                .listener = -1,
+                                .address = { .master = getpid(), .run = run },
+                                .master = *master,
+                                .listening = true };
+        r = handover_listen(handover);
         if (r < 0)
                 return r;
-        address->length = sizeof address->name;
-        if (getsockname(handover->fd, (struct sockaddr *)&address->name, &address->length) < 0)
+        handover->fd = epoll_create1(EPOLL_CLOEXEC);
+        if (handover->fd < 0 ||
+            epoll_ctl(handover->fd, EPOLL_CTL_ADD, handover->listener, &event) < 0)
                 return -errno;
         return 0;
 }
 
-/* Forgets what was given at @index, whatever became of it; the last one takes its place. */
-static void handover_drop(Handover *handover, size_t index) {
-        close(handover->given[index].channel);
-        if (handover->given[index].connection >= 0)
-                close(handover->given[index].connection);
-        if (handover->given[index].pending >= 0)
-                close(handover->given[index].pending);
-        handover->given[index] = handover->given[--handover->n];
+static void close_if_open(int fd) {
+        if (fd >= 0)
+                close(fd);
+}
+
+/* Closes a channel and what came through it; the last channel takes its place. */
+static void channel_drop(Handover *handover, size_t index) {
+        HandoverChannel *channel = &handover->channels[index];
+
+        close(channel->fd);
+        close_if_open(channel->connection);
+        close_if_open(channel->unsent);
+        *channel = handover->channels[--handover->n];
 }
 
 void handover_deinit(Handover *handover) {
         while (handover->n > 0)
-                handover_drop(handover, 0);
-        if (handover->fd >= 0)
-                close(handover->fd);
-        handover->fd = -1;
+                channel_drop(handover, 0);
+        close_if_open(handover->listener);
+        close_if_open(handover->fd);
+        handover->listener = handover->fd = -1;
 }
 
-static struct ucred channel_peer(int channel) {
-        struct ucred peer = { .uid = (uid_t)-1, .gid = (gid_t)-1 };
+/* The process at the other end of a Unix socket; 0 for one of another user. */
+static pid_t channel_peer(int fd) {
+        struct ucred peer;
         socklen_t size = sizeof peer;
 
-        (void)getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size);
-        return peer;
-}
-
-/* Anybody may connect to an abstract socket, and make one. A handler, which has no @roster, knows
- * its like by the user. */
-static bool is_trusted(int channel, Roster *roster) {
-        const struct ucred peer = channel_peer(channel);
-
-        return roster != NULL ? roster_find(roster, peer.pid) != ROSTER_NONE
-                              : peer.uid == geteuid();
-}
-
-static void handover_accept(Handover *handover, Roster *roster) {
-        while (handover->n < STORE_MOST) {
-                int channel = accept4(handover->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-
-                if (channel < 0)
-                        return;
-                if (!is_trusted(channel, roster)) {
-                        close(channel);
-                        continue;
-                }
-                handover->given[handover->n].channel = channel;
-                handover->given[handover->n].connection = -1;
-                handover->given[handover->n].pending = -1;
-                handover->n++;
-        }
-}
-
-/* A handler that was reaped before it gave its connection has had its record, the connection's end.
- */
-static void handover_receive(Handover *handover, Roster *roster) {
-        for (size_t i = handover->n; i-- > 0;) {
-                int fds[2] = { -1, -1 }, r;
-
-                if (handover->given[i].connection >= 0)
-                        continue;
-                r = passing_receive(handover->given[i].channel, fds, 2, 0);
-                handover->given[i].connection = fds[0];
-                handover->given[i].pending = fds[1];
-                if ((r < 0 && r != -EAGAIN) || !is_trusted(handover->given[i].channel, roster))
-                        handover_drop(handover, i);
-        }
-}
-
-/* Several take no more of the store than one. */
-static int handover_put(const char *name, const int *fds, size_t n) {
-        int pack = n > 1 ? pack_new(fds, n) : -1;
-        int r;
-
-        if (n == 0)
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid())
                 return 0;
-        if (pack < 0)
-                return store_put(name, fds, n);
-        r = store_put(name, &pack, 1);
-        close(pack);
+        return peer.pid;
+}
+
+/* Polls the listener, or stops polling it: while it stayed readable, the master would not sleep. */
+static void handover_set_listening(Handover *handover, bool listening) {
+        struct epoll_event event = { .events = listening ? EPOLLIN : 0 };
+
+        if (handover->listening != listening &&
+            epoll_ctl(handover->fd, EPOLL_CTL_MOD, handover->listener, &event) == 0)
+                handover->listening = listening;
+}
+
+/* Adds a channel of the process @handler. Returns whether the kernel polls it. */
+static bool channel_add(Handover *handover, int fd, pid_t handler, uint64_t now) {
+        struct epoll_event event = { .events = EPOLLIN };
+
+        if (epoll_ctl(handover->fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                return false;
+        handover->channels[handover->n++] = (HandoverChannel){ .fd = fd,
+                                                               .handler = handler,
+                                                               .deadline = now + CHANNEL_PATIENCE,
+                                                               .connection = -1,
+                                                               .unsent = -1 };
+        return true;
+}
+
+static bool handover_accepts(const Handover *handover, uint64_t now) {
+        return handover->n < HANDOVER_MOST && handover->pause_until <= now;
+}
+
+static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
+        const HandoverMaster *master = &handover->master;
+
+        for (int i = 0; i < HANDOVER_MOST && handover_accepts(handover, now); i++) {
+                const int fd = accept4(handover->listener, NULL, NULL,
+                                       SOCK_CLOEXEC | SOCK_NONBLOCK);
+                pid_t handler;
+
+                if (fd < 0)
+                        break;
+                handler = channel_peer(fd);
+                if (handler != 0 && master->admit(master->data, handler) &&
+                    channel_add(handover, fd, handler, now))
+                        continue;
+                close(fd);
+                /* A stop goes on: it ends soon, and handlers wait for it. */
+                if (!stopping)
+                        handover->pause_until = now + STRANGER_PAUSE;
+        }
+}
+
+/* Receives from a channel. Returns whether the channel stays. */
+static bool channel_receive(const HandoverMaster *master, HandoverChannel *channel, uint64_t now) {
+        int fds[2] = { -1, -1 }, r;
+
+        r = fdpass_receive(channel->fd, fds, 2, 0);
+        if (r == -EAGAIN)
+                return now < channel->deadline;
+        if (r < 0)
+                return false;
+        channel->connection = fds[0];
+        channel->unsent = r > 1 ? fds[1] : -1;
+        /* The next master would serve a connection in place of unsent bytes. */
+        if (channel->unsent >= 0 && socket_is_stream(channel->unsent))
+                return false;
+        return master->serves(master->data, channel->handler, socket_cookie(channel->connection));
+}
+
+static void handover_receive(Handover *handover, uint64_t now) {
+        for (size_t i = handover->n; i-- > 0;)
+                if (handover->channels[i].connection < 0 &&
+                    !channel_receive(&handover->master, &handover->channels[i], now))
+                        channel_drop(handover, i);
+}
+
+static int bundle_store(const int *fds, size_t n, uint64_t run, pid_t handler) {
+        int bundle, r;
+
+        bundle = bundle_new(fds, n);
+        if (bundle < 0)
+                return bundle;
+        r = fdstore_put(FDSTORE_CONNECTION, run, handler, bundle);
+        if (r == 0)
+                r = fdstore_barrier();
+        close(bundle);
         return r;
 }
 
-/* Returns whether systemd has all that was given. */
+/* Stores all connections given. Returns whether systemd has them. */
 static bool handover_store(const Handover *handover) {
-        int connections[STORE_MOST], pendings[STORE_MOST];
-        size_t n_connections = 0, n_pendings = 0;
+        int fds[BUNDLE_MOST];
+        size_t n = 0;
 
         for (size_t i = 0; i < handover->n; i++) {
-                if (handover->given[i].connection >= 0)
-                        connections[n_connections++] = handover->given[i].connection;
-                if (handover->given[i].pending >= 0)
-                        pendings[n_pendings++] = handover->given[i].pending;
+                if (handover->channels[i].connection < 0)
+                        continue;
+                fds[n++] = handover->channels[i].connection;
+                if (handover->channels[i].unsent >= 0)
+                        fds[n++] = handover->channels[i].unsent;
         }
-        if (n_connections == 0)
-                return true;
-        return handover_put(STORE_PENDING, pendings, n_pendings) == 0 &&
-               handover_put(STORE_CONNECTION, connections, n_connections) == 0 &&
-               store_barrier() == 0;
+        return n > 0 && bundle_store(fds, n, handover->address.run, 0) == 0;
 }
 
-/* Answers those who have given. Returns how many. */
-static size_t handover_answer(Handover *handover, Roster *roster, char answer) {
+/* Answers the handlers that have given their connections, or closes their channels when
+ * @answer is 0: they store by themselves then. Returns how many. */
+static size_t handover_answer(Handover *handover, char answer) {
+        const HandoverMaster *master = &handover->master;
         size_t answered = 0;
 
         for (size_t i = handover->n; i-- > 0;) {
-                const int channel = handover->given[i].channel;
+                const HandoverChannel *channel = &handover->channels[i];
 
-                if (handover->given[i].connection < 0)
+                if (channel->connection < 0)
                         continue;
-                if (answer == HANDOVER_STORED && roster != NULL)
-                        roster_mark_stored(roster, roster_find(roster, channel_peer(channel).pid));
-                (void)send(channel, &answer, sizeof answer, MSG_NOSIGNAL);
-                handover_drop(handover, i);
+                if (answer == ANSWER_STORED)
+                        master->note_stored(master->data, channel->handler);
+                if (answer != 0)
+                        (void)send(channel->fd, &answer, sizeof answer, MSG_NOSIGNAL);
+                channel_drop(handover, i);
                 answered++;
         }
         return answered;
 }
 
-void handover_turn(Handover *handover, Roster *roster, bool stopping) {
-        char answer;
-
+void handover_take(Handover *handover, bool stopping, uint64_t now) {
         if (handover->fd < 0)
                 return;
-        do {
-                handover_accept(handover, roster);
-                handover_receive(handover, roster);
-                answer = HANDOVER_DECLINED;
-                if (stopping && handover_store(handover))
-                        answer = HANDOVER_STORED;
-        } while (handover_answer(handover, roster, answer) > 0 && stopping);
+        if (handover->pause_until <= now || stopping)
+                handover->pause_until = 0;
+        handover_accept(handover, stopping, now);
+        handover_receive(handover, now);
 }
 
-bool handover_waiting(const Handover *handover) {
-        return handover->n > 0;
+size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
+        size_t stored = 0, answered;
+
+        if (handover->fd < 0)
+                return 0;
+        if (!stopping)
+                (void)handover_answer(handover, ANSWER_DECLINED);
+        while (stopping) {
+                const bool is_stored = handover_store(handover);
+
+                answered = handover_answer(handover, is_stored ? ANSWER_STORED : 0);
+                stored += is_stored ? answered : 0;
+                if (answered == 0)
+                        break;
+                handover_take(handover, stopping, now);
+        }
+        /* At the end: channels that were closed make room for others. */
+        handover_set_listening(handover, handover_accepts(handover, now));
+        return stored;
 }
 
-/* Sends @fds and waits for the answer. Returns 0 when they are stored, -ECANCELED when that is
- * declined; another negative errno when there is no answer. */
-static int channel_ask(int channel, const int *fds, size_t n_fds) {
+uint64_t handover_deadline(const Handover *handover) {
+        uint64_t deadline = handover->pause_until != 0 ? handover->pause_until : CLOCK_NEVER;
+
+        for (size_t i = 0; i < handover->n; i++)
+                deadline = clock_earlier(deadline, handover->channels[i].deadline);
+        return deadline;
+}
+
+/* Sends @fds and waits for the answer. Returns 0 when they are stored, -ECANCELED when the master
+ * declines; another negative errno without an answer. */
+static int channel_ask(int channel, const int *fds, size_t n) {
         char answer;
-        ssize_t n;
+        ssize_t size;
         int r;
 
-        r = passing_send(channel, NULL, "", 1, fds, n_fds, 0);
+        r = fdpass_send(channel, NULL, "", 1, fds, n, 0);
         if (r < 0)
-                return r == -EPIPE ? -ECONNRESET : r;
+                return r;
         do
-                n = recv(channel, &answer, sizeof answer, 0);
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
+                size = recv(channel, &answer, sizeof answer, 0);
+        while (size < 0 && errno == EINTR);
+        if (size < 0)
                 return -errno;
-        return n == 0 ? -ECONNRESET : answer == HANDOVER_STORED ? 0 : -ECANCELED;
+        if (size == 0)
+                return -ECONNRESET;
+        return answer == ANSWER_STORED ? 0 : -ECANCELED;
 }
 
-/* Gives @fds to whoever listens. Returns what channel_ask() does; -ECONNREFUSED when nobody
- * listens. */
-static int handover_ask(const HandoverAddress *address, const int *fds, size_t n_fds) {
-        const struct timeval patience = { .tv_sec = HANDOVER_ANSWER_PATIENCE / CLOCK_SECOND };
+/* Connects to the master. While its queue is full this blocks, and a second SIGTERM may come. */
+static int channel_connect(int channel, const HandoverAddress *address) {
+        while (connect(channel, (const struct sockaddr *)&address->name, address->length) < 0)
+                if (errno != EINTR)
+                        return -errno;
+        return channel_peer(channel) == address->master ? 0 : -EPERM;
+}
+
+/* Gives @fds to the master. Returns what channel_ask() does; -EPERM when another process listens at
+ * its address. */
+static int handover_ask(const HandoverAddress *address, const int *fds, size_t n) {
+        const struct timeval patience = { .tv_sec = ANSWER_PATIENCE / CLOCK_SECOND };
         int channel, r;
 
         channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -219,83 +309,27 @@ static int handover_ask(const HandoverAddress *address, const int *fds, size_t n
                 return -errno;
         (void)setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         (void)setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-        if (connect(channel, (const struct sockaddr *)&address->name, address->length) < 0)
-                r = -errno;
-        else if (!is_trusted(channel, NULL))
-                r = -EPERM;
-        else
-                r = channel_ask(channel, fds, n_fds);
+        r = channel_connect(channel, address);
+        if (r == 0)
+                r = channel_ask(channel, fds, n);
         close(channel);
         return r;
 }
 
-/* Does what the master would, from its address, until no handler has come for a while; beginning
- * with @fds. Returns what handover_ask() does, or -EADDRINUSE when there is somebody already. */
-static int handover_stand_in(const HandoverAddress *address, const int *fds, size_t n_fds) {
-        Handover handover;
-        struct pollfd polled = { .events = POLLIN };
-        char answer;
-        int own[2] = { -1, -1 }, quiet = 0, r;
-
-        r = handover_listen(&handover, address);
-        if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, own) < 0)
-                r = -errno;
-        if (r < 0) {
-                handover_deinit(&handover);
-                return r;
-        }
-        handover.given[handover.n].channel = own[0];
-        handover.given[handover.n].connection = dup(fds[0]);
-        handover.given[handover.n].pending = n_fds > 1 ? dup(fds[1]) : -1;
-        handover.n++;
-        polled.fd = handover.fd;
-        /* Who has connected and gives nothing has to find somebody else. */
-        while (quiet < (handover_waiting(&handover) ? HANDOVER_TURNS : 1)) {
-                handover_turn(&handover, NULL, true);
-                quiet = poll(&polled, 1, HANDOVER_PAUSE) > 0 ? 0 : quiet + 1;
-        }
-        handover_deinit(&handover);
-        r = recv(own[1], &answer, sizeof answer, MSG_DONTWAIT) != 1 ? -ENOMEM
-            : answer == HANDOVER_STORED                             ? 0
-                                                                    : -ECANCELED;
-        close(own[1]);
-        return r;
-}
-
-/* Several handlers that find no master do not all speak to systemd, which would take as many times
- * longer: the first one speaks for the others. */
-static int handover_pass(const HandoverAddress *address, const int *fds, size_t n_fds) {
-        int r = -ECONNREFUSED;
-
-        for (int turn = 0; turn < HANDOVER_TURNS; turn++) {
-                r = handover_ask(address, fds, n_fds);
-                if (r == -ECONNREFUSED)
-                        r = handover_stand_in(address, fds, n_fds);
-                if (r != -EADDRINUSE && r != -ECONNRESET)
-                        break;
-                (void)poll(NULL, 0, 1);
-        }
-        return r;
-}
-
-int handover_give(const HandoverAddress *master, int connection, const char *pending, size_t size) {
+int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size) {
         int fds[2] = { connection, -1 };
+        size_t n = 1;
         int r;
 
         if (size > 0) {
-                fds[1] = pending_new(connection, pending, size);
+                fds[1] = unsent_new(unsent, size);
                 if (fds[1] < 0)
                         return fds[1];
+                n = 2;
         }
-        r = handover_pass(master, fds, size > 0 ? 2 : 1);
-        if (r < 0 && r != -ECANCELED) {
-                r = size > 0 ? store_put(STORE_PENDING, &fds[1], 1) : 0;
-                if (r == 0)
-                        r = store_put(STORE_CONNECTION, &fds[0], 1);
-                if (r == 0)
-                        r = store_barrier();
-        }
-        if (size > 0)
-                close(fds[1]);
+        r = handover_ask(address, fds, n);
+        if (r < 0 && r != -ECANCELED)
+                r = bundle_store(fds, n, address->run, getpid());
+        close_if_open(fds[1]);
         return r;
 }

@@ -5,79 +5,97 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 #include <sys/un.h>
 
-#include "restart/fdstore.h"
-#include "server/roster.h"
+#include "restart/bundle.h"
 
 typedef struct Handover Handover;
 typedef struct HandoverAddress HandoverAddress;
+typedef struct HandoverChannel HandoverChannel;
+typedef struct HandoverMaster HandoverMaster;
 
 /*
- * How a connection gets from a handler that was told to stop to the next master: over systemd's
- * file descriptor store.
- *
- * A handler gives its connection to its master, over a socket made for it, and waits for the
- * answer. The master stores what many handlers give in packs (pack.h), and answers when systemd has
- * them. When the master is gone, because it crashed, a handler takes its place at its address, and
- * stores what the others give and its own; when it leaves, another one does. A handler that nobody
- * answers stores its connection by itself. So there is always a process that holds the connection
- * until systemd does.
- *
- * What the handler has read and its peer does not take is given and stored with the connection, see
- * pending.h.
+ * The way of a connection from a handler that is told to stop to the next master, through systemd's
+ * file descriptor store. handover.c describes it.
  */
+
+/* Where a handler hands its connection over. Without a master, it has length 0. */
 struct HandoverAddress {
         struct sockaddr_un name;
         socklen_t length;
+        pid_t master; /* the only process that the handler believes */
+        uint64_t run; /* the number of this run of the service, see fdstore.h */
 };
 
-/* The master's side: the socket that handlers connect to, and those that have. */
+/* The master's answers about its handlers. @data is passed to each function. */
+struct HandoverMaster {
+        void *data;
+        /* Returns whether the process @handler is a handler that has opened no channel before. */
+        bool (*admit)(void *data, pid_t handler);
+        /* Returns whether the process @handler is the handler of the connection with @cookie. */
+        bool (*serves)(void *data, pid_t handler, uint64_t cookie);
+        /* Notes that systemd has the connection of the process @handler. */
+        void (*note_stored)(void *data, pid_t handler);
+};
+
+enum {
+        /* Channels at once: a bundle holds the connections of all, each with unsent bytes. */
+        HANDOVER_MOST = BUNDLE_MOST / 2,
+};
+
+struct HandoverChannel {
+        int fd;
+        pid_t handler;
+        uint64_t deadline; /* when it is closed if the handler stays silent */
+        int connection;    /* -1 before the handler has given it */
+        int unsent;        /* a memfd, or -1 */
+};
+
+/* The master's side. */
 struct Handover {
-        int fd; /* -1 when connections are not handed over */
+        int fd; /* readable when a handler waits; -1 when connections are not handed over */
+        int listener;
         HandoverAddress address;
+        HandoverMaster master;
+        uint64_t pause_until; /* nobody is accepted before; 0 when somebody may be */
+        bool listening;       /* whether @fd is readable for the listener as well */
         size_t n;
-        struct {
-                int channel;
-                int connection; /* -1 before it was given */
-                int pending;    /* -1 when there is nothing */
-        } given[STORE_MOST];
+        HandoverChannel channels[HANDOVER_MOST];
 };
 
 /*
- * handover_init: makes the master's socket, with an abstract name that the kernel chooses
- * (unix(7)).
+ * handover_init: Creates the master's socket, with an abstract name that the kernel chooses
+ * (unix(7)). @run: the number of this run.
  *
  * Returns 0, or a negative errno; @handover needs handover_deinit() in any case.
  */
-int handover_init(Handover *handover);
+int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master);
 void handover_deinit(Handover *handover);
 
 /*
- * handover_turn: takes what handlers give, as far as it does not have to wait for them, stores it,
- * and answers.
+ * handover_take: Accepts handlers and receives the connections that they give, without waiting for
+ * any. @stopping: whether the master stops.
  *
- * @roster: only its handlers are listened to; NULL for all processes of this user.
- * @stopping: whether connections are handed over; if not, the handlers are told to end them.
- */
-void handover_turn(Handover *handover, Roster *roster, bool stopping);
-
-/*
- * handover_waiting: whether a handler has connected and not yet given its connection.
- */
-bool handover_waiting(const Handover *handover);
-
-/*
- * handover_give: the handler's side: gives away @connection, and the @size bytes at @pending that
- * are still to be written to it. Waits until it is stored. The descriptor stays the caller's.
+ * handover_settle: Stores the connections that were received, when the master is @stopping, and
+ * answers; otherwise tells the handlers to end them. The master must look for its own SIGTERM
+ * between the two calls: systemd sends it before those of the handlers.
  *
- * Returns 0 when it is stored; -ECANCELED when the master, or who is in its place, declines;
- * another negative errno when it can neither be given nor stored.
+ * Returns how many connections systemd has taken.
  */
-int handover_give(const HandoverAddress *master, int connection, const char *pending, size_t size);
+void handover_take(Handover *handover, bool stopping, uint64_t now);
+size_t handover_settle(Handover *handover, bool stopping, uint64_t now);
 
 /*
- * socket_cookie: the number by which the kernel knows the socket @fd, never used twice; 0 when it
- * has none.
+ * handover_deadline: Returns when a turn is due without @fd being readable, or CLOCK_NEVER.
  */
-uint64_t socket_cookie(int fd);
+uint64_t handover_deadline(const Handover *handover);
+
+/*
+ * handover_give: The handler's side. Gives @connection away, and the @size bytes of @unsent that
+ * the peer has not accepted; blocks until systemd has them. The descriptor stays the caller's.
+ *
+ * Returns 0 when they are stored; -ECANCELED when the master declines, since it does not stop;
+ * another negative errno when they can neither be given nor stored.
+ */
+int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size);

@@ -1,240 +1,377 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Finds the connections that earlier runs stored. Most often there is one earlier run, which has
+ * stored bundles of connections and a ledger. A master that was killed while it restored leaves
+ * two: the bundles that it was passed, and those of its own handlers.
+ *
+ * - Newest run first. A connection, known by its cookie, can be in a bundle of each run. Its newest
+ *   copy counts, with the unsent bytes of that copy.
+ * - The newest ledger has an entry for each connection of its run. A connection that is only in an
+ *   older bundle, and that a handler of the newer run had begun to serve, has ended with that
+ *   handler: bytes may be lost, so it must not be served again. The same holds for one that the
+ *   newer ledger does not have any more.
+ * - An entry without any bundle is a connection that ended while there was no master.
+ *
+ * A process forks with duplicates of all its descriptors, so with thousands open each fork would
+ * take long. restore_next() opens one bundle at a time, as often as the master goes over all of
+ * them. In the end exactly the names that systemd passed are removed from the store: what handlers
+ * store meanwhile has the number of this run in its name.
+ *
+ * mpecho 0.1.0 stored connections and unsent bytes under two names without a number, matched by a
+ * cookie in front of the bytes. Such connections are restored once. Nothing that this version
+ * stores may be matched like that: a handler could put bytes into another's connection.
+ */
 #include "restart/restore.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
-#include "lib/end_reason.h"
 #include "lib/hashtable.h"
+#include "lib/memory.h"
+#include "lib/socket.h"
 #include "restart/bundle.h"
-#include "restart/fdstore.h"
-#include "restart/handover.h"
 #include "restart/unsent.h"
 
-/* A connection that was stored, with what else is known of it. */
-typedef struct Resumed {
-        int *pending;             /* in what was stored; or NULL */
-        const RosterSlot *before; /* or NULL */
-        bool twice;               /* this is not the first time */
-        int pack;                 /* of the chunk that begins here, or -1 */
-        uint32_t slot;            /* in the roster of this master */
-} Resumed;
-
-/*
- * A process is forked with copies of all descriptors, and closes them: done with thousands of
- * connections open, once for each of them, that takes most of the time. So they are put into packs,
- * and only those of one pack are open at a time.
- */
-enum {
-        CHUNK = STORE_MOST / 2, /* connections, each with what is pending */
+struct RestoreItem {
+        FdstoreKind kind;
+        uint64_t run;
+        int fd;
+        char name[FDSTORE_NAME_SIZE];
+        uint32_t n; /* connections in it */
 };
 
-static TableKey cookie_key(uint64_t cookie) {
-        return (TableKey){ .low = cookie };
-}
+/* A connection in a bundle. */
+struct RestoreFound {
+        uint64_t cookie;
+        uint64_t run;
+        uint32_t slot; /* of the ledger, plus 1; 0 for none */
+        bool skip;
+        bool ended;
+};
 
-/* Has each connection found by its cookie. It is stored twice if a master was killed while it took
- * it back: in the pack from before, and by its handler. Returns NULL without memory. */
-static Table *resume_index(const Stored *stored, Resumed *resumed) {
-        Table *table;
+/* The bundle that is open, and how far restore_next() has come. */
+struct RestoreOpen {
+        size_t item;
+        uint32_t index;
+        uint32_t n; /* connections of the item that were returned */
+        bool opened;
+        int fds[BUNDLE_MOST]; /* those that are closed are -1 */
+        int n_fds;
+        int position;
+        int converted; /* unsent bytes of mpecho 0.1.0 as a memfd of today, or -1 */
+};
 
-        if (table_new(stored->n_connections + 1, &table) < 0)
-                return NULL;
-        for (uint32_t i = 0; i < stored->n_connections; i++) {
-                const TableKey key = cookie_key(socket_cookie(stored->connections[i]));
-
-                resumed[i] = (Resumed){ .twice = table_find(table, key) != NULL,
-                                        .pack = -1,
-                                        .slot = ROSTER_NONE };
-                if (!resumed[i].twice)
-                        (void)table_add(table, key, i);
-        }
-        return table;
-}
-
-static void resume_match_pendings(const Stored *stored, Table *table, Resumed *resumed) {
-        for (uint32_t i = 0; i < stored->n_pendings; i++) {
-                const uint32_t *index;
-                uint64_t cookie;
-
-                if (pending_read(stored->pendings[i], NULL, 0, &cookie) < 0)
-                        continue;
-                index = table_find(table, cookie_key(cookie));
-                if (index != NULL)
-                        resumed[*index].pending = &stored->pendings[i];
-        }
-}
-
-/* Writes the record of a connection that ended while there was no master. */
-static void resume_bury(Roster *roster, const RosterSlot *slot, Journal *journal, uint64_t now) {
-        /* Handlers may have written any number. */
-        const uint32_t reason = slot->reason;
-        const int exit_code =
-                        reason >= 1 && reason <= REASON_COUNT ? (int)reason - 1 : REASON_FAILED;
-        char peer[ADDRESS_TEXT_SIZE];
-
-        address_format(&slot->peer, peer);
-        roster_counts(roster)->bytes += slot->bytes;
-        journal_write(journal,
-                      &(Record){ .kind = RECORD_CLOSED,
-                                 .peer = peer,
-                                 .listener = LISTENER_GONE,
-                                 .handler_pid = (uint64_t)slot->handler,
-                                 .bytes = slot->bytes,
-                                 .duration_usec = now - clock_earlier(now, slot->started_usec),
-                                 .reason = reason_text(reason_from_exit_code(exit_code)),
-                                 .live = roster_live(roster) },
-                      now);
-}
-
-/* Finds what the roster had of each connection. A slot that has none left is of a connection that
- * ended. */
-static void resume_match_slots(Roster *roster, const RosterImage *image, uint32_t n_slots,
-                               Table *table, Resumed *resumed, Journal *journal, uint64_t now) {
-        RosterCounts *counts = roster_counts(roster);
-
-        *counts = *roster_image_counts(image);
-        counts->started_usec = clock_earlier(counts->started_usec, now);
-        for (uint32_t i = 0; i < n_slots; i++) {
-                const RosterSlot *slot = roster_image_slot(image, i);
-                const uint32_t *index =
-                                slot->cookie != 0 ? table_find(table, cookie_key(slot->cookie))
-                                                  : NULL;
-
-                if (index != NULL)
-                        resumed[*index].before = slot;
-                else if (slot->cookie != 0)
-                        resume_bury(roster, slot, journal, now);
-        }
-}
-
-static uint32_t chunk_end(const Stored *stored, uint32_t first) {
-        return stored->n_connections - first < CHUNK ? stored->n_connections : first + CHUNK;
-}
-
-/* Where the descriptors of a chunk are, in an order of its own. Returns how many. */
-static size_t chunk_list(const Stored *stored, const Resumed *resumed, uint32_t first,
-                         int *ret_fds[static STORE_MOST]) {
-        size_t n = 0;
-
-        for (uint32_t i = first; i < chunk_end(stored, first); i++) {
-                ret_fds[n++] = &stored->connections[i];
-                if (resumed[i].pending != NULL)
-                        ret_fds[n++] = resumed[i].pending;
-        }
-        return n;
-}
-
-static void chunk_close(const Stored *stored, const Resumed *resumed, uint32_t first) {
-        int *fds[STORE_MOST];
-        const size_t n = chunk_list(stored, resumed, first, fds);
-
-        for (size_t i = 0; i < n; i++) {
-                close(*fds[i]);
-                *fds[i] = -1;
-        }
-}
-
-/* What cannot be packed stays open. */
-static void chunk_pack(const Stored *stored, Resumed *resumed, uint32_t first) {
-        int *fds[STORE_MOST], copies[STORE_MOST];
-        const size_t n = chunk_list(stored, resumed, first, fds);
-
-        for (size_t i = 0; i < n; i++)
-                copies[i] = *fds[i];
-        resumed[first].pack = pack_new(copies, n);
-        if (resumed[first].pack >= 0)
-                chunk_close(stored, resumed, first);
-}
-
-static void chunk_unpack(const Stored *stored, const Resumed *resumed, uint32_t first) {
-        int *fds[STORE_MOST], copies[STORE_MOST];
-        const size_t n = chunk_list(stored, resumed, first, fds);
-
-        if (resumed[first].pack < 0)
-                return;
-        if (pack_open(resumed[first].pack, copies) == (int)n)
-                for (size_t i = 0; i < n; i++)
-                        *fds[i] = copies[i];
-        close(resumed[first].pack);
-}
-
-/* Enters everything into the roster, which then takes the place of the stored one. No handler has
- * counted anything yet: whenever this master is killed, what is stored has all counts. Returns how
- * many connections there are. */
-static uint32_t resume_enter(Connections *connections, const Stored *stored, Resumed *resumed,
-                             uint64_t now) {
-        int fd = roster_take_fd(connections_roster(connections));
-        uint32_t n = 0;
-
-        for (uint32_t i = 0; i < stored->n_connections; i++)
-                if (!resumed[i].twice) {
-                        resumed[i].slot = connections_adopt(connections, stored->connections[i],
-                                                            resumed[i].before, now);
-                        n++;
-                }
-        if (fd >= 0) {
-                stored_replace_roster(stored, fd);
-                close(fd);
-        }
-        return n;
-}
-
-static void resume_start(Connections *connections, const Stored *stored, Resumed *resumed,
-                         uint64_t now) {
-        for (uint32_t first = 0; first < stored->n_connections; first += CHUNK)
-                chunk_pack(stored, resumed, first);
-        for (uint32_t first = 0; first < stored->n_connections; first += CHUNK) {
-                chunk_unpack(stored, resumed, first);
-                for (uint32_t i = first; i < chunk_end(stored, first); i++)
-                        connections_start(connections, resumed[i].slot, stored->connections[i],
-                                          resumed[i].pending != NULL ? *resumed[i].pending : -1,
-                                          now);
-                chunk_close(stored, resumed, first);
-        }
-}
-
-static RosterImage *resume_open_roster(const Stored *stored, Journal *journal, uint64_t now,
-                                       uint32_t *ret_slots) {
-        RosterImage *image = NULL;
-
-        if (stored->roster >= 0 && roster_image_open(stored->roster, &image, ret_slots) < 0)
-                journal_write(journal,
-                              &(Record){ .kind = RECORD_STRANGER,
-                                         .descriptor = (uint64_t)stored->roster,
-                                         .listener_name = STORE_ROSTER,
-                                         .sentence = "The stored roster is of another version, or "
-                                                     "none: counts begin "
-                                                     "anew" },
-                              now);
-        return image;
-}
-
-int resume(Connections *connections, Stored *stored, Journal *journal) {
-        const uint64_t now = clock_now();
-        Resumed *resumed = calloc(stored->n_connections + 1, sizeof *resumed);
-        Table *table = resumed != NULL ? resume_index(stored, resumed) : NULL;
-        RosterImage *image;
-        uint32_t n_slots = 0, n;
-
-        if (table == NULL) {
-                free(resumed);
+int restore_init(Restore *restore, size_t most) {
+        *restore = (Restore){ .room = most };
+        restore->items = calloc(most + 1, sizeof *restore->items);
+        restore->open = calloc(1, sizeof *restore->open);
+        if (restore->items == NULL || restore->open == NULL)
                 return -ENOMEM;
-        }
-        resume_match_pendings(stored, table, resumed);
-        image = resume_open_roster(stored, journal, now, &n_slots);
-        if (image != NULL)
-                resume_match_slots(connections_roster(connections), image, n_slots, table, resumed,
-                                   journal, now);
-        table_free(table);
-        n = resume_enter(connections, stored, resumed, now);
-        roster_image_free(image, n_slots);
-        resume_start(connections, stored, resumed, now);
-        free(resumed);
-        stored_forget(stored);
-        if (n > 0)
-                journal_write(journal, &(Record){ .kind = RECORD_RESUMED, .live = n }, now);
+        restore->open->converted = -1;
         return 0;
+}
+
+static void close_if_open(int fd) {
+        if (fd >= 0)
+                close(fd);
+}
+
+static void open_close(struct RestoreOpen *open) {
+        for (int i = 0; i < open->n_fds; i++)
+                close_if_open(open->fds[i]);
+        close_if_open(open->converted);
+        open->n_fds = open->position = 0;
+        open->converted = -1;
+        open->opened = false;
+}
+
+static void restore_close(Restore *restore) {
+        if (restore->open != NULL)
+                open_close(restore->open);
+        for (size_t i = 0; i < restore->n; i++)
+                close_if_open(restore->items[i].fd);
+        restore->n = 0;
+}
+
+void restore_deinit(Restore *restore) {
+        restore_close(restore);
+        restore->ledger = ledger_free(restore->ledger);
+        free(restore->items);
+        memory_free(restore->found, (restore->n_found + 1) * sizeof *restore->found);
+        free(restore->ended);
+        free(restore->open);
+        *restore = (Restore){};
+}
+
+/* Opens a bundle, or one connection of mpecho 0.1.0. Returns how many descriptors it sets, or a
+ * negative errno. */
+static int item_open(const RestoreItem *item, int ret_fds[static BUNDLE_MOST]) {
+        if (item->kind == FDSTORE_OLD_CONNECTION && socket_is_stream(item->fd)) {
+                ret_fds[0] = dup(item->fd);
+                return ret_fds[0] < 0 ? -errno : 1;
+        }
+        return bundle_open(item->fd, ret_fds);
+}
+
+/* Counts the connections of a bundle. Returns false when it is no bundle. */
+static bool item_count(RestoreItem *item) {
+        int fds[BUNDLE_MOST], n;
+
+        n = item_open(item, fds);
+        if (n < 0)
+                return false;
+        for (int i = 0; i < n; i++) {
+                item->n += socket_is_stream(fds[i]);
+                close(fds[i]);
+        }
+        return true;
+}
+
+/* Unsent bytes of mpecho 0.1.0 are in a memfd, or in a bundle of such. */
+static bool item_is_old_unsent(const RestoreItem *item) {
+        int fds[BUNDLE_MOST], n = bundle_open(item->fd, fds);
+        struct stat status;
+
+        for (int i = 0; i < n; i++)
+                close(fds[i]);
+        return n > 0 || (fstat(item->fd, &status) == 0 && S_ISREG(status.st_mode));
+}
+
+static bool item_is_right(Restore *restore, RestoreItem *item) {
+        Ledger *ledger;
+
+        switch (item->kind) {
+        case FDSTORE_CONNECTION:
+        case FDSTORE_OLD_CONNECTION:
+                return item_count(item);
+        case FDSTORE_OLD_UNSENT:
+                return item_is_old_unsent(item);
+        case FDSTORE_OLD_LEDGER:
+                restore->ledger_lost = true;
+                return true;
+        case FDSTORE_LEDGER:
+                if (ledger_open(item->fd, &ledger) < 0) {
+                        restore->ledger_lost = true;
+                        return true;
+                }
+                if (restore->ledger == NULL || item->run > restore->ledger_run) {
+                        restore->ledger = ledger_free(restore->ledger);
+                        restore->ledger = ledger;
+                        restore->ledger_run = item->run;
+                } else {
+                        ledger_free(ledger);
+                }
+                return true;
+        default:
+                return false;
+        }
+}
+
+bool restore_take(Restore *restore, int fd, const char *name) {
+        RestoreItem *item = &restore->items[restore->n];
+
+        *item = (RestoreItem){ .fd = fd };
+        item->kind = fdstore_parse_name(name, &item->run);
+        if (restore->n == restore->room || item->kind == FDSTORE_STRANGER ||
+            !item_is_right(restore, item))
+                return false;
+        strncpy(item->name, name, sizeof item->name - 1);
+        restore->n_found += item->n;
+        restore->n++;
+        return true;
+}
+
+/* Newest run first; the names of a run together. */
+static int item_compare(const void *one, const void *other) {
+        const RestoreItem *a = one, *b = other;
+
+        if (a->run != b->run)
+                return a->run > b->run ? -1 : 1;
+        return strcmp(a->name, b->name);
+}
+
+static HashtableKey cookie_key(uint64_t cookie) {
+        return (HashtableKey){ .low = cookie };
+}
+
+/* Reads the cookies of all connections, and marks all copies of a connection but the newest. */
+static int restore_index(Restore *restore, Hashtable *by_cookie) {
+        RestoredConnection connection;
+
+        while (restore_next(restore, &connection)) {
+                struct RestoreFound *found = &restore->found[connection.index];
+                const uint64_t cookie = connection.fd >= 0 ? socket_cookie(connection.fd) : 0;
+
+                found->cookie = cookie;
+                found->run = restore->items[restore->open->item].run;
+                found->skip = cookie == 0 || hashtable_find(by_cookie, cookie_key(cookie)) != NULL;
+                if (!found->skip &&
+                    hashtable_add(by_cookie, cookie_key(cookie), connection.index) < 0)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+/* Finds the entries of the connections, and those that have ended in a run that was killed. */
+static void restore_match(Restore *restore, Hashtable *by_cookie) {
+        for (uint32_t slot = 0; slot < ledger_slots(restore->ledger); slot++) {
+                const uint64_t cookie = ledger_facts(restore->ledger, slot)->cookie;
+                const uint32_t *index =
+                                cookie != 0 ? hashtable_find(by_cookie, cookie_key(cookie)) : NULL;
+
+                if (index != NULL)
+                        restore->found[*index].slot = slot + 1;
+                else if (cookie != 0)
+                        restore->ended[restore->n_ended++] = slot;
+        }
+        for (uint32_t i = 0; i < restore->n_found; i++) {
+                struct RestoreFound *found = &restore->found[i];
+
+                if (found->skip || found->run > restore->ledger_run)
+                        continue;
+                /* Logged while the run of the ledger lived. */
+                if (found->slot == 0)
+                        found->skip = true;
+                else if (found->run < restore->ledger_run &&
+                         ledger_entry(restore->ledger, found->slot - 1)->started != 0) {
+                        found->skip = found->ended = true;
+                        restore->ended[restore->n_ended++] = found->slot - 1;
+                }
+        }
+}
+
+int restore_prepare(Restore *restore) {
+        Hashtable *by_cookie;
+        int r;
+
+        qsort(restore->items, restore->n, sizeof *restore->items, item_compare);
+        restore->run = restore->n > 0 && restore->items[0].run < FDSTORE_RUN_MOST
+                                       ? restore->items[0].run + 1
+                                       : 1;
+        restore->found = memory_new_unforked((restore->n_found + 1) * sizeof *restore->found);
+        restore->ended = calloc(restore->ledger != NULL ? ledger_slots(restore->ledger) : 1,
+                                sizeof *restore->ended);
+        if (restore->found == NULL || restore->ended == NULL ||
+            hashtable_new(restore->n_found + 1, &by_cookie) < 0)
+                return -ENOMEM;
+
+        r = restore_index(restore, by_cookie);
+        if (r == 0 && restore->ledger != NULL)
+                restore_match(restore, by_cookie);
+        hashtable_free(by_cookie);
+        return r;
+}
+
+/* Returns the memfd of mpecho 0.1.0 with the bytes of the connection @cookie as one of today, or
+ * -1. Its first 8 bytes are the cookie. */
+static int old_unsent_convert(int old, uint64_t cookie) {
+        static char buffer[256 * 1024];
+        uint64_t found = 0;
+        ssize_t n;
+
+        if (pread(old, &found, sizeof found, 0) != sizeof found || found != cookie)
+                return -1;
+        n = pread(old, buffer, sizeof buffer, sizeof found);
+        return n > 0 ? unsent_new(buffer, (size_t)n) : -1;
+}
+
+static int old_unsent_find(const Restore *restore, uint64_t cookie) {
+        int converted = -1;
+
+        for (size_t i = 0; i < restore->n && converted < 0; i++) {
+                int fds[BUNDLE_MOST], n;
+
+                if (restore->items[i].kind != FDSTORE_OLD_UNSENT)
+                        continue;
+                converted = old_unsent_convert(restore->items[i].fd, cookie);
+                n = bundle_open(restore->items[i].fd, fds);
+                while (n-- > 0) {
+                        if (converted < 0)
+                                converted = old_unsent_convert(fds[n], cookie);
+                        close(fds[n]);
+                }
+        }
+        return converted;
+}
+
+/* Sets the connection at the position of the open bundle, and goes past it. */
+static void open_take(Restore *restore, RestoredConnection *ret_connection) {
+        const RestoreItem *item = &restore->items[restore->open->item];
+        struct RestoreOpen *open = restore->open;
+
+        while (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
+                open->position++;
+        if (open->position < open->n_fds)
+                ret_connection->fd = open->fds[open->position++];
+        if (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
+                ret_connection->unsent = open->fds[open->position++];
+        if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
+                close_if_open(open->converted);
+                open->converted = old_unsent_find(restore, socket_cookie(ret_connection->fd));
+                ret_connection->unsent = open->converted;
+        }
+}
+
+bool restore_next(Restore *restore, RestoredConnection *ret_connection) {
+        struct RestoreOpen *open = restore->open;
+
+        while (open->item < restore->n && open->n == restore->items[open->item].n) {
+                open_close(open);
+                open->item++;
+                open->n = 0;
+        }
+        if (open->item == restore->n) {
+                open->item = 0;
+                open->index = 0;
+                return false;
+        }
+
+        if (!open->opened) {
+                open->n_fds = item_open(&restore->items[open->item], open->fds);
+                open->n_fds = open->n_fds < 0 ? 0 : open->n_fds;
+                open->opened = true;
+        }
+        *ret_connection = (RestoredConnection){ .index = open->index, .fd = -1, .unsent = -1 };
+        open_take(restore, ret_connection);
+        if (restore->found != NULL) {
+                const struct RestoreFound *found = &restore->found[open->index];
+
+                ret_connection->skip = found->skip;
+                ret_connection->ended = found->ended;
+                if (found->slot != 0) {
+                        ret_connection->facts = ledger_facts(restore->ledger, found->slot - 1);
+                        ret_connection->entry = ledger_entry(restore->ledger, found->slot - 1);
+                }
+        }
+        open->index++;
+        open->n++;
+        return true;
+}
+
+void restore_drop(Restore *restore) {
+        restore->found[restore->open->index - 1].skip = true;
+}
+
+/* Removes the names of bundles, or those of ledgers. */
+static void restore_remove(const Restore *restore, bool ledgers) {
+        for (size_t i = 0; i < restore->n; i++) {
+                const RestoreItem *item = &restore->items[i];
+                const bool is_ledger =
+                                item->kind == FDSTORE_LEDGER || item->kind == FDSTORE_OLD_LEDGER;
+
+                if (is_ledger == ledgers &&
+                    (i == 0 || strcmp(item->name, restore->items[i - 1].name) != 0))
+                        fdstore_remove(item->name);
+        }
+}
+
+void restore_forget(Restore *restore) {
+        /* Without its ledger, a bundle would revive connections that were logged. */
+        restore_remove(restore, false);
+        restore_remove(restore, true);
+        restore_close(restore);
+        restore->ledger = ledger_free(restore->ledger);
 }

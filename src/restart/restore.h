@@ -1,20 +1,85 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "server/connections.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "restart/fdstore.h"
+#include "restart/ledger.h"
+
+typedef struct Restore Restore;
+typedef struct RestoreItem RestoreItem;
+typedef struct RestoredConnection RestoredConnection;
 
 /*
- * resume: takes back the connections that the last process of this service left in systemd's store,
- * @stored, and the counts that it left there; has connections handed over from now on; and puts the
- * roster into the store, for the time after a crash.
- *
- * Forks a handler for each connection and writes a RECORD_RESUMED, and a RECORD_CLOSED for each
- * connection that ended while there was no master. Those beyond --max-connections are kept, and new
- * ones wait. A roster that is not one, or of another version, is told by a RECORD_STRANGER, and
- * counts begin anew.
- *
- * @stored, the listeners', is emptied.
- *
- * Returns 0; or -ENOMEM before anything was done: everything is still in the store then.
+ * What earlier runs of the service left in systemd's descriptor store, as systemd passed it to this
+ * one. restore.c describes how a connection is found in it.
  */
-int resume(Connections *connections, Stored *stored, Journal *journal);
+struct Restore {
+        uint64_t run;     /* the number of this run */
+        uint32_t n_found; /* connections in all bundles; some may be there twice */
+        Ledger *ledger;   /* of the newest earlier run, for reading; or NULL */
+        uint64_t ledger_run;
+        bool ledger_lost; /* systemd passed a ledger that cannot be read */
+        uint32_t *ended;  /* slots of the ledger whose connections ended without a master */
+        uint32_t n_ended;
+        size_t n;
+        size_t room;
+        RestoreItem *items; /* private, as what follows */
+        struct RestoreFound *found;
+        struct RestoreOpen *open;
+};
+
+/* A connection, from restore_next(). The descriptors stay the restore's. */
+struct RestoredConnection {
+        uint32_t index; /* of 0 to @n_found less 1; the same whenever the restore is rewound */
+        int fd;         /* -1 when the machine has no room for it */
+        int unsent;     /* a memfd, see unsent.h; or -1 */
+        bool skip;      /* do not serve it: it is here a second time, or has ended */
+        bool ended;     /* its handler ended in a run that was killed: reset it */
+        const LedgerFacts *facts; /* of the ledger; or NULL */
+        const LedgerEntry *entry; /* of the ledger; or NULL */
+};
+
+/*
+ * restore_init: Begins with nothing, and with room for @most descriptors.
+ *
+ * Returns 0, or -ENOMEM; @restore needs restore_deinit() in any case.
+ */
+int restore_init(Restore *restore, size_t most);
+void restore_deinit(Restore *restore);
+
+/*
+ * restore_take: Takes the passed descriptor @fd when it is a bundle or ledger that its @name, which
+ * may be NULL, promises.
+ *
+ * Returns whether it did; otherwise the descriptor stays the caller's.
+ */
+bool restore_take(Restore *restore, int fd, const char *name);
+
+/*
+ * restore_prepare: Matches all connections with one another and with the ledger, once everything
+ * was taken: chooses the number of this run, the newest copy of each connection, and its entry.
+ *
+ * Returns 0, or -ENOMEM.
+ */
+int restore_prepare(Restore *restore);
+
+/*
+ * restore_next: Sets @ret_connection to the next connection, newest run first. Closes those of the
+ * bundle before, so that few are open at a time.
+ *
+ * Returns false after the last, and begins anew.
+ */
+bool restore_next(Restore *restore, RestoredConnection *ret_connection);
+
+/*
+ * restore_drop: Marks the connection that restore_next() returned last: later passes skip it.
+ */
+void restore_drop(Restore *restore);
+
+/*
+ * restore_forget: Removes everything that systemd passed from its store, and closes it here.
+ */
+void restore_forget(Restore *restore);

@@ -1,45 +1,53 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Carries unwritten bytes from one handler to the next. A handler that stops with bytes in its
+ * buffer writes them to a memfd, which goes with the connection through the master and systemd's
+ * descriptor store. The next handler takes them out and writes them first.
+ *
+ * A master that is killed while it restores leaves its bundles in the store, so the same memfd can
+ * reach two handlers. The first one empties it before it writes a byte to the peer. The second one
+ * finds it empty, knows that the stream has a hole, and must reset the connection. Nothing here may
+ * return part of the bytes.
+ */
 #include "restart/unsent.h"
 
 #include <errno.h>
-#include <sys/mman.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "restart/handover.h"
+#include "lib/memory.h"
 
-int pending_new(int connection, const char *data, size_t size) {
-        const uint64_t cookie = socket_cookie(connection);
-        int fd, r = 0;
+int unsent_new(const char *data, size_t size) {
+        int fd;
 
-        fd = memfd_create(STORE_PENDING, MFD_CLOEXEC);
+        fd = memory_new_file("mpecho-unsent");
         if (fd < 0)
-                return -errno;
-        if (pwrite(fd, &cookie, sizeof cookie, 0) != sizeof cookie ||
-            pwrite(fd, data, size, sizeof cookie) != (ssize_t)size)
-                r = -ENOSPC;
-        if (r < 0) {
+                return fd;
+        if (pwrite(fd, data, size, 0) != (ssize_t)size) {
                 close(fd);
-                return r;
+                return -ENOSPC;
         }
         return fd;
 }
 
-ssize_t pending_read(int fd, char *buffer, size_t size, uint64_t *ret_cookie) {
+ssize_t unsent_take(int fd, char *buffer, size_t size) {
         struct stat status;
-        uint64_t cookie;
         ssize_t n;
 
         if (fstat(fd, &status) < 0)
                 return -errno;
-        if (!S_ISREG(status.st_mode) || status.st_size < (off_t)sizeof cookie ||
-            (buffer != NULL && (uint64_t)status.st_size > sizeof cookie + size))
+        if (!S_ISREG(status.st_mode))
                 return -EBADMSG;
-        if (pread(fd, &cookie, sizeof cookie, 0) != sizeof cookie)
-                return -EBADMSG;
-        n = buffer != NULL ? pread(fd, buffer, size, sizeof cookie) : 0;
-        if (n < 0)
+        if (status.st_size == 0)
+                return -ENODATA;
+        if ((uint64_t)status.st_size > size)
+                return -EFBIG;
+
+        n = pread(fd, buffer, (size_t)status.st_size, 0);
+        if (n != status.st_size)
+                return n < 0 ? -errno : -EIO;
+        if (ftruncate(fd, 0) < 0)
                 return -errno;
-        *ret_cookie = cookie;
         return n;
 }

@@ -2,27 +2,29 @@
 #pragma once
 
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 /*
- * What a handler has read and its peer does not take, on its way to the next handler: a memfd with
- * the connection's cookie (SO_COOKIE, socket(7)) in 8 bytes, and then the data.
+ * Bytes that a handler has read and its peer has not accepted yet, on their way to the next
+ * handler: a memfd (memfd_create(2)) that holds them and nothing else. It travels directly behind
+ * its connection, in the same message and in the same bundle.
  */
 
 /*
- * pending_new: a memfd with the @size bytes of @data that are still to be written to @connection.
+ * unsent_new: Creates a memfd with the @size bytes of @data.
  *
- * Returns its descriptor, the caller's to close; or a negative errno.
+ * Returns its descriptor, which the caller closes; or a negative errno.
  */
-int pending_new(int connection, const char *data, size_t size);
+int unsent_new(const char *data, size_t size);
 
 /*
- * pending_read: reads back what pending_new() put into the memfd @fd.
+ * unsent_take: Reads the bytes of the memfd @fd into @buffer and empties it, so that no other
+ * process writes them a second time.
  *
- * @buffer, @size: where the data goes; more is not taken. With NULL, only the cookie is read.
+ * @size: of @buffer, in bytes.
  *
- * Returns the number of bytes and sets @ret_cookie; or a negative errno: -EBADMSG when it is not
- * such a memfd.
+ * Returns the number of bytes, at least 1; or a negative errno, after which the stream has a hole:
+ * -ENODATA when another process took them, -EFBIG when they do not fit, -EBADMSG when @fd is not a
+ * memfd.
  */
-ssize_t pending_read(int fd, char *buffer, size_t size, uint64_t *ret_cookie);
+ssize_t unsent_take(int fd, char *buffer, size_t size);

@@ -2,6 +2,8 @@
 #include "server/inetd.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,36 +11,61 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
+#include "report/notification.h"
 
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
-        struct sockaddr_storage name;
+        struct sockaddr_storage name = {};
         socklen_t length = sizeof name;
         int r;
 
-        if (getpeername(connection, (struct sockaddr *)&name, &length) < 0)
+        /* A peer that has reset the connection meanwhile is unknown. */
+        if (getpeername(connection, (struct sockaddr *)&name, &length) < 0 && errno != ENOTCONN)
                 return -errno;
+
         r = address_from_peer(connection, &name, ret_peer);
         if (r < 0)
                 return r;
         return endpoint_from_socket(connection, ret_endpoint);
 }
 
+/* Makes reads and writes wait: systemd passes a connection that does not with NonBlocking=yes. */
+static int inetd_block(int connection) {
+        const int flags = fcntl(connection, F_GETFL);
+
+        if (flags < 0 || fcntl(connection, F_SETFL, flags & ~O_NONBLOCK) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Tells systemd that the service has started: with Type=notify systemd would otherwise end it, and
+ * with Restart= start it again for the same connection. */
+static void inetd_notify_ready(void) {
+        Endpoint manager;
+        const int fd = notification_open(&manager);
+
+        if (fd < 0)
+                return;
+        (void)notification_send(fd, &manager, "READY=1", NULL, 0, 0);
+        close(fd);
+}
+
 int inetd_serve(int connection, const Options *options, Journal *journal, Sentence *ret_sentence) {
         char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
-        char title[HANDLER_TITLE_SIZE];
-        RosterSlot slot = {};
-        const Handler handler = { .connection = connection,
-                                  .title = title,
-                                  .idle_timeout_usec = options->idle_timeout_usec,
-                                  .slot = &slot,
-                                  .pending = -1 };
+        LedgerEntry entry = {};
+        Handler handler = { .connection = connection,
+                            .unsent = -1,
+                            .idle_timeout_usec = options->idle_timeout_usec,
+                            .ledger = &entry };
         Endpoint endpoint;
         Address peer;
         Record record;
         int r;
 
+        inetd_notify_ready();
         r = inetd_look(connection, &peer, &endpoint);
+        if (r == 0)
+                r = inetd_block(connection);
         if (r < 0)
                 return sentence_set(ret_sentence, r, "The passed connection cannot be served: %s",
                                     strerrordesc_np(-r));
@@ -54,11 +81,10 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
         journal_finish(journal, 0);
 
         handler_init();
-        handler_format_title(peer_text, title);
-        handler_prepare(&handler);
+        snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer_text);
         record.kind = RECORD_CLOSED;
         record.reason = reason_text(reason_from_exit_code(handler_serve(&handler)));
-        record.bytes = slot.bytes;
+        record.bytes = entry.bytes;
         record.duration_usec = clock_now() - started;
         record.live = 0;
         journal_write(journal, &record, clock_now());

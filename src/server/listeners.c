@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +10,14 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/socket.h"
 #include "restart/fdstore.h"
+#include "server/backoff.h"
 #include "server/bind.h"
+
+enum {
+        REFUSE_MOST = 4096,
+};
 
 void passed_take(Passed *ret_passed) {
         const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -39,6 +44,30 @@ void passed_deinit(Passed *passed) {
         free(passed->foreign_pid);
 }
 
+/* At most as many as a backlog has, lest somebody who goes on connecting keeps this process. */
+static void descriptor_refuse(int fd) {
+        const int flags = fcntl(fd, F_GETFL);
+
+        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+                return;
+        for (int i = 0; i < REFUSE_MOST; i++) {
+                const int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+                if (client < 0)
+                        return;
+                connection_reset(client);
+        }
+}
+
+void passed_refuse(const Passed *passed) {
+        for (int i = 0; i < passed->n; i++) {
+                const int fd = SD_LISTEN_FDS_START + i;
+
+                if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
+                        descriptor_refuse(fd);
+        }
+}
+
 static Listeners *listeners_new_empty(uint32_t n, bool passed) {
         Listeners *listeners = calloc(1, sizeof *listeners + n * sizeof listeners->items[0]);
 
@@ -46,7 +75,6 @@ static Listeners *listeners_new_empty(uint32_t n, bool passed) {
                 return NULL;
         listeners->passed = passed;
         listeners->connection = -1;
-        listeners->stored.roster = -1;
         return listeners;
 }
 
@@ -69,7 +97,7 @@ Listeners *listeners_free(Listeners *listeners) {
         listeners_close(listeners);
         if (listeners->connection >= 0)
                 close(listeners->connection);
-        stored_deinit(&listeners->stored);
+        restore_deinit(&listeners->restore);
         for (uint32_t i = 0; i < listeners->n; i++) {
                 free(listeners->items[i].name);
                 free(listeners->items[i].path);
@@ -104,16 +132,23 @@ static int listeners_add(Listeners *listeners, int fd, const char *name) {
         return 0;
 }
 
+static int listener_parse(const char *text, Endpoint *ret_endpoint, Sentence *ret_sentence) {
+        const char *why;
+
+        if (endpoint_parse(text, ret_endpoint, &why) < 0)
+                return sentence_set(ret_sentence, LISTENERS_USAGE, "Cannot listen on '%s': %s",
+                                    text, why);
+        return 0;
+}
+
 static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_sentence) {
         Listener *listener = &listeners->items[listeners->n];
         Endpoint endpoint;
-        const char *why;
         int fd, r;
 
-        r = endpoint_parse(text, &endpoint, &why);
-        if (r < 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "'%s' is nothing to listen on: %s", text, why);
+        r = listener_parse(text, &endpoint, ret_sentence);
+        if (r != 0)
+                return r;
         fd = bind_endpoint(&endpoint);
         if (fd < 0)
                 return sentence_set(ret_sentence, fd, "Cannot listen on %s: %s", text,
@@ -160,11 +195,13 @@ static void stranger_close(int fd, const char *name, Journal *journal) {
 
 static int listeners_take_descriptor(Listeners *listeners, int fd, const char *name,
                                      Journal *journal, Sentence *ret_sentence) {
+        uint64_t run;
         int r;
 
-        if (stored_take(&listeners->stored, fd, name))
+        if (restore_take(&listeners->restore, fd, name))
                 return 0;
-        if (store_has_name(name) || sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        if (fdstore_parse_name(name, &run) != FDSTORE_STRANGER ||
+            sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
                 stranger_close(fd, name, journal);
                 return 0;
         }
@@ -177,25 +214,21 @@ static int listeners_take_descriptor(Listeners *listeners, int fd, const char *n
 
 static int listeners_take_passed(Listeners *listeners, const Passed *passed, Journal *journal,
                                  Sentence *ret_sentence) {
-        Stored *stored = &listeners->stored;
+        uint64_t run;
         int r;
 
-        if (passed->n == 1 && is_connection(SD_LISTEN_FDS_START) &&
-            (passed->names == NULL || strcmp(passed->names[0], STORE_CONNECTION) != 0)) {
+        if (passed->n == 1 && socket_is_stream(SD_LISTEN_FDS_START) &&
+            (passed->names == NULL ||
+             fdstore_parse_name(passed->names[0], &run) == FDSTORE_STRANGER)) {
                 listeners->connection = SD_LISTEN_FDS_START;
                 return 0;
         }
         listeners->manager = true;
-        r = stored_init(stored, (uint32_t)passed->n);
+        r = restore_init(&listeners->restore, (size_t)passed->n);
         if (r < 0)
                 return sentence_set(ret_sentence, r, "Out of memory");
         if (passed->names == NULL)
-                journal_write(journal,
-                              &(Record){ .kind = RECORD_STRANGER,
-                                         .sentence = "LISTEN_FDNAMES does not have one name for "
-                                                     "each passed file "
-                                                     "descriptor: names are ignored" },
-                              clock_now());
+                journal_write(journal, &(Record){ .kind = RECORD_UNNAMED }, clock_now());
         for (int i = 0; i < passed->n; i++) {
                 r = listeners_take_descriptor(listeners, SD_LISTEN_FDS_START + i,
                                               passed->names != NULL ? passed->names[i] : NULL,
@@ -203,7 +236,7 @@ static int listeners_take_passed(Listeners *listeners, const Passed *passed, Jou
                 if (r < 0)
                         return r;
         }
-        if (listeners->n == 0 && stored->n_connections == 0)
+        if (listeners->n == 0 && listeners->restore.n_found == 0)
                 return sentence_set(ret_sentence, -ENOTSOCK,
                                     "None of the %d passed file descriptors is a listening stream "
                                     "socket",
@@ -223,28 +256,39 @@ static in_port_t endpoint_port(const Endpoint *endpoint) {
         }
 }
 
-bool listener_has_more(const Listener *listener) {
-        return poll(&(struct pollfd){ .fd = listener->fd, .events = POLLIN }, 1, 0) > 0;
+const Listener *listeners_find_text(const Listeners *listeners, const char *text) {
+        for (uint32_t i = 0; i < listeners->n; i++)
+                if (strcmp(listeners->items[i].text, text) == 0)
+                        return &listeners->items[i];
+        return NULL;
+}
+
+/* Whether connections of @listener can have @endpoint as their own address, though @listener has
+ * another: the wildcard address, as a rule. */
+static bool listener_has_port(const Listener *listener, const Endpoint *endpoint) {
+        const in_port_t port = endpoint_port(endpoint);
+        Endpoint own;
+
+        return port != 0 && endpoint_from_socket(listener->fd, &own) == 0 &&
+               endpoint_port(&own) == port;
 }
 
 const Listener *listeners_find(const Listeners *listeners, int fd) {
         static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
         char text[ENDPOINT_TEXT_SIZE];
-        Endpoint endpoint, other;
+        Endpoint endpoint;
 
         if (endpoint_from_socket(fd, &endpoint) < 0)
                 return &gone;
         endpoint_format(&endpoint, text);
-        for (uint32_t i = 0; i < listeners->n; i++) {
-                const Listener *listener = &listeners->items[i];
 
-                if (strcmp(listener->text, text) == 0)
-                        return listener;
-                if (endpoint_from_socket(listener->fd, &other) == 0 &&
-                    endpoint_port(&endpoint) != 0 &&
-                    endpoint_port(&endpoint) == endpoint_port(&other))
-                        return listener;
-        }
+        for (uint32_t i = 0; i < listeners->n; i++)
+                if (strcmp(listeners->items[i].text, text) == 0)
+                        return &listeners->items[i];
+
+        for (uint32_t i = 0; i < listeners->n; i++)
+                if (listener_has_port(&listeners->items[i], &endpoint))
+                        return &listeners->items[i];
         return &gone;
 }
 
@@ -271,7 +315,7 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
                 return sentence_set(ret_sentence, -errno,
                                     "Cannot use the socket passed as stdin: %s",
                                     strerrordesc_np(errno));
-        if (is_connection(fd)) {
+        if (socket_is_stream(fd)) {
                 listeners->connection = fd;
                 return 0;
         }
@@ -299,6 +343,22 @@ static int listeners_fill(Listeners *listeners, const Options *options, const Pa
         return 0;
 }
 
+int listeners_check(const Options *options, Sentence *ret_sentence) {
+        Endpoint endpoint;
+        int r;
+
+        for (uint32_t i = 0; i < options->n_listen; i++) {
+                r = listener_parse(options->listen[i], &endpoint, ret_sentence);
+                if (r != 0)
+                        return r;
+        }
+        if (options->exit_idle_usec != 0 && options->n_listen > 0)
+                return sentence_set(ret_sentence, LISTENERS_USAGE,
+                                    "--exit-idle works only with passed sockets: nobody would "
+                                    "start mpecho again");
+        return 0;
+}
+
 int listeners_new(const Options *options, const Passed *passed, Journal *journal,
                   Listeners **ret_listeners, Sentence *ret_sentence) {
         Listeners *listeners;
@@ -309,6 +369,11 @@ int listeners_new(const Options *options, const Passed *passed, Journal *journal
                 return sentence_set(ret_sentence, passed->n,
                                     "LISTEN_FDS promises file descriptor %d, which is not open",
                                     passed->missing);
+        if (passed->n < 0 && passed->promised == NULL)
+                return sentence_set(ret_sentence, passed->n,
+                                    "Cannot take passed file descriptors: LISTEN_PID is %s, and "
+                                    "LISTEN_FDS is not set",
+                                    passed->foreign_pid);
         if (passed->n < 0)
                 return sentence_set(
                                 ret_sentence, passed->n,

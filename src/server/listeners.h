@@ -7,7 +7,7 @@
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 #include "report/journal.h"
-#include "restart/stored.h"
+#include "restart/restore.h"
 #include "server/options.h"
 
 typedef struct Listener Listener;
@@ -45,10 +45,10 @@ struct Listener {
 
 /* What there is to serve: listeners, or one connection. */
 struct Listeners {
-        bool passed;    /* somebody else goes on listening when this process ends */
-        bool manager;   /* it is systemd, which also keeps connections */
-        int connection; /* the only connection to serve, or -1 */
-        Stored stored;
+        bool passed;     /* somebody else goes on listening when this process ends */
+        bool manager;    /* it is systemd, which also keeps connections */
+        int connection;  /* the only connection to serve, or -1 */
+        Restore restore; /* what earlier runs stored */
         uint32_t n;
         Listener items[];
 };
@@ -63,6 +63,21 @@ struct Listeners {
 void passed_take(Passed *ret_passed);
 
 void passed_deinit(Passed *passed);
+
+/*
+ * passed_refuse: resets the clients that wait at the passed listening sockets. For a process that
+ * will not serve: systemd would start the service again for each of them, also for one that has
+ * long gone, and again.
+ */
+void passed_refuse(const Passed *passed);
+
+/*
+ * listeners_check: whether @options say what can be listened on, as far as that can be known
+ * without opening anything.
+ *
+ * Returns 0, or LISTENERS_USAGE with the reason in @ret_sentence.
+ */
+int listeners_check(const Options *options, Sentence *ret_sentence);
 
 /*
  * listeners_new: gets the sockets: those in @options, else those in @passed, else standard input.
@@ -92,10 +107,10 @@ void listeners_close(Listeners *listeners);
 const Listener *listeners_find(const Listeners *listeners, int fd);
 
 /*
- * listener_has_more: whether a client waits to be accepted (poll(2)), or accept4(2) would fail with
- * something else than EAGAIN. Does not wait.
+ * listeners_find_text: Returns the listener whose address is @text, as LISTEN would say it, or
+ * NULL.
  */
-bool listener_has_more(const Listener *listener);
+const Listener *listeners_find_text(const Listeners *listeners, const char *text);
 
 /*
  * listeners_free: closes and frees @listeners, which may be NULL. Returns NULL.

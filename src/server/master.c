@@ -14,7 +14,7 @@
 #include "lib/clock.h"
 #include "lib/memory.h"
 #include "report/notify.h"
-#include "restart/restore.h"
+#include "restart/handover.h"
 #include "server/connections.h"
 
 /* How long handlers have to finish; what is left of 5 seconds is for reaping those that did not. */
@@ -34,6 +34,7 @@ struct Master {
         Listeners *listeners;
         Journal *journal;
         Connections *connections;
+        Handover handover;
         Notify notify;
         bool stopping;
         uint64_t kill_deadline; /* when handlers that do not finish are ended */
@@ -59,13 +60,29 @@ static int master_init_signals(Master *master) {
         return master->polled[POLLED_SIGNALS].fd < 0 ? -errno : 0;
 }
 
+/* Chooses the number of this run, and lets handlers hand their connections over. */
+static int master_init_handover(Master *master) {
+        const HandoverMaster answers = connections_master(master->connections);
+        Restore *restore = &master->listeners->restore;
+        int r;
+
+        r = restore_prepare(restore);
+        if (r < 0)
+                return r;
+        r = handover_init(&master->handover, restore->run, &answers);
+        if (r < 0)
+                return r;
+        connections_set_handover(master->connections, &master->handover.address);
+        return 0;
+}
+
 int master_new(const Options *options, Listeners *listeners, Journal *journal,
                Master **ret_master) {
         size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
         Master *master;
         int r;
 
-        master = memory_new_private(size);
+        master = memory_new_unforked(size);
         if (master == NULL)
                 return -errno;
         master->size = size;
@@ -76,6 +93,7 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         master->idle_since = clock_now();
         master->polled[POLLED_SIGNALS].fd = -1;
         master->polled[POLLED_HANDOVER].fd = -1;
+        master->handover.fd = master->handover.listener = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i] =
                                 (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
@@ -85,14 +103,13 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         if (r == 0)
                 r = connections_new(options, listeners, journal, &master->connections);
         if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
-                r = connections_enable_handover(master->connections);
+                r = master_init_handover(master);
         if (r < 0) {
                 master_free(master);
                 return r;
         }
         master->polled[POLLED_HANDOVER] =
-                        (struct pollfd){ .fd = connections_handover_fd(master->connections),
-                                         .events = POLLIN };
+                        (struct pollfd){ .fd = master->handover.fd, .events = POLLIN };
         *ret_master = master;
         return 0;
 }
@@ -101,6 +118,7 @@ Master *master_free(Master *master) {
         if (master == NULL)
                 return NULL;
         connections_free(master->connections);
+        handover_deinit(&master->handover);
         notify_deinit(&master->notify);
         if (master->polled[POLLED_SIGNALS].fd >= 0)
                 close(master->polled[POLLED_SIGNALS].fd);
@@ -119,12 +137,29 @@ static void master_stop(Master *master, uint64_t now) {
         connections_stop(master->connections);
 }
 
-/* A handler has given its connection or has ended. Where what is killed is lost, the others get
- * their time anew: there may be thousands of them, on a busy machine. */
+/* A connection was stored, or a handler reaped. Where killing loses connections, the others get
+ * their time again: there may be thousands of them, on a busy machine. */
 static void master_note_progress(Master *master) {
-        if (master->kill_deadline != CLOCK_NEVER &&
-            connections_handover_fd(master->connections) >= 0)
+        if (master->kill_deadline != CLOCK_NEVER && master->handover.fd >= 0)
                 master->kill_deadline = clock_now() + STOP_PATIENCE;
+}
+
+static void master_take_signal(Master *master, const struct signalfd_siginfo *signal,
+                               uint64_t now) {
+        /* The kernel attests the sender of these alone; sigqueue(3) lets it name another one. */
+        const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL;
+        const bool disobeys = attested &&
+                              connections_disobeys(master->connections, (pid_t)signal->ssi_pid);
+
+        /* A signal of a child can have merged with the kernel's. */
+        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
+                master_note_progress(master);
+        if (signal->ssi_signo == SIGCHLD || disobeys || !attested)
+                return;
+        if (signal->ssi_signo == SIGUSR1)
+                connections_report(master->connections, now);
+        else if (signal->ssi_signo != SIGHUP)
+                master_stop(master, now);
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
@@ -133,23 +168,11 @@ static void master_take_signals(Master *master, uint64_t now) {
         ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
 
         for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
-                switch (signals[i].ssi_signo) {
-                case SIGTERM:
-                case SIGINT:
-                        master_stop(master, now);
-                        break;
-                case SIGUSR1:
-                        connections_report(master->connections, now);
-                        break;
-                case SIGCHLD:
-                        connections_reap(master->connections, now);
-                        master_note_progress(master);
-                        break;
-                }
+                master_take_signal(master, &signals[i], now);
 }
 
 static bool master_accepts(const Master *master) {
-        return !master->stopping && connections_accepting(master->connections);
+        return !master->stopping && connections_can_accept(master->connections);
 }
 
 /* Whether nobody came for as long as --exit-idle says. A client that comes after the last look
@@ -178,9 +201,12 @@ static uint64_t master_deadline(const Master *master) {
         uint64_t deadline = clock_earlier(master->kill_deadline,
                                           connections_deadline(master->connections));
 
+        deadline = clock_earlier(deadline, handover_deadline(&master->handover));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
-        if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER)
+        /* Not while a client waits that nobody accepts: the service is not idle then. */
+        if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER &&
+            master_accepts(master))
                 deadline = clock_earlier(deadline,
                                          master->idle_since + master->options->exit_idle_usec);
         return deadline;
@@ -222,22 +248,25 @@ static int master_wait(Master *master, uint64_t patience_usec) {
 
 int master_turn(Master *master, uint64_t patience_usec) {
         uint64_t now;
+        bool handed;
         int r;
 
         r = master_wait(master, patience_usec);
         if (r < 0)
                 return r;
         now = clock_now();
-        if (master->polled[POLLED_SIGNALS].revents != 0) {
+        handed = master->polled[POLLED_HANDOVER].revents != 0 ||
+                 handover_deadline(&master->handover) <= now;
+        if (handed)
+                handover_take(&master->handover, master->stopping, now);
+        /* Before anything is decided that differs when the service stops. */
+        if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
+            connections_deadline(master->connections) <= now) {
                 master_take_signals(master, now);
                 notify_changed(&master->notify, now);
         }
-        if (master->polled[POLLED_HANDOVER].revents != 0 ||
-            connections_wait_for_given(master->connections)) {
-                connections_take_given(master->connections, master->stopping);
-                if (master->polled[POLLED_HANDOVER].revents != 0)
-                        master_note_progress(master);
-        }
+        if (handed && handover_settle(&master->handover, master->stopping, now) > 0)
+                master_note_progress(master);
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0 && master_accepts(master)) {
                         connections_accept(master->connections, &master->listeners->items[i], now);
@@ -276,8 +305,9 @@ int master_run(Master *master) {
         int r;
 
         /* Not without a manager: what stays in the store is there for the next start. */
-        if (connections_handover_fd(master->connections) >= 0) {
-                r = resume(master->connections, &master->listeners->stored, master->journal);
+        if (master->handover.fd >= 0) {
+                r = connections_restore(master->connections, &master->listeners->restore,
+                                        clock_now());
                 if (r < 0)
                         return r;
         }

@@ -47,7 +47,7 @@ Master *master_free(Master *master);
 int master_turn(Master *master, uint64_t patience_usec);
 
 /*
- * master_run: takes back what the last master left (resume.h), tells the service manager and the
+ * master_run: takes back what earlier runs stored (restore.h), tells the service manager and the
  * journal that the service is ready, takes turns until it is done, and tells that as well. Once it
  * is ready no memory is allocated.
  *

@@ -28,6 +28,8 @@ static const char *const target_names[] = {
 /* For an option without a short name. */
 enum {
         OPTION_LOG_LEVEL = UCHAR_MAX + 1,
+        OPTION_LOG_EMPTY,
+        OPTION_TEST,
 };
 
 static const struct option long_options[] = {
@@ -37,6 +39,8 @@ static const struct option long_options[] = {
         { "exit-idle", required_argument, NULL, 'x' },
         { "log", required_argument, NULL, 'l' },
         { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
+        { "log-empty", required_argument, NULL, OPTION_LOG_EMPTY },
+        { "test", no_argument, NULL, OPTION_TEST },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         {},
@@ -62,6 +66,9 @@ const char *options_help(void) {
                "                              journal when stderr is connected to it)\n"
                "      --log-level=LEVEL       emerg, alert, crit, err, warning, notice, info\n"
                "                              or debug (default info)\n"
+               "      --log-empty=LEVEL       the level of connections that echo nothing, and\n"
+               "                              of accepted ones (default info)\n"
+               "      --test                  check the options and LISTEN, open nothing, exit\n"
                "  -h, --help                  show this help\n"
                "  -V, --version               show the version\n"
                "\n"
@@ -146,7 +153,11 @@ static int options_apply(Options *options, int option, const char *value, Senten
                 return r;
         case 'l':
                 r = options_parse_name("log", value, target_names, 3, ret_sentence);
-                options->log = (LogTarget)r;
+                options->log = r >= 0 ? (LogTarget)r : options->log;
+                return r;
+        case OPTION_LOG_EMPTY:
+                r = options_parse_name("log-empty", value, level_names, 8, ret_sentence);
+                options->log_empty = r;
                 return r;
         default:
                 r = options_parse_name("log-level", value, level_names, 8, ret_sentence);
@@ -156,14 +167,16 @@ static int options_apply(Options *options, int option, const char *value, Senten
 }
 
 int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence) {
-        Options options = {
+        int option, r, result = OPTIONS_RUN;
+
+        *ret_options = (Options){
                 .max_connections = 1024,
                 .max_per_source = 256,
                 .idle_timeout_usec = 900 * CLOCK_SECOND,
                 .log = LOG_TARGET_AUTO,
+                .log_empty = LOG_INFO,
                 .log_level = LOG_INFO,
         };
-        int option, r;
 
         optind = 0;
         while ((option = getopt_long(argc, argv, ":c:s:i:x:l:hV", long_options, NULL)) != -1) {
@@ -173,12 +186,15 @@ int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sen
                         return OPTIONS_VERSION;
                 if (option == '?' || option == ':')
                         return options_explain(argc, argv, option, ret_sentence);
-                r = options_apply(&options, option, optarg, ret_sentence);
+                if (option == OPTION_TEST) {
+                        result = OPTIONS_TEST;
+                        continue;
+                }
+                r = options_apply(ret_options, option, optarg, ret_sentence);
                 if (r < 0)
                         return r;
         }
-        options.listen = argv + optind;
-        options.n_listen = (uint32_t)(argc - optind);
-        *ret_options = options;
-        return OPTIONS_RUN;
+        ret_options->listen = argv + optind;
+        ret_options->n_listen = (uint32_t)(argc - optind);
+        return result;
 }

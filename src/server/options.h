@@ -3,16 +3,11 @@
 
 #include <stdint.h>
 
+#include "report/journal.h"
+
 #include "lib/failure.h"
 
 typedef struct Options Options;
-
-/* Where records go. */
-typedef enum LogTarget {
-        LOG_TARGET_AUTO, /* the journal when it reads stderr, else stderr */
-        LOG_TARGET_JOURNAL,
-        LOG_TARGET_STDERR,
-} LogTarget;
 
 /*
  * What mpecho's command line says.
@@ -25,12 +20,14 @@ struct Options {
         uint64_t idle_timeout_usec; /* 1 to 86400 seconds; 0 for never */
         uint64_t exit_idle_usec;    /* 1 to 86400 seconds; 0 for never */
         LogTarget log;
+        int log_empty; /* the same, of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */
 };
 
 /* Positive results of options_parse(). */
 enum {
         OPTIONS_RUN = 1,
+        OPTIONS_TEST,
         OPTIONS_HELP,
         OPTIONS_VERSION,
 };
@@ -38,9 +35,9 @@ enum {
 /*
  * options_parse: reads the command line.
  *
- * Returns OPTIONS_RUN and sets @ret_options, which points into @argv; OPTIONS_HELP or
+ * Sets @ret_options, which points into @argv. Returns OPTIONS_RUN; OPTIONS_TEST, OPTIONS_HELP or
  * OPTIONS_VERSION when asked for these; -EINVAL when an option or its value is wrong, with the
- * reason in @ret_sentence.
+ * reason in @ret_sentence and what was read before in @ret_options.
  */
 int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence);
 

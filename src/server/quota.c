@@ -8,71 +8,71 @@
 #include "lib/hashtable.h"
 #include "lib/memory.h"
 
-struct Limits {
+struct Quota {
         uint32_t per_source;
-        Table *sources; /* how many connections each has; NULL without a limit */
+        Hashtable *sources; /* how many connections each has; NULL without a limit */
 };
 
-int limits_new(uint32_t connections, uint32_t per_source, Limits **ret_limits) {
-        Limits *limits;
+int quota_new(uint32_t connections, uint32_t per_source, Quota **ret_quota) {
+        Quota *quota;
         int r;
 
-        limits = memory_new_private(sizeof *limits);
-        if (limits == NULL)
+        quota = memory_new_unforked(sizeof *quota);
+        if (quota == NULL)
                 return -errno;
-        limits->per_source = per_source;
+        quota->per_source = per_source;
         if (per_source > 0) {
-                r = table_new(connections, &limits->sources);
+                r = hashtable_new(connections, &quota->sources);
                 if (r < 0) {
-                        limits_free(limits);
+                        quota_free(quota);
                         return r;
                 }
         }
-        *ret_limits = limits;
+        *ret_quota = quota;
         return 0;
 }
 
-Limits *limits_free(Limits *limits) {
-        if (limits == NULL)
+Quota *quota_free(Quota *quota) {
+        if (quota == NULL)
                 return NULL;
-        table_free(limits->sources);
-        return memory_free(limits, sizeof *limits);
+        hashtable_free(quota->sources);
+        return memory_free(quota, sizeof *quota);
 }
 
-static TableKey limits_key(Source source) {
-        return (TableKey){ .high = source.family_and_scope, .low = source.prefix };
+static HashtableKey limits_key(Source source) {
+        return (HashtableKey){ .high = source.family_and_scope, .low = source.prefix };
 }
 
 /* Returns whether @source had fewer than @most connections, and now has one more. */
-static bool limits_count(Limits *limits, Source source, uint32_t most) {
+static bool limits_count(Quota *quota, Source source, uint32_t most) {
         uint32_t *connections;
 
-        if (limits->sources == NULL)
+        if (quota->sources == NULL)
                 return true;
-        connections = table_find(limits->sources, limits_key(source));
+        connections = hashtable_find(quota->sources, limits_key(source));
         if (connections == NULL)
-                return table_add(limits->sources, limits_key(source), 1) == 0;
+                return hashtable_add(quota->sources, limits_key(source), 1) == 0;
         if (*connections >= most)
                 return false;
         (*connections)++;
         return true;
 }
 
-bool limits_enter(Limits *limits, Source source) {
-        return limits_count(limits, source, limits->per_source);
+bool quota_charge(Quota *quota, Source source) {
+        return limits_count(quota, source, quota->per_source);
 }
 
-void limits_readmit(Limits *limits, Source source) {
-        (void)limits_count(limits, source, UINT32_MAX);
+void quota_recharge(Quota *quota, Source source) {
+        (void)limits_count(quota, source, UINT32_MAX);
 }
 
-void limits_leave(Limits *limits, Source source) {
+void quota_release(Quota *quota, Source source) {
         uint32_t *connections;
 
-        if (limits->sources == NULL)
+        if (quota->sources == NULL)
                 return;
-        connections = table_find(limits->sources, limits_key(source));
+        connections = hashtable_find(quota->sources, limits_key(source));
         assert(connections != NULL);
         if (--*connections == 0)
-                table_remove(limits->sources, limits_key(source));
+                hashtable_remove(quota->sources, limits_key(source));
 }

@@ -6,39 +6,38 @@
 
 #include "lib/address.h"
 
-typedef struct Limits Limits;
+typedef struct Quota Quota;
 
 /*
- * How many connections a source may have at once, and how long to leave the listeners alone when
- * the machine has run out of what a connection needs. The limit on all connections is the roster's
- * number of slots.
+ * How many connections each source may have at once. The roster's number of slots limits all
+ * connections together.
  */
 
 /*
- * limits_new: limits for up to @connections connections, 1 to 2^30, of which @per_source from one
- * source; 0 means no limit per source.
+ * quota_new: Creates a quota for up to @connections connections, 1 to 2^30, of which @per_source
+ * from one source; 0 means no limit per source.
  *
- * Returns 0 and sets @ret_limits, which the caller frees with limits_free(); or a negative errno.
+ * Returns 0 and sets @ret_quota, which the caller frees with quota_free(); or a negative errno.
  */
-int limits_new(uint32_t connections, uint32_t per_source, Limits **ret_limits);
+int quota_new(uint32_t connections, uint32_t per_source, Quota **ret_quota);
 
 /*
- * limits_free: frees @limits, which may be NULL. Returns NULL.
+ * quota_free: frees @quota, which may be NULL. Returns NULL.
  */
-Limits *limits_free(Limits *limits);
+Quota *quota_free(Quota *quota);
 
 /*
- * limits_enter: counts a connection from @source. Returns whether its limit allowed it; counts
+ * quota_charge: counts a connection from @source. Returns whether its limit allowed it; counts
  * nothing if not.
  */
-bool limits_enter(Limits *limits, Source source);
+bool quota_charge(Quota *quota, Source source);
 
 /*
- * limits_readmit: counts a connection from @source whatever its limit: it was there before.
+ * quota_recharge: counts a connection from @source whatever its limit: it was there before.
  */
-void limits_readmit(Limits *limits, Source source);
+void quota_recharge(Quota *quota, Source source);
 
 /*
- * limits_leave: a connection from @source that was counted has ended.
+ * quota_release: a connection from @source that was counted has ended.
  */
-void limits_leave(Limits *limits, Source source);
+void quota_release(Quota *quota, Source source);

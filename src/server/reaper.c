@@ -1,4 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One SIGCHLD can stand for many ended handlers (signal(7)), so each turn reaps until none is left.
+ *
+ * waitpid(2) for any child looks at one child after the other until it finds an ended one: with ten
+ * thousand connections the end of one would take a millisecond. Handlers therefore announce their
+ * exit in the ledger, and a turn first waits for these by their process IDs. A killed handler has
+ * announced nothing, and a compromised one can announce any slot, so the reaper also sweeps over
+ * all children: in each turn while there are few, and otherwise so seldom that sweeps take a
+ * hundredth of the time, but at least once a second.
+ *
+ * An announcement only says where to look. The reaper must take nobody for ended that waitpid(2)
+ * has not returned, and finds the connection by that process ID.
+ */
 #include "server/reaper.h"
 
 #include <errno.h>
@@ -9,71 +22,76 @@
 
 enum {
         FEW = 64,
-        REST = 100, /* times what it took to look at all */
-        REST_MOST_USEC = 1000 * 1000,
+        REST = 100, /* times the duration of a sweep */
 };
 
-int reaper_init(Reaper *reaper, Roster *roster, uint32_t slots) {
-        *reaper = (Reaper){ .roster = roster, .most = slots, .sweep_deadline = CLOCK_NEVER };
-        reaper->leaving = memory_new_private(slots * sizeof reaper->leaving[0]);
+#define REST_MOST CLOCK_SECOND
+
+int reaper_init(Reaper *reaper, Roster *roster) {
+        *reaper = (Reaper){ .roster = roster,
+                            .most = ledger_slots(roster_ledger(roster)),
+                            .sweep_deadline = CLOCK_NEVER };
+        reaper->leaving = memory_new_unforked(reaper->most * sizeof(uint32_t));
         return reaper->leaving == NULL ? -errno : 0;
 }
 
 void reaper_deinit(Reaper *reaper) {
-        reaper->leaving = memory_free(reaper->leaving, reaper->most * sizeof reaper->leaving[0]);
+        reaper->leaving = memory_free(reaper->leaving, reaper->most * sizeof(uint32_t));
 }
 
 void reaper_begin(Reaper *reaper, uint64_t now) {
+        uint32_t *announced = reaper->leaving + reaper->n;
+        const uint32_t n = ledger_take_exits(roster_ledger(reaper->roster), announced,
+                                             reaper->most - reaper->n);
+
+        for (uint32_t i = 0; i < n; i++) {
+                Connection *connection = roster_at(reaper->roster, announced[i]);
+
+                /* Once each, however often a handler announces it. */
+                if (connection->handler != 0 && !connection->leaving) {
+                        connection->leaving = true;
+                        reaper->leaving[reaper->n++] = announced[i];
+                }
+        }
         reaper->now = now;
-        reaper->n += roster_take_exits(reaper->roster, reaper->leaving + reaper->n,
-                                       reaper->most - reaper->n);
         reaper->next = reaper->n;
-        reaper->told = reaper->n > 0;
 }
 
-static uint32_t reaper_sweep(Reaper *reaper, int *ret_status) {
+static Connection *reaper_sweep(Reaper *reaper, int *ret_status) {
         uint64_t began;
         pid_t pid;
 
-        /* The usual end when few are served: waitpid(2) would write to errno, on a page that a
-         * fork may share. */
-        if (roster_live(reaper->roster) == 0 && reaper->told) {
-                reaper->sweep_deadline = CLOCK_NEVER;
-                return ROSTER_NONE;
-        }
         if (roster_live(reaper->roster) > FEW && reaper->now < reaper->rest_until) {
                 reaper->sweep_deadline = reaper->rest_until;
-                return ROSTER_NONE;
+                return NULL;
         }
+
         began = clock_now();
         while ((pid = waitpid(-1, ret_status, WNOHANG)) > 0) {
-                uint32_t slot = roster_find(reaper->roster, pid);
+                Connection *connection = roster_find(reaper->roster, pid);
 
-                /* Not a child that was there before execve(2). */
-                if (slot != ROSTER_NONE)
-                        return slot;
+                /* Not a child from before execve(2). */
+                if (connection != NULL)
+                        return connection;
         }
-        reaper->rest_until =
-                        reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST_USEC);
+        reaper->rest_until = reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST);
         reaper->sweep_deadline = CLOCK_NEVER;
-        return ROSTER_NONE;
+        return NULL;
 }
 
-uint32_t reaper_next(Reaper *reaper, int *ret_status) {
+Connection *reaper_next(Reaper *reaper, int *ret_status) {
         while (reaper->next > 0) {
-                uint32_t *leaving = &reaper->leaving[--reaper->next];
-                const pid_t handler = roster_entry(reaper->roster, *leaving)->handler;
-                pid_t pid = handler > 0 ? waitpid(handler, ret_status, WNOHANG) : -1;
-                uint32_t slot = ROSTER_NONE;
+                const uint32_t last = --reaper->next;
+                Connection *connection = roster_at(reaper->roster, reaper->leaving[last]);
+                const pid_t handler = connection->handler;
+                const pid_t pid = handler != 0 ? waitpid(handler, ret_status, WNOHANG) : -1;
 
                 if (pid == 0)
                         continue;
-                *leaving = reaper->leaving[--reaper->n];
-                /* Whatever was told, it is the pid that says whose slot it is. */
+                connection->leaving = false;
+                reaper->leaving[last] = reaper->leaving[--reaper->n];
                 if (pid > 0)
-                        slot = roster_find(reaper->roster, pid);
-                if (slot != ROSTER_NONE)
-                        return slot;
+                        return roster_find(reaper->roster, pid);
         }
         return reaper_sweep(reaper, ret_status);
 }

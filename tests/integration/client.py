@@ -23,7 +23,9 @@ class Client:
             "stderr": subprocess.PIPE,
         } | options
         self.process = subprocess.Popen(
-            [CLIENT, *map(str, arguments)], process_group=0, **options
+            [CLIENT, *map(str, arguments)], process_group=0,
+            # communicate() does not see what a buffer has read ahead.
+            bufsize=0, **options
         )
 
     def __enter__(self):

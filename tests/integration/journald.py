@@ -30,6 +30,7 @@ KINDS = {
     "a61dff197d014d12a0909924aa7193f4": "closed",
     "572833a52edc43b688a8b0c67689fd9d": "crashed",
     "d28b1d507e924d2ab87bd2576e9806ac": "refused",
+    "aeb644031a6048d29938e83747ff1493": "refusals",
     "4d4324fcc8c44bd49d1f09848fea9589": "summary",
     "e3d672cad4084334b7b6c14f208eea73": "lost",
     "b58eeb21f8c342daa1ebd804911cb248": "exhausted",
@@ -37,6 +38,8 @@ KINDS = {
     "61ff95f1aa204e1b9c3f28b6684711c1": "totals",
     "6452a60b4a484f869581d177bda0a448": "limited",
     "e903eaf1a8ce47c5b757d6b83909745c": "stranger",
+    "55773c8eb4e043eeaf109bbf3421b4d8": "unnamed",
+    "31cbd06bfb7149b58e6ec48b56d06a2f": "recounted",
     "41fd567a5a0542cba08ca386718739d8": "resumed",
     "3f3cea449864417c913c66c8a5b4dc35": "failed",
 }

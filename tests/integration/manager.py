@@ -25,9 +25,8 @@ MOST_IN_A_MESSAGE = 253
 ROOM_FOR_CONTROL = (
     socket.CMSG_SPACE(4 * MOST_IN_A_MESSAGE) + socket.CMSG_SPACE(12) + ROOM_FOR_TIME)
 
-CONNECTION, PENDING, ROSTER = "mpecho-connection", "mpecho-pending", "mpecho-roster"
-# By turns.
-ROSTERS = ROSTER, "mpecho-roster-other"
+# The names in the store, which end in a dot and the number of the run.
+CONNECTION, LEDGER = "mpecho-connection", "mpecho-ledger"
 
 
 def parse(control):
@@ -54,18 +53,19 @@ class Stored:
         self.descriptor = descriptor
         self.watched = watched
 
+    @property
+    def kind(self):
+        """The name without the number of the run."""
+        return self.name.partition(".")[0]
+
     def files(self):
-        """What it is, for telling whether it is stored twice; of a pack, which is a message to a
-        socket that nobody reads, what is in it."""
-        if not stat.S_ISSOCK(os.fstat(self.descriptor).st_mode):
-            return {identity(self.descriptor)}
+        """The files in a bundle, a message that waits in a socket: identity and whether each one is
+        a socket."""
         with socket.socket(fileno=os.dup(self.descriptor)) as copy:
-            if copy.type != socket.SOCK_SEQPACKET:
-                return {identity(copy.fileno())}
             _, control, _, _ = copy.recvmsg(1, ROOM_FOR_CONTROL, socket.MSG_PEEK)
-        _, packed = parse(control)
-        files = {identity(descriptor) for descriptor in packed}
-        for descriptor in packed:
+        _, bundled = parse(control)
+        files = {(identity(one), stat.S_ISSOCK(os.fstat(one).st_mode)) for one in bundled}
+        for descriptor in bundled:
             os.close(descriptor)
         return files
 
@@ -80,7 +80,7 @@ class Manager(Notifications):
 
     def __init__(self, directory):
         self.store = []
-        self.keeping = False  # to be set where removing all but rosters is to come too late
+        self.keeping = False  # to be set where removing is to come too late
         self._pause = threading.Lock()
         super().__init__(directory)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -101,7 +101,7 @@ class Manager(Notifications):
 
     def _take(self, message, sender, descriptors):
         name = message.get("FDNAME", "stored")
-        if message.get("FDSTOREREMOVE") == "1" and not (self.keeping and name not in ROSTERS):
+        if message.get("FDSTOREREMOVE") == "1" and not self.keeping:
             self.remove(name)
         # systemd cannot tell the service of a process that is no more.
         if message.get("FDSTORE") == "1" and processes.state(sender) not in (None, "Z"):
@@ -126,9 +126,18 @@ class Manager(Notifications):
                 os.close(stored.descriptor)
         self.store = [stored for stored in self.store if name not in (None, stored.name)]
 
-    def count(self, name):
-        """How many different files are stored under this name."""
-        return len(set().union(*(one.files() for one in self.store if one.name == name)))
+    def files(self, sockets):
+        """The different files in all bundles of connections: sockets, or memfds with bytes."""
+        bundles = [one.files() for one in self.store if one.kind == CONNECTION]
+        return [file for file, is_socket in set().union(*bundles) if is_socket == sockets]
+
+    def connections(self):
+        """How many different connections are stored."""
+        return len(self.files(sockets=True))
+
+    def unsent(self):
+        """How many of them have unsent bytes behind them."""
+        return len(self.files(sockets=False))
 
     def passed(self):
         """What the next process of the service gets: names and descriptors."""
@@ -165,6 +174,7 @@ class Unit:
         self.started = 0
         self._directory = tempfile.TemporaryDirectory(prefix="mpecho-")
         path = Path(self._directory.name)
+        path.chmod(0o755)
         self.listener = clients.listen()
         self.journal = Journal(path)
         self.manager = Manager(path)
@@ -203,17 +213,17 @@ class Unit:
         assert self.process.wait(DEADLINE) == 0
         self.manager.sync()
 
-    def terminate_with_pending(self):
+    def terminate_with_unsent(self):
         """Stops it while there is data that a peer does not read: a socket may still have had room
         for it, but not again and again."""
         for _ in range(10):
             self.terminate()
-            if self.manager.count(PENDING):
+            if self.manager.unsent():
                 return
             self.start()
             # They have read what there was to read, and wait for their peers to read it.
             processes.wait_until_waiting(self.handlers())
-        raise AssertionError("nothing is pending")
+        raise AssertionError("nothing is unsent")
 
     def crash(self):
         """The main process is killed; systemd tells the rest to stop before it starts it again."""
@@ -240,7 +250,7 @@ class Unit:
     def restart(self, stop=None):
         """Stops it, as a rule by terminate(), and starts it again. Returns how many were stored."""
         (stop or self.terminate)()
-        stored = self.manager.count(CONNECTION)
+        stored = self.manager.connections()
         self.start()
         return stored
 
@@ -254,10 +264,10 @@ class Unit:
         return record
 
     def check_store(self):
-        """While it runs the store holds one roster, and nothing of connections."""
+        """While it runs the store holds one ledger, and no connection."""
         self.manager.sync()
         only, = self.manager.store
-        assert only.name in ROSTERS
+        assert only.kind == LEDGER
 
     def totals(self):
         """The record with the totals that SIGUSR1 asks for."""
@@ -319,9 +329,10 @@ def unit(request):
     """Starts units and, after the test, ends them and checks what they leave."""
     units = []
 
-    def begin(*options, **keywords):
+    def begin(*options, start=True, **keywords):
         units.append(Unit(*options, **keywords))
-        units[-1].start()
+        if start:
+            units[-1].start()
         return units[-1]
 
     yield begin

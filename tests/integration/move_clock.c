@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preloaded, moves the time of day for the process that it is loaded into and its children, by the
- * seconds in the file that CLOCK_FILE names, an int64_t that may change at any time. The other
- * clocks stay: they are those that nobody can set.
+ * Preloaded, moves clocks for the process that it is loaded into and its children, as the file that
+ * CLOCK_FILE names says at any time. It has two int64_t: seconds that are added to the time of day,
+ * and nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes on.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const volatile int64_t *offset;
+static const volatile int64_t *clocks;
 static int (*real_gettime)(clockid_t clock, struct timespec *ret_time);
 
 __attribute__((constructor)) static void clock_init(void) {
@@ -23,11 +23,11 @@ __attribute__((constructor)) static void clock_init(void) {
 
         if (fd < 0)
                 abort();
-        memory = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);
+        memory = mmap(NULL, 2 * sizeof *clocks, PROT_READ, MAP_SHARED, fd, 0);
         if (memory == MAP_FAILED)
                 abort();
         close(fd);
-        offset = memory;
+        clocks = memory;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *ret_time) {
@@ -36,10 +36,18 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time) {
         if (real_gettime == NULL)
                 *(void **)&real_gettime = dlsym(RTLD_NEXT, "clock_gettime");
         r = real_gettime(clock, ret_time);
-        if (r == 0 && offset != NULL &&
-            (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI))
-                ret_time->tv_sec += *offset;
-        return r;
+        if (r < 0 || clocks == NULL)
+                return r;
+        if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE || clock == CLOCK_TAI) {
+                ret_time->tv_sec += clocks[0];
+        } else if (clock == CLOCK_MONOTONIC) {
+                const int64_t stopped = clocks[1];
+
+                if (stopped != 0)
+                        *ret_time = (struct timespec){ .tv_sec = stopped / 1000000000,
+                                                       .tv_nsec = stopped % 1000000000 };
+        }
+        return 0;
 }
 
 int gettimeofday(struct timeval *restrict ret_time, void *restrict zone) {

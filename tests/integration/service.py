@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Starts mpecho, collects what it says, and checks that it leaves nothing behind."""
 
+import contextlib
 import os
 import re
 import signal
@@ -18,6 +19,8 @@ BUILD = Path(os.environ.get("MPECHO_BUILD", ROOT / "build"))
 MPECHO = BUILD / "mpecho"
 SANITIZED = MPECHO.exists() and b"__asan_init" in MPECHO.read_bytes()
 WARNING = 4
+# The sanitizer cannot look for leaks in a process that is traced.
+TRACED = {"ASAN_OPTIONS": "detect_leaks=0"}
 
 
 def with_journal(journal):
@@ -148,13 +151,19 @@ class Service:
         """Begins to connect and does not wait for what comes of it."""
         self.clients.append(clients.knock(self.listeners()[0]))
 
-    def flood(self, count):
-        """Has clients knock while it is stopped, so that all of them come at once."""
+    @contextlib.contextmanager
+    def paused(self):
+        """Stops the master in the meantime: what comes waits until afterwards."""
         self.signal(signal.SIGSTOP)
         wait_for(lambda: processes.state(self.pid) == "T", "the master stopped")
-        for _ in range(count):
-            self.knock()
+        yield
         self.signal(signal.SIGCONT)
+
+    def flood(self, count):
+        """Has clients knock while it is stopped, so that all of them come at once."""
+        with self.paused():
+            for _ in range(count):
+                self.knock()
 
     def connect_served(self, source=None, address=None):
         """A connection that has seen its first echo, so that it has a handler."""

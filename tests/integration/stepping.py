@@ -102,6 +102,10 @@ class Stepped:
         kind, number = struct.unpack_from("B23xQ", info)
         return number if kind == PTRACE_SYSCALL_INFO_ENTRY else None
 
+    def detach(self):
+        """Lets it run on from where it is."""
+        ptrace(PTRACE_DETACH, self.pid)
+
     def end(self):
         """Kills it where it is; again is harmless."""
         if self.status is None:

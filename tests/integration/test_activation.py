@@ -2,6 +2,7 @@
 """Sockets that systemd passes: identified by what they are, served, refused by name, left alone."""
 
 import os
+import select
 import signal
 import socket
 
@@ -9,6 +10,7 @@ import pytest
 
 import clients
 import processes
+from journald import Notifications
 
 # Names of Unix sockets are the machine's: nobody else has this one.
 ABSTRACT = f"mpecho-test-activation-{os.getpid()}"
@@ -22,12 +24,11 @@ def failure(service):
 
 
 def usage_error(service):
-    """Waits for a start that fails, with status 2 and a sentence on stderr; returns that."""
+    """Waits for a start that fails, with status 2 and one record; returns its text."""
     assert service.wait() == 2
-    text = service.take_stderr()
-    assert text.startswith("mpecho: ")
-    assert text.endswith("Try 'mpecho --help' for more information.\n")
-    return text
+    record, = service.journal.records("failed")
+    assert record.priority == 3
+    return record["MESSAGE"]
 
 
 @pytest.fixture
@@ -147,7 +148,8 @@ def test_stranger_among_listeners(start, sockets, make):
         service.connect_served(address=address_of(listener))
 
 
-@pytest.mark.parametrize("make", STRANGERS)
+# One stream socket alone that does not listen is the connection to serve, whatever became of it.
+@pytest.mark.parametrize("make", STRANGERS[:-1])
 def test_only_strangers(start, sockets, make):
     """With nothing to serve it fails, with a sentence, and status 1."""
     stranger = make(sockets)
@@ -171,9 +173,10 @@ def test_closed_descriptor(start):
 def test_wrong_count_of_names(start, sockets, names):
     """LISTEN_FDNAMES with another count than LISTEN_FDS: told, and served without names."""
     listeners = [sockets(), sockets()]
-    service = start(passed=listeners, expected=["stranger"], environment={"LISTEN_FDNAMES": names})
-    record, = service.journal.records("stranger")
+    service = start(passed=listeners, expected=["unnamed"], environment={"LISTEN_FDNAMES": names})
+    record, = service.journal.records("unnamed")
     assert "LISTEN_FDNAMES" in record["MESSAGE"]
+    assert "MPECHO_DESCRIPTOR" not in record
     for listener in listeners:
         service.connect_served(address=address_of(listener))
     for record in service.journal.wait_for("accepted", 2):
@@ -190,26 +193,51 @@ def test_malformed_count(start, sockets, value):
 
 def test_sockets_for_another_process(start, sockets):
     """LISTEN_PID of another process means that nothing was passed to this one, and is told."""
-    service = start(passed=[sockets()], environment={"LISTEN_PID": "1"}, ready=False)
+    service = start(passed=[sockets()], environment={"LISTEN_PID": "1"}, ready=False,
+                    expected=["failed"])
     assert "LISTEN_PID is 1" in usage_error(service)
 
 
 def test_listen_together_with_passed_sockets(start, sockets):
     """LISTEN and passed sockets together are an error: one of the two would go unserved."""
-    service = start("127.0.0.1:0", passed=[sockets()], ready=False)
+    service = start("127.0.0.1:0", passed=[sockets()], ready=False, expected=["failed"])
     assert "127.0.0.1:0" in usage_error(service)
+
+
+def test_pid_that_is_no_number(start):
+    """LISTEN_PID that is no number, without LISTEN_FDS: a sentence that names both, status 1."""
+    service = start(listen=None, environment={"LISTEN_PID": "abc"}, ready=False,
+                    expected=["failed"])
+    text = failure(service)
+    assert "LISTEN_PID is abc" in text and "LISTEN_FDS is not set" in text
+
+
+@pytest.mark.parametrize("wrong", ["--max-connections=0", "127.0.0.1:0"])
+def test_wrong_options_with_waiting_clients(start, sockets, wrong):
+    """With wrong options the clients that wait are reset, and each has one start: nothing is left
+    that systemd would start the service for again."""
+    listeners = [sockets(), sockets()]
+    waiting = [clients.connect(address_of(listener)) for listener in listeners for _ in range(3)]
+    waiting.pop().close()
+    service = start(wrong, passed=listeners, ready=False, expected=["failed"])
+    service.clients += waiting
+    assert usage_error(service)
+    for client in waiting:
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+    assert not select.select(listeners, [], [], 0)[0]
 
 
 def test_nothing_to_listen_on(start):
     """No LISTEN, nothing passed, no socket as standard input: an error that says all three ways."""
-    text = usage_error(start(listen=None, ready=False))
+    text = usage_error(start(listen=None, ready=False, expected=["failed"]))
     for way in ("LISTEN", "systemd", "inetd"):
         assert way in text
 
 
-@pytest.mark.parametrize("make", [datagram, seqpacket, unconnected])
+@pytest.mark.parametrize("make", [datagram, seqpacket])
 def test_other_socket_as_standard_input(start, sockets, make):
-    """A standard input that is no stream, or neither listens nor is connected: status 1."""
+    """A standard input that is a socket, but no stream: status 1."""
     stranger = make(sockets)
     try:
         service = start(listen=None, stdin=stranger, expected=["failed"], ready=False)
@@ -244,15 +272,19 @@ def test_another_process_takes_the_connection(start, sockets):
     service.connect_served(address=address_of(listener))
 
 
-def single(start, sockets, *options, data=b""):
-    """A service that is passed one connected stream, with data in it; and the client's end."""
+def single(start, sockets, *options, data=b"", prepare=lambda client, accepted: None,
+           stdin=False, environment=None):
+    """A service that is passed one connected stream, with data in it, as systemd or as an inetd
+    does it; and the client's end. Both ends are given to prepare() before."""
     listener = sockets()
     client = clients.connect(address_of(listener))
     accepted, _ = listener.accept()
     client.sendall(data)
+    prepare(client, accepted)
     with accepted:
-        service = start(*options, passed=[accepted], ready=False,
-                        environment={"LISTEN_FDNAMES": "connection"})
+        passed = {"listen": None, "stdin": accepted} if stdin else {"passed": [accepted]}
+        service = start(*options, **passed, ready=False,
+                        environment={"LISTEN_FDNAMES": "connection", **(environment or {})})
     service.clients.append(client)
     return service, client
 
@@ -284,3 +316,44 @@ def test_single_connection_stops(start, sockets):
     assert clients.receive_all(client) == b""
     assert service.wait() == 0
     assert service.journal.records("closed")[0]["MPECHO_REASON"] == "stopped"
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_single_connection_reset_before(start, sockets, stdin):
+    """A peer that was gone before mpecho began is no failure: reset by peer, status 0."""
+    def reset(client, accepted):
+        clients.reset(client)
+        processes.wait_for(lambda: select.select([accepted], [], [], 0)[0], "the reset arrived")
+
+    service, _ = single(start, sockets, prepare=reset, stdin=stdin)
+    assert service.wait() == 0
+    closed, = service.journal.records("closed")
+    assert (closed["MPECHO_REASON"], closed["MPECHO_BYTES"]) == ("reset by peer", "0")
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_single_connection_that_does_not_wait(start, sockets, stdin):
+    """A connection with O_NONBLOCK, as NonBlocking=yes passes it, is echoed like any other."""
+    service, client = single(start, sockets, stdin=stdin,
+                             prepare=lambda client, accepted: accepted.setblocking(False))
+    service.journal.wait_for("accepted")
+    processes.wait_until_waiting([service.pid])
+    assert clients.exchange(client, clients.RANDOM, 3_000_000) == 3_000_000
+    assert service.wait() == 0
+    assert service.journal.records("closed")[0]["MPECHO_REASON"] == "closed by peer"
+
+
+@pytest.mark.parametrize("stdin", [False, True])
+def test_single_connection_is_ready(start, sockets, tmp_path, stdin):
+    """systemd is told at once that the service has started, and that once."""
+    notifications = Notifications(tmp_path)
+    try:
+        service, client = single(start, sockets, stdin=stdin,
+                                 environment={"NOTIFY_SOCKET": notifications.path})
+        notifications.wait_for("READY", "1")
+        clients.ping(client)
+        client.close()
+        assert service.wait() == 0
+        assert [datagram for _, datagram in notifications.received] == [b"READY=1"]
+    finally:
+        notifications.close()

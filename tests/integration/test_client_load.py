@@ -33,7 +33,7 @@ class Service:
 
     def __init__(self, network):
         self.process = subprocess.Popen(
-            [MPECHO, "--log=stderr", "--max-connections=4096",
+            [MPECHO, "--log=stderr", "--max-connections=4096", "--max-per-source=0",
              f"@mpecho-load-{os.getpid()}" if network == "unix" else "127.0.0.1:0"],
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Leaving when idle: after the time, only then, and without losing a connection."""
 
-import signal
 import subprocess
 import threading
 import time
@@ -11,9 +10,12 @@ import pytest
 import clients
 import processes
 from journald import Notifications
+from moved_clock import clock  # noqa: F401
 from service import MPECHO, variables
+from stepping import Stepped
 
 ROUNDS, AT_ONCE = 8, 25
+SYS_POLL = 7  # of x86-64; the loop itself waits in ppoll(2)
 
 
 def listener_address(listener):
@@ -58,15 +60,19 @@ def test_stays_with_a_connection(start):
         assert time.monotonic() - began >= 1
 
 
-def test_looks_once_more(start):
-    """A client that came while the time ran out is served, not left to the next one."""
+def test_looks_once_more(start, clock):
+    """A client that comes when the time has run out is served, not left to the next one.
+
+    It comes when ppoll(2) has found nobody and the time is over, right before the last look."""
     with clients.listen() as listener:
-        service = start("--exit-idle=5", passed=[listener])
-        service.signal(signal.SIGSTOP)
-        processes.wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+        clock.stop()
+        service = start("--exit-idle=1", passed=[listener], environment=clock.environment)
+        master = Stepped.running(service.pid)
+        clock.advance(1)
+        while (call := master.next_call()) != SYS_POLL:
+            assert call is not None, "it left without a look"
         client = service.connect(address=listener_address(listener))
-        time.sleep(5)
-        service.signal(signal.SIGCONT)
+        master.detach()
         clients.ping(client)
         assert service.process.poll() is None
 

@@ -13,11 +13,15 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from manager import CONNECTION, PENDING, ROSTER, unit  # noqa: F401
+from manager import CONNECTION, LEDGER, unit  # noqa: F401
+
+
+SO_COOKIE = 57  # of asm/socket.h
+F_SEAL_FUTURE_WRITE = 0x10  # of linux/fcntl.h
 
 
 def memfd(data, seals=0):
-    descriptor = os.memfd_create("a roster", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    descriptor = os.memfd_create("a ledger", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
     os.write(descriptor, data)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
     return descriptor
@@ -26,9 +30,45 @@ def memfd(data, seals=0):
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
+def bundle(*descriptors):
+    """Descriptors in one, which become its, as mpecho stores them."""
+    reading, writing = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with writing:
+        socket.send_fds(writing, [b"\0"], descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return reading.detach()
+
+
+def unbundle(descriptor):
+    """Duplicates of the descriptors in a bundle."""
+    with socket.socket(fileno=os.dup(descriptor)) as copy:
+        return socket.recv_fds(copy, 1, 253, socket.MSG_PEEK)[1]
+
+
+class StoredLedger:
+    """The two parts of the ledger in the store of a stopped service."""
+
+    def __init__(self, manager):
+        self._manager = manager
+        self._item, = [one for one in manager.store if one.kind == LEDGER]
+        self._parts = unbundle(self._item.descriptor)
+        self.shared, self.private = (os.pread(part, 1 << 30, 0) for part in self._parts)
+
+    def replace(self, descriptor):
+        """Puts another descriptor in the ledger's place."""
+        for part in self._parts:
+            os.close(part)
+        self._manager.remove(self._item.name)
+        self._manager.put(self._item.name, descriptor)
+
+    def replace_parts(self, shared, private):
+        self.replace(bundle(shared, private))
+
+
 @pytest.mark.parametrize("forge", [
-    lambda old: memfd(clients.RANDOM[:len(old)], SEALS),
-    lambda old: memfd(old[:8] + clients.RANDOM[8:len(old)], SEALS),
+    lambda old: memfd(clients.pattern("random", len(old))[:-1], SEALS),
+    lambda old: memfd(clients.pattern("random", len(old) + 1), SEALS),
     lambda old: memfd(old + bytes(64), SEALS),
     lambda old: memfd(old[:-64], SEALS),
     lambda old: memfd(b"", SEALS),
@@ -36,38 +76,51 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
     lambda old: os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
     lambda old: os.open("/", os.O_PATH | os.O_CLOEXEC),
     lambda old: clients.listen().detach(),
-], ids=["random", "random-version", "larger", "smaller", "empty", "unsealed", "null", "path",
+], ids=["random", "random-larger", "larger", "smaller", "empty", "unsealed", "null", "path",
         "socket"])
-def test_roster_that_is_none(unit, forge):
-    """A stored roster that is not one is told by a stranger record, and everything goes on."""
-    service = unit(expected=["stranger"])
+@pytest.mark.parametrize("part", ["shared", "private"])
+def test_invalid_ledger(unit, forge, part):
+    """An invalid ledger is logged, counting begins at zero, and every connection goes on."""
+    service = unit()
     client = service.connect_served()
     service.terminate()
-    old, = [stored for stored in service.manager.store if stored.name == ROSTER]
-    forged = forge(os.pread(old.descriptor, 1 << 30, 0))
-    service.manager.remove(ROSTER)
-    service.manager.put(ROSTER, forged)
+    ledger = StoredLedger(service.manager)
+    parts = {"shared": memfd(ledger.shared, SEALS), "private": memfd(ledger.private, SEALS)}
+    os.close(parts[part])
+    parts[part] = forge(getattr(ledger, part))
+    ledger.replace_parts(**parts)
     service.start()
     clients.ping(client)
-    stranger, = service.journal.wait_for("stranger")
-    assert stranger["MPECHO_LISTENER_NAME"] == ROSTER
+    service.journal.wait_for("recounted")
     service.check_store()
     service.restart()
     clients.ping(client)
-    assert len(service.journal.records("stranger")) == 1
+    assert len(service.journal.records("recounted")) == 1
+    service.balanced = False
+
+
+def test_ledger_with_another_seal(unit):
+    """A seal that the kernel adds to every memfd (vm.memfd_noexec) does not invalidate a ledger."""
+    service = unit()
+    client = service.connect_served()
+    service.terminate()
+    ledger = StoredLedger(service.manager)
+    ledger.replace_parts(memfd(ledger.shared, SEALS | F_SEAL_FUTURE_WRITE),
+                         memfd(ledger.private, SEALS | F_SEAL_FUTURE_WRITE))
+    service.start()
+    clients.ping(client)
+    assert service.totals().number("MPECHO_SERVED") == 1
 
 
 @pytest.mark.parametrize("slots", [100, 10_000])
-def test_roster_of_random_slots(unit, slots):
-    """A roster whose counts and slots handlers have overwritten is read, and everything goes on."""
+def test_ledger_that_handlers_have_overwritten(unit, slots):
+    """Whatever handlers have written to their part, every connection goes on."""
     service = unit(f"--max-connections={slots}")
     client = service.connect_served()
     service.terminate()
-    old, = [stored for stored in service.manager.store if stored.name == ROSTER]
-    content = os.pread(old.descriptor, 1 << 30, 0)
-    forged = memfd(content[:16] + clients.pattern("random", len(content))[16:], SEALS)
-    service.manager.remove(ROSTER)
-    service.manager.put(ROSTER, forged)
+    ledger = StoredLedger(service.manager)
+    random = clients.pattern("random", len(ledger.shared))
+    ledger.replace_parts(memfd(random, SEALS), memfd(ledger.private, SEALS))
     service.start()
     clients.ping(client)
     service.connect_served()
@@ -76,7 +129,6 @@ def test_roster_of_random_slots(unit, slots):
     service.balanced = False
 
 
-@pytest.mark.parametrize("name", [CONNECTION, PENDING])
 @pytest.mark.parametrize("make", [
     lambda: os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC),
     lambda: memfd(clients.RANDOM),
@@ -87,19 +139,52 @@ def test_roster_of_random_slots(unit, slots):
     lambda: os.eventfd(0),
     lambda: os.open("/", os.O_PATH | os.O_CLOEXEC),
 ], ids=["null", "memfd", "empty", "datagram", "packets", "listener", "event", "path"])
-def test_stored_stranger(unit, name, make):
-    """What is stored under a connection's name and is none is closed and told; data is dropped."""
-    service = unit(expected=["stranger"] if name == CONNECTION else [])
+def test_stored_stranger(unit, make):
+    """A descriptor that is stored as a connection and is no bundle is closed and logged."""
+    service = unit(expected=["stranger"])
     client = service.connect_served()
     service.terminate()
-    service.manager.put(name, make())
+    service.manager.put(f"{CONNECTION}.1", make())
     service.start()
     clients.ping(client)
-    if name == CONNECTION:
-        stranger, = service.journal.wait_for("stranger")
-        assert stranger["MPECHO_LISTENER_NAME"] == CONNECTION
-    service.check_store()
+    stranger, = service.journal.wait_for("stranger")
+    assert stranger["MPECHO_LISTENER_NAME"] == f"{CONNECTION}.1"
     assert service.resumed(1) == [1]
+
+
+def test_bytes_without_a_connection(unit):
+    """Unsent bytes that no connection is in front of go into no connection."""
+    service = unit()
+    client = service.connect_served()
+    service.terminate()
+    service.manager.put(f"{CONNECTION}.9", bundle(memfd(b"injected")))
+    service.start()
+    clients.ping(client)
+    service.check_store()
+
+
+def test_bytes_of_the_first_version(unit):
+    """Connections and unsent bytes that mpecho 0.1.0 stored are restored, and fit together."""
+    service = unit()
+    client, other = service.connect_served(), service.connect_served()
+    service.terminate()
+    stored = [one for one in service.manager.store if one.kind == CONNECTION]
+    connections = [one for item in stored for one in unbundle(item.descriptor)]
+    service.manager.remove()
+    cookies = {}
+    for connection in connections:
+        with socket.socket(fileno=os.dup(connection)) as copy:
+            cookies[copy.getpeername()] = copy.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8)
+    service.manager.put("mpecho-connection", bundle(connections[0]))
+    service.manager.put("mpecho-connection", connections[1])
+    unsent = memfd(cookies[client.getsockname()] + b"of before")
+    service.manager.put("mpecho-pending", bundle(unsent))
+    service.start()
+    assert clients.receive(client, 9) == b"of before"
+    clients.ping(client)
+    clients.ping(other)
+    service.check_store()
+    service.balanced = False
 
 
 def test_more_stored_than_allowed(unit):
@@ -124,14 +209,16 @@ def test_more_stored_than_allowed(unit):
     clients.ping(kept[4])
 
 
-def test_two_rosters(unit):
-    """Of two stored rosters one is taken; afterwards there is one."""
-    service = unit(expected=["stranger"])
+def test_two_ledgers(unit):
+    """Of the ledgers of two runs the newer one counts; afterwards there is one."""
+    service = unit()
     client = service.connect_served()
+    service.restart()
     service.terminate()
-    service.manager.put(ROSTER, memfd(b"another"))
+    service.manager.put(f"{LEDGER}.1", bundle(memfd(b"another"), memfd(b"one")))
     service.start()
     clients.ping(client)
+    assert service.totals().number("MPECHO_SERVED") == 1
     service.check_store()
 
 
@@ -201,7 +288,7 @@ def test_waits_for_the_manager(unit, stop, hung, waits):
         if stop == "terminate":
             processes.wait_for(lambda: waits(service.pid), "the master waiting")
         if stop == "crash":
-            processes.wait_for(lambda: any(map(waits, handlers)), "a handler waiting for all")
+            processes.wait_for(lambda: all(map(waits, handlers)), "handlers waiting")
         elif hung:
             processes.wait_for(lambda: all(map(waits, handlers)), "handlers waiting")
         time.sleep(0.3)
@@ -212,7 +299,7 @@ def test_waits_for_the_manager(unit, stop, hung, waits):
     else:
         assert service.process.wait(processes.DEADLINE) == 0
         service.manager.sync()
-    assert service.manager.count(CONNECTION) == len(connected)
+    assert service.manager.connections() == len(connected)
     service.start()
     assert len(service.handlers()) == len(connected)
     for client in connected:
@@ -251,9 +338,9 @@ def test_listener_that_is_gone(unit):
     service = unit()
     client, stuck = service.connect_served(), service.connect_served()
     written = clients.fill(stuck, quiet=0.2, handlers=service.handlers())
-    service.terminate_with_pending()
+    service.terminate_with_unsent()
     # Whatever order systemd passes them in.
-    service.manager.store.sort(key=lambda stored: stored.name != PENDING)
+    service.manager.store.reverse()
     service.start(listening=False)
     clients.ping(client)
     stuck.shutdown(socket.SHUT_WR)

@@ -2,9 +2,12 @@
 """A master that has nothing to do sleeps: few wake-ups, and no processor time."""
 
 import contextlib
+import resource
+import socket
 
 import pytest
 
+import clients
 import processes
 from journald import Notifications
 
@@ -23,19 +26,72 @@ def managed(start, tmp_path_factory):
         yield begin
 
 
+def limit_descriptors(service):
+    """Lets the service open no descriptor more than it has, while clients wait."""
+    most = max(processes.descriptors(service.pid)) + 1
+    _, hard = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (most, hard))
+    for _ in range(60):
+        service.knock()
+    # The pauses are as long as they get.
+    service.journal.wait_for("exhausted", 3)
+
+
 def test_idle_connections(start, managed):
-    """However many connections are idle, with and without a service manager and its watchdog."""
-    services = {
-        "alone": (start(), 1),
-        "managed, nobody": (managed(), 0),
-        "managed, one": (managed(), 1),
-        "managed, many": (managed("--max-per-source=0"), 100),
-        "watchdog, one": (managed(WATCHDOG_USEC=2 * SECOND), 1),
-        "full": (managed("--max-connections=1"), 1),
-    }
-    for service, connections in services.values():
-        for _ in range(connections):
-            service.connect_served()
-    services["full"][0].knock()
-    processes.assert_at_rest({name: service.pid for name, (service, _) in services.items()})
-    services["full"][0].clients[0].close()
+    """However many connections are idle, however the sockets came, with and without a service
+    manager, its watchdog and an idle timeout of the service."""
+    with clients.listen() as listener, clients.listen() as other:
+        services = {
+            "alone": (start(), 1),
+            "passed, nobody": (start("--exit-idle=3600", passed=[listener]), 0),
+            "passed, one": (start("--exit-idle=3600", passed=[other]), 1),
+            "managed, nobody": (managed(), 0),
+            "managed, one": (managed(), 1),
+            "managed, many": (managed("--max-per-source=0"), 100),
+            "watchdog, one": (managed(WATCHDOG_USEC=2 * SECOND), 1),
+            "full": (managed("--max-connections=1"), 1),
+            "reported": (managed(), 1),
+        }
+        for service, connections in services.values():
+            for _ in range(connections):
+                service.connect_served()
+        services["full"][0].knock()
+        services["reported"][0].totals()
+        processes.assert_at_rest({name: service.pid for name, (service, _) in services.items()})
+        services["full"][0].clients[0].close()
+
+
+def test_a_thousand_idle_connections(managed):
+    """A thousand connections cost an idle master no more than one."""
+    service = managed("--max-per-source=0")
+    for _ in range(1000):
+        service.connect_served()
+    processes.assert_at_rest({"a thousand": service.pid})
+
+
+def test_trouble(start, managed, tmp_path):
+    """Out of descriptors, with nobody live and a limit to idleness; a journald or a service manager
+    that does not read."""
+    hung = Notifications(tmp_path, reading=False)
+    hung.fill()
+    with clients.listen() as listener, clients.listen() as other, contextlib.closing(hung):
+        services = {
+            "exhausted": start(expected=["exhausted"]),
+            "journald hangs": start(passed=[other], reading=False, ready=False),
+            "manager hangs": start(environment={"NOTIFY_SOCKET": hung.path,
+                                                "WATCHDOG_USEC": 20 * SECOND}),
+        }
+        services["exhausted"].connect_served()
+        limit_descriptors(services["exhausted"])
+        address = (socket.AF_INET, other.getsockname())
+        for _ in range(20):
+            services["journald hangs"].connect_served(address=address)
+        services["manager hangs"].connect_served()
+        # Last, for it would end without clients that wait.
+        services["soon idle"] = start("--exit-idle=2", passed=[listener], expected=["exhausted"])
+        limit_descriptors(services["soon idle"])
+        processes.assert_at_rest({name: service.pid for name, service in services.items()})
+        services["journald hangs"].journal.read()
+        for service in services.values():
+            _, hard = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (hard, hard))

@@ -57,24 +57,24 @@ WRONG = [
     (["--max=7"], "there is no option --max, or it is ambiguous"),
     (["-p", "7"], "there is no option -p"),
     (["--exit-idle=5", "9190"], re.compile("--exit-idle works only with passed sockets")),
-    (["http"], f"'http' is nothing to listen on: {NO_PORT}"),
-    (["65536"], f"'65536' is nothing to listen on: {NO_PORT}"),
-    (["7 "], f"'7 ' is nothing to listen on: {NO_PORT}"),
-    ([""], f"'' is nothing to listen on: {NO_PORT}"),
-    (["127.0.0.1:"], f"'127.0.0.1:' is nothing to listen on: {NO_PORT}"),
-    (["127.0.0.1:-7"], f"'127.0.0.1:-7' is nothing to listen on: {NO_PORT}"),
-    (["127.0.0:7"], f"'127.0.0:7' is nothing to listen on: {NO_IPV4}"),
-    (["localhost:7"], f"'localhost:7' is nothing to listen on: {NO_IPV4}"),
-    ([":7"], f"':7' is nothing to listen on: {NO_IPV4}"),
-    (["[127.0.0.1]:7"], f"'[127.0.0.1]:7' is nothing to listen on: {NO_IPV6}"),
-    (["[]:7"], f"'[]:7' is nothing to listen on: {NO_IPV6}"),
-    (["[::1]"], "'[::1]' is nothing to listen on: a port must follow the IPv6 address in brackets,"
+    (["http"], f"Cannot listen on 'http': {NO_PORT}"),
+    (["65536"], f"Cannot listen on '65536': {NO_PORT}"),
+    (["7 "], f"Cannot listen on '7 ': {NO_PORT}"),
+    ([""], f"Cannot listen on '': {NO_PORT}"),
+    (["127.0.0.1:"], f"Cannot listen on '127.0.0.1:': {NO_PORT}"),
+    (["127.0.0.1:-7"], f"Cannot listen on '127.0.0.1:-7': {NO_PORT}"),
+    (["127.0.0:7"], f"Cannot listen on '127.0.0:7': {NO_IPV4}"),
+    (["localhost:7"], f"Cannot listen on 'localhost:7': {NO_IPV4}"),
+    ([":7"], f"Cannot listen on ':7': {NO_IPV4}"),
+    (["[127.0.0.1]:7"], f"Cannot listen on '[127.0.0.1]:7': {NO_IPV6}"),
+    (["[]:7"], f"Cannot listen on '[]:7': {NO_IPV6}"),
+    (["[::1]"], "Cannot listen on '[::1]': a port must follow the IPv6 address in brackets,"
                 " as in [::1]:7"),
-    (["::1:7"], "'::1:7' is nothing to listen on: an IPv6 address belongs in brackets,"
+    (["::1:7"], "Cannot listen on '::1:7': an IPv6 address belongs in brackets,"
                 " as in [::1]:7"),
-    (["@"], "'@' is nothing to listen on: a name must follow the @"),
+    (["@"], "Cannot listen on '@': a name must follow the @"),
     (["/" + "x" * 108], re.compile("a Unix socket's name has at most 107 bytes")),
-    (["127.0.0.1:0", "nonsense"], f"'nonsense' is nothing to listen on: {NO_PORT}"),
+    (["127.0.0.1:0", "nonsense"], f"Cannot listen on 'nonsense': {NO_PORT}"),
     ([], re.compile("LISTEN.*systemd.*inetd")),
 ]
 
@@ -94,6 +94,26 @@ def test_wrong_command_line(arguments, sentence):
         assert sentence.search(line)
 
 
+@pytest.mark.parametrize("arguments, sentence", WRONG[:-1], ids=lambda value: str(value)[:40])
+def test_wrong_command_line_tested(arguments, sentence):
+    """--test says of a wrong command line what a start would say, with the same status."""
+    tested, started = run("--test", *arguments), run(*arguments)
+    assert tested.returncode == started.returncode == 2
+    assert tested.stderr.splitlines()[0] == started.stderr.splitlines()[0]
+    assert tested.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--exit-idle=5"], ["-c", "5", "7", "@name", "/path"]])
+def test_right_command_line_tested(arguments, tmp_path):
+    """--test says that a right command line is right, and makes no socket for it."""
+    result = subprocess.run(["strace", "-f", "-o", tmp_path / "calls", "-e", "trace=%network",
+                             MPECHO, *arguments, "--test"], capture_output=True, text=True,
+                            timeout=DEADLINE, env=variables({}), stdin=subprocess.DEVNULL)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "The options are valid.\n"
+    assert "socket" not in (tmp_path / "calls").read_text()
+
+
 def test_options_in_short():
     """Each option has the short form that is documented, with and without a blank."""
     for option, name in (("c", "max-connections"), ("s", "max-per-source"), ("i", "idle-timeout"),
@@ -108,7 +128,7 @@ def test_help(option):
     result = run(option)
     assert (result.returncode, result.stderr) == (0, "")
     for name in ("max-connections", "max-per-source", "idle-timeout", "exit-idle", "log",
-                 "log-level", "help", "version"):
+                 "log-level", "test", "help", "version"):
         assert f"--{name}" in result.stdout
     assert "LISTEN" in result.stdout
     assert max(len(line) for line in result.stdout.splitlines()) <= 80

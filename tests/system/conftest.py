@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Packages built once, and for each test and release a machine of its own."""
+"""Packages that make has built, and for each test and release a machine of its own."""
 
 import os
 import pathlib
 import platform
-import shutil
 import signal
-import subprocess
 
 import machine
 import pytest
@@ -14,7 +12,6 @@ import pytest
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("MPECHO_BUILD", SOURCE / "build"))
 RELEASES = {"bookworm": 12, "trixie": 13}
-PREVIOUS = "0.0.1"
 
 
 FIGURES = pytest.StashKey()
@@ -38,41 +35,37 @@ def fixture_tell(request):
     return lambda text: request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
 
 
-@pytest.fixture(scope="session", name="packages")
-def fixture_packages():
-    """The directory of the packages, just built."""
-    subprocess.run(["packaging/deb", BUILD / "deb"], cwd=SOURCE, check=True)
-    return BUILD / "deb"
+def pytest_addoption(parser):
+    parser.addoption("--release", choices=RELEASES, help="boot this release only")
 
 
-@pytest.fixture(scope="session", name="previous")
-def fixture_previous(packages, tmp_path_factory):
-    """The directory of the packages of a previous version: the same files under a lower number, but
-    for a program that was built with that number."""
-    directory = tmp_path_factory.mktemp("previous")
-    program = directory / "build/mpecho"
-    # Not with the options and variables of the make that runs the tests.
-    subprocess.run(["env", "--unset=MAKEFLAGS", "make", f"BUILD={program.parent}",
-                    f"VERSION={PREVIOUS}", program], cwd=SOURCE, check=True,
-                   stdout=subprocess.DEVNULL)
-    for name in "mpecho", "mpecho-client":
-        (package,) = packages.glob(f"{name}_*.deb")
-        tree = directory / name
-        subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
-        control = tree / "DEBIAN/control"
-        lines = [f"Version: {PREVIOUS}-1" if line.startswith("Version:") else line
-                 for line in control.read_text().splitlines()]
-        control.write_text("\n".join(lines) + "\n")
-        if name == "mpecho":
-            shutil.copy(program, tree / "usr/sbin/mpecho")
-        subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, directory], check=True,
-                       stdout=subprocess.DEVNULL)
-        shutil.rmtree(tree)
-    shutil.rmtree(program.parent)
+def pytest_generate_tests(metafunc):
+    if "image" in metafunc.fixturenames:
+        release = metafunc.config.getoption("release")
+        metafunc.parametrize("image", [release] if release else list(RELEASES), indirect=True,
+                             scope="session")
+
+
+def made(name):
+    """A directory of packages under build/, where a target of make puts them."""
+    directory = BUILD / name
+    assert list(directory.glob("*.deb")), f"no packages in {directory}: run make check-system"
     return directory
 
 
-@pytest.fixture(scope="session", params=RELEASES, name="image")
+@pytest.fixture(scope="session", name="packages")
+def fixture_packages():
+    """The directory of the packages."""
+    return made("deb")
+
+
+@pytest.fixture(scope="session", name="previous")
+def fixture_previous():
+    """The directory of the packages of a previous version, see the program of that name."""
+    return made("previous")
+
+
+@pytest.fixture(scope="session", name="image")
 def fixture_image(request):
     """The tree of a release that the packages can be installed on."""
     reason = machine.missing()

@@ -21,7 +21,8 @@ SOCKET = "/run/systemd/journal/socket"
 HELLO = b"hello"
 WARNING = 4
 
-STOPPED_SECONDS = 60
+# The queues are full within the first second.
+STOPPED_SECONDS = 20
 SECONDS = 5
 # Reading a journal of so many records takes a while.
 TOLD_SECONDS = 120
@@ -30,8 +31,7 @@ TOLD_SECONDS = 120
 class Visitors:
     """Clients that come one after the other, in a context; each of them has to be served.
 
-    One that is not within half a minute fails: a service that waits for a journald that is stopped
-    for twice as long is found out."""
+    The rate shows a service that waits for a journald that is stopped."""
 
     served = 0
 
@@ -104,7 +104,7 @@ def check_told(fault):
     return found["lost"]
 
 
-def stop_for_a_minute():
+def stop():
     """The rate goes on, and what is lost is told."""
     with Visitors() as visitors:
         usual = [visitors.rate(SECONDS)]
@@ -114,7 +114,7 @@ def stop_for_a_minute():
         usual.append(visitors.rate(SECONDS))
     print(f"{stopped:.0f} connections a second while it was stopped, otherwise {usual}")
     assert stopped > min(usual) / 10
-    assert check_told("stopped for a minute") > 0
+    assert check_told("stopped") > 0
 
 
 def kill():
@@ -161,7 +161,7 @@ MASTER = show("mpecho.service", "MainPID")
 wait_until(lambda: is_told(tally()), "all is told")
 FILES = os.listdir(f"/proc/{MASTER}/fd")
 check_told("at the beginning")
-stop_for_a_minute()
+stop()
 kill()
 restart()
 remove_socket()

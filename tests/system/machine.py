@@ -6,6 +6,8 @@ that made it changes. A Machine boots one. What it writes goes to a tmpfs above 
 network of its own with nothing but loopback, and its processes live in a PID namespace: when the
 test ends, however it ends, the kernel ends them all, and with them the mounts and the network. Only
 empty control groups have to be removed by hand.
+
+usage: machine.py RELEASE DIRECTORY    makes the image of a release under DIRECTORY
 """
 
 import hashlib
@@ -17,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3"]
@@ -199,3 +202,8 @@ class Machine:
 
     def __exit__(self, *_):
         self.close()
+
+
+if __name__ == "__main__":
+    REASON = missing()
+    print(REASON or image(sys.argv[1], pathlib.Path(sys.argv[2])))

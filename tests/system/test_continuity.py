@@ -2,6 +2,7 @@
 """Live connections go on, byte for byte, whatever happens to the service, and the counts add up."""
 
 import json
+import os
 import select
 import subprocess
 import time
@@ -9,13 +10,14 @@ import time
 import machine
 import pytest
 from administrator import Administrator
-from conftest import PREVIOUS, SOURCE
+from conftest import SOURCE
 
 PINGS, STREAMS, STUCK = 1000, 20, 3
 ARRIVALS_PER_SECOND = 200
 RESTARTS = 20
 CRASHES = 10
-IDLE_RESTARTS = 1000
+# For more of them: MPECHO_IDLE_RESTARTS=1000 make check-system.
+IDLE_RESTARTS = int(os.environ.get("MPECHO_IDLE_RESTARTS", "300"))
 DEADLINE = 120
 DROP_INS = "/run/systemd/system/mpecho.service.d"
 
@@ -223,7 +225,7 @@ def test_upgrade(service, tell):
             load.go_on()
             assert service.master() != master
             version = service.shell(f"/proc/{service.master()}/exe --version").split()[1]
-            assert (version == PREVIOUS) == (directory == "previous")
+            assert f"/mpecho_{version}-" in service.shell(f"ls /usr/src/{directory}/mpecho_*.deb")
         tell(describe(service.check(load)))
 
 
@@ -241,7 +243,7 @@ def test_watchdog(service, tell):
 
 
 def test_nothing_accumulates(service, tell):
-    """Over a thousand restarts with one quiet connection the store holds nothing but the roster; in
+    """Over hundreds of restarts with one quiet connection the store holds nothing but the roster; in
     the end nobody has more descriptors or memory than after the first ones."""
     with service.load(1, 0, 0) as load:
         # What systemd needs only once.

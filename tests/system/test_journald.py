@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""journald is stopped for a minute, killed, restarted and without its socket, under load."""
+"""journald is stopped for 20 seconds, killed, restarted and without its socket, under load."""
 
 import pytest
 from conftest import SOURCE

@@ -43,7 +43,7 @@ void manager_forget(Manager *manager) {
 
 void manager_expect(Manager *manager, const char *text, size_t n_fds) {
         union {
-                char room[CMSG_SPACE(STORE_MOST * sizeof(int))];
+                char room[CMSG_SPACE(FDPASS_MOST * sizeof(int))];
                 struct cmsghdr alignment;
         } control;
         struct iovec data = { .iov_base = manager->text, .iov_len = sizeof manager->text - 1 };
@@ -69,36 +69,28 @@ void manager_expect(Manager *manager, const char *text, size_t n_fds) {
         assert_int_equal(manager->n_fds, n_fds);
 }
 
-void manager_expect_stored(Manager *manager, const char *name, size_t n_fds) {
+void manager_expect_stored(Manager *manager, const char *name) {
         char text[256];
 
         snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", name);
-        manager_expect(manager, text, n_fds);
+        manager_expect(manager, text, 1);
 }
 
-static void manager_expect_removed(Manager *manager, const char *name) {
+void manager_expect_bundle(Manager *manager, const char *name, size_t n_fds) {
+        int bundle;
+
+        manager_expect_stored(manager, name);
+        bundle = manager->fds[0];
+        assert_int_equal(bundle_open(bundle, manager->fds), n_fds);
+        manager->n_fds = n_fds;
+        close(bundle);
+}
+
+void manager_expect_removed(Manager *manager, const char *name) {
         char text[256];
 
         snprintf(text, sizeof text, "FDSTOREREMOVE=1\nFDNAME=%s", name);
         manager_expect(manager, text, 0);
-}
-
-void manager_expect_roster(Manager *manager, bool other) {
-        const char *name = other ? STORE_ROSTER_OTHER : STORE_ROSTER;
-
-        manager_expect_removed(manager, name);
-        manager_expect_stored(manager, name, 1);
-        manager_expect_removed(manager, other ? STORE_ROSTER : STORE_ROSTER_OTHER);
-}
-
-void manager_expect_pack(Manager *manager, const char *name, size_t n_fds) {
-        int pack;
-
-        manager_expect_stored(manager, name, 1);
-        pack = manager->fds[0];
-        assert_int_equal(pack_open(pack, manager->fds), n_fds);
-        manager->n_fds = n_fds;
-        close(pack);
 }
 
 void manager_expect_barrier(Manager *manager) {

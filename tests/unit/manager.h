@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "restart/fdstore.h"
+#include "lib/fdpass.h"
 
 typedef struct Manager Manager;
 
@@ -15,7 +15,7 @@ typedef struct Manager Manager;
 struct Manager {
         int fd;
         char text[256];
-        int fds[STORE_MOST];
+        int fds[FDPASS_MOST];
         size_t n_fds;
 };
 
@@ -33,21 +33,16 @@ void manager_stop(Manager *manager);
 void manager_expect(Manager *manager, const char *text, size_t n_fds);
 
 /*
- * manager_expect_stored: the same for a message that has the store take @n_fds descriptors named
- * @name, which are kept there when their peers hang up.
+ * manager_expect_stored: The same for a message by which the store takes one descriptor named
+ * @name, which stays there when its peer hangs up.
+ *
+ * manager_expect_bundle: The same for a bundle of @n_fds descriptors, which become the message's.
+ *
+ * manager_expect_removed: The same for a message by which the store closes what is named @name.
  */
-void manager_expect_stored(Manager *manager, const char *name, size_t n_fds);
-
-/*
- * manager_expect_roster: waits for the messages by which a roster takes the place of another one:
- * at no time is there none. @other: its name is STORE_ROSTER_OTHER.
- */
-void manager_expect_roster(Manager *manager, bool other);
-
-/*
- * manager_expect_pack: the same for @n_fds descriptors in a pack, which become the message's.
- */
-void manager_expect_pack(Manager *manager, const char *name, size_t n_fds);
+void manager_expect_stored(Manager *manager, const char *name);
+void manager_expect_bundle(Manager *manager, const char *name, size_t n_fds);
+void manager_expect_removed(Manager *manager, const char *name);
 
 /*
  * manager_expect_barrier: waits for a barrier (sd_notify_barrier(3)) and lets it pass.

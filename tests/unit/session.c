@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -14,8 +15,10 @@
 
 static void session_open(Session *session, bool tcp, uint64_t timeout_usec, int room) {
         *session = (Session){ .timeout_usec = timeout_usec,
-                              .slot = memory_new_shared(sizeof *session->slot) };
-        assert_non_null(session->slot);
+                              .ledger = memory_new_shared(sizeof *session->ledger),
+                              .handler = memory_new_shared(sizeof *session->handler) };
+        assert_non_null(session->ledger);
+        assert_non_null(session->handler);
         if (tcp)
                 peer_pair_tcp(session->pair);
         else
@@ -27,6 +30,8 @@ static void session_open(Session *session, bool tcp, uint64_t timeout_usec, int 
 }
 
 static void session_fork(Session *session, void (*serve)(void *session)) {
+        /* A handler becomes the test's child once the process that forked it has exited. */
+        assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
         session->pid = process_fork(serve, session);
         close(session->pair[1]);
 }
@@ -53,8 +58,8 @@ void session_handle(void *data) {
         const Handler handler = { .connection = session->pair[1],
                                   .title = "mpecho: somebody",
                                   .idle_timeout_usec = session->timeout_usec,
-                                  .slot = session->slot,
-                                  .pending = -1 };
+                                  .unsent = -1,
+                                  .ledger = session->ledger };
         sigset_t all;
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -64,14 +69,20 @@ void session_handle(void *data) {
         handler_init();
         for (int i = 0; i < 20; i++)
                 assert_true(dup(null) >= 0);
-        handler_prepare(&handler);
-        handler_run(&handler);
+        *session->handler = handler_start(&handler);
+        assert_true(*session->handler > 0);
+}
+
+void session_adopt(Session *session) {
+        process_wait_exit(session->pid, 0);
+        session->pid = *session->handler;
 }
 
 Session session_start_handler(bool tcp, uint64_t timeout_usec) {
         Session session;
 
         session_start(&session, tcp, timeout_usec, 0, session_handle);
+        session_adopt(&session);
         return session;
 }
 
@@ -96,6 +107,7 @@ void session_end(Session *session, Reason reason, uint64_t bytes) {
         session_close(session);
         process_wait_exit(session->pid, (int)reason);
         if (bytes != SESSION_ANY)
-                assert_int_equal(session->slot->bytes, bytes);
-        memory_free(session->slot, sizeof *session->slot);
+                assert_int_equal(session->ledger->bytes, bytes);
+        memory_free(session->ledger, sizeof *session->ledger);
+        memory_free(session->handler, sizeof *session->handler);
 }

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #include "lib/end_reason.h"
-#include "server/roster.h"
+#include "restart/ledger.h"
 
 typedef struct Session Session;
 
@@ -19,8 +19,9 @@ typedef struct Session Session;
 struct Session {
         int pair[2]; /* [0] is the peer's, -1 once it is closed; [1] the child's */
         uint64_t timeout_usec;
-        RosterSlot *slot; /* where the child counts bytes */
-        pid_t pid;
+        LedgerEntry *ledger; /* where the child counts bytes */
+        pid_t *handler;      /* shared with the child: the handler that session_handle() forked */
+        pid_t pid;           /* of the process that serves */
 };
 
 /*
@@ -39,11 +40,13 @@ void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
 size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)(void *session));
 
 /*
- * session_handle: serves a session by a handler, as the master makes it: for session_start().
+ * session_handle: Forks a handler for a session as the master does, and exits: for session_start()
+ * and session_start_full(), after which session_adopt() makes the handler the test's child.
  *
- * session_start_handler: begins such a session, with room for as much as usual.
+ * session_start_handler: Begins such a session, with room for as much as usual.
  */
 void session_handle(void *session);
+void session_adopt(Session *session);
 Session session_start_handler(bool tcp, uint64_t timeout_usec);
 
 /*

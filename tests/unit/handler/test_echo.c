@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +24,8 @@ static const volatile sig_atomic_t never_stopping = 0;
 
 /* The clock of all processes here, in shared memory. */
 typedef struct Time {
+        _Atomic int queued;       /* what SIOCOUTQ says; -1 for the truth */
+        _Atomic int looks;        /* how often it has been asked */
         _Atomic uint64_t stopped; /* when it was stopped; 0 while it goes on */
         _Atomic uint64_t ahead;   /* of the machine's, or of when it was stopped */
 } Time;
@@ -41,6 +46,21 @@ uint64_t clock_earlier(uint64_t one, uint64_t other) {
         return one < other ? one : other;
 }
 
+/* In place of the C library's. */
+int ioctl(int fd, unsigned long request, ...) {
+        va_list arguments;
+        int *result;
+
+        va_start(arguments, request);
+        result = va_arg(arguments, int *);
+        va_end(arguments);
+        here->looks++;
+        if (here->queued < 0)
+                return (int)syscall(SYS_ioctl, fd, request, result);
+        *result = here->queued;
+        return 0;
+}
+
 static void do_nothing(int signal) {
         (void)signal;
 }
@@ -54,7 +74,7 @@ static void echo(void *data) {
                             .buffer_size = sizeof buffer,
                             .timeout_usec = session->timeout_usec,
                             .stop_patience_usec = CLOCK_SECOND,
-                            .bytes = &session->slot->bytes,
+                            .bytes = &session->ledger->bytes,
                             .stopping = &never_stopping };
         Reason reason;
 
@@ -186,7 +206,7 @@ static void test_stalled(void **state) {
         (void)session_start_full(&session, timeout, echo);
         process_wait_ended(session.pid);
         assert_true(clock_now() - begin >= timeout);
-        echoed = session.slot->bytes;
+        echoed = session.ledger->bytes;
         peer_expect_pattern(session.pair[0], 0, 1, false);
         assert_int_equal(recv(session.pair[0], &byte, 1, MSG_DONTWAIT | MSG_PEEK), 1);
         session_end(&session, REASON_STALLED, echoed);
@@ -195,9 +215,9 @@ static void test_stalled(void **state) {
 /* Reads on from @received, so slowly that writes come back short, until one has. Returns how far.
  */
 static size_t read_a_little(const Session *session, size_t received) {
-        const uint64_t echoed = session->slot->bytes;
+        const uint64_t echoed = session->ledger->bytes;
 
-        for (int i = 0; session->slot->bytes == echoed; i++) {
+        for (int i = 0; session->ledger->bytes == echoed; i++) {
                 assert_in_range(i, 0, PATIENCE_SECONDS * 1000);
                 if (i % 60 == 0) {
                         peer_expect_pattern(session->pair[0], received, received + 1024, false);
@@ -229,6 +249,42 @@ static void test_slow(void **state) {
         peer_expect_pattern(session.pair[0], received, sent, true);
         session_end(&session, REASON_CLOSED_BY_PEER, sent);
         here->stopped = 0;
+}
+
+/* Waits until the echo has looked at what its peer acknowledges, twice: the second time after this
+ * was called. */
+static void wait_for_look(void) {
+        const int looks = here->looks + 2;
+
+        for (int i = 0; here->looks < looks; i++) {
+                assert_in_range(i, 0, PATIENCE_SECONDS * 1000);
+                (void)poll(NULL, 0, 1);
+        }
+}
+
+/* A peer that acknowledges a little from time to time has not stalled, though no write goes on; one
+ * that does so no more has when the timeout is over, and not before. */
+static void test_acknowledges(void **state) {
+        const uint64_t timeout = CLOCK_SECOND / 4;
+        Session session;
+
+        (void)state;
+        here->stopped = clock_now();
+        here->queued = 1000;
+        (void)session_start_full(&session, timeout, echo);
+        for (int i = 0; i < 5; i++) {
+                wait_for_look();
+                here->ahead += timeout * 2 / 5;
+                here->queued--;
+        }
+        wait_for_look();
+        here->ahead += timeout * 7 / 8;
+        wait_for_look();
+        here->ahead += timeout / 8;
+        process_wait_ended(session.pid);
+        session_end(&session, REASON_STALLED, SESSION_ANY);
+        here->stopped = 0;
+        here->queued = -1;
 }
 
 /* Signals interrupt nothing, neither reading nor writing. */
@@ -299,13 +355,15 @@ static void test_failed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all),     cmocka_unit_test(test_half_close),
-                cmocka_unit_test(test_nothing), cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_idle),    cmocka_unit_test(test_stalled),
-                cmocka_unit_test(test_slow),    cmocka_unit_test(test_signals),
-                cmocka_unit_test(test_urgent),  cmocka_unit_test(test_failed),
+                cmocka_unit_test(test_all),          cmocka_unit_test(test_half_close),
+                cmocka_unit_test(test_nothing),      cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_idle),         cmocka_unit_test(test_stalled),
+                cmocka_unit_test(test_slow),         cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_acknowledges), cmocka_unit_test(test_urgent),
+                cmocka_unit_test(test_failed),
         };
 
         here = memory_new_shared(sizeof *here);
+        here->queued = -1;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/memory.h"
 #include "peer.h"
 #include "process.h"
 #include "session.h"
@@ -96,7 +95,7 @@ static void test_closed(void **state) {
         assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
         peer_expect_end(session.pair[0]);
         process_wait_ended(session.pid);
-        assert_int_equal(session.slot->bytes, 5);
+        assert_int_equal(session.ledger->bytes, 5);
         session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
 }
 
@@ -127,9 +126,10 @@ static void test_stalled(void **state) {
         size_t sent = session_start_full(&session, CLOCK_SECOND / 10, session_handle);
 
         (void)state;
+        session_adopt(&session);
         process_wait_ended(session.pid);
-        assert_in_range(session.slot->bytes, 1, sent - 1);
-        peer_expect_pattern(session.pair[0], 0, session.slot->bytes, false);
+        assert_in_range(session.ledger->bytes, 1, sent - 1);
+        peer_expect_pattern(session.pair[0], 0, session.ledger->bytes, false);
         session_end(&session, REASON_STALLED, SESSION_ANY);
 }
 
@@ -163,11 +163,10 @@ static void test_numbers(void **state) {
 
         (void)state;
         for (size_t i = 0; i < COUNT(connect); i++) {
-                Session session = { .slot = memory_new_shared(sizeof *session.slot) };
+                Session session;
 
-                peer_pair(session.pair);
-                session.pid = process_fork(connect[i], &session);
-                close(session.pair[1]);
+                session_start(&session, false, 0, 0, connect[i]);
+                session_adopt(&session);
                 peer_echo(session.pair[0], "Hello");
                 session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
         }
@@ -175,17 +174,17 @@ static void test_numbers(void **state) {
 
 static void serve_here(void *data) {
         const int *pair = data;
-        RosterSlot slot = {};
+        LedgerEntry entry = {};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC), kept = dup(null);
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         handler_init();
         assert_int_equal(handler_serve(&(Handler){ .connection = pair[1],
                                                    .title = "mpecho: somebody",
-                                                   .slot = &slot,
-                                                   .pending = -1 }),
+                                                   .unsent = -1,
+                                                   .ledger = &entry }),
                          REASON_CLOSED_BY_PEER);
-        assert_int_equal(slot.bytes, 5);
+        assert_int_equal(entry.bytes, 5);
         assert_true(fcntl(kept, F_GETFD) >= 0);
         assert_true(fcntl(pair[1], F_GETFD) >= 0);
 }

@@ -8,7 +8,6 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
 #include "peer.h"
 #include "process.h"
 #include "session.h"
@@ -32,22 +31,22 @@ static void test_stop_idle(void **state) {
         }
 }
 
+static void handle_and_stop(void *data) {
+        const Session *session = data;
+
+        session_handle(data);
+        assert_int_equal(kill(*session->handler, SIGTERM), 0);
+}
+
 /* Told to stop before it has begun, when the signal waits for its mask to be lifted, a handler
  * stops as well, and cleanly. */
 static void test_stop_first(void **state) {
         (void)state;
         for (int i = 0; i < 20; i++) {
-                Session session = { .slot = memory_new_shared(sizeof *session.slot) };
-                sigset_t set, before;
+                Session session;
 
-                (void)sigemptyset(&set);
-                (void)sigaddset(&set, SIGTERM);
-                peer_pair_tcp(session.pair);
-                (void)sigprocmask(SIG_BLOCK, &set, &before);
-                session.pid = process_fork(session_handle, &session);
-                (void)sigprocmask(SIG_SETMASK, &before, NULL);
-                close(session.pair[1]);
-                assert_int_equal(kill(session.pid, SIGTERM), 0);
+                session_start(&session, true, 0, 0, handle_and_stop);
+                session_adopt(&session);
                 peer_expect_end(session.pair[0]);
                 session_end(&session, REASON_STOPPED, SESSION_ANY);
         }
@@ -66,7 +65,7 @@ static void test_stop_writing(void **state) {
                 assert_in_range(received, 1, sent);
                 session_close(&session);
                 process_wait_ended(session.pid);
-                assert_int_equal(session.slot->bytes, received);
+                assert_int_equal(session.ledger->bytes, received);
                 session_end(&session, REASON_STOPPED, SESSION_ANY);
         }
 }
@@ -80,7 +79,7 @@ static void test_stop_stalled(void **state) {
         (void)state;
         assert_int_equal(kill(session.pid, SIGTERM), 0);
         process_wait_ended(session.pid);
-        assert_in_range(session.slot->bytes, 1, sent - 1);
+        assert_in_range(session.ledger->bytes, 1, sent - 1);
         session_end(&session, REASON_STOPPED, SESSION_ANY);
 }
 

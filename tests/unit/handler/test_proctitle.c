@@ -46,20 +46,20 @@ static void set_titles(void *data) {
         (void)data;
         assert_string_equal(getenv("FIRST"), "one");
         assert_string_equal(getenv("LAST"), "two");
-        title_set("mpecho: a");
+        proctitle_set("mpecho: a");
         expect_title("mpecho: a");
-        title_set("mpecho: [1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:51234");
+        proctitle_set("mpecho: [1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:51234");
         expect_title("mpecho: [1111:2222:3333:4444:5555:6666:7777:8888%4294967295]:51234");
         assert_string_equal(getenv("FIRST"), "one");
-        title_set("m");
+        proctitle_set("m");
         expect_title("m");
         memset(longest + 8, 'x', sizeof longest - 9);
-        title_set(longest);
+        proctitle_set(longest);
         assert_string_equal(getenv("FIRST"), "one");
         assert_string_equal(getenv("LAST"), "two");
         assert_int_equal(setenv("LAST", "three", 1), 0);
         assert_string_equal(getenv("LAST"), "three");
-        title_set("");
+        proctitle_set("");
         expect_title("");
 }
 
@@ -68,8 +68,8 @@ static void be_program(int argc, char **argv) {
         char before[4096], after[4096];
         size_t length = read_title(before, sizeof before);
 
-        title_set("without title_init() nothing happens");
-        assert_int_equal(title_init(argc, argv), 0);
+        proctitle_set("without proctitle_init() nothing happens");
+        assert_int_equal(proctitle_init(argc, argv), 0);
         assert_int_equal(read_title(after, sizeof after), length);
         assert_memory_equal(after, before, length);
         set_titles(NULL);
@@ -107,8 +107,8 @@ static void init_without_arguments(void *data) {
         char *argv[] = { NULL };
 
         (void)data;
-        assert_int_equal(title_init(0, argv), 0);
-        title_set("mpecho: a");
+        assert_int_equal(proctitle_init(0, argv), 0);
+        proctitle_set("mpecho: a");
 }
 
 /* Without a command line there is no title, and no harm. */

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,27 +132,77 @@ static void test_local(void **state) {
         assert_int_equal(other.port, 99);
 }
 
-/* An address of a family that is not known by name has a text as well; the longest one fits. */
+/* A virtual machine is a source, whatever the port; its port is in the text. */
+static void test_vsock(void **state) {
+        struct sockaddr_vm name = { .svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 1U << 31 };
+        struct sockaddr_storage storage = {};
+        Address address, other;
+        char text[ADDRESS_TEXT_SIZE];
+
+        (void)state;
+        memcpy(&storage, &name, sizeof name);
+        assert_int_equal(address_from_peer(-1, &storage, &address), 0);
+        address_format(&address, text);
+        assert_string_equal(text, "vsock:3:2147483648");
+
+        other = address;
+        other.machine.port--;
+        assert_true(same_source(&address, &other));
+        other.machine.cid--;
+        assert_false(same_source(&address, &other));
+}
+
+/* An address of a family that is not known by name has a text as well, and so has none at all; the
+ * longest one fits. */
 static void test_others(void **state) {
-        const struct sockaddr_storage name = { .ss_family = AF_VSOCK };
+        struct sockaddr_storage name = { .ss_family = AF_PPPOX };
         Address address;
         char text[ADDRESS_TEXT_SIZE];
 
         (void)state;
         assert_int_equal(address_from_peer(-1, &name, &address), 0);
         address_format(&address, text);
-        assert_string_equal(text, "family 40");
+        assert_string_equal(text, "family 24");
+        name.ss_family = AF_UNSPEC;
+        assert_int_equal(address_from_peer(-1, &name, &address), 0);
+        address_format(&address, text);
+        assert_string_equal(text, "unknown");
         address = (Address){ .family = AF_UNIX, .local = { .uid = UINT32_MAX, .pid = INT32_MAX } };
         address_format(&address, text);
         assert_string_equal(text, "uid 4294967295 pid 2147483647");
 }
 
+/* The host and the source are cut out of an address as it is written. */
+static void test_cut(void **state) {
+        static const struct {
+                const char *text, *host, *source;
+        } cases[] = {
+                { "192.0.2.7:51234", "192.0.2.7", "192.0.2.7" },
+                { "[2001:db8::7]:7", "2001:db8::7", "2001:db8::/64" },
+                { "[fe80::1%2]:7", "fe80::1%2", "fe80::%2/64" },
+                { "uid 1000 pid 4242", "uid 1000", "uid 1000" },
+                { "vsock:3:1024", "vsock:3", "vsock:3" },
+                { "unknown", "unknown", "unknown" },
+                { "2001:db8::/64", "2001:db8::/64", "2001:db8::/64" },
+                { "192.0.2.7", "192.0.2.7", "192.0.2.7" },
+                { "", "", "" },
+        };
+        char text[ADDRESS_TEXT_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                address_cut_host(cases[i].text, text);
+                assert_string_equal(text, cases[i].host);
+                address_cut_source(cases[i].text, text);
+                assert_string_equal(text, cases[i].source);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_texts),
-                cmocka_unit_test(test_sources),
-                cmocka_unit_test(test_local),
-                cmocka_unit_test(test_others),
+                cmocka_unit_test(test_texts), cmocka_unit_test(test_sources),
+                cmocka_unit_test(test_local), cmocka_unit_test(test_vsock),
+                cmocka_unit_test(test_cut),   cmocka_unit_test(test_others),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

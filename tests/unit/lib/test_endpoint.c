@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/vm_sockets.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -204,6 +205,9 @@ static void test_from_socket(void **state) {
 
 /* Sockets without a name, and of families that are not known by name, have a text as well. */
 static void test_others(void **state) {
+        struct sockaddr_vm vsock = { .svm_family = AF_VSOCK,
+                                     .svm_cid = VMADDR_CID_ANY,
+                                     .svm_port = 7 };
         char text[ENDPOINT_TEXT_SIZE];
         Endpoint endpoint;
         int pair[2];
@@ -215,9 +219,17 @@ static void test_others(void **state) {
         assert_string_equal(text, "unnamed");
         close(pair[0]);
         close(pair[1]);
-        endpoint = (Endpoint){ .any.sa_family = AF_VSOCK, .length = sizeof(struct sockaddr) };
+        endpoint = (Endpoint){ .any.sa_family = AF_PPPOX, .length = sizeof(struct sockaddr) };
         endpoint_format(&endpoint, text);
-        assert_string_equal(text, "family 40");
+        assert_string_equal(text, "family 24");
+
+        memcpy(&endpoint.local, &vsock, sizeof vsock);
+        endpoint_format(&endpoint, text);
+        assert_string_equal(text, "vsock::7");
+        vsock.svm_cid = 2;
+        memcpy(&endpoint.local, &vsock, sizeof vsock);
+        endpoint_format(&endpoint, text);
+        assert_string_equal(text, "vsock:2:7");
 }
 
 int main(void) {

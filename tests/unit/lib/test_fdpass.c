@@ -5,10 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "unit.h"
 
 static int pair[2];
@@ -34,9 +36,9 @@ static ino_t file_of(int fd) {
 
 /* What is received is closed by execve(2), and the same files as were sent, in order. */
 static void expect_received(const int *sent, int n, int flags) {
-        int fds[PASSING_MOST];
+        int fds[FDPASS_MOST];
 
-        assert_int_equal(passing_receive(pair[0], fds, PASSING_MOST, flags), n);
+        assert_int_equal(fdpass_receive(pair[0], fds, FDPASS_MOST, flags), n);
         for (int i = 0; i < n; i++) {
                 assert_int_equal(file_of(fds[i]), file_of(sent[i]));
                 assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
@@ -46,15 +48,14 @@ static void expect_received(const int *sent, int n, int flags) {
 
 /* One descriptor, two, and as many as a message can hold come over. */
 static void test_numbers(void **state) {
-        int fds[PASSING_MOST];
-        const int numbers[] = { 1, 2, PASSING_MOST };
+        int fds[FDPASS_MOST];
+        const int numbers[] = { 1, 2, FDPASS_MOST };
 
         (void)state;
         for (size_t i = 0; i < COUNT(fds); i++)
                 fds[i] = pair[i % 2];
         for (size_t i = 0; i < COUNT(numbers); i++) {
-                assert_int_equal(passing_send(pair[1], NULL, "x", 1, fds, (size_t)numbers[i], 0),
-                                 0);
+                assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, fds, (size_t)numbers[i], 0), 0);
                 expect_received(fds, numbers[i], 0);
         }
 }
@@ -62,34 +63,59 @@ static void test_numbers(void **state) {
 /* A message that is only looked at stays there. */
 static void test_peek(void **state) {
         (void)state;
-        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
         expect_received(pair, 2, MSG_PEEK);
         expect_received(pair, 2, MSG_PEEK);
         expect_received(pair, 2, 0);
 }
 
-/* No message, one without descriptors, and the end are told apart from one with descriptors; what
- * there is no room for is not left open. */
+/* No message, one without descriptors, and the end are told apart from one with descriptors. */
 static void test_nothing(void **state) {
-        int fds[2] = { -1, -1 }, lowest, other;
+        int fds[2] = { -1, -1 };
 
         (void)state;
-        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EAGAIN);
-        assert_int_equal(passing_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
-        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EBADMSG);
-        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
-        lowest = dup(pair[0]);
-        close(lowest);
-        assert_int_equal(passing_receive(pair[0], fds, 1, 0), 1);
-        assert_int_equal(fds[0], lowest);
-        assert_int_equal(fds[1], -1);
-        other = dup(pair[0]);
-        assert_int_equal(other, lowest + 1);
-        close(other);
-        close(fds[0]);
+        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EAGAIN);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
+        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EBADMSG);
         assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
-        assert_int_equal(passing_receive(pair[0], fds, 2, 0), -EBADMSG);
-        assert_int_equal(passing_send(pair[1], NULL, "x", 1, pair, 2, 0), -EPIPE);
+        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EBADMSG);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), -EPIPE);
+}
+
+static void expect_lowest(int lowest) {
+        const int fd = dup(STDIN_FILENO);
+
+        assert_int_equal(fd, lowest);
+        close(fd);
+}
+
+static void receive_too_many(void *data) {
+        const int lowest = dup(STDIN_FILENO);
+        int fds[3];
+
+        (void)data;
+        close(lowest);
+        assert_int_equal(fdpass_receive(pair[0], fds, 2, MSG_PEEK), -EMFILE);
+        expect_lowest(lowest);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE,
+                                   &(struct rlimit){ (rlim_t)lowest + 2, (rlim_t)lowest + 2 }),
+                         0);
+        assert_int_equal(fdpass_receive(pair[0], fds, 3, MSG_PEEK), -EMFILE);
+        expect_lowest(lowest);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE,
+                                   &(struct rlimit){ (rlim_t)lowest, (rlim_t)lowest }),
+                         0);
+        assert_int_equal(fdpass_receive(pair[0], fds, 3, 0), -EMFILE);
+}
+
+/* When the caller or the process has room for some descriptors only, or for none, all that came are
+ * closed. */
+static void test_no_room(void **state) {
+        const int fds[] = { pair[0], pair[1], pair[0] };
+
+        (void)state;
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, fds, 3, 0), 0);
+        process_run(receive_too_many, NULL);
 }
 
 int main(void) {
@@ -97,6 +123,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,13 +21,13 @@ typedef struct Model {
 } Model;
 
 /* Some differ in one half only. */
-static TableKey key_of(uint32_t i) {
-        return (TableKey){ .high = i % 8, .low = i / 8 };
+static HashtableKey key_of(uint32_t i) {
+        return (HashtableKey){ .high = i % 8, .low = i / 8 };
 }
 
-static void compare(Table *table, const Model *model) {
+static void compare(Hashtable *table, const Model *model) {
         for (uint32_t i = 0; i < KEYS; i++) {
-                const uint32_t *value = table_find(table, key_of(i));
+                const uint32_t *value = hashtable_find(table, key_of(i));
 
                 assert_int_equal(value != NULL, model->used[i]);
                 if (value != NULL)
@@ -35,18 +35,18 @@ static void compare(Table *table, const Model *model) {
         }
 }
 
-static void change(Table *table, Model *model, uint32_t capacity, uint32_t i, uint32_t value) {
+static void change(Hashtable *table, Model *model, uint32_t capacity, uint32_t i, uint32_t value) {
         if (model->used[i]) {
-                table_remove(table, key_of(i));
+                hashtable_remove(table, key_of(i));
                 model->used[i] = false;
                 model->count--;
                 return;
         }
         if (model->count == capacity) {
-                assert_int_equal(table_add(table, key_of(i), value), -ENOSPC);
+                assert_int_equal(hashtable_add(table, key_of(i), value), -ENOSPC);
                 return;
         }
-        assert_int_equal(table_add(table, key_of(i), value), 0);
+        assert_int_equal(hashtable_add(table, key_of(i), value), 0);
         model->used[i] = true;
         model->values[i] = value;
         model->count++;
@@ -59,9 +59,9 @@ static void test_random(void **state) {
         srandom(862);
         for (uint32_t capacity = 1; capacity <= 40; capacity++) {
                 Model model = {};
-                Table *table;
+                Hashtable *table;
 
-                assert_int_equal(table_new(capacity, &table), 0);
+                assert_int_equal(hashtable_new(capacity, &table), 0);
                 for (int i = 0; i < 2000; i++) {
                         uint32_t key = (uint32_t)random() % KEYS;
 
@@ -70,7 +70,7 @@ static void test_random(void **state) {
                                 compare(table, &model);
                 }
                 compare(table, &model);
-                table_free(table);
+                hashtable_free(table);
         }
 }
 
@@ -78,44 +78,44 @@ static void test_random(void **state) {
 static void test_full(void **state) {
         (void)state;
         for (uint32_t capacity = 1; capacity < 70; capacity++) {
-                Table *table;
+                Hashtable *table;
 
-                assert_int_equal(table_new(capacity, &table), 0);
+                assert_int_equal(hashtable_new(capacity, &table), 0);
                 for (uint32_t i = 0; i < capacity; i++)
-                        assert_int_equal(table_add(table, (TableKey){ .low = i }, i), 0);
-                assert_int_equal(table_add(table, (TableKey){ .low = capacity }, 0), -ENOSPC);
-                assert_null(table_find(table, (TableKey){ .low = capacity }));
-                table_remove(table, (TableKey){ .low = capacity / 2 });
-                assert_int_equal(table_add(table, (TableKey){ .low = capacity }, 7), 0);
-                assert_int_equal(*table_find(table, (TableKey){ .low = capacity }), 7);
-                table_free(table);
+                        assert_int_equal(hashtable_add(table, (HashtableKey){ .low = i }, i), 0);
+                assert_int_equal(hashtable_add(table, (HashtableKey){ .low = capacity }, 0), -ENOSPC);
+                assert_null(hashtable_find(table, (HashtableKey){ .low = capacity }));
+                hashtable_remove(table, (HashtableKey){ .low = capacity / 2 });
+                assert_int_equal(hashtable_add(table, (HashtableKey){ .low = capacity }, 7), 0);
+                assert_int_equal(*hashtable_find(table, (HashtableKey){ .low = capacity }), 7);
+                hashtable_free(table);
         }
 }
 
 /* The value that was found can be changed in place. */
 static void test_change(void **state) {
-        const TableKey key = { .high = UINT64_MAX, .low = UINT64_MAX };
-        Table *table;
+        const HashtableKey key = { .high = UINT64_MAX, .low = UINT64_MAX };
+        Hashtable *table;
 
         (void)state;
-        assert_int_equal(table_new(2, &table), 0);
-        assert_int_equal(table_add(table, key, 0), 0);
-        assert_int_equal(table_add(table, (TableKey){}, UINT32_MAX), 0);
-        *table_find(table, key) += 5;
-        assert_int_equal(*table_find(table, key), 5);
-        assert_int_equal(*table_find(table, (TableKey){}), UINT32_MAX);
-        table_free(table);
+        assert_int_equal(hashtable_new(2, &table), 0);
+        assert_int_equal(hashtable_add(table, key, 0), 0);
+        assert_int_equal(hashtable_add(table, (HashtableKey){}, UINT32_MAX), 0);
+        *hashtable_find(table, key) += 5;
+        assert_int_equal(*hashtable_find(table, key), 5);
+        assert_int_equal(*hashtable_find(table, (HashtableKey){}), UINT32_MAX);
+        hashtable_free(table);
 }
 
 /* A table of no entries, and none, can be freed. */
 static void test_nothing(void **state) {
-        Table *table;
+        Hashtable *table;
 
         (void)state;
-        assert_int_equal(table_new(65536, &table), 0);
-        assert_null(table_find(table, (TableKey){}));
-        assert_null(table_free(table));
-        assert_null(table_free(NULL));
+        assert_int_equal(hashtable_new(65536, &table), 0);
+        assert_null(hashtable_find(table, (HashtableKey){}));
+        assert_null(hashtable_free(table));
+        assert_null(hashtable_free(NULL));
 }
 
 int main(void) {

@@ -4,8 +4,11 @@
 #include "lib/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -32,7 +35,7 @@ static void expect_hole(void *data) {
 
 /* Private memory is zeros, and a forked process has a hole there. */
 static void test_private(void **state) {
-        unsigned char *memory = memory_new_private(SIZE);
+        unsigned char *memory = memory_new_unforked(SIZE);
 
         (void)state;
         assert_non_null(memory);
@@ -63,7 +66,7 @@ static void test_shared(void **state) {
 static void free_and_look(void *data) {
         (void)data;
         for (int i = 0; i < 2; i++) {
-                void *memory = i == 0 ? memory_new_private(SIZE) : memory_new_shared(SIZE);
+                void *memory = i == 0 ? memory_new_unforked(SIZE) : memory_new_shared(SIZE);
 
                 memory_free(memory, SIZE);
                 expect_hole(memory);
@@ -76,18 +79,50 @@ static void test_nothing(void **state) {
         process_run(free_and_look, NULL);
         assert_null(memory_free(NULL, 5));
         errno = 0;
-        assert_null(memory_new_private(SIZE_MAX / 2));
+        assert_null(memory_new_unforked(SIZE_MAX / 2));
         assert_int_not_equal(errno, 0);
         errno = 0;
         assert_null(memory_new_shared(SIZE_MAX / 2));
         assert_int_not_equal(errno, 0);
 }
 
+/* A file in memory begins empty, can be sealed, is closed by execve(2), and cannot be executed
+ * where the kernel can forbid that. */
+static void test_file(void **state) {
+        const int fd = memory_new_file("mpecho-test");
+        struct stat status;
+
+        (void)state;
+        assert_true(fd >= 0);
+        assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        assert_int_equal(fstat(fd, &status), 0);
+        assert_true(S_ISREG(status.st_mode));
+        assert_int_equal(status.st_size, 0);
+        assert_int_equal(fcntl(fd, F_GET_SEALS) & F_SEAL_SEAL, 0);
+        assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+        assert_int_equal(write(fd, "x", 1), -1);
+        if (access("/proc/sys/vm/memfd_noexec", F_OK) == 0)
+                assert_int_equal(status.st_mode & 0111, 0);
+        close(fd);
+}
+
+static void fill_descriptors(void *data) {
+        (void)data;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 }), 0);
+        assert_int_equal(memory_new_file("mpecho-test"), -EMFILE);
+}
+
+/* Without a descriptor to be had there is no file. */
+static void test_no_file(void **state) {
+        (void)state;
+        process_run(fill_descriptors, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_private),
-                cmocka_unit_test(test_shared),
-                cmocka_unit_test(test_nothing),
+                cmocka_unit_test(test_private), cmocka_unit_test(test_shared),
+                cmocka_unit_test(test_nothing), cmocka_unit_test(test_file),
+                cmocka_unit_test(test_no_file),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,9 @@
 #include "report/journal.h"
 
 #include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
 
@@ -186,6 +188,67 @@ static void test_rate(void **state) {
         journal_free(journal);
 }
 
+/* Expects the next record but those of accepted connections, which may have to be sent first. */
+static void expect_next(Journal *journal, RecordKind kind) {
+        for (int i = 0; i < 10000; i++) {
+                if (!journald_take(&journald))
+                        journal_finish(journal, 0);
+                else if (!journald_is(&journald, RECORD_ACCEPTED))
+                        break;
+        }
+        assert_true(journald_is(&journald, kind));
+}
+
+static void expect_refusals(Journal *journal, const char *source, uint64_t n) {
+        const char *found;
+
+        expect_next(journal, RECORD_REFUSALS);
+        found = journald_text(&journald, "MPECHO_PEER_ADDRESS");
+        if (source != NULL)
+                assert_string_equal(found, source);
+        else
+                assert_null(found);
+        assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), n);
+}
+
+/* Connections that echo nothing, and accepted ones, can be of another priority, which decides
+ * whether they are written; all others keep theirs. */
+static void test_empty(void **state) {
+        Journal *journal = open_journal(LOG_TARGET_JOURNAL, LOG_DEBUG);
+
+        (void)state;
+        for (int level = LOG_WARNING; level <= LOG_DEBUG; level++) {
+                const int expected = level > LOG_INFO ? level : LOG_INFO;
+
+                journal_set_empty_level(journal, level);
+                write_record(journal, RECORD_ACCEPTED, 0, START);
+                write_record(journal, RECORD_CLOSED, 0, START);
+                write_record(journal, RECORD_CLOSED, 1, START);
+                write_record(journal, RECORD_CRASHED, 0, START);
+                journal_finish(journal, 0);
+                journald_expect(&journald, RECORD_ACCEPTED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), expected);
+                journald_expect(&journald, RECORD_CLOSED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), expected);
+                journald_expect(&journald, RECORD_CLOSED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), LOG_INFO);
+                journald_expect(&journald, RECORD_CRASHED);
+                assert_int_equal(journald_number(&journald, "PRIORITY"), LOG_WARNING);
+        }
+        journal_free(journal);
+
+        journal = open_journal(LOG_TARGET_JOURNAL, LOG_INFO);
+        journal_set_empty_level(journal, LOG_DEBUG);
+        write_record(journal, RECORD_ACCEPTED, 0, START);
+        write_record(journal, RECORD_CLOSED, 0, START);
+        write_record(journal, RECORD_CLOSED, 1, START);
+        journal_finish(journal, 0);
+        journald_expect(&journald, RECORD_CLOSED);
+        assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), 1);
+        journald_expect_none(&journald);
+        journal_free(journal);
+}
+
 /* What was counted is told a second after the first of it, once, by kind, with its bytes and the
  * time that it took. */
 static void test_summary(void **state) {
@@ -209,6 +272,7 @@ static void test_summary(void **state) {
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 1);
         assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), 5 * 7);
         assert_int_equal(journald_number(&journald, "MPECHO_DURATION_USEC"), CLOCK_SECOND);
+        expect_refusals(journal, "192.0.2.7", 1);
         assert_true(journal_deadline(journal) == CLOCK_NEVER);
         journal_tick(journal, START + 3 * CLOCK_SECOND);
         journald_expect_none(&journald);
@@ -280,14 +344,56 @@ static void test_sums(void **state) {
         journal_free(journal);
 }
 
+static void refuse(Journal *journal, const char *peer, uint64_t n) {
+        for (uint64_t i = 0; i < n; i++)
+                journal_write(journal,
+                              &(Record){ .kind = RECORD_REFUSED,
+                                         .peer = peer,
+                                         .listener = "[::]:7",
+                                         .limit = "max-per-source" },
+                              START);
+}
+
+/* Refused connections that get no record of their own are summed by source, an IPv6 network being
+ * one: the ten busiest, the busiest first, and the rest. The next second begins with none. */
+static void test_refusals(void **state) {
+        Journal *journal = open_journal(LOG_TARGET_JOURNAL, LOG_INFO);
+        char peer[32], source[32];
+
+        (void)state;
+        for (int i = 0; i < 1000; i++)
+                write_record(journal, RECORD_ACCEPTED, 0, START);
+        refuse(journal, "[2001:db8::1]:7", 100);
+        refuse(journal, "[2001:db8::2]:8", 100);
+        for (uint64_t i = 1; i <= 300; i++) {
+                snprintf(peer, sizeof peer, "10.0.%u.%u:7", (unsigned)(i / 256), (unsigned)i % 256);
+                refuse(journal, peer, i == 20 ? 50 : 1);
+        }
+        journal_tick(journal, START + CLOCK_SECOND);
+        expect_next(journal, RECORD_SUMMARY);
+        assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 200 + 299 + 50);
+        expect_refusals(journal, "2001:db8::/64", 200);
+        expect_refusals(journal, "10.0.0.20", 50);
+        for (unsigned i = 0; i < 8; i++) {
+                /* Of equal ones those that are first by name. */
+                static const unsigned names[] = { 1, 10, 100, 101, 102, 103, 104, 105 };
+
+                snprintf(source, sizeof source, "10.0.0.%u", names[i]);
+                expect_refusals(journal, source, 1);
+        }
+        expect_refusals(journal, NULL, 299 - 8);
+        journald_expect_none(&journald);
+        journal_free(journal);
+}
+
 #define TEST(name)                                                                                 \
         cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
                                                  &journald)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_write), TEST(test_level),   TEST(test_batch),
-                TEST(test_rate),  TEST(test_summary), TEST(test_sums),
+                TEST(test_write),   TEST(test_level), TEST(test_batch), TEST(test_rate),
+                TEST(test_summary), TEST(test_sums),  TEST(test_empty), TEST(test_refusals),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

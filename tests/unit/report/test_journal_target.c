@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "journald.h"
@@ -37,7 +38,23 @@ static void write_record(Journal *journal, RecordKind kind) {
                       clock_now());
 }
 
-/* What the other end of stderr gets, a static string. */
+/* Takes the time out of the beginning of each line in @text, where it must be, and be now. */
+static void cut_times(char *text) {
+        const time_t now = time(NULL);
+
+        for (char *line = text; *line != '\0'; line += strcspn(line, "\n") + 1) {
+                struct tm parts = {};
+                char *end = strptime(line, "%Y-%m-%dT%H:%M:%SZ ", &parts);
+                time_t written;
+
+                assert_non_null(end);
+                written = timegm(&parts);
+                assert_in_range(now - written, 0, PATIENCE_SECONDS);
+                memmove(line, end, strlen(end) + 1);
+        }
+}
+
+/* What the other end of stderr gets, a static string, without the times. */
 static const char *read_stderr(int fd) {
         static char text[4096];
         ssize_t n;
@@ -46,6 +63,7 @@ static const char *read_stderr(int fd) {
         n = read(fd, text, sizeof text - 1);
         assert_true(n > 0);
         text[n] = '\0';
+        cut_times(text);
         return text;
 }
 
@@ -60,7 +78,8 @@ static void write_to_stderr(void *data) {
         journal_free(journal);
 }
 
-/* On stderr a record is a line with its priority in front; nothing of it goes to the journal. */
+/* On stderr a record is a line with the time and the program's name in front; nothing of it goes to
+ * the journal. */
 static void test_stderr(void **state) {
         int fds[2];
 
@@ -68,18 +87,19 @@ static void test_stderr(void **state) {
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         process_run(write_to_stderr, &fds[1]);
         assert_string_equal(read_stderr(fds[0]),
-                            "<3>Failed\n<6>192.0.2.7:7 disconnected from [::]:7, idle: 5 bytes "
+                            "mpecho: Failed\n"
+                            "mpecho: 192.0.2.7:7 disconnected from [::]:7, idle: 5 bytes "
                             "echoed in 0.000 s, 0 live\n");
         journald_expect_none(&journald);
         close(fds[0]);
         close(fds[1]);
 }
 
-/* On a terminal a line begins with the program's name instead. */
+/* So it is on a terminal. */
 static void test_terminal(void **state) {
-        static const char expected[] = "mpecho: Failed\r\n";
+        static const char expected[] = "2026-11-26T10:00:00Z mpecho: Failed\r\n";
         int terminal = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-        char text[sizeof expected - 1];
+        char text[sizeof expected] = "";
         int fd;
 
         (void)state;
@@ -90,15 +110,16 @@ static void test_terminal(void **state) {
         assert_true(fd >= 0);
         process_run(write_to_stderr, &fd);
         /* The kernel hands over what was written in pieces, some time later. */
-        for (size_t n = 0; n < sizeof text;) {
+        for (size_t n = 0; n < sizeof text - 1;) {
                 ssize_t more;
 
                 peer_wait_readable(terminal);
-                more = read(terminal, text + n, sizeof text - n);
+                more = read(terminal, text + n, sizeof text - 1 - n);
                 assert_true(more > 0);
                 n += (size_t)more;
         }
-        assert_memory_equal(text, expected, sizeof text);
+        cut_times(text);
+        assert_string_equal(text, expected + strlen("2026-11-26T10:00:00Z "));
         close(fd);
         close(terminal);
 }
@@ -132,7 +153,34 @@ static void test_full_stderr(void **state) {
         assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
         assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
         process_run(overflow_stderr, fds);
-        assert_string_equal(read_stderr(fds[0]), "<3>Failed\n<3>Failed\n<3>Failed\n");
+        assert_string_equal(read_stderr(fds[0]),
+                            "mpecho: Failed\nmpecho: Failed\nmpecho: Failed\n");
+        close(fds[0]);
+        close(fds[1]);
+}
+
+static void write_to_stream(void *data) {
+        struct stat status;
+        char stream[64];
+
+        assert_int_equal(fstat(*(const int *)data, &status), 0);
+        snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)status.st_dev,
+                 (uintmax_t)status.st_ino);
+        assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+        write_to_stderr(data);
+}
+
+/* Where the journal reads stderr, a line begins with its priority. */
+static void test_stream(void **state) {
+        char text[128] = "";
+        int fds[2];
+
+        (void)state;
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        process_run(write_to_stream, &fds[1]);
+        assert_true(read(fds[0], text, sizeof text - 1) > 0);
+        assert_string_equal(text, "<3>Failed\n<6>192.0.2.7:7 disconnected from [::]:7, idle: "
+                                  "5 bytes echoed in 0.000 s, 0 live\n");
         close(fds[0]);
         close(fds[1]);
 }
@@ -176,9 +224,9 @@ static void test_auto(void **state) {
         process_run(choose, &(Standard){ .in = one[1], .err = one[1], .names = -1 });
         journald_expect(&journald, RECORD_FAILED);
         process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = -1 });
-        assert_string_equal(read_stderr(other[0]), "<3>Failed\n");
+        assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
         process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = one[1] });
-        assert_string_equal(read_stderr(other[0]), "<3>Failed\n");
+        assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
         journald_expect_none(&journald);
         for (int i = 0; i < 2; i++) {
                 close(one[i]);
@@ -192,10 +240,8 @@ static void test_auto(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_stderr),
-                TEST(test_terminal),
-                TEST(test_full_stderr),
-                TEST(test_auto),
+                TEST(test_stderr),      TEST(test_stream), TEST(test_terminal),
+                TEST(test_full_stderr), TEST(test_auto),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

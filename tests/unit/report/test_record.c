@@ -40,7 +40,8 @@ static const Record whole = {
 };
 
 #define LISTENER "MPECHO_LISTENER=[::]:7\nMPECHO_LISTENER_NAME=echo\n"
-#define HANDLER  "MPECHO_PEER=192.0.2.7:51234\n" LISTENER "MPECHO_HANDLER_PID=101\n"
+#define PEER     "MPECHO_PEER=192.0.2.7:51234\nMPECHO_PEER_ADDRESS=192.0.2.7\n"
+#define HANDLER  PEER LISTENER "MPECHO_HANDLER_PID=101\n"
 #define ENDED    "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
 #define TOTALS                                                                                     \
         "MPECHO_LIVE=105\nMPECHO_PEAK=106\nMPECHO_SERVED=107\nMPECHO_REFUSED=111\n"                \
@@ -69,11 +70,15 @@ static const struct {
                              "The handler of 192.0.2.7:51234, process 101, was killed by signal 9 "
                              "(SIGKILL): 102 bytes echoed in 1.234 s, 105 live" },
         [RECORD_REFUSED] = { LOG_NOTICE,
-                             "MPECHO_PEER=192.0.2.7:51234\n" LISTENER
-                             "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
-                             "MPECHO_LIVE=105\n",
+                             PEER LISTENER "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
+                                           "MPECHO_LIVE=105\n",
                              "192.0.2.7:51234 was refused at [::]:7: its source has 114 "
                              "connections, as many as --max-per-source allows" },
+        [RECORD_REFUSALS] = { LOG_NOTICE,
+                              "MPECHO_PEER_ADDRESS=192.0.2.7\nMPECHO_LIMIT=max-per-source\n"
+                              "MPECHO_REFUSED=111\nMPECHO_DURATION_USEC=1234567\n",
+                              "192.0.2.7:51234 was refused 111 times in the last 1.234 s, because "
+                              "of --max-per-source" },
         [RECORD_SUMMARY] = { LOG_INFO, COUNTS "MPECHO_DURATION_USEC=1234567\n",
                              "Not logged one by one in the last 1.234 s: " COUNTS_TEXT },
         [RECORD_LOST] = { LOG_WARNING, COUNTS "MPECHO_LOST=112\n",
@@ -95,8 +100,14 @@ static const struct {
                              "--max-connections" },
         [RECORD_STRANGER] = { LOG_WARNING, "MPECHO_DESCRIPTOR=104\nMPECHO_LISTENER_NAME=echo\n",
                               "Something failed" },
+        [RECORD_UNNAMED] = { LOG_WARNING, "",
+                             "LISTEN_FDNAMES does not have one name for each passed file "
+                             "descriptor: names are ignored" },
+        [RECORD_RECOUNTED] = { LOG_NOTICE, "",
+                               "The last run stored its counts in a form of another version: all "
+                               "counts begin again at 0" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
-                             "105 connections go on that were handed over" },
+                             "105 connections go on that the last run handed over" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
 };
 
@@ -163,7 +174,7 @@ static void test_sentences(void **state) {
                 assert_int_equal(record_format_sentence(&record, text, sizeof text),
                                  strlen(kinds[kind].message));
                 assert_string_equal(text, kinds[kind].message);
-                assert_int_equal(record_priority(kind), kinds[kind].priority);
+                assert_int_equal(record_priority(&record), kinds[kind].priority);
         }
 }
 
@@ -190,6 +201,29 @@ static void test_signal(void **state) {
         record.signal = (uint64_t)SIGRTMAX;
         (void)record_format_sentence(&record, text, sizeof text);
         assert_non_null(strstr(text, "(SIG?)"));
+}
+
+/* One is not several. */
+static void test_one(void **state) {
+        static const struct {
+                RecordKind kind;
+                const char *beginning;
+        } cases[] = {
+                { RECORD_RESUMED, "1 connection goes on that" },
+                { RECORD_LOST, "1 record was lost, " },
+                { RECORD_REFUSALS, "192.0.2.7:51234 was refused 1 time in " },
+        };
+        char text[200];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Record record = whole;
+
+                record.kind = cases[i].kind;
+                record.live = record.lost = record.refused = 1;
+                (void)record_format_sentence(&record, text, sizeof text);
+                assert_memory_equal(text, cases[i].beginning, strlen(cases[i].beginning));
+        }
 }
 
 /* No text, whatever is in it, makes another field or reaches a terminal as more than text. */
@@ -300,10 +334,10 @@ static void test_catalog(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_fields),  cmocka_unit_test(test_sentences),
-                cmocka_unit_test(test_no_name), cmocka_unit_test(test_signal),
-                cmocka_unit_test(test_forgery), cmocka_unit_test(test_longest),
-                cmocka_unit_test(test_catalog),
+                cmocka_unit_test(test_fields),    cmocka_unit_test(test_one),
+                cmocka_unit_test(test_sentences), cmocka_unit_test(test_no_name),
+                cmocka_unit_test(test_signal),    cmocka_unit_test(test_forgery),
+                cmocka_unit_test(test_longest),   cmocka_unit_test(test_catalog),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

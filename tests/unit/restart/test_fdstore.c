@@ -34,49 +34,96 @@ static ino_t file_of(int fd) {
         return status.st_ino;
 }
 
-/* One descriptor, some, and as many as a message can hold are sent in one message, in order, by
- * name, and stay the caller's. */
+/* A descriptor is sent by a name that has its kind and run in it, and stays the caller's. */
 static void test_put(void **state) {
-        static const size_t numbers[] = { 1, 2, STORE_MOST };
-        int pair[2], fds[STORE_MOST];
+        int pair[2];
 
         (void)state;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        for (size_t i = 0; i < STORE_MOST; i++)
-                fds[i] = pair[i % 2];
-        for (size_t i = 0; i < COUNT(numbers); i++) {
-                assert_int_equal(store_put("a name", fds, numbers[i]), 0);
-                manager_expect_stored(&manager, "a name", numbers[i]);
-                for (size_t j = 0; j < numbers[i]; j++)
-                        assert_int_equal(file_of(manager.fds[j]), file_of(fds[j]));
-        }
+        assert_int_equal(fdstore_put(FDSTORE_CONNECTION, 12, 0, pair[0]), 0);
+        manager_expect_stored(&manager, "mpecho-connection.12");
+        assert_int_equal(file_of(manager.fds[0]), file_of(pair[0]));
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, pair[1]), 0);
+        manager_expect_stored(&manager, "mpecho-ledger.1");
+        assert_int_equal(file_of(manager.fds[0]), file_of(pair[1]));
         close(pair[0]);
         close(pair[1]);
 }
 
-/* The names that mpecho stores by are known, and no others. */
-static void test_names(void **state) {
-        (void)state;
-        assert_true(store_has_name(STORE_CONNECTION));
-        assert_true(store_has_name(STORE_PENDING));
-        assert_true(store_has_name(STORE_ROSTER));
-        assert_true(store_has_name(STORE_ROSTER_OTHER));
-        assert_false(store_has_name("mpecho-"));
-        assert_false(store_has_name("mpecho-rosters"));
-        assert_false(store_has_name(""));
-        assert_false(store_has_name(NULL));
+static void expect_name(const char *name, FdstoreKind kind, uint64_t run) {
+        uint64_t found = 4711;
+
+        if (fdstore_parse_name(name, &found) != kind || found != run)
+                fail_msg("'%s' is misread", name);
 }
 
-/* What is removed is named. */
+/* The names by which any version of mpecho stores are known, with the number of their run. */
+static void test_names(void **state) {
+        (void)state;
+        expect_name("mpecho-connection.1", FDSTORE_CONNECTION, 1);
+        expect_name("mpecho-connection.12", FDSTORE_CONNECTION, 12);
+        expect_name("mpecho-ledger.999999999999", FDSTORE_LEDGER, UINT64_C(999999999999));
+        expect_name("mpecho-connection", FDSTORE_OLD_CONNECTION, 0);
+        expect_name("mpecho-pending", FDSTORE_OLD_UNSENT, 0);
+        expect_name("mpecho-roster", FDSTORE_OLD_LEDGER, 0);
+        expect_name("mpecho-roster-other", FDSTORE_OLD_LEDGER, 0);
+}
+
+/* All other names are a stranger's, those with a number that no run has among them. */
+static void test_strangers(void **state) {
+        static const char *const strangers[] = {
+                NULL,
+                "",
+                "stored",
+                "mpecho-",
+                "mpecho-connection.",
+                "mpecho-connection.0",
+                "mpecho-connection.-1",
+                "mpecho-connection. 1",
+                "mpecho-connection.1 ",
+                "mpecho-connection.1x",
+                "mpecho-connection.1000000000000",
+                "mpecho-connection.18446744073709551617",
+                "mpecho-connections",
+                "mpecho-ledger",
+                "mpecho-ledger.",
+                "mpecho-ledger.1.2",
+                "mpecho-pending.1",
+                "mpecho-rosters",
+                "Mpecho-ledger.1",
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(strangers); i++)
+                expect_name(strangers[i], FDSTORE_STRANGER, 0);
+}
+
+/* A name is removed as it is, or as one kind of one run. */
 static void test_remove(void **state) {
         (void)state;
-        store_remove(STORE_ROSTER);
-        manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=mpecho-roster", 0);
+        fdstore_remove("mpecho-roster");
+        manager_expect_removed(&manager, "mpecho-roster");
+        fdstore_remove_own(7, 4711);
+        manager_expect_removed(&manager, "mpecho-connection.7.4711");
+}
+
+static void remove_without_end(void *data) {
+        (void)data;
+        for (int i = 0; i < 10000; i++)
+                fdstore_remove_own(7, 4711);
+}
+
+/* Removing a kind never blocks, whatever the manager does. */
+static void test_remove_full(void **state) {
+        (void)state;
+        process_run(remove_without_end, NULL);
+        while (recv(manager.fd, &(char){ 0 }, 1, MSG_DONTWAIT) > 0)
+                ;
 }
 
 static void wait_at_barrier(void *data) {
         (void)data;
-        assert_int_equal(store_barrier(), 0);
+        assert_int_equal(fdstore_barrier(), 0);
 }
 
 /* The barrier is passed when the manager has taken what was sent before it, and not sooner. */
@@ -94,12 +141,12 @@ static void test_barrier(void **state) {
 static void be_alone(void *data) {
         (void)data;
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-        assert_int_equal(store_put("a name", &(int){ STDERR_FILENO }, 1), -ENOTCONN);
-        assert_int_equal(store_barrier(), -ENOTCONN);
-        store_remove("a name");
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, STDERR_FILENO), -ENOTCONN);
+        assert_int_equal(fdstore_barrier(), -ENOTCONN);
+        fdstore_remove("a name");
         assert_int_equal(setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1), 0);
-        assert_int_equal(store_put("a name", &(int){ STDERR_FILENO }, 1), -ENOENT);
-        assert_int_equal(store_barrier(), -ENOENT);
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, STDERR_FILENO), -ENOENT);
+        assert_int_equal(fdstore_barrier(), -ENOENT);
 }
 
 /* Without a manager, or one that has gone, nothing counts as stored. */
@@ -111,15 +158,15 @@ static void test_no_manager(void **state) {
 static void read_limit(void *data) {
         (void)data;
         assert_int_equal(unsetenv("FDSTORE"), 0);
-        assert_true(store_limit() == UINT64_MAX);
+        assert_true(fdstore_limit() == UINT64_MAX);
         assert_int_equal(setenv("FDSTORE", "4711", 1), 0);
-        assert_true(store_limit() == 4711);
+        assert_true(fdstore_limit() == 4711);
         assert_int_equal(setenv("FDSTORE", "0", 1), 0);
-        assert_true(store_limit() == 0);
+        assert_true(fdstore_limit() == 0);
         assert_int_equal(setenv("FDSTORE", "many", 1), 0);
-        assert_true(store_limit() == UINT64_MAX);
+        assert_true(fdstore_limit() == UINT64_MAX);
         assert_int_equal(setenv("FDSTORE", "", 1), 0);
-        assert_true(store_limit() == UINT64_MAX);
+        assert_true(fdstore_limit() == UINT64_MAX);
 }
 
 /* The store's size is what systemd says; unknown when it says nothing, or no number. */
@@ -132,10 +179,12 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_remove_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_manager, set_up, tear_down),
                 cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_names),
+                cmocka_unit_test(test_strangers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

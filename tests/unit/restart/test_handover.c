@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection given away: handlers are processes, and the master is one of their parent's; the
- * test is the service manager. */
+/* A connection given away: handlers are processes, and the test is the service manager. The master
+ * is the test where it stores nothing, and else a process that has the test's listener. */
 
 #include "restart/handover.h"
 
@@ -8,36 +8,45 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/fdpass.h"
+#include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
 #include "restart/unsent.h"
 #include "unit.h"
 
+#define RUN  7
+#define NAME "mpecho-connection.7"
+
 enum {
         MOST = 5, /* handlers */
+        NOW = 1000,
 };
 
-/* A connection, and what its handler is to give with it. */
+/* A connection, and its handler. */
 typedef struct Given {
         int pair[2];
         uint64_t cookie;
-        size_t pending; /* bytes */
-        int answer;     /* what handover_give() is to return */
+        size_t unsent; /* bytes */
+        int answer;    /* what handover_give() is to return */
+        pid_t handler;
+        bool channel_used;
+        bool stored;
 } Given;
 
 static Manager manager;
 static Handover handover;
-static Roster *roster;
 static Given given[MOST];
 static size_t n_given, n_forked;
-static pid_t pids[MOST]; /* of the handlers */
+static bool admits_all; /* any process is a handler, any number of times */
 static char data[256 * 1024];
 
 /* How often the patience that handlers have a test has. */
@@ -58,21 +67,55 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
         return real(fd, level, option, &time, sizeof time);
 }
 
+static Given *find_given(pid_t handler) {
+        for (size_t i = 0; i < n_given; i++)
+                if (given[i].handler == handler)
+                        return &given[i];
+        return NULL;
+}
+
+static bool admit(void *unused, pid_t handler) {
+        Given *one = find_given(handler);
+
+        (void)unused;
+        if (admits_all)
+                return true;
+        if (one == NULL || one->channel_used)
+                return false;
+        one->channel_used = true;
+        return true;
+}
+
+static bool serves(void *unused, pid_t handler, uint64_t cookie) {
+        const Given *one = find_given(handler);
+
+        (void)unused;
+        return one != NULL && one->cookie == cookie;
+}
+
+static void note_stored(void *unused, pid_t handler) {
+        (void)unused;
+        find_given(handler)->stored = true;
+}
+
 static int set_up(void **state) {
+        const HandoverMaster master = { .admit = admit,
+                                        .serves = serves,
+                                        .note_stored = note_stored };
+
         (void)state;
         manager_start(&manager);
         n_given = n_forked = 0;
+        admits_all = false;
         patience = PATIENCE_SECONDS;
         for (size_t i = 0; i < sizeof data; i++)
                 data[i] = (char)peer_pattern(i);
-        assert_int_equal(roster_new(MOST, &roster), 0);
-        return handover_init(&handover);
+        return handover_init(&handover, RUN, &master);
 }
 
 static int tear_down(void **state) {
         (void)state;
         handover_deinit(&handover);
-        roster_free(roster);
         for (size_t i = 0; i < n_given; i++) {
                 close(given[i].pair[0]);
                 close(given[i].pair[1]);
@@ -81,10 +124,10 @@ static int tear_down(void **state) {
         return 0;
 }
 
-static Given *expect_given(size_t pending, int answer) {
+static Given *expect_given(size_t unsent, int answer) {
         Given *one = &given[n_given++];
 
-        *one = (Given){ .pending = pending, .answer = answer };
+        *one = (Given){ .unsent = unsent, .answer = answer };
         peer_pair_tcp(one->pair);
         one->cookie = socket_cookie(one->pair[1]);
         return one;
@@ -95,75 +138,76 @@ static void give(void *one_given) {
 
         /* As a handler, it has not got the master's. */
         close(handover.fd);
-        assert_int_equal(handover_give(&handover.address, one->pair[1], data, one->pending),
+        close(handover.listener);
+        assert_int_equal(handover_give(&handover.address, one->pair[1], data, one->unsent),
                          one->answer);
         /* It is still the giver's. */
         assert_true(socket_cookie(one->pair[1]) == one->cookie);
 }
 
-/* Forks a process for each connection that has none yet, which the roster knows. */
-static void fork_handlers(void) {
-        static const Listener listener = { .fd = -1 };
-        static const Address peer = { .family = AF_UNIX };
-
-        for (size_t i = n_forked; i < n_given; i++) {
-                pids[i] = process_fork(give, &given[i]);
-                roster_assign(roster,
-                              roster_claim(roster, &peer, given[i].cookie, &listener, clock_now()),
-                              pids[i]);
-        }
-        n_forked = n_given;
+/* Forks a process for each connection that has none yet. */
+static void fork_handlers(void (*function)(void *one_given)) {
+        for (; n_forked < n_given; n_forked++)
+                given[n_forked].handler = process_fork(function, &given[n_forked]);
 }
 
 static void wait_for_handlers(void) {
         for (size_t i = 0; i < n_given; i++)
-                process_wait_exit(pids[i], 0);
+                process_wait_exit(given[i].handler, 0);
 }
 
-/* Takes turns until no handler is waiting. */
-static void take_turns(bool stopping) {
-        const uint64_t deadline = clock_now() + PATIENCE_SECONDS * CLOCK_SECOND;
+static bool is_readable(void) {
+        return poll(&(struct pollfd){ .fd = handover.fd, .events = POLLIN }, 1, 0) == 1;
+}
 
-        do {
-                assert_true(clock_now() < deadline);
-                handover_turn(&handover, roster, stopping);
-                (void)poll(NULL, 0, 1);
-        } while (handover_waiting(&handover));
+/* One turn of a master. Returns how many connections were stored. */
+static size_t turn(Handover *master, bool stopping, uint64_t now) {
+        handover_take(master, stopping, now);
+        return handover_settle(master, stopping, now);
 }
 
 /* The master that is stopping: all handlers have given before it looks. */
 static void stop_all(void *unused) {
+        size_t stored = 0;
+
         (void)unused;
-        /* A forked process does not have its parent's. */
-        assert_int_equal(roster_new(MOST, &roster), 0);
-        fork_handlers();
+        fork_handlers(give);
         for (size_t i = 0; i < n_given; i++)
-                process_wait_asleep(pids[i]);
-        take_turns(true);
+                process_wait_asleep(given[i].handler);
+        while (stored < n_given && given[0].answer == 0) {
+                peer_wait_readable(handover.fd);
+                stored += turn(&handover, true, NOW);
+        }
+        assert_int_equal(turn(&handover, true, NOW), 0);
+        for (size_t i = 0; i < n_given; i++)
+                assert_int_equal(given[i].stored, given[0].answer == 0);
         wait_for_handlers();
+        assert_false(is_readable());
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
 }
 
-/* Asserts that the message has, among @n descriptors, the connection @cookie. */
-static void expect_connection(uint64_t cookie) {
-        for (size_t i = 0; i < manager.n_fds; i++)
-                if (socket_cookie(manager.fds[i]) == cookie)
-                        return;
-        fail_msg("connection %lu was not stored", (unsigned long)cookie);
-}
-
-/* Asserts that the memfd @fd has @size bytes of the connection @cookie. */
-static void expect_pending(int fd, uint64_t cookie, size_t size) {
+/* Asserts that the bundle that came last has all connections from @first on, each one with its
+ * unsent bytes directly behind it, and nothing else. */
+static void expect_connections(size_t first) {
         static char back[sizeof data];
-        uint64_t found = 0;
+        size_t at = 0;
 
-        assert_int_equal(pending_read(fd, NULL, 0, &found), 0);
-        assert_true(found == cookie);
-        found = 0;
-        assert_int_equal(pending_read(fd, back, sizeof back, &found), size);
-        assert_true(found == cookie);
-        assert_memory_equal(back, data, size);
-        /* Data that does not fit is not cut. */
-        assert_int_equal(pending_read(fd, back, size - 1, &found), -EBADMSG);
+        for (size_t n = first; n < n_given; n++) {
+                const Given *one = NULL;
+
+                assert_true(at < manager.n_fds);
+                for (size_t i = first; i < n_given; i++)
+                        if (socket_cookie(manager.fds[at]) == given[i].cookie)
+                                one = &given[i];
+                assert_non_null(one);
+                at++;
+                if (one->unsent == 0)
+                        continue;
+                assert_true(at < manager.n_fds);
+                assert_int_equal(unsent_take(manager.fds[at++], back, sizeof back), one->unsent);
+                assert_memory_equal(back, data, one->unsent);
+        }
+        assert_int_equal(at, manager.n_fds);
 }
 
 /* A connection is stored before its handler goes on. */
@@ -173,8 +217,8 @@ static void test_stored(void **state) {
         (void)state;
         (void)expect_given(0, 0);
         master = process_fork(stop_all, NULL);
-        manager_expect_stored(&manager, STORE_CONNECTION, 1);
-        expect_connection(given[0].cookie);
+        manager_expect_bundle(&manager, NAME, 1);
+        expect_connections(0);
         manager_expect(&manager, "BARRIER=1", 1);
         process_wait_asleep(master);
         assert_int_equal(process_status(master, "State")[0], 'S');
@@ -182,8 +226,7 @@ static void test_stored(void **state) {
         process_wait_exit(master, 0);
 }
 
-/* What several handlers give takes one descriptor for the connections, one for what is pending,
- * which comes first, and one barrier. */
+/* What several handlers give makes one bundle and one barrier. */
 static void test_several(void **state) {
         pid_t master;
 
@@ -191,41 +234,23 @@ static void test_several(void **state) {
         for (size_t i = 0; i < MOST; i++)
                 (void)expect_given(i % 2 == 0 ? 0 : 1000 + i, 0);
         master = process_fork(stop_all, NULL);
-        manager_expect_pack(&manager, STORE_PENDING, 2);
-        for (size_t i = 0; i < 2; i++) {
-                uint64_t cookie = 0;
-
-                assert_int_equal(pending_read(manager.fds[i], NULL, 0, &cookie), 0);
-                expect_pending(manager.fds[i], cookie, cookie == given[1].cookie ? 1001 : 1003);
-        }
-        manager_expect_pack(&manager, STORE_CONNECTION, MOST);
-        for (size_t i = 0; i < MOST; i++)
-                expect_connection(given[i].cookie);
+        manager_expect_bundle(&manager, NAME, MOST + 2);
+        expect_connections(0);
         manager_expect_barrier(&manager);
         process_wait_exit(master, 0);
 }
 
-/* What is pending, a byte or a whole buffer, comes back with its connection's cookie. */
-static void test_pending(void **state) {
-        static const size_t sizes[] = { 1, sizeof data };
+/* A whole buffer of unsent bytes goes with its connection. */
+static void test_whole_buffer(void **state) {
+        pid_t master;
 
         (void)state;
-        for (size_t i = 0; i < COUNT(sizes); i++) {
-                pid_t master;
-
-                n_given = n_forked = 0;
-                (void)expect_given(sizes[i], 0);
-                master = process_fork(stop_all, NULL);
-                manager_expect_stored(&manager, STORE_PENDING, 1);
-                expect_pending(manager.fds[0], given[0].cookie, sizes[i]);
-                manager_expect_stored(&manager, STORE_CONNECTION, 1);
-                manager_expect_barrier(&manager);
-                process_wait_exit(master, 0);
-                if (i + 1 < COUNT(sizes)) {
-                        close(given[0].pair[0]);
-                        close(given[0].pair[1]);
-                }
-        }
+        (void)expect_given(sizeof data, 0);
+        master = process_fork(stop_all, NULL);
+        manager_expect_bundle(&manager, NAME, 2);
+        expect_connections(0);
+        manager_expect_barrier(&manager);
+        process_wait_exit(master, 0);
 }
 
 /* A master that goes on has its handlers end their connections, and stores nothing. */
@@ -233,32 +258,35 @@ static void test_declined(void **state) {
         (void)state;
         (void)expect_given(0, -ECANCELED);
         (void)expect_given(10, -ECANCELED);
-        fork_handlers();
-        process_wait_asleep(pids[0]);
-        process_wait_asleep(pids[1]);
-        take_turns(false);
+        fork_handlers(give);
+        process_wait_asleep(given[0].handler);
+        process_wait_asleep(given[1].handler);
+        assert_true(is_readable());
+        assert_int_equal(turn(&handover, false, NOW), 0);
         wait_for_handlers();
-        assert_false(handover_waiting(&handover));
+        assert_false(given[0].stored || given[1].stored);
+        assert_false(is_readable());
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
         manager_expect_none(&manager);
 }
 
 /* Without a service manager nothing is stored, and handlers end their connections. */
 static void test_no_manager(void **state) {
         (void)state;
-        (void)expect_given(0, -ECANCELED);
-        (void)expect_given(10, -ECANCELED);
+        (void)expect_given(0, -ENOTCONN);
+        (void)expect_given(10, -ENOTCONN);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
         process_run(stop_all, NULL);
 }
 
-static void expect_stored_by_handler(size_t pending) {
-        if (pending > 0) {
-                manager_expect_stored(&manager, STORE_PENDING, 1);
-                expect_pending(manager.fds[0], given[0].cookie, pending);
-        }
-        manager_expect_stored(&manager, STORE_CONNECTION, 1);
-        expect_connection(given[0].cookie);
+static void expect_stored_by_handler(void) {
+        char name[64];
+
+        snprintf(name, sizeof name, "%s.%d", NAME, given[0].handler);
+        manager_expect_bundle(&manager, name, given[0].unsent > 0 ? 2 : 1);
+        expect_connections(0);
         manager_expect_barrier(&manager);
+        wait_for_handlers();
 }
 
 /* A handler whose master is gone stores what it has by itself. */
@@ -266,66 +294,18 @@ static void test_no_master(void **state) {
         (void)state;
         (void)expect_given(100, 0);
         handover_deinit(&handover);
-        fork_handlers();
-        expect_stored_by_handler(100);
-        wait_for_handlers();
+        fork_handlers(give);
+        expect_stored_by_handler();
 }
 
-/* While one stores what it has, others give it theirs, and it stores that with one more message:
- * only one of them speaks to systemd. */
-static void test_several_without_master(void **state) {
-        (void)state;
-        (void)expect_given(0, 0);
-        handover_deinit(&handover);
-        fork_handlers();
-        manager_expect_stored(&manager, STORE_CONNECTION, 1);
-        expect_connection(given[0].cookie);
-        while (n_given < MOST)
-                (void)expect_given(n_given == 1 ? 1000 : 0, 0);
-        fork_handlers();
-        for (size_t i = 0; i < MOST; i++)
-                process_wait_asleep(pids[i]);
-        manager_expect_barrier(&manager);
-        manager_expect_stored(&manager, STORE_PENDING, 1);
-        expect_pending(manager.fds[0], given[1].cookie, 1000);
-        manager_expect_pack(&manager, STORE_CONNECTION, MOST - 1);
-        for (size_t i = 1; i < MOST; i++)
-                expect_connection(given[i].cookie);
-        manager_expect_barrier(&manager);
-        wait_for_handlers();
-}
-
-/* When the one that speaks for others dies, another one does. */
-static void test_stand_in_ends(void **state) {
-        (void)state;
-        (void)expect_given(0, 0);
-        handover_deinit(&handover);
-        fork_handlers();
-        manager_expect_stored(&manager, STORE_CONNECTION, 1);
-        while (n_given < 2)
-                (void)expect_given(0, 0);
-        fork_handlers();
-        process_wait_asleep(pids[1]);
-        /* At the barrier. */
-        process_wait_asleep(pids[0]);
-        assert_int_equal(kill(pids[0], SIGKILL), 0);
-        (void)process_wait(pids[0]);
-        manager_expect_barrier(&manager);
-        manager_expect_stored(&manager, STORE_CONNECTION, 1);
-        expect_connection(given[1].cookie);
-        manager_expect_barrier(&manager);
-        process_wait_exit(pids[1], 0);
-}
-
-/* So does one whose master ends while it waits for the answer, having heard it or not. */
+/* So does one whose master ends while it waits for the answer. */
 static void test_master_ends(void **state) {
         (void)state;
         (void)expect_given(0, 0);
-        fork_handlers();
-        process_wait_asleep(pids[0]);
+        fork_handlers(give);
+        process_wait_asleep(given[0].handler);
         handover_deinit(&handover);
-        expect_stored_by_handler(0);
-        wait_for_handlers();
+        expect_stored_by_handler();
 }
 
 /* And one whose master hangs; that it does so for seconds is why there is one such test only. */
@@ -333,20 +313,319 @@ static void test_master_hangs(void **state) {
         (void)state;
         patience = 1;
         (void)expect_given(0, 0);
-        fork_handlers();
-        expect_stored_by_handler(0);
-        wait_for_handlers();
+        fork_handlers(give);
+        expect_stored_by_handler();
 }
 
 /* With neither a master nor a service manager, giving fails. */
 static void test_nobody(void **state) {
         (void)state;
-        (void)expect_given(0, -ECANCELED);
-        (void)expect_given(10, -ECANCELED);
+        (void)expect_given(0, -ENOTCONN);
+        (void)expect_given(10, -ENOTCONN);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
         handover_deinit(&handover);
-        fork_handlers();
+        fork_handlers(give);
         wait_for_handlers();
+}
+
+static int listen_at_address(int backlog) {
+        const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_int_equal(bind(fd, (struct sockaddr *)&handover.address.name,
+                              handover.address.length),
+                         0);
+        assert_int_equal(listen(fd, backlog), 0);
+        return fd;
+}
+
+/* Takes the master's place, and receives nothing from whoever connects. */
+static void usurp(void *unused) {
+        const int fd = listen_at_address(1);
+        int channel;
+
+        (void)unused;
+        channel = accept(fd, NULL, NULL);
+        assert_true(channel >= 0);
+        peer_expect_end(channel);
+}
+
+/* A handler gives nothing to a sibling that listens at the address of a master that is gone, and
+ * stores what it has by itself. */
+static void test_usurper(void **state) {
+        pid_t usurper;
+
+        (void)state;
+        (void)expect_given(10, 0);
+        handover_deinit(&handover);
+        usurper = process_fork(usurp, NULL);
+        process_wait_asleep(usurper);
+        fork_handlers(give);
+        expect_stored_by_handler();
+        process_wait_exit(usurper, 0);
+}
+
+/* Connects to the master as a handler does. */
+static int channel_open(void) {
+        int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&handover.address.name,
+                                 handover.address.length),
+                         0);
+        return fd;
+}
+
+static void ignore(int signal) {
+        (void)signal;
+}
+
+static void give_interrupted(void *one_given) {
+        /* No SA_RESTART, as in a handler. */
+        assert_int_equal(sigaction(SIGUSR1, &(struct sigaction){ .sa_handler = ignore }, NULL), 0);
+        give(one_given);
+}
+
+/* A signal that comes while the master's queue is full does not keep a handler from it: thousands
+ * would speak to systemd otherwise. */
+static void test_interrupted(void **state) {
+        int listener, channel, waiting;
+
+        (void)state;
+        handover_deinit(&handover);
+        listener = listen_at_address(0);
+        waiting = channel_open();
+        (void)expect_given(0, -ECANCELED);
+        fork_handlers(give_interrupted);
+        process_wait_asleep(given[0].handler);
+        assert_int_equal(kill(given[0].handler, SIGUSR1), 0);
+        process_wait_asleep(given[0].handler);
+        close(waiting);
+        close(accept(listener, NULL, NULL));
+        peer_wait_readable(listener);
+        channel = accept(listener, NULL, NULL);
+        assert_int_equal(recv(channel, &(char){ 0 }, 1, 0), 1);
+        assert_int_equal(send(channel, "d", 1, MSG_NOSIGNAL), 1);
+        wait_for_handlers();
+        close(channel);
+        close(listener);
+}
+
+/* At rest nothing is due. */
+static void test_rest(void **state) {
+        (void)state;
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_false(is_readable());
+        assert_int_equal(turn(&handover, false, NOW), 0);
+        assert_int_equal(turn(&handover, true, NOW), 0);
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_false(is_readable());
+}
+
+/* After a process that is no handler the master accepts nobody for half a second, in which it
+ * sleeps. */
+static void test_stranger(void **state) {
+        const uint64_t end = NOW + CLOCK_SECOND / 2;
+        int fd = channel_open(), next;
+
+        (void)state;
+        turn(&handover, false, NOW);
+        peer_expect_end(fd);
+        close(fd);
+        assert_true(handover_deadline(&handover) == end);
+        admits_all = true;
+        next = channel_open();
+        assert_false(is_readable());
+        turn(&handover, false, end - 1);
+        assert_int_equal(handover.n, 0);
+        assert_true(handover_deadline(&handover) == end);
+        turn(&handover, false, end);
+        assert_int_equal(handover.n, 1);
+        assert_true(handover_deadline(&handover) == end + CLOCK_SECOND);
+        close(next);
+}
+
+/* A master that stops does not pause: handlers wait for it. */
+static void test_stranger_at_stop(void **state) {
+        int fds[2];
+
+        (void)state;
+        fds[0] = channel_open();
+        turn(&handover, false, NOW);
+        fds[1] = channel_open();
+        assert_false(is_readable());
+        turn(&handover, true, NOW);
+        for (size_t i = 0; i < COUNT(fds); i++) {
+                peer_expect_end(fds[i]);
+                close(fds[i]);
+        }
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+}
+
+/* Strangers without end do not keep a master in its turn. */
+static void test_strangers_without_end(void **state) {
+        int fds[HANDOVER_MOST + 1];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(fds); i++)
+                fds[i] = channel_open();
+        turn(&handover, true, NOW);
+        assert_true(is_readable());
+        turn(&handover, true, NOW);
+        assert_false(is_readable());
+        for (size_t i = 0; i < COUNT(fds); i++)
+                close(fds[i]);
+}
+
+/* Opens a second channel; only the first one stays. */
+static void open_two(void *unused) {
+        int first = channel_open(), second = channel_open();
+
+        (void)unused;
+        peer_expect_end(second);
+        assert_int_equal(recv(first, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
+        assert_int_equal(errno, EAGAIN);
+}
+
+/* Each handler has one channel. */
+static void test_second_channel(void **state) {
+        (void)state;
+        (void)expect_given(0, 0);
+        fork_handlers(open_two);
+        process_wait_asleep(given[0].handler);
+        turn(&handover, true, NOW);
+        wait_for_handlers();
+}
+
+/* A channel that stays silent is closed after a second, and not before. */
+static void test_silent(void **state) {
+        int fd = channel_open();
+
+        (void)state;
+        admits_all = true;
+        turn(&handover, true, NOW);
+        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_false(is_readable());
+        turn(&handover, true, NOW + CLOCK_SECOND - 1);
+        assert_int_equal(handover.n, 1);
+        turn(&handover, true, NOW + CLOCK_SECOND);
+        assert_int_equal(handover.n, 0);
+        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        peer_expect_end(fd);
+        close(fd);
+}
+
+/* A channel whose handler has ended is closed at once. */
+static void test_ended(void **state) {
+        int fd = channel_open();
+
+        (void)state;
+        admits_all = true;
+        turn(&handover, true, NOW);
+        assert_int_equal(handover.n, 1);
+        close(fd);
+        assert_true(is_readable());
+        turn(&handover, true, NOW);
+        assert_int_equal(handover.n, 0);
+        assert_false(is_readable());
+}
+
+/* Sends @n descriptors as the handler of the first connection would: with the master stopping,
+ * nothing is stored, and the channel is closed without an answer. */
+static void expect_refused(const int *fds, size_t n) {
+        const int lowest = dup(STDIN_FILENO);
+        int fd, next;
+
+        close(lowest);
+        fd = channel_open();
+        admits_all = true;
+        given[0].handler = getpid();
+        assert_int_equal(fdpass_send(fd, NULL, "x", 1, fds, n, 0), 0);
+        assert_int_equal(turn(&handover, true, NOW), 0);
+        assert_int_equal(handover.n, 0);
+        assert_false(given[0].stored);
+        assert_int_equal(recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT), 0);
+        close(fd);
+        manager_expect_none(&manager);
+        next = dup(STDIN_FILENO);
+        assert_int_equal(next, lowest);
+        close(next);
+}
+
+/* No handler can hand over another's connection, something else, nothing, or more than there is. */
+static void test_refused(void **state) {
+        int pair[2], unsent = unsent_new("x", 1);
+
+        (void)state;
+        (void)expect_given(0, 0);
+        peer_pair_tcp(pair);
+        expect_refused(NULL, 0);
+        expect_refused(&pair[1], 1);
+        expect_refused(&unsent, 1);
+        expect_refused((int[]){ unsent, given[0].pair[1] }, 2);
+        expect_refused((int[]){ given[0].pair[1], unsent, unsent }, 3);
+        close(pair[0]);
+        close(pair[1]);
+        close(unsent);
+}
+
+/* A second connection in place of unsent bytes would be served by the next master. */
+static void test_connection_as_unsent(void **state) {
+        int pair[2];
+
+        (void)state;
+        (void)expect_given(0, 0);
+        peer_pair_tcp(pair);
+        expect_refused((int[]){ given[0].pair[1], pair[1] }, 2);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+/* When there are as many channels as a bundle has room for, the master sleeps, and accepts again
+ * once there are fewer. */
+static void test_full(void **state) {
+        int fds[HANDOVER_MOST], more;
+
+        (void)state;
+        admits_all = true;
+        for (size_t i = 0; i < COUNT(fds); i++)
+                fds[i] = channel_open();
+        more = channel_open();
+        turn(&handover, false, NOW);
+        assert_int_equal(handover.n, HANDOVER_MOST);
+        assert_false(is_readable());
+        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+
+        close(fds[0]);
+        assert_true(is_readable());
+        turn(&handover, false, NOW);
+        assert_int_equal(handover.n, HANDOVER_MOST - 1);
+        assert_true(is_readable());
+        turn(&handover, false, NOW);
+        assert_int_equal(handover.n, HANDOVER_MOST);
+        assert_false(is_readable());
+        for (size_t i = 1; i < COUNT(fds); i++)
+                close(fds[i]);
+        close(more);
+}
+
+/* All channels can end in the turn that accepted them; the next handler is not forgotten. */
+static void test_full_and_empty(void **state) {
+        int fds[HANDOVER_MOST], more;
+
+        (void)state;
+        admits_all = true;
+        for (size_t i = 0; i < COUNT(fds); i++) {
+                fds[i] = channel_open();
+                close(fds[i]);
+        }
+        more = channel_open();
+        turn(&handover, false, NOW);
+        assert_int_equal(handover.n, 0);
+        assert_true(is_readable());
+        turn(&handover, false, NOW);
+        assert_int_equal(handover.n, 1);
+        close(more);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -355,15 +634,26 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_stored),
                 TEST(test_several),
-                TEST(test_pending),
+                TEST(test_whole_buffer),
                 TEST(test_declined),
                 TEST(test_no_manager),
                 TEST(test_no_master),
-                TEST(test_several_without_master),
-                TEST(test_stand_in_ends),
                 TEST(test_master_ends),
                 TEST(test_master_hangs),
                 TEST(test_nobody),
+                TEST(test_usurper),
+                TEST(test_interrupted),
+                TEST(test_rest),
+                TEST(test_stranger),
+                TEST(test_stranger_at_stop),
+                TEST(test_strangers_without_end),
+                TEST(test_second_channel),
+                TEST(test_silent),
+                TEST(test_ended),
+                TEST(test_refused),
+                TEST(test_connection_as_unsent),
+                TEST(test_full),
+                TEST(test_full_and_empty),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,368 +1,632 @@
 /* SPDX-License-Identifier: MIT */
-/* What the last process left is taken back: its connections, and its counts, whatever handlers may
- * have written there. */
+/* What earlier runs left in systemd's store: which connections are found there, how often, and with
+ * what. */
 
 #include "restart/restore.h"
 
-#include <poll.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
-#include "lib/end_reason.h"
+#include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
-#include "restart/handover.h"
+#include "restart/bundle.h"
+#include "restart/unsent.h"
 #include "seed.h"
-#include "service.h"
 #include "unit.h"
 
 enum {
-        SLOTS = 8, /* of the roster that was left */
-        ROUNDS = 1000,
-        PROCESSES = 10, /* that many rounds each */
+        ROOM = 8, /* for descriptors */
+        MOST = 5, /* connections of a test */
+        SLOTS = 8,
+        ROUNDS = 3000,
 };
 
-static Service service;
-static Manager manager;
-static Stored stored;
-static bool with_roster;
+static Restore restore;
+static int lowest; /* the descriptor that is free before and after a test */
+static int peers[MOST], fds[MOST];
+static uint64_t cookies[MOST];
 
 static int set_up(void **state) {
         (void)state;
-        with_roster = false;
-        service = (Service){};
-        journald_start(&service.journald);
-        manager_start(&manager);
-        stored = (Stored){ .roster = -1 };
-        return stored_init(&stored, SLOTS);
+        lowest = dup(STDIN_FILENO);
+        close(lowest);
+        for (size_t i = 0; i < MOST; i++) {
+                int pair[2];
+
+                peer_pair(pair);
+                peers[i] = pair[0];
+                fds[i] = pair[1];
+                cookies[i] = socket_cookie(fds[i]);
+        }
+        return restore_init(&restore, ROOM);
 }
 
 static int tear_down(void **state) {
+        int next;
+
         (void)state;
-        stored_deinit(&stored);
-        manager_stop(&manager);
-        journald_stop(&service.journald);
+        restore_deinit(&restore);
+        for (size_t i = 0; i < MOST; i++) {
+                close(peers[i]);
+                if (fds[i] >= 0)
+                        close(fds[i]);
+        }
+        next = dup(STDIN_FILENO);
+        close(next);
+        assert_int_equal(next, lowest);
         return 0;
 }
 
-/* What the store is told when everything has been taken. */
-static void expect_store_emptied(void) {
-        manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=" STORE_CONNECTION, 0);
-        manager_expect(&manager, "FDSTOREREMOVE=1\nFDNAME=" STORE_PENDING, 0);
+static void pass(int fd, const char *name) {
+        assert_true(fd >= 0);
+        assert_true(restore_take(&restore, fd, name));
 }
 
-/* A connection that was stored. Returns the peer's end. */
-static int store_connection(void) {
+/* Passes the test's connection @i, alone in a bundle, with unsent bytes unless @text is NULL. */
+static void pass_connection(size_t i, const char *name, const char *text) {
+        int both[2] = { fds[i], -1 };
+
+        if (text != NULL)
+                both[1] = unsent_new(text, strlen(text));
+        pass(bundle_new(both, text != NULL ? 2 : 1), name);
+        if (text != NULL)
+                close(both[1]);
+}
+
+/* A ledger that has the first @n connections, each in the slot of its number. */
+static Ledger *new_ledger(size_t n) {
+        Ledger *ledger;
+
+        assert_int_equal(ledger_new(SLOTS, 1000, &ledger), 0);
+        for (uint32_t i = 0; i < n; i++) {
+                ledger_facts(ledger, i)->cookie = cookies[i];
+                ledger_entry(ledger, i)->bytes = 100 + i;
+        }
+        return ledger;
+}
+
+static void pass_ledger(Ledger *ledger, const char *name) {
+        pass(ledger_take_bundle(ledger), name);
+        ledger_free(ledger);
+}
+
+static void prepare(void) {
+        assert_int_equal(restore_prepare(&restore), 0);
+}
+
+/* The next connection is the test's connection @i with @text, or NULL, as unsent bytes. */
+static RestoredConnection expect(size_t i, const char *text) {
+        RestoredConnection connection;
+        char back[64];
+
+        assert_true(restore_next(&restore, &connection));
+        assert_true(socket_cookie(connection.fd) == cookies[i]);
+        assert_int_equal(connection.unsent >= 0, text != NULL);
+        if (text != NULL) {
+                assert_int_equal(pread(connection.unsent, back, sizeof back, 0), strlen(text));
+                assert_memory_equal(back, text, strlen(text));
+        }
+        return connection;
+}
+
+static void expect_served(size_t i, const char *text) {
+        const RestoredConnection connection = expect(i, text);
+
+        assert_false(connection.skip);
+        assert_false(connection.ended);
+}
+
+static void expect_skipped(size_t i, bool ended) {
+        RestoredConnection connection;
+
+        assert_true(restore_next(&restore, &connection));
+        assert_true(socket_cookie(connection.fd) == cookies[i]);
+        assert_true(connection.skip);
+        assert_int_equal(connection.ended, ended);
+}
+
+static void expect_no_more(void) {
+        RestoredConnection connection;
+
+        assert_false(restore_next(&restore, &connection));
+}
+
+/* When nothing was passed, this is the first run. */
+static void test_nothing(void **state) {
+        (void)state;
+        prepare();
+        assert_int_equal(restore.run, 1);
+        assert_int_equal(restore.n_found, 0);
+        assert_null(restore.ledger);
+        assert_false(restore.ledger_lost);
+        expect_no_more();
+        expect_no_more();
+}
+
+/* The connections come in the same order each time, newest run first, and this run's number is
+ * larger than all others. */
+static void test_order(void **state) {
+        (void)state;
+        pass(bundle_new((int[]){ fds[0], fds[1] }, 2), "mpecho-connection.2");
+        pass_connection(2, "mpecho-connection.12", NULL);
+        pass_connection(3, "mpecho-connection.3", NULL);
+        assert_int_equal(restore.n_found, 4);
+        prepare();
+        assert_int_equal(restore.run, 13);
+        for (int pass = 0; pass < 3; pass++) {
+                static const size_t order[] = { 2, 3, 0, 1 };
+
+                for (uint32_t i = 0; i < COUNT(order); i++) {
+                        const RestoredConnection connection = expect(order[i], NULL);
+
+                        assert_int_equal(connection.index, i);
+                        assert_false(connection.skip);
+                        assert_null(connection.facts);
+                        assert_null(connection.entry);
+                }
+                expect_no_more();
+        }
+}
+
+/* A run that has stored its ledger only counts as well. */
+static void test_run_of_ledger(void **state) {
+        (void)state;
+        pass_connection(0, "mpecho-connection.4", NULL);
+        pass_ledger(new_ledger(1), "mpecho-ledger.6");
+        prepare();
+        assert_int_equal(restore.run, 7);
+        assert_int_equal(restore.ledger_run, 6);
+}
+
+/* Unsent bytes are those directly behind a connection in its bundle. */
+static void test_unsent(void **state) {
+        const int one = unsent_new("one", 3), two = unsent_new("two", 3);
+
+        (void)state;
+        pass(bundle_new((int[]){ one, fds[0], fds[1], one, two, fds[2], fds[3], two }, 8),
+             "mpecho-connection.1");
+        assert_int_equal(restore.n_found, 4);
+        prepare();
+        for (int pass = 0; pass < 2; pass++) {
+                expect_served(0, NULL);
+                expect_served(1, "one");
+                expect_served(2, NULL);
+                expect_served(3, "two");
+                expect_no_more();
+        }
+        close(one);
+        close(two);
+}
+
+/* A connection that is there several times is served once, from the newest run, with what that run
+ * has of it. */
+static void test_duplicates(void **state) {
+        (void)state;
+        pass_connection(0, "mpecho-connection.2", "old");
+        pass_connection(0, "mpecho-connection.3", "new");
+        pass_connection(1, "mpecho-connection.3", NULL);
+        pass(bundle_new((int[]){ fds[1], fds[1] }, 2), "mpecho-connection.1");
+        pass_ledger(new_ledger(2), "mpecho-ledger.3");
+        prepare();
+        for (int pass = 0; pass < 2; pass++) {
+                RestoredConnection connection;
+                bool served[2] = {};
+
+                for (int i = 0; i < 2; i++) {
+                        assert_true(restore_next(&restore, &connection));
+                        assert_false(connection.skip);
+                        served[socket_cookie(connection.fd) == cookies[1]] = true;
+                        if (socket_cookie(connection.fd) == cookies[0])
+                                assert_int_equal(pread(connection.unsent, &(char){ 0 }, 1, 0), 1);
+                }
+                assert_true(served[0] && served[1]);
+                expect_skipped(0, false);
+                expect_skipped(1, false);
+                expect_skipped(1, false);
+                expect_no_more();
+        }
+        assert_int_equal(restore.n_ended, 0);
+}
+
+/* A run that was killed while it restored leaves older bundles: of their connections those are
+ * served that it had not begun to serve, or has stored again. */
+static void test_killed_run(void **state) {
+        Ledger *ledger = new_ledger(3);
+        RestoredConnection connection;
+
+        (void)state;
+        /* 0: not begun. 1: begun. 2: begun and stored again. 3: ended, so the ledger has it not. */
+        ledger_entry(ledger, 1)->started = 1;
+        ledger_entry(ledger, 2)->started = 1;
+        pass(bundle_new((int[]){ fds[0], fds[1], fds[2], fds[3] }, 4), "mpecho-connection.1");
+        pass_ledger(new_ledger(4), "mpecho-ledger.1");
+        pass_connection(2, "mpecho-connection.2", "new");
+        pass_ledger(ledger, "mpecho-ledger.2");
+        prepare();
+        connection = expect(2, "new");
+        assert_false(connection.skip);
+        assert_int_equal(connection.entry->bytes, 102);
+        connection = expect(0, NULL);
+        assert_false(connection.skip);
+        assert_int_equal(connection.facts->cookie, cookies[0]);
+        assert_int_equal(connection.entry->bytes, 100);
+        expect_skipped(1, true);
+        expect_skipped(2, false);
+        expect_skipped(3, false);
+        expect_no_more();
+        assert_int_equal(restore.n_ended, 1);
+        assert_int_equal(restore.ended[0], 1);
+}
+
+/* What a run has begun to serve and stored itself is served, with its facts. An entry without a
+ * connection in any bundle is of one that ended. */
+static void test_entries(void **state) {
+        Ledger *ledger = new_ledger(3);
+        RestoredConnection connection;
+
+        (void)state;
+        for (uint32_t i = 0; i < 3; i++)
+                ledger_entry(ledger, i)->started = 1;
+        pass_ledger(ledger, "mpecho-ledger.5");
+        pass(bundle_new((int[]){ fds[3], fds[1] }, 2), "mpecho-connection.5");
+        prepare();
+        /* Logged while its run lived. */
+        expect_skipped(3, false);
+        connection = expect(1, NULL);
+        assert_false(connection.skip);
+        assert_int_equal(connection.facts->cookie, cookies[1]);
+        assert_int_equal(connection.entry->bytes, 101);
+        expect_no_more();
+        assert_int_equal(restore.n_ended, 2);
+        assert_int_equal(restore.ended[0], 0);
+        assert_int_equal(restore.ended[1], 2);
+}
+
+/* The newest ledger counts, in whichever order they are passed, and one that cannot be read does
+ * not take its place. */
+static void test_ledgers(void **state) {
+        static const char *const names[][3] = {
+                { "mpecho-ledger.1", "mpecho-ledger.10", "mpecho-ledger.9" },
+                { "mpecho-ledger.10", "mpecho-ledger.9", "mpecho-ledger.1" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(names); i++) {
+                for (size_t k = 0; k < COUNT(names[i]); k++)
+                        pass_ledger(new_ledger(strlen(names[i][k]) - strlen("mpecho-ledger")),
+                                    names[i][k]);
+                assert_int_equal(restore.ledger_run, 10);
+                assert_int_equal(ledger_facts(restore.ledger, 2)->cookie, cookies[2]);
+                assert_false(restore.ledger_lost);
+                pass(memfd_create("none", MFD_CLOEXEC), "mpecho-ledger.11");
+                assert_true(restore.ledger_lost);
+                assert_int_equal(restore.ledger_run, 10);
+                restore_deinit(&restore);
+                assert_int_equal(restore_init(&restore, ROOM), 0);
+        }
+}
+
+/* A memfd as mpecho 0.1.0 stored unsent bytes: behind the cookie of their connection. */
+static int old_unsent(uint64_t cookie, const char *text) {
+        const int fd = memfd_create("mpecho-pending", MFD_CLOEXEC);
+
+        assert_int_equal(write(fd, &cookie, sizeof cookie), sizeof cookie);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        return fd;
+}
+
+/* What mpecho 0.1.0 stored is restored: connections one by one or in bundles, each with its unsent
+ * bytes, in whichever order. Its counts are lost. */
+static void test_old(void **state) {
+        const int several[] = { old_unsent(cookies[2], "two"), old_unsent(cookies[1], "one") };
+
+        (void)state;
+        pass(bundle_new(several, 2), "mpecho-pending");
+        pass(dup(fds[0]), "mpecho-connection");
+        pass(bundle_new((int[]){ fds[1], fds[2] }, 2), "mpecho-connection");
+        pass(dup(fds[3]), "mpecho-connection");
+        pass(old_unsent(cookies[3], "three"), "mpecho-pending");
+        pass(memfd_create("roster", MFD_CLOEXEC), "mpecho-roster-other");
+        assert_int_equal(restore.n_found, 4);
+        assert_true(restore.ledger_lost);
+        prepare();
+        assert_int_equal(restore.run, 1);
+        for (int pass = 0; pass < 2; pass++) {
+                bool served[MOST] = {};
+
+                for (int n = 0; n < 4; n++) {
+                        static const char *const texts[] = { NULL, "one", "two", "three" };
+                        RestoredConnection connection;
+                        char back[8] = "";
+                        size_t i = 0;
+
+                        assert_true(restore_next(&restore, &connection));
+                        assert_false(connection.skip);
+                        while (cookies[i] != socket_cookie(connection.fd))
+                                i++;
+                        assert_false(served[i]);
+                        served[i] = true;
+                        assert_int_equal(connection.unsent >= 0, texts[i] != NULL);
+                        if (texts[i] == NULL)
+                                continue;
+                        assert_true(pread(connection.unsent, back, sizeof back - 1, 0) > 0);
+                        assert_string_equal(back, texts[i]);
+                }
+                expect_no_more();
+        }
+        close(several[0]);
+        close(several[1]);
+}
+
+/* Bytes that are matched by a cookie reach connections of mpecho 0.1.0 alone. */
+static void test_old_unsent_only(void **state) {
+        (void)state;
+        pass_connection(0, "mpecho-connection.1", NULL);
+        pass(old_unsent(cookies[0], "forged"), "mpecho-pending");
+        prepare();
+        expect_served(0, NULL);
+        expect_no_more();
+}
+
+/* Exactly the names that were passed are removed, each once, and everything is closed here. */
+static void test_forget(void **state) {
+        Manager manager;
+
+        (void)state;
+        manager_start(&manager);
+        pass_connection(0, "mpecho-connection.12", NULL);
+        pass_connection(1, "mpecho-connection.9", NULL);
+        pass(dup(fds[2]), "mpecho-connection");
+        pass_connection(3, "mpecho-connection.12", NULL);
+        pass_ledger(new_ledger(1), "mpecho-ledger.12");
+        assert_false(restore_take(&restore, STDIN_FILENO, "mpecho-connection.13"));
+        assert_false(restore_take(&restore, STDIN_FILENO, "stored"));
+        prepare();
+        expect_served(3 * (socket_cookie(fds[0]) == 0), NULL);
+        restore_forget(&restore);
+        manager_expect_removed(&manager, "mpecho-connection.12");
+        manager_expect_removed(&manager, "mpecho-connection.9");
+        manager_expect_removed(&manager, "mpecho-connection");
+        manager_expect_removed(&manager, "mpecho-ledger.12");
+        manager_stop(&manager);
+        for (size_t i = 0; i < MOST; i++) {
+                close(fds[i]);
+                fds[i] = -1;
+                peer_expect_end(peers[i]);
+        }
+        assert_null(restore.ledger);
+        restore_forget(&restore);
+}
+
+/* Freeing closes here what was taken, and leaves the store alone. */
+static void test_deinit(void **state) {
+        Manager manager;
+
+        (void)state;
+        manager_start(&manager);
+        pass_connection(0, "mpecho-connection.1", "x");
+        prepare();
+        expect_served(0, "x");
+        close(fds[0]);
+        fds[0] = -1;
+        restore_deinit(&restore);
+        peer_expect_end(peers[0]);
+        restore_deinit(&restore);
+        manager_stop(&manager);
+}
+
+static void set_limit(rlim_t limit) {
+        struct rlimit now;
+
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &now), 0);
+        now.rlim_cur = limit;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+static void read_without_room(void *unused) {
+        RestoredConnection connection;
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        prepare();
+        close(next);
+        set_limit((rlim_t)next + 1);
+        /* Room for one. */
+        for (uint32_t i = 0; i < 3; i++) {
+                assert_true(restore_next(&restore, &connection));
+                assert_int_equal(connection.index, i);
+                assert_int_equal(connection.fd >= 0, i == 0);
+                assert_int_equal(connection.unsent, -1);
+                assert_false(connection.skip);
+        }
+        expect_no_more();
+        set_limit(256);
+        expect_served(2, NULL);
+        expect_served(0, NULL);
+        expect_served(1, "one");
+        expect_no_more();
+}
+
+/* A bundle for which the machine has no room has as many connections as ever, without descriptors;
+ * nothing is left open then. */
+static void test_no_room(void **state) {
+        const int unsent = unsent_new("one", 3);
+
+        (void)state;
+        pass_connection(2, "mpecho-connection.2", NULL);
+        pass(bundle_new((int[]){ fds[0], fds[1], unsent }, 3), "mpecho-connection.1");
+        close(unsent);
+        process_run(read_without_room, NULL);
+}
+
+/* A connection that was dropped is skipped from then on, and no other. */
+static void test_drop(void **state) {
+        (void)state;
+        pass(bundle_new(fds, 3), "mpecho-connection.1");
+        prepare();
+        expect_served(0, NULL);
+        expect_served(1, NULL);
+        restore_drop(&restore);
+        expect_served(2, NULL);
+        expect_no_more();
+        expect_served(0, NULL);
+        expect_skipped(1, false);
+        expect_served(2, NULL);
+        expect_no_more();
+}
+
+/* A connection that was reset in the store is found, so that its end is recorded. */
+static void test_reset(void **state) {
+        RestoredConnection connection;
         int pair[2];
 
-        peer_pair(pair);
-        assert_true(stored_take(&stored, pair[1], STORE_CONNECTION));
-        return pair[0];
-}
-
-/* The last process's roster is stored; it is still mapped here. */
-static Roster *store_roster(void) {
-        Roster *roster;
-
-        assert_int_equal(roster_new(SLOTS, &roster), 0);
-        assert_true(stored_take(&stored, roster_take_fd(roster), STORE_ROSTER));
-        with_roster = true;
-        return roster;
-}
-
-/* A connection in the last process's @roster. */
-static RosterSlot *enter(Roster *roster, uint64_t cookie, uint64_t bytes, uint64_t age) {
-        static const Listener listener = { .fd = -1 };
-        const Address peer = { .family = AF_UNIX, .local = { .uid = 1000, .pid = 4242 } };
-        uint32_t slot = roster_claim(roster, &peer, cookie, &listener, clock_now() - age);
-
-        roster_assign(roster, slot, 77 + (pid_t)slot);
-        roster_slot(roster, slot)->bytes = bytes;
-        return roster_slot(roster, slot);
-}
-
-static void start(uint32_t most) {
-        const Options options = { .max_connections = most };
-
-        service_start_connections(&service, &options);
-}
-
-static void stop(void) {
-        manager_expect_roster(&manager, with_roster);
-        expect_store_emptied();
-        assert_int_equal(stored.n_connections, 0);
-        assert_int_equal(stored.n_pendings, 0);
-        assert_int_equal(stored.roster, -1);
-        manager_stop(&manager);
-        service_stop(&service);
-}
-
-/* Closes @client, and takes the record of the end of its connection. */
-static void leave(int client) {
-        close(client);
-        do {
-                (void)poll(NULL, 0, 1);
-                connections_reap(service.connections, clock_now());
-                service_flush(&service);
-        } while (!journald_take(&service.journald));
-        assert_true(journald_is(&service.journald, RECORD_CLOSED));
-}
-
-static void go_on(void *data) {
-        Roster *before;
-        int client;
-
-        (void)data;
-        start(5);
-        client = store_connection();
-        before = store_roster();
-        (void)enter(before, socket_cookie(stored.connections[0]), 1000, 60 * CLOCK_SECOND);
-        roster_counts(before)->served = 70;
-        roster_counts(before)->refused = 6;
-        roster_counts(before)->peak = 50;
-        roster_counts(before)->bytes = 10000;
-        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        service_expect(&service, RECORD_RESUMED);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
-        peer_echo(client, "Hello");
-        leave(client);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1005);
-        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"),
-                        60 * CLOCK_SECOND, (60 + PATIENCE_SECONDS) * CLOCK_SECOND);
-        assert_int_equal(roster_counts(connections_roster(service.connections))->served, 70);
-        assert_int_equal(roster_counts(connections_roster(service.connections))->refused, 6);
-        assert_int_equal(roster_counts(connections_roster(service.connections))->peak, 50);
-        assert_int_equal(roster_total_bytes(connections_roster(service.connections)), 11005);
-        roster_free(before);
-        stop();
-}
-
-/* A stored connection gets a handler, and its bytes, its duration and the counts go on. */
-static void test_goes_on(void **state) {
         (void)state;
-        process_run(go_on, NULL);
+        peer_pair_tcp(pair);
+        socket_set_reset(pair[0]);
+        close(pair[0]);
+        peer_expect_reset(pair[1]);
+        pass(bundle_new(&pair[1], 1), "mpecho-connection.1");
+        prepare();
+        assert_true(restore_next(&restore, &connection));
+        assert_true(socket_cookie(connection.fd) == socket_cookie(pair[1]));
+        assert_false(connection.skip);
+        close(pair[1]);
 }
 
-static void take_once(void *data) {
-        int client;
-
-        (void)data;
-        start(5);
-        client = store_connection();
-        assert_true(stored_take(&stored, dup(stored.connections[0]), STORE_CONNECTION));
-        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        service_expect(&service, RECORD_RESUMED);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
-        assert_int_equal(connections_live(service.connections), 1);
-        peer_echo(client, "Hello");
-        leave(client);
-        stop();
+static void expect_stranger(int fd, const char *name) {
+        assert_true(fd >= 0);
+        assert_false(restore_take(&restore, fd, name));
+        assert_true(fcntl(fd, F_GETFD) >= 0);
+        close(fd);
 }
 
-/* A connection that is stored twice gets one handler. */
-static void test_stored_twice(void **state) {
+/* What is not what its name promises, or has no name of ours, is not taken, nor what there is no
+ * room for. */
+static void test_strangers(void **state) {
         (void)state;
-        process_run(take_once, NULL);
+        expect_stranger(dup(fds[0]), "mpecho-connection.1");
+        expect_stranger(memfd_create("none", MFD_CLOEXEC), "mpecho-connection.1");
+        expect_stranger(memfd_create("none", MFD_CLOEXEC), "mpecho-connection");
+        expect_stranger(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), "mpecho-connection.1");
+        expect_stranger(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "mpecho-connection");
+        expect_stranger(dup(fds[0]), "mpecho-pending");
+        expect_stranger(open("/dev/null", O_RDWR | O_CLOEXEC), "mpecho-pending");
+        expect_stranger(bundle_new(fds, 1), NULL);
+        expect_stranger(bundle_new(fds, 1), "mpecho-connections");
+        expect_stranger(bundle_new(fds, 1), "mpecho-connection.0");
+        for (int i = 0; i < ROOM; i++)
+                pass_connection(0, "mpecho-connection.1", NULL);
+        expect_stranger(bundle_new(fds, 1), "mpecho-connection.1");
+        assert_int_equal(restore.n_found, ROOM);
 }
 
-static void write_pending(void *data) {
-        int clients[3], pendings[2];
+/* Any descriptor. */
+static int open_anything(void) {
+        int fd;
 
-        (void)data;
-        start(5);
-        for (int i = 0; i < 3; i++)
-                clients[i] = store_connection();
-        for (int i = 0; i < 2; i++) {
-                const uint64_t cookie = socket_cookie(stored.connections[2 - i]);
-                const char text[] = { (char)('2' - i), '!' };
-
-                pendings[i] = memfd_create("pending", MFD_CLOEXEC);
-                assert_int_equal(write(pendings[i], &cookie, sizeof cookie), sizeof cookie);
-                assert_int_equal(write(pendings[i], text, sizeof text), sizeof text);
-                assert_true(stored_take(&stored, pendings[i], STORE_PENDING));
-        }
-        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        service_expect(&service, RECORD_RESUMED);
-        for (int i = 0; i < 3; i++) {
-                char text[8] = {};
-
-                peer_send(clients[i], "new", 3);
-                assert_int_equal(peer_receive(clients[i], text, i == 0 ? 3 : 5), i == 0 ? 3 : 5);
-                assert_string_equal(text, ((const char *[]){ "new", "1!new", "2!new" })[i]);
-        }
-        for (int i = 0; i < 3; i++) {
-                leave(clients[i]);
-                assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"),
-                                 i == 0 ? 3 : 5);
-        }
-        stop();
-}
-
-/* What was pending is written first, to the connection that it belongs to, and counted. */
-static void test_pending(void **state) {
-        (void)state;
-        process_run(write_pending, NULL);
-}
-
-static void bury(void *data) {
-        Roster *before;
-
-        (void)data;
-        start(5);
-        before = store_roster();
-        enter(before, 4711, 1000, 60 * CLOCK_SECOND)->reason = REASON_RESET_BY_PEER + 1;
-        (void)enter(before, 0, 999, 0);
-        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        service_expect(&service, RECORD_CLOSED);
-        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
-        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "reset by peer");
-        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1000);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"), 77);
-        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"),
-                        60 * CLOCK_SECOND, (60 + PATIENCE_SECONDS) * CLOCK_SECOND);
-        assert_int_equal(roster_total_bytes(connections_roster(service.connections)), 1000);
-        roster_free(before);
-        stop();
-}
-
-/* A connection of the roster that was not stored has ended: that is told, and its bytes counted;
- * nothing is told of a free slot. */
-static void test_ended_meanwhile(void **state) {
-        (void)state;
-        process_run(bury, NULL);
-}
-
-static void refuse(void *data) {
-        int client;
-
-        (void)data;
-        start(5);
-        client = store_connection();
-        assert_true(stored_take(&stored, memfd_create("none", MFD_CLOEXEC), STORE_ROSTER));
-        with_roster = true;
-        assert_int_equal(resume(service.connections, &stored, service.journal), 0);
-        service_expect(&service, RECORD_STRANGER);
-        assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER_NAME"), STORE_ROSTER);
-        service_expect(&service, RECORD_RESUMED);
-        peer_echo(client, "Hello");
-        leave(client);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
-        stop();
-}
-
-/* What is no roster is told, and connections go on without. */
-static void test_no_roster(void **state) {
-        (void)state;
-        process_run(refuse, NULL);
-}
-
-/* Writes anything to @roster, as its handlers could, but leaves some slots free and others to whom
- * they belong. Returns the bytes that its counts and the slots of connections that ended have. */
-static uint64_t scribble(Roster *roster, uint64_t cookie) {
-        uint64_t bytes;
-
-        seed_fill(roster_counts(roster), sizeof *roster_counts(roster));
-        bytes = roster_counts(roster)->bytes;
-        for (uint32_t i = 0; i < SLOTS; i++) {
-                RosterSlot *slot = roster_slot(roster, i);
-
-                seed_fill(slot, sizeof *slot);
-                if (random() % 4 == 0)
-                        slot->cookie = 0;
-                else if (random() % 4 == 0)
-                        slot->cookie = cookie;
-                if (random() % 2 == 0)
-                        slot->peer.family =
-                                        (sa_family_t[]){ AF_INET, AF_INET6, AF_UNIX }[random() % 3];
-                if (slot->cookie != 0 && slot->cookie != cookie)
-                        bytes += slot->bytes;
-        }
-        return bytes;
-}
-
-/* Stores up to three things as pending that nobody has left. */
-static void store_anything(void) {
-        for (long i = random() % 4; i > 0; i--) {
-                const size_t size = (size_t)random() % 32;
-                char data[32];
-                int pending = memfd_create("anything", MFD_CLOEXEC);
-
-                seed_fill(data, sizeof data);
-                assert_int_equal(write(pending, data, size), size);
-                assert_true(stored_take(&stored, pending, STORE_PENDING));
+        switch (random() % 9) {
+        case 0:
+                return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        case 1:
+                return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        case 2:
+                fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+                assert_int_equal(listen(fd, 1), 0);
+                return fd;
+        case 3:
+                return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        case 4:
+                return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        case 5:
+                return open("/dev/null", O_RDWR | O_CLOEXEC);
+        case 6:
+                return open("/", O_PATH | O_CLOEXEC);
+        case 7:
+                return eventfd(0, EFD_CLOEXEC);
+        default:
+                return memfd_create("anything", MFD_CLOEXEC);
         }
 }
 
-/* Resumes from a random roster, with a connection if @connected. */
-static void resume_from_anything(bool connected) {
-        const Options options = { .max_connections = 2 };
-        const Listeners none = { .connection = -1 };
-        Connections *connections;
-        RosterCounts counts, *now;
-        Roster *before = store_roster();
-        int client = connected ? store_connection() : -1;
-        uint64_t cookie = connected ? socket_cookie(stored.connections[0]) : 0, bytes;
+/* Passes any descriptor, or a bundle of some, by any name. */
+static void pass_anything(void) {
+        static const char *const names[] = { "mpecho-connection.1",
+                                             "mpecho-connection.2",
+                                             "mpecho-ledger.1",
+                                             "mpecho-connection",
+                                             "mpecho-pending",
+                                             "mpecho-roster",
+                                             "stored",
+                                             NULL };
+        const char *name = names[random() % (long)COUNT(names)];
+        const uint32_t found = restore.n_found;
+        const bool bundled = random() % 2 == 0;
+        uint32_t n = 1 + (uint32_t)random() % 4, streams = 0;
+        int some[4], fd;
 
-        store_anything();
-        bytes = scribble(before, cookie);
-        counts = *roster_counts(before);
-        assert_int_equal(connections_new(&options, &none, service.journal, &connections), 0);
-        resume(connections, &stored, service.journal);
-        manager_expect_roster(&manager, true);
-        expect_store_emptied();
-        now = roster_counts(connections_roster(connections));
-        assert_true(now->served == counts.served);
-        assert_true(now->refused == counts.refused);
-        assert_true(now->peak == counts.peak || (connected && now->peak == 1));
-        assert_true(now->bytes == bytes);
-        assert_true(now->started_usec <= clock_now());
-        assert_int_equal(connections_live(connections), connected);
-        if (connected) {
-                assert_true(roster_entry(connections_roster(connections), 0)->started_usec <=
-                            clock_now());
-                peer_echo(client, "Hello");
-                close(client);
-                process_wait_ended(roster_entry(connections_roster(connections), 0)->handler);
-                connections_reap(connections, clock_now());
-                assert_int_equal(connections_live(connections), 0);
+        if (!bundled)
+                n = 1;
+        for (uint32_t i = 0; i < n; i++) {
+                some[i] = open_anything();
+                assert_true(some[i] >= 0);
+                streams += socket_is_stream(some[i]);
         }
-        connections_free(connections);
-        roster_free(before);
+        fd = bundled ? bundle_new(some, n) : some[0];
+        for (uint32_t i = 0; bundled && i < n; i++)
+                close(some[i]);
+        if (restore_take(&restore, fd, name)) {
+                const bool connections = strncmp(name, "mpecho-connection", 17) == 0;
+
+                assert_int_equal(restore.n_found - found, connections ? streams : 0);
+        } else {
+                assert_int_equal(restore.n_found, found);
+                close(fd);
+        }
 }
 
-static void resume_often(void *data) {
-        start(5);
-        srandom(*(const unsigned *)data);
-        for (int i = 0; i < ROUNDS; i++) {
-                resume_from_anything(i % 100 == 0);
-                /* Nobody has to read all that. */
-                while (journald_take(&service.journald))
-                        ;
-        }
-        manager_stop(&manager);
-        connections_free(service.connections);
-        listeners_free(service.listeners);
-        journal_free(service.journal);
-}
-
-/* Whatever numbers a roster has, they are taken as counts, and nothing worse comes of it. */
+/* Whatever is passed by whatever name, as many connections come as were found, none of them twice,
+ * and nothing is left open. */
 static void test_anything(void **state) {
-        const unsigned first = seed_choose();
-
         (void)state;
-        for (unsigned seed = first; seed < first + PROCESSES; seed++)
-                process_run(resume_often, &seed);
+        (void)seed_choose();
+        for (int i = 0; i < ROUNDS; i++) {
+                RestoredConnection connection;
+                uint32_t n = 0;
+
+                for (int k = 0; k < ROOM; k++)
+                        pass_anything();
+                prepare();
+                while (restore_next(&restore, &connection)) {
+                        assert_int_equal(connection.index, n++);
+                        assert_true(socket_is_stream(connection.fd));
+                        assert_false(connection.skip);
+                }
+                assert_int_equal(n, restore.n_found);
+                restore_deinit(&restore);
+                assert_int_equal(restore_init(&restore, ROOM), 0);
+        }
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_goes_on),         TEST(test_stored_twice), TEST(test_pending),
-                TEST(test_ended_meanwhile), TEST(test_no_roster),    TEST(test_anything),
+                TEST(test_nothing),         TEST(test_order),      TEST(test_run_of_ledger),
+                TEST(test_unsent),          TEST(test_duplicates), TEST(test_killed_run),
+                TEST(test_entries),         TEST(test_ledgers),    TEST(test_old),
+                TEST(test_old_unsent_only), TEST(test_forget),     TEST(test_deinit),
+                TEST(test_no_room),         TEST(test_drop),       TEST(test_reset),
+                TEST(test_strangers),       TEST(test_anything),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,10 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "handler/handler.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
+#include "manager.h"
 #include "peer.h"
 #include "process.h"
 #include "service.h"
@@ -117,12 +121,12 @@ static void limit_total(void *data) {
         start(2, 0);
         for (int i = 0; i < 2; i++)
                 clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
-        assert_false(connections_accepting(service.connections));
+        assert_false(connections_can_accept(service.connections));
         waiting = service_connect(&service, FROM_ONE);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
         service_expect_none(&service);
         service_leave(&service, clients[0], handlers[0]);
-        assert_true(connections_accepting(service.connections));
+        assert_true(connections_can_accept(service.connections));
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
         service_expect(&service, RECORD_ACCEPTED);
         third = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
@@ -264,13 +268,170 @@ static void test_stranger(void **state) {
         process_run(reap_stranger, NULL);
 }
 
+/* What processes exit with that are forked meanwhile, a compromised handler; -1 for what they say.
+ */
+static int exit_code = -1;
+
+/* In place of the C library's. */
+void _exit(int code) {
+        for (;;)
+                (void)syscall(SYS_exit_group, exit_code >= 0 ? exit_code : code);
+}
+
+static void claim_handed_over(void *data) {
+        const bool stopping = *(const bool *)data;
+        char name[64];
+        pid_t handler;
+        Manager manager;
+        int client;
+
+        manager_start(&manager);
+        start(5, 1);
+        connections_set_handover(service.connections, &(HandoverAddress){ .run = 7 });
+        exit_code = HANDLER_HANDED_OVER;
+        client = service_take(&service, FROM_ONE, &handler);
+        exit_code = -1;
+        service_echo(client, handler);
+        if (stopping)
+                connections_stop(service.connections);
+        close(client);
+        process_wait_ended(handler);
+        assert_true(connections_reap(service.connections, clock_now()));
+        if (!stopping) {
+                service_expect(&service, RECORD_CLOSED);
+                assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
+                snprintf(name, sizeof name, "mpecho-connection.7.%d", handler);
+                manager_expect_removed(&manager, name);
+        }
+        service_expect_none(&service);
+        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).live, stopping);
+        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).bytes, 5);
+        manager_stop(&manager);
+        service_stop(&service);
+}
+
+/* A handler that says it has handed its connection over is believed while the service stops: there
+ * is no record, and the connection counts as live. At any other time it has failed, and systemd is
+ * to close what it stored. */
+static void test_handed_over(void **state) {
+        (void)state;
+        process_run(claim_handed_over, &(bool){ true });
+        process_run(claim_handed_over, &(bool){ false });
+}
+
+static void store_and_end(void *data) {
+        HandoverMaster answers;
+        pid_t handler;
+        int client;
+
+        (void)data;
+        start(5, 1);
+        answers = connections_master(service.connections);
+        client = service_take(&service, FROM_ONE, &handler);
+        answers.note_stored(answers.data, getpid());
+        answers.note_stored(answers.data, handler);
+        assert_int_equal(kill(handler, SIGKILL), 0);
+        process_wait_ended(handler);
+        assert_true(connections_reap(service.connections, clock_now()));
+        service_expect_none(&service);
+        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).live, 1);
+        close(client);
+        /* Its source has room again. */
+        client = service_take(&service, FROM_ONE, &handler);
+        service_leave(&service, client, handler);
+        service_stop(&service);
+}
+
+/* A connection that systemd has goes on, however its handler ends. */
+static void test_stored(void **state) {
+        (void)state;
+        process_run(store_and_end, NULL);
+}
+
+static void ask_master(void *data) {
+        HandoverMaster answers;
+        uint64_t cookies[2];
+        pid_t handlers[2];
+        int clients[2];
+
+        (void)data;
+        start(5, 5);
+        answers = connections_master(service.connections);
+        for (int i = 0; i < 2; i++)
+                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+        for (int i = 0; i < 2; i++) {
+                int pidfd, fd;
+
+                /* Once it echoes, its connection is descriptor 3. */
+                peer_echo(clients[i], "Hello");
+                pidfd = (int)syscall(SYS_pidfd_open, handlers[i], 0);
+                fd = (int)syscall(SYS_pidfd_getfd, pidfd, 3, 0);
+                assert_true(fd >= 0);
+                cookies[i] = socket_cookie(fd);
+                close(fd);
+                close(pidfd);
+        }
+        assert_true(answers.serves(answers.data, handlers[0], cookies[0]));
+        assert_true(answers.serves(answers.data, handlers[1], cookies[1]));
+        assert_false(answers.serves(answers.data, handlers[0], cookies[1]));
+        assert_false(answers.serves(answers.data, handlers[0], 0));
+        assert_false(answers.serves(answers.data, getpid(), cookies[0]));
+        assert_false(answers.admit(answers.data, getpid()));
+        assert_true(answers.admit(answers.data, handlers[0]));
+        assert_true(answers.admit(answers.data, handlers[1]));
+        assert_false(answers.admit(answers.data, handlers[0]));
+        process_wait_ended(handlers[0]);
+        connections_reap(service.connections, clock_now());
+        service_expect(&service, RECORD_CRASHED);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
+        peer_echo(clients[1], "Hello");
+        close(clients[0]);
+        service_leave(&service, clients[1], handlers[1]);
+        service_stop(&service);
+}
+
+/* A handler has one channel, and is killed for a second one; it serves the connection that it was
+ * forked for, and no other. */
+static void test_master(void **state) {
+        (void)state;
+        process_run(ask_master, NULL);
+}
+
+static void disobey(void *data) {
+        pid_t handler;
+        int client;
+
+        (void)data;
+        start(5, 5);
+        client = service_take(&service, FROM_ONE, &handler);
+        assert_false(connections_disobeys(service.connections, getpid()));
+        assert_false(connections_disobeys(service.connections, 0));
+        peer_echo(client, "Hello");
+        assert_true(connections_disobeys(service.connections, handler));
+        process_wait_ended(handler);
+        connections_reap(service.connections, clock_now());
+        service_expect(&service, RECORD_CRASHED);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
+        close(client);
+        service_stop(&service);
+}
+
+/* A handler that sends its master signals is killed, and nobody else. */
+static void test_disobeys(void **state) {
+        (void)state;
+        process_run(disobey, NULL);
+}
+
 #define TEST(name)                                                                                 \
         cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_one), TEST(test_many),   TEST(test_total),    TEST(test_per_source),
-                TEST(test_end), TEST(test_report), TEST(test_stranger),
+                TEST(test_one),    TEST(test_many),   TEST(test_total),    TEST(test_per_source),
+                TEST(test_end),    TEST(test_report), TEST(test_stranger), TEST(test_handed_over),
+                TEST(test_stored), TEST(test_master), TEST(test_disobeys),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,8 +15,10 @@
 
 #include "journald.h"
 #include "lib/clock.h"
+#include "manager.h"
 #include "peer.h"
 #include "process.h"
+#include "server/backoff.h"
 #include "unit.h"
 
 static Journald journald;
@@ -27,6 +29,7 @@ typedef struct Session {
         bool early;       /* the journal is opened before the connection has its number */
         const char *sent; /* what the peer has sent before that, or NULL */
         bool warned;      /* another record has just been written */
+        bool nonblocking; /* the connection does not wait */
         pid_t pid;
 } Session;
 
@@ -50,6 +53,8 @@ static void serve(void *data) {
                          0);
         connection = session->early ? fcntl(high, F_DUPFD_CLOEXEC, 3) : 3;
         close(high);
+        if (session->nonblocking)
+                assert_int_equal(fcntl(connection, F_SETFL, O_NONBLOCK), 0);
         if (session->warned)
                 journal_write(journal,
                               &(Record){ .kind = RECORD_STRANGER,
@@ -181,9 +186,55 @@ static void test_stop(void **state) {
         expect_records(&session, peer, "unnamed", "stopped", 5);
 }
 
+/* A connection that does not wait is made to. */
+static void test_nonblocking(void **state) {
+        Session session = { .nonblocking = true };
+
+        (void)state;
+        start(&session, false);
+        journald_expect(&journald, RECORD_ACCEPTED);
+        peer_echo(session.pair[0], "Hello");
+        close(session.pair[0]);
+        process_wait_exit(session.pid, 0);
+        journald_expect(&journald, RECORD_CLOSED);
+        assert_string_equal(journald_text(&journald, "MPECHO_REASON"), "closed by peer");
+}
+
+/* A connection that its peer has reset before is told of like any other; nobody knows its peer. */
+static void test_reset(void **state) {
+        Session session = {};
+        char listener[64];
+
+        (void)state;
+        peer_pair_tcp(session.pair);
+        snprintf(listener, sizeof listener, "127.0.0.1:%hu", port_of_peer(session.pair[0]));
+        connection_reset(session.pair[0]);
+        peer_wait_readable(session.pair[1]);
+        session.pid = process_fork(serve, &session);
+        close(session.pair[1]);
+        process_wait_exit(session.pid, 0);
+        expect_records(&session, "unknown", listener, "reset by peer", 0);
+}
+
+/* systemd learns that the service is ready before the peer has said anything. */
+static void test_ready(void **state) {
+        Session session = {};
+        Manager manager;
+
+        (void)state;
+        manager_start(&manager);
+        start(&session, false);
+        manager_expect(&manager, "READY=1", 0);
+        close(session.pair[0]);
+        process_wait_exit(session.pid, 0);
+        journald_expect(&journald, RECORD_ACCEPTED);
+        journald_expect(&journald, RECORD_CLOSED);
+        manager_stop(&manager);
+}
+
 /* What is no connection is refused with a sentence. */
 static void test_failed(void **state) {
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         const Options options = {};
         Sentence sentence = {};
         Journal *journal;
@@ -192,9 +243,9 @@ static void test_failed(void **state) {
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
                                      &journal),
                          0);
-        assert_int_equal(inetd_serve(fd, &options, journal, &sentence), -ENOTCONN);
+        assert_int_equal(inetd_serve(fd, &options, journal, &sentence), -ENOTSOCK);
         assert_string_equal(sentence.text, "The passed connection cannot be served: "
-                                           "Transport endpoint is not connected");
+                                           "Socket operation on non-socket");
         journald_expect_none(&journald);
         journal_free(journal);
         close(fd);
@@ -206,8 +257,9 @@ static void test_failed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve), TEST(test_begins), TEST(test_local),
-                TEST(test_idle),  TEST(test_stop),   TEST(test_failed),
+                TEST(test_serve),       TEST(test_begins), TEST(test_local),
+                TEST(test_idle),        TEST(test_stop),   TEST(test_failed),
+                TEST(test_nonblocking), TEST(test_reset),  TEST(test_ready),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,6 +142,51 @@ static void test_connection(void **state) {
         listeners_free(listeners);
 }
 
+/* A connection to @address, accepted from @listener. The caller closes it. */
+static int accepted(const Listener *listener, in_addr_t address) {
+        const struct sockaddr_in name = { .sin_family = AF_INET,
+                                          .sin_port = htons(peer_port(listener->fd)),
+                                          .sin_addr.s_addr = htonl(address) };
+        int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
+
+        assert_int_equal(connect(client, (const struct sockaddr *)&name, sizeof name), 0);
+        peer_wait_readable(listener->fd);
+        fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        assert_true(fd >= 0);
+        close(client);
+        return fd;
+}
+
+/* A connection belongs to the listener with its own address, wherever that stands among others of
+ * the same port; else to one of the same port, as the wildcard address; else to none. */
+static void test_find(void **state) {
+        char first[32] = "127.0.0.1:0", second[32], wildcard[] = "0";
+        char *texts[] = { first, second, wildcard };
+        Listeners *all, *others;
+        Sentence sentence = {};
+        int fd;
+
+        (void)state;
+        others = listen_on_one(first);
+        snprintf(second, sizeof second, "127.0.0.2:%hu", peer_port(others->items[0].fd));
+        snprintf(first, sizeof first, "127.0.0.1:%hu", peer_port(others->items[0].fd));
+        listeners_free(others);
+        assert_int_equal(listen_on(texts, 3, &all, &sentence), 0);
+
+        for (uint32_t i = 0; i < 3; i++) {
+                fd = accepted(&all->items[i], INADDR_LOOPBACK + i % 2);
+                assert_ptr_equal(listeners_find(all, fd), &all->items[i]);
+                close(fd);
+        }
+
+        others = listen_on_one(wildcard);
+        fd = accepted(&others->items[0], INADDR_LOOPBACK);
+        assert_string_equal(listeners_find(all, fd)->text, LISTENER_GONE);
+        close(fd);
+        listeners_free(others);
+        listeners_free(all);
+}
+
 /* A port that a connection was on a moment ago can be listened on. */
 static void test_again(void **state) {
         char text[] = "127.0.0.1:0", again[ENDPOINT_TEXT_SIZE];
@@ -269,7 +314,7 @@ static void test_errors(void **state) {
 
         (void)state;
         assert_int_equal(listen_on(first, 2, &others, &sentence), LISTENERS_USAGE);
-        assert_string_equal(sentence.text, "'localhost:7' is nothing to listen on: what is before "
+        assert_string_equal(sentence.text, "Cannot listen on 'localhost:7': what is before "
                                            "the colon is not an IPv4 address");
         assert_int_equal(access(path, F_OK), -1);
 
@@ -287,6 +332,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_bind),      TEST(test_connection), TEST(test_again), TEST(test_wildcard),
                 TEST(test_ipv6_only), TEST(test_close),      TEST(test_stale), TEST(test_errors),
+                TEST(test_find),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -251,11 +251,11 @@ static void test_names(void **state) {
         (void)state;
         process_run(start_mpecho,
                     &(Call){ .fds = "2", .names = "a", .passed = { &listener, &local }, .n = 2 });
-        journald_expect(&journald, RECORD_STRANGER);
+        journald_expect(&journald, RECORD_UNNAMED);
         assert_non_null(strstr(journald_text(&journald, "MESSAGE"), "LISTEN_FDNAMES"));
         process_run(start_mpecho,
                     &(Call){ .fds = "1", .names = "a:b", .passed = { &listener }, .n = 1 });
-        journald_expect(&journald, RECORD_STRANGER);
+        journald_expect(&journald, RECORD_UNNAMED);
         journald_expect_none(&journald);
 }
 

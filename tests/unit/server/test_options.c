@@ -154,6 +154,10 @@ static void test_questions(void **state) {
         assert_int_equal(parse("7 --help", &arguments, &options, &sentence), OPTIONS_HELP);
         assert_int_equal(parse("-V -c x", &arguments, &options, &sentence), OPTIONS_VERSION);
         assert_int_equal(parse("--version", &arguments, &options, &sentence), OPTIONS_VERSION);
+        assert_int_equal(parse("--test -c 5 7", &arguments, &options, &sentence), OPTIONS_TEST);
+        assert_int_equal(options.max_connections, 5);
+        assert_int_equal(options.n_listen, 1);
+        assert_int_equal(parse("--test -c x", &arguments, &options, &sentence), -EINVAL);
         assert_int_equal(parse("-c x --help", &arguments, &options, &sentence), -EINVAL);
 }
 
@@ -215,8 +219,22 @@ static void test_errors(void **state) {
                         fail_msg("mpecho %s is taken", cases[i].line);
                 if (strcmp(sentence.text, cases[i].sentence) != 0)
                         fail_msg("mpecho %s: %s", cases[i].line, sentence.text);
-                assert_int_equal(options.max_connections, 77);
         }
+}
+
+/* Of a wrong command line, what was read before is known: where records go. */
+static void test_read_before(void **state) {
+        Arguments arguments;
+        Sentence sentence;
+        Options options;
+
+        (void)state;
+        assert_int_equal(parse("-l journal -c x", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(options.log, LOG_TARGET_JOURNAL);
+        assert_int_equal(parse("-l stderr -l x", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(options.log, LOG_TARGET_STDERR);
+        assert_int_equal(parse("-c x -l journal", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(options.log, LOG_TARGET_AUTO);
 }
 
 /* The help names every option, and no line of it is wider than a terminal. */
@@ -241,10 +259,10 @@ static void test_help(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_defaults),  cmocka_unit_test(test_values),
-                cmocka_unit_test(test_levels),    cmocka_unit_test(test_listen),
-                cmocka_unit_test(test_questions), cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_help),
+                cmocka_unit_test(test_defaults),    cmocka_unit_test(test_values),
+                cmocka_unit_test(test_levels),      cmocka_unit_test(test_listen),
+                cmocka_unit_test(test_questions),   cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_read_before), cmocka_unit_test(test_help),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,8 +21,8 @@ enum {
 
 /* A handler, and what it does. */
 typedef struct Handler {
-        RosterExits *exits;
-        RosterSlot *slot;
+        LedgerExits *exits;
+        LedgerEntry *entry;
         bool tells;
         bool stays;
         int code;
@@ -48,17 +49,15 @@ static int set_up(void **state) {
         (void)state;
         takes = 10;
         assert_int_equal(roster_new(SLOTS, &roster), 0);
-        return reaper_init(&reaper, roster, SLOTS);
+        return reaper_init(&reaper, roster);
 }
 
 static int tear_down(void **state) {
         (void)state;
-        for (uint32_t slot; (slot = roster_next(roster, ROSTER_NONE)) != ROSTER_NONE;) {
-                const pid_t pid = roster_entry(roster, slot)->handler;
-
-                assert_int_equal(kill(pid, SIGKILL), 0);
-                (void)process_wait(pid);
-                roster_release(roster, slot);
+        for (Connection *connection; (connection = roster_next(roster, NULL)) != NULL;) {
+                assert_int_equal(kill(connection->handler, SIGKILL), 0);
+                (void)process_wait(connection->handler);
+                roster_remove(roster, connection);
         }
         reaper_deinit(&reaper);
         roster_free(roster);
@@ -69,24 +68,24 @@ static void handle(void *data) {
         const Handler *handler = data;
 
         if (handler->tells)
-                roster_tell_exit(handler->exits, handler->slot);
+                ledger_announce_exit(handler->exits, handler->entry);
         while (handler->stays)
                 (void)pause();
         _exit(handler->code);
 }
 
-static uint32_t start(Handler handler) {
-        uint32_t slot = roster_claim(roster, &(Address){}, 17, &listener, NOW);
+static Connection *start(Handler handler) {
+        Connection *connection = roster_add(roster, &(Address){}, 17, &listener, NOW);
         pid_t pid;
 
-        assert_int_not_equal(slot, ROSTER_NONE);
-        handler.exits = roster_exits(roster);
-        handler.slot = roster_slot(roster, slot);
+        assert_non_null(connection);
+        handler.exits = ledger_exits(roster_ledger(roster));
+        handler.entry = connection->ledger;
         pid = process_fork(handle, &handler);
-        roster_assign(roster, slot, pid);
+        roster_assign(roster, connection, pid);
         if (!handler.stays)
                 process_wait_ended(pid);
-        return slot;
+        return connection;
 }
 
 static void start_many(uint32_t n) {
@@ -94,27 +93,27 @@ static void start_many(uint32_t n) {
                 (void)start((Handler){ .stays = true });
 }
 
-/* The next one that is found, which exited with @code; gives its slot back. */
-static void expect(uint32_t slot, int code) {
+/* The next one that is found, which exited with @code; removes it. */
+static void expect(Connection *connection, int code) {
         int status;
 
-        assert_int_equal(reaper_next(&reaper, &status), slot);
+        assert_ptr_equal(reaper_next(&reaper, &status), connection);
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), code);
-        roster_release(roster, slot);
+        roster_remove(roster, connection);
 }
 
 static void expect_none(void) {
         int status;
 
-        assert_int_equal(reaper_next(&reaper, &status), ROSTER_NONE);
+        assert_null(reaper_next(&reaper, &status));
 }
 
 /* Who has told and ended is found, with its status; who has told and goes on when it ends. */
 static void test_told(void **state) {
-        uint32_t leaving = start((Handler){ .tells = true, .stays = true });
-        uint32_t first = start((Handler){ .tells = true, .code = 1 });
-        uint32_t second = start((Handler){ .tells = true, .code = 2 });
+        Connection *leaving = start((Handler){ .tells = true, .stays = true });
+        Connection *first = start((Handler){ .tells = true, .code = 1 });
+        Connection *second = start((Handler){ .tells = true, .code = 2 });
 
         (void)state;
         reaper_begin(&reaper, NOW);
@@ -123,11 +122,11 @@ static void test_told(void **state) {
         expect_none();
         assert_int_equal(roster_live(roster), 1);
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
-        assert_int_equal(kill(roster_entry(roster, leaving)->handler, SIGKILL), 0);
-        process_wait_ended(roster_entry(roster, leaving)->handler);
+        assert_int_equal(kill(leaving->handler, SIGKILL), 0);
+        process_wait_ended(leaving->handler);
         reaper_begin(&reaper, NOW);
-        assert_int_equal(reaper_next(&reaper, &(int){ 0 }), leaving);
-        roster_release(roster, leaving);
+        assert_ptr_equal(reaper_next(&reaper, &(int){ 0 }), leaving);
+        roster_remove(roster, leaving);
         expect_none();
 }
 
@@ -135,7 +134,7 @@ static void test_told(void **state) {
  * due after a rest. */
 static void test_many(void **state) {
         uint64_t due;
-        uint32_t told, untold;
+        Connection *told, *untold;
 
         (void)state;
         start_many(SLOTS - 2);
@@ -183,46 +182,90 @@ static void test_few(void **state) {
         (void)state;
         start_many(3);
         for (uint64_t now = NOW; now < NOW + 5; now++) {
-                uint32_t slot = start((Handler){ .code = (int)(now - NOW) });
+                Connection *connection = start((Handler){ .code = (int)(now - NOW) });
 
                 reaper_begin(&reaper, now);
-                expect(slot, (int)(now - NOW));
+                expect(connection, (int)(now - NOW));
                 expect_none();
         }
 }
 
-/* Whatever handlers tell, of others, twice, or in a circle: who has ended is found, once, and
+static void announce(const Connection *connection) {
+        ledger_announce_exit(ledger_exits(roster_ledger(roster)), connection->ledger);
+}
+
+/* A compromised handler writes the slot that was announced last, plus 1. */
+static void set_last(uint32_t last) {
+        memcpy(ledger_exits(roster_ledger(roster)), &last, sizeof last);
+}
+
+static uint32_t slot_of(const Connection *connection) {
+        uint32_t slot = 0;
+
+        while (roster_at(roster, slot) != connection)
+                slot++;
+        return slot;
+}
+
+/* Whatever handlers announce, of others, twice, or in a circle: who has ended is found, once, and
  * nobody else. */
 static void test_lies(void **state) {
-        uint32_t slots[4], ended;
+        Connection *live[4], *ended;
 
         (void)state;
-        for (size_t i = 0; i < COUNT(slots); i++)
-                slots[i] = start((Handler){ .stays = true });
+        for (size_t i = 0; i < COUNT(live); i++)
+                live[i] = start((Handler){ .stays = true });
         ended = start((Handler){ .code = 5 });
         for (int round = 0; round < 3; round++) {
-                for (size_t i = 0; i < COUNT(slots); i++)
-                        roster_tell_exit(roster_exits(roster), roster_slot(roster, slots[i]));
-                roster_tell_exit(roster_exits(roster), roster_slot(roster, ended));
-                roster_tell_exit(roster_exits(roster), roster_slot(roster, ended));
+                for (size_t i = 0; i < COUNT(live); i++)
+                        announce(live[i]);
+                announce(ended);
+                announce(ended);
         }
         reaper_begin(&reaper, NOW);
         expect(ended, 5);
         expect_none();
         /* No slot at all; and one that was never taken. */
-        roster_exits(roster)->last = UINT32_MAX;
+        set_last(UINT32_MAX);
         reaper_begin(&reaper, NOW);
         expect_none();
-        roster_exits(roster)->last = SLOTS;
+        set_last(SLOTS);
         reaper_begin(&reaper, NOW);
         expect_none();
-        for (int turn = 0; turn < SLOTS; turn++) {
-                roster_exits(roster)->last = slots[0] + 1;
-                roster_slot(roster, slots[0])->told_before = slots[0] + 1;
+        assert_int_equal(roster_live(roster), COUNT(live));
+}
+
+/* A handler that announces its slot again and again, and goes on, costs one entry, and takes none
+ * from others. */
+static void test_again_and_again(void **state) {
+        Connection *liar = start((Handler){ .stays = true }), *others[SLOTS - 1];
+
+        (void)state;
+        for (int turn = 0; turn < 3 * SLOTS; turn++) {
+                if (turn % 2 == 0)
+                        announce(liar);
+                /* A circle. */
+                liar->ledger->announced_before = slot_of(liar) + 1;
+                if (turn % 2 == 1)
+                        set_last(slot_of(liar) + 1);
                 reaper_begin(&reaper, NOW);
                 expect_none();
+                assert_int_equal(reaper.n, 1);
         }
-        assert_int_equal(roster_live(roster), COUNT(slots));
+        for (size_t i = 0; i < COUNT(others); i++)
+                others[i] = start((Handler){ .tells = true, .code = 3 });
+        reaper.rest_until = CLOCK_NEVER;
+        reaper_begin(&reaper, NOW);
+        for (size_t i = 0; i < COUNT(others); i++)
+                expect(others[i], 3);
+        assert_int_equal(roster_live(roster), 1);
+        assert_int_equal(reaper.n, 1);
+        assert_int_equal(kill(liar->handler, SIGKILL), 0);
+        process_wait_ended(liar->handler);
+        reaper_begin(&reaper, NOW);
+        assert_ptr_equal(reaper_next(&reaper, &(int){ 0 }), liar);
+        roster_remove(roster, liar);
+        assert_int_equal(reaper.n, 0);
 }
 
 static void leave(void *data) {
@@ -244,7 +287,7 @@ static void expect_reaped(pid_t pid) {
 /* A child that is no handler is reaped, at once or after the last handler that has told. */
 static void test_stranger(void **state) {
         pid_t pid = start_stranger();
-        uint32_t told;
+        Connection *told;
 
         (void)state;
         reaper_begin(&reaper, NOW);
@@ -263,7 +306,7 @@ static void test_stranger(void **state) {
 
 /* When there is nobody left, to look at all is not due any more. */
 static void test_last(void **state) {
-        uint32_t slot;
+        Connection *connection = NULL;
 
         (void)state;
         start_many(SLOTS);
@@ -273,17 +316,14 @@ static void test_last(void **state) {
         expect_none();
         assert_true(reaper_deadline(&reaper) != CLOCK_NEVER);
 
-        for (slot = roster_next(roster, ROSTER_NONE); slot != ROSTER_NONE;
-             slot = roster_next(roster, slot)) {
-                const pid_t pid = roster_entry(roster, slot)->handler;
-
-                assert_int_equal(kill(pid, SIGKILL), 0);
-                process_wait_ended(pid);
-                roster_tell_exit(roster_exits(roster), roster_slot(roster, slot));
+        while ((connection = roster_next(roster, connection)) != NULL) {
+                assert_int_equal(kill(connection->handler, SIGKILL), 0);
+                process_wait_ended(connection->handler);
+                announce(connection);
         }
         reaper_begin(&reaper, NOW + 2);
-        while ((slot = reaper_next(&reaper, &(int){ 0 })) != ROSTER_NONE)
-                roster_release(roster, slot);
+        while ((connection = reaper_next(&reaper, &(int){ 0 })) != NULL)
+                roster_remove(roster, connection);
         assert_int_equal(roster_live(roster), 0);
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
 }
@@ -295,6 +335,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_rest, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_few, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_again_and_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
         };

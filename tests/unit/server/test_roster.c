@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The live handlers and the counts of all there were. */
+/* The live connections, and what they leave in the ledger. */
 
 #include "server/roster.h"
 
-#include <stdbool.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -13,82 +12,92 @@ static const Address somebody = { .family = AF_UNIX, .local = { .uid = 1000, .pi
 
 static const Listener listener = { .fd = -1, .text = "[::]:7" };
 
-static uint32_t take(Roster *roster, pid_t handler) {
-        uint32_t slot = roster_claim(roster, &somebody, 17, &listener, 1000 + (uint64_t)handler);
+enum {
+        STARTED = 1000,
+};
 
-        assert_int_not_equal(slot, ROSTER_NONE);
-        roster_assign(roster, slot, handler);
-        return slot;
+static Connection *take(Roster *roster, pid_t handler) {
+        Connection *connection = roster_add(roster, &somebody, 17, &listener, STARTED);
+
+        assert_non_null(connection);
+        roster_assign(roster, connection, handler);
+        return connection;
 }
 
-/* All slots can be taken, each once, and taken again when they were given back. */
-static void test_slots(void **state) {
-        bool taken[5] = {};
+/* There is room for as many connections as promised, each once, and again when they were removed.
+ */
+static void test_room(void **state) {
         Roster *roster;
 
         (void)state;
         assert_int_equal(roster_new(5, &roster), 0);
         for (int round = 0; round < 3; round++) {
-                for (pid_t pid = 1; pid <= 5; pid++) {
-                        uint32_t slot = take(roster, pid);
+                Connection *taken[5];
 
-                        assert_in_range(slot, 0, 4);
-                        assert_false(taken[slot]);
-                        taken[slot] = true;
+                for (pid_t pid = 1; pid <= 5; pid++) {
+                        taken[pid - 1] = take(roster, pid);
+                        for (pid_t other = 1; other < pid; other++) {
+                                assert_ptr_not_equal(taken[pid - 1], taken[other - 1]);
+                                assert_ptr_not_equal(taken[pid - 1]->ledger,
+                                                     taken[other - 1]->ledger);
+                        }
                 }
                 assert_int_equal(roster_live(roster), 5);
-                assert_int_equal(roster_claim(roster, &somebody, 17, &listener, 0), ROSTER_NONE);
+                assert_null(roster_add(roster, &somebody, 17, &listener, 0));
                 assert_int_equal(roster_live(roster), 5);
                 for (pid_t pid = 5; pid >= 1; pid--) {
-                        uint32_t slot = roster_find(roster, pid);
-
-                        assert_true(taken[slot]);
-                        taken[slot] = false;
-                        roster_release(roster, slot);
+                        assert_ptr_equal(roster_find(roster, pid), taken[pid - 1]);
+                        roster_remove(roster, taken[pid - 1]);
                 }
                 assert_int_equal(roster_live(roster), 0);
         }
         assert_null(roster_free(roster));
 }
 
-/* What is known of a connection is what was said of it, and its handler is found by its pid. */
-static void test_entries(void **state) {
-        const RosterEntry *entry;
+/* A connection has what it was added with, and is found by its handler. */
+static void test_facts(void **state) {
+        Connection *connection;
         Roster *roster;
-        uint32_t slot;
 
         (void)state;
         assert_int_equal(roster_new(2, &roster), 0);
-        assert_int_equal(roster_find(roster, 77), ROSTER_NONE);
-        slot = roster_claim(roster, &somebody, 17, &listener, 12345);
-        entry = roster_entry(roster, slot);
-        assert_int_equal(entry->peer.local.pid, 4242);
-        assert_ptr_equal(entry->listener, &listener);
-        assert_int_equal(entry->started_usec, 12345);
-        assert_int_equal(entry->handler, 0);
-        assert_int_equal(roster_find(roster, 0), ROSTER_NONE);
-        roster_assign(roster, slot, 77);
-        assert_int_equal(roster_entry(roster, slot)->handler, 77);
-        assert_int_equal(roster_find(roster, 77), slot);
-        assert_int_equal(roster_find(roster, 78), ROSTER_NONE);
-        roster_release(roster, slot);
-        assert_int_equal(roster_find(roster, 77), ROSTER_NONE);
+        assert_null(roster_find(roster, 77));
+        connection = roster_add(roster, &somebody, 17, &listener, 12345);
+        assert_int_equal(connection->peer.local.pid, 4242);
+        assert_string_equal(connection->peer_text, "uid 1000 pid 4242");
+        assert_ptr_equal(connection->listener, &listener);
+        assert_int_equal(connection->started, 12345);
+        assert_int_equal(connection->cookie, 17);
+        assert_int_equal(connection->handler, 0);
+        assert_false(connection->stored);
+        assert_false(connection->channel_used);
+        assert_null(roster_find(roster, 0));
+        roster_assign(roster, connection, 77);
+        assert_int_equal(connection->handler, 77);
+        assert_ptr_equal(roster_find(roster, 77), connection);
+        assert_null(roster_find(roster, 78));
+        connection->stored = connection->channel_used = true;
+        roster_remove(roster, connection);
+        assert_null(roster_find(roster, 77));
+        connection = take(roster, 78);
+        assert_false(connection->stored);
+        assert_false(connection->channel_used);
         roster_free(roster);
 }
 
 static void expect_order(const Roster *roster, const pid_t *pids, size_t n) {
-        uint32_t slot = ROSTER_NONE;
+        const Connection *connection = NULL;
 
         for (size_t i = 0; i < n; i++) {
-                slot = roster_next(roster, slot);
-                assert_int_not_equal(slot, ROSTER_NONE);
-                assert_int_equal(roster_entry(roster, slot)->handler, pids[i]);
+                connection = roster_next(roster, connection);
+                assert_non_null(connection);
+                assert_int_equal(connection->handler, pids[i]);
         }
-        assert_int_equal(roster_next(roster, slot), ROSTER_NONE);
+        assert_null(roster_next(roster, connection));
 }
 
-/* The slots taken come in the order in which they were taken, whichever was given back: the first,
- * the last, one between, all. */
+/* The connections come in the order in which they were added, whichever was removed: the first, the
+ * last, one between, all. */
 static void test_order(void **state) {
         Roster *roster;
 
@@ -98,82 +107,153 @@ static void test_order(void **state) {
         for (pid_t pid = 1; pid <= 4; pid++)
                 (void)take(roster, pid);
         expect_order(roster, (pid_t[]){ 1, 2, 3, 4 }, 4);
-        roster_release(roster, roster_find(roster, 2));
+        roster_remove(roster, roster_find(roster, 2));
         expect_order(roster, (pid_t[]){ 1, 3, 4 }, 3);
         (void)take(roster, 5);
         expect_order(roster, (pid_t[]){ 1, 3, 4, 5 }, 4);
-        roster_release(roster, roster_find(roster, 1));
+        roster_remove(roster, roster_find(roster, 1));
         expect_order(roster, (pid_t[]){ 3, 4, 5 }, 3);
-        roster_release(roster, roster_find(roster, 5));
+        roster_leave(roster, roster_find(roster, 5));
         expect_order(roster, (pid_t[]){ 3, 4 }, 2);
         (void)take(roster, 6);
-        roster_release(roster, roster_find(roster, 3));
-        roster_release(roster, roster_find(roster, 4));
+        roster_remove(roster, roster_find(roster, 3));
+        roster_remove(roster, roster_find(roster, 4));
         expect_order(roster, (pid_t[]){ 6 }, 1);
-        roster_release(roster, roster_find(roster, 6));
+        roster_remove(roster, roster_find(roster, 6));
         expect_order(roster, NULL, 0);
         (void)take(roster, 7);
         expect_order(roster, (pid_t[]){ 7 }, 1);
         roster_free(roster);
 }
 
-/* A slot that never got a handler has no part in the peak, but what an earlier one echoed stays
- * counted. */
+/* A connection that never got a handler has no part in the peak, but its bytes stay counted. */
 static void test_unassigned(void **state) {
-        const RosterSlot before = { .bytes = 99 };
+        const LedgerFacts before = { .started = 500 };
+        Connection *connection;
         Roster *roster;
-        uint32_t slot;
 
         (void)state;
         assert_int_equal(roster_new(2, &roster), 0);
-        slot = roster_claim(roster, &somebody, 17, &listener, 0);
-        assert_int_equal(roster_live(roster), 1);
-        roster_release(roster, slot);
+        roster_remove(roster, roster_add(roster, &somebody, 17, &listener, 0));
         assert_int_equal(roster_total_bytes(roster), 0);
-        slot = roster_claim(roster, &somebody, 18, &listener, 0);
-        roster_resume(roster, slot, &before);
+        connection = roster_add(roster, &somebody, 18, &listener, 0);
+        assert_int_equal(roster_live(roster), 1);
+        roster_resume(roster, connection, &before, 99);
         assert_int_equal(roster_total_bytes(roster), 99);
-        roster_release(roster, slot);
+        roster_remove(roster, connection);
         assert_int_equal(roster_live(roster), 0);
-        assert_int_equal(roster_counts(roster)->peak, 0);
+        assert_int_equal(ledger_counts(roster_ledger(roster))->peak, 0);
         assert_int_equal(roster_total_bytes(roster), 99);
         (void)take(roster, 1);
         (void)take(roster, 2);
-        roster_release(roster, roster_find(roster, 1));
-        assert_int_equal(roster_counts(roster)->peak, 2);
+        roster_remove(roster, roster_find(roster, 1));
+        assert_int_equal(ledger_counts(roster_ledger(roster))->peak, 2);
         roster_free(roster);
 }
 
 static void count_to_7000(void *data) {
-        _Atomic uint64_t *bytes = data;
+        LedgerEntry *entry = data;
 
         for (int i = 0; i < 7000; i++)
-                (*bytes)++;
+                entry->bytes++;
 }
 
-/* Bytes that a handler counted outlive it; a slot begins at none; the total has those of ended
- * connections and of live ones. */
+/* Bytes that a handler counted outlive it. A connection begins with none, and no reason. The total
+ * has those of ended connections, of live ones, and of those that were handed over. */
 static void test_bytes(void **state) {
+        Connection *one, *other;
         Roster *roster;
-        uint32_t one, other;
 
         (void)state;
         assert_int_equal(roster_new(2, &roster), 0);
         one = take(roster, 1);
         other = take(roster, 2);
-        process_run(count_to_7000, (void *)&roster_slot(roster, one)->bytes);
-        assert_int_equal(roster_slot(roster, one)->bytes, 7000);
-        assert_int_equal(roster_slot(roster, other)->bytes, 0);
-        roster_slot(roster, other)->bytes = 5;
+        process_run(count_to_7000, one->ledger);
+        assert_int_equal(one->ledger->bytes, 7000);
+        assert_int_equal(other->ledger->bytes, 0);
+        other->ledger->bytes = 5;
         assert_int_equal(roster_total_bytes(roster), 7005);
-        roster_release(roster, one);
+        one->ledger->started = one->ledger->reason = 1;
+        roster_remove(roster, one);
         assert_int_equal(roster_total_bytes(roster), 7005);
-        assert_int_equal(roster_slot(roster, take(roster, 3))->bytes, 0);
+        one = take(roster, 3);
+        assert_int_equal(one->ledger->bytes, 0);
+        assert_int_equal(one->ledger->started, 0);
+        assert_int_equal(one->ledger->reason, 0);
         assert_int_equal(roster_total_bytes(roster), 7005);
+        roster_leave(roster, other);
+        assert_int_equal(roster_total_bytes(roster), 7005);
+        assert_int_equal(ledger_counts(roster_ledger(roster))->bytes, 7000);
         roster_free(roster);
 }
 
-static void write_entry(void *data) {
+static const LedgerFacts *find_facts(Roster *roster, uint64_t cookie) {
+        const Ledger *ledger = roster_ledger(roster);
+
+        for (uint32_t slot = 0; slot < ledger_slots(ledger); slot++)
+                if (ledger_facts(ledger, slot)->cookie == cookie)
+                        return ledger_facts(ledger, slot);
+        return NULL;
+}
+
+/* The ledger has, at the slot by which the connection is found, what the next master needs. A
+ * connection that ended is not there any more, and one that was handed over is. */
+static void test_ledger(void **state) {
+        Connection *ended, *left;
+        const LedgerFacts *facts;
+        Roster *roster;
+
+        (void)state;
+        assert_int_equal(roster_new(3, &roster), 0);
+        assert_int_equal(ledger_slots(roster_ledger(roster)), 3);
+        ended = roster_add(roster, &somebody, 18, &listener, 500);
+        left = roster_add(roster, &somebody, 19, &listener, 501);
+        for (uint32_t slot = 0; slot < 3; slot++) {
+                const Connection *at = roster_at(roster, slot);
+
+                if (at == ended || at == left)
+                        assert_ptr_equal(ledger_entry(roster_ledger(roster), slot), at->ledger);
+                else
+                        assert_int_equal(at->handler, 0);
+        }
+        roster_assign(roster, left, 77);
+        facts = find_facts(roster, 19);
+        assert_non_null(facts);
+        assert_int_equal(facts->started, 501);
+        assert_int_equal(facts->handler, 77);
+        assert_int_equal(facts->peer.local.pid, 4242);
+        assert_string_equal(facts->listener, "[::]:7");
+        roster_remove(roster, ended);
+        assert_null(find_facts(roster, 18));
+        roster_leave(roster, left);
+        assert_ptr_equal(find_facts(roster, 19), facts);
+        assert_null(roster_find(roster, 77));
+        assert_int_equal(roster_live(roster), 0);
+        roster_free(roster);
+}
+
+/* A connection goes on from the start and the bytes that it had, and never from the future. */
+static void test_resume(void **state) {
+        const LedgerFacts before = { .started = 500 }, future = { .started = UINT64_MAX };
+        Connection *one, *other;
+        Roster *roster;
+
+        (void)state;
+        assert_int_equal(roster_new(2, &roster), 0);
+        one = roster_add(roster, &somebody, 17, &listener, STARTED);
+        other = roster_add(roster, &somebody, 18, &listener, STARTED);
+        roster_resume(roster, one, &before, 4711);
+        assert_int_equal(one->started, 500);
+        assert_int_equal(find_facts(roster, 17)->started, 500);
+        assert_int_equal(one->ledger->bytes, 4711);
+        roster_resume(roster, other, &future, 1);
+        assert_int_equal(other->started, STARTED);
+        assert_int_equal(find_facts(roster, 18)->started, STARTED);
+        assert_int_equal(roster_total_bytes(roster), 4712);
+        roster_free(roster);
+}
+
+static void write_connection(void *data) {
         int fds[2];
 
         assert_int_equal(pipe(fds), 0);
@@ -182,22 +262,24 @@ static void write_entry(void *data) {
 
 /* What the master knows of a connection is not there in a forked process. */
 static void test_private(void **state) {
+        Connection *connection;
         Roster *roster;
-        uint32_t slot;
 
         (void)state;
         assert_int_equal(roster_new(2, &roster), 0);
-        slot = take(roster, 1);
-        process_run(write_entry, (void *)roster_entry(roster, slot));
+        connection = take(roster, 1);
+        process_run(write_connection, connection);
+        process_run(write_connection, (void *)find_facts(roster, 17));
         roster_free(roster);
         assert_null(roster_free(NULL));
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_slots), cmocka_unit_test(test_entries),
-                cmocka_unit_test(test_order), cmocka_unit_test(test_unassigned),
-                cmocka_unit_test(test_bytes), cmocka_unit_test(test_private),
+                cmocka_unit_test(test_room),   cmocka_unit_test(test_facts),
+                cmocka_unit_test(test_order),  cmocka_unit_test(test_unassigned),
+                cmocka_unit_test(test_bytes),  cmocka_unit_test(test_ledger),
+                cmocka_unit_test(test_resume), cmocka_unit_test(test_private),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

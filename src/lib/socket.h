@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Questions about sockets, and an abrupt end.
+ */
+
+/*
+ * socket_cookie: Returns the number by which the kernel knows the socket @fd for as long as the
+ * machine runs (SO_COOKIE, socket(7)); 0 when @fd is no socket.
+ */
+uint64_t socket_cookie(int fd);
+
+/*
+ * socket_is_stream: Returns whether @fd is a stream socket that does not listen: a connection, or
+ * one that was reset already.
+ */
+bool socket_is_stream(int fd);
+
+/*
+ * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
+ * of the stream (SO_LINGER, socket(7)).
+ */
+void socket_set_reset(int fd);

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/address.h"
+#include "lib/endpoint.h"
+
+typedef struct Ledger Ledger;
+typedef struct LedgerEntry LedgerEntry;
+typedef struct LedgerExits LedgerExits;
+typedef struct LedgerFacts LedgerFacts;
+typedef struct LedgerCounts LedgerCounts;
+
+/*
+ * The shared memory that outlives a handler or a master that is killed, a slot for each connection.
+ *
+ * Handlers write one part, LedgerEntry and LedgerExits. A handler that a peer has taken over can
+ * write any number there, to any slot: the master reports these numbers and never relies on them.
+ * Masters alone map the other part, LedgerFacts and LedgerCounts: no handler can read who else is
+ * connected.
+ */
+
+/* In a cache line of its own, so that handlers that count do not slow each other down. */
+struct LedgerEntry {
+        _Alignas(64) _Atomic uint64_t bytes; /* echoed */
+        _Atomic uint32_t started;            /* not 0 once a handler may have read from the peer */
+        _Atomic uint32_t reason; /* why the connection ended, a Reason plus 1; 0 before that */
+        _Atomic uint32_t announced_before; /* private to the ledger */
+};
+
+struct LedgerFacts {
+        uint64_t cookie;  /* of the connection (SO_COOKIE, socket(7)); 0 for a free slot */
+        uint64_t started; /* when it was accepted, an instant of clock_now() */
+        Address peer;
+        pid_t handler;
+        char listener[ENDPOINT_TEXT_SIZE]; /* the address that it came in by */
+};
+
+struct LedgerCounts {
+        uint64_t started; /* when counting began, an instant of clock_now() */
+        uint64_t served;
+        uint64_t refused;
+        uint64_t peak;  /* the most connections that ever had a handler at once */
+        uint64_t bytes; /* of connections that have ended */
+};
+
+enum {
+        LEDGER_MOST = 1 << 20, /* slots */
+};
+
+/*
+ * ledger_new: Creates a ledger of @slots slots, 1 to LEDGER_MOST, whose counting begins at @now.
+ *
+ * Returns 0 and sets @ret_ledger, which the caller frees with ledger_free(); or a negative errno.
+ */
+int ledger_new(uint32_t slots, uint64_t now, Ledger **ret_ledger);
+
+/*
+ * ledger_free: Frees @ledger, which may be NULL. Returns NULL.
+ */
+Ledger *ledger_free(Ledger *ledger);
+
+/*
+ * ledger_take_bundle: Returns a bundle (bundle.h) with both parts, for systemd's store, which the
+ * caller closes; or a negative errno. Call once: the master needs no descriptor of them afterwards.
+ */
+int ledger_take_bundle(Ledger *ledger);
+
+/*
+ * ledger_open: Maps the ledger of an earlier run from its @bundle, for reading. Handlers can have
+ * written any number to their part, and may still do so; the sizes are sealed.
+ *
+ * Returns 0 and sets @ret_ledger, which the caller frees with ledger_free(); -EBADMSG when @bundle
+ * is no ledger or one of another version; or another negative errno.
+ */
+int ledger_open(int bundle, Ledger **ret_ledger);
+
+/*
+ * ledger_slots: Returns the number of slots. ledger_entry, ledger_facts: Return the two parts of
+ * @slot, 0 to the number of slots less 1. ledger_counts: Returns the counts. All of an earlier
+ * run's ledger are for reading only.
+ */
+uint32_t ledger_slots(const Ledger *ledger);
+LedgerEntry *ledger_entry(const Ledger *ledger, uint32_t slot);
+LedgerFacts *ledger_facts(const Ledger *ledger, uint32_t slot);
+LedgerCounts *ledger_counts(const Ledger *ledger);
+
+/*
+ * ledger_exits: Returns the list of announcements, for handlers.
+ *
+ * ledger_announce_exit: Announces that the handler that uses @entry is about to exit. Runs in the
+ * handler, which has no Ledger.
+ *
+ * ledger_take_exits: Takes all announcements since the last call, up to @most. The slots are hints:
+ * they are below ledger_slots(), and a compromised handler can announce any of them, any number of
+ * times. Returns how many there are in @ret_slots.
+ */
+LedgerExits *ledger_exits(const Ledger *ledger);
+void ledger_announce_exit(LedgerExits *exits, LedgerEntry *entry);
+uint32_t ledger_take_exits(Ledger *ledger, uint32_t *ret_slots, uint32_t most);

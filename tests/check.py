@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Runs the suites of `make check` side by side.
+
+usage: check.py MAKE BUILD
+
+A suite is a target of the Makefile. A make of its own runs it as soon as the targets that it needs are
+made. The output of a suite goes to a file in BUILD/check and is printed in one piece when the suite
+ends. Meanwhile one line a minute names the suites that run and how far they are. The run fails when a
+suite fails. Root can run every test after `make deps`: then a skipped test fails the run, too. ^C ends
+all suites."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+
+# The suites that take longest come first. Each needs the targets beside it.
+NEEDS = {
+    "deb": [],
+    "previous": ["deb"],
+    "image-bookworm": [],
+    "image-trixie": [],
+    "check-bookworm": ["deb", "previous", "image-bookworm"],
+    "check-trixie": ["deb", "previous", "image-trixie"],
+    "programs": [],
+    "lint": [],
+    "check-sanitize-quick": [],
+    "check-integration": ["programs"],
+    "check-unit": ["programs"],
+    "check-fuzz": ["programs"],
+    "check-packages": ["deb"],
+}
+# The sanitizers have memory, files, libraries and a stack of their own, which these tests would look at.
+SKIPPED_FOR_A_REASON = re.compile(r"SKIPPED .*the sanitizer|test_stack, SKIPPED: ")
+ENDING_SECONDS = 60
+
+
+def say(text):
+    print(text, flush=True)
+
+
+class Suite:
+    """A suite that runs, or did."""
+
+    def __init__(self, make, name, directory):
+        self.name = name
+        self.output = directory / name
+        self.begun = time.monotonic()
+        # The targets that are made already are not made again.
+        made = [word for needed in NEEDS[name] for word in ("-o", needed)]
+        with self.output.open("w") as output:
+            self.process = subprocess.Popen(
+                [make, "--no-print-directory", *made, name], stdin=subprocess.DEVNULL,
+                stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def text(self):
+        return self.output.read_text(errors="replace").strip()
+
+    def progress(self):
+        """How far it is, as pytest writes it, or else for how long it runs."""
+        percents = re.findall(r"\[ *(\d+%)\]", self.text())
+        seconds = time.monotonic() - self.begun
+        return f"{self.name} {percents[-1] if percents else f'since {seconds:.0f} s'}"
+
+    def conclude(self):
+        """Prints its output. Returns the line of the summary, and whether it succeeded."""
+        seconds = time.monotonic() - self.begun
+        text = self.text()
+        skipped = [line for line in text.splitlines() if "SKIPPED" in line]
+        forbidden = [line for line in skipped if self.name != "check-sanitize-quick"
+                     or not SKIPPED_FOR_A_REASON.search(line)]
+        failed = self.process.returncode != 0 or (forbidden and os.geteuid() == 0)
+        line = f"{'FAILED' if failed else 'ok':<7} {self.name:<18} {seconds:4.0f} s"
+        say("\n".join([f"=== {line}", text, *(["a test was skipped"] if forbidden else []), ""]))
+        return "\n".join([line, *(f"        {one}" for one in skipped)]), not failed
+
+
+def end(suites):
+    """Ends suites as ^C on a terminal does, and those that do not within a minute at once."""
+    for suite in suites:
+        os.killpg(suite.process.pid, signal.SIGINT)
+    deadline = time.monotonic() + ENDING_SECONDS
+    for suite in suites:
+        try:
+            suite.process.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(suite.process.pid, signal.SIGKILL)
+
+
+def run(make, directory):
+    """Runs all suites. Returns the lines of the summary, and whether all succeeded."""
+    waiting, running, made, lines, good = list(NEEDS), [], set(), [], True
+    begun = minute = time.monotonic()
+    try:
+        while waiting or running:
+            for name in [name for name in waiting if made.issuperset(NEEDS[name])]:
+                waiting.remove(name)
+                running.append(Suite(make, name, directory))
+            for suite in [suite for suite in running if suite.process.poll() is not None]:
+                running.remove(suite)
+                line, succeeded = suite.conclude()
+                lines.append(line)
+                good = good and succeeded
+                if succeeded:
+                    made.add(suite.name)
+            if not running:
+                break
+            if time.monotonic() - minute >= 60:
+                minute += 60
+                say(f"{time.monotonic() - begun:4.0f} s: "
+                    + ", ".join(suite.progress() for suite in running))
+            time.sleep(0.2)
+    finally:
+        end(running)
+    lines += [f"NOT RUN {name}" for name in waiting]
+    return lines, good and not waiting
+
+
+def give_back(build):
+    """Makes what was built the user's who called sudo, but for the images, whose owners matter."""
+    user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if user and group:
+        subprocess.run(["find", build, "-path", build / "machines", "-prune", "-o",
+                        "-exec", "chown", "--no-dereference", f"{user}:{group}", "{}", "+"])
+
+
+def main():
+    make, build = sys.argv[1], pathlib.Path(sys.argv[2])
+    directory = build / "check"
+    directory.mkdir(parents=True, exist_ok=True)
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        signal.signal(number, signal.default_int_handler)
+    # The suites' makes have no part in the jobs of the make that runs this.
+    os.environ["MAKEFLAGS"] = re.sub(r"(^| )(-j\d*|--jobserver-\S+)(?= |$)", "",
+                                     os.environ.get("MAKEFLAGS", ""))
+    os.environ["PYTHONUNBUFFERED"] = "1"
+    begun = time.monotonic()
+    try:
+        lines, good = run(make, directory)
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+    finally:
+        give_back(build)
+    say("\n".join(lines))
+    usage = os.times()
+    say(f"{'ok' if good else 'FAILED'}: {time.monotonic() - begun:.0f} s, of processor time "
+        f"{usage.children_user + usage.children_system:.0f} s")
+    sys.exit(0 if good else 1)
+
+
+main()

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Other clocks than the machine's for the programs under test, by a preloaded library."""
+
+import contextlib
+import random
+import struct
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from service import SANITIZED
+
+YEAR = 365 * 86400
+
+
+class Clock:
+    """The clocks as programs with this environment see them: at first those of the machine."""
+
+    def __init__(self, directory):
+        library, self._file = directory / "move_clock.so", directory / "clocks"
+        source = Path(__file__).with_name("move_clock.c")
+        subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library, source],
+                       check=True)
+        self.environment = {"LD_PRELOAD": library, "CLOCK_FILE": self._file}
+        self._file.write_bytes(bytes(16))
+        self._stopped = 0
+
+    def _write(self, index, value):
+        with self._file.open("r+b") as file:
+            file.seek(8 * index)
+            file.write(struct.pack("q", value))
+
+    def set(self, seconds):
+        """Moves the time of day by this, from what it really is."""
+        self._write(0, seconds)
+
+    def stop(self):
+        """Stops the monotonic clock: no deadline passes any more, however long the machine stalls."""
+        self._stopped = time.monotonic_ns()
+        self._write(1, self._stopped)
+
+    def advance(self, seconds):
+        """Moves the stopped clock on."""
+        self._stopped += int(1e9 * seconds)
+        self._write(1, self._stopped)
+
+    @contextlib.contextmanager
+    def moving(self):
+        """In the meantime it jumps to and fro, by anything from seconds to twenty years."""
+        ended, jumps = threading.Event(), random.Random(862)
+
+        def jump():
+            while not ended.wait(0.001):
+                self.set(jumps.choice([-20, 20]) * int(YEAR ** jumps.random()))
+
+        thread = threading.Thread(target=jump)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """A clock of the test's own."""
+    if SANITIZED:
+        pytest.skip("the sanitizer's library must be the first that is loaded")
+    return Clock(tmp_path)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""A handler that its peer has taken over harms neither the master nor another connection.
+
+All run with one user ID and no privileges, as under the unit; hostile.c makes the attacks."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+import clients
+import processes
+from manager import unit  # noqa: F401
+from service import SANITIZED
+
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all",
+          "--bounding-set=-all", "--no-new-privs"]
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody"),
+              pytest.mark.skipif(SANITIZED, reason="the sanitizer's runtime must come first")]
+
+
+@pytest.fixture(scope="module", name="library")
+def fixture_library():
+    """Where everybody can read it."""
+    with tempfile.TemporaryDirectory(prefix="mpecho-") as directory:
+        library = Path(directory, "hostile.so")
+        source = Path(__file__).with_name("hostile.c")
+        subprocess.run(["cc", "-O1", "-D_GNU_SOURCE", "-shared", "-fPIC", "-Wl,-z,now", "-o",
+                        library, source],
+                       check=True)
+        library.parent.chmod(0o755)
+        yield library
+
+
+@pytest.fixture(name="victim")
+def fixture_victim(unit, library):  # noqa: F811
+    """A unit without privileges whose handlers are hostile when their peers ask for it."""
+    def begin(*options, **keywords):
+        service = unit(*options, start=False, **keywords)
+        service.wrapper = [*NOBODY, "env", f"LD_PRELOAD={library}"]
+        service.manager.path.chmod(0o777)
+        service.start()
+        return service
+
+    return begin
+
+
+def ask(client, attack, argument=""):
+    client.sendall(f"HOSTILE {attack} {argument}\n".encode())
+
+
+def answer(client):
+    return int(client.recv(64))
+
+
+def handover_name(service):
+    """The abstract address where the master takes connections, without its first byte."""
+    inodes = set(processes.descriptors(service.pid).values())
+    for line in Path(f"/proc/{service.pid}/net/unix").read_text().splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and f"socket:[{fields[6]}]" in inodes:
+            return fields[7][1:]
+    raise AssertionError("the master does not listen for handlers")
+
+
+def test_memory_of_others(victim):
+    """It reads and writes the memory of neither the master nor another handler."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "memory", " ".join(map(str, [service.pid, *service.handlers()[1:]])))
+    assert answer(hostile) == 0
+    clients.ping(other)
+
+
+def test_nobody_can_dump_it(victim):
+    """The kernel gives no other process of its user access to the master or a handler."""
+    service = victim()
+    service.connect_served()
+    for pid in (service.pid, *service.handlers()):
+        assert Path(f"/proc/{pid}/mem").stat().st_uid == 0
+
+
+def test_shared_memory(victim):
+    """It overwrites all that it shares with the master: the others go on, also over a restart."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "scribble")
+    assert answer(hostile) == 1
+    clients.ping(other)
+    service.connect_served()
+    service.restart()
+    clients.ping(other)
+    service.connect_served()
+    processes.assert_at_rest({"the master": service.pid})
+    service.balanced = False
+
+
+def test_channel_that_stays_silent(victim):
+    """It opens its channel and sends nothing: the master sleeps, and closes it after a second."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    descriptors = len(processes.descriptors(service.pid))
+    ask(hostile, "silent", handover_name(service))
+    assert answer(hostile) >= 0
+    processes.wait_for(lambda: len(processes.descriptors(service.pid)) == descriptors,
+                       "the channel closed")
+    processes.assert_at_rest({"the master": service.pid})
+    clients.ping(other)
+
+
+@pytest.mark.parametrize("attack, argument", [
+    ("knock", None), ("signal", signal.SIGUSR1), ("signal", signal.SIGCHLD),
+    ("signal", signal.SIGTERM)], ids=["knock", "usr1", "chld", "term"])
+def test_busy_master(victim, attack, argument):
+    """It opens one channel after the other, or sends signals: the master kills it and sleeps."""
+    service = victim(expected=["crashed"])
+    hostile, other = service.connect_served(), service.connect_served()
+    name = clients.peer_text(hostile)
+    ask(hostile, attack, handover_name(service) if argument is None else int(argument))
+    crashed, = service.journal.wait_for("crashed", MPECHO_PEER=name)
+    assert crashed["MPECHO_SIGNAL"] == str(int(signal.SIGKILL))
+    processes.assert_at_rest({"the master": service.pid})
+    clients.ping(other)
+
+
+def test_exit_code_is_not_believed(victim):
+    """It claims that its connection was handed over: the master logs it failed and forgets it."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "exit", 6)
+    assert service.closed(clients.peer_text(hostile))["MPECHO_REASON"] == "failed"
+    service.wait_until_idle(1)
+    assert service.totals().number("MPECHO_LIVE") == 1
+    clients.ping(other)
+    service.check_store()
+
+
+def test_stop(victim):
+    """It ignores SIGTERM and knocks every second: a stop takes no longer than for a hung handler,
+    and loses no other connection."""
+    service = victim(expected=["crashed"])
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "deaf", handover_name(service))
+    begun = time.monotonic()
+    service.terminate()
+    took = time.monotonic() - begun
+    # In seconds: STOP_PATIENCE, once more for the connection that was stored meanwhile, and slack.
+    assert took < 12
+    assert service.manager.connections() == 1
+    service.start()
+    clients.ping(other)

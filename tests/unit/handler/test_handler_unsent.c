@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Bytes that a handler could not write: all of them arrive, or the connection is reset and failed.
+ */
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "peer.h"
+#include "process.h"
+#include "restart/unsent.h"
+#include "unit.h"
+
+/* The system call that fails in the handler, and the error; NULL for none. */
+static const char *failing;
+
+typedef struct Served {
+        int pair[2];
+        int unsent;
+        bool handover; /* to a master that is gone */
+} Served;
+
+static bool fails(const char *call) {
+        errno = EIO;
+        return failing != NULL && strcmp(failing, call) == 0;
+}
+
+/* In place of the C library's. */
+ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
+        ssize_t (*real)(int, void *, size_t, off_t);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "pread");
+        /* Not even a part is taken. */
+        return fails("pread") ? -1 : real(fd, buffer, fails("pread short") ? 2 : size, offset);
+}
+
+int ftruncate(int fd, off_t size) {
+        int (*real)(int, off_t);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "ftruncate");
+        return fails("ftruncate") ? -1 : real(fd, size);
+}
+
+int fstat(int fd, struct stat *status) {
+        int (*real)(int, struct stat *);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "fstat");
+        return fails("fstat") ? -1 : real(fd, status);
+}
+
+int memfd_create(const char *name, unsigned flags) {
+        int (*real)(const char *, unsigned);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "memfd_create");
+        return fails("memfd_create") ? -1 : real(name, flags);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
+        ssize_t (*real)(int, const void *, size_t, off_t);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "pwrite");
+        return fails("pwrite") ? -1
+                               : real(fd, data, fails("pwrite short") ? size / 2 : size, offset);
+}
+
+static void serve(void *data) {
+        const Served *served = data;
+        LedgerEntry entry = {};
+        Handler handler = { .connection = served->pair[1],
+                            .unsent = served->unsent,
+                            .title = "mpecho: somebody",
+                            .ledger = &entry };
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        if (served->handover) {
+                handler.handover.name.sun_family = AF_UNIX;
+                handler.handover.length = sizeof(sa_family_t) + 2;
+                (void)unsetenv("NOTIFY_SOCKET");
+        }
+        close(served->pair[0]);
+        handler_init();
+        _exit(handler_serve(&handler));
+}
+
+/* Serves a connection with @unsent, which becomes the handler's, until the handler exits. */
+static void expect_reset(int unsent, const char *call) {
+        Served served = { .unsent = unsent };
+        pid_t pid;
+
+        peer_pair_tcp(served.pair);
+        failing = call;
+        pid = process_fork(serve, &served);
+        failing = NULL;
+        close(served.pair[1]);
+        close(unsent);
+        process_wait_exit(pid, REASON_FAILED);
+        peer_expect_reset(served.pair[0]);
+        close(served.pair[0]);
+}
+
+/* Bytes that cannot be taken from the last handler, all of them, end the connection with a reset,
+ * whichever call fails. */
+static void test_take(void **state) {
+        static const char *const calls[] = { "fstat", "pread", "pread short", "ftruncate" };
+        static char much[256 * 1024 + 1];
+        const int empty = unsent_new("x", 1);
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(calls); i++)
+                expect_reset(unsent_new("unsent", 6), calls[i]);
+        assert_int_equal(ftruncate(empty, 0), 0);
+        expect_reset(empty, NULL);
+        expect_reset(unsent_new(much, sizeof much), NULL);
+        expect_reset(open("/dev/null", O_RDWR | O_CLOEXEC), NULL);
+}
+
+/* Bytes that can neither be written nor given to the next handler end the connection with a reset,
+ * whichever call fails. */
+static void test_give(void **state) {
+        static const char *const calls[] = { NULL, "memfd_create", "pwrite", "pwrite short" };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(calls); i++) {
+                Served served = { .unsent = -1, .handover = true };
+                char rest[4096];
+                size_t sent;
+                pid_t pid;
+
+                errno = 0;
+                peer_pair_tcp(served.pair);
+                failing = calls[i];
+                pid = process_fork(serve, &served);
+                failing = NULL;
+                close(served.pair[1]);
+                sent = peer_fill(served.pair[0], 0);
+                for (size_t more = 1; more > 0; sent += more) {
+                        process_wait_asleep(pid);
+                        more = peer_fill(served.pair[0], sent);
+                }
+                assert_int_equal(kill(pid, SIGTERM), 0);
+                process_wait_exit(pid, REASON_FAILED);
+                /* Behind what it had written. */
+                while (recv(served.pair[0], rest, sizeof rest, 0) > 0)
+                        ;
+                assert_int_equal(errno, ECONNRESET);
+                close(served.pair[0]);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_take),
+                cmocka_unit_test(test_give),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

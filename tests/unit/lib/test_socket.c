@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Questions about sockets, and an abrupt end. */
+
+#include "lib/socket.h"
+
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "peer.h"
+#include "unit.h"
+
+/* Each socket has a cookie of its own, which its duplicates share; other files have none. */
+static void test_cookie(void **state) {
+        int pair[2], fd = memfd_create("none", MFD_CLOEXEC);
+
+        (void)state;
+        peer_pair_tcp(pair);
+        assert_true(socket_cookie(pair[0]) != 0);
+        assert_true(socket_cookie(pair[0]) != socket_cookie(pair[1]));
+        assert_true(socket_cookie(fd) == 0);
+        assert_true(socket_cookie(-1) == 0);
+        assert_int_equal(dup2(pair[0], fd), fd);
+        assert_true(socket_cookie(fd) == socket_cookie(pair[0]));
+        close(pair[0]);
+        close(pair[1]);
+        close(fd);
+}
+
+static void expect_kind(int fd, bool stream) {
+        assert_int_equal(socket_is_stream(fd), stream);
+}
+
+/* A connection is a stream socket that does not listen; it stays one once it
+ * was reset. */
+static void test_connections(void **state) {
+        int tcp[2], local[2];
+
+        (void)state;
+        peer_pair_tcp(tcp);
+        peer_pair(local);
+        expect_kind(tcp[1], true);
+        expect_kind(local[1], true);
+        socket_set_reset(tcp[0]);
+        close(tcp[0]);
+        peer_expect_reset(tcp[1]);
+        expect_kind(tcp[1], true);
+        close(tcp[1]);
+        close(local[0]);
+        close(local[1]);
+}
+
+/* Listeners, sockets of other types and other files are no streams. */
+static void test_strangers(void **state) {
+        static const int types[][2] = { { AF_INET, SOCK_DGRAM },
+                                        { AF_UNIX, SOCK_DGRAM },
+                                        { AF_UNIX, SOCK_SEQPACKET } };
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void)state;
+        expect_kind(fd, true);
+        assert_int_equal(listen(fd, 1), 0);
+        expect_kind(fd, false);
+        close(fd);
+        for (size_t i = 0; i < COUNT(types); i++) {
+                fd = socket(types[i][0], types[i][1] | SOCK_CLOEXEC, 0);
+                assert_true(fd >= 0);
+                expect_kind(fd, false);
+                close(fd);
+        }
+        fd = memfd_create("none", MFD_CLOEXEC);
+        expect_kind(fd, false);
+        close(fd);
+        expect_kind(-1, false);
+}
+
+/* The reset comes with the last close(2), and not before. */
+static void test_reset(void **state) {
+        int pair[2], copy;
+
+        (void)state;
+        peer_pair_tcp(pair);
+        copy = dup(pair[1]);
+        socket_set_reset(pair[1]);
+        close(pair[1]);
+        assert_int_equal(send(pair[0], "x", 1, MSG_NOSIGNAL), 1);
+        assert_int_equal(recv(copy, &(char){ 0 }, 1, 0), 1);
+        close(copy);
+        peer_expect_reset(pair[0]);
+        close(pair[0]);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_cookie),
+                cmocka_unit_test(test_connections),
+                cmocka_unit_test(test_strangers),
+                cmocka_unit_test(test_reset),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
