@@ -5,8 +5,8 @@
 #include <stdint.h>
 
 #include "client/connection.h"
-#include "client/failure.h"
 #include "client/target.h"
+#include "lib/failure.h"
 
 typedef struct ClientOptions ClientOptions;
 typedef enum ClientAction ClientAction;
@@ -56,24 +56,25 @@ struct ClientOptions {
         /* Check: the bytes to send. */
         uint64_t check_size;
 
-        /* Ping: round trips to make, 0 for no limit; the time from one to the next, and for all of
-         * them, 0 for no limit; whether each has a new connection. */
+        /* Ping: round trips to make, 0 for no limit; the time from one to the next; whether lines
+         * have the time of day, and whether each round trip has a new connection. */
         uint64_t count;
         uint64_t interval;
-        uint64_t deadline;
         bool flood;
+        bool timestamps;
         bool connect;
+        /* Ping and load: nothing begins later; 0 for no limit. */
+        uint64_t duration;
         /* Ping and load: the size of a message. */
         uint64_t size;
         /* What the average round trip may take; 0 for no such limit. */
         uint64_t warn;
         uint64_t critical;
 
-        /* Load: how many connections at once, for how long, and how many requests or connections a
-         * second, 0 for as many as are answered. */
+        /* Load: how many connections at once, and how many requests or connections a second, 0 for
+         * as many as are answered. */
         LoadKind load;
         uint64_t connections;
-        uint64_t duration;
         uint64_t rate;
 };
 
@@ -82,9 +83,9 @@ struct ClientOptions {
  * reordered, and what the options refer to stays in it). Everything is checked that can be checked
  * without a connection.
  *
- * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_failure.
+ * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_sentence.
  */
-int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure);
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Sentence *ret_sentence);
 
 /*
  * client_options_want_lines: whether each round trip is to have a line.
@@ -109,6 +110,6 @@ bool client_options_is_monitor(char *const *argv);
 const char *client_action_name(ClientAction action);
 
 /*
- * client_load_name: one word for @kind, as --load takes it; a constant string.
+ * client_load_name: one word for @kind, as --kind takes it; a constant string.
  */
 const char *client_load_name(LoadKind kind);

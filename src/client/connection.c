@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -13,11 +12,6 @@
 
 #include "client/instant.h"
 #include "client/quantity.h"
-
-enum {
-        /* An address, '%', and the name of an interface. */
-        CONNECTION_NODE_SIZE = INET6_ADDRSTRLEN + IF_NAMESIZE + 1,
-};
 
 int connection_finish(int fd) {
         int error = 0;
@@ -63,11 +57,35 @@ static int connection_begin_local(int fd, const Endpoint *endpoint,
         return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+/* Sets what the packets of the connection carry and which interface they take. */
+static int connection_mark(int fd, int family, const ConnectionOptions *options) {
+        const bool ipv6 = family == AF_INET6;
+        const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        const int class = (int)options->dscp << 2, ttl = (int)options->ttl;
+
+        if (options->device[0] != '\0' &&
+            setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
+                       (socklen_t)strlen(options->device)) < 0)
+                return -errno;
+        if (class != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_TCLASS : IP_TOS, &class, sizeof class) < 0)
+                return -errno;
+        if (ttl != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl, sizeof ttl) < 0)
+                return -errno;
+        return 0;
+}
+
 /* Returns -EINPROGRESS while the connection is under way. */
 static int connection_begin_internet(int fd, const Endpoint *endpoint,
                                      const ConnectionOptions *options) {
+        int r;
+
         /* What is sent is often one small message whose echo somebody waits for. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        r = connection_mark(fd, endpoint->any.sa_family, options);
+        if (r < 0)
+                return r;
         if (options->source.length != 0) {
                 /* Lets connect(2) choose the port, which may serve more than one peer then. */
                 (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
@@ -124,7 +142,7 @@ static void connection_append_error(Failure *failure, int error, const Connectio
                 failure_append(failure, ": no answer within %s s",
                                quantity_format_time(options->timeout, seconds));
         else if (error == EAFNOSUPPORT && options->source.length != 0)
-                failure_append(failure, ": not the family of the source address");
+                failure_append(failure, ": the address family differs from that of --source");
         else
                 failure_append(failure, ": %s", strerror(error));
 }
@@ -171,27 +189,17 @@ static int connection_try_all(const struct addrinfo *addresses, const Connection
         return r;
 }
 
-/* The host as getaddrinfo(3) takes it: an IPv6 address without the brackets of a URL. */
-static const char *connection_node(const char *host, char buffer[static CONNECTION_NODE_SIZE]) {
-        size_t length = strlen(host);
-
-        if (host[0] != '[' || host[length - 1] != ']' || strchr(host, ':') == NULL)
-                return host;
-        snprintf(buffer, CONNECTION_NODE_SIZE, "%.*s", (int)length - 2, host + 1);
-        return buffer;
-}
-
 static int connection_open_internet(const Target *target, const ConnectionOptions *options,
                                     uint64_t *ret_start, Failure *failure) {
         const struct addrinfo hints = { .ai_family = target->family,
                                         .ai_socktype = SOCK_STREAM,
                                         .ai_flags = AI_NUMERICSERV };
-        char node[CONNECTION_NODE_SIZE], port[sizeof "65535"];
+        char port[sizeof "65535"];
         struct addrinfo *addresses;
         int r;
 
         snprintf(port, sizeof port, "%hu", target->port);
-        r = getaddrinfo(connection_node(target->host, node), port, &hints, &addresses);
+        r = getaddrinfo(target->host, port, &hints, &addresses);
         if (r != 0) {
                 failure->kind = FAILURE_RESOLVE;
                 failure_append(failure, ": %s",

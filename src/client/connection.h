@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <net/if.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -15,6 +16,12 @@ struct ConnectionOptions {
         uint64_t timeout;
         /* The address to connect from, with port 0; of length 0 for the kernel's choice. */
         Endpoint source;
+        /* The interface to use (SO_BINDTODEVICE, socket(7)); empty for the kernel's choice. */
+        char device[IF_NAMESIZE];
+        /* The differentiated services code point (RFC 2474) and the time to live or hop limit of
+         * what is sent; 0 for the kernel's. */
+        uint64_t dscp;
+        uint64_t ttl;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
 };

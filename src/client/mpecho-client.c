@@ -33,15 +33,15 @@ static int client_fill_descriptors(void) {
         return 0;
 }
 
-static int client_refuse(const Failure *failure, bool monitor) {
+static int client_refuse(const Sentence *sentence, bool monitor) {
         if (monitor) {
-                monitor_print_unknown(failure->text);
+                monitor_print_unknown(sentence->text);
                 return fflush(stdout) == EOF ? STATUS_FAILED : MONITOR_UNKNOWN;
         }
         fprintf(stderr,
                 "mpecho-client: %s\n"
                 "Try 'mpecho-client --help' for more information.\n",
-                failure->text);
+                sentence->text);
         return STATUS_USAGE;
 }
 
@@ -79,12 +79,12 @@ static void client_run(const ClientOptions *options, Report *report) {
 int main(int argc, char **argv) {
         static Report report;
         ClientOptions options;
-        Failure failure = {};
+        Sentence sentence = {};
 
         if (client_fill_descriptors() < 0)
                 return STATUS_FAILED;
-        if (client_options_parse(argc, argv, &options, &failure) < 0)
-                return client_refuse(&failure, client_options_is_monitor(argv));
+        if (client_options_parse(argc, argv, &options, &sentence) < 0)
+                return client_refuse(&sentence, client_options_is_monitor(argv));
         if (options.action == CLIENT_HELP)
                 return client_print(client_help);
         if (options.action == CLIENT_VERSION)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/connection.h"
@@ -72,9 +73,20 @@ static int ping_try(Ping *ping, uint64_t start) {
                         end < ping->end ? end : ping->end, ping->connection.interrupt);
 }
 
+/* Begins a line; with the time of day in the form of ping(8). */
+static void ping_print_time(const Ping *ping) {
+        struct timespec now;
+
+        if (!ping->options->timestamps)
+                return;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        printf("[%" PRId64 ".%06ld] ", (int64_t)now.tv_sec, now.tv_nsec / 1000);
+}
+
 static void ping_print(const Ping *ping, uint64_t time) {
         if (!client_options_want_lines(ping->options))
                 return;
+        ping_print_time(ping);
         printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%.3f ms\n", ping->options->size,
                ping->report->peer, ping->sequence, (double)time / INSTANT_MILLISECOND);
         fflush(stdout);
@@ -94,6 +106,7 @@ static void ping_print_error(const Ping *ping, int error) {
                 snprintf(text, sizeof text, "the answer differs from what was sent");
         else
                 snprintf(text, sizeof text, "%s", strerror(error));
+        ping_print_time(ping);
         printf("from %s: seq=%" PRIu64 " error: %s\n", ping->report->peer, ping->sequence, text);
         fflush(stdout);
 }
@@ -204,7 +217,7 @@ static void ping_measure(Ping *ping, uint64_t start) {
                       client_options_want_progress(options) && !client_options_want_lines(options));
         pattern_init(&ping->pattern);
         ping->start = start;
-        ping->end = options->deadline == 0 ? INSTANT_NEVER : start + options->deadline;
+        ping->end = options->duration == 0 ? INSTANT_NEVER : start + options->duration;
         ping_loop(ping, start);
         ping->report->elapsed = instant_now() - start;
         progress_clear(&ping->progress);

@@ -17,7 +17,7 @@ SIZE = 1_000_000
 def check(behaviour, *options, size=SIZE):
     """Status and verdict of a check of that size against a server of that behaviour."""
     with servers.tcp(behaviour) as server:
-        status, output, errors = run(f"--check={size}", *options, *server.address, data=b"")
+        status, output, errors = run("--check", f"-s{size}", *options, *server.address, data=b"")
     verdict = output.decode().splitlines()
     assert len(verdict) == 1 and errors == []
     return status, verdict[0]
@@ -148,7 +148,7 @@ def test_an_interrupt_gives_the_verdict_so_far():
     """^C and SIGTERM end a check with what is known by then; both processes go."""
     for number in (signal.SIGINT, signal.SIGTERM):
         with servers.tcp(servers.silent) as server:
-            with Client("--check=1G", "--timeout=0", *server.address) as client:
+            with Client("--check", "-s1G", "--timeout=0", *server.address) as client:
                 sender = client.sender
                 until(lambda: server.accepted == 1)
                 client.process.send_signal(number)
@@ -161,7 +161,7 @@ def test_an_interrupt_gives_the_verdict_so_far():
 def test_a_full_disk_behind_the_verdict():
     """A verdict that cannot be written is an error of its own."""
     with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
-        status, _, errors = run("--check=10", *server.address, stdout=full)
+        status, _, errors = run("--check", "-s10", *server.address, stdout=full)
     assert status == 1
     assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
 
@@ -175,10 +175,10 @@ def test_the_source_address():
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
-        assert run("--check=10", "--source=127.0.0.77", *server.address)[0] == 0
-        status, _, errors = run("--check=10", "--source=::1", *server.address)
+        assert run("--check", "-s10", "--source=127.0.0.77", *server.address)[0] == 0
+        status, _, errors = run("--check", "-s10", "--source=::1", *server.address)
     assert seen == ["127.0.0.77"]
-    assert status == 1 and errors[0].endswith(": not the family of the source address")
+    assert status == 1 and errors[0].endswith(": the address family differs from that of --source")
 
 
 def test_the_connect_timeout_names_itself(tmp_path):
@@ -213,21 +213,21 @@ def test_the_connect_timeout_over_tcp():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--check=0"], "--check takes a number of bytes from 1 to 1.0 PiB, which may end in"),
-        (["--check=1X"], "not '1X'"),
-        (["--check="], "not ''"),
-        (["--check=-1"], "not '-1'"),
-        (["--check=99999999G"], "not '99999999G'"),
-        (["--check=20000000000000000000000"], "not '20000000000000000000000'"),
+        (["--check", "-s0"], "--size takes a number of bytes from 1 to 1.0 PiB, as 512, 64K or 1.5M"),
+        (["--check", "-s1X"], "not '1X'"),
+        (["--check", "--size="], "not ''"),
+        (["--check", "-s-1"], "not '-1'"),
+        (["--check", "-s99999999G"], "not '99999999G'"),
+        (["--check", "-s20000000000000000000000"], "not '20000000000000000000000'"),
         (["--check", "--check"], "--check is a second mode"),
-        (["--timeout=x"], "--timeout takes a number of seconds from 0 to 86400, not 'x'"),
+        (["--timeout=x"], "--timeout takes a time from 0 to 86400 seconds, as 2, 0.5, 200ms or 1m, not 'x'"),
         (["--timeout=86400.1", "--check"], "not '86400.1'"),
         (["--timeout=1.", "--check"], "not '1.'"),
         (["--timeout=.", "--check"], "not '.'"),
         (["--timeout=1e3", "--check"], "not '1e3'"),
         (["--timeout=1.0000000001", "--check"], "not '1.0000000001'"),
-        (["--connect-timeout=-1"], "--connect-timeout takes a number of seconds"),
-        (["--source=host.example"], "--source takes an IPv4 or IPv6 address, not 'host.example'"),
+        (["--connect-timeout=-1"], "--connect-timeout takes a time"),
+        (["--source=host.example"], "--source takes an IPv4 or IPv6 address or an interface, not 'host.example'"),
     ],
 )
 def test_wrong_values(arguments, sentence):

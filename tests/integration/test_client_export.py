@@ -17,10 +17,10 @@ needs_gnuplot = pytest.mark.skipif(not shutil.which("gnuplot"), reason="gnuplot 
 
 def ping(*arguments, **options):
     with servers.tcp(servers.echo) as server:
-        return run("--ping=50", "--interval=0.001", *arguments, *server.address, **options)
+        return run("--ping", "-c50", "--interval=0.001", *arguments, *server.address, **options)
 
 
-@pytest.mark.parametrize("mode", [["--ping=500", "--flood"], ["--load", "--duration=0.3"]])
+@pytest.mark.parametrize("mode", [["--ping", "-c500", "--flood"], ["--load", "--duration=0.3"]])
 def test_csv(mode, tmp_path):
     """The rows are the histogram: they add up, and the percentiles can be read off them."""
     file = tmp_path / "histogram.csv"
@@ -62,7 +62,7 @@ def test_plot_of_one_time(tmp_path):
     """A single time is drawn without a word."""
     file = tmp_path / "plot.svg"
     with servers.tcp(servers.echo) as server:
-        status, _, errors = run("--ping=1", f"--plot={file}", *server.address)
+        status, _, errors = run("--ping", "-c1", f"--plot={file}", *server.address)
     assert (status, errors) == (0, [])
     assert xml.etree.ElementTree.parse(file).getroot().tag.endswith("svg")
 
@@ -112,8 +112,8 @@ def test_a_file_that_cannot_be_written(file, reason):
         (["--ping", "--plot=x.gif"], "ends in .svg or .png, not 'x.gif'"),
         (["--ping", "--plot=.svg"], "ends in .svg or .png, not '.svg'"),
         (["--ping", "--csv="], "--csv takes the name of a file"),
-        (["--check", "--csv=x"], "--csv belongs to --ping and --load"),
-        (["--load=streams", "--csv=x"], "--csv means nothing to --load=streams"),
+        (["--check", "--csv=x"], "--csv is only valid with --ping and --load"),
+        (["--load", "-kstreams", "--csv=x"], "--csv cannot be used with --kind streams"),
     ],
 )
 def test_wrong_values(arguments, sentence):

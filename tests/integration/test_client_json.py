@@ -37,7 +37,7 @@ def report(*arguments, data=b"", status=0):
 def test_check():
     """An intact path: sizes, rates, no fault."""
     with servers.tcp(servers.echo) as server:
-        result = report("--check=1M", *server.address)
+        result = report("--check", "-s1M", *server.address)
     assert result["mode"] == "check" and result["peer"] == ":".join(server.address)
     assert result["bytes_sent"] == result["bytes_received"] == result["check"]["size"] == 1 << 20
     assert result["check"]["send_rate"] > 0 and result["check"]["receive_rate"] > 0
@@ -63,7 +63,7 @@ def invert(data):
 def test_faults(behaviour, kind, fault):
     """Each fault has its word, its place and its size."""
     with servers.tcp(behaviour) as server:
-        result = report("--check=100000", *server.address, status=1)
+        result = report("--check", "-s100000", *server.address, status=1)
     assert result["failure"]["kind"] == kind
     found = result["check"]["fault"]
     assert found["kind"] == fault[0] and found["bits"] == fault[2]
@@ -75,7 +75,7 @@ def test_faults(behaviour, kind, fault):
 def test_ping():
     """Counts and latencies in microseconds; no lines of text beside the object."""
     with servers.tcp(servers.echo) as server:
-        result = report("--ping=10", "--interval=0.01", "--size=100", *server.address)
+        result = report("--ping", "-c10", "--interval=0.01", "--size=100", *server.address)
     assert result["ping"] == {"size": 100, "sent": 10, "answered": 10, "lost": 0, "errors": {}}
     latency = result["latency"]
     assert latency["count"] == 10
@@ -86,7 +86,7 @@ def test_ping():
 def test_ping_with_errors():
     """Errors are counted by kind."""
     with servers.tcp(servers.reset_after(64)) as server:
-        result = report("--ping=4", "--interval=0.01", *server.address, status=1)
+        result = report("--ping", "-c4", "--interval=0.01", *server.address, status=1)
     assert result["ping"]["lost"] == result["ping"]["errors"]["reset"] == 2
     assert result["failure"] == {"kind": "reset", "message": "2 of 4 round trips failed"}
 
@@ -137,5 +137,5 @@ def test_an_interrupt():
 
 def test_a_wrong_command_line_is_none():
     """There is no run to report."""
-    status, output, errors = run("--json", "--check=x", "host")
+    status, output, errors = run("--json", "--check", "-sx", "host")
     assert (status, output, len(errors)) == (2, b"", 2)

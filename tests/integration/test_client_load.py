@@ -23,7 +23,7 @@ TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) 
 
 def load(kind, *arguments, status=0):
     """The object that a load of that kind prints."""
-    found, output, errors = run("--json", f"--load={kind}", *arguments, data=b"")
+    found, output, errors = run("--json", "--load", f"-k{kind}", *arguments, data=b"")
     assert errors == [] and found == status, (found, output, errors)
     return parse(output.decode())
 
@@ -215,7 +215,7 @@ def test_text():
 def test_an_interrupt_gives_what_was_measured(kind):
     """^C ends a load soon, with its results; no process is left."""
     with servers.tcp(servers.echo) as server:
-        with Client("--json", f"--load={kind}", "--duration=600", *server.address) as client:
+        with Client("--json", "--load", f"-k{kind}", "--duration=600", *server.address) as client:
             until(lambda: server.accepted > 40 or kind != "connections" and server.accepted == 32)
             client.process.send_signal(signal.SIGINT)
             status, output, errors = client.end()
@@ -242,7 +242,7 @@ def test_a_killed_worker_is_named():
 def test_no_process_outlives_the_first(kind):
     """All workers, and the senders of streams, go when the process that started them is killed."""
     with servers.tcp(servers.echo) as server:
-        with Client(f"--load={kind}", "--duration=600", *server.address) as client:
+        with Client("--load", f"-k{kind}", "--duration=600", *server.address) as client:
             until(lambda: server.accepted == 32)
             found = descendants(client.process.pid)
             assert len(found) >= 1
@@ -272,14 +272,14 @@ def test_more_connections_than_descriptors():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--load=bytes"], "--load takes requests, connections or streams, not 'bytes'"),
+        (["--load", "-kbytes"], "--kind takes requests, connections or streams, not 'bytes'"),
         (["--load", "--connections=0"], "--connections takes a number from 1 to 65536, not '0'"),
-        (["--load", "--duration=0"], "--duration takes a number of seconds from 0.001 to 86400"),
-        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, not '0'"),
-        (["--load=streams", "--rate=5"], "--rate means nothing to --load=streams"),
-        (["--ping", "--rate=5"], "--rate belongs to --load"),
-        (["--load", "--interval=5"], "--interval belongs to --ping"),
-        (["--check", "--size=5"], "--size belongs to --ping and --load"),
+        (["--load", "--duration=0"], "--duration takes a time from 0.001 to 86400 seconds"),
+        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, as 500 or 10k, not '0'"),
+        (["--load", "-kstreams", "--rate=5"], "--rate cannot be used with --kind streams"),
+        (["--ping", "--rate=5"], "--rate is only valid with --load"),
+        (["--load", "--interval=5"], "--interval is only valid with --ping"),
+        (["--ping", "--kind=streams"], "--kind is only valid with --load"),
         (["--load", "--ping"], "--ping is a second mode, and there can be only one"),
     ],
 )

@@ -63,7 +63,7 @@ def test_thresholds(thresholds, state):
 def test_some_lost_is_a_warning():
     """A round trip that fails is worth a warning, however fast the others are."""
     with servers.tcp(servers.reset_after(64 * 3)) as server:
-        state, line = probe("--warn=10000", "--ping=5", "--interval=0.01", *server.address)
+        state, line = probe("--warn=10000", "--ping", "-c5", "--interval=0.01", *server.address)
     assert state == "WARNING"
     assert "4 of 5 answered" in line and "(1 reset)" in line and " pl=20%" in line
 
@@ -71,7 +71,7 @@ def test_some_lost_is_a_warning():
 def test_all_lost_is_critical():
     """No answer at all."""
     with servers.tcp(servers.close_after(0)) as server:
-        state, line = probe("--warn=1", "--ping=2", "--interval=0.01", *server.address)
+        state, line = probe("--warn=1", "--ping", "-c2", "--interval=0.01", *server.address)
     assert state == "CRITICAL" and "0 of 2 answered" in line
 
 

@@ -47,7 +47,7 @@ def ping(*arguments, **options):
 def test_lines_and_summary_agree(options):
     """A line for each round trip, and the summary is that of the lines."""
     with servers.tcp(servers.echo) as server:
-        result = ping("--ping=20", "--interval=0.01", *options, *server.address)
+        result = ping("--ping", "-c20", "--interval=0.01", *options, *server.address)
         assert server.accepted == (20 if options else 1)
     assert (result.status, result.errors) == (0, [])
     assert (result.sent, result.answered, result.lost) == (20, 20, 0)
@@ -75,7 +75,7 @@ def test_the_interval_is_kept():
             connection.sendall(data)
 
     with servers.tcp(behaviour) as server:
-        result = ping("--ping=11", "--interval=0.3", *server.address)
+        result = ping("--ping", "-c11", "--interval=0.3", *server.address)
     assert result.status == 0 and min(result.times) >= 250
     # With the pauses between them, the round trips would take 2.5 seconds more than they do.
     assert 10 * 0.3 <= result.seconds < 10 * 0.3 + sum(result.times) / 1000 - 1
@@ -84,7 +84,7 @@ def test_the_interval_is_kept():
 def test_flood_and_deadline():
     """Without pause until the deadline: many round trips, no lines, all of them counted."""
     with servers.tcp(servers.echo) as server:
-        result = ping("--ping", "--flood", "--deadline=1", *server.address)
+        result = ping("--ping", "--flood", "-w1", *server.address)
     assert result.status == 0 and result.trips == []
     # An interval between them would make it two.
     assert result.sent == result.answered > 10
@@ -95,14 +95,14 @@ def test_flood_and_deadline():
 def test_large_messages():
     """A message larger than all buffers on the way is sent and received at the same time."""
     with servers.tcp(servers.echo) as server:
-        result = ping("--ping=3", "--size=16M", "--interval=0.001", *server.address)
+        result = ping("--ping", "-c3", "--size=16M", "--interval=0.001", *server.address)
     assert (result.status, result.answered) == (0, 3)
 
 
 def test_quiet():
     """Results only."""
     with servers.tcp(servers.echo) as server:
-        result = ping("--ping=5", "--interval=0.01", "--quiet", *server.address)
+        result = ping("--ping", "-c5", "--interval=0.01", "--quiet", *server.address)
     assert result.trips == [] and result.rows() == [] and len(result.text.splitlines()) == 3
 
 
@@ -127,7 +127,7 @@ FAILURES = [
 def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
     """The failed one is named and counted, the next goes over a new connection."""
     with servers.tcp(fail_second(behaviour)) as server:
-        result = ping("--ping=4", "--interval=0.05", *server.address)
+        result = ping("--ping", "-c4", "--interval=0.05", *server.address)
         assert server.accepted == 2
     assert result.status == 1
     assert (result.sent, result.answered, result.lost) == (4, 3, 1)
@@ -138,7 +138,7 @@ def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
 def test_a_server_that_does_not_answer():
     """The timeout costs one round trip and is named."""
     with servers.tcp(fail_second(servers.silent)) as server:
-        result = ping("--ping=2", "--interval=0.01", "--timeout=4", *server.address)
+        result = ping("--ping", "-c2", "--interval=0.01", "--timeout=4", *server.address)
     assert (result.status, result.sent, result.answered) == (1, 2, 1)
     assert "seq=1 error: no answer within 4 s\n" in result.text
     assert result.reasons == " (1 timeout)"
@@ -195,7 +195,7 @@ def test_an_interrupt_while_an_answer_is_due():
 def test_a_deadline_while_an_answer_is_due():
     """The deadline holds against a server that never answers, too."""
     with servers.tcp(servers.silent) as server:
-        result = ping("--ping", "--deadline=0.3", *server.address)
+        result = ping("--ping", "-w0.3", *server.address)
     assert result.status == 1 and result.sent == 0 and result.seconds >= 0.3
 
 
@@ -204,7 +204,7 @@ def test_a_deadline_while_connecting(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/s")
         listener.listen(0)
-        arguments = ["--ping", "--interval=0.1", "--deadline=4", "--connect-timeout=0"]
+        arguments = ["--ping", "--interval=0.1", "-w4", "--connect-timeout=0"]
         with Client(*arguments, f"{tmp_path}/s") as client:
             first, _ = listener.accept()
             with socket.socket(socket.AF_UNIX) as other:
@@ -229,18 +229,18 @@ def test_a_reader_that_leaves_ends_it():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--ping=0"], "--ping takes a number from 1 to 4294967295, not '0'"),
-        (["--ping=x"], "not 'x'"),
+        (["--ping", "-c0"], "--count takes a number from 1 to 4294967295, not '0'"),
+        (["--ping", "-cx"], "not 'x'"),
         (["--ping", "--check"], "--check is a second mode"),
-        (["--ping", "--interval=0"], "--interval takes a number of seconds from 0.001 to 86400"),
-        (["--ping", "--size=0"], "--size takes a number of bytes from 1 to 16.0 MiB"),
-        (["--ping", "--size=17M"], "not '17M'"),
-        (["--ping", "--deadline=0"], "--deadline takes a number of seconds from 0.001"),
-        (["--ping", "--flood", "--interval=1"], "--flood and --interval exclude each other"),
-        (["--connect"], "--connect belongs to --ping"),
-        (["--check", "--flood"], "--flood belongs to --ping"),
-        (["--check", "--size=5"], "--size belongs to --ping and --load"),
-        (["--con"], "unknown or ambiguous option '--con'"),
+        (["--ping", "--interval=0"], "--interval takes a time from 0.001 to 86400 seconds"),
+        (["--ping", "--size=0"], "--size takes a number of bytes from 1 to 1.0 PiB"),
+        (["--ping", "--size=17M"], "--size is at most 16M with --ping"),
+        (["--ping", "-w0"], "--duration takes a time from 0.001"),
+        (["--ping", "--flood", "--interval=1"], "--flood and --interval cannot be combined"),
+        (["--connect"], "--connect is only valid with --ping"),
+        (["--check", "--flood"], "--flood is only valid with --ping"),
+        (["--check", "-w", "5"], "--duration is only valid with --ping and --load"),
+        (["--con"], "there is no option --con, or it is ambiguous"),
     ],
 )
 def test_wrong_values(arguments, sentence):

@@ -31,9 +31,19 @@ static void test_sizes(void **state) {
                 { "99999999999999999999999999", -ERANGE, 0 },
                 { "", -EINVAL, 0 },
                 { "K", -EINVAL, 0 },
-                { "1k", -EINVAL, 0 },
-                { "1KB", -EINVAL, 0 },
-                { "1.5K", -EINVAL, 0 },
+                { "1k", 0, 1024 },
+                { "1KB", 0, 1024 },
+                { "1KiB", 0, 1024 },
+                { "1.5K", 0, 1536 },
+                { ".5M", 0, 1 << 19 },
+                { "64B", 0, 64 },
+                { "1T", 0, (uint64_t)1 << 40 },
+                { "1.5", -EINVAL, 0 },
+                { "1.K", -EINVAL, 0 },
+                { "1.5.1K", -EINVAL, 0 },
+                { "1Ki", -EINVAL, 0 },
+                { "1KK", -EINVAL, 0 },
+                { "1X", -EINVAL, 0 },
                 { "-1", -EINVAL, 0 },
                 { " 1", -EINVAL, 0 },
                 { "1 ", -EINVAL, 0 },
@@ -73,7 +83,13 @@ static void test_times(void **state) {
                 { ".1", 1000000000, 0, 100000000 },
                 { "1.0000000001", 1000000000, -EINVAL, 0 },
                 { "1,5", 1000000000, -EINVAL, 0 },
-                { "1.5s", 1000000000, -EINVAL, 0 },
+                { "1.5s", 1000000, 0, 1500000000 },
+                { "250us", 1000000000, 0, 250000 },
+                { "1.5ms", 1000000000, 0, 1500000 },
+                { "2m", 1000000000, 0, 120000000000 },
+                { "1h", 1000000000, 0, 3600000000000 },
+                { "61m", 1000000000, -ERANGE, 0 },
+                { "1min", 1000000000, -EINVAL, 0 },
                 { "1.5.1", 1000000000, -EINVAL, 0 },
                 { "1e3", 1000000000, -EINVAL, 0 },
                 { "-1", 1000000000, -EINVAL, 0 },
@@ -88,6 +104,20 @@ static void test_times(void **state) {
                                  cases[i].r);
                 assert_int_equal(time, cases[i].r == 0 ? cases[i].time : 7);
         }
+}
+
+/* Counts have powers of ten. */
+static void test_counts(void **state) {
+        uint64_t count = 7;
+
+        (void)state;
+        assert_int_equal(quantity_parse_count("1.5k", 1, 2000, &count), 0);
+        assert_int_equal(count, 1500);
+        assert_int_equal(quantity_parse_count("2M", 1, 2000000, &count), 0);
+        assert_int_equal(count, 2000000);
+        assert_int_equal(quantity_parse_count("2001", 1, 2000, &count), -ERANGE);
+        assert_int_equal(quantity_parse_count("0.5", 0, 2000, &count), -EINVAL);
+        assert_int_equal(count, 2000000);
 }
 
 /* A size has the unit that makes it readable, and rounding never gives 1024 of one. */
@@ -111,6 +141,7 @@ int main(void) {
                 cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_times),
                 cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_counts),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
