@@ -14,6 +14,7 @@ systemdsystemunitdir ?= $(shell pkg-config --variable=systemdsystemunitdir syste
 catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
 sysconfdir           ?= /etc
 bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
+plugindir            ?= $(prefix)/lib/nagios/plugins
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
@@ -188,6 +189,10 @@ install: all
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/check_mpecho.1
+	install -d '$(DESTDIR)$(plugindir)'
+	sed 's|/usr/bin/|$(bindir)/|' packaging/check_mpecho > '$(DESTDIR)$(plugindir)/check_mpecho'
+	chmod 755 '$(DESTDIR)$(plugindir)/check_mpecho'
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
@@ -202,6 +207,7 @@ uninstall:
 		'$(DESTDIR)$(systemdsystemunitdir)/mpecho.socket' '$(DESTDIR)$(systemdsystemunitdir)/mpecho.service' \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
+		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
 ## clean: remove everything that was built

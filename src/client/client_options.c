@@ -27,12 +27,14 @@ enum {
         CLIENT_CONNECTIONS = 32,
 };
 
-#define CLIENT_TIMEOUT         (10 * INSTANT_SECOND)
-#define CLIENT_CHECK_SIZE      ((uint64_t)64 << 20)
-#define CLIENT_DURATION        (10 * INSTANT_SECOND)
-#define CLIENT_BLOCK_SIZE      ((uint64_t)128 << 10)
-#define CLIENT_MESSAGE_SIZE    ((uint64_t)64)
-#define CLIENT_MESSAGE_MAXIMUM ((uint64_t)16 << 20)
+#define CLIENT_TIMEOUT          (10 * INSTANT_SECOND)
+#define CLIENT_CHECK_SIZE       ((uint64_t)64 << 20)
+#define CLIENT_DURATION         (10 * INSTANT_SECOND)
+#define CLIENT_MONITOR_INTERVAL (200 * INSTANT_MILLISECOND)
+#define CLIENT_MONITOR_DURATION (10 * INSTANT_SECOND)
+#define CLIENT_BLOCK_SIZE       ((uint64_t)128 << 10)
+#define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
+#define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
 
 static int client_options_check_local(const OptionParse *parse, const Target *target) {
         static const char *const without[] = { "ipv4", "ipv6", "source", "dscp", "ttl" };
@@ -84,11 +86,11 @@ static int client_options_check_value(OptionParse *parse, char *const *words) {
                         client_rows_take_port(&port, NULL, words[1]) < 0;
         if (!value)
                 return 0;
-        for (size_t i = 0; i < client_rows_count; i++)
-                if (parse->given[i] && client_rows[i].hint != NULL)
+        for (size_t i = 0; i < parse->count; i++)
+                if (parse->given[i] && parse->rows[i].hint != NULL)
                         return sentence_set(parse->sentence, -EINVAL,
                                             "'%s' is not a host: --%s takes no value, %s", words[0],
-                                            client_rows[i].name, client_rows[i].hint);
+                                            parse->rows[i].name, parse->rows[i].hint);
         return 0;
 }
 
@@ -166,23 +168,6 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
         return 0;
 }
 
-/* Thresholds mean a ping, and one that comes to an end. */
-static int client_options_check_monitor(OptionParse *parse) {
-        ClientOptions *options = parse->options;
-
-        if (options->json)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--json and thresholds cannot be combined");
-        if (options->warn > 0 && options->critical > 0 && options->warn > options->critical)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--warn must not be above --critical");
-        if (options->action == CLIENT_RELAY)
-                options->action = CLIENT_PING;
-        if (options->count == 0 && options->duration == 0)
-                options->count = CLIENT_MONITOR_COUNT;
-        return 0;
-}
-
 /* Writes the modes that are bits in @modes: "--ping and --load". */
 static void client_options_name_modes(unsigned modes, char *text, size_t size) {
         const char *separator = "";
@@ -248,10 +233,8 @@ static int client_options_complete(const OptionParse *parse) {
 
 static int client_options_check(OptionParse *parse) {
         ClientOptions *options = parse->options;
-        int r = options->monitor ? client_options_check_monitor(parse) : 0;
+        int r = client_options_check_modes(parse, options->action);
 
-        if (r == 0)
-                r = client_options_check_modes(parse, options->action);
         if (r == 0 && options->load == LOAD_STREAMS)
                 r = client_options_check_streams(parse);
         if (r < 0)
@@ -260,6 +243,57 @@ static int client_options_check(OptionParse *parse) {
                 return sentence_set(parse->sentence, -EINVAL,
                                     "--flood and --interval cannot be combined");
         return client_options_complete(parse);
+}
+
+/* Some round trips of the plugin's, of which the last ends in time. */
+static int client_options_check_monitor(OptionParse *parse, char *const *words) {
+        ClientOptions *options = parse->options;
+        const Threshold *warn = &options->warn, *critical = &options->critical;
+        char *target[] = { (char *)options->monitored, words[0], NULL, NULL };
+
+        if (options->monitored == NULL || words[0] != NULL)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    words[0] == NULL ? "the host is missing: -H HOST"
+                                                     : "unexpected argument '%s'",
+                                    words[0]);
+        if ((critical->time > 0 && warn->time > critical->time) ||
+            (critical->loss > 0 && warn->loss > critical->loss))
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--warning must not exceed --critical");
+        options->action = CLIENT_PING;
+        options->monitor = true;
+        options->size = CLIENT_MESSAGE_SIZE;
+        options->timeout = options->connection.timeout = options->duration;
+        return client_options_set_target(parse, target);
+}
+
+static int client_options_parse_monitor(int argc, char **argv, ClientOptions *options,
+                                        Sentence *sentence) {
+        OptionParse parse = { .rows = monitor_rows,
+                              .count = monitor_rows_count,
+                              .options = options,
+                              .sentence = sentence };
+        int r;
+
+        options->count = CLIENT_MONITOR_COUNT;
+        options->interval = CLIENT_MONITOR_INTERVAL;
+        options->duration = CLIENT_MONITOR_DURATION;
+        r = option_read(&parse, argc, argv);
+        return r > 0 ? client_options_check_monitor(&parse, argv + r) : r;
+}
+
+static int client_options_parse_usual(int argc, char **argv, ClientOptions *options,
+                                      Sentence *sentence) {
+        OptionParse parse = { .rows = client_rows,
+                              .count = client_rows_count,
+                              .options = options,
+                              .sentence = sentence };
+        int r = option_read(&parse, argc, argv);
+
+        if (r <= 0)
+                return r;
+        r = client_options_set_target(&parse, argv + r);
+        return r < 0 ? r : client_options_check(&parse);
 }
 
 int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
@@ -272,18 +306,11 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
                 .interval = INSTANT_SECOND,
                 .connections = CLIENT_CONNECTIONS,
         };
-        OptionParse parse = { .rows = client_rows,
-                              .count = client_rows_count,
-                              .options = &options,
-                              .sentence = ret_sentence };
-        int r;
+        int r = client_options_is_monitor(argv)
+                                ? client_options_parse_monitor(argc - 1, argv + 1, &options,
+                                                               ret_sentence)
+                                : client_options_parse_usual(argc, argv, &options, ret_sentence);
 
-        r = option_read(&parse, argc, argv);
-        if (r > 0) {
-                r = client_options_set_target(&parse, argv + r);
-                if (r == 0)
-                        r = client_options_check(&parse);
-        }
         if (r == 0)
                 *ret_options = options;
         return r;
@@ -297,20 +324,8 @@ bool client_options_want_progress(const ClientOptions *options) {
         return !options->quiet && !options->no_progress;
 }
 
-/* Whether @word is an option whose name @name begins with it or is the beginning of it, and that
- * has at least the @length bytes by which getopt_long(3) knows it. */
-static bool client_options_is_like(const char *word, const char *name, size_t length) {
-        const size_t given = strcspn(word, "="), whole = strlen(name);
-
-        return given >= length && strncmp(word, name, given < whole ? given : whole) == 0;
-}
-
 bool client_options_is_monitor(char *const *argv) {
-        for (char *const *word = argv + 1; *word != NULL && strcmp(*word, "--") != 0; word++)
-                if (client_options_is_like(*word, "--warn", strlen("--w")) ||
-                    client_options_is_like(*word, "--critical", strlen("--cr")))
-                        return true;
-        return false;
+        return argv[0] != NULL && argv[1] != NULL && strcmp(argv[1], "--monitor") == 0;
 }
 
 const char *client_action_name(ClientAction action) {

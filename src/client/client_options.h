@@ -9,6 +9,7 @@
 #include "lib/failure.h"
 
 typedef struct ClientOptions ClientOptions;
+typedef struct Threshold Threshold;
 typedef enum ClientAction ClientAction;
 typedef enum LoadKind LoadKind;
 
@@ -29,6 +30,16 @@ enum LoadKind {
         LOAD_CONNECTIONS,
         /* As many bytes as the connections carry. */
         LOAD_STREAMS,
+};
+
+/*
+ * Where a monitoring plugin begins to complain.
+ */
+struct Threshold {
+        /* The average round trip exceeds this; 0 for no such limit. */
+        uint64_t time;
+        /* At least this percentage of the round trips is lost; 0 for no such limit. */
+        uint64_t loss;
 };
 
 /*
@@ -67,9 +78,10 @@ struct ClientOptions {
         uint64_t duration;
         /* Ping and load: the size of a message. */
         uint64_t size;
-        /* What the average round trip may take; 0 for no such limit. */
-        uint64_t warn;
-        uint64_t critical;
+        /* Monitor: the thresholds, and the host. */
+        Threshold warn;
+        Threshold critical;
+        const char *monitored;
 
         /* Load: how many connections at once, and how many requests or connections a second, 0 for
          * as many as are answered. */
@@ -81,7 +93,7 @@ struct ClientOptions {
 /*
  * client_options_parse: reads the command line @argv of @argc words (getopt_long(3): it is
  * reordered, and what the options refer to stays in it). Everything is checked that can be checked
- * without a connection.
+ * without a connection. Behind the word --monitor the options are those of the monitoring plugin.
  *
  * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_sentence.
  */
@@ -98,9 +110,8 @@ bool client_options_want_lines(const ClientOptions *options);
 bool client_options_want_progress(const ClientOptions *options);
 
 /*
- * client_options_is_monitor: whether the command line @argv, right or wrong, is that of a
- * monitoring plugin: such a one says what is wrong with it in its own way. Thresholds may be
- * abbreviated (getopt_long(3)).
+ * client_options_is_monitor: whether the command line @argv, right or wrong, is the one that
+ * check_mpecho begins with --monitor: this plugin reports errors in its own way.
  */
 bool client_options_is_monitor(char *const *argv);
 

@@ -81,13 +81,32 @@ static int client_take_time(OptionParse *parse, const OptionRow *row, const char
         return 0;
 }
 
+/* Takes "RTA[,PL%]", as check_icmp does: milliseconds, and a percentage of lost round trips. */
 static int client_take_threshold(OptionParse *parse, const OptionRow *row, const char *text) {
-        client_options(parse)->monitor = true;
-        if (quantity_parse_time(text, INSTANT_MILLISECOND, row->minimum, row->maximum,
-                                option_field(parse, row)) < 0)
+        Threshold *threshold = option_field(parse, row);
+        const char *comma = strchrnul(text, ',');
+        char time[QUANTITY_TEXT_SIZE], loss[QUANTITY_TEXT_SIZE];
+        size_t length = strlen(comma);
+        int r;
+
+        snprintf(time, sizeof time, "%.*s", (int)(comma - text), text);
+        r = quantity_parse_time(time, INSTANT_MILLISECOND, row->minimum, row->maximum,
+                                &threshold->time);
+        if (r == 0 && length > 0) {
+                snprintf(loss, sizeof loss, "%.*s", (int)length - 2, comma + 1);
+                r = comma[length - 1] == '%' ? number_parse(loss, 0, 100, &threshold->loss)
+                                             : -EINVAL;
+        }
+        if (r < 0)
                 return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes a number of milliseconds above 0, not '%s'",
+                                    "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
+                                    "not '%s'",
                                     row->name, text);
+        return 0;
+}
+
+static int client_take_host(OptionParse *parse, const OptionRow *row, const char *text) {
+        *(const char **)option_field(parse, row) = text;
         return 0;
 }
 
@@ -208,10 +227,6 @@ const OptionRow client_rows[] = {
         { "flood", "f", false, option_take_flag, FIELD(flood), .modes = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .modes = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .modes = FOR_PING },
-        { "warn", NULL, true, client_take_threshold, FIELD(warn), RANGE(1, CLIENT_TIME_MAXIMUM),
-          .modes = FOR_PING },
-        { "critical", NULL, true, client_take_threshold, FIELD(critical),
-          RANGE(1, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
         { "size", "s", true, client_take_size, FIELD(size), RANGE(1, CLIENT_SIZE_MAXIMUM),
           .modes = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "duration", "wt", true, client_take_time, FIELD(duration),
@@ -242,6 +257,29 @@ const OptionRow client_rows[] = {
         { "help", "h", false, client_take_question, FIELD(action) },
         { "version", "V", false, client_take_question, FIELD(action) },
 };
+
+/* The letters are those of the monitoring plugins' guidelines. */
+const OptionRow monitor_rows[] = {
+        { "hostname", "H", true, client_take_host, FIELD(monitored) },
+        { "port", "p", true, client_rows_take_port, FIELD(target) },
+        { "warning", "w", true, client_take_threshold, FIELD(warn),
+          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "critical", "c", true, client_take_threshold, FIELD(critical),
+          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "timeout", "t", true, client_take_time, FIELD(duration),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+        { "count", "n", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX) },
+        { "interval", "i", true, client_take_time, FIELD(interval),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+        { "connect", NULL, false, option_take_flag, FIELD(connect) },
+        { "ipv4", "4", false, client_take_family, FIELD(target) },
+        { "ipv6", "6", false, client_take_family, FIELD(target) },
+        { "source", "I", true, client_take_source, FIELD(connection) },
+        { "verbose", "v", false, option_take_flag, FIELD(monitor) },
+        { "help", "h", false, client_take_question, FIELD(action) },
+        { "version", "V", false, client_take_question, FIELD(action) },
+};
 /* clang-format on */
 
 const size_t client_rows_count = sizeof client_rows / sizeof client_rows[0];
+const size_t monitor_rows_count = sizeof monitor_rows / sizeof monitor_rows[0];

@@ -9,6 +9,10 @@
 extern const OptionRow client_rows[];
 extern const size_t client_rows_count;
 
+/* The same for the monitoring plugin. */
+extern const OptionRow monitor_rows[];
+extern const size_t monitor_rows_count;
+
 /*
  * client_rows_take_port: takes @text as the port; @row may be NULL.
  */

@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
         if (client_options_parse(argc, argv, &options, &sentence) < 0)
                 return client_refuse(&sentence, client_options_is_monitor(argv));
         if (options.action == CLIENT_HELP)
-                return client_print(client_help);
+                return client_print(client_options_is_monitor(argv) ? monitor_help : client_help);
         if (options.action == CLIENT_VERSION)
                 return client_print("mpecho-client " MPECHO_VERSION "\n");
 

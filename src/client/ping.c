@@ -33,6 +33,8 @@ typedef struct Ping {
         /* When the whole must end, and when the next round trip is due. */
         uint64_t end;
         uint64_t due;
+        /* Whether a signal ended the run. */
+        bool interrupted;
         uint64_t next_progress;
         Progress progress;
         char *message;
@@ -122,10 +124,13 @@ static bool ping_once(Ping *ping, uint64_t start) {
         now = instant_now();
         if (ping->options->connect || r < 0)
                 ping_disconnect(ping);
-        /* What was under way at the end was neither answered nor lost. */
-        if (r == -EINTR || (r < 0 && now >= ping->end))
-                return false;
         report->attempts++;
+        if (r == -EINTR || (r < 0 && now >= ping->end)) {
+                /* Lost, though nobody knows what would have become of it. */
+                report->errors[FAILURE_INTERRUPTED]++;
+                ping->interrupted = r == -EINTR;
+                return false;
+        }
         if (r < 0) {
                 report->errors[failure_kind_from_errno(-r)]++;
                 ping_print_error(ping, -r);
@@ -139,7 +144,7 @@ static bool ping_once(Ping *ping, uint64_t start) {
 }
 
 /* Waits until the next round trip is due; returns whether to go on. */
-static bool ping_wait(const Ping *ping) {
+static bool ping_wait(Ping *ping) {
         struct pollfd polled = { .fd = ping->connection.interrupt, .events = POLLIN };
         uint64_t now = instant_now();
 
@@ -147,10 +152,11 @@ static bool ping_wait(const Ping *ping) {
                 uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
 
                 if (poll(&polled, 1, instant_timeout(now, wake)) > 0)
-                        return false;
+                        break;
                 now = instant_now();
         }
-        return now < ping->end && !interrupt_is_due(ping->connection.interrupt);
+        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return now < ping->end && !ping->interrupted;
 }
 
 static void ping_show_progress(Ping *ping) {
@@ -191,17 +197,28 @@ static void ping_loop(Ping *ping, uint64_t start) {
         }
 }
 
-static void ping_judge(Report *report) {
-        if (report->attempts == 0)
-                failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
-                            "the end came before the first answer");
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+/* An end that came too early is a failure; one round trip under way at the end is none. */
+static void ping_judge(const Ping *ping) {
+        const uint64_t count = ping->options->count;
+        Report *report = ping->report;
+        uint64_t answered = report->latency.count;
+
+        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
                 if (report->errors[kind] > 0) {
                         failure_set(&report->failure, (FailureKind)kind, 0,
                                     "%" PRIu64 " of %" PRIu64 " round trips failed",
-                                    report->attempts - report->latency.count, report->attempts);
+                                    report->attempts - answered, report->attempts);
                         break;
                 }
+        if (report->attempts >= count && answered > 0 && report->errors[FAILURE_INTERRUPTED] == 0)
+                return;
+        if (answered == 0 || report->attempts < count || count > 0)
+                if (report->failure.kind == FAILURE_NONE || ping->interrupted)
+                        failure_set(&report->failure,
+                                    ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
+                                    "the run ended with %" PRIu64 " of %" PRIu64
+                                    " round trips answered",
+                                    answered, count > 0 ? count : report->attempts);
 }
 
 static void ping_measure(Ping *ping, uint64_t start) {
@@ -222,7 +239,7 @@ static void ping_measure(Ping *ping, uint64_t start) {
         ping->report->elapsed = instant_now() - start;
         progress_clear(&ping->progress);
         ping_disconnect(ping);
-        ping_judge(ping->report);
+        ping_judge(ping);
 }
 
 void ping_run(const ClientOptions *options, Report *report) {

@@ -158,9 +158,8 @@ int option_read(OptionParse *parse, int argc, char **argv) {
 }
 
 bool option_is_given(const OptionParse *parse, const char *name) {
-        size_t row = 0;
-
-        while (strcmp(parse->rows[row].name, name) != 0)
-                row++;
-        return parse->given[row];
+        for (size_t i = 0; i < parse->count; i++)
+                if (strcmp(parse->rows[i].name, name) == 0)
+                        return parse->given[i];
+        return false;
 }

@@ -72,7 +72,7 @@ struct OptionParse {
 int option_read(OptionParse *parse, int argc, char **argv);
 
 /*
- * option_is_given: whether the command line has the option @name, which must exist.
+ * option_is_given: whether the command line has the option @name.
  */
 bool option_is_given(const OptionParse *parse, const char *name);
 

@@ -18,7 +18,8 @@ static bool is_time(uint64_t time) {
 
 static void check_ranges(const ClientOptions *options) {
         FUZZ_CHECK(options->action <= CLIENT_LOAD && options->load <= LOAD_STREAMS);
-        FUZZ_CHECK(options->check_size >= 1 && options->check_size <= (uint64_t)1 << 50);
+        FUZZ_CHECK(options->action != CLIENT_CHECK || options->check_size >= 1);
+        FUZZ_CHECK(options->check_size <= (uint64_t)1 << 50);
         FUZZ_CHECK(options->action == CLIENT_CHECK ||
                    (options->size >= 1 && options->size <= (uint64_t)16 << 20));
         FUZZ_CHECK(options->count <= UINT32_MAX);
@@ -29,7 +30,8 @@ static void check_ranges(const ClientOptions *options) {
         FUZZ_CHECK(options->action != CLIENT_LOAD || options->duration > 0);
         FUZZ_CHECK(options->connection.dscp <= 63 && options->connection.ttl <= 255);
         FUZZ_CHECK(options->flood ? options->interval == 0 : is_time(options->interval));
-        FUZZ_CHECK(options->warn <= DAY && options->critical <= DAY);
+        FUZZ_CHECK(options->warn.time <= DAY && options->critical.time <= DAY);
+        FUZZ_CHECK(options->warn.loss <= 100 && options->critical.loss <= 100);
 }
 
 static void check_target(const ClientOptions *options, const Words *words) {
@@ -38,7 +40,7 @@ static void check_target(const ClientOptions *options, const Words *words) {
 
         FUZZ_CHECK(target->host[0] != '\0' && strlen(target->host) < sizeof target->host);
         FUZZ_CHECK(words_begin(words, target->host, strlen(target->host)) ||
-                   words_begin(words, "[", 1));
+                   words_begin(words, "[", 1) || options->monitor);
         if (endpoint_is_local(target->host)) {
                 FUZZ_CHECK(target->port == 0 && target->family == AF_UNSPEC && source->length == 0);
                 return;
@@ -63,14 +65,11 @@ static void check_together(const ClientOptions *options, const Words *words) {
         FUZZ_CHECK(options->plot == NULL || words_point(words, options->plot));
         if (options->load == LOAD_STREAMS)
                 FUZZ_CHECK(options->rate == 0 && options->csv == NULL && options->plot == NULL);
-        FUZZ_CHECK(options->monitor == (options->warn > 0 || options->critical > 0));
+        FUZZ_CHECK(options->monitor == client_options_is_monitor(words->argv) || !options->monitor);
         if (!options->monitor)
                 return;
-        FUZZ_CHECK(!options->json && (options->count > 0 || options->duration > 0));
-        FUZZ_CHECK(options->warn == 0 || options->critical == 0 ||
-                   options->warn <= options->critical);
-        /* A "--" that is the value of an option is not told from one that ends them. */
-        FUZZ_CHECK(client_options_is_monitor(words->argv) || words_begin(words, "--", sizeof "--"));
+        FUZZ_CHECK(!options->json && options->count > 0 && options->duration > 0);
+        FUZZ_CHECK(options->critical.time == 0 || options->warn.time <= options->critical.time);
 }
 
 /* The sentence names an option or quotes a word of the line. */

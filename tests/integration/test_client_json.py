@@ -132,7 +132,8 @@ def test_an_interrupt():
             client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
     result = parse(output.decode())
-    assert result["ping"]["sent"] == result["ping"]["answered"] and status == result["status"]
+    assert result["ping"]["sent"] - result["ping"]["answered"] in (0, 1)
+    assert status == result["status"]
 
 
 def test_a_wrong_command_line_is_none():

@@ -87,9 +87,9 @@ def test_flood_and_deadline():
         result = ping("--ping", "--flood", "-w1", *server.address)
     assert result.status == 0 and result.trips == []
     # An interval between them would make it two.
-    assert result.sent == result.answered > 10
+    assert result.answered > 10 and result.lost <= 1
     assert result.seconds >= 1
-    assert sum(count for _, count in result.rows()) == result.sent
+    assert sum(count for _, count in result.rows()) == result.answered
 
 
 def test_large_messages():
@@ -179,24 +179,34 @@ def test_an_interrupt_gives_the_summary():
                 client.process.send_signal(number)
                 status, output, errors = client.end()
         result = Result(status, b"".join(lines) + output, errors)
-        assert result.status == 0 and result.answered == result.sent == len(result.trips)
+        # The last one may have been under way.
+        assert result.status == 0 and result.answered == len(result.trips)
+        assert result.sent - result.answered in (0, 1)
 
 
 def test_an_interrupt_while_an_answer_is_due():
-    """What is under way is neither answered nor lost; without any answer the status is 1."""
+    """What is under way is lost; without any answer the status is 1."""
     with servers.tcp(servers.silent) as server:
         with Client("--ping", *server.address) as client:
             assert client.process.stdout.readline().startswith(b"mpecho-client: 64 bytes to ")
             client.process.send_signal(signal.SIGINT)
             result = Result(*client.end())
-    assert result.status == 1 and (result.sent, result.lost) == (0, 0)
+    assert result.status == 1 and (result.sent, result.lost) == (1, 1)
+    assert result.reasons == " (1 interrupted)"
 
 
 def test_a_deadline_while_an_answer_is_due():
     """The deadline holds against a server that never answers, too."""
     with servers.tcp(servers.silent) as server:
         result = ping("--ping", "-w0.3", *server.address)
-    assert result.status == 1 and result.sent == 0 and result.seconds >= 0.3
+    assert result.status == 1 and (result.sent, result.lost) == (1, 1) and result.seconds >= 0.3
+
+
+def test_a_deadline_before_the_count():
+    """A run that was to make more round trips than it could has failed, as with ping(8)."""
+    with servers.tcp(servers.echo) as server:
+        result = ping("--ping", "-c100", "-i0.2", "-w0.5", *server.address)
+    assert result.status == 1 and 0 < result.answered < 100
 
 
 def test_a_deadline_while_connecting(tmp_path):
@@ -212,7 +222,7 @@ def test_a_deadline_while_connecting(tmp_path):
                 other.connect(f"{tmp_path}/s")
                 first.close()
                 result = Result(*client.end())
-    assert result.status == 1 and result.lost == 1 and result.seconds >= 4
+    assert result.status == 1 and result.lost == 2 and result.seconds >= 4
 
 
 def test_a_reader_that_leaves_ends_it():

@@ -11,8 +11,11 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("MPECHO_BUILD", SOURCE / "build"))
-PAGES = {"mpecho": "packaging/mpecho.8", "mpecho-client": "packaging/mpecho-client.1"}
+PAGES = {"mpecho": "packaging/mpecho.8", "mpecho-client": "packaging/mpecho-client.1",
+         "check_mpecho": "packaging/check_mpecho.1"}
 PROGRAMS = sorted(PAGES)
+# What the plugin executes.
+COMMANDS = {"check_mpecho": ["mpecho-client", "--monitor"]}
 
 
 def read(path):
@@ -33,7 +36,8 @@ def options_of(parts, pattern):
 
 def help_options(program):
     """Of --help: an option begins a line, indented by two or, without a short name, by six."""
-    text = subprocess.run([BUILD / program, "--help"], stdout=subprocess.PIPE, text=True,
+    name, *words = COMMANDS.get(program, [program])
+    text = subprocess.run([BUILD / name, *words, "--help"], stdout=subprocess.PIPE, text=True,
                           check=True).stdout
     parts = re.split(r"^ {2}(?=-\w, --| {4}--)", text.rpartition("\n\n")[0], flags=re.M)[1:]
     return options_of(parts, r"(?:^-(\w), |^ {4}|(?<=[A-Z]), )--([\w-]+)")

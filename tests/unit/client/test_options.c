@@ -205,44 +205,51 @@ static void test_hints(void **state) {
         assert_int_equal(PARSE(&options, &sentence, "--load", "streams", "7"), 0);
 }
 
-/* A threshold makes a ping of a limited number of round trips. */
+/* The plugin pings a limited number of times, for a limited time. */
 static void test_monitor(void **state) {
         ClientOptions options;
         Sentence sentence;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "--warn=1.5", "host"), 0);
+        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-H", "host", "-w1.5,20%", "-c2s"),
+                         0);
         assert_int_equal(options.action, CLIENT_PING);
         assert_true(options.monitor);
-        assert_int_equal(options.warn, 1500000);
+        assert_string_equal(options.target.host, "host");
+        assert_int_equal(options.target.port, 7);
+        assert_int_equal(options.warn.time, 1500000);
+        assert_int_equal(options.warn.loss, 20);
+        assert_int_equal(options.critical.time, 2000000000);
+        assert_int_equal(options.critical.loss, 0);
         assert_int_equal(options.count, 5);
-        assert_int_equal(PARSE(&options, &sentence, "--critical=1", "-w2", "host"), 0);
-        assert_int_equal(options.count, 0);
-        assert_int_equal(PARSE(&options, &sentence, "--critical=1", "--warn=2", "host"), -EINVAL);
+        assert_int_equal(options.duration, 10000000000);
+        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-H::1", "-p9", "-t2"), 0);
+        assert_int_equal(options.target.port, 9);
+        assert_int_equal(options.duration, 2000000000);
+        assert_int_equal(options.timeout, 2000000000);
+        assert_int_equal(options.connection.timeout, 2000000000);
 }
 
-/* A line with a threshold is a monitoring plugin's, in each spelling of it, and also when the line
- * is wrong. */
-static void test_is_monitor(void **state) {
-        static const struct {
-                char *word;
-                bool monitor;
-        } cases[] = {
-                { "--warn", true },      { "--warn=5", true },    { "--w", true },
-                { "--war=x", true },     { "--warning=5", true }, { "--critical=5", true },
-                { "--cr=5", true },      { "--crit", true },      { "--criticals=5", true },
-                { "--c", false },        { "--check", false },    { "--connections=5", false },
-                { "--csv=warn", false }, { "--", false },         { "-w", false },
-                { "warn", false },       { "--cri=", true },      { "", false },
+/* Thresholds are milliseconds and a percentage, and the critical one is the higher. */
+static void test_thresholds(void **state) {
+        static const char *const wrong[][2] = {
+                { "-w", NULL },           { "-w=5", NULL },     { "-w5,", NULL },
+                { "-w5,20", NULL },       { "-w5,101%", NULL }, { "-w,5%", NULL },
+                { "-w5,%", NULL },        { "-w5,2,3%", NULL }, { "-w2", "-c1" },
+                { "-w1,30%", "-c2,20%" }, { "-w0", NULL },      { "--json", NULL },
         };
+        ClientOptions options;
+        Sentence sentence;
 
         (void)state;
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-                char *argv[] = { "mpecho-client", "host", cases[i].word, "--bogus", NULL };
-
-                if (client_options_is_monitor(argv) != cases[i].monitor)
-                        fail_msg("%s", cases[i].word);
-        }
+        for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+                if (PARSE(&options, &sentence, "--monitor", "-Hhost", wrong[i][0], wrong[i][1]) !=
+                    -EINVAL)
+                        fail_msg("%s", wrong[i][0]);
+        assert_int_equal(PARSE(&options, &sentence, "--monitor"), -EINVAL);
+        assert_non_null(strstr(sentence.text, "-H HOST"));
+        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-Hhost", "7"), -EINVAL);
+        assert_int_equal(PARSE(&options, &sentence, "-Hhost"), -EINVAL);
 }
 
 /* Only the plain mode waits for ever without being told to. */
@@ -269,7 +276,7 @@ int main(void) {
                 cmocka_unit_test(test_wrong_lines),
                 cmocka_unit_test(test_modes),
                 cmocka_unit_test(test_monitor),
-                cmocka_unit_test(test_is_monitor),
+                cmocka_unit_test(test_thresholds),
                 cmocka_unit_test(test_timeouts),
                 cmocka_unit_test(test_hosts),
                 cmocka_unit_test(test_hints),
