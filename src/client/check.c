@@ -8,7 +8,6 @@
 #include "client/comparison.h"
 #include "client/connection.h"
 #include "client/instant.h"
-#include "client/interrupt.h"
 #include "client/pattern.h"
 #include "client/progress.h"
 #include "client/quantity.h"
@@ -141,19 +140,12 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
 }
 
 void check_run(const ClientOptions *options, Report *report) {
-        int fd, interrupt;
+        int fd;
 
-        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        fd = connection_open(&options->target, &options->connection, &report->path,
+                             &report->failure);
         if (fd < 0)
                 return;
-        report_set_peer(report, fd);
-        interrupt = interrupt_open();
-        if (interrupt < 0) {
-                failure_set(&report->failure, FAILURE_LOCAL, 0, "cannot catch signals: %s",
-                            strerror(-interrupt));
-        } else {
-                check_exchange(fd, interrupt, options, report);
-                close(interrupt);
-        }
+        check_exchange(fd, options->connection.interrupt, options, report);
         close(fd);
 }

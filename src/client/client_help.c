@@ -58,6 +58,7 @@ const char client_help[] =
                 "      --csv=FILE      write the histogram to FILE\n"
                 "      --plot=FILE     draw the histogram to FILE, an .svg or a .png (gnuplot)\n"
                 "  -q, --quiet         print results only: no lines, progress or histogram\n"
+                "  -v, --verbose       say how the connection came about\n"
                 "      --no-progress   show no line of progress on the terminal\n"
                 "  -h, --help          show this help\n"
                 "  -V, --version       show the version\n"

@@ -223,6 +223,9 @@ static int client_options_complete(const OptionParse *parse) {
         options->check_size = options->size;
         if (options->flood)
                 options->interval = 0;
+        /* What the plain mode connects to does not matter, only how soon. */
+        options->connection.race = options->action == CLIENT_RELAY;
+        options->connection.warn = !options->connection.race && !options->quiet && !options->json;
         if (options->action == CLIENT_LOAD && options->duration == 0)
                 options->duration = CLIENT_DURATION;
         /* Whoever types, or feeds a pipe, may take any time. */

@@ -82,6 +82,7 @@ struct ClientOptions {
         Threshold warn;
         Threshold critical;
         const char *monitored;
+        bool verbose;
 
         /* Load: how many connections at once, and how many requests or connections a second, 0 for
          * as many as are answered. */

@@ -253,6 +253,7 @@ const OptionRow client_rows[] = {
         { "csv", NULL, true, client_take_file, FIELD(csv), .modes = FOR_PING | FOR_LOAD },
         { "plot", NULL, true, client_take_picture, FIELD(plot), .modes = FOR_PING | FOR_LOAD },
         { "quiet", "q", false, option_take_flag, FIELD(quiet) },
+        { "verbose", "v", false, option_take_flag, FIELD(connection.verbose) },
         { "no-progress", NULL, false, option_take_flag, FIELD(no_progress) },
         { "help", "h", false, client_take_question, FIELD(action) },
         { "version", "V", false, client_take_question, FIELD(action) },
@@ -275,7 +276,7 @@ const OptionRow monitor_rows[] = {
         { "ipv4", "4", false, client_take_family, FIELD(target) },
         { "ipv6", "6", false, client_take_family, FIELD(target) },
         { "source", "I", true, client_take_source, FIELD(connection) },
-        { "verbose", "v", false, option_take_flag, FIELD(monitor) },
+        { "verbose", "v", false, option_take_flag, FIELD(verbose) },
         { "help", "h", false, client_take_question, FIELD(action) },
         { "version", "V", false, client_take_question, FIELD(action) },
 };

@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "client/interrupt.h"
 
 /* Lines of the longest time of a bucket in microseconds, its count, the count up to there, and the
  * percentage that is, joined by @separator. */
@@ -87,7 +91,10 @@ static void export_script(const Histogram *histogram, const char *path, const ch
 
 /* Starts gnuplot with its standard input from a pipe; sets @ret_script to the other end. */
 static int export_start(pid_t *ret_pid, FILE **ret_script) {
-        char *argv[] = { "gnuplot", "-", NULL };
+        /* The user's own settings would change the picture. */
+        char *argv[] = { "gnuplot", "-d", "-", NULL };
+        posix_spawnattr_t attributes;
+        sigset_t signals;
         posix_spawn_file_actions_t actions;
         int fds[2], r;
 
@@ -95,7 +102,13 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
                 return -errno;
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, fds[0], STDIN_FILENO);
-        r = -posix_spawnp(ret_pid, argv[0], &actions, NULL, argv, environ);
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGPIPE);
+        posix_spawnattr_init(&attributes);
+        posix_spawnattr_setsigdefault(&attributes, &signals);
+        posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+        r = -posix_spawnp(ret_pid, argv[0], &actions, &attributes, argv, environ);
+        posix_spawnattr_destroy(&attributes);
         posix_spawn_file_actions_destroy(&actions);
         close(fds[0]);
         if (r == 0) {
@@ -109,7 +122,28 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
         return r;
 }
 
-int export_plot(const Histogram *histogram, const char *path, const char *title,
+/* Waits for gnuplot, or ends it when the user does not want to. Returns its status, or -EINTR. */
+static int export_wait(pid_t pid, int interrupt) {
+        struct pollfd polled[] = { { .fd = pidfd_open(pid, 0), .events = POLLIN },
+                                   { .fd = interrupt, .events = POLLIN } };
+        bool ended = false;
+        int status = 0;
+
+        while (!ended && polled[0].fd >= 0 && (poll(polled, 2, -1) > 0 || errno == EINTR)) {
+                ended = (polled[0].revents & POLLIN) != 0;
+                if (!ended && interrupt_is_due(interrupt))
+                        break;
+        }
+        if (!ended)
+                kill(pid, SIGKILL);
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+                ;
+        if (polled[0].fd >= 0)
+                close(polled[0].fd);
+        return ended ? status : -EINTR;
+}
+
+int export_plot(const Histogram *histogram, const char *path, const char *title, int interrupt,
                 Failure *ret_failure) {
         FILE *script = NULL, *picture;
         int status = 0, r;
@@ -136,9 +170,11 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
                 export_script(histogram, path, title, script);
         }
         fclose(script);
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                ;
-        if (r == 0 && status != 0)
+        status = export_wait(pid, interrupt);
+        if (r == 0 && status == -EINTR)
+                r = failure_set(ret_failure, FAILURE_INTERRUPTED, -EINTR,
+                                "interrupted while gnuplot drew '%s'", path);
+        else if (r == 0 && status != 0)
                 r = failure_set(ret_failure, FAILURE_LOCAL, -EIO, "gnuplot could not draw '%s'",
                                 path);
         return r;

@@ -15,7 +15,6 @@
 #include <unistd.h>
 
 #include "client/instant.h"
-#include "client/interrupt.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
@@ -245,7 +244,7 @@ static void load_judge(Report *report) {
 }
 
 static void load_measure(Load *load, uint64_t start) {
-        int interrupt = interrupt_open(), r;
+        int interrupt = load->options->connection.interrupt, r;
 
         if (load->options->load == LOAD_CONNECTIONS)
                 (void)load_measure_first(load, start, interrupt);
@@ -263,14 +262,12 @@ static void load_measure(Load *load, uint64_t start) {
         for (int i = 0; i < 2; i++)
                 if (load->end[i] >= 0)
                         close(load->end[i]);
-        close(interrupt);
 }
 
 void load_run(const ClientOptions *options, Report *report) {
         unsigned cores = load_cores();
         Load load = { .options = options, .report = report, .first = -1, .end = { -1, -1 } };
         size_t pages, sent = options->connections * sizeof *load.sent;
-        uint64_t start;
 
         load.workers = options->connections < cores ? (unsigned)options->connections : cores;
         pages = load.workers * sizeof *load.pages;
@@ -283,12 +280,11 @@ void load_run(const ClientOptions *options, Report *report) {
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
                             "no memory for %" PRIu64 " connections", options->connections);
         else
-                load.first = connection_open(&options->target, &options->connection, &start,
+                load.first = connection_open(&options->target, &options->connection, &report->path,
                                              &report->failure);
         if (load.first >= 0) {
-                report_set_peer(report, load.first);
-                (void)connection_get_peer(load.first, &load.peer);
-                load_measure(&load, start);
+                load.peer = report->path.endpoint;
+                load_measure(&load, report->path.start);
         }
         memory_free(load.sent, sent);
         memory_free(load.pages, pages);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 #include "client/check.h"
 #include "client/client_help.h"
 #include "client/client_options.h"
+#include "client/interrupt.h"
 #include "client/load.h"
 #include "client/monitor.h"
 #include "client/ping.h"
@@ -76,6 +78,26 @@ static void client_run(const ClientOptions *options, Report *report) {
         }
 }
 
+/* What nobody reads would block for ever; a signal has said that nobody waits. */
+static bool client_can_print(const ClientOptions *options, bool interrupted) {
+        struct pollfd polled = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+        return !interrupted || options->action == CLIENT_RELAY || poll(&polled, 1, 0) > 0;
+}
+
+static int client_report(const ClientOptions *options, Report *report) {
+        int interrupt = options->connection.interrupt;
+        bool interrupted = interrupt_is_due(interrupt);
+
+        interrupt_clear(interrupt);
+        report_export(report, options);
+        if (!client_can_print(options, interrupted))
+                return STATUS_FAILED;
+        if (report_print(report, options) < 0)
+                return client_fail_to_print();
+        return report_status(report, options);
+}
+
 int main(int argc, char **argv) {
         static Report report;
         ClientOptions options;
@@ -91,9 +113,9 @@ int main(int argc, char **argv) {
                 return client_print("mpecho-client " MPECHO_VERSION "\n");
 
         signal(SIGCHLD, SIG_DFL);
+        /* A filter ends at once, and has nothing to say about it. */
+        if (options.action != CLIENT_RELAY || options.json)
+                options.connection.interrupt = interrupt_open();
         client_run(&options, &report);
-        report_export(&report, &options);
-        if (report_print(&report, &options) < 0)
-                return client_fail_to_print();
-        return report_status(&report, &options);
+        return client_report(&options, &report);
 }

@@ -107,6 +107,9 @@ static void relay_judge(const Receiver *receiver, int r, const ClientOptions *op
                 snprintf(what, sizeof what, "nothing more came back from %s within %s s", target,
                          quantity_format_time(options->timeout, seconds));
                 relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
+        } else if (r == RECEIVER_INTERRUPTED) {
+                snprintf(what, sizeof what, "interrupted while connected to %s", target);
+                relay_set_failure(receiver, FAILURE_INTERRUPTED, what, failure);
         } else if (r < 0) {
                 relay_set_broken(receiver, target, -r, failure);
         } else {
@@ -121,7 +124,7 @@ static void relay_exchange(int fd, const ClientOptions *options, Report *report)
                               .sender = &sender,
                               .sink.take = relay_take,
                               .timeout = options->timeout,
-                              .interrupt = -1 };
+                              .interrupt = options->connection.interrupt };
         int r;
 
         r = sender_start(&sender, fd, &(Source){ .fill = relay_fill });
@@ -145,10 +148,10 @@ void relay_run(const ClientOptions *options, Report *report) {
 
         /* A reader that has left is worth a sentence. */
         signal(SIGPIPE, SIG_IGN);
-        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        fd = connection_open(&options->target, &options->connection, &report->path,
+                             &report->failure);
         if (fd < 0)
                 return;
-        report_set_peer(report, fd);
         relay_exchange(fd, options, report);
         close(fd);
         /* Some file systems say only now that they are full. */

@@ -7,20 +7,12 @@
 #include <unistd.h>
 
 #include "client/chart.h"
-#include "client/connection.h"
 #include "client/export.h"
 #include "client/instant.h"
 #include "client/monitor.h"
 #include "client/quantity.h"
 #include "client/report_json.h"
 #include "client/terminal.h"
-
-void report_set_peer(Report *report, int fd) {
-        Endpoint endpoint;
-
-        if (connection_get_peer(fd, &endpoint) == 0)
-                endpoint_format(&endpoint, report->peer);
-}
 
 double report_rate(uint64_t bytes, uint64_t time) {
         return time == 0 ? 0 : (double)bytes / ((double)time / (double)INSTANT_SECOND);
@@ -127,7 +119,8 @@ void report_export(Report *report, const ClientOptions *options) {
                 target_format(&options->target, target);
                 snprintf(title, sizeof title, "%s: %" PRIu64 " round trips", target,
                          report->latency.count);
-                (void)export_plot(&report->latency, options->plot, title, &failure);
+                (void)export_plot(&report->latency, options->plot, title,
+                                  options->connection.interrupt, &failure);
         }
         if (failure.kind == FAILURE_NONE)
                 return;
@@ -146,7 +139,8 @@ static void report_print_text(const Report *report, const ClientOptions *options
         char target[TARGET_TEXT_SIZE];
 
         target_format(&options->target, target);
-        if (report->peer[0] == '\0' || options->action == CLIENT_RELAY) {
+        if ((report->path.peer[0] == '\0' && report->attempts == 0) ||
+            options->action == CLIENT_RELAY) {
                 if (report->failure.kind != FAILURE_NONE)
                         fprintf(stderr, "mpecho-client: %s\n", report->failure.text);
         } else if (options->action == CLIENT_CHECK) {

@@ -4,10 +4,10 @@
 #include <stdint.h>
 
 #include "client/client_options.h"
+#include "client/connection.h"
 #include "client/failure.h"
 #include "client/fault.h"
 #include "client/histogram.h"
-#include "lib/endpoint.h"
 
 typedef struct Report Report;
 
@@ -17,8 +17,8 @@ typedef struct Report Report;
 struct Report {
         /* FAILURE_NONE when all is as it should be. */
         Failure failure;
-        /* The address that answered, as text; empty without a connection. */
-        char peer[ENDPOINT_TEXT_SIZE];
+        /* How the first connection came about; its peer is empty where there was none. */
+        Path path;
         /* Nanoseconds from the first connection's being there to the end. */
         uint64_t elapsed;
         uint64_t bytes_sent;
@@ -41,11 +41,6 @@ struct Report {
         uint64_t overdue;
         uint64_t processes;
 };
-
-/*
- * report_set_peer: notes whom the socket @fd is connected to.
- */
-void report_set_peer(Report *report, int fd);
 
 /*
  * report_export: writes the files that @options ask for. What goes wrong becomes the report's

@@ -23,6 +23,13 @@ static void report_json_failure(Json *json, const Failure *failure) {
         json_close(json);
 }
 
+static void report_json_warnings(Json *json, const Path *path) {
+        json_open_list(json, "warnings");
+        for (size_t i = 0; i < path->failed_count; i++)
+                json_string(json, NULL, path->failed[i]);
+        json_close_list(json);
+}
+
 static void report_json_fault(Json *json, const Report *report) {
         json_integer(json, "faults", report->faults);
         if (report->faults == 0) {
@@ -114,7 +121,8 @@ static void report_json_target(Json *json, const Report *report, const Target *t
                 json_null(json, "port");
         else
                 json_integer(json, "port", target->port);
-        json_string(json, "peer", report->peer[0] == '\0' ? NULL : report->peer);
+        json_string(json, "peer", report->path.peer[0] == '\0' ? NULL : report->path.peer);
+        report_json_warnings(json, &report->path);
 }
 
 void report_print_json(const Report *report, const ClientOptions *options, FILE *file) {

@@ -265,6 +265,7 @@ static void test_timeouts(void **state) {
         assert_int_equal(PARSE(&options, &sentence, "--check", "host"), 0);
         assert_int_equal(options.timeout, 10000000000);
         assert_int_equal(options.connection.timeout, 10000000000);
+        assert_false(options.connection.race);
 }
 
 int main(void) {
