@@ -15,6 +15,7 @@ catalogdir           ?= $(shell pkg-config --variable=catalogdir systemd)
 sysconfdir           ?= /etc
 bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
 plugindir            ?= $(prefix)/lib/nagios/plugins
+schemadir            ?= $(prefix)/share/mpecho-client
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
@@ -193,6 +194,7 @@ install: all
 	install -d '$(DESTDIR)$(plugindir)'
 	sed 's|/usr/bin/|$(bindir)/|' packaging/check_mpecho > '$(DESTDIR)$(plugindir)/check_mpecho'
 	chmod 755 '$(DESTDIR)$(plugindir)/check_mpecho'
+	install -D -m 644 -t '$(DESTDIR)$(schemadir)' packaging/mpecho-client.schema.json
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
@@ -208,6 +210,7 @@ uninstall:
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \
+		'$(DESTDIR)$(schemadir)/mpecho-client.schema.json' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
 ## clean: remove everything that was built

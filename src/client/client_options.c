@@ -197,7 +197,7 @@ static int client_options_check_modes(const OptionParse *parse, ClientAction act
 
 /* Streams have neither requests nor the times that these take. */
 static int client_options_check_streams(const OptionParse *parse) {
-        static const char *const without[] = { "rate", "csv", "plot" };
+        static const char *const without[] = { "rate", "csv", "hgrm", "plot" };
 
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
                 if (option_is_given(parse, without[i]))
@@ -303,6 +303,7 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
                          Sentence *ret_sentence) {
         ClientOptions options = {
                 .action = CLIENT_RELAY,
+                .arguments = argv + 1,
                 .target.family = AF_UNSPEC,
                 .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
                 .timeout = CLIENT_TIMEOUT,

@@ -47,6 +47,8 @@ struct Threshold {
  */
 struct ClientOptions {
         ClientAction action;
+        /* The words of the command line behind the program's name, borrowed; NULL ends them. */
+        char *const *arguments;
         /* Set unless help or the version is asked for. */
         Target target;
         ConnectionOptions connection;
@@ -62,6 +64,7 @@ struct ClientOptions {
 
         /* Ping and load: the files that the histogram goes to, and is drawn to; NULL for none. */
         const char *csv;
+        const char *hgrm;
         const char *plot;
 
         /* Check: the bytes to send. */

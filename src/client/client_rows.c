@@ -251,6 +251,7 @@ const OptionRow client_rows[] = {
 
         { "json", "J", false, option_take_flag, FIELD(json) },
         { "csv", NULL, true, client_take_file, FIELD(csv), .modes = FOR_PING | FOR_LOAD },
+        { "hgrm", NULL, true, client_take_file, FIELD(hgrm), .modes = FOR_PING | FOR_LOAD },
         { "plot", NULL, true, client_take_picture, FIELD(plot), .modes = FOR_PING | FOR_LOAD },
         { "quiet", "q", false, option_take_flag, FIELD(quiet) },
         { "verbose", "v", false, option_take_flag, FIELD(connection.verbose) },

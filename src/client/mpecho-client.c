@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/check.h"
@@ -116,6 +117,9 @@ int main(int argc, char **argv) {
         /* A filter ends at once, and has nothing to say about it. */
         if (options.action != CLIENT_RELAY || options.json)
                 options.connection.interrupt = interrupt_open();
-        client_run(&options, &report);
+        report.time = time(NULL);
+        report_prepare(&report, &options);
+        if (report.failure.kind == FAILURE_NONE)
+                client_run(&options, &report);
         return client_report(&options, &report);
 }

@@ -136,11 +136,14 @@ static bool ping_flush(Ping *ping) {
 }
 
 static bool ping_print(Ping *ping, uint64_t time) {
+        char text[QUANTITY_TEXT_SIZE];
+
         if (!client_options_want_lines(ping->options))
                 return true;
         ping_print_time(ping);
-        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%.3f ms\n", ping->options->size,
-               ping->report->path.peer, ping->sequence, (double)time / INSTANT_MILLISECOND);
+        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
+               ping->report->path.peer, ping->sequence,
+               quantity_format_duration((double)time, text));
         return ping_flush(ping);
 }
 

@@ -144,3 +144,21 @@ const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_S
         snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", (double)time / (double)INSTANT_SECOND);
         return text;
 }
+
+const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]) {
+        static const char *const units[] = { "us", "ms", "s" };
+        size_t unit = 0;
+        int digits = 0;
+
+        if (time < 999.5) {
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f ns", time);
+                return text;
+        }
+        /* What would be rounded to 1000 belongs to the next unit. */
+        for (time /= 1000; time >= 999.5 && unit < sizeof units / sizeof units[0] - 1; unit++)
+                time /= 1000;
+        if (time < 99.95)
+                digits = time < 9.995 ? 2 : 1;
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.*f %s", digits, time, units[unit]);
+        return text;
+}

@@ -49,3 +49,10 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
  * something, without trailing zeros: "10", "0.25". Returns @text.
  */
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);
+
+/*
+ * quantity_format_duration: writes @time nanoseconds to @text with three significant digits and the
+ * unit that fits, as "5.12 us", "31.8 ms" or "120 s"; below a microsecond as "512 ns". Returns
+ * @text.
+ */
+const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]);

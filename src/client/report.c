@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/chart.h"
@@ -13,6 +15,11 @@
 #include "client/quantity.h"
 #include "client/report_json.h"
 #include "client/terminal.h"
+
+enum {
+        /* Fewer values are no distribution. */
+        REPORT_CHART_MINIMUM = 10,
+};
 
 double report_rate(uint64_t bytes, uint64_t time) {
         return time == 0 ? 0 : (double)bytes / ((double)time / (double)INSTANT_SECOND);
@@ -34,25 +41,39 @@ static void report_print_check(const Report *report, const char *target) {
                                      back));
 }
 
-static double report_milliseconds(double time) {
-        return time / (double)INSTANT_MILLISECOND;
-}
+/* Prints the quantiles, of which some need more values than there are. */
+static void report_print_quantiles(const Histogram *latency) {
+        static const unsigned permilles[] = { 500, 900, 990, 999 };
+        const char *separator = "p50/p90/p99/p99.9 = ";
+        char text[QUANTITY_TEXT_SIZE];
 
-static double report_percentile(const Histogram *latency, double percentile) {
-        return report_milliseconds((double)histogram_percentile(latency, percentile));
+        for (size_t i = 0; i < sizeof permilles / sizeof permilles[0]; i++) {
+                fputs(separator, stdout);
+                separator = "/";
+                if (histogram_has_quantile(latency, permilles[i]))
+                        fputs(quantity_format_duration((double)histogram_quantile(latency,
+                                                                                  permilles[i]),
+                                                       text),
+                              stdout);
+                else
+                        putchar('-');
+        }
+        putchar('\n');
 }
 
 static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+        char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
+                        deviation[QUANTITY_TEXT_SIZE];
+
         if (latency->count == 0)
                 return;
-        printf("min/avg/max/stddev = %.3f/%.3f/%.3f/%.3f ms\n",
-               report_milliseconds((double)latency->minimum), report_milliseconds(latency->mean),
-               report_milliseconds((double)latency->maximum),
-               report_milliseconds(histogram_deviation(latency)));
-        printf("p50/p90/p99/p99.9 = %.3f/%.3f/%.3f/%.3f ms\n", report_percentile(latency, 50),
-               report_percentile(latency, 90), report_percentile(latency, 99),
-               report_percentile(latency, 99.9));
-        if (!options->quiet)
+        printf("min/avg/max/stddev = %s/%s/%s/%s\n",
+               quantity_format_duration((double)latency->minimum, least),
+               quantity_format_duration(latency->mean, mean),
+               quantity_format_duration((double)latency->maximum, most),
+               quantity_format_duration(histogram_deviation(latency), deviation));
+        report_print_quantiles(latency);
+        if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
 
@@ -109,19 +130,63 @@ static void report_print_load(const Report *report, const ClientOptions *options
         report_print_latency(&report->latency, options);
 }
 
+void report_prepare(Report *report, const ClientOptions *options) {
+        int r = 0;
+
+        if (options->csv != NULL)
+                r = export_prepare(options->csv, &report->failure);
+        if (r == 0 && options->hgrm != NULL)
+                r = export_prepare(options->hgrm, &report->failure);
+        if (r == 0 && options->plot != NULL)
+                (void)export_prepare_plot(options->plot, &report->failure);
+}
+
+/* Says what was measured, for a picture that is looked at years later. */
+static void report_describe(const Report *report, const ClientOptions *options, FILE *file) {
+        char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
+        char time[QUANTITY_TEXT_SIZE];
+        struct tm local;
+
+        fprintf(file, "%" PRIu64 " bytes", options->size);
+        if (options->action == CLIENT_LOAD)
+                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
+                        quantity_format_time(options->duration, time));
+        else if (options->interval > 0)
+                fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
+        if (options->rate > 0)
+                fprintf(file, ", %" PRIu64 "/s", options->rate);
+        if (options->connect)
+                fputs(", each on a new connection", file);
+        (void)gethostname(host, sizeof host - 1);
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
+        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
+}
+
+static int report_plot(const Report *report, const ClientOptions *options, Failure *failure) {
+        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
+        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
+
+        if (file == NULL)
+                return -errno;
+        report_describe(report, options, file);
+        fclose(file);
+        target_format(&options->target, target);
+        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target,
+                 options->action == CLIENT_LOAD ? client_load_name(options->load) : "round trips",
+                 report->latency.count);
+        return export_plot(&report->latency, options->plot, title, subtitle,
+                           options->connection.interrupt, failure);
+}
+
 void report_export(Report *report, const ClientOptions *options) {
-        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64];
         Failure failure = {};
 
         if (report->latency.count > 0 && options->csv != NULL)
                 (void)export_csv(&report->latency, options->csv, &failure);
-        if (report->latency.count > 0 && options->plot != NULL) {
-                target_format(&options->target, target);
-                snprintf(title, sizeof title, "%s: %" PRIu64 " round trips", target,
-                         report->latency.count);
-                (void)export_plot(&report->latency, options->plot, title,
-                                  options->connection.interrupt, &failure);
-        }
+        if (report->latency.count > 0 && options->hgrm != NULL)
+                (void)export_hgrm(&report->latency, options->hgrm, &failure);
+        if (report->latency.count > 0 && options->plot != NULL)
+                (void)report_plot(report, options, &failure);
         if (failure.kind == FAILURE_NONE)
                 return;
         fprintf(stderr, "mpecho-client: %s\n", failure.text);

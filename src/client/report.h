@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "client/client_options.h"
 #include "client/connection.h"
@@ -17,6 +18,8 @@ typedef struct Report Report;
 struct Report {
         /* FAILURE_NONE when all is as it should be. */
         Failure failure;
+        /* The time of day at which the run began. */
+        time_t time;
         /* How the first connection came about; its peer is empty where there was none. */
         Path path;
         /* Nanoseconds from the first connection's being there to the end. */
@@ -41,6 +44,12 @@ struct Report {
         uint64_t overdue;
         uint64_t processes;
 };
+
+/*
+ * report_prepare: tries whether the files that @options ask for can be written, before the run.
+ * Sets the report's failure if not.
+ */
+void report_prepare(Report *report, const ClientOptions *options);
 
 /*
  * report_export: writes the files that @options ask for. What goes wrong becomes the report's

@@ -95,8 +95,8 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
 static void report_json_latency(Json *json, const Histogram *latency) {
         static const struct {
                 const char *name;
-                double percentile;
-        } percentiles[] = { { "p50", 50 }, { "p90", 90 }, { "p99", 99 }, { "p99_9", 99.9 } };
+                unsigned permille;
+        } percentiles[] = { { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "p99_9", 999 } };
 
         if (latency->count == 0) {
                 json_null(json, "latency");
@@ -109,9 +109,12 @@ static void report_json_latency(Json *json, const Histogram *latency) {
         json_number(json, "max", report_microseconds((double)latency->maximum));
         json_number(json, "stddev", report_microseconds(histogram_deviation(latency)));
         for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
-                json_number(json, percentiles[i].name,
-                            report_microseconds((double)histogram_percentile(
-                                            latency, percentiles[i].percentile)));
+                if (histogram_has_quantile(latency, percentiles[i].permille))
+                        json_number(json, percentiles[i].name,
+                                    report_microseconds((double)histogram_quantile(
+                                                    latency, percentiles[i].permille)));
+                else
+                        json_null(json, percentiles[i].name);
         json_close(json);
 }
 
@@ -122,7 +125,21 @@ static void report_json_target(Json *json, const Report *report, const Target *t
         else
                 json_integer(json, "port", target->port);
         json_string(json, "peer", report->path.peer[0] == '\0' ? NULL : report->path.peer);
+        json_string(json, "local", report->path.local[0] == '\0' ? NULL : report->path.local);
         report_json_warnings(json, &report->path);
+}
+
+/* When and how the program was started, so that an archived object can be understood. */
+static void report_json_run(Json *json, const Report *report, const ClientOptions *options) {
+        char text[sizeof "-2147481748-01-01T00:00:00Z"];
+        struct tm utc;
+
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&report->time, &utc));
+        json_string(json, "time", text);
+        json_open_list(json, "arguments");
+        for (char *const *word = options->arguments; *word != NULL; word++)
+                json_string(json, NULL, *word);
+        json_close_list(json);
 }
 
 void report_print_json(const Report *report, const ClientOptions *options, FILE *file) {
@@ -131,6 +148,7 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
         json_open(&json, NULL);
         json_string(&json, "version", MPECHO_VERSION);
         json_string(&json, "mode", client_action_name(options->action));
+        report_json_run(&json, report, options);
         report_json_target(&json, report, &options->target);
         json_integer(&json, "status", (uint64_t)report_status(report, options));
         report_json_failure(&json, &report->failure);

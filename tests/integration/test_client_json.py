@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --json: one object for each run, as the schema in the repository says."""
 
+import datetime
 import json
 import pathlib
+import re
 import signal
 import threading
 
@@ -79,8 +81,14 @@ def test_ping():
     assert result["ping"] == {"size": 100, "sent": 10, "answered": 10, "lost": 0, "errors": {}}
     latency = result["latency"]
     assert latency["count"] == 10
-    assert 1 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"]
-    assert latency["p99"] <= latency["p99_9"] <= latency["max"] < 10_000_000
+    assert 1 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["max"] < 10_000_000
+    assert latency["p99"] is latency["p99_9"] is None
+    now = datetime.datetime.now(datetime.timezone.utc)
+    began = datetime.datetime.strptime(result["time"], "%Y-%m-%dT%H:%M:%S%z")
+    assert began <= now < began + datetime.timedelta(seconds=DEADLINE)
+    assert result["arguments"] == ["--json", "--ping", "-c10", "--interval=0.01", "--size=100",
+                                   *server.address]
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", result["local"]) and result["local"] != result["peer"]
 
 
 def test_ping_with_errors():

@@ -136,12 +136,30 @@ static void test_formats(void **state) {
         assert_string_equal(quantity_format_time(1, text), "1e-09");
 }
 
+/* Three digits and the unit that fits, and rounding never gives a fourth digit. */
+static void test_durations(void **state) {
+        static const struct {
+                double time;
+                const char *text;
+        } cases[] = {
+                { 0, "0 ns" },         { 512, "512 ns" },      { 999.4, "999 ns" },
+                { 999.6, "1.00 us" },  { 5123, "5.12 us" },    { 9996, "10.0 us" },
+                { 99940, "99.9 us" },  { 99960, "100 us" },    { 999400, "999 us" },
+                { 999600, "1.00 ms" }, { 31.75e6, "31.8 ms" }, { 999.6e6, "1.00 s" },
+                { 3600e9, "3600 s" },
+        };
+        char text[QUANTITY_TEXT_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+                assert_string_equal(quantity_format_duration(cases[i].time, text), cases[i].text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes),
-                cmocka_unit_test(test_times),
-                cmocka_unit_test(test_formats),
-                cmocka_unit_test(test_counts),
+                cmocka_unit_test(test_sizes),     cmocka_unit_test(test_times),
+                cmocka_unit_test(test_formats),   cmocka_unit_test(test_counts),
+                cmocka_unit_test(test_durations),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
