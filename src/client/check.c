@@ -37,8 +37,25 @@ static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
         return (ssize_t)n;
 }
 
+/* What the receiver's data goes through. */
+typedef struct CheckSink {
+        Comparison *comparison;
+        Report *report;
+        const Pattern *pattern;
+        bool begun;
+} CheckSink;
+
 static int check_take(void *userdata, const void *data, size_t size) {
-        comparison_take(userdata, data, size);
+        CheckSink *sink = userdata;
+        char expected[FOREIGN_TEXT_SIZE];
+        size_t looked = size < sizeof expected ? size : sizeof expected;
+
+        if (!sink->begun) {
+                pattern_fill(sink->pattern, 0, expected, looked);
+                (void)foreign_describe(data, expected, looked, sink->report->foreign);
+        }
+        sink->begun = true;
+        comparison_take(sink->comparison, data, size);
         return 0;
 }
 
@@ -104,11 +121,14 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         static Comparison comparison;
         CheckSource source = { .total = options->check_size };
         CheckProgress progress = { .start = instant_now(), .total = options->check_size };
+        CheckSink sink = { .comparison = &comparison,
+                           .report = report,
+                           .pattern = &source.pattern };
         Sender sender;
         Receiver receiver = {
                 .fd = fd,
                 .sender = &sender,
-                .sink = { .take = check_take, .userdata = &comparison },
+                .sink = { .take = check_take, .userdata = &sink },
                 .timeout = options->timeout,
                 .interrupt = interrupt,
                 .tick = check_tick,
@@ -136,6 +156,8 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         report->receive_time = check_since(progress.start, receiver.last_received);
         check_judge_connection(&receiver, r, options, &report->failure);
         check_judge_stream(&comparison, report);
+        if (report->foreign[0] != '\0')
+                failure_set(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         sender_deinit(&sender);
 }
 

@@ -81,7 +81,8 @@ static int load_measure_first(Load *load, uint64_t start, int interrupt) {
         if (message == NULL)
                 return -ENOMEM;
         r = trip_run(load->first, message, message + options->size, options->size,
-                     options->timeout == 0 ? INSTANT_NEVER : start + options->timeout, interrupt);
+                     options->timeout == 0 ? INSTANT_NEVER : start + options->timeout, interrupt,
+                     NULL);
         if (r < 0 && r != -EINTR)
                 load->pages[0].errors[failure_kind_from_errno(-r)]++;
         if (r == 0) {

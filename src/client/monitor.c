@@ -89,6 +89,8 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                         printf(", average %.3f ms",
                                report->latency.mean / (double)INSTANT_MILLISECOND);
                 report_print_errors(report);
+                if (report->foreign[0] != '\0')
+                        printf(", %s", report->foreign);
         }
         monitor_print_performance(report, options);
 }

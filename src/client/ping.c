@@ -98,6 +98,7 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
         uint64_t start = 0, end;
+        TripResult result;
         int r;
 
         pattern_fill(&ping->pattern, ping->sequence * options->size, ping->message, options->size);
@@ -110,10 +111,13 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 start = instant_now();
         end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
         r = trip_run(ping->fd, ping->message, ping->answer, options->size,
-                     end < ping->end ? end : ping->end, ping->connection.interrupt);
+                     end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
         *ret_time = instant_now() - start;
         if (r < 0)
                 ping_describe(ping, -r, failure);
+        if (r == -EBADMSG &&
+            foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))
+                failure_set(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
         return r;
 }
 
@@ -264,7 +268,9 @@ static void ping_judge(const Ping *ping) {
         /* The sentence of the last attempt says more than numbers. */
         if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
                 return;
-        if (worst != FAILURE_NONE)
+        if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
+                failure_set(&report->failure, worst, 0, "%s", report->foreign);
+        else if (worst != FAILURE_NONE)
                 failure_set(&report->failure, worst, 0,
                             "%" PRIu64 " of %" PRIu64 " round trips failed",
                             report->attempts - answered, report->attempts);

@@ -102,6 +102,8 @@ static void report_print_ping(const Report *report, const ClientOptions *options
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
         printf(" in %.3f s\n", (double)report->elapsed / (double)INSTANT_SECOND);
+        if (report->foreign[0] != '\0')
+                puts(report->foreign);
         report_print_latency(&report->latency, options);
 }
 

@@ -8,6 +8,7 @@
 #include "client/connection.h"
 #include "client/failure.h"
 #include "client/fault.h"
+#include "client/foreign.h"
 #include "client/histogram.h"
 
 typedef struct Report Report;
@@ -38,6 +39,9 @@ struct Report {
         uint64_t attempts;
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
+
+        /* Ping and check: half a sentence about a service that is none of echo; empty for none. */
+        char foreign[FOREIGN_TEXT_SIZE];
 
         /* Load: what was answered, what was due and not begun in time, and how many workers. */
         uint64_t answered;

@@ -15,6 +15,7 @@ typedef struct Trip {
         size_t size;
         size_t sent;
         size_t received;
+        uint64_t first;
 } Trip;
 
 static int trip_send(Trip *trip) {
@@ -35,8 +36,13 @@ static int trip_receive(Trip *trip) {
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         if (n == 0)
                 return -EPIPE;
+        if (trip->received == 0)
+                trip->first = instant_now();
         trip->received += (size_t)n;
-        return 0;
+        return memcmp(trip->message + trip->received - n, trip->answer + trip->received - n,
+                      (size_t)n) == 0
+                               ? 0
+                               : -EBADMSG;
 }
 
 static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
@@ -52,19 +58,20 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         return polled[1].revents != 0 ? -EINTR : 0;
 }
 
-int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt) {
+int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt,
+             TripResult *ret_result) {
         Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
         int r = 0;
 
-        while (trip.received < size) {
+        while (r == 0 && trip.received < size) {
                 if (trip.sent < size)
                         r = trip_send(&trip);
                 if (r == 0)
                         r = trip_wait(&trip, end, interrupt);
                 if (r == 0)
                         r = trip_receive(&trip);
-                if (r < 0)
-                        return r;
         }
-        return memcmp(message, answer, size) == 0 ? 0 : -EBADMSG;
+        if (ret_result != NULL)
+                *ret_result = (TripResult){ .received = trip.received, .first = trip.first };
+        return r;
 }

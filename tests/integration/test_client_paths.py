@@ -113,3 +113,29 @@ def test_a_dead_address_is_named(mode, half_dead):
     status, output, errors = half_dead("--json", *mode, "--connect-timeout=0.3", "dual.test")
     assert status == 0 and errors == []
     assert json.loads(output)["warnings"] == ["[::1]:7: no answer within 0.3 s"]
+
+
+def greeting(connection):
+    connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
+    servers.wait_for_end(connection)
+
+
+def web(connection):
+    connection.recv(1)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+@pytest.mark.parametrize("behaviour, line", [(greeting, "SSH-2.0-OpenSSH_9.2p1"),
+                                             (web, "HTTP/1.1 400 Bad Request")])
+@pytest.mark.parametrize("mode", [["--check", "-s1000"], ["--ping", "-c1"]])
+def test_a_service_of_another_kind_is_named(mode, behaviour, line):
+    """What answers in text, before or instead of an echo, is no damaged echo."""
+    sentence = f"not an echo service: it answered «{line}»"
+    with servers.tcp(behaviour) as server:
+        status, output, _ = run("--json", *mode, *server.address)
+        assert json.loads(output)["failure"] == {"kind": "differs", "message": sentence}
+        _, output, _ = run("-q", *mode, *server.address)
+        assert sentence in output.decode()
+        host, port = server.address
+        status, output, _ = run("--monitor", "-H", host, "-p", port, "-n1")
+        assert status == 2 and sentence in output.decode()

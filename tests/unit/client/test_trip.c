@@ -63,7 +63,7 @@ static int run_echo(size_t size, size_t place, char mask) {
         assert_non_null(message);
         assert_non_null(answer);
         memset(message, 'm', size);
-        r = trip_run(pair[0], message, answer, size, INSTANT_NEVER, -1);
+        r = trip_run(pair[0], message, answer, size, INSTANT_NEVER, -1, NULL);
         close(pair[0]);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         free(message);
@@ -88,7 +88,7 @@ static int run_silent(uint64_t end, int interrupt, int direction) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         if (direction >= 0)
                 assert_int_equal(shutdown(pair[1], direction), 0);
-        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt);
+        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt, NULL);
         close(pair[0]);
         close(pair[1]);
         return r;
