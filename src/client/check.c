@@ -169,5 +169,6 @@ void check_run(const ClientOptions *options, Report *report) {
         if (fd < 0)
                 return;
         check_exchange(fd, options->connection.interrupt, options, report);
+        report_set_kernel(report, fd);
         close(fd);
 }

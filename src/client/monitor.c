@@ -72,7 +72,12 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
         printf(";;;0 pl=%.3g%%", monitor_loss(report));
         monitor_print_threshold(options->warn.loss, 1);
         monitor_print_threshold(options->critical.loss, 1);
-        fputs(";0;100\n", stdout);
+        fputs(";0;100", stdout);
+        if (report->path.peer[0] != '\0')
+                printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
+                       (double)report->path.resolve / INSTANT_MILLISECOND,
+                       (double)report->path.connect / INSTANT_MILLISECOND);
+        putchar('\n');
 }
 
 void monitor_print(const Report *report, const ClientOptions *options) {

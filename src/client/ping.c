@@ -52,8 +52,10 @@ typedef struct Ping {
 } Ping;
 
 static void ping_disconnect(Ping *ping) {
-        if (ping->fd >= 0)
-                close(ping->fd);
+        if (ping->fd < 0)
+                return;
+        report_set_kernel(ping->report, ping->fd);
+        close(ping->fd);
         ping->fd = -1;
 }
 
@@ -94,10 +96,16 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
                 snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
 }
 
+static void ping_count_phases(Phases *phases, uint64_t start, uint64_t connected, uint64_t first) {
+        phases->connect += connected - start;
+        phases->first += first - connected;
+        phases->last += instant_now() - first;
+}
+
 /* One round trip; makes the connection first where there is none. Sets @ret_time. */
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
-        uint64_t start = 0, end;
+        uint64_t start = 0, connected, end;
         TripResult result;
         int r;
 
@@ -107,13 +115,16 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 if (r < 0)
                         return r;
         }
+        connected = instant_now();
         if (!options->connect)
-                start = instant_now();
+                start = connected;
         end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
         r = trip_run(ping->fd, ping->message, ping->answer, options->size,
                      end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
         *ret_time = instant_now() - start;
-        if (r < 0)
+        if (r == 0)
+                ping_count_phases(&ping->report->phases, start, connected, result.first);
+        else
                 ping_describe(ping, -r, failure);
         if (r == -EBADMSG &&
             foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))

@@ -153,6 +153,7 @@ void relay_run(const ClientOptions *options, Report *report) {
         if (fd < 0)
                 return;
         relay_exchange(fd, options, report);
+        report_set_kernel(report, fd);
         close(fd);
         /* Some file systems say only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,21 @@ enum {
         /* Fewer values are no distribution. */
         REPORT_CHART_MINIMUM = 10,
 };
+
+void report_set_kernel(Report *report, int fd) {
+        struct tcp_info info = {};
+
+        /* A Unix socket has none. */
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
+                return;
+        report->kernel = (Kernel){ .known = true,
+                                   .rtt = (uint64_t)info.tcpi_rtt * 1000,
+                                   .rtt_variance = (uint64_t)info.tcpi_rttvar * 1000,
+                                   .mss = info.tcpi_snd_mss,
+                                   .congestion_window = info.tcpi_snd_cwnd,
+                                   .retransmits = report->kernel.retransmits +
+                                                  info.tcpi_total_retrans };
+}
 
 double report_rate(uint64_t bytes, uint64_t time) {
         return time == 0 ? 0 : (double)bytes / ((double)time / (double)INSTANT_SECOND);
@@ -92,6 +108,18 @@ void report_print_errors(const Report *report) {
                 putchar(')');
 }
 
+/* Prints the means of a new connection's phases. */
+static void report_print_phases(const Report *report) {
+        double count = (double)report->latency.count;
+        char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
+
+        if (count > 0)
+                printf("connect/first byte/last byte = %s/%s/%s\n",
+                       quantity_format_duration((double)report->phases.connect / count, connect),
+                       quantity_format_duration((double)report->phases.first / count, first),
+                       quantity_format_duration((double)report->phases.last / count, last));
+}
+
 static void report_print_ping(const Report *report, const ClientOptions *options,
                               const char *target) {
         uint64_t answered = report->latency.count;
@@ -104,6 +132,8 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         printf(" in %.3f s\n", (double)report->elapsed / (double)INSTANT_SECOND);
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
+        if (options->connect)
+                report_print_phases(report);
         report_print_latency(&report->latency, options);
 }
 
@@ -202,6 +232,18 @@ int report_status(const Report *report, const ClientOptions *options) {
         return report->failure.kind == FAILURE_NONE ? 0 : 1;
 }
 
+static void report_print_kernel(const Kernel *kernel) {
+        char rtt[QUANTITY_TEXT_SIZE], variance[QUANTITY_TEXT_SIZE];
+
+        if (kernel->known)
+                fprintf(stderr,
+                        "mpecho-client: kernel: round-trip time %s (variance %s), %" PRIu64
+                        " retransmits, MSS %" PRIu64 ", congestion window %" PRIu64 "\n",
+                        quantity_format_duration((double)kernel->rtt, rtt),
+                        quantity_format_duration((double)kernel->rtt_variance, variance),
+                        kernel->retransmits, kernel->mss, kernel->congestion_window);
+}
+
 static void report_print_text(const Report *report, const ClientOptions *options) {
         char target[TARGET_TEXT_SIZE];
 
@@ -217,6 +259,8 @@ static void report_print_text(const Report *report, const ClientOptions *options
         } else {
                 report_print_ping(report, options, target);
         }
+        if (options->connection.verbose)
+                report_print_kernel(&report->kernel);
 }
 
 int report_print(const Report *report, const ClientOptions *options) {

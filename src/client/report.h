@@ -12,6 +12,34 @@
 #include "client/histogram.h"
 
 typedef struct Report Report;
+typedef struct Kernel Kernel;
+typedef struct Phases Phases;
+
+/*
+ * What the kernel knows of a connection (TCP_INFO, tcp(7)) at its end. Nanoseconds and bytes.
+ */
+struct Kernel {
+        /* Whether there was a TCP connection. */
+        bool known;
+        uint64_t rtt;
+        uint64_t rtt_variance;
+        uint64_t mss;
+        /* Segments. */
+        uint64_t congestion_window;
+        /* Of all connections of a ping. */
+        uint64_t retransmits;
+};
+
+/*
+ * Of a ping that connects anew each time: the sums, over the answered round trips, of the
+ * nanoseconds from the request for a connection to the connection, to the first byte of the answer,
+ * and to its last.
+ */
+struct Phases {
+        uint64_t connect;
+        uint64_t first;
+        uint64_t last;
+};
 
 /*
  * What a run of any mode has to say at its end. What a mode has no use for stays zero.
@@ -23,6 +51,9 @@ struct Report {
         time_t time;
         /* How the first connection came about; its peer is empty where there was none. */
         Path path;
+        /* Check, ping and the plain mode. */
+        Kernel kernel;
+        Phases phases;
         /* Nanoseconds from the first connection's being there to the end. */
         uint64_t elapsed;
         uint64_t bytes_sent;
@@ -48,6 +79,11 @@ struct Report {
         uint64_t overdue;
         uint64_t processes;
 };
+
+/*
+ * report_set_kernel: notes what the kernel knows of the connection @fd, before it is closed.
+ */
+void report_set_kernel(Report *report, int fd);
 
 /*
  * report_prepare: tries whether the files that @options ask for can be written, before the run.

@@ -129,6 +129,43 @@ static void report_json_target(Json *json, const Report *report, const Target *t
         report_json_warnings(json, &report->path);
 }
 
+static void report_json_phase(Json *json, const char *name, bool known, double time) {
+        if (known)
+                json_number(json, name, report_microseconds(time));
+        else
+                json_null(json, name);
+}
+
+/* Of a ping with a new connection each time these are means; else the first connection's. */
+static void report_json_phases(Json *json, const Report *report, const ClientOptions *options) {
+        const Phases *phases = &report->phases;
+        bool known = report->path.peer[0] != '\0';
+        bool means = options->connect && report->latency.count > 0;
+        double count = (double)report->latency.count;
+
+        json_open(json, "phases");
+        report_json_phase(json, "resolve", known, (double)report->path.resolve);
+        report_json_phase(json, "connect", known,
+                          means ? (double)phases->connect / count : (double)report->path.connect);
+        report_json_phase(json, "first_byte", means, (double)phases->first / count);
+        report_json_phase(json, "last_byte", means, (double)phases->last / count);
+        json_close(json);
+}
+
+static void report_json_kernel(Json *json, const Kernel *kernel) {
+        if (!kernel->known) {
+                json_null(json, "kernel");
+                return;
+        }
+        json_open(json, "kernel");
+        json_number(json, "rtt", report_microseconds((double)kernel->rtt));
+        json_number(json, "rtt_variance", report_microseconds((double)kernel->rtt_variance));
+        json_integer(json, "retransmits", kernel->retransmits);
+        json_integer(json, "mss", kernel->mss);
+        json_integer(json, "congestion_window", kernel->congestion_window);
+        json_close(json);
+}
+
 /* When and how the program was started, so that an archived object can be understood. */
 static void report_json_run(Json *json, const Report *report, const ClientOptions *options) {
         char text[sizeof "-2147481748-01-01T00:00:00Z"];
@@ -150,6 +187,8 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
         json_string(&json, "mode", client_action_name(options->action));
         report_json_run(&json, report, options);
         report_json_target(&json, report, &options->target);
+        report_json_phases(&json, report, options);
+        report_json_kernel(&json, &report->kernel);
         json_integer(&json, "status", (uint64_t)report_status(report, options));
         report_json_failure(&json, &report->failure);
         json_number(&json, "seconds", report_seconds(report->elapsed));

@@ -7,6 +7,7 @@ import pathlib
 import re
 import signal
 import threading
+import time
 
 import jsonschema
 import pytest
@@ -89,6 +90,45 @@ def test_ping():
     assert result["arguments"] == ["--json", "--ping", "-c10", "--interval=0.01", "--size=100",
                                    *server.address]
     assert re.fullmatch(r"127\.0\.0\.1:\d+", result["local"]) and result["local"] != result["peer"]
+
+
+def slow_start(connection):
+    """Answers late, and the second half later."""
+    data = servers.receive(connection, 100)
+    time.sleep(0.1)
+    connection.sendall(data[:50])
+    time.sleep(0.2)
+    connection.sendall(data[50:])
+
+
+def test_phases():
+    """A new connection's time has three parts, which add up to the whole."""
+    with servers.tcp(slow_start) as server:
+        result = report("--ping", "-c2", "-i0.01", "-s100", "--connect", *server.address)
+    phases, latency = result["phases"], result["latency"]
+    assert phases["first_byte"] >= 100_000 and phases["last_byte"] >= 200_000
+    assert phases["connect"] > 0 and phases["resolve"] >= 0
+    assert sum(phases[name] for name in ("connect", "first_byte", "last_byte")) == pytest.approx(
+        latency["mean"], rel=0.01)
+
+
+@pytest.mark.parametrize("mode", [["--ping", "-c3", "-i0.01"], ["--check", "-s1M"],
+                                  ["--ping", "-c2", "-i0.01", "--connect"]])
+def test_what_the_kernel_knows(mode, tmp_path):
+    """There is TCP_INFO of a TCP connection, and none of a Unix socket."""
+    with servers.tcp(servers.echo) as server:
+        result = report(*mode, *server.address)
+        _, _, errors = run("-v", *mode, *server.address)
+    assert result["kernel"]["mss"] > 500 and result["kernel"]["congestion_window"] >= 1
+    assert 0 < result["kernel"]["rtt"] < 10_000_000
+    # A busy machine may send something twice.
+    assert result["kernel"]["retransmits"] < 100
+    assert result["phases"]["connect"] > 0
+    assert errors[0].startswith("mpecho-client: connected 127.0.0.1:")
+    assert re.fullmatch(r"mpecho-client: kernel: round-trip time .*, \d+ retransmits, MSS \d+, "
+                        r"congestion window \d+", errors[-1])
+    with servers.local(servers.echo, f"{tmp_path}/s") as server:
+        assert report(*mode, *server.address)["kernel"] is None
 
 
 def test_ping_with_errors():

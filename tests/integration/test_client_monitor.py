@@ -17,7 +17,8 @@ SCRIPT = pathlib.Path(__file__).parents[2] / "packaging" / "check_mpecho"
 LINE = re.compile(
     r"ECHO (OK|WARNING|CRITICAL|UNKNOWN) - [^|]+"
     r"( \| rta=(?:([0-9.]+)ms|U);([0-9.]*);([0-9.]*);0 rtmin=(?:[0-9.]+ms|U);;;0 "
-    r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9]*);([0-9]*);0;100)?"
+    r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9]*);([0-9]*);0;100"
+    r"(?: resolve=[0-9.]+ms;;;0 connect=[0-9.]+ms;;;0)?)?"
 )
 STATES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 FAST = ["-i", "0.01"]
@@ -68,7 +69,7 @@ def test_thresholds(warning, critical, state):
     times = [value.partition(",")[0] for value in (warning, critical)]
     losses = [value.partition(",")[2].rstrip("%") for value in (warning, critical)]
     assert [data[4], data[5]] == times and [data[7], data[8]] == losses
-    assert "5 of 5 answered" in data[0]
+    assert "5 of 5 answered" in data[0] and " connect=" in data[0]
 
 
 @pytest.mark.parametrize(
