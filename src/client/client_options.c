@@ -169,13 +169,13 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
 }
 
 /* Writes the modes that are bits in @modes: "--ping and --load". */
-static void client_options_name_modes(unsigned modes, char *text, size_t size) {
+static void client_options_name_modes(uint64_t modes, char *text, size_t size) {
         const char *separator = "";
 
         text[0] = '\0';
         for (ClientAction action = CLIENT_CHECK; action <= CLIENT_LOAD; action++)
-                if ((modes & 1U << action) != 0) {
-                        modes &= ~(1U << action);
+                if ((modes & (uint64_t)1 << action) != 0) {
+                        modes &= ~((uint64_t)1 << action);
                         snprintf(text + strlen(text), size - strlen(text), "%s--%s", separator,
                                  client_action_name(action));
                         separator = (modes & (modes - 1)) == 0 ? " and " : ", ";
@@ -187,7 +187,7 @@ static int client_options_check_modes(const OptionParse *parse, ClientAction act
 
         for (size_t i = 0; i < client_rows_count; i++)
                 if (parse->given[i] && client_rows[i].modes != 0 &&
-                    (client_rows[i].modes & 1U << action) == 0) {
+                    (client_rows[i].modes & (uint64_t)1 << action) == 0) {
                         client_options_name_modes(client_rows[i].modes, modes, sizeof modes);
                         return sentence_set(parse->sentence, -EINVAL, "--%s is only valid with %s",
                                             client_rows[i].name, modes);

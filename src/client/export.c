@@ -155,12 +155,14 @@ static void export_quote(const char *text, FILE *file) {
 static void export_axes(const Histogram *histogram, FILE *file) {
         double least = (double)histogram->minimum / INSTANT_MILLISECOND;
         double most = (double)histogram->maximum / INSTANT_MILLISECOND;
-        double nines = 10;
+        double nines = 1;
 
         fputs("set xtics ('0 %%' 1, '50 %%' 2", file);
-        for (int digits = 0; nines <= 1e12; nines *= 10, digits++)
+        for (int digits = 0; digits < 12; digits++) {
+                nines *= 10;
                 fprintf(file, ", '%.*f %%%%' %.0f", digits > 1 ? digits - 1 : 0, 100 - 100 / nines,
                         nines);
+        }
         fprintf(file, ")\nset logscale x\nset xrange [1:%.0f]\n",
                 histogram->count < 5 ? 10 : 2.5 * (double)histogram->count);
         if (least > 0 && most / least > 20)

@@ -44,7 +44,7 @@ struct OptionRow {
         uint64_t unit;
         const char *const *names;
         /* The modes that know the option, as bits of the program's; 0 for all of them. */
-        unsigned modes;
+        uint64_t modes;
         /* For an option without a value: half a sentence about the place of the value that people
          * give it all the same. */
         const char *hint;
