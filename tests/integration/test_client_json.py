@@ -106,7 +106,9 @@ def test_phases():
     with servers.tcp(slow_start) as server:
         result = report("--ping", "-c2", "-i0.01", "-s100", "--connect", *server.address)
     phases, latency = result["phases"], result["latency"]
-    assert phases["first_byte"] >= 100_000 and phases["last_byte"] >= 200_000
+    # A client that was late for the first byte waits less for the last.
+    assert phases["first_byte"] >= 100_000 and phases["last_byte"] > 0
+    assert phases["first_byte"] + phases["last_byte"] >= 300_000
     assert phases["connect"] > 0 and phases["resolve"] >= 0
     assert sum(phases[name] for name in ("connect", "first_byte", "last_byte")) == pytest.approx(
         latency["mean"], rel=0.01)
@@ -169,8 +171,9 @@ def test_an_interrupt():
     sent = threading.Event()
 
     def behaviour(connection):
-        servers.receive(connection, 1)
+        data = servers.receive(connection, 64)
         sent.set()
+        connection.sendall(data)
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
