@@ -56,11 +56,23 @@ static void check_tick(Receiver *receiver, void *userdata) {
                       quantity_format_bytes(speed, rate), speed > 0 && left > 0 ? left / speed : 0);
 }
 
+static void check_judge_timeout(const Receiver *receiver, const ClientOptions *options,
+                                Failure *failure) {
+        char seconds[QUANTITY_TEXT_SIZE];
+        const char *what = "nothing more came back";
+
+        if (receiver->bytes == 0)
+                what = "0 bytes came back";
+        else if (receiver->bytes >= options->check_size)
+                what = "all came back intact, but the connection was not closed";
+        failure_set(failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
+                    quantity_format_time(options->timeout, seconds));
+}
+
 /* Why the stream did not come to its end in order, if it did not. */
 static void check_judge_connection(const Receiver *receiver, int r, const ClientOptions *options,
                                    Failure *failure) {
         const Sender *sender = receiver->sender;
-        char seconds[QUANTITY_TEXT_SIZE];
 
         if (r == RECEIVER_END && sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 r = -sender->error;
@@ -68,14 +80,12 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
                 failure_set(failure, failure_kind_from_errno(-r), 0, "the connection broke: %s",
                             strerror(-r));
         else if (r == RECEIVER_INTERRUPTED)
-                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, intact so far");
+                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, %s",
+                            receiver->bytes == 0 ? "0 bytes came back" : "intact so far");
         else if (r == RECEIVER_TIMEOUT)
-                failure_set(failure, FAILURE_TIMEOUT, 0,
-                            receiver->bytes == options->check_size
-                                            ? "all came back intact, but the connection was not "
-                                              "closed within %s s"
-                                            : "nothing more came back within %s s",
-                            quantity_format_time(options->timeout, seconds));
+                check_judge_timeout(receiver, options, failure);
+        else if (r == RECEIVER_ENDLESS)
+                failure_set(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
                 failure_set(failure, FAILURE_LOCAL, 0,
                             "the sending process was ended by signal %d (%s)", sender->error,

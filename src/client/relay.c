@@ -104,9 +104,13 @@ static void relay_judge(const Receiver *receiver, int r, const ClientOptions *op
                 failure_set(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
                             strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
-                snprintf(what, sizeof what, "nothing more came back from %s within %s s", target,
+                snprintf(what, sizeof what, "%s came back from %s within %s s",
+                         receiver->bytes == 0 ? "0 bytes" : "nothing more", target,
                          quantity_format_time(options->timeout, seconds));
                 relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
+        } else if (r == RECEIVER_ENDLESS) {
+                snprintf(what, sizeof what, "%s sends more than it was sent", target);
+                relay_set_failure(receiver, FAILURE_DIFFERS, what, failure);
         } else if (r < 0) {
                 relay_set_broken(receiver, target, -r, failure);
         } else {

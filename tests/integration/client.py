@@ -54,6 +54,18 @@ def run(*arguments, data=None, **options):
         return client.end(data)
 
 
+def command(mode, *options, size=None, count=None):
+    """The words for a mode: "plain", "check", "ping" or a kind of load, with its size and count."""
+    words = list(options)
+    if mode == "check":
+        return [f"--check={size}" if size else "--check", *words]
+    if size:
+        words.append(f"--size={size}")
+    if mode == "ping":
+        return [f"--ping={count}" if count else "--ping", *words]
+    return words if mode == "plain" else [f"--load={mode}", *words]
+
+
 def until(condition):
     """Waits for what no descriptor tells: the state of another process in /proc."""
     deadline = time.monotonic() + DEADLINE

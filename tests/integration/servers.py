@@ -138,6 +138,13 @@ def wait_for_end(connection):
     poll.poll(DEADLINE * 1000)
 
 
+def endless(connection):
+    """Echoes everything, and then goes on sending until the client is gone."""
+    echo(connection)
+    while True:
+        connection.sendall(bytes(1 << 18))
+
+
 def trickle(connection):
     """Sends every byte by itself."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --check: what is wrong with a path is named, and only that."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -9,7 +10,7 @@ import time
 import pytest
 
 import servers
-from client import Client, run, until
+from client import Client, command, run, until
 
 SIZE = 1_000_000
 
@@ -108,7 +109,7 @@ def test_a_server_that_never_answers():
     """The timeout ends the wait, and the verdict says what did not come."""
     status, verdict = check(servers.silent, "--timeout=2", size=1000)
     assert status == 1
-    assert ": timeout: nothing more came back within 2 s: 1000 bytes sent, 0 came" in verdict
+    assert ": timeout: 0 bytes came back within 2 s: 1000 bytes sent, 0 came" in verdict
 
 
 def test_a_server_that_never_closes():
@@ -116,6 +117,31 @@ def test_a_server_that_never_closes():
     status, verdict = check(servers.stay, "--timeout=4", size=1000)
     assert status == 1
     assert "all came back intact, but the connection was not closed within 4 s" in verdict
+
+
+def test_a_server_that_never_stops_sending():
+    """A check reads a bounded number of bytes beyond those that it sent, however many come."""
+    with servers.tcp(servers.endless) as server:
+        status, output, errors = run(*command("check", "--timeout=0", size=1000), *server.address)
+        found = run(*command("plain"), *server.address, data=b"x")
+    received = int(re.search(rb"1000 bytes sent, (\d+) came back", output)[1])
+    assert (status, errors) == (1, []) and b": differs: " in output
+    assert 1000 < received < 4 << 20
+    assert found[0] == 1 and re.search(r"sends more than it was sent: 1 bytes sent", found[2][0])
+
+
+def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout():
+    """Bytes that nobody owes are no progress: the timeout ends a run in which only they come."""
+
+    def behaviour(connection):
+        servers.echo(connection)
+        with contextlib.suppress(TimeoutError):
+            while connection.send(b"x"):
+                connection.settimeout(0.05)
+                time.sleep(0.05)
+
+    status, verdict = check(behaviour, "--timeout=0.5", size=1000)
+    assert status == 1 and ": differs: " in verdict
 
 
 def test_the_timeout_is_for_silence_not_for_the_whole():
@@ -154,7 +180,7 @@ def test_an_interrupt_gives_the_verdict_so_far():
                 client.process.send_signal(number)
                 status, output, errors = client.end()
         assert (status, errors) == (1, [])
-        assert b": interrupted: ended early, intact so far: " in output
+        assert b": interrupted: ended early, 0 bytes came back: " in output
         assert sender
 
 
