@@ -19,7 +19,6 @@
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
-#include "client/trip.h"
 #include "client/worker.h"
 #include "lib/memory.h"
 
@@ -35,6 +34,7 @@ typedef struct Load {
         Endpoint peer;
         /* The connection that found out which address answers, or -1. */
         int first;
+        uint64_t setup;
         unsigned workers;
         pid_t *pids;
         LoadPage *pages;
@@ -73,30 +73,6 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         return 0;
 }
 
-/* The connection that found the address is the first of those that are measured. */
-static int load_measure_first(Load *load, uint64_t start, int interrupt) {
-        const ClientOptions *options = load->options;
-        char *message = calloc(2, options->size);
-        int r;
-
-        if (message == NULL)
-                return -ENOMEM;
-        r = trip_run(load->first, message, message + options->size, options->size,
-                     options->timeout == 0 ? INSTANT_NEVER : start + options->timeout, interrupt);
-        if (r < 0 && r != -EINTR)
-                load->pages[0].errors[failure_kind_from_errno(-r)]++;
-        if (r == 0) {
-                load->pages[0].answered++;
-                load->pages[0].bytes_sent += options->size;
-                load->pages[0].bytes_received += options->size;
-                histogram_record(&load->pages[0].latency, instant_now() - start);
-        }
-        close(load->first);
-        load->first = -1;
-        free(message);
-        return 0;
-}
-
 static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) {
         LoadPlan plan = { .options = load->options,
                           .peer = &load->peer,
@@ -104,7 +80,8 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
                           .index = index,
                           .workers = load->workers,
                           .connections = load_share(load, index),
-                          .first = index == 0 ? load->first : -1 };
+                          .first = index == 0 ? load->first : -1,
+                          .setup = load->setup };
         int r;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -224,18 +201,27 @@ static void load_sum_up(const Load *load) {
         }
 }
 
+/* The kind that stands for all errors: damage before all others, else the most frequent one. */
+static FailureKind load_find_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        if (report->errors[FAILURE_DIFFERS] > 0)
+                return FAILURE_DIFFERS;
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                if (report->errors[kind] > report->errors[worst])
+                        worst = (FailureKind)kind;
+        return worst;
+}
+
 static void load_judge(Report *report) {
         uint64_t errors = 0;
 
         if (report->failure.kind != FAILURE_NONE)
                 return;
-        for (int kind = FAILURE_KINDS - 1; kind > FAILURE_NONE; kind--)
-                if (report->errors[kind] > 0) {
-                        errors += report->errors[kind];
-                        report->failure.kind = (FailureKind)kind;
-                }
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                errors += report->errors[kind];
         if (errors > 0)
-                failure_set(&report->failure, report->failure.kind, 0,
+                failure_set(&report->failure, load_find_worst(report), 0,
                             errors == 1 ? "there was %" PRIu64 " error"
                                         : "there were %" PRIu64 " errors",
                             errors);
@@ -244,11 +230,9 @@ static void load_judge(Report *report) {
                             "the end came before the first answer");
 }
 
-static void load_measure(Load *load, uint64_t start) {
+static void load_measure(Load *load) {
         int interrupt = interrupt_open(), r;
 
-        if (load->options->load == LOAD_CONNECTIONS)
-                (void)load_measure_first(load, start, interrupt);
         r = load_start(load);
         if (r < 0) {
                 failure_set(&load->report->failure, FAILURE_LOCAL, 0, "cannot start a worker: %s",
@@ -288,7 +272,8 @@ void load_run(const ClientOptions *options, Report *report) {
         if (load.first >= 0) {
                 report_set_peer(report, load.first);
                 (void)connection_get_peer(load.first, &load.peer);
-                load_measure(&load, start);
+                load.setup = instant_now() - start;
+                load_measure(&load);
         }
         memory_free(load.sent, sent);
         memory_free(load.pages, pages);

@@ -27,8 +27,10 @@ struct LoadPage {
         atomic_uint_fast64_t errors[FAILURE_KINDS];
         /* Nanoseconds from the beginning of the work to the end of it. */
         atomic_uint_fast64_t elapsed;
-        /* Of a stream worker: for each connection how much was sent on it. See stream.h. */
+        /* Of a stream worker: for each connection how much was sent on it, and whether that is all.
+         * See stream.h. */
         atomic_uint_fast64_t *sent;
+        atomic_bool sent_all;
         Histogram latency;
 };
 
@@ -42,9 +44,11 @@ struct LoadPlan {
         /* The worker's number, from 0, and how many there are. */
         unsigned index;
         unsigned workers;
-        /* How many connections are its own, and one that is open already, or -1. */
+        /* How many connections are its own, and one that is open already, or -1, with the
+         * nanoseconds that its setup took. */
         size_t connections;
         int first;
+        uint64_t setup;
 };
 
 /*

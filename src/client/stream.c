@@ -18,6 +18,11 @@ enum {
         STREAM_EVENTS = 64,
         STREAM_BUFFER_SIZE = 256 * 1024,
         STREAM_TICK_MILLISECONDS = 50,
+        /* The pattern repeats after so many bytes, which no buffer on the way has as its size: a
+         * block that is lost or comes twice shows. Each connection starts at a place of its own,
+         * so that another one's bytes differ. Both are primes. */
+        STREAM_PERIOD = 1048573,
+        STREAM_STRIDE = 65537,
 };
 
 /* One connection as the receiver sees it. */
@@ -38,8 +43,8 @@ typedef struct Stream {
         uint64_t end;
         /* What the receiver waits for. */
         int epoll;
-        /* The block of options->size bytes that is sent over and over again. */
-        uint8_t *block;
+        /* What is sent over and over again. */
+        uint8_t pattern[STREAM_PERIOD];
         uint8_t buffer[STREAM_BUFFER_SIZE];
 } Stream;
 
@@ -55,10 +60,16 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
+/* Where in the pattern the byte of connection @i is that has @before bytes before it. */
+static size_t stream_place(size_t i, uint64_t before) {
+        return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
+}
+
 /* Sends what the connection takes at once; returns whether it will take more some time. */
 static bool stream_send(Stream *stream, size_t i) {
-        uint64_t size = stream->plan->options->size, offset = stream->page->sent[i] % size;
-        ssize_t n = send(stream->lines[i].fd, stream->block + offset, size - offset,
+        size_t place = stream_place(i, stream->page->sent[i]), left = STREAM_PERIOD - place;
+        size_t size = stream->plan->options->size;
+        ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0)
@@ -87,6 +98,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
                                 live--;
                         }
         }
+        stream->page->sent_all = true;
         for (size_t i = 0; i < stream->plan->connections; i++)
                 if (stream->lines[i].fd >= 0)
                         shutdown(stream->lines[i].fd, SHUT_WR);
@@ -106,23 +118,32 @@ static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) 
         stream->live--;
 }
 
-static bool stream_is_right(const Stream *stream, uint64_t place, size_t size) {
-        uint64_t block = stream->plan->options->size;
-
+/* Whether the next @size bytes of connection @i, which are in the buffer, are what was sent. */
+static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         for (size_t done = 0, n; done < size; done += n) {
-                uint64_t offset = (place + done) % block;
+                size_t place = stream_place(i, stream->lines[i].received + done);
 
-                n = size - done < block - offset ? size - done : (size_t)(block - offset);
-                if (memcmp(stream->buffer + done, stream->block + offset, n) != 0)
+                n = size - done < STREAM_PERIOD - place ? size - done : STREAM_PERIOD - place;
+                if (memcmp(stream->buffer + done, stream->pattern + place, n) != 0)
                         return false;
         }
         return true;
+}
+
+/* What the end of connection @i means that came after all was sent. */
+static FailureKind stream_judge(const Stream *stream, size_t i) {
+        uint64_t received = stream->lines[i].received, sent = stream->page->sent[i];
+
+        if (received == sent)
+                return FAILURE_NONE;
+        return received < sent ? FAILURE_MISSING : FAILURE_DIFFERS;
 }
 
 static void stream_receive(Stream *stream, size_t i) {
         StreamLine *line = &stream->lines[i];
         ssize_t n = recv(line->fd, stream->buffer, sizeof stream->buffer, MSG_DONTWAIT);
         int error = n < 0 ? errno : 0;
+        bool right;
 
         if (error == EAGAIN || error == EINTR)
                 return;
@@ -131,15 +152,15 @@ static void stream_receive(Stream *stream, size_t i) {
         } else if (n > 0) {
                 stream->page->bytes_received += (uint64_t)n;
                 line->last = instant_now();
-                if (!stream_is_right(stream, line->received, (size_t)n))
-                        stream_end_line(stream, line, FAILURE_DIFFERS);
+                right = stream_is_right(stream, i, (size_t)n);
                 line->received += (uint64_t)n;
+                /* The sender counts what it has sent a moment later, but not after its end. */
+                if (!right || (stream->page->sent_all && line->received > stream->page->sent[i]))
+                        stream_end_line(stream, line, FAILURE_DIFFERS);
         } else if (instant_now() < stream->end && !stream->page->stop) {
                 stream_end_line(stream, line, FAILURE_CLOSED);
         } else {
-                stream_end_line(stream, line,
-                                line->received < stream->page->sent[i] ? FAILURE_MISSING
-                                                                       : FAILURE_NONE);
+                stream_end_line(stream, line, stream_judge(stream, i));
         }
 }
 
@@ -221,14 +242,12 @@ int stream_run(const LoadPlan *plan) {
         stream->plan = plan;
         stream->page = plan->page;
         stream->lines = calloc(plan->connections, sizeof *stream->lines);
-        stream->block = malloc(plan->options->size);
-        if (stream->lines != NULL && stream->block != NULL) {
+        if (stream->lines != NULL) {
                 pattern_init(&pattern);
-                pattern_fill(&pattern, 0, stream->block, plan->options->size);
+                pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
                 stream_connect(stream);
                 r = stream_exchange(stream);
         }
-        free(stream->block);
         free(stream->lines);
         free(stream);
         return r;

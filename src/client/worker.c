@@ -14,9 +14,11 @@
 enum {
         WORKER_EVENTS = 64,
         WORKER_BUFFER_SIZE = 64 * 1024,
-        /* Messages begin at so many different places of the pattern in turn, so that the answer to
-         * an earlier one is none. */
-        WORKER_SHIFTS = 251,
+        /* Each message begins at another place of the pattern, and each connection starts at a
+         * place of its own, so that the answer to another request or of another connection differs.
+         * Both numbers are primes: 65,521 connections have different places. */
+        WORKER_PLACES = 65521,
+        WORKER_STRIDE = 257,
 };
 
 /* A failed connection rests until the next tick, lest failures are all that happens. */
@@ -27,18 +29,24 @@ typedef enum SlotState {
         SLOT_IDLE,
         SLOT_CONNECTING,
         SLOT_BUSY,
+        /* Half-closed: nothing but the end of the connection is owed. */
+        SLOT_ENDING,
 } SlotState;
 
 /* One connection, and the request that is under way on it. */
 typedef struct Slot {
         int fd;
         SlotState state;
+        /* Nanoseconds that the connection's setup took before the load, which count. */
+        uint64_t setup;
         /* The instant that the latency counts from, and the one at which it is given up. */
         uint64_t due;
         uint64_t deadline;
+        /* When the whole answer was there, of a connection that has to end before it counts. */
+        uint64_t answered;
         size_t sent;
         size_t received;
-        unsigned shift;
+        size_t place;
         bool wants_out;
 } Slot;
 
@@ -48,8 +56,10 @@ typedef struct Worker {
         LoadPage *page;
         int epoll;
         Slot *slots;
-        /* Slots that wait for something to be due. */
+        /* A ring of the slots that wait for something to be due: first in, first out, so that all
+         * connections carry the load. */
         Slot **idle;
+        size_t idle_first;
         size_t idle_count;
         size_t busy;
         uint64_t start;
@@ -87,13 +97,27 @@ static void worker_close(const Worker *worker, Slot *slot) {
 }
 
 static bool slot_is_busy(const Slot *slot) {
-        return slot->state == SLOT_BUSY || slot->state == SLOT_CONNECTING;
+        return slot->state != SLOT_RESTING && slot->state != SLOT_IDLE;
 }
 
 static void worker_set_state(Worker *worker, Slot *slot, SlotState state) {
         worker->busy -= slot_is_busy(slot) ? 1 : 0;
         slot->state = state;
         worker->busy += slot_is_busy(slot) ? 1 : 0;
+}
+
+static void worker_push_idle(Worker *worker, Slot *slot) {
+        worker_set_state(worker, slot, SLOT_IDLE);
+        worker->idle[(worker->idle_first + worker->idle_count++) % worker->plan->connections] =
+                        slot;
+}
+
+static Slot *worker_pop_idle(Worker *worker) {
+        Slot *slot = worker->idle[worker->idle_first];
+
+        worker->idle_first = (worker->idle_first + 1) % worker->plan->connections;
+        worker->idle_count--;
+        return slot;
 }
 
 static void worker_fail(Worker *worker, Slot *slot, int error) {
@@ -103,7 +127,7 @@ static void worker_fail(Worker *worker, Slot *slot, int error) {
 }
 
 static int worker_send(Worker *worker, Slot *slot) {
-        const uint8_t *message = worker->messages + slot->shift;
+        const uint8_t *message = worker->messages + slot->place;
         ssize_t n;
 
         if (slot->sent < worker->options->size) {
@@ -125,10 +149,12 @@ static void worker_begin(Worker *worker, Slot *slot, uint64_t due) {
         bool pending = false;
         int r;
 
-        slot->due = due;
+        /* A connection that found the address before the load began has taken its time, too. */
+        slot->due = due - slot->setup;
+        slot->setup = 0;
         slot->deadline = timeout == 0 ? INSTANT_NEVER : instant_now() + timeout;
         slot->sent = slot->received = 0;
-        slot->shift = (slot->shift + 1) % WORKER_SHIFTS;
+        slot->place = (slot->place + 1) % WORKER_PLACES;
         worker_set_state(worker, slot, SLOT_BUSY);
         if (slot->fd < 0) {
                 slot->fd = connection_begin(worker->plan->peer, &worker->options->connection,
@@ -148,42 +174,70 @@ static void worker_begin(Worker *worker, Slot *slot, uint64_t due) {
                 worker_fail(worker, slot, -r);
 }
 
+/* Half-closes the connection: what comes until its end shows whether the peer sent too much. */
+static void worker_end(Worker *worker, Slot *slot, uint64_t now) {
+        uint64_t timeout = worker->options->timeout;
+
+        if (slot->fd < 0) {
+                worker_set_state(worker, slot, SLOT_RESTING);
+                return;
+        }
+        slot->deadline = timeout == 0 ? INSTANT_NEVER : now + timeout;
+        worker_set_state(worker, slot, SLOT_ENDING);
+        (void)shutdown(slot->fd, SHUT_WR);
+}
+
 /* Finds something to do for a slot that has nothing to do, or lets it wait. */
 static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
         if (now >= worker->end) {
-                worker_set_state(worker, slot, SLOT_RESTING);
-                worker_close(worker, slot);
+                worker_end(worker, slot, now);
         } else if (worker->options->rate == 0) {
                 worker_begin(worker, slot, now);
         } else if (worker_due(worker, worker->next) <= now) {
                 worker_begin(worker, slot, worker_due(worker, worker->next++));
         } else {
-                worker_set_state(worker, slot, SLOT_IDLE);
-                worker->idle[worker->idle_count++] = slot;
+                worker_push_idle(worker, slot);
         }
+}
+
+static void worker_count(Worker *worker, const Slot *slot, uint64_t answered) {
+        worker->page->answered++;
+        histogram_record(&worker->page->latency, answered - slot->due);
 }
 
 static void worker_complete(Worker *worker, Slot *slot) {
         uint64_t now = instant_now();
 
-        worker->page->answered++;
-        histogram_record(&worker->page->latency, now - slot->due);
-        if (worker->options->load == LOAD_CONNECTIONS)
-                worker_close(worker, slot);
-        worker_employ(worker, slot, now);
+        if (worker->options->load == LOAD_CONNECTIONS) {
+                slot->answered = now;
+                worker_end(worker, slot, now);
+        } else {
+                worker_count(worker, slot, now);
+                worker_employ(worker, slot, now);
+        }
 }
 
-static int worker_receive(Worker *worker, Slot *slot) {
-        size_t left = worker->options->size - slot->received;
-        const uint8_t *expected = worker->messages + slot->shift + slot->received;
-        ssize_t n = recv(slot->fd, worker->buffer,
-                         left < sizeof worker->buffer ? left : sizeof worker->buffer, MSG_DONTWAIT);
+/* Receives into the buffer; returns how many bytes, 0 for none, or -EPIPE at the peer's end. */
+static ssize_t worker_take(Worker *worker, const Slot *slot) {
+        ssize_t n = recv(slot->fd, worker->buffer, sizeof worker->buffer, MSG_DONTWAIT);
 
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         if (n == 0)
                 return -EPIPE;
         worker->page->bytes_received += (uint64_t)n;
+        return n;
+}
+
+static int worker_receive(Worker *worker, Slot *slot) {
+        const uint8_t *expected = worker->messages + slot->place + slot->received;
+        ssize_t n = worker_take(worker, slot);
+
+        if (n < 0)
+                return (int)n;
+        /* More than was sent is as wrong as something else. */
+        if ((size_t)n > slot->sent - slot->received)
+                return -EBADMSG;
         slot->received += (size_t)n;
         return memcmp(worker->buffer, expected, (size_t)n) == 0 ? 0 : -EBADMSG;
 }
@@ -204,13 +258,42 @@ static int worker_serve_busy(Worker *worker, Slot *slot, uint32_t events) {
         return r;
 }
 
+/* A peer that owes nothing may only leave. The slot stays among the idle ones, and connects again
+ * when it has something to do. */
+static void worker_serve_idle(Worker *worker, Slot *slot) {
+        ssize_t n = worker_take(worker, slot);
+
+        if (n == 0)
+                return;
+        if (n != -EPIPE)
+                worker->page->errors[n > 0 ? FAILURE_DIFFERS : failure_kind_from_errno((int)-n)]++;
+        worker_close(worker, slot);
+}
+
+static void worker_serve_ending(Worker *worker, Slot *slot) {
+        ssize_t n = worker_take(worker, slot);
+
+        if (n == 0)
+                return;
+        if (n != -EPIPE) {
+                worker_fail(worker, slot, n > 0 ? EBADMSG : (int)-n);
+                return;
+        }
+        worker_close(worker, slot);
+        if (worker->options->load == LOAD_CONNECTIONS)
+                worker_count(worker, slot, slot->answered);
+        worker_employ(worker, slot, instant_now());
+}
+
 static void worker_serve(Worker *worker, Slot *slot, uint32_t events) {
         int r;
 
         if (slot->state == SLOT_IDLE) {
-                /* The peer has something to say without being asked: that it leaves. The slot stays
-                 * among the idle ones, and connects anew when it has something to do. */
-                worker_close(worker, slot);
+                worker_serve_idle(worker, slot);
+                return;
+        }
+        if (slot->state == SLOT_ENDING) {
+                worker_serve_ending(worker, slot);
                 return;
         }
         r = worker_serve_busy(worker, slot, events);
@@ -224,8 +307,9 @@ static void worker_serve(Worker *worker, Slot *slot, uint32_t events) {
 static void worker_catch_up(Worker *worker, uint64_t now) {
         while (worker->idle_count > 0 && now < worker->end &&
                worker_due(worker, worker->next) <= now)
-                worker_begin(worker, worker->idle[--worker->idle_count],
-                             worker_due(worker, worker->next++));
+                worker_begin(worker, worker_pop_idle(worker), worker_due(worker, worker->next++));
+        while (worker->idle_count > 0 && now >= worker->end)
+                worker_end(worker, worker_pop_idle(worker), now);
 }
 
 static void worker_tick(Worker *worker, uint64_t now) {
@@ -280,7 +364,9 @@ static void worker_connect(Worker *worker) {
                 Slot *slot = &worker->slots[i];
 
                 slot->fd = i == 0 ? worker->plan->first : -1;
-                if (worker->options->load == LOAD_CONNECTIONS || worker->page->stop)
+                slot->place = i * WORKER_STRIDE % WORKER_PLACES;
+                if (worker->page->stop ||
+                    (worker->options->load == LOAD_CONNECTIONS && slot->fd < 0))
                         continue;
                 if (slot->fd < 0)
                         slot->fd = connection_open_endpoint(worker->plan->peer,
@@ -304,7 +390,7 @@ static void worker_count_overdue(Worker *worker) {
 
 int worker_run(const LoadPlan *plan) {
         Worker *worker = calloc(1, sizeof *worker);
-        size_t size = plan->options->size + WORKER_SHIFTS;
+        size_t size = plan->options->size + WORKER_PLACES;
         Pattern pattern;
         int r;
 
@@ -324,6 +410,8 @@ int worker_run(const LoadPlan *plan) {
                 pattern_init(&pattern);
                 pattern_fill(&pattern, 0, worker->messages, size);
                 worker_connect(worker);
+                if (plan->options->load == LOAD_CONNECTIONS && plan->first >= 0)
+                        worker->slots[0].setup = plan->setup;
                 worker->start = instant_now();
                 worker->end = worker->start + plan->options->duration;
                 r = worker_loop(worker);

@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 DEADLINE = 120  # seconds, of a machine that has much else to do
 
@@ -143,6 +144,75 @@ def endless(connection):
     echo(connection)
     while True:
         connection.sendall(bytes(1 << 18))
+
+
+def cross_wired():
+    """A behaviour that wires connections to one another in pairs: each gets what the other sent."""
+    lock, waiting = threading.Lock(), []
+
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 18):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def behaviour(connection):
+        with lock:
+            partner = waiting.pop() if waiting else None
+            if partner is None:
+                mine = (connection, threading.Event())
+                waiting.append(mine)
+        if partner is None:
+            # The second of the pair does the work of both.
+            mine[1].wait(DEADLINE)
+            return
+        other, done = partner
+        back = threading.Thread(target=pump, args=[other, connection])
+        back.start()
+        pump(connection, other)
+        back.join(DEADLINE)
+        done.set()
+
+    return behaviour
+
+
+def repeat_later(size, delay=0.005):
+    """Echoes, and sends each answer of that size once more a little later."""
+
+    def behaviour(connection):
+        while data := receive(connection, size):
+            connection.sendall(data)
+            # That it comes late is what the client has to notice.
+            time.sleep(delay)
+            connection.sendall(data)
+
+    return behaviour
+
+
+def repeat_last(size):
+    """Echoes, and sends the last `size` bytes once more at the end."""
+
+    def behaviour(connection):
+        last = b""
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            last = (last + data)[-size:]
+        connection.sendall(last)
+
+    return behaviour
+
+
+def one_of(number, special, common=echo):
+    """The first of `number` connections in a row behaves otherwise than the others."""
+    lock, count = threading.Lock(), [0]
+
+    def behaviour(connection):
+        with lock:
+            first = count[0] % number == 0
+            count[0] += 1
+        (special if first else common)(connection)
+
+    return behaviour
 
 
 def trickle(connection):

@@ -14,16 +14,16 @@ import time
 import pytest
 
 import servers
-from client import DEADLINE, Client, gone, run, until
+from client import DEADLINE, Client, command, gone, run, until
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
 TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes echoed")
 
 
-def load(kind, *arguments, status=0):
+def load(kind, *arguments, status=0, **options):
     """The object that a load of that kind prints."""
-    found, output, errors = run("--json", f"--load={kind}", *arguments, data=b"")
+    found, output, errors = run("--json", *command(kind, *arguments), data=b"", **options)
     assert errors == [] and found == status, (found, output, errors)
     return parse(output.decode())
 
@@ -98,6 +98,82 @@ def test_a_fixed_rate_is_kept():
         result = load("requests", "--rate=200", "--duration=2", "--connections=4", *server.address)
     assert result["load"]["answered"] + result["load"]["overdue"] == 400
     assert result["load"]["overdue"] < 200 and result["seconds"] >= 399 / 200
+
+
+def test_a_rate_is_spread_over_all_connections():
+    """Each connection carries its part, and a silent one among them is reported."""
+    carried = []
+
+    def behaviour(connection):
+        count = 0
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            count += len(data)
+        carried.append(count)
+
+    with servers.tcp(behaviour) as server:
+        load("requests", "--rate=640", "--duration=1", "--connections=16", *server.address)
+    assert len(carried) == 16 and sum(carried) <= 640 * 64
+    assert max(carried) <= 2 * min(carried), carried
+
+    with servers.tcp(servers.one_of(1000, servers.silent)) as server:
+        result = load("requests", "--rate=640", "--duration=0.5", "--timeout=0.5",
+                      "--connections=16", *server.address, status=1)
+    assert result["load"]["errors"] == {"timeout": 1}
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_answers_of_another_connection_differ(kind):
+    """Two connections of one process whose answers change places have nothing in order."""
+    with servers.tcp(servers.cross_wired()) as server:
+        # Only one process, since another one's pattern is another one.
+        result = load(kind, "--duration=0.3", "--connections=2", "--timeout=0.5",
+                      *server.address, status=1, preexec_fn=lambda: os.sched_setaffinity(0, {0}))
+    assert result["load"]["processes"] == 1
+    assert result["load"]["answered"] == 0 and result["load"]["errors"]["differs"] >= 1
+    assert result["failure"]["kind"] == "differs"
+
+
+@pytest.mark.parametrize("rate", [[], ["--rate=50"]])
+@pytest.mark.parametrize("kind", ["requests", "connections"])
+def test_late_duplicates_differ(kind, rate):
+    """Bytes that come while nothing is owed, or before the end, are an error."""
+    with servers.tcp(servers.repeat_later(64)) as server:
+        result = load(kind, "--duration=0.3", "--connections=2", *rate, *server.address, status=1)
+    assert result["load"]["errors"]["differs"] >= 1
+    assert result["failure"]["kind"] == "differs"
+
+
+def test_a_duplicate_behind_the_last_answer_differs():
+    """A connection is half-closed and read to its end: what comes then is surplus."""
+    with servers.tcp(servers.repeat_last(64)) as server:
+        for kind in ("requests", "connections"):
+            result = load(kind, "--rate=50", "--duration=0.1", "--connections=2",
+                          *server.address, status=1)
+            assert result["load"]["errors"].keys() == {"differs"}
+
+
+@pytest.mark.parametrize("behaviour", [servers.repeat_last(128 << 10), servers.endless])
+def test_a_surplus_of_streams_differs(behaviour):
+    """More than was sent is an error, and does not go on for ever."""
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.3", "--connections=2", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 2}
+    assert result["bytes_received"] > result["bytes_sent"]
+
+
+def test_a_lost_block_of_streams_differs():
+    """A gap of exactly what the client writes at once is no end of a period."""
+    block = 128 << 10
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 3 * block))
+        servers.receive(connection, block)
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.5", "--connections=2", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 2}
 
 
 def test_no_coordinated_omission():
