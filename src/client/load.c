@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
@@ -28,6 +29,9 @@ enum {
         LOAD_DESCRIPTORS = 16,
 };
 
+/* So long before the start the workers are told of it. */
+#define LOAD_LEAD INSTANT_MILLISECOND
+
 typedef struct Load {
         const ClientOptions *options;
         Report *report;
@@ -39,7 +43,9 @@ typedef struct Load {
         pid_t *pids;
         LoadPage *pages;
         atomic_uint_fast64_t *sent;
-        /* A pipe's ends. Only the workers keep the second, so that the first tells their end. */
+        /* Of the pipes of crew_start(), and of one whose end says that all workers have ended. */
+        int ready[2];
+        int go[2];
         int end[2];
 } Load;
 
@@ -81,12 +87,16 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
                           .workers = load->workers,
                           .connections = load_share(load, index),
                           .first = index == 0 ? load->first : -1,
-                          .setup = load->setup };
+                          .setup = load->setup,
+                          .ready = load->ready[1],
+                          .go = load->go[0] };
         int r;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
+        close(load->ready[0]);
+        close(load->go[1]);
         close(load->end[0]);
         if (index != 0 && load->first >= 0)
                 close(load->first);
@@ -94,31 +104,50 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         _exit(r < 0 ? -r : 0);
 }
 
-static int load_start(Load *load) {
+static void load_close(int *fd) {
+        if (*fd >= 0)
+                close(*fd);
+        *fd = -1;
+}
+
+/* Forks the workers, which connect; all that were forked are to be reaped, also after an error. */
+static int load_fork(Load *load) {
         size_t before = 0;
         pid_t parent = getpid();
+        int r = 0;
 
-        if (pipe(load->end) < 0)
+        if (pipe2(load->ready, O_CLOEXEC) < 0 || pipe2(load->go, O_CLOEXEC) < 0 ||
+            pipe2(load->end, O_CLOEXEC) < 0)
                 return -errno;
-        for (unsigned i = 0; i < load->workers; i++) {
+        for (unsigned i = 0; i < load->workers && r == 0; i++) {
                 load->pages[i].sent = load->sent + before;
                 before += load_share(load, i);
                 load->pids[i] = fork();
-                if (load->pids[i] < 0)
-                        return -errno;
                 if (load->pids[i] == 0)
                         load_work(load, i, parent);
+                if (load->pids[i] < 0)
+                        r = -errno;
         }
-        close(load->end[1]);
-        load->end[1] = -1;
-        if (load->first >= 0)
-                close(load->first);
-        load->first = -1;
-        return 0;
+        load_close(&load->ready[1]);
+        load_close(&load->end[1]);
+        load_close(&load->first);
+        return r;
+}
+
+/* Lets the workers begin, all at the same instant, which it returns. */
+static uint64_t load_start(Load *load) {
+        uint64_t start = instant_now() + LOAD_LEAD;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                load->pages[i].start = start;
+        load_close(&load->go[1]);
+        return start;
 }
 
 static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
-        double elapsed = (double)(instant_now() - start) / (double)INSTANT_SECOND;
+        uint64_t now = instant_now();
+        /* The start may still lie ahead. */
+        double elapsed = (double)(now > start ? now - start : 1) / (double)INSTANT_SECOND;
         double left = (double)load->options->duration / (double)INSTANT_SECOND - elapsed;
         uint64_t answered = 0, bytes = 0;
         char rate[QUANTITY_TEXT_SIZE];
@@ -141,14 +170,14 @@ static void load_stop(Load *load) {
                 load->pages[i].stop = true;
 }
 
-/* Waits until all workers have ended. */
-static void load_wait(Load *load, int interrupt) {
-        struct pollfd polled[] = { { .fd = load->end[0], .events = POLLIN },
-                                   { .fd = interrupt, .events = POLLIN } };
-        uint64_t start = instant_now();
+/* Waits until the workers have closed the pipe that @fd is the other end of. The interrupt makes
+ * them do so soon, and is taken once. */
+static void load_wait(Load *load, int fd, int *interrupt, uint64_t start) {
+        struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
+                                   { .fd = *interrupt, .events = POLLIN } };
         Progress progress;
 
-        progress_init(&progress, client_options_want_progress(load->options));
+        progress_init(&progress, start > 0 && client_options_want_progress(load->options));
         while (polled[0].revents == 0) {
                 int r = poll(polled, 2, LOAD_TICK_MILLISECONDS);
 
@@ -156,7 +185,7 @@ static void load_wait(Load *load, int interrupt) {
                         break;
                 if (r > 0 && polled[1].revents != 0) {
                         load_stop(load);
-                        polled[1].fd = -1;
+                        polled[1].fd = *interrupt = -1;
                 }
                 load_show_progress(load, &progress, start);
         }
@@ -174,12 +203,24 @@ static void load_reap(Load *load) {
                         ;
                 if (WIFSIGNALED(status))
                         failure_set(&load->report->failure, FAILURE_LOCAL, 0,
-                                    "a worker was ended by signal %d (%s)", WTERMSIG(status),
-                                    strsignal(WTERMSIG(status)));
+                                    "a worker was ended by signal %d (%s), and its figures end "
+                                    "there",
+                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
                 else if (WEXITSTATUS(status) != 0)
                         failure_set(&load->report->failure, FAILURE_LOCAL, 0,
                                     "a worker could not work: %s", strerror(WEXITSTATUS(status)));
         }
+}
+
+static void load_add_window(ReportWindow *sum, const LoadPage *page) {
+        const ReportWindow *window = &page->window;
+
+        /* A worker that died has counted until then. */
+        sum->answered += window->elapsed > 0 ? window->answered : page->answered;
+        sum->bytes_sent += window->elapsed > 0 ? window->bytes_sent : page->bytes_sent;
+        sum->bytes_received += window->elapsed > 0 ? window->bytes_received : page->bytes_received;
+        if (window->elapsed > sum->elapsed)
+                sum->elapsed = window->elapsed;
 }
 
 static void load_sum_up(const Load *load) {
@@ -191,12 +232,14 @@ static void load_sum_up(const Load *load) {
 
                 report->answered += page->answered;
                 report->overdue += page->overdue;
+                report->reconnects += page->reconnects;
                 report->bytes_sent += page->bytes_sent;
                 report->bytes_received += page->bytes_received;
                 for (int kind = 0; kind < FAILURE_KINDS; kind++)
                         report->errors[kind] += page->errors[kind];
                 if (page->elapsed > report->elapsed)
                         report->elapsed = page->elapsed;
+                load_add_window(&report->window, page);
                 histogram_add(&report->latency, &page->latency);
         }
 }
@@ -213,7 +256,41 @@ static FailureKind load_find_worst(const Report *report) {
         return worst;
 }
 
-static void load_judge(Report *report) {
+/* Only the local errors need more than their number: what is wrong, and what helps. */
+static const char *load_find_reason(const Load *load) {
+        int error = 0;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                if (load->pages[i].local_error != 0)
+                        error = load->pages[i].local_error;
+        if (error == EADDRNOTAVAIL)
+                return "no local port is free; an address for --source has ports of its own";
+        return strerror(error);
+}
+
+static void load_judge_errors(const Load *load, uint64_t errors) {
+        Failure *failure = &load->report->failure;
+        FailureKind worst = load_find_worst(load->report);
+        char seconds[QUANTITY_TEXT_SIZE];
+        uint64_t unclosed = 0;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                unclosed += load->pages[i].unclosed;
+        failure_set(failure, worst, 0,
+                    errors == 1 ? "there was %" PRIu64 " error" : "there were %" PRIu64 " errors",
+                    errors);
+        if (worst == FAILURE_LOCAL)
+                failure_append(failure, ": %s", load_find_reason(load));
+        if (unclosed == errors)
+                failure_set(failure, worst, 0,
+                            "all came back intact, but %" PRIu64 " connection%s not closed "
+                            "within %s s",
+                            unclosed, unclosed == 1 ? " was" : "s were",
+                            quantity_format_time(load->options->timeout, seconds));
+}
+
+static void load_judge(const Load *load) {
+        Report *report = load->report;
         uint64_t errors = 0;
 
         if (report->failure.kind != FAILURE_NONE)
@@ -221,38 +298,55 @@ static void load_judge(Report *report) {
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 errors += report->errors[kind];
         if (errors > 0)
-                failure_set(&report->failure, load_find_worst(report), 0,
-                            errors == 1 ? "there was %" PRIu64 " error"
-                                        : "there were %" PRIu64 " errors",
-                            errors);
+                load_judge_errors(load, errors);
         else if (report->bytes_received == 0)
                 failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
                             "the end came before the first answer");
 }
 
 static void load_measure(Load *load) {
-        int interrupt = interrupt_open(), r;
+        int signals = interrupt_open(), interrupt = signals, r;
 
-        r = load_start(load);
+        r = load_fork(load);
         if (r < 0) {
                 failure_set(&load->report->failure, FAILURE_LOCAL, 0, "cannot start a worker: %s",
                             strerror(-r));
                 load_stop(load);
+                load_close(&load->go[1]);
         } else {
-                load_wait(load, interrupt);
+                load_wait(load, load->ready[0], &interrupt, 0);
+                load_wait(load, load->end[0], &interrupt, load_start(load));
         }
         load_reap(load);
         load_sum_up(load);
-        load_judge(load->report);
-        for (int i = 0; i < 2; i++)
-                if (load->end[i] >= 0)
-                        close(load->end[i]);
-        close(interrupt);
+        load_judge(load);
+        for (int i = 0; i < 2; i++) {
+                load_close(&load->ready[i]);
+                load_close(&load->go[i]);
+                load_close(&load->end[i]);
+        }
+        close(signals);
+}
+
+/* The address that was found, for all further connections. The name that a server has given to a
+ * Unix socket may be another one here. */
+static void load_set_peer(Load *load) {
+        const char *host = load->options->target.host, *why;
+
+        if (endpoint_is_local(host))
+                (void)endpoint_parse_local(host, &load->peer, &why);
+        else
+                (void)connection_get_peer(load->first, &load->peer);
 }
 
 void load_run(const ClientOptions *options, Report *report) {
         unsigned cores = load_cores();
-        Load load = { .options = options, .report = report, .first = -1, .end = { -1, -1 } };
+        Load load = { .options = options,
+                      .report = report,
+                      .first = -1,
+                      .ready = { -1, -1 },
+                      .go = { -1, -1 },
+                      .end = { -1, -1 } };
         size_t pages, sent = options->connections * sizeof *load.sent;
         uint64_t start;
 
@@ -271,7 +365,7 @@ void load_run(const ClientOptions *options, Report *report) {
                                              &report->failure);
         if (load.first >= 0) {
                 report_set_peer(report, load.first);
-                (void)connection_get_peer(load.first, &load.peer);
+                load_set_peer(&load);
                 load.setup = instant_now() - start;
                 load_measure(&load);
         }

@@ -13,7 +13,7 @@ typedef struct LoadPlan LoadPlan;
 
 /*
  * What the processes of a load share, one page for each worker, in memory of zeros. A worker is the
- * only one to write to its page, but for @stop.
+ * only one to write to its page, but for @stop and @start.
  */
 struct LoadPage {
         /* Whether the worker must end at once. */
@@ -24,9 +24,19 @@ struct LoadPage {
         atomic_uint_fast64_t overdue;
         atomic_uint_fast64_t bytes_sent;
         atomic_uint_fast64_t bytes_received;
+        /* Connections that replaced another one. */
+        atomic_uint_fast64_t reconnects;
         atomic_uint_fast64_t errors[FAILURE_KINDS];
-        /* Nanoseconds from the beginning of the work to the end of it. */
+        /* The last errno of a FAILURE_LOCAL; and how many FAILURE_TIMEOUTs are connections of which
+         * only the end did not come in time. */
+        atomic_int local_error;
+        atomic_uint_fast64_t unclosed;
+        /* The instant at which the load begins, written by the parent; 0 for never. */
+        atomic_uint_fast64_t start;
+        /* Nanoseconds from there to the end of the work, and the counts at the end of the duration.
+         */
         atomic_uint_fast64_t elapsed;
+        ReportWindow window;
         /* Of a stream worker: for each connection how much was sent on it, and whether that is all.
          * See stream.h. */
         atomic_uint_fast64_t *sent;
@@ -49,6 +59,9 @@ struct LoadPlan {
         size_t connections;
         int first;
         uint64_t setup;
+        /* The pipes of crew_start(). */
+        int ready;
+        int go;
 };
 
 /*

@@ -95,25 +95,33 @@ static void report_print_ping(const Report *report, const ClientOptions *options
 static void report_print_load(const Report *report, const ClientOptions *options,
                               const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+        const ReportWindow *window = &report->window;
         uint64_t errors = 0;
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 errors += report->errors[kind];
-        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s\n",
+        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s, "
+               "drained in %.3f s\n",
                target, client_load_name(options->load), options->connections, report->processes,
-               (double)report->elapsed / (double)INSTANT_SECOND);
+               (double)window->elapsed / (double)INSTANT_SECOND,
+               (double)(report->elapsed - window->elapsed) / (double)INSTANT_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
-                       report_rate(report->answered, report->elapsed), options->size);
+                       report_rate(window->answered, window->elapsed), options->size);
         printf("%" PRIu64 " bytes sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
-               quantity_format_bytes(report_rate(report->bytes_sent, report->elapsed), there),
-               quantity_format_bytes(report_rate(report->bytes_received, report->elapsed), back));
+               quantity_format_bytes(report_rate(window->bytes_sent, window->elapsed), there),
+               quantity_format_bytes(report_rate(window->bytes_received, window->elapsed), back));
         printf("%" PRIu64 " errors", errors);
         report_print_errors(report);
+        if (report->reconnects > 0)
+                printf(", %" PRIu64 " reconnects", report->reconnects);
         if (report->overdue > 0)
-                printf(", %" PRIu64 " due but not begun: the rate is too high", report->overdue);
+                printf(", %" PRIu64 " due but not begun%s", report->overdue,
+                       errors > 0 ? "" : ": the rate is too high");
         putchar('\n');
+        if (report->failure.kind != FAILURE_NONE)
+                printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
         report_print_latency(&report->latency, options);
 }
 

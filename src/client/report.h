@@ -10,6 +10,17 @@
 #include "lib/endpoint.h"
 
 typedef struct Report Report;
+typedef struct ReportWindow ReportWindow;
+
+/*
+ * What a load has counted @elapsed nanoseconds after its start, when its duration was over.
+ */
+struct ReportWindow {
+        uint64_t elapsed;
+        uint64_t answered;
+        uint64_t bytes_sent;
+        uint64_t bytes_received;
+};
 
 /*
  * What a run of any mode has to say at its end. What a mode has no use for stays zero.
@@ -31,15 +42,18 @@ struct Report {
         uint64_t faults;
 
         /* Ping: round trips that were answered or failed. Ping and load: why some failed, and how
-         * long the others took. */
+         * long the others took; in a load also those that were given up at the timeout. */
         uint64_t attempts;
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
 
-        /* Load: what was answered, what was due and not begun in time, and how many workers. */
+        /* Load: what was answered, what was due and not begun in time, connections that replaced
+         * another one, how many workers, and what of it all happened within the duration. */
         uint64_t answered;
         uint64_t overdue;
+        uint64_t reconnects;
         uint64_t processes;
+        ReportWindow window;
 };
 
 /*

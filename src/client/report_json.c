@@ -67,6 +67,8 @@ static void report_json_ping(Json *json, const Report *report, const ClientOptio
 }
 
 static void report_json_load(Json *json, const Report *report, const ClientOptions *options) {
+        const ReportWindow *window = &report->window;
+
         json_open(json, "load");
         json_string(json, "kind", client_load_name(options->load));
         json_integer(json, "connections", options->connections);
@@ -76,11 +78,14 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
                 json_null(json, "wanted_rate");
         else
                 json_integer(json, "wanted_rate", options->rate);
+        json_number(json, "duration", report_seconds(window->elapsed));
+        json_number(json, "drain", report_seconds(report->elapsed - window->elapsed));
         json_integer(json, "answered", report->answered);
-        json_number(json, "rate", report_rate(report->answered, report->elapsed));
-        json_number(json, "send_rate", report_rate(report->bytes_sent, report->elapsed));
-        json_number(json, "receive_rate", report_rate(report->bytes_received, report->elapsed));
+        json_number(json, "rate", report_rate(window->answered, window->elapsed));
+        json_number(json, "send_rate", report_rate(window->bytes_sent, window->elapsed));
+        json_number(json, "receive_rate", report_rate(window->bytes_received, window->elapsed));
         json_integer(json, "overdue", report->overdue);
+        json_integer(json, "reconnects", report->reconnects);
         report_json_errors(json, report);
         json_close(json);
 }

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/crew.h"
 #include "client/instant.h"
 #include "client/pattern.h"
 
@@ -79,13 +80,20 @@ static bool stream_send(Stream *stream, size_t i) {
         return true;
 }
 
+/* Takes the start of the load; returns whether there is one. */
+static bool stream_start(Stream *stream) {
+        stream->start = crew_start(stream->plan);
+        stream->end = stream->start + stream->plan->options->duration;
+        return stream->start != 0;
+}
+
 static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
         struct epoll_event events[STREAM_EVENTS];
         size_t live = stream->live;
         int epoll;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
+        if (getppid() != parent || !stream_start(stream))
                 _exit(1);
         epoll = stream_watch(stream, EPOLLOUT);
         while (epoll >= 0 && live > 0 && instant_now() < stream->end && !stream->page->stop) {
@@ -169,67 +177,81 @@ static void stream_tick(Stream *stream) {
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
-                bool owed = now >= stream->end || stream->page->sent[i] > line->received;
+                uint64_t sent = stream->page->sent[i];
+                bool owed = now >= stream->end || sent > line->received;
 
-                if (line->fd >= 0 && owed && now - line->last >= timeout)
-                        stream_end_line(stream, line, FAILURE_TIMEOUT);
+                if (line->fd < 0 || !owed || now - line->last < timeout)
+                        continue;
+                if (stream->page->sent_all && sent == line->received)
+                        stream->page->unclosed++;
+                stream_end_line(stream, line, FAILURE_TIMEOUT);
         }
+}
+
+/* Milliseconds to the next tick, or to the end of the duration, at which the rates are taken. */
+static int stream_wait(const Stream *stream, uint64_t now) {
+        int left = instant_timeout(now, stream->end);
+
+        return now < stream->end && left < STREAM_TICK_MILLISECONDS ? left
+                                                                    : STREAM_TICK_MILLISECONDS;
 }
 
 static int stream_receive_all(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
-        uint64_t last = stream->start;
+        uint64_t now = stream->start;
 
         stream->epoll = stream_watch(stream, EPOLLIN);
         if (stream->epoll < 0)
                 return stream->epoll;
         while (stream->live > 0 && !stream->page->stop) {
-                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
+                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, stream_wait(stream, now));
 
                 for (int i = 0; i < n; i++)
                         stream_receive(stream, events[i].data.u64);
-                last = instant_now();
+                now = instant_now();
+                if (now >= stream->end)
+                        crew_close_window(stream->plan, now - stream->start);
                 stream_tick(stream);
         }
-        stream->page->elapsed = last - stream->start;
+        crew_close_window(stream->plan, now - stream->start);
+        stream->page->elapsed = now - stream->start;
         close(stream->epoll);
         return 0;
 }
 
 static int stream_exchange(Stream *stream) {
         pid_t parent = getpid(), sender;
-        int r;
+        int r = 0;
 
-        stream->start = instant_now();
-        stream->end = stream->start + stream->plan->options->duration;
-        for (size_t i = 0; i < stream->plan->connections; i++)
-                stream->lines[i].last = stream->start;
         sender = fork();
         if (sender < 0)
                 return -errno;
         if (sender == 0)
                 stream_send_all(stream, parent);
-        r = stream_receive_all(stream);
+        if (stream_start(stream)) {
+                for (size_t i = 0; i < stream->plan->connections; i++)
+                        stream->lines[i].last = stream->start;
+                r = stream_receive_all(stream);
+        }
         kill(sender, SIGKILL);
         while (waitpid(sender, NULL, 0) < 0 && errno == EINTR)
                 ;
         return r;
 }
 
-static void stream_connect(Stream *stream) {
-        const LoadPlan *plan = stream->plan;
+static int stream_connect(Stream *stream) {
+        size_t count = stream->plan->connections;
+        int *fds = calloc(count, sizeof *fds);
 
-        for (size_t i = 0; i < plan->connections; i++) {
-                int fd = i == 0 ? plan->first : -1;
-
-                if (fd < 0 && !stream->page->stop)
-                        fd = connection_open_endpoint(plan->peer, &plan->options->connection);
-                if (fd >= 0)
-                        stream->live++;
-                else if (!stream->page->stop)
-                        stream->page->errors[failure_kind_from_errno(-fd)]++;
-                stream->lines[i].fd = fd;
+        if (fds == NULL)
+                return -ENOMEM;
+        crew_connect(stream->plan, fds);
+        for (size_t i = 0; i < count; i++) {
+                stream->lines[i].fd = fds[i] < 0 ? -1 : fds[i];
+                stream->live += fds[i] < 0 ? 0 : 1;
         }
+        free(fds);
+        return 0;
 }
 
 int stream_run(const LoadPlan *plan) {
@@ -245,8 +267,9 @@ int stream_run(const LoadPlan *plan) {
         if (stream->lines != NULL) {
                 pattern_init(&pattern);
                 pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
-                stream_connect(stream);
-                r = stream_exchange(stream);
+                r = stream_connect(stream);
+                if (r == 0)
+                        r = stream_exchange(stream);
         }
         free(stream->lines);
         free(stream);

@@ -8,8 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/crew.h"
 #include "client/instant.h"
 #include "client/pattern.h"
+#include "client/schedule.h"
 
 enum {
         WORKER_EVENTS = 64,
@@ -23,6 +25,10 @@ enum {
 
 /* A failed connection rests until the next tick, lest failures are all that happens. */
 #define WORKER_TICK (50 * INSTANT_MILLISECOND)
+
+/* After the end, what was due before it may still begin for this long: one hitch of the machine is
+ * no overload, which leaves more behind than that. */
+#define WORKER_GRACE (100 * INSTANT_MILLISECOND)
 
 typedef enum SlotState {
         SLOT_RESTING,
@@ -62,21 +68,19 @@ typedef struct Worker {
         size_t idle_first;
         size_t idle_count;
         size_t busy;
-        uint64_t start;
         uint64_t end;
-        /* At a fixed rate: the number of the next request. */
+        /* At a fixed rate: when requests are due, and the number of the next one. */
+        Schedule schedule;
         uint64_t next;
         uint8_t *messages;
         uint8_t buffer[WORKER_BUFFER_SIZE];
 } Worker;
 
-/* When this worker's request of number @number is due. */
-static uint64_t worker_due(const Worker *worker, uint64_t number) {
-        uint64_t all = number * worker->plan->workers + worker->plan->index;
-        uint64_t rate = worker->options->rate;
+/* Whether the next request may begin at @now. */
+static bool worker_is_due(const Worker *worker, uint64_t now) {
+        uint64_t due = schedule_due(&worker->schedule, worker->next);
 
-        /* In two steps, since a day's nanoseconds times the rate would not fit. */
-        return worker->start + all / rate * INSTANT_SECOND + all % rate * INSTANT_SECOND / rate;
+        return due <= now && due < worker->end && now < worker->end + WORKER_GRACE;
 }
 
 static void worker_watch(Worker *worker, Slot *slot, int operation, bool out) {
@@ -121,9 +125,22 @@ static Slot *worker_pop_idle(Worker *worker) {
 }
 
 static void worker_fail(Worker *worker, Slot *slot, int error) {
-        worker->page->errors[failure_kind_from_errno(error)]++;
+        crew_fail(worker->page, error);
         worker_close(worker, slot);
         worker_set_state(worker, slot, SLOT_RESTING);
+}
+
+/* Gives up what is under way. A request that nobody answered has waited as long as any. */
+static void worker_give_up(Worker *worker, Slot *slot, uint64_t now) {
+        if (slot->state == SLOT_ENDING)
+                worker->page->unclosed++;
+        else
+                histogram_record(&worker->page->latency, now - slot->due);
+        worker_fail(worker, slot, ETIME);
+}
+
+static uint64_t worker_deadline(uint64_t timeout, uint64_t now) {
+        return timeout == 0 ? INSTANT_NEVER : now + timeout;
 }
 
 static int worker_send(Worker *worker, Slot *slot) {
@@ -143,61 +160,67 @@ static int worker_send(Worker *worker, Slot *slot) {
         return 0;
 }
 
+/* Returns 0, -EINPROGRESS while the connection is under way, or another negative errno. */
+static int worker_open(Worker *worker, Slot *slot) {
+        bool pending = false;
+
+        if (worker->options->load == LOAD_REQUESTS)
+                worker->page->reconnects++;
+        slot->fd = connection_begin(worker->plan->peer, &worker->options->connection, &pending);
+        if (slot->fd < 0)
+                return slot->fd;
+        worker_watch(worker, slot, EPOLL_CTL_ADD, pending);
+        return pending ? -EINPROGRESS : 0;
+}
+
 /* Begins what is due at @due on a slot that has nothing to do. */
 static void worker_begin(Worker *worker, Slot *slot, uint64_t due) {
-        uint64_t timeout = worker->options->timeout;
-        bool pending = false;
-        int r;
+        const ClientOptions *options = worker->options;
+        uint64_t now = instant_now();
+        int r = 0;
 
         /* A connection that found the address before the load began has taken its time, too. */
         slot->due = due - slot->setup;
         slot->setup = 0;
-        slot->deadline = timeout == 0 ? INSTANT_NEVER : instant_now() + timeout;
+        slot->deadline = worker_deadline(options->timeout, now);
         slot->sent = slot->received = 0;
         slot->place = (slot->place + 1) % WORKER_PLACES;
         worker_set_state(worker, slot, SLOT_BUSY);
-        if (slot->fd < 0) {
-                slot->fd = connection_begin(worker->plan->peer, &worker->options->connection,
-                                            &pending);
-                if (slot->fd < 0) {
-                        worker_fail(worker, slot, -slot->fd);
-                        return;
-                }
-                worker_watch(worker, slot, EPOLL_CTL_ADD, pending);
-        }
-        if (pending) {
+
+        if (slot->fd < 0)
+                r = worker_open(worker, slot);
+        if (r == -EINPROGRESS) {
+                slot->deadline = worker_deadline(options->connection.timeout, now);
                 worker_set_state(worker, slot, SLOT_CONNECTING);
                 return;
         }
-        r = worker_send(worker, slot);
+        if (r == 0)
+                r = worker_send(worker, slot);
         if (r < 0)
                 worker_fail(worker, slot, -r);
 }
 
 /* Half-closes the connection: what comes until its end shows whether the peer sent too much. */
 static void worker_end(Worker *worker, Slot *slot, uint64_t now) {
-        uint64_t timeout = worker->options->timeout;
-
         if (slot->fd < 0) {
                 worker_set_state(worker, slot, SLOT_RESTING);
                 return;
         }
-        slot->deadline = timeout == 0 ? INSTANT_NEVER : now + timeout;
+        slot->deadline = worker_deadline(worker->options->timeout, now);
         worker_set_state(worker, slot, SLOT_ENDING);
         (void)shutdown(slot->fd, SHUT_WR);
 }
 
 /* Finds something to do for a slot that has nothing to do, or lets it wait. */
 static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
-        if (now >= worker->end) {
+        if (worker->options->rate > 0 && worker_is_due(worker, now))
+                worker_begin(worker, slot, schedule_due(&worker->schedule, worker->next++));
+        else if (now >= worker->end)
                 worker_end(worker, slot, now);
-        } else if (worker->options->rate == 0) {
+        else if (worker->options->rate == 0)
                 worker_begin(worker, slot, now);
-        } else if (worker_due(worker, worker->next) <= now) {
-                worker_begin(worker, slot, worker_due(worker, worker->next++));
-        } else {
+        else
                 worker_push_idle(worker, slot);
-        }
 }
 
 static void worker_count(Worker *worker, const Slot *slot, uint64_t answered) {
@@ -249,6 +272,7 @@ static int worker_serve_busy(Worker *worker, Slot *slot, uint32_t events) {
                 r = connection_finish(slot->fd);
                 if (r < 0)
                         return r;
+                slot->deadline = worker_deadline(worker->options->timeout, instant_now());
                 worker_set_state(worker, slot, SLOT_BUSY);
         }
         if ((events & EPOLLOUT) != 0)
@@ -266,7 +290,7 @@ static void worker_serve_idle(Worker *worker, Slot *slot) {
         if (n == 0)
                 return;
         if (n != -EPIPE)
-                worker->page->errors[n > 0 ? FAILURE_DIFFERS : failure_kind_from_errno((int)-n)]++;
+                crew_fail(worker->page, n > 0 ? EBADMSG : (int)-n);
         worker_close(worker, slot);
 }
 
@@ -305,9 +329,9 @@ static void worker_serve(Worker *worker, Slot *slot, uint32_t events) {
 
 /* Begins what has become due for the slots that wait for it. */
 static void worker_catch_up(Worker *worker, uint64_t now) {
-        while (worker->idle_count > 0 && now < worker->end &&
-               worker_due(worker, worker->next) <= now)
-                worker_begin(worker, worker_pop_idle(worker), worker_due(worker, worker->next++));
+        while (worker->idle_count > 0 && worker_is_due(worker, now))
+                worker_begin(worker, worker_pop_idle(worker),
+                             schedule_due(&worker->schedule, worker->next++));
         while (worker->idle_count > 0 && now >= worker->end)
                 worker_end(worker, worker_pop_idle(worker), now);
 }
@@ -319,7 +343,7 @@ static void worker_tick(Worker *worker, uint64_t now) {
                 Slot *slot = &worker->slots[i];
 
                 if (slot_is_busy(slot) && now >= slot->deadline)
-                        worker_fail(worker, slot, ETIME);
+                        worker_give_up(worker, slot, now);
                 else if (slot->state == SLOT_RESTING && now < worker->end)
                         worker_employ(worker, slot, now);
         }
@@ -328,14 +352,17 @@ static void worker_tick(Worker *worker, uint64_t now) {
 static struct timespec worker_timeout(const Worker *worker, uint64_t now, uint64_t next_tick) {
         uint64_t wake = next_tick, left;
 
-        if (worker->idle_count > 0 && worker_due(worker, worker->next) < wake)
-                wake = worker_due(worker, worker->next);
+        if (worker->idle_count > 0 && schedule_due(&worker->schedule, worker->next) < wake)
+                wake = schedule_due(&worker->schedule, worker->next);
+        /* The rates are those of the duration, which must not seem longer than it is. */
+        if (now < worker->end && worker->end < wake)
+                wake = worker->end;
         left = wake > now ? wake - now : 0;
         return (struct timespec){ .tv_sec = (time_t)(left / INSTANT_SECOND),
                                   .tv_nsec = (long)(left % INSTANT_SECOND) };
 }
 
-static int worker_loop(Worker *worker) {
+static int worker_loop(Worker *worker, uint64_t start) {
         struct epoll_event events[WORKER_EVENTS];
         uint64_t now = instant_now(), next_tick = now;
 
@@ -348,44 +375,72 @@ static int worker_loop(Worker *worker) {
                 for (int i = 0; i < n; i++)
                         worker_serve(worker, events[i].data.ptr, events[i].events);
                 now = instant_now();
+                if (now >= worker->end)
+                        crew_close_window(worker->plan, now - start);
                 worker_catch_up(worker, now);
                 if (now >= next_tick) {
                         worker_tick(worker, now);
                         next_tick = now + WORKER_TICK;
                 }
         }
-        worker->page->elapsed = now - worker->start;
+        crew_close_window(worker->plan, now - start);
+        worker->page->elapsed = now - start;
         return 0;
 }
 
-/* Connections that requests are made on are there before the time begins to count. */
-static void worker_connect(Worker *worker) {
-        for (size_t i = 0; i < worker->plan->connections; i++) {
+/* Opens the connections that requests are made on, before the time begins to count. */
+static int worker_connect(Worker *worker) {
+        const LoadPlan *plan = worker->plan;
+        int *fds = calloc(plan->connections, sizeof *fds);
+
+        if (fds == NULL)
+                return -ENOMEM;
+        for (size_t i = 0; i < plan->connections; i++)
+                fds[i] = -1;
+        if (plan->options->load == LOAD_REQUESTS)
+                crew_connect(plan, fds);
+        else
+                fds[0] = plan->first;
+        for (size_t i = 0; i < plan->connections; i++) {
                 Slot *slot = &worker->slots[i];
 
-                slot->fd = i == 0 ? worker->plan->first : -1;
+                slot->fd = fds[i] < 0 ? -1 : fds[i];
                 slot->place = i * WORKER_STRIDE % WORKER_PLACES;
-                if (worker->page->stop ||
-                    (worker->options->load == LOAD_CONNECTIONS && slot->fd < 0))
-                        continue;
-                if (slot->fd < 0)
-                        slot->fd = connection_open_endpoint(worker->plan->peer,
-                                                            &worker->options->connection);
-                if (slot->fd < 0)
-                        worker_fail(worker, slot, -slot->fd);
-                else
+                if (slot->fd >= 0)
                         worker_watch(worker, slot, EPOLL_CTL_ADD, false);
         }
+        if (plan->options->load == LOAD_CONNECTIONS && plan->first >= 0)
+                worker->slots[0].setup = plan->setup;
+        free(fds);
+        return 0;
 }
 
-/* What was due in time and has not been begun. */
-static void worker_count_overdue(Worker *worker) {
-        if (worker->options->rate == 0)
-                return;
-        while (worker_due(worker, worker->next) < worker->end) {
-                worker->next++;
-                worker->page->overdue++;
+static int worker_work(Worker *worker) {
+        const LoadPlan *plan = worker->plan;
+        uint64_t start, due;
+        int r;
+
+        r = worker_connect(worker);
+        if (r < 0)
+                return r;
+        start = crew_start(plan);
+        if (start == 0)
+                return 0;
+        worker->end = start + plan->options->duration;
+        worker->schedule = (Schedule){ .start = start,
+                                       .rate = plan->options->rate,
+                                       .index = plan->index,
+                                       .workers = plan->workers,
+                                       .connections = plan->options->connections,
+                                       .own = plan->connections };
+
+        r = worker_loop(worker, start);
+        /* What was due in time and has not been begun. */
+        if (r == 0 && plan->options->rate > 0) {
+                due = schedule_count(&worker->schedule, worker->end - start);
+                plan->page->overdue = due > worker->next ? due - worker->next : 0;
         }
+        return r;
 }
 
 int worker_run(const LoadPlan *plan) {
@@ -409,13 +464,7 @@ int worker_run(const LoadPlan *plan) {
         } else {
                 pattern_init(&pattern);
                 pattern_fill(&pattern, 0, worker->messages, size);
-                worker_connect(worker);
-                if (plan->options->load == LOAD_CONNECTIONS && plan->first >= 0)
-                        worker->slots[0].setup = plan->setup;
-                worker->start = instant_now();
-                worker->end = worker->start + plan->options->duration;
-                r = worker_loop(worker);
-                worker_count_overdue(worker);
+                r = worker_work(worker);
         }
         if (worker->epoll >= 0)
                 close(worker->epoll);

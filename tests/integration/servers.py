@@ -215,6 +215,17 @@ def one_of(number, special, common=echo):
     return behaviour
 
 
+def leave_when_idle(size):
+    """Answers one request of that size, and then ends its side as an idle timeout does."""
+
+    def behaviour(connection):
+        connection.sendall(receive(connection, size))
+        connection.shutdown(socket.SHUT_WR)
+        wait_for_end(connection)
+
+    return behaviour
+
+
 def trickle(connection):
     """Sends every byte by itself."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

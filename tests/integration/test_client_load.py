@@ -176,6 +176,83 @@ def test_a_lost_block_of_streams_differs():
     assert result["load"]["errors"] == {"differs": 2}
 
 
+@pytest.mark.parametrize("kind", ["requests", "streams"])
+def test_a_straggler_does_not_change_the_rates(kind):
+    """Rates are those of the duration; the time after it is reported on its own."""
+    straggler = servers.one_of(1000, servers.silent)
+    with servers.tcp(straggler) as server:
+        result = load(kind, "--duration=0.3", "--timeout=1", "--connections=4", *server.address,
+                      status=1)
+    found = result["load"]
+    assert 0.3 <= found["duration"] < result["seconds"]
+    assert found["drain"] == pytest.approx(result["seconds"] - found["duration"], abs=0.01)
+    assert found["drain"] > 0.5 and found["errors"] == {"timeout": 1}
+    received = found["receive_rate"] * found["duration"]
+    assert result["bytes_received"] * 0.5 < received <= result["bytes_received"] * 1.001
+    if kind == "requests":
+        # At most one request of each connection was under way at the end; three digits are known.
+        within = found["rate"] * found["duration"]
+        assert within == pytest.approx(found["answered"], rel=0.01, abs=4)
+
+
+def test_time_outs_are_in_the_distribution():
+    """What was never answered has waited as long as the timeout, and the percentiles say so."""
+    with servers.tcp(servers.one_of(2, servers.silent)) as server:
+        result = load("connections", "--rate=100", "--duration=0.5", "--timeout=0.5",
+                      "--connections=60", *server.address, status=1)
+    lost = result["load"]["errors"]["timeout"]
+    assert result["latency"]["count"] == result["load"]["answered"] + lost
+    assert lost > 10 and result["latency"]["p90"] >= 500_000
+
+
+def test_reconnects_are_counted():
+    """A connection that its peer ends while it is idle is replaced; that is no error, but told."""
+    with servers.tcp(servers.leave_when_idle(64)) as server:
+        arguments = ["--rate=20", "--duration=1", "--connections=4", *server.address]
+        result = load("requests", *arguments)
+        accepted = server.accepted
+        status, output, _ = run(*command("requests", *arguments))
+    assert result["load"]["answered"] == 20 and result["load"]["errors"] == {}
+    assert result["load"]["reconnects"] == accepted - 4 == 16
+    assert status == 0 and b"\n0 errors, 16 reconnects\n" in output
+
+
+def test_a_rate_below_the_capacity_is_never_too_high():
+    """Three connections on two processes: each process gets the part of its connections."""
+
+    def slow(connection):
+        while data := connection.recv(1000):
+            time.sleep(0.02)
+            connection.sendall(data)
+
+    with servers.tcp(slow) as server:
+        result = load("requests", "--rate=90", "--duration=2", "--connections=3", *server.address)
+    assert result["load"]["answered"] == 180 and result["load"]["overdue"] == 0
+
+
+def test_connections_that_are_not_closed_are_named():
+    """All came back, but not the end of the connection: the sentence says so."""
+    with servers.tcp(servers.stay) as server:
+        for kind in ("requests", "streams"):
+            status, output, _ = run(*command(kind, "--duration=0.2", "--timeout=0.3",
+                                             "--connections=3"), *server.address)
+            assert status == 1
+            assert b"\n3 errors (3 timeout)\ntimeout: all came back intact, but 3 connections " \
+                b"were not closed within 0.3 s\n" in output
+
+
+def test_timers_are_exact():
+    """Workers have the least timer slack, which would be half of a latency at a low rate."""
+    with servers.tcp(servers.echo) as server:
+        arguments = command("requests", "--duration=600", "--connections=2")
+        with Client(*arguments, *server.address) as client:
+            until(lambda: server.accepted == 2)
+            for pid in descendants(client.process.pid):
+                assert pathlib.Path(f"/proc/{pid}/timerslack_ns").read_text() == "1\n"
+            client.process.send_signal(signal.SIGINT)
+            client.end()
+
+
 def test_no_coordinated_omission():
     """When the service stalls, everything that became due meanwhile has waited."""
     begin = threading.Event()
@@ -280,7 +357,8 @@ def test_text():
     assert (status, errors) == (0, [])
     lines = output.decode().splitlines()
     assert re.fullmatch(
-        r".*: load of requests, 2 at once, from [12] processes, for \d+\.\d+ s", lines[0]
+        r".*: load of requests, 2 at once, from [12] processes, for \d+\.\d+ s, "
+        r"drained in \d+\.\d+ s", lines[0]
     )
     assert re.fullmatch(r"\d+ answered, \d+\.\d/s, 64 bytes each", lines[1])
     assert lines[3] == "0 errors" and lines[4].startswith("min/avg/max/stddev = ")
@@ -312,6 +390,37 @@ def test_a_killed_worker_is_named():
             status, output, _ = client.end()
     assert status == 1
     assert "ended by signal 9" in json.loads(output)["failure"]["message"]
+
+
+def test_a_worker_that_is_missing_is_a_sentence():
+    """In the text, too: one that was killed, and one that the machine could not start."""
+    with servers.tcp(servers.echo) as server:
+        arguments = command("requests", "--duration=600", "--connections=2")
+        with Client(*arguments, *server.address) as client:
+            until(lambda: server.accepted == 2)
+            os.kill(descendants(client.process.pid)[0], signal.SIGKILL)
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+        assert status == 1
+        assert b"\nlocal: a worker was ended by signal 9 (Killed), and its figures end " in output
+        status, output, _ = run(*arguments, *server.address, preexec_fn=without_processes)
+    assert status == 1
+    assert b"\nlocal: cannot start a worker: Resource temporarily unavailable\n" in output
+
+
+def without_processes():
+    """Becomes a user that nobody else is, with as many processes as it has."""
+    os.setgid(58620)
+    os.setuid(58620)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+
+def test_the_path_of_a_unix_socket_is_the_clients(tmp_path):
+    """All connections go where the command line says, whatever name the server bound."""
+    with servers.local(servers.echo, f"{tmp_path}/other") as server:
+        os.rename(f"{tmp_path}/other", f"{tmp_path}/socket")
+        result = load("connections", "--duration=0.2", "--connections=4", f"{tmp_path}/socket")
+    assert result["load"]["answered"] > 4 and server.accepted == result["load"]["answered"]
 
 
 @pytest.mark.parametrize("kind", ["requests", "streams"])

@@ -103,3 +103,28 @@ def test_a_slow_source_is_not_timed(path):
             with pytest.raises(subprocess.TimeoutExpired):
                 client.process.wait(1)
             assert client.end(b"two") == (0, b"two", [])
+
+
+def lose_handshakes(path):
+    """After the first connection no further one comes about."""
+    path.router.execute("nft", "-f", "-", text="""table inet path {
+        chain forward { type filter hook forward priority 0;
+            tcp flags & (syn | ack) == syn limit rate over 1/day burst 1 packets drop; }
+    }
+    """)
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_the_connect_timeout_of_a_load(path, kind):
+    """All connections of a load have this time, each, and at the same time."""
+    lose_handshakes(path)
+    with path.server.run(servers.tcp, servers.echo, SERVER) as server:
+        status, output, errors = path.client.run(
+            run, "--json", *command(kind, "--connect-timeout=0.3", "--timeout=0", "--duration=0.5",
+                                    "--connections=200"), *server.address)
+    result = json.loads(output)
+    assert (status, errors, result["failure"]["kind"]) == (1, [], "timeout")
+    assert result["load"]["errors"]["timeout"] >= 199
+    if kind == "requests":
+        # Not one after the other: that would be 30 seconds before the first request.
+        assert result["load"]["answered"] > 0 and result["load"]["reconnects"] >= 199
