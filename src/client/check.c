@@ -2,6 +2,9 @@
 #include "client/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +17,16 @@
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
+
+/* What the receiving process does with what comes back. */
+typedef struct CheckSink {
+        Comparison comparison;
+        /* How many faults have been told, and whether those are that are not over yet. */
+        uint64_t told;
+        bool adrift;
+        bool silent;
+        Progress *progress;
+} CheckSink;
 
 /* What the sender's process gives. */
 typedef struct CheckSource {
@@ -38,8 +51,39 @@ static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
         return (ssize_t)n;
 }
 
+static void check_print(const CheckSink *sink, const char *text) {
+        if (sink->silent)
+                return;
+        progress_clear(sink->progress);
+        printf("%s\n", text);
+        fflush(stdout);
+}
+
+/* Tells of the first faults as they come: the end of a long check may be hours away. */
+static void check_tell(CheckSink *sink) {
+        const Comparison *comparison = &sink->comparison;
+        char text[FAULT_TEXT_SIZE];
+
+        for (; sink->told < comparison->faults && sink->told < COMPARISON_FIRST_FAULTS;
+             sink->told++) {
+                fault_format(&comparison->first[sink->told], text);
+                check_print(sink, text);
+        }
+        if (comparison_is_adrift(comparison) && !sink->adrift &&
+            sink->told < COMPARISON_FIRST_FAULTS) {
+                fault_format(&(Fault){ .kind = FAULT_UNRECOGNIZED,
+                                       .offset = comparison->received - comparison->lost_size },
+                             text);
+                check_print(sink, text);
+        }
+        sink->adrift = comparison_is_adrift(comparison);
+}
+
 static int check_take(void *userdata, const void *data, size_t size) {
-        comparison_take(userdata, data, size);
+        CheckSink *sink = userdata;
+
+        comparison_take(&sink->comparison, data, size);
+        check_tell(sink);
         return 0;
 }
 
@@ -95,16 +139,19 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
 }
 
 static void check_judge_stream(const Comparison *comparison, Report *report) {
+        const Fault *first = &comparison->first[0];
+        bool missing = first->kind == FAULT_DROPPED || first->kind == FAULT_TRUNCATED;
         char text[FAULT_TEXT_SIZE];
-        bool missing = comparison->fault.kind == FAULT_DROPPED ||
-                       comparison->fault.kind == FAULT_TRUNCATED;
 
-        report->fault = comparison->fault;
+        report->fault = *first;
         report->faults = comparison->faults;
         if (comparison->faults == 0)
                 return;
-        fault_format(&comparison->fault, text);
+        fault_format(first, text);
         failure_set(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s", text);
+        if (comparison->faults > 1)
+                failure_append(&report->failure, ", the first of %" PRIu64 " faults",
+                               comparison->faults);
 }
 
 static uint64_t check_since(uint64_t start, uint64_t instant) {
@@ -112,14 +159,14 @@ static uint64_t check_since(uint64_t start, uint64_t instant) {
 }
 
 static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
-        static Comparison comparison;
+        static CheckSink sink;
         CheckSource source = { .total = options->check_size };
         CheckProgress progress = { .start = instant_now(), .total = options->check_size };
         Sender sender;
         Receiver receiver = {
                 .fd = fd,
                 .sender = &sender,
-                .sink = { .take = check_take, .userdata = &comparison },
+                .sink = { .take = check_take, .userdata = &sink },
                 .timeout = options->timeout,
                 .interrupt = interrupt,
                 .tick = check_tick,
@@ -129,7 +176,9 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
 
         progress_init(&progress.progress, client_options_want_progress(options));
         pattern_init(&source.pattern);
-        comparison_init(&comparison, &source.pattern, options->check_size);
+        sink.progress = &progress.progress;
+        sink.silent = options->quiet || options->json;
+        comparison_init(&sink.comparison, &source.pattern, options->check_size);
         r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
         if (r < 0) {
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
@@ -140,13 +189,15 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         report->elapsed = instant_now() - progress.start;
         sender_stop(&sender);
         progress_clear(&progress.progress);
-        comparison_end(&comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
+        comparison_end(&sink.comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
+        if (sink.comparison.faults > 1)
+                check_tell(&sink);
         report->bytes_sent = sender_bytes(&sender);
         report->bytes_received = receiver.bytes;
         report->send_time = check_since(progress.start, sender_last_sent(&sender));
         report->receive_time = check_since(progress.start, receiver.last_received);
         check_judge_connection(&receiver, r, options, &report->failure);
-        check_judge_stream(&comparison, report);
+        check_judge_stream(&sink.comparison, report);
         sender_deinit(&sender);
 }
 

@@ -16,12 +16,17 @@ SIZE = 1_000_000
 
 
 def check(behaviour, *options, size=SIZE):
-    """Status and verdict of a check of that size against a server of that behaviour."""
+    """Status and verdict of a check of that size against a server of that behaviour.
+
+    What it says before the verdict are the first faults; one alone says the same as the verdict."""
     with servers.tcp(behaviour) as server:
-        status, output, errors = run(f"--check={size}", *options, *server.address, data=b"")
-    verdict = output.decode().splitlines()
-    assert len(verdict) == 1 and errors == []
-    return status, verdict[0]
+        status, output, errors = run(
+            *command("check", *options, size=size), *server.address, data=b"")
+    *faults, verdict = output.decode().splitlines()
+    assert errors == [] and len(faults) <= 10
+    if len(faults) == 1 and "in another order" not in verdict:
+        assert faults[0] in verdict
+    return status, verdict
 
 
 @pytest.mark.parametrize("size", [1, 7, 65537, "16M"])
@@ -70,6 +75,50 @@ def test_each_fault_is_named(behaviour, sentence):
     assert status == 1
     kind = "missing" if "missing" in sentence or "truncated" in sentence else "differs"
     assert re.search(f": {kind}: {sentence}", verdict), verdict
+
+
+def crlf(data):
+    return bytes(data).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("edit, count, sentence", [
+    (lambda data: data[:1 << 20] + bytes(100_000) + data[(1 << 20) + 100_000:], 1,
+     "(99999|100000) bytes from offset 104857[67] on came back changed, "),
+    (lambda data: data[:1 << 20] + bytes(70_000) + data[1 << 20:], 1,
+     "(69999|70000) bytes that nobody sent came at offset 104857[67]:"),
+    (crlf, None, "1 byte that nobody sent came at offset .*, the first of [0-9]{5} faults:"),
+])
+def test_damage_of_any_size(edit, count, sentence):
+    """However large or frequent, it has its place and its size, and all faults are counted."""
+    status, verdict = check(servers.edited(edit), size="4M")
+    assert status == 1 and re.search(f": differs: {sentence}", verdict), verdict
+    assert ("faults" in verdict) == (count is None)
+
+
+def test_faults_are_told_as_they_come():
+    """Nobody waits for the end of a check to learn of a fault at its beginning."""
+
+    def behaviour(connection):
+        data = bytearray(servers.receive(connection, 200_000))
+        data[1000] ^= 1
+        data[5000] ^= 1
+        data[100_000:] = bytes(100_000)
+        connection.sendall(data)
+        servers.wait_for_end(connection)
+
+    with servers.tcp(behaviour) as server:
+        with Client(*command("check", "--timeout=0", size="1G"), *server.address) as client:
+            lines = [client.process.stdout.readline().decode() for _ in range(3)]
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert lines[0].startswith("the byte at offset 1000 came back as ")
+    assert lines[1].startswith("the byte at offset 5000 came back as ")
+    assert re.fullmatch("what came back from offset 10000. on is not what was sent\n", lines[2])
+    assert status == 1 and b"the byte at offset 1000 " in output and b"of 3 faults: " in output
+    for quiet in ("--quiet", "--json"):
+        with servers.tcp(servers.edited(crlf)) as server:
+            _, output, _ = run(*command("check", quiet, size="1M"), *server.address)
+        assert output.count(b"\n") == 1
 
 
 def test_one_bit_in_a_gigabyte():
