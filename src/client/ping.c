@@ -19,6 +19,9 @@
 
 #define PING_PROGRESS_INTERVAL (200 * INSTANT_MILLISECOND)
 
+/* At the end of a connection it is waited for that of the peer for so long. */
+#define PING_END_PATIENCE INSTANT_SECOND
+
 typedef struct Ping {
         const ClientOptions *options;
         Report *report;
@@ -72,6 +75,14 @@ static int ping_try(Ping *ping, uint64_t start) {
                         end < ping->end ? end : ping->end, ping->connection.interrupt);
 }
 
+/* Ends the connection behind an answer, and looks for what comes when nothing is owed. Only the
+ * answers must come in time: a peer that does not end is no error. */
+static int ping_end(const Ping *ping) {
+        int r = trip_end(ping->fd, instant_now() + PING_END_PATIENCE, ping->connection.interrupt);
+
+        return r == -ETIME || r == -EINTR ? 0 : r;
+}
+
 static void ping_print(const Ping *ping, uint64_t time) {
         if (!client_options_want_lines(ping->options))
                 return;
@@ -102,12 +113,16 @@ static void ping_print_error(const Ping *ping, int error) {
 static bool ping_once(Ping *ping, uint64_t start) {
         Report *report = ping->report;
         uint64_t now;
+        bool last;
         int r;
 
         ping->sequence++;
         r = ping_try(ping, start);
         now = instant_now();
-        if (ping->options->connect || r < 0)
+        last = ping->options->connect || ping->sequence == ping->options->count;
+        if (r == 0 && last)
+                r = ping_end(ping);
+        if (last || r < 0)
                 ping_disconnect(ping);
         /* What was under way at the end was neither answered nor lost. */
         if (r == -EINTR || (r < 0 && now >= ping->end))

@@ -52,10 +52,23 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         return polled[1].revents != 0 ? -EINTR : 0;
 }
 
+/* Looks for what nobody asked for; returns 0, -EBADMSG if there is any, or why there is no peer. */
+static int trip_look(int fd) {
+        char byte;
+        ssize_t n = recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        return n == 0 ? -EPIPE : -EBADMSG;
+}
+
 int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt) {
         Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
-        int r = 0;
+        int r;
 
+        r = trip_look(fd);
+        if (r < 0)
+                return r;
         while (trip.received < size) {
                 if (trip.sent < size)
                         r = trip_send(&trip);
@@ -67,4 +80,18 @@ int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t en
                         return r;
         }
         return memcmp(message, answer, size) == 0 ? 0 : -EBADMSG;
+}
+
+int trip_end(int fd, uint64_t end, int interrupt) {
+        Trip trip = { .fd = fd };
+        int r;
+
+        if (shutdown(fd, SHUT_WR) < 0)
+                return errno == ENOTCONN ? 0 : -errno;
+        while ((r = trip_look(fd)) == 0) {
+                r = trip_wait(&trip, end, interrupt);
+                if (r < 0)
+                        return r;
+        }
+        return r == -EPIPE ? 0 : r;
 }

@@ -10,8 +10,19 @@
  * done at the instant @end (INSTANT_NEVER for no limit); @interrupt is a descriptor of
  * interrupt_open(), or -1.
  *
- * Returns 0 when the answer is the message; -EBADMSG when it is not, -ETIME when the time is over,
+ * Returns 0 when the answer is the message; -EBADMSG when it is not, or when bytes had come before
+ * the message was sent, -ETIME when the time is over,
  * -EINTR when the interrupt came, -EPIPE when the peer closed the connection, or a negative errno
  * of send(2), recv(2) or poll(2). After any of these the connection is of no more use.
  */
 int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt);
+
+/*
+ * trip_end: half-closes @fd and reads to the peer's end: what comes then is more than was sent.
+ * Takes until the instant @end at most; @interrupt is as above.
+ *
+ * Returns 0 at the peer's end, -EBADMSG when bytes came before it, -ETIME when the time is over,
+ * -EINTR when the interrupt came, or a negative errno of shutdown(2), recv(2) or poll(2). The
+ * caller closes @fd.
+ */
+int trip_end(int fd, uint64_t end, int interrupt);

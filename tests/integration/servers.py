@@ -176,11 +176,11 @@ def cross_wired():
     return behaviour
 
 
-def repeat_later(size, delay=0.005):
-    """Echoes, and sends each answer of that size once more a little later."""
+def repeat_later(delay=0.005):
+    """Echoes, and sends what it answered once more a little later."""
 
     def behaviour(connection):
-        while data := receive(connection, size):
+        while data := connection.recv(1 << 18):
             connection.sendall(data)
             # That it comes late is what the client has to notice.
             time.sleep(delay)
@@ -226,20 +226,59 @@ def leave_when_idle(size):
     return behaviour
 
 
-def trickle(connection):
-    """Sends every byte by itself."""
+def beginning(edit, size=64):
+    """Sends what `edit` makes of the first `size` bytes, and echoes all others."""
+
+    def behaviour(connection):
+        connection.sendall(edit(receive(connection, size)))
+        echo(connection)
+
+    return behaviour
+
+
+def stall_after(size):
+    """Echoes `size` bytes and takes all others without an answer."""
+
+    def behaviour(connection):
+        echo_some(connection, size)
+        silent(connection)
+
+    return behaviour
+
+
+def from_before():
+    """Answers the beginning of a connection with that of the connection before, if there was one,
+    and echoes all else."""
+    lock, before = threading.Lock(), [b""]
+
+    def behaviour(connection):
+        data = receive(connection, 64)
+        with lock:
+            answer, before[0] = before[0] or data, data
+        connection.sendall(answer[: len(data)])
+        echo(connection)
+
+    return behaviour
+
+
+def trickle(connection, size=1 << 30):
+    """Sends each of the first `size` bytes by itself."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while data := connection.recv(1 << 18):
+    while size > 0 and (data := connection.recv(min(size, 1 << 18))):
         for byte in data:
             connection.sendall(bytes([byte]))
+        size -= len(data)
+    echo(connection)
 
 
 class Server:
     """Serves one listening socket until the `with` block ends."""
 
-    def __init__(self, behaviour, listener):
+    def __init__(self, behaviour, listener, delay=0):
         self.listener = listener
         self.behaviour = behaviour
+        # Before each connection is accepted.
+        self.delay = delay
         self.connections = []
         self.threads = []
         self.accepted = 0
@@ -257,8 +296,10 @@ class Server:
     def accept(self):
         while True:
             try:
+                select.select([self.listener], [], [])
+                time.sleep(self.delay)
                 connection, _ = self.listener.accept()
-            except OSError:
+            except (OSError, ValueError):
                 return
             connection.settimeout(DEADLINE)
             self.accepted += 1
@@ -285,9 +326,10 @@ class Server:
             assert not thread.is_alive(), "a test server did not end"
 
 
-def tcp(behaviour, host="127.0.0.1", port=0):
+def tcp(behaviour, host="127.0.0.1", port=0, delay=0):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return Server(behaviour, socket.create_server((host, port), family=family, backlog=4096))
+    listener = socket.create_server((host, port), family=family, backlog=4096)
+    return Server(behaviour, listener, delay)
 
 
 def local(behaviour, name):

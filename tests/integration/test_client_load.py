@@ -138,7 +138,7 @@ def test_answers_of_another_connection_differ(kind):
 @pytest.mark.parametrize("kind", ["requests", "connections"])
 def test_late_duplicates_differ(kind, rate):
     """Bytes that come while nothing is owed, or before the end, are an error."""
-    with servers.tcp(servers.repeat_later(64)) as server:
+    with servers.tcp(servers.repeat_later()) as server:
         result = load(kind, "--duration=0.3", "--connections=2", *rate, *server.address, status=1)
     assert result["load"]["errors"]["differs"] >= 1
     assert result["failure"]["kind"] == "differs"
