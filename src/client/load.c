@@ -42,7 +42,7 @@ typedef struct Load {
         unsigned workers;
         pid_t *pids;
         LoadPage *pages;
-        atomic_uint_fast64_t *sent;
+        LoadSent *sent;
         /* Of the pipes of crew_start(), and of one whose end says that all workers have ended. */
         int ready[2];
         int go[2];

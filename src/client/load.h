@@ -10,6 +10,16 @@
 
 typedef struct LoadPage LoadPage;
 typedef struct LoadPlan LoadPlan;
+typedef struct LoadSent LoadSent;
+
+/*
+ * What the sender of a stream has sent on one connection, and the errno that ended it, 0 for none:
+ * an error of a connection is seen by one process only.
+ */
+struct LoadSent {
+        atomic_uint_fast64_t bytes;
+        atomic_int error;
+};
 
 /*
  * What the processes of a load share, one page for each worker, in memory of zeros. A worker is the
@@ -37,9 +47,8 @@ struct LoadPage {
          */
         atomic_uint_fast64_t elapsed;
         ReportWindow window;
-        /* Of a stream worker: for each connection how much was sent on it, and whether that is all.
-         * See stream.h. */
-        atomic_uint_fast64_t *sent;
+        /* Of a stream worker: what was sent on each connection, and whether that is all. */
+        LoadSent *sent;
         atomic_bool sent_all;
         Histogram latency;
 };

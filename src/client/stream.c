@@ -68,14 +68,18 @@ static size_t stream_place(size_t i, uint64_t before) {
 
 /* Sends what the connection takes at once; returns whether it will take more some time. */
 static bool stream_send(Stream *stream, size_t i) {
-        size_t place = stream_place(i, stream->page->sent[i]), left = STREAM_PERIOD - place;
+        size_t place = stream_place(i, stream->page->sent[i].bytes), left = STREAM_PERIOD - place;
         size_t size = stream->plan->options->size;
         ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR;
-        stream->page->sent[i] += (uint64_t)n;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n < 0) {
+                stream->page->sent[i].error = errno;
+                return false;
+        }
+        stream->page->sent[i].bytes += (uint64_t)n;
         stream->page->bytes_sent += (uint64_t)n;
         return true;
 }
@@ -140,7 +144,7 @@ static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
 
 /* What the end of connection @i means that came after all was sent. */
 static FailureKind stream_judge(const Stream *stream, size_t i) {
-        uint64_t received = stream->lines[i].received, sent = stream->page->sent[i];
+        uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
 
         if (received == sent)
                 return FAILURE_NONE;
@@ -163,10 +167,13 @@ static void stream_receive(Stream *stream, size_t i) {
                 right = stream_is_right(stream, i, (size_t)n);
                 line->received += (uint64_t)n;
                 /* The sender counts what it has sent a moment later, but not after its end. */
-                if (!right || (stream->page->sent_all && line->received > stream->page->sent[i]))
+                if (!right ||
+                    (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
         } else if (instant_now() < stream->end && !stream->page->stop) {
-                stream_end_line(stream, line, FAILURE_CLOSED);
+                /* The sender may have seen why. */
+                error = stream->page->sent[i].error;
+                stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
         } else {
                 stream_end_line(stream, line, stream_judge(stream, i));
         }
@@ -177,7 +184,7 @@ static void stream_tick(Stream *stream) {
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
-                uint64_t sent = stream->page->sent[i];
+                uint64_t sent = stream->page->sent[i].bytes;
                 bool owed = now >= stream->end || sent > line->received;
 
                 if (line->fd < 0 || !owed || now - line->last < timeout)

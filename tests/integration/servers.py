@@ -296,10 +296,9 @@ class Server:
     def accept(self):
         while True:
             try:
-                select.select([self.listener], [], [])
                 time.sleep(self.delay)
                 connection, _ = self.listener.accept()
-            except (OSError, ValueError):
+            except OSError:
                 return
             connection.settimeout(DEADLINE)
             self.accepted += 1
@@ -316,8 +315,9 @@ class Server:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        # Closed earlier, its number might already be another descriptor's.
         self.acceptor.join(DEADLINE)
+        self.listener.close()
         for connection in self.connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

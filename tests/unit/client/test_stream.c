@@ -30,7 +30,7 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
 
 /* A connection that ends because of an interrupt is no error of the peer's. */
 static void test_interrupt(void **state) {
-        atomic_uint_fast64_t sent = 0;
+        LoadSent sent = {};
         const ClientOptions options = { .size = 4096, .duration = 3600 * INSTANT_SECOND };
         LoadPlan plan = { .options = &options, .connections = 1, .workers = 1, .ready = -1 };
         int fds[2], go[2];
