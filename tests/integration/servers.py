@@ -132,11 +132,14 @@ def stay(connection):
     wait_for_end(connection)
 
 
-def wait_for_end(connection):
-    """Until the peer is gone for good: a hang-up, not only its half-close."""
+def wait_for_end(connection, event=None):
+    """Until the peer is gone for good: a hang-up, not only its half-close; or until the event."""
     poll = select.poll()
     poll.register(connection, 0)
-    poll.poll(DEADLINE * 1000)
+    if event is None:
+        poll.poll(DEADLINE * 1000)
+    while event is not None and not poll.poll(0) and not event.wait(0.02):
+        pass
 
 
 def endless(connection):
@@ -163,7 +166,12 @@ def cross_wired():
                 mine = (connection, threading.Event())
                 waiting.append(mine)
         if partner is None:
-            # The second of the pair does the work of both.
+            # The second of the pair does the work of both. One that leaves has none any more.
+            wait_for_end(connection, mine[1])
+            with lock:
+                if mine in waiting:
+                    waiting.remove(mine)
+                    return
             mine[1].wait(DEADLINE)
             return
         other, done = partner

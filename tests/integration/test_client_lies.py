@@ -98,8 +98,8 @@ FAULTS = {
 def start(lie, mode, address):
     # What nothing but the timeout finds; all else has all the time that it needs. Of connections
     # that are wired to each other some find no partner.
-    hurried = lie == "cross-wired" or EXPECTED[lie][mode] == "timeout"
-    timeout = 1 if hurried else DEADLINE
+    timeout = 1 if EXPECTED[lie][mode] == "timeout" else DEADLINE
+    timeout = 10 if lie == "cross-wired" else timeout
     words = list(MODES[mode])
     if lie == "cross-wired" and mode in ("ping", "fresh"):
         # A second round trip would find no partner.
