@@ -111,7 +111,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check-system fuzz: deps
+$(BUILD)/flags deb check-model check-system fuzz: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -125,7 +125,7 @@ run: all
 	@packaging/demonstrate $(BUILD)
 
 ## check: run all tests
-check: check-unit check-fuzz check-integration check-system
+check: check-unit check-fuzz check-model check-integration check-system
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -134,6 +134,10 @@ check-unit: $(UNIT_TESTS)
 ## check-fuzz: run the fuzzers with the inputs under tests/fuzz/seeds only
 check-fuzz: $(FUZZERS)
 	@for fuzzer in $(sort $(FUZZERS)); do "$$fuzzer" tests/fuzz/seeds/$${fuzzer##*/fuzz_}/* || exit 1; done
+
+## check-model: search all states of a model of the handover with spin, a few minutes
+check-model:
+	@CC='$(CC)' tests/model/run $(BUILD)
 
 ## check-integration: run the tests of the built programs
 check-integration: all $(filter-out %-static,$(BASELINES)) $(CROWD)
@@ -212,6 +216,6 @@ clean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-unit check-fuzz check-integration check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
+.PHONY: all check check-unit check-fuzz check-integration check-model check-system check-sanitize check-valgrind fuzz bench bench-quick run deps install deb uninstall lint format clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
