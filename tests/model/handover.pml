@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The handover: how connections outlive the runs of the service. See README.md.
+ * The handover, by which connections outlive the runs of the service. README.md draws it.
  *
- * Each d_step is a step that nothing interrupts: at most one effect that another process can see. Between
- * two steps anything else happens, a crash as well. The processes below share what the kernel has, and what
- * is marked "for the proof" decides nothing: properties alone read it.
+ * A master, a handler for each connection and systemd share the state below. Each d_step is one step: nothing
+ * interrupts it, and it has at most one effect that another process can see. A crash can come between any two.
+ * A master, and systemd, are several processes here: one for what concerns no handler, one for each handler.
  *
- * The number of a connection, c, is its cookie and the number of its handler: a run has one for each. Sets
- * of connections are bits. Bytes are numbered from 1, a peer's first.
+ * The number c of a connection is its cookie and the number of its handler, as a run forks one for each. Sets of
+ * connections are bits; a peer numbers its bytes from 1. A file's name is the number of the run that made it.
+ *
+ * REVERT_ takes one part of the protocol away. The state "for the proof" must decide nothing: only properties and
+ * the limits of the search read it. A value that nothing reads any more is 0, so that fewer states differ.
  */
 
 #ifndef CONNECTIONS
@@ -34,7 +37,7 @@
 #define ADD(set, c) set = set | ONE(c)
 #define DROP(set, c) set = set & ~ONE(c)
 
-/* The properties. An assertion that fails shows the name. With ONLY, one of them is looked at. */
+/* The properties. A failed assertion shows the name. ONLY arms one of them, or none. */
 #define HOLDER     1
 #define ONE_WRITER 2
 #define ONCE       3
@@ -58,7 +61,7 @@ bool closed = BUT_NOT(CLOSED);
 bool stop_ends = BUT_NOT(STOP_ENDS);
 #define PROPERTY(name, condition) assert((condition) || name)
 
-/* A state that a search must reach. */
+/* The states of interest. A search for PROBE fails where it reaches that state. */
 #ifdef PROBE
 bool reached = false;
 #define REACHED(name, condition) assert(!(name == PROBE && (condition)) || reached)
@@ -77,8 +80,7 @@ bool reached = false;
 #define DISBELIEVED     10
 #define TWO_BUNDLES     11
 #define UNSENT_TAKEN    12
-#define CRASHED_TWICE   13
-#define ALL_RUNS        14
+#define CRASHED_STARTING 13
 
 /* Handlers. */
 mtype = { none, taking, marking, serving, giving, given, storing, zombie }; /* what it does */
@@ -88,7 +90,7 @@ mtype does[CONNECTIONS] = none;
 mtype code[CONNECTIONS] = ended;
 mtype answer[CONNECTIONS] = silence;
 byte buffer[CONNECTIONS]; /* the byte that it has read and not written, or 0 */
-byte source[CONNECTIONS]; /* the run whose unsent byte it inherits */
+byte source[CONNECTIONS]; /* the run whose unsent byte it inherits; 0: none */
 byte told;                /* to stop, and not yet stopping */
 byte gifts;               /* messages to the master, on their way */
 byte bare;                /* those without the unsent byte behind the connection */
@@ -100,7 +102,7 @@ mtype master_does = removing; /* the model begins where the first run has nothin
 byte run_number = 1;
 byte cursor;       /* the connection that is being restored */
 byte collected;    /* gifts of the bundle that is being stored */
-byte kept_by_us;   /* the connections that this master has stored */
+byte stored_by_us; /* the connections that this master has stored */
 bool terminated;   /* SIGTERM waits for it */
 byte removing_own; /* FDSTOREREMOVE of handlers' own bundles, on their way */
 mtype = { nothing, the_ledger, the_bundle, the_bundles, the_ledgers };
@@ -147,7 +149,6 @@ byte i, held, newest, lister;
 #define NONE_ALIVE  (!ALIVE(0) && !ALIVE(1))
 #endif
 
-
 /* A connection that is not over has a holder: a process, a message on its way, or the store. */
 inline check_holders() {
         for (i : 1 .. RUNS - 1) {
@@ -169,14 +170,13 @@ inline check_holders() {
         TIDY
 }
 
-/* Writes the record of the end of c. */
+/* Writes the record of the end of c. Bytes of c count no more. */
 inline log_end(c) {
         PROPERTY(accounts, !HAS(logged, c));
         PROPERTY(kept, HAS(excused, c));
         ADD(logged, c);
         ADD(excused, c);
 #ifndef NO_LEDGER
-        /* Nothing depends on these any more: fewer states differ. */
         sent[c] = 0;
         written[c] = 0;
         unsent[run_number].byte_of[c] = 0
@@ -210,7 +210,7 @@ inline exit_handler(c, how) {
         fi
 }
 
-/* FDSTORE and BARRIER: one message, as nobody relies on anything between them. */
+/* Sends FDSTORE and BARRIER: one message, as no process relies on anything between them. */
 inline store_own(c) {
         ADD(own, c);
         does[c] = storing
@@ -220,7 +220,7 @@ active [CONNECTIONS] proctype handler() {
         byte c = _pid;
 
 end:    do
-        /* What the last handler had read: it is read, and marked before it is written. */
+        /* Takes over the unsent byte: it marks the file before it writes. */
         :: d_step { does[c] == taking ->
                 REACHED(UNSENT, true);
                 buffer[c] = unsent[source[c]].byte_of[c];
@@ -237,7 +237,7 @@ end:    do
                 source[c] = 0;
                 does[c] = serving
            }
-        /* What cannot be read is not forgotten. */
+        /* The file cannot be read: the connection ends, as a byte is missing. */
         :: d_step { does[c] == taking && crashes > 0 ->
                 crashes--;
                 source[c] = 0;
@@ -263,7 +263,7 @@ end:    do
                 exit_handler(c, ended)
            }
 
-        /* Another process stops it alone. */
+        /* Another process sends SIGTERM to this handler alone. */
         :: d_step { does[c] == serving && strays > 0 && !HAS(told, c) && manager_does == watching ->
                 strays--;
                 ADD(told, c);
@@ -301,7 +301,7 @@ end:    do
            }
 #endif
 #ifdef REVERT_ANY_MASTER
-        /* Another process has the name that the master had. */
+        /* Another process listens at the dead master's address, and answers. */
         :: d_step { does[c] == serving && HAS(told, c) && !MASTER_LIVES ->
                 exit_handler(c, handed_over);
                 check_holders()
@@ -315,7 +315,7 @@ end:    do
                 exit_handler(c, ended)
            }
 #ifndef REVERT_WAITS_FOR_EVER
-        /* The master is gone; or it takes too long, which may be said of any time. */
+        /* The master is gone, or the handler loses its patience, at any time. */
         :: d_step { does[c] == given && answer[c] == silence -> store_own(c) }
 #endif
 #ifdef REVERT_NO_BARRIER
@@ -330,6 +330,7 @@ end:    do
         od
 }
 
+/* Writes the record of a connection that ended in an earlier run, and clears it in that run's ledger. */
 inline bury(c) {
         log_end(c);
 #ifndef REVERT_NOT_CLEARED
@@ -346,18 +347,20 @@ inline bury(c) {
 #define LEDGER_READ(run) ledger_stored[run]
 #endif
 
-/* What the master does with one handler; the processes of this kind are one master. */
+/* The master, with one handler. */
 active [CONNECTIONS] proctype master_and_handler() {
         byte c = _pid - CONNECTIONS;
 
 end:    do
-        /* It looks for SIGTERM before it declines: systemd tells it first. */
+        /* Declines; but systemd sends SIGTERM to the master first, and the master looks for it here. */
 #ifdef REVERT_DECLINES_UNSEEN
         :: d_step { master_does == up && HAS(gifts, c) && does[c] != none ->
 #else
         :: d_step { master_does == up && HAS(gifts, c) && does[c] != none && !terminated ->
 #endif
+#ifndef REVERT_TWO_ANSWERS
                 DROP(gifts, c);
+#endif
                 if
                 :: does[c] == given ->
                         REACHED(DECLINED, true);
@@ -384,11 +387,11 @@ end:    do
                 does[c] = none;
                 DROP(gifts, c);
                 if
-                :: code[c] != ended && HAS(kept_by_us, c)
+                :: code[c] != ended && HAS(stored_by_us, c)
 #ifdef REVERT_BELIEVED
                 :: code[c] == handed_over
 #else
-                :: code[c] == handed_over && master_does == stopping && !HAS(kept_by_us, c)
+                :: code[c] == handed_over && master_does == stopping && !HAS(stored_by_us, c)
 #endif
                 :: else ->
                         log_end(c);
@@ -404,7 +407,7 @@ end:    do
                         fi
 #endif
                 fi;
-                DROP(kept_by_us, c);
+                DROP(stored_by_us, c);
                 code[c] = ended
            }
         od
@@ -415,7 +418,7 @@ inline end_master() {
         terminated = false;
         gifts = 0;
         bare = 0;
-        kept_by_us = 0;
+        stored_by_us = 0;
         cursor = 0;
         if
         :: asked != the_bundle -> collected = 0
@@ -437,7 +440,7 @@ inline answer_collected() {
                 :: else
                 fi
         }
-        kept_by_us = kept_by_us | collected;
+        stored_by_us = stored_by_us | collected;
         TIDY
 }
 
@@ -473,6 +476,7 @@ inline find() {
         }
 }
 
+/* Decides what becomes of the connection at the cursor. */
 inline judge() {
         find();
         if
@@ -503,6 +507,7 @@ inline judge() {
         fi
 }
 
+/* Forks the handler of a resumed connection. Another copy in the store is a duplicate. */
 inline start() {
         newest = source[cursor];
         if
@@ -526,7 +531,7 @@ inline start() {
 
 active proctype master() {
 end:    do
-        /* No handler is forked before systemd has the ledger. */
+        /* systemd has the ledger before the master forks a handler. */
         :: d_step { master_does == beginning && asked == nothing ->
                 asked = the_ledger;
                 cursor = 0;
@@ -552,7 +557,7 @@ end:    do
                 asked = the_bundles;
                 master_does = removing
            }
-        /* Nothing is reaped before systemd has removed what the next master must not find. */
+        /* systemd has removed the old bundles before the master reaps: the next master must not find them. */
 #ifdef REVERT_REMOVE_NO_BARRIER
         :: d_step { master_does == removing ->
 #else
@@ -600,7 +605,7 @@ end:    do
         :: d_step { master_does == stopping && collected == 0 && NO_HANDLERS -> end_master() }
         :: d_step { MASTER_LIVES && accepted != 0 && crashes > 0 ->
                 crashes--;
-                REACHED(CRASHED_TWICE, crashes == 0 && master_does == starting);
+                REACHED(CRASHED_STARTING, crashes == 0 && master_does == starting);
                 if
                 :: master_does == starting -> ADD(excused, cursor); source[cursor] = 0
                 :: else
@@ -610,7 +615,7 @@ end:    do
         od
 }
 
-/* systemd, with one handler's messages. It may ignore those of a process that is gone. */
+/* systemd, with the messages of one handler. It may ignore those of a process that is gone. */
 active [CONNECTIONS] proctype manager_and_handler() {
         byte c = _pid - 2 * CONNECTIONS - 1;
 
@@ -661,6 +666,7 @@ inline remove_ledgers() {
         TIDY
 }
 
+/* Does what the master's message says. */
 inline obey() {
         if
         :: asked == the_ledger -> ledger_stored[run_number] = true; asked = nothing
@@ -682,7 +688,7 @@ inline obey() {
         check_holders()
 }
 
-/* Only the order of the numbers matters: what is stored is numbered from 1, so that fewer states differ. */
+/* Numbers the stored runs from 1: only their order matters, and fewer states differ. */
 inline renumber() {
         newest = 0;
         for (i : 1 .. RUNS - 1) {
@@ -715,7 +721,7 @@ inline renumber() {
         run_number = newest + 1
 }
 
-/* What no descriptor refers to is gone. */
+/* Starts the next run. A file that no stored descriptor refers to is gone. */
 inline begin_run() {
         for (i : 1 .. RUNS - 1) {
                 if
@@ -734,7 +740,6 @@ inline begin_run() {
                 }
         }
         renumber();
-        REACHED(ALL_RUNS, run_number == RUNS - 1);
         master_does = beginning;
         manager_does = watching;
         TIDY
@@ -770,7 +775,7 @@ end:    do
         od
 }
 
-/* When nothing can happen any more, the service is up, and its books are right. */
+/* Looks at the books when no step is left and all that may happen has happened. */
 active proctype audit() {
         timeout;
         d_step {
