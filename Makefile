@@ -124,8 +124,8 @@ deps:
 run: all
 	@packaging/demonstrate $(BUILD)
 
-## check: run all tests
-check: check-unit check-fuzz check-model check-integration check-system
+## check: run all tests of the programs
+check: check-unit check-fuzz check-integration check-system
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)

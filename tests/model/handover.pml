@@ -25,13 +25,15 @@
 #ifndef STRAYS
 #define STRAYS 1
 #endif
+#ifndef LATE /* connections that a run accepts at any time, and not the first at its start: 0 or 1 */
+#define LATE 1
+#endif
 #ifndef BYTES /* that the peer of c sends */
 #define BYTES(c) (c == 0 -> 2 : (c == 1 -> 1 : 0))
 #endif
 
 #define RUNS       (2 + RESTARTS + CRASHES) /* number 0 is no run's */
 #define CLOSES(c)  (c == 0)                 /* its peer may close it */
-#define LATE(c)    (c == CONNECTIONS - 1)   /* it is accepted at any time, not at the start */
 #define ONE(c)     (1 << (c))
 #define HAS(set, c) (((set) >> (c)) & 1)
 #define ADD(set, c) set = set | ONE(c)
@@ -567,7 +569,7 @@ end:    do
                 if
                 :: run_number == 1 ->
                         ledger_stored[1] = true;
-                        for (i : 0 .. CONNECTIONS - 2) {
+                        for (i : 0 .. CONNECTIONS - 1 - LATE) {
                                 ADD(accepted, i);
                                 ADD(ledger[run_number], i);
                                 fork_handler(i, serving)
