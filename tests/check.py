@@ -90,6 +90,10 @@ def end(suites):
             os.killpg(suite.process.pid, signal.SIGKILL)
 
 
+def interrupt(number, _):
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def run(make, directory):
     """Runs all suites. Returns the lines of the summary, and whether all succeeded."""
     waiting, running, made, lines, good = list(NEEDS), [], set(), [], True
@@ -132,7 +136,7 @@ def main():
     directory = build / "check"
     directory.mkdir(parents=True, exist_ok=True)
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupt)
     # The suites' makes have no part in the jobs of the make that runs this.
     os.environ["MAKEFLAGS"] = re.sub(r"(^| )(-j\d*|--jobserver-\S+)(?= |$)", "",
                                      os.environ.get("MAKEFLAGS", ""))
@@ -140,8 +144,8 @@ def main():
     begun = time.monotonic()
     try:
         lines, good = run(make, directory)
-    except KeyboardInterrupt:
-        sys.exit("interrupted")
+    except KeyboardInterrupt as interruption:
+        sys.exit(f"ended by {interruption}")
     finally:
         give_back(build)
     say("\n".join(lines))
