@@ -22,6 +22,8 @@ catalogdir           ?= $(prefix)/lib/systemd/catalog
 endif
 sysconfdir           ?= /etc
 bashcompletiondir    ?= $(prefix)/share/bash-completion/completions
+plugindir            ?= $(prefix)/lib/nagios/plugins
+schemadir            ?= $(prefix)/share/mpecho-client
 
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
@@ -55,7 +57,7 @@ BENCH    := $(wildcard tests/bench/*.c)
 
 objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
-BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork textbook)
+BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive)
 CROWD      := $(BUILD)/tests/bench/crowd
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
@@ -108,7 +110,7 @@ $(BUILD)/tests/bench/bare-static: $(call bench_object,bare copy port)
 $(BUILD)/tests/bench/bare-static: private LDFLAGS += -static
 $(BUILD)/tests/bench/bare-splice: $(call bench_object,bare splice port)
 $(BUILD)/tests/bench/nofork: $(call bench_object,nofork port)
-$(BUILD)/tests/bench/textbook: $(call bench_object,textbook port)
+$(BUILD)/tests/bench/naive: $(call bench_object,naive port)
 $(BASELINES):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
@@ -125,7 +127,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
+$(BUILD)/flags deb check check-model check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -163,6 +165,10 @@ QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_jso
 	handover_store inetd journal limits listen signals usage) \
 	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and not slow_machine and \
 	not more_connections_than and not not_read and not waits_for_the_manager'
+
+## check-model: search all states of a model of the handover with spin, a few minutes
+check-model:
+	@CC='$(CC)' tests/model/run $(BUILD)
 
 ## check-integration: run the tests of the built programs
 check-integration: all $(BASELINES) $(CROWD)
@@ -258,6 +264,11 @@ install: all require-unit-directories
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/check_mpecho.1
+	install -d '$(DESTDIR)$(plugindir)'
+	sed 's|/usr/bin/|$(bindir)/|' packaging/check_mpecho > '$(DESTDIR)$(plugindir)/check_mpecho'
+	chmod 755 '$(DESTDIR)$(plugindir)/check_mpecho'
+	install -D -m 644 -t '$(DESTDIR)$(schemadir)' packaging/mpecho-client.schema.json
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
@@ -272,6 +283,8 @@ uninstall: require-unit-directories
 		$(foreach unit,mpecho.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
+		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \
+		'$(DESTDIR)$(schemadir)/mpecho-client.schema.json' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
 ## clean: remove everything that was built but the images of machines and the inetds, which take longest
@@ -287,6 +300,6 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
+	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

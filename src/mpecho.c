@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The main program: reads options, takes passed sockets, then serves one connection or runs the
+ * master. The order matters: closed standard descriptors are filled before anything opens a file,
+ * and passed descriptors are taken before another descriptor can land in their place.
+ *
+ * Every failure ends in a message and an exit status: 1 failed, 2 wrong usage. On wrong usage the
+ * waiting clients are reset, or systemd would start the service again for them without end.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

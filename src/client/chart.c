@@ -2,56 +2,41 @@
 #include "client/chart.h"
 
 #include <inttypes.h>
-#include <math.h>
 
-#include "client/instant.h"
+#include "client/quantity.h"
+
+/*
+ * The histogram in text. A row is a number of whole neighbouring buckets, the same number for each
+ * row but the last: rows that cut buckets would show gaps that no measured time has. Buckets grow
+ * with their values, and so do rows: a wide range is divided about evenly on a logarithmic scale.
+ */
 
 enum {
         CHART_ROWS = 10,
-        /* What a row has beside its bar: label, unit, bars' ends and count. */
+        /* What a row has beside its bar: label, bars' ends and count. */
         CHART_MARGIN = 28,
         CHART_BAR_MINIMUM = 5,
         CHART_BAR_MAXIMUM = 50,
 };
 
-/* A range that three digits cannot tell apart is one row. */
-#define CHART_RATIO_MINIMUM 1.001
-
 typedef struct Chart {
         uint64_t counts[CHART_ROWS];
         uint64_t largest;
-        int rows;
-        double minimum;
-        /* How many times larger a row's upper end is than its lower one. */
-        double ratio;
+        size_t rows;
+        /* The first bucket, and how many a row has. */
+        size_t first;
+        size_t buckets;
 } Chart;
 
-static int chart_row(const Chart *chart, uint64_t value) {
-        double row = (double)value <= chart->minimum
-                                     ? 0
-                                     : log((double)value / chart->minimum) / log(chart->ratio);
-
-        return row >= chart->rows ? chart->rows - 1 : (int)row;
-}
-
 static void chart_init(Chart *ret_chart, const Histogram *histogram) {
-        Chart chart = { .rows = CHART_ROWS };
-        double range;
+        size_t first = histogram_index(histogram->minimum);
+        size_t all = histogram_index(histogram->maximum) - first + 1;
+        Chart chart = { .first = first, .buckets = (all + CHART_ROWS - 1) / CHART_ROWS };
 
-        chart.minimum = histogram->minimum == 0 ? 1 : (double)histogram->minimum;
-        range = (double)histogram->maximum / chart.minimum;
-        if (range < CHART_RATIO_MINIMUM) {
-                range = CHART_RATIO_MINIMUM;
-                chart.rows = 1;
-        }
-        chart.ratio = pow(range, 1.0 / chart.rows);
-        for (size_t i = 0; i < HISTOGRAM_SIZE; i++) {
-                HistogramBucket bucket = histogram_bucket(histogram, i);
-
-                if (bucket.count > 0)
-                        chart.counts[chart_row(&chart, bucket.lowest)] += bucket.count;
-        }
-        for (int row = 0; row < chart.rows; row++)
+        chart.rows = (all + chart.buckets - 1) / chart.buckets;
+        for (size_t i = 0; i < all; i++)
+                chart.counts[i / chart.buckets] += histogram_bucket(histogram, first + i).count;
+        for (size_t row = 0; row < chart.rows; row++)
                 if (chart.counts[row] > chart.largest)
                         chart.largest = chart.counts[row];
         *ret_chart = chart;
@@ -74,13 +59,17 @@ void chart_print(const Histogram *histogram, FILE *file, int width) {
         if (histogram->count < 2)
                 return;
         chart_init(&chart, histogram);
-        for (int row = 0; row < chart.rows; row++) {
+        for (size_t row = 0; row < chart.rows; row++) {
+                size_t last = chart.first + (row + 1) * chart.buckets - 1;
+                uint64_t end = row + 1 == chart.rows ? histogram->maximum
+                                                     : histogram_bucket(histogram, last).highest;
                 double part = (double)chart.counts[row] / (double)chart.largest;
-                double end = row == chart.rows - 1 ? (double)histogram->maximum
-                                                   : chart.minimum * pow(chart.ratio, row + 1);
-
                 /* Whatever is not nothing is seen. */
-                fprintf(file, "%11.3f ms |%-*.*s %" PRIu64 "\n", end / INSTANT_MILLISECOND, room,
-                        (int)ceil(part * room), bar, chart.counts[row]);
+                int length = (int)(part * room) + (chart.counts[row] > 0 && part < 1);
+                char label[QUANTITY_TEXT_SIZE];
+
+                fprintf(file, "%11s |%-*.*s %" PRIu64 "\n",
+                        quantity_format_duration((double)end, label), room, length, bar,
+                        chart.counts[row]);
         }
 }

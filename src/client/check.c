@@ -2,18 +2,34 @@
 #include "client/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "client/comparison.h"
 #include "client/connection.h"
+#include "client/foreign.h"
 #include "client/instant.h"
-#include "client/interrupt.h"
 #include "client/pattern.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
+
+/* What the receiving process does with what comes back. */
+typedef struct CheckSink {
+        Comparison comparison;
+        const Pattern *pattern;
+        /* The report's sentence about a service of another kind. */
+        char *foreign;
+        /* How many faults have been told, and whether those are that are not over yet. */
+        uint64_t told;
+        bool adrift;
+        bool silent;
+        Progress *progress;
+} CheckSink;
 
 /* What the sender's process gives. */
 typedef struct CheckSource {
@@ -38,8 +54,51 @@ static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
         return (ssize_t)n;
 }
 
+static void check_print(const CheckSink *sink, const char *text) {
+        if (sink->silent)
+                return;
+        progress_clear(sink->progress);
+        printf("%s\n", text);
+        fflush(stdout);
+}
+
+/* Tells of the first faults as they come: the end of a long check may be hours away. */
+static void check_tell(CheckSink *sink) {
+        const Comparison *comparison = &sink->comparison;
+        char text[FAULT_TEXT_SIZE];
+
+        for (; sink->told < comparison->faults && sink->told < COMPARISON_FIRST_FAULTS;
+             sink->told++) {
+                fault_format(&comparison->first[sink->told], text);
+                check_print(sink, text);
+        }
+        if (comparison_is_adrift(comparison) && !sink->adrift &&
+            sink->told < COMPARISON_FIRST_FAULTS) {
+                fault_format(&(Fault){ .kind = FAULT_UNRECOGNIZED,
+                                       .offset = comparison->received - comparison->lost_size },
+                             text);
+                check_print(sink, text);
+        }
+        sink->adrift = comparison_is_adrift(comparison);
+}
+
+/* Looks whether the answer begins as a service of another kind would. Its faults are of no use. */
+static void check_greet(CheckSink *sink, const void *data, size_t size) {
+        char expected[FOREIGN_TEXT_SIZE];
+        size_t looked = size < sizeof expected ? size : sizeof expected;
+
+        pattern_fill(sink->pattern, 0, expected, looked);
+        if (foreign_describe(data, expected, looked, sink->foreign))
+                sink->silent = true;
+}
+
 static int check_take(void *userdata, const void *data, size_t size) {
-        comparison_take(userdata, data, size);
+        CheckSink *sink = userdata;
+
+        if (sink->comparison.received == 0)
+                check_greet(sink, data, size);
+        comparison_take(&sink->comparison, data, size);
+        check_tell(sink);
         return 0;
 }
 
@@ -56,11 +115,23 @@ static void check_tick(Receiver *receiver, void *userdata) {
                       quantity_format_bytes(speed, rate), speed > 0 && left > 0 ? left / speed : 0);
 }
 
+static void check_judge_timeout(const Receiver *receiver, const ClientOptions *options,
+                                Failure *failure) {
+        char seconds[QUANTITY_TEXT_SIZE];
+        const char *what = "nothing more came back";
+
+        if (receiver->bytes == 0)
+                what = "0 bytes came back";
+        else if (receiver->bytes >= options->check_size)
+                what = "all came back intact, but the connection was not closed";
+        failure_set(failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
+                    quantity_format_time(options->timeout, seconds));
+}
+
 /* Why the stream did not come to its end in order, if it did not. */
 static void check_judge_connection(const Receiver *receiver, int r, const ClientOptions *options,
                                    Failure *failure) {
         const Sender *sender = receiver->sender;
-        char seconds[QUANTITY_TEXT_SIZE];
 
         if (r == RECEIVER_END && sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 r = -sender->error;
@@ -68,14 +139,12 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
                 failure_set(failure, failure_kind_from_errno(-r), 0, "the connection broke: %s",
                             strerror(-r));
         else if (r == RECEIVER_INTERRUPTED)
-                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, intact so far");
+                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, %s",
+                            receiver->bytes == 0 ? "0 bytes came back" : "intact so far");
         else if (r == RECEIVER_TIMEOUT)
-                failure_set(failure, FAILURE_TIMEOUT, 0,
-                            receiver->bytes == options->check_size
-                                            ? "all came back intact, but the connection was not "
-                                              "closed within %s s"
-                                            : "nothing more came back within %s s",
-                            quantity_format_time(options->timeout, seconds));
+                check_judge_timeout(receiver, options, failure);
+        else if (r == RECEIVER_ENDLESS)
+                failure_set(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
                 failure_set(failure, FAILURE_LOCAL, 0,
                             "the sending process was ended by signal %d (%s)", sender->error,
@@ -85,16 +154,19 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
 }
 
 static void check_judge_stream(const Comparison *comparison, Report *report) {
+        const Fault *first = &comparison->first[0];
+        bool missing = first->kind == FAULT_DROPPED || first->kind == FAULT_TRUNCATED;
         char text[FAULT_TEXT_SIZE];
-        bool missing = comparison->fault.kind == FAULT_DROPPED ||
-                       comparison->fault.kind == FAULT_TRUNCATED;
 
-        report->fault = comparison->fault;
+        report->fault = *first;
         report->faults = comparison->faults;
         if (comparison->faults == 0)
                 return;
-        fault_format(&comparison->fault, text);
+        fault_format(first, text);
         failure_set(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s", text);
+        if (comparison->faults > 1)
+                failure_append(&report->failure, ", the first of %" PRIu64 " faults",
+                               comparison->faults);
 }
 
 static uint64_t check_since(uint64_t start, uint64_t instant) {
@@ -102,14 +174,14 @@ static uint64_t check_since(uint64_t start, uint64_t instant) {
 }
 
 static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
-        static Comparison comparison;
+        static CheckSink sink;
         CheckSource source = { .total = options->check_size };
         CheckProgress progress = { .start = instant_now(), .total = options->check_size };
         Sender sender;
         Receiver receiver = {
                 .fd = fd,
                 .sender = &sender,
-                .sink = { .take = check_take, .userdata = &comparison },
+                .sink = { .take = check_take, .userdata = &sink },
                 .timeout = options->timeout,
                 .interrupt = interrupt,
                 .tick = check_tick,
@@ -119,7 +191,11 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
 
         progress_init(&progress.progress, client_options_want_progress(options));
         pattern_init(&source.pattern);
-        comparison_init(&comparison, &source.pattern, options->check_size);
+        sink.progress = &progress.progress;
+        sink.pattern = &source.pattern;
+        sink.foreign = report->foreign;
+        sink.silent = options->quiet || options->json;
+        comparison_init(&sink.comparison, &source.pattern, options->check_size);
         r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
         if (r < 0) {
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
@@ -130,30 +206,28 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         report->elapsed = instant_now() - progress.start;
         sender_stop(&sender);
         progress_clear(&progress.progress);
-        comparison_end(&comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
+        comparison_end(&sink.comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
+        if (sink.comparison.faults > 1)
+                check_tell(&sink);
         report->bytes_sent = sender_bytes(&sender);
         report->bytes_received = receiver.bytes;
         report->send_time = check_since(progress.start, sender_last_sent(&sender));
         report->receive_time = check_since(progress.start, receiver.last_received);
         check_judge_connection(&receiver, r, options, &report->failure);
-        check_judge_stream(&comparison, report);
+        check_judge_stream(&sink.comparison, report);
+        if (report->foreign[0] != '\0')
+                failure_set(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         sender_deinit(&sender);
 }
 
 void check_run(const ClientOptions *options, Report *report) {
-        int fd, interrupt;
+        int fd;
 
-        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        fd = connection_open(&options->target, &options->connection, &report->path,
+                             &report->failure);
         if (fd < 0)
                 return;
-        report_set_peer(report, fd);
-        interrupt = interrupt_open();
-        if (interrupt < 0) {
-                failure_set(&report->failure, FAILURE_LOCAL, 0, "cannot catch signals: %s",
-                            strerror(-interrupt));
-        } else {
-                check_exchange(fd, interrupt, options, report);
-                close(interrupt);
-        }
+        check_exchange(fd, options->connection.interrupt, options, report);
+        report_set_kernel(report, fd);
         close(fd);
 }

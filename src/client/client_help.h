@@ -5,3 +5,8 @@
  * What --help shows.
  */
 extern const char client_help[];
+
+/*
+ * The same of the monitoring plugin, check_mpecho.
+ */
+extern const char monitor_help[];

@@ -1,236 +1,322 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/client_options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
-#include <getopt.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "client/client_rows.h"
 #include "client/instant.h"
+#include "client/quantity.h"
+
+/*
+ * The client's command line as a whole: the words that are no options, what goes together, and the
+ * defaults. client_rows.c has the options one by one.
+ *
+ * The words are HOST and maybe PORT. HOST may carry the port, as the service logs it. People also
+ * write what other programs take: the value of a mode behind it, a URL, an address without its
+ * zone. For these there is a sentence that says what to write.
+ */
 
 enum {
         CLIENT_DEFAULT_PORT = 7,
         CLIENT_MONITOR_COUNT = 5,
         CLIENT_CONNECTIONS = 32,
-        /* Of getopt_long(3)'s values for options, the first. */
-        CLIENT_FIRST_VALUE = UINT8_MAX + 1,
 };
 
-#define CLIENT_TIMEOUT      (10 * INSTANT_SECOND)
-#define CLIENT_CHECK_SIZE   ((uint64_t)64 << 20)
-#define CLIENT_DURATION     (10 * INSTANT_SECOND)
-#define CLIENT_BLOCK_SIZE   ((uint64_t)128 << 10)
-#define CLIENT_MESSAGE_SIZE ((uint64_t)64)
+#define CLIENT_TIMEOUT          (10 * INSTANT_SECOND)
+#define CLIENT_CHECK_SIZE       ((uint64_t)64 << 20)
+#define CLIENT_DURATION         (10 * INSTANT_SECOND)
+#define CLIENT_MONITOR_INTERVAL (200 * INSTANT_MILLISECOND)
+#define CLIENT_MONITOR_DURATION (10 * INSTANT_SECOND)
+#define CLIENT_BLOCK_SIZE       ((uint64_t)128 << 10)
+#define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
+#define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
 
-/* What getopt_long(3) wants to know of the rows. Options are told apart by their row's number. */
-static void client_options_describe(struct option options[static CLIENT_ROWS + 1],
-                                    char letters[static 2 * CLIENT_ROWS + 2]) {
-        /* Errors are told by client_options_refuse(). */
-        *letters++ = ':';
-        for (int i = 0; i < CLIENT_ROWS; i++) {
-                const ClientRow *row = &client_rows[i];
-
-                options[i] = (struct option){ row->name, row->argument, NULL,
-                                              CLIENT_FIRST_VALUE + i };
-                if (row->letter == 0)
-                        continue;
-                *letters++ = row->letter;
-                if (row->argument == required_argument)
-                        *letters++ = ':';
-        }
-        options[CLIENT_ROWS] = (struct option){};
-        *letters = '\0';
-}
-
-static const ClientRow *client_options_find(int found) {
-        const ClientRow *row = client_rows;
-
-        if (found >= CLIENT_FIRST_VALUE)
-                return &client_rows[found - CLIENT_FIRST_VALUE];
-        while (row->letter != found)
-                row++;
-        return row;
-}
-
-/* Says what getopt_long(3) found wrong with the word before optind. */
-static int client_options_refuse(int found, const char *word, Failure *failure) {
-        if (found == ':')
-                return failure_set(failure, FAILURE_USAGE, -EINVAL, "option '%s' needs a value",
-                                   word);
-        if (optopt >= CLIENT_FIRST_VALUE)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL, "option '%s' takes no value",
-                                   word);
-        if (optopt != 0)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL, "unknown option '-%c'", optopt);
-        return failure_set(failure, FAILURE_USAGE, -EINVAL, "unknown or ambiguous option '%s'",
-                           word);
-}
-
-static bool client_options_is_given(const ClientParse *parse, const char *name) {
-        return parse->given[client_rows_find(name)];
-}
-
-static bool client_options_is_done(const ClientOptions *options) {
-        return options->action == CLIENT_HELP || options->action == CLIENT_VERSION;
-}
-
-/* Takes the options, and leaves optind at the words behind them. */
-static int client_options_take(ClientParse *parse, int argc, char **argv) {
-        struct option options[CLIENT_ROWS + 1];
-        char letters[2 * CLIENT_ROWS + 2];
-        int found, r;
-
-        client_options_describe(options, letters);
-        /* 0 starts from the front again and makes getopt_long(3) forget another command line. */
-        optind = 0;
-        opterr = 0;
-        while ((found = getopt_long(argc, argv, letters, options, NULL)) >= 0) {
-                const ClientRow *row;
-
-                if (found == '?' || found == ':')
-                        return client_options_refuse(found, argv[optind - 1], parse->failure);
-                row = client_options_find(found);
-                parse->given[row - client_rows] = true;
-                r = row->take(parse, row, optarg);
-                if (r < 0 || client_options_is_done(&parse->options))
-                        return r;
-        }
-        return 0;
-}
-
-static int client_options_check_local(const ClientOptions *options, Failure *failure) {
-        const Target *target = &options->target;
+static int client_options_check_local(const OptionParse *parse, const Target *target) {
+        static const char *const without[] = { "ipv4", "ipv6", "source", "dscp", "ttl" };
         Endpoint endpoint;
         const char *why;
 
         if (endpoint_parse_local(target->host, &endpoint, &why) < 0)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL, "'%s' is no Unix socket: %s",
-                                   target->host, why);
+                return sentence_set(parse->sentence, -EINVAL, "'%s' is no Unix socket: %s",
+                                    target->host, why);
         if (target->port != 0)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL,
-                                   "the Unix socket '%s' has no port", target->host);
-        if (target->family != AF_UNSPEC)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL,
-                                   "-4 and -6 mean nothing to the Unix socket '%s'", target->host);
-        if (options->connection.source.length != 0)
-                return failure_set(failure, FAILURE_USAGE, -EINVAL,
-                                   "--source means nothing to the Unix socket '%s'", target->host);
+                return sentence_set(parse->sentence, -EINVAL, "the Unix socket '%s' has no port",
+                                    target->host);
+        for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
+                if (option_is_given(parse, without[i]))
+                        return sentence_set(parse->sentence, -EINVAL,
+                                            "--%s cannot be used with the Unix socket '%s'",
+                                            without[i], target->host);
         return 0;
 }
 
-static int client_options_set_target(ClientParse *parse, char *const *words) {
-        Target *target = &parse->options.target;
+/* Refuses an address that needs the name of an interface and has none, or a wrong one. */
+static int client_options_check_zone(const char *host, const char *word, Sentence *sentence) {
+        const char *zone = strchr(host, '%');
+        struct in6_addr address;
+
+        if (zone == NULL && inet_pton(AF_INET6, host, &address) == 1 &&
+            IN6_IS_ADDR_LINKLOCAL(&address))
+                return sentence_set(sentence, -EINVAL,
+                                    "'%s' needs its zone, the interface, as in fe80::1%%eth0",
+                                    word);
+        if (zone != NULL && strchr(host, ':') != NULL && if_nametoindex(zone + 1) == 0 &&
+            zone[1 + strspn(zone + 1, "0123456789")] != '\0')
+                return sentence_set(sentence, -EINVAL,
+                                    "'%s' names an interface that does not exist", word);
+        return 0;
+}
+
+/* Takes @word as the value that a mode does not take, if it looks like one. */
+static int client_options_check_value(OptionParse *parse, char *const *words) {
+        ClientOptions *options = parse->options;
+        Sentence ignored;
+        OptionParse port = { .options = &(ClientOptions){}, .sentence = &ignored };
+        uint64_t size;
+        bool value = quantity_parse_size(words[0], 0, UINT64_MAX, &size) == 0;
+
+        for (int kind = LOAD_REQUESTS; kind <= LOAD_STREAMS && !value; kind++)
+                value = options->action == CLIENT_LOAD && words[1] != NULL &&
+                        strcmp(words[0], client_load_name((LoadKind)kind)) == 0 &&
+                        client_rows_take_port(&port, NULL, words[1]) < 0;
+        if (!value)
+                return 0;
+        for (size_t i = 0; i < parse->count; i++)
+                if (parse->given[i] && parse->rows[i].hint != NULL)
+                        return sentence_set(parse->sentence, -EINVAL,
+                                            "'%s' is not a host: --%s takes no value, %s", words[0],
+                                            parse->rows[i].name, parse->rows[i].hint);
+        return 0;
+}
+
+/* Whether @text is a numeric IPv6 address, with or without a zone. */
+static bool client_options_is_ipv6(const char *text) {
+        char address[INET6_ADDRSTRLEN];
+        size_t length = strcspn(text, "%");
+
+        snprintf(address, sizeof address, "%.*s", (int)length, text);
+        return length < sizeof address && inet_pton(AF_INET6, address, &(struct in6_addr){}) == 1;
+}
+
+/* Splits "[ADDRESS6]", "[ADDRESS6]:PORT" and "HOST:PORT", and leaves the host alone in @host. */
+static int client_options_split(OptionParse *parse, char *host, const char *word) {
+        char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+        char *colon = strchr(end == NULL ? host : end, ':');
+        bool wrong = host[0] == '[' && (end == NULL || (end[1] != '\0' && end[1] != ':'));
+
+        if (end != NULL) {
+                *end = '\0';
+                memmove(host, host + 1, strlen(host));
+        }
+        if (wrong || (end != NULL && !client_options_is_ipv6(host)))
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "'%s' is not an IPv6 address in brackets", word);
+        if (colon == NULL || (end == NULL && strchr(colon + 1, ':') != NULL))
+                return 0;
+        *colon = '\0';
+        return client_rows_take_port(parse, NULL, colon + 1);
+}
+
+static int client_options_set_host(OptionParse *parse, const char *word) {
+        ClientOptions *options = parse->options;
+        Target *target = &options->target;
+        int r;
+
+        if (strstr(word, "://") != NULL)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "'%s' is a URL: write HOST or HOST:PORT", word);
+        if (strlen(word) >= sizeof target->host)
+                return sentence_set(parse->sentence, -EINVAL, "no host has a name as long as '%s'",
+                                    word);
+        strcpy(target->host, word);
+        if (endpoint_is_local(word))
+                return 0;
+        r = client_options_split(parse, target->host, word);
+        if (r < 0)
+                return r;
+        if (target->host[0] == '\0')
+                return sentence_set(parse->sentence, -EINVAL, "'%s' has no host", word);
+        return client_options_check_zone(target->host, word, parse->sentence);
+}
+
+static int client_options_set_target(OptionParse *parse, char *const *words) {
+        ClientOptions *options = parse->options;
+        Target *target = &options->target;
         int r;
 
         if (words[0] == NULL || words[0][0] == '\0')
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL, "the host is missing");
-        target->host = words[0];
+                return sentence_set(parse->sentence, -EINVAL, "the host is missing");
+        r = client_options_check_value(parse, words);
+        if (r < 0)
+                return r;
         if (words[1] != NULL && words[2] != NULL)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "'%s' is one word too many", words[2]);
-        if (words[1] != NULL) {
+                return sentence_set(parse->sentence, -EINVAL, "unexpected argument '%s'", words[2]);
+        r = client_options_set_host(parse, words[0]);
+        if (r == 0 && words[1] != NULL)
                 r = client_rows_take_port(parse, NULL, words[1]);
-                if (r < 0)
-                        return r;
-        }
+        if (r < 0)
+                return r;
         if (endpoint_is_local(target->host))
-                return client_options_check_local(&parse->options, parse->failure);
+                return client_options_check_local(parse, target);
         if (target->port == 0)
                 target->port = CLIENT_DEFAULT_PORT;
         return 0;
 }
 
-/* Thresholds mean a ping, and one that comes to an end. */
-static int client_options_check_monitor(ClientParse *parse) {
-        ClientOptions *options = &parse->options;
+/* Writes the modes that are bits in @modes: "--ping and --load". */
+static void client_options_name_modes(uint64_t modes, char *text, size_t size) {
+        const char *separator = "";
 
-        if (options->json)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--json and thresholds exclude each other");
-        if (options->warn > 0 && options->critical > 0 && options->warn > options->critical)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--warn must not be above --critical");
-        if (options->action == CLIENT_RELAY)
-                options->action = CLIENT_PING;
-        if (options->count == 0 && options->deadline == 0)
-                options->count = CLIENT_MONITOR_COUNT;
+        text[0] = '\0';
+        for (ClientAction action = CLIENT_CHECK; action <= CLIENT_LOAD; action++)
+                if ((modes & (uint64_t)1 << action) != 0) {
+                        modes &= ~((uint64_t)1 << action);
+                        snprintf(text + strlen(text), size - strlen(text), "%s--%s", separator,
+                                 client_action_name(action));
+                        separator = (modes & (modes - 1)) == 0 ? " and " : ", ";
+                }
+}
+
+static int client_options_check_modes(const OptionParse *parse, ClientAction action) {
+        char modes[64];
+
+        for (size_t i = 0; i < client_rows_count; i++)
+                if (parse->given[i] && client_rows[i].modes != 0 &&
+                    (client_rows[i].modes & (uint64_t)1 << action) == 0) {
+                        client_options_name_modes(client_rows[i].modes, modes, sizeof modes);
+                        return sentence_set(parse->sentence, -EINVAL, "--%s is only valid with %s",
+                                            client_rows[i].name, modes);
+                }
         return 0;
 }
 
-static const char *client_options_modes_name(unsigned modes) {
-        if (modes == (1U << CLIENT_PING | 1U << CLIENT_LOAD))
-                return "--ping and --load";
-        return modes == 1U << CLIENT_PING ? "--ping" : "--load";
-}
+/* Streams have neither requests nor the times that these take. */
+static int client_options_check_streams(const OptionParse *parse) {
+        static const char *const without[] = { "rate", "csv", "hgrm", "plot" };
 
-static int client_options_check_load(ClientParse *parse) {
-        /* Streams have neither requests nor the times that these take. */
-        static const char *const without[] = { "rate", "csv", "plot" };
-        ClientOptions *options = &parse->options;
-
-        if (options->load != LOAD_STREAMS)
-                return 0;
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
-                if (client_options_is_given(parse, without[i]))
-                        return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                           "--%s means nothing to --load=streams", without[i]);
-        if (!client_options_is_given(parse, "size"))
-                options->size = CLIENT_BLOCK_SIZE;
+                if (option_is_given(parse, without[i]))
+                        return sentence_set(parse->sentence, -EINVAL,
+                                            "--%s cannot be used with --kind streams", without[i]);
         return 0;
 }
 
-/* What no option says for itself: whether they go together. */
-static int client_options_check(ClientParse *parse) {
-        int r = parse->options.monitor ? client_options_check_monitor(parse) : 0;
+/* Sets the defaults that depend on the mode. */
+static int client_options_complete(const OptionParse *parse) {
+        static const uint64_t sizes[] = { [CLIENT_CHECK] = CLIENT_CHECK_SIZE,
+                                          [CLIENT_PING] = CLIENT_MESSAGE_SIZE,
+                                          [CLIENT_LOAD] = CLIENT_MESSAGE_SIZE,
+                                          [CLIENT_RELAY] = CLIENT_MESSAGE_SIZE };
+        ClientOptions *options = parse->options;
 
+        if (options->action != CLIENT_CHECK && options->size > CLIENT_MESSAGE_MAXIMUM)
+                return sentence_set(parse->sentence, -EINVAL, "--size is at most 16M with --%s",
+                                    client_action_name(options->action));
+        if (options->size == 0)
+                options->size = options->load == LOAD_STREAMS ? CLIENT_BLOCK_SIZE
+                                                              : sizes[options->action];
+        options->check_size = options->size;
+        if (options->flood)
+                options->interval = 0;
+        /* What the plain mode connects to does not matter, only how soon. */
+        options->connection.race = options->action == CLIENT_RELAY;
+        options->connection.warn = !options->connection.race && !options->quiet && !options->json;
+        if (options->action == CLIENT_LOAD && options->duration == 0)
+                options->duration = CLIENT_DURATION;
+        /* Whoever types, or feeds a pipe, may take any time. */
+        if (options->action == CLIENT_RELAY && !option_is_given(parse, "timeout"))
+                options->timeout = 0;
+        return 0;
+}
+
+static int client_options_check(OptionParse *parse) {
+        ClientOptions *options = parse->options;
+        int r = client_options_check_modes(parse, options->action);
+
+        if (r == 0 && options->load == LOAD_STREAMS)
+                r = client_options_check_streams(parse);
         if (r < 0)
                 return r;
-        for (int i = 0; i < CLIENT_ROWS; i++) {
-                unsigned modes = client_rows[i].modes;
-
-                if (parse->given[i] && modes != 0 && (modes & 1U << parse->options.action) == 0)
-                        return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                           "--%s belongs to %s", client_rows[i].name,
-                                           client_options_modes_name(modes));
-        }
-        if (parse->options.flood && client_options_is_given(parse, "interval"))
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--flood and --interval exclude each other");
-        if (parse->options.flood)
-                parse->options.interval = 0;
-        if (parse->options.action == CLIENT_LOAD)
-                return client_options_check_load(parse);
-        /* Who types, or feeds a pipe, has all the time in the world. */
-        if (parse->options.action == CLIENT_RELAY && !client_options_is_given(parse, "timeout"))
-                parse->options.timeout = 0;
-        return 0;
+        if (options->flood && option_is_given(parse, "interval"))
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--flood and --interval cannot be combined");
+        return client_options_complete(parse);
 }
 
-int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure) {
-        ClientParse parse = {
-                .options = {
-                        .action = CLIENT_RELAY,
-                        .target.family = AF_UNSPEC,
-                        .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
-                        .timeout = CLIENT_TIMEOUT,
-                        .check_size = CLIENT_CHECK_SIZE,
-                        .interval = INSTANT_SECOND,
-                        .size = CLIENT_MESSAGE_SIZE,
-                        .connections = CLIENT_CONNECTIONS,
-                        .duration = CLIENT_DURATION,
-                },
-                .failure = ret_failure,
-        };
+/* Some round trips of the plugin's, of which the last ends in time. */
+static int client_options_check_monitor(OptionParse *parse, char *const *words) {
+        ClientOptions *options = parse->options;
+        const Threshold *warn = &options->warn, *critical = &options->critical;
+        char *target[] = { (char *)options->monitored, words[0], NULL, NULL };
+
+        if (options->monitored == NULL || words[0] != NULL)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    words[0] == NULL ? "the host is missing: -H HOST"
+                                                     : "unexpected argument '%s'",
+                                    words[0]);
+        if ((critical->time > 0 && warn->time > critical->time) ||
+            (critical->loss > 0 && warn->loss > critical->loss))
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--warning must not exceed --critical");
+        options->action = CLIENT_PING;
+        options->monitor = true;
+        options->size = CLIENT_MESSAGE_SIZE;
+        options->timeout = options->connection.timeout = options->duration;
+        return client_options_set_target(parse, target);
+}
+
+static int client_options_parse_monitor(int argc, char **argv, ClientOptions *options,
+                                        Sentence *sentence) {
+        OptionParse parse = { .rows = monitor_rows,
+                              .count = monitor_rows_count,
+                              .options = options,
+                              .sentence = sentence };
         int r;
 
-        r = client_options_take(&parse, argc, argv);
-        if (r == 0 && !client_options_is_done(&parse.options)) {
-                r = client_options_set_target(&parse, argv + optind);
-                if (r == 0)
-                        r = client_options_check(&parse);
-        }
+        options->count = CLIENT_MONITOR_COUNT;
+        options->interval = CLIENT_MONITOR_INTERVAL;
+        options->duration = CLIENT_MONITOR_DURATION;
+        r = option_read(&parse, argc, argv);
+        return r > 0 ? client_options_check_monitor(&parse, argv + r) : r;
+}
+
+static int client_options_parse_usual(int argc, char **argv, ClientOptions *options,
+                                      Sentence *sentence) {
+        OptionParse parse = { .rows = client_rows,
+                              .count = client_rows_count,
+                              .options = options,
+                              .sentence = sentence };
+        int r = option_read(&parse, argc, argv);
+
+        if (r <= 0)
+                return r;
+        r = client_options_set_target(&parse, argv + r);
+        return r < 0 ? r : client_options_check(&parse);
+}
+
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
+                         Sentence *ret_sentence) {
+        ClientOptions options = {
+                .action = CLIENT_RELAY,
+                .arguments = argv + 1,
+                .target.family = AF_UNSPEC,
+                .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
+                .timeout = CLIENT_TIMEOUT,
+                .interval = INSTANT_SECOND,
+                .connections = CLIENT_CONNECTIONS,
+        };
+        int r = client_options_is_monitor(argv)
+                                ? client_options_parse_monitor(argc - 1, argv + 1, &options,
+                                                               ret_sentence)
+                                : client_options_parse_usual(argc, argv, &options, ret_sentence);
+
         if (r == 0)
-                *ret_options = parse.options;
+                *ret_options = options;
         return r;
 }
 
@@ -242,20 +328,8 @@ bool client_options_want_progress(const ClientOptions *options) {
         return !options->quiet && !options->no_progress;
 }
 
-/* Whether @word is an option whose name @name begins with it or is the beginning of it, and that
- * has at least the @length bytes by which getopt_long(3) knows it. */
-static bool client_options_is_like(const char *word, const char *name, size_t length) {
-        const size_t given = strcspn(word, "="), whole = strlen(name);
-
-        return given >= length && strncmp(word, name, given < whole ? given : whole) == 0;
-}
-
 bool client_options_is_monitor(char *const *argv) {
-        for (char *const *word = argv + 1; *word != NULL && strcmp(*word, "--") != 0; word++)
-                if (client_options_is_like(*word, "--warn", strlen("--w")) ||
-                    client_options_is_like(*word, "--critical", strlen("--cr")))
-                        return true;
-        return false;
+        return argv[0] != NULL && argv[1] != NULL && strcmp(argv[1], "--monitor") == 0;
 }
 
 const char *client_action_name(ClientAction action) {
@@ -265,14 +339,4 @@ const char *client_action_name(ClientAction action) {
         };
 
         return names[action];
-}
-
-const char *client_load_name(LoadKind kind) {
-        static const char *const names[] = {
-                [LOAD_REQUESTS] = "requests",
-                [LOAD_CONNECTIONS] = "connections",
-                [LOAD_STREAMS] = "streams",
-        };
-
-        return names[kind];
 }

@@ -5,10 +5,11 @@
 #include <stdint.h>
 
 #include "client/connection.h"
-#include "client/failure.h"
 #include "client/target.h"
+#include "lib/failure.h"
 
 typedef struct ClientOptions ClientOptions;
+typedef struct Threshold Threshold;
 typedef enum ClientAction ClientAction;
 typedef enum LoadKind LoadKind;
 
@@ -32,10 +33,22 @@ enum LoadKind {
 };
 
 /*
+ * Where a monitoring plugin begins to complain.
+ */
+struct Threshold {
+        /* The average round trip exceeds this; 0 for no such limit. */
+        uint64_t time;
+        /* At least this percentage of the round trips is lost; 0 for no such limit. */
+        uint64_t loss;
+};
+
+/*
  * What the command line asks for. Times are nanoseconds, sizes are bytes.
  */
 struct ClientOptions {
         ClientAction action;
+        /* The words of the command line behind the program's name, borrowed; NULL ends them. */
+        char *const *arguments;
         /* Set unless help or the version is asked for. */
         Target target;
         ConnectionOptions connection;
@@ -51,40 +64,44 @@ struct ClientOptions {
 
         /* Ping and load: the files that the histogram goes to, and is drawn to; NULL for none. */
         const char *csv;
+        const char *hgrm;
         const char *plot;
 
         /* Check: the bytes to send. */
         uint64_t check_size;
 
-        /* Ping: round trips to make, 0 for no limit; the time from one to the next, and for all of
-         * them, 0 for no limit; whether each has a new connection. */
+        /* Ping: round trips to make, 0 for no limit; the time from one to the next; whether lines
+         * have the time of day, and whether each round trip has a new connection. */
         uint64_t count;
         uint64_t interval;
-        uint64_t deadline;
         bool flood;
+        bool timestamps;
         bool connect;
+        /* Ping and load: nothing begins later; 0 for no limit. */
+        uint64_t duration;
         /* Ping and load: the size of a message. */
         uint64_t size;
-        /* What the average round trip may take; 0 for no such limit. */
-        uint64_t warn;
-        uint64_t critical;
+        /* Monitor: the thresholds, and the host. */
+        Threshold warn;
+        Threshold critical;
+        const char *monitored;
+        bool verbose;
 
-        /* Load: how many connections at once, for how long, and how many requests or connections a
-         * second, 0 for as many as are answered. */
+        /* Load: how many connections at once, and how many requests or connections a second, 0 for
+         * as many as are answered. */
         LoadKind load;
         uint64_t connections;
-        uint64_t duration;
         uint64_t rate;
 };
 
 /*
  * client_options_parse: reads the command line @argv of @argc words (getopt_long(3): it is
  * reordered, and what the options refer to stays in it). Everything is checked that can be checked
- * without a connection.
+ * without a connection. Behind the word --monitor the options are those of the monitoring plugin.
  *
- * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_failure.
+ * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_sentence.
  */
-int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure);
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Sentence *ret_sentence);
 
 /*
  * client_options_want_lines: whether each round trip is to have a line.
@@ -97,9 +114,8 @@ bool client_options_want_lines(const ClientOptions *options);
 bool client_options_want_progress(const ClientOptions *options);
 
 /*
- * client_options_is_monitor: whether the command line @argv, right or wrong, is that of a
- * monitoring plugin: such a one says what is wrong with it in its own way. Thresholds may be
- * abbreviated (getopt_long(3)).
+ * client_options_is_monitor: whether the command line @argv, right or wrong, is the one that
+ * check_mpecho begins with --monitor: this plugin reports errors in its own way.
  */
 bool client_options_is_monitor(char *const *argv);
 
@@ -109,6 +125,6 @@ bool client_options_is_monitor(char *const *argv);
 const char *client_action_name(ClientAction action);
 
 /*
- * client_load_name: one word for @kind, as --load takes it; a constant string.
+ * client_load_name: one word for @kind, as --kind takes it; a constant string.
  */
 const char *client_load_name(LoadKind kind);

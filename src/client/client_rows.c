@@ -1,189 +1,287 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/client_rows.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "client/client_values.h"
+#include "client/client_options.h"
 #include "client/instant.h"
+#include "client/quantity.h"
+#include "lib/number.h"
+
+/*
+ * The client's options, and what each does with its value. A function here looks at one value only;
+ * client_options.c decides what goes together, and sets the defaults that depend on the mode.
+ */
 
 enum {
+        FOR_CHECK = 1 << CLIENT_CHECK,
         FOR_PING = 1 << CLIENT_PING,
         FOR_LOAD = 1 << CLIENT_LOAD,
+        DSCP_MAXIMUM = 63,
+        TTL_MAXIMUM = 255,
 };
 
 #define CLIENT_TIME_MAXIMUM        (86400 * INSTANT_SECOND)
-#define CLIENT_CHECK_MAXIMUM       ((uint64_t)1 << 50)
+#define CLIENT_SIZE_MAXIMUM        ((uint64_t)1 << 50)
 #define CLIENT_CONNECTIONS_MAXIMUM ((uint64_t)65536)
 #define CLIENT_RATE_MAXIMUM        ((uint64_t)10000000)
-#define CLIENT_MESSAGE_MAXIMUM     ((uint64_t)16 << 20)
 
-static void *client_field(ClientParse *parse, const ClientRow *row) {
-        return (char *)&parse->options + row->offset;
+static ClientOptions *client_options(const OptionParse *parse) {
+        return parse->options;
 }
 
-static int client_take_flag(ClientParse *parse, const ClientRow *row, const char *text) {
-        (void)text;
-        *(bool *)client_field(parse, row) = true;
-        return 0;
-}
-
-static int client_take_file(ClientParse *parse, const ClientRow *row, const char *text) {
+static int client_take_file(OptionParse *parse, const OptionRow *row, const char *text) {
         if (text[0] == '\0')
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--%s takes the name of a file", row->name);
-        *(const char **)client_field(parse, row) = text;
+                return sentence_set(parse->sentence, -EINVAL, "--%s takes the name of a file",
+                                    row->name);
+        *(const char **)option_field(parse, row) = text;
         return 0;
 }
 
 /* The name says the format. */
-static int client_take_picture(ClientParse *parse, const ClientRow *row, const char *text) {
+static int client_take_picture(OptionParse *parse, const OptionRow *row, const char *text) {
         const char *dot = strrchr(text, '.');
 
         if (dot == NULL || dot == text || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--%s takes the name of a file that ends in .svg or .png, not "
-                                   "'%s'",
-                                   row->name, text);
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes the name of a file that ends in .svg or .png, not "
+                                    "'%s'",
+                                    row->name, text);
         return client_take_file(parse, row, text);
 }
 
-static int client_take_size(ClientParse *parse, const ClientRow *row, const char *text) {
-        return client_values_parse_size(row->name, text, row->minimum, row->maximum,
-                                        client_field(parse, row), parse->failure);
-}
+static int client_take_size(OptionParse *parse, const OptionRow *row, const char *text) {
+        char most[QUANTITY_TEXT_SIZE];
 
-static int client_take_seconds(ClientParse *parse, const ClientRow *row, const char *text) {
-        return client_values_parse_seconds(row->name, text, row->minimum, row->maximum,
-                                           client_field(parse, row), parse->failure);
-}
-
-static int client_take_threshold(ClientParse *parse, const ClientRow *row, const char *text) {
-        parse->options.monitor = true;
-        return client_values_parse_milliseconds(row->name, text, row->minimum, row->maximum,
-                                                client_field(parse, row), parse->failure);
-}
-
-static int client_take_number(ClientParse *parse, const ClientRow *row, const char *text) {
-        return client_values_parse_number(row->name, text, row->minimum, row->maximum,
-                                          client_field(parse, row), parse->failure);
-}
-
-static int client_set_action(ClientParse *parse, const ClientRow *row, ClientAction action) {
-        if (parse->options.action != CLIENT_RELAY)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--%s is a second mode, and there can be only one", row->name);
-        parse->options.action = action;
+        if (quantity_parse_size(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes a number of bytes from %" PRIu64 " to %s, as 512, "
+                                    "64K or 1.5M, not '%s'",
+                                    row->name, row->minimum,
+                                    quantity_format_bytes((double)row->maximum, most), text);
         return 0;
 }
 
-static int client_take_check(ClientParse *parse, const ClientRow *row, const char *text) {
-        int r = client_set_action(parse, row, CLIENT_CHECK);
+static int client_take_time(OptionParse *parse, const OptionRow *row, const char *text) {
+        char least[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE];
 
-        return r < 0 || text == NULL ? r : client_take_size(parse, row, text);
-}
-
-static int client_take_ping(ClientParse *parse, const ClientRow *row, const char *text) {
-        int r = client_set_action(parse, row, CLIENT_PING);
-
-        return r < 0 || text == NULL ? r : client_take_number(parse, row, text);
-}
-
-static int client_take_load(ClientParse *parse, const ClientRow *row, const char *text) {
-        LoadKind kind = LOAD_REQUESTS;
-        int r = client_set_action(parse, row, CLIENT_LOAD);
-
-        if (r < 0 || text == NULL)
-                return r;
-        while (kind <= LOAD_STREAMS && strcmp(text, client_load_name(kind)) != 0)
-                kind++;
-        if (kind > LOAD_STREAMS)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "--load takes requests, connections or streams, not '%s'", text);
-        parse->options.load = kind;
+        if (quantity_parse_time(text, INSTANT_SECOND, row->minimum, row->maximum,
+                                option_field(parse, row)) < 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes a time from %s to %s seconds, as 2, 0.5, 200ms or "
+                                    "1m, not '%s'",
+                                    row->name, quantity_format_time(row->minimum, least),
+                                    quantity_format_time(row->maximum, most), text);
         return 0;
 }
 
-int client_rows_take_port(ClientParse *parse, const ClientRow *row, const char *text) {
-        Target *target = &parse->options.target;
+/* Takes "RTA[,PL%]", as check_icmp does: milliseconds, and a percentage of lost round trips. */
+static int client_take_threshold(OptionParse *parse, const OptionRow *row, const char *text) {
+        Threshold *threshold = option_field(parse, row);
+        const char *comma = strchrnul(text, ',');
+        char time[QUANTITY_TEXT_SIZE], loss[QUANTITY_TEXT_SIZE];
+        size_t length = strlen(comma);
+        int r;
+
+        snprintf(time, sizeof time, "%.*s", (int)(comma - text), text);
+        r = quantity_parse_time(time, INSTANT_MILLISECOND, row->minimum, row->maximum,
+                                &threshold->time);
+        if (r == 0 && length > 0) {
+                snprintf(loss, sizeof loss, "%.*s", (int)length - 2, comma + 1);
+                r = comma[length - 1] == '%' ? number_parse(loss, 0, 100, &threshold->loss)
+                                             : -EINVAL;
+        }
+        if (r < 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
+                                    "not '%s'",
+                                    row->name, text);
+        return 0;
+}
+
+static int client_take_host(OptionParse *parse, const OptionRow *row, const char *text) {
+        *(const char **)option_field(parse, row) = text;
+        return 0;
+}
+
+static int client_take_rate(OptionParse *parse, const OptionRow *row, const char *text) {
+        if (quantity_parse_count(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes a number from %" PRIu64 " to %" PRIu64
+                                    ", as 500 or 10k, not '%s'",
+                                    row->name, row->minimum, row->maximum, text);
+        return 0;
+}
+
+static int client_take_mode(OptionParse *parse, const OptionRow *row, const char *text) {
+        ClientOptions *options = client_options(parse);
+
+        (void)text;
+        if (options->action != CLIENT_RELAY)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s is a second mode, and there can be only one", row->name);
+        for (options->action = CLIENT_CHECK;
+             strcmp(client_action_name(options->action), row->name) != 0; options->action++)
+                ;
+        return 0;
+}
+
+static int client_parse_port(const char *text, in_port_t *ret_port, Sentence *sentence) {
+        const struct servent *service;
+        uint64_t port;
+
+        if (number_parse(text, 1, UINT16_MAX, &port) == 0) {
+                *ret_port = (in_port_t)port;
+                return 0;
+        }
+        /* A digit in front means a number. */
+        service = isdigit((unsigned char)text[0]) ? NULL : getservbyname(text, "tcp");
+        if (service == NULL)
+                return sentence_set(sentence, -EINVAL,
+                                    "a port is a number from 1 to 65535 or the name of a TCP "
+                                    "service, not '%s'",
+                                    text);
+        *ret_port = ntohs((in_port_t)service->s_port);
+        return 0;
+}
+
+int client_rows_take_port(OptionParse *parse, const OptionRow *row, const char *text) {
+        Target *target = &client_options(parse)->target;
 
         (void)row;
         if (target->port != 0)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "the port is given twice, the second time as '%s'", text);
-        return client_values_parse_port(text, &target->port, parse->failure);
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "the port is given twice, the second time as '%s'", text);
+        return client_parse_port(text, &target->port, parse->sentence);
 }
 
-static int client_take_family(ClientParse *parse, const ClientRow *row, const char *text) {
-        int family = row->letter == '4' ? AF_INET : AF_INET6;
-        Target *target = &parse->options.target;
+static int client_take_family(OptionParse *parse, const OptionRow *row, const char *text) {
+        int family = row->letters[0] == '4' ? AF_INET : AF_INET6;
+        Target *target = &client_options(parse)->target;
 
         (void)text;
         if (target->family != AF_UNSPEC && target->family != family)
-                return failure_set(parse->failure, FAILURE_USAGE, -EINVAL,
-                                   "-4 and -6 exclude each other");
+                return sentence_set(parse->sentence, -EINVAL, "-4 and -6 cannot be combined");
         target->family = family;
         return 0;
 }
 
-static int client_take_source(ClientParse *parse, const ClientRow *row, const char *text) {
-        (void)row;
-        return client_values_parse_source(text, &parse->options.connection.source, parse->failure);
-}
+/* An address of this machine, or else the name of an interface. */
+static int client_take_source(OptionParse *parse, const OptionRow *row, const char *text) {
+        const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST };
+        ConnectionOptions *connection = &client_options(parse)->connection;
+        struct addrinfo *result;
+        Endpoint source = {};
 
-static int client_take_action(ClientParse *parse, const ClientRow *row, const char *text) {
-        (void)text;
-        parse->options.action = row->letter == 'h' ? CLIENT_HELP : CLIENT_VERSION;
+        if (if_nametoindex(text) != 0) {
+                snprintf(connection->device, sizeof connection->device, "%s", text);
+                return 0;
+        }
+        if (getaddrinfo(text, NULL, &hints, &result) != 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes an IPv4 or IPv6 address or an interface, not '%s'",
+                                    row->name, text);
+        source.length = result->ai_addrlen;
+        memcpy(&source, result->ai_addr, result->ai_addrlen);
+        freeaddrinfo(result);
+        connection->source = source;
         return 0;
 }
 
-#define FIELD(member) offsetof(ClientOptions, member)
+static int client_take_question(OptionParse *parse, const OptionRow *row, const char *text) {
+        (void)text;
+        client_options(parse)->action = row->letters[0] == 'h' ? CLIENT_HELP : CLIENT_VERSION;
+        return OPTION_DONE;
+}
 
-const ClientRow client_rows[CLIENT_ROWS] = {
-        { "check", 0, optional_argument, client_take_check, FIELD(check_size), 1,
-          CLIENT_CHECK_MAXIMUM, 0 },
-        { "ping", 0, optional_argument, client_take_ping, FIELD(count), 1, UINT32_MAX, 0 },
-        { "load", 0, optional_argument, client_take_load, 0, 0, 0, 0 },
-        { "interval", 0, required_argument, client_take_seconds, FIELD(interval),
-          INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM, FOR_PING },
-        { "flood", 0, no_argument, client_take_flag, FIELD(flood), 0, 0, FOR_PING },
-        { "size", 0, required_argument, client_take_size, FIELD(size), 1, CLIENT_MESSAGE_MAXIMUM,
-          FOR_PING | FOR_LOAD },
-        { "deadline", 0, required_argument, client_take_seconds, FIELD(deadline),
-          INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM, FOR_PING },
-        { "connect", 0, no_argument, client_take_flag, FIELD(connect), 0, 0, FOR_PING },
-        { "warn", 0, required_argument, client_take_threshold, FIELD(warn), 1, CLIENT_TIME_MAXIMUM,
-          FOR_PING },
-        { "critical", 0, required_argument, client_take_threshold, FIELD(critical), 1,
-          CLIENT_TIME_MAXIMUM, FOR_PING },
-        { "connections", 0, required_argument, client_take_number, FIELD(connections), 1,
-          CLIENT_CONNECTIONS_MAXIMUM, FOR_LOAD },
-        { "duration", 0, required_argument, client_take_seconds, FIELD(duration),
-          INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM, FOR_LOAD },
-        { "rate", 0, required_argument, client_take_number, FIELD(rate), 1, CLIENT_RATE_MAXIMUM,
-          FOR_LOAD },
-        { "csv", 0, required_argument, client_take_file, FIELD(csv), 0, 0, FOR_PING | FOR_LOAD },
-        { "plot", 0, required_argument, client_take_picture, FIELD(plot), 0, 0,
-          FOR_PING | FOR_LOAD },
-        { "port", 'p', required_argument, client_rows_take_port, 0, 0, 0, 0 },
-        { "ipv4", '4', no_argument, client_take_family, 0, 0, 0, 0 },
-        { "ipv6", '6', no_argument, client_take_family, 0, 0, 0, 0 },
-        { "source", 0, required_argument, client_take_source, 0, 0, 0, 0 },
-        { "connect-timeout", 0, required_argument, client_take_seconds, FIELD(connection.timeout),
-          0, CLIENT_TIME_MAXIMUM, 0 },
-        { "timeout", 0, required_argument, client_take_seconds, FIELD(timeout), 0,
-          CLIENT_TIME_MAXIMUM, 0 },
-        { "json", 0, no_argument, client_take_flag, FIELD(json), 0, 0, 0 },
-        { "quiet", 'q', no_argument, client_take_flag, FIELD(quiet), 0, 0, 0 },
-        { "no-progress", 0, no_argument, client_take_flag, FIELD(no_progress), 0, 0, 0 },
-        { "help", 'h', no_argument, client_take_action, 0, 0, 0, 0 },
-        { "version", 'V', no_argument, client_take_action, 0, 0, 0, 0 },
+static const char *const load_names[] = {
+        [LOAD_REQUESTS] = "requests",
+        [LOAD_CONNECTIONS] = "connections",
+        [LOAD_STREAMS] = "streams",
 };
 
-int client_rows_find(const char *name) {
-        int row = 0;
-
-        while (strcmp(client_rows[row].name, name) != 0)
-                row++;
-        return row;
+const char *client_load_name(LoadKind kind) {
+        return load_names[kind];
 }
+
+#define FIELD(member)   .offset = offsetof(ClientOptions, member)
+#define RANGE(from, to) .minimum = (from), .maximum = (to)
+
+/* clang-format off */
+const OptionRow client_rows[] = {
+        { "check", NULL, false, client_take_mode, FIELD(action), .hint = "its size is -s SIZE" },
+        { "ping", NULL, false, client_take_mode, FIELD(action),
+          .hint = "the number of round trips is -c COUNT" },
+        { "load", NULL, false, client_take_mode, FIELD(action), .hint = "its kind is -k KIND" },
+
+        { "count", "c", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX),
+          .modes = FOR_PING },
+        { "interval", "i", true, client_take_time, FIELD(interval),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
+        { "flood", "f", false, option_take_flag, FIELD(flood), .modes = FOR_PING },
+        { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .modes = FOR_PING },
+        { "connect", NULL, false, option_take_flag, FIELD(connect), .modes = FOR_PING },
+        { "size", "s", true, client_take_size, FIELD(size), RANGE(1, CLIENT_SIZE_MAXIMUM),
+          .modes = FOR_CHECK | FOR_PING | FOR_LOAD },
+        { "duration", "wt", true, client_take_time, FIELD(duration),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING | FOR_LOAD },
+
+        { "kind", "k", true, option_take_name, FIELD(load), .names = load_names, .maximum = 3,
+          .modes = FOR_LOAD },
+        { "connections", "P", true, option_take_number, FIELD(connections),
+          RANGE(1, CLIENT_CONNECTIONS_MAXIMUM), .modes = FOR_LOAD },
+        { "rate", "R", true, client_take_rate, FIELD(rate), RANGE(1, CLIENT_RATE_MAXIMUM),
+          .modes = FOR_LOAD },
+
+        { "port", "p", true, client_rows_take_port, FIELD(target) },
+        { "ipv4", "4", false, client_take_family, FIELD(target) },
+        { "ipv6", "6", false, client_take_family, FIELD(target) },
+        { "source", "I", true, client_take_source, FIELD(connection) },
+        { "dscp", NULL, true, option_take_number, FIELD(connection.dscp), RANGE(0, DSCP_MAXIMUM) },
+        { "ttl", NULL, true, option_take_number, FIELD(connection.ttl), RANGE(1, TTL_MAXIMUM) },
+        { "connect-timeout", NULL, true, client_take_time, FIELD(connection.timeout),
+          RANGE(0, CLIENT_TIME_MAXIMUM) },
+        { "timeout", "W", true, client_take_time, FIELD(timeout), RANGE(0, CLIENT_TIME_MAXIMUM) },
+
+        { "json", "J", false, option_take_flag, FIELD(json) },
+        { "csv", NULL, true, client_take_file, FIELD(csv), .modes = FOR_PING | FOR_LOAD },
+        { "hgrm", NULL, true, client_take_file, FIELD(hgrm), .modes = FOR_PING | FOR_LOAD },
+        { "plot", NULL, true, client_take_picture, FIELD(plot), .modes = FOR_PING | FOR_LOAD },
+        { "quiet", "q", false, option_take_flag, FIELD(quiet) },
+        { "verbose", "v", false, option_take_flag, FIELD(connection.verbose) },
+        { "no-progress", NULL, false, option_take_flag, FIELD(no_progress) },
+        { "help", "h", false, client_take_question, FIELD(action) },
+        { "version", "V", false, client_take_question, FIELD(action) },
+};
+
+/* The letters are those of the monitoring plugins' guidelines. */
+const OptionRow monitor_rows[] = {
+        { "hostname", "H", true, client_take_host, FIELD(monitored) },
+        { "port", "p", true, client_rows_take_port, FIELD(target) },
+        { "warning", "w", true, client_take_threshold, FIELD(warn),
+          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "critical", "c", true, client_take_threshold, FIELD(critical),
+          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "timeout", "t", true, client_take_time, FIELD(duration),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+        { "count", "n", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX) },
+        { "interval", "i", true, client_take_time, FIELD(interval),
+          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+        { "connect", NULL, false, option_take_flag, FIELD(connect) },
+        { "ipv4", "4", false, client_take_family, FIELD(target) },
+        { "ipv6", "6", false, client_take_family, FIELD(target) },
+        { "source", "I", true, client_take_source, FIELD(connection) },
+        { "verbose", "v", false, option_take_flag, FIELD(verbose) },
+        { "help", "h", false, client_take_question, FIELD(action) },
+        { "version", "V", false, client_take_question, FIELD(action) },
+};
+/* clang-format on */
+
+const size_t client_rows_count = sizeof client_rows / sizeof client_rows[0];
+const size_t monitor_rows_count = sizeof monitor_rows / sizeof monitor_rows[0];

@@ -1,59 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <getopt.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "client/client_options.h"
+#include "lib/option.h"
 
-typedef struct ClientRow ClientRow;
-typedef struct ClientParse ClientParse;
+/* The client's options: a row for each, whose values go into a ClientOptions. */
+extern const OptionRow client_rows[];
+extern const size_t client_rows_count;
 
-/*
- * The client's options: one row for each, and what each does with its value.
- */
-struct ClientRow {
-        const char *name;
-        /* 0 for none. */
-        char letter;
-        /* As in struct option, getopt_long(3). */
-        int argument;
-        /*
-         * Takes the value @text, which is NULL where there is none. Returns 0, or -EINVAL and sets
-         * parse->failure.
-         */
-        int (*take)(ClientParse *parse, const ClientRow *row, const char *text);
-        /* Where in ClientOptions the value goes, and its range. */
-        size_t offset;
-        uint64_t minimum;
-        uint64_t maximum;
-        /* The modes that know it, as bits; 0 for all of them. */
-        unsigned modes;
-};
-
-enum {
-        CLIENT_ROWS = 26,
-};
-
-extern const ClientRow client_rows[CLIENT_ROWS];
+/* The same for the monitoring plugin. */
+extern const OptionRow monitor_rows[];
+extern const size_t monitor_rows_count;
 
 /*
- * What the command line has said so far.
+ * client_rows_take_port: takes @text as the port; @row may be NULL.
  */
-struct ClientParse {
-        ClientOptions options;
-        Failure *failure;
-        bool given[CLIENT_ROWS];
-};
-
-/*
- * client_rows_take_port: takes @text as the port; @row is of no matter.
- */
-int client_rows_take_port(ClientParse *parse, const ClientRow *row, const char *text);
-
-/*
- * client_rows_find: the number of the row of the option @name, which must exist.
- */
-int client_rows_find(const char *name);
+int client_rows_take_port(OptionParse *parse, const OptionRow *row, const char *text);

@@ -1,4 +1,21 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Finds what a path has done to a stream.
+ *
+ * As long as the bytes are the expected ones, comparing is all. At the first difference the place
+ * is lost: from there on each pair of words that comes is looked up in the pattern, whose words say
+ * where they belong (pattern.h). The first pair that belongs to the stream is a landing. What
+ * happened follows from three numbers: the place where the difference began, the bytes that came
+ * since, and the place of the landing. As many bytes as there should be were changed or reordered;
+ * fewer were dropped; more were inserted, or duplicated if they are what came before.
+ *
+ * The search slides over the stream and never gives up, so damage of any size is one fault with its
+ * size, and what follows it is compared as usual. Of the bytes that came while the place was lost
+ * only the last ones are kept: how they differ in place is counted as they come. Only a stream that
+ * ends before a landing is unrecognized.
+ *
+ * Memory is fixed, and time is proportional to what comes.
+ */
 #include "client/comparison.h"
 
 #include <string.h>
@@ -9,6 +26,8 @@ enum {
         COMPARISON_LOCK_SIZE = 2 * PATTERN_WORD_SIZE,
         /* So many bytes at the very end are hardly there by chance. */
         COMPARISON_SUFFIX_SIZE = 4,
+        /* What is kept of the bytes that came while lost when there is room for no more. */
+        COMPARISON_KEPT_SIZE = 4 * COMPARISON_LOCK_SIZE,
 };
 
 /*
@@ -16,7 +35,7 @@ enum {
  * byte that follows them is the one at @place in the pattern.
  */
 typedef struct Landing {
-        size_t skipped;
+        uint64_t skipped;
         uint64_t place;
 } Landing;
 
@@ -31,30 +50,37 @@ static uint8_t comparison_byte(const Comparison *comparison, uint64_t place) {
         return byte;
 }
 
-static bool comparison_is_permutation(const Comparison *comparison, size_t size) {
-        uint64_t counts[UINT8_MAX + 1] = {};
+/* Counts how @size bytes that came while lost differ from those that belong there. */
+static void comparison_count(Comparison *comparison, const uint8_t *data, size_t size) {
+        uint8_t expected[COMPARISON_CHUNK_SIZE];
 
-        for (size_t i = 0; i < size; i++) {
-                counts[comparison->unknown[i]]++;
-                counts[comparison_byte(comparison, comparison->position + i)]--;
+        for (size_t done = 0, n; done < size; done += n) {
+                n = size - done < sizeof expected ? size - done : sizeof expected;
+                pattern_fill(comparison->pattern, comparison->position + comparison->lost_size,
+                             expected, n);
+                for (size_t i = 0; i < n; i++) {
+                        uint8_t came = data[done + i];
+
+                        comparison->bits += (uint64_t)__builtin_popcount(came ^ expected[i]);
+                        comparison->surplus[came]++;
+                        comparison->surplus[expected[i]]--;
+                }
+                comparison->lost_size += n;
         }
-        for (size_t i = 0; i <= UINT8_MAX; i++)
-                if (counts[i] != 0)
-                        return false;
-        return true;
+        comparison->received += size;
 }
 
-/* As many bytes as there should be, but others. */
-static Fault comparison_judge_in_place(const Comparison *comparison, size_t size) {
-        Fault fault = { .size = size,
+/* As many bytes as there should be, but others. Those behind the difference differ in nothing. */
+static Fault comparison_judge_in_place(const Comparison *comparison, uint64_t size) {
+        Fault fault = { .kind = FAULT_REORDERED,
+                        .size = size,
+                        .bits = comparison->bits,
                         .sent = comparison_byte(comparison, comparison->position),
                         .received = comparison->unknown[0] };
 
-        for (size_t i = 0; i < size; i++)
-                fault.bits += (uint64_t)__builtin_popcount(
-                                comparison->unknown[i] ^
-                                comparison_byte(comparison, comparison->position + i));
-        fault.kind = comparison_is_permutation(comparison, size) ? FAULT_REORDERED : FAULT_CHANGED;
+        for (size_t i = 0; i <= UINT8_MAX; i++)
+                if (comparison->surplus[i] != 0)
+                        fault.kind = FAULT_CHANGED;
         return fault;
 }
 
@@ -68,7 +94,8 @@ static bool comparison_is_repetition(const Comparison *comparison, const Landing
 
         if (landing->skipped == 0)
                 return true;
-        if (surplus > landing->place)
+        /* A longer repetition would have been recognized before. */
+        if (surplus > landing->place || comparison->forgotten > 0)
                 return false;
         for (uint64_t i = 0; i < known; i++)
                 if (comparison_byte(comparison, landing->place + i) !=
@@ -94,14 +121,14 @@ static Fault comparison_judge(const Comparison *comparison, const Landing *landi
                                              ? FAULT_DUPLICATED
                                              : FAULT_INSERTED;
         }
-        fault.offset = comparison->received - comparison->unknown_size;
+        fault.offset = comparison->received - comparison->lost_size;
         return fault;
 }
 
 /* What was left out turns up later, or what was put in is left out later: it was moved. */
 static bool comparison_is_counterpart(const Comparison *comparison, const Fault *later,
                                       const Landing *landing) {
-        const Fault *first = &comparison->fault;
+        const Fault *first = &comparison->first[0];
 
         /* Bytes that happen to be equal move the edges of what was left out by a few places. */
         if (first->kind == FAULT_DROPPED)
@@ -113,15 +140,20 @@ static bool comparison_is_counterpart(const Comparison *comparison, const Fault 
                later->size == first->size;
 }
 
+static void comparison_keep(Comparison *comparison, const Fault *fault) {
+        if (comparison->faults < COMPARISON_FIRST_FAULTS)
+                comparison->first[comparison->faults] = *fault;
+        comparison->faults++;
+}
+
 static void comparison_add(Comparison *comparison, const Landing *landing) {
         Fault fault = comparison_judge(comparison, landing);
 
-        if (comparison->faults++ == 0) {
-                comparison->fault = fault;
+        if (comparison->faults == 0)
                 comparison->gap = comparison->position;
-        } else if (comparison_is_counterpart(comparison, &fault, landing)) {
-                comparison->fault.kind = FAULT_REORDERED;
-        }
+        else if (comparison_is_counterpart(comparison, &fault, landing))
+                comparison->first[0].kind = FAULT_REORDERED;
+        comparison_keep(comparison, &fault);
 }
 
 /* Looks for a place where the received bytes go on, the last @fresh of which are new. */
@@ -132,7 +164,7 @@ static bool comparison_find(Comparison *comparison, size_t fresh, Landing *ret_l
         for (size_t i = from; i + COMPARISON_LOCK_SIZE <= size; i++)
                 if (pattern_find(comparison->pattern, comparison->unknown + i, comparison->total,
                                  &ret_landing->place)) {
-                        ret_landing->skipped = i;
+                        ret_landing->skipped = comparison->forgotten + i;
                         return true;
                 }
         return false;
@@ -140,45 +172,58 @@ static bool comparison_find(Comparison *comparison, size_t fresh, Landing *ret_l
 
 /* Words lie on every eighth byte only: what is in front of the first may belong to it. */
 static void comparison_stretch(const Comparison *comparison, Landing *landing) {
-        while (landing->skipped > 0 && landing->place > 0 &&
-               comparison->unknown[landing->skipped - 1] ==
+        uint64_t forgotten = comparison->forgotten;
+
+        while (landing->skipped > forgotten && landing->place > 0 &&
+               comparison->unknown[landing->skipped - forgotten - 1] ==
                                comparison_byte(comparison, landing->place - 1)) {
                 landing->skipped--;
                 landing->place--;
         }
 }
 
+static void comparison_forget(Comparison *comparison) {
+        size_t size = comparison->unknown_size - COMPARISON_KEPT_SIZE;
+
+        memmove(comparison->unknown, comparison->unknown + size, COMPARISON_KEPT_SIZE);
+        comparison->forgotten += size;
+        comparison->unknown_size = COMPARISON_KEPT_SIZE;
+}
+
 /* Takes bytes while it is not known where they belong; returns how many of @size. */
 static size_t comparison_take_lost(Comparison *comparison, const uint8_t *data, size_t size) {
         size_t room = COMPARISON_UNKNOWN_SIZE - comparison->unknown_size;
-        size_t before = comparison->unknown_size, n = size < room ? size : room;
+        size_t n = size < room ? size : room;
+        uint64_t before = comparison->lost_size, next;
         Landing landing;
 
-        if (room == 0) {
-                comparison->received += size;
-                return size;
-        }
-        memcpy(comparison->unknown + before, data, n);
+        memcpy(comparison->unknown + comparison->unknown_size, data, n);
         comparison->unknown_size += n;
-        if (comparison_find(comparison, n, &landing)) {
-                uint64_t next = landing.place + COMPARISON_LOCK_SIZE;
-
-                /* What is behind the place that was found is compared as usual. */
-                n = landing.skipped + COMPARISON_LOCK_SIZE - before;
-                comparison->unknown_size = before + n;
-                comparison->received += n;
-                comparison_stretch(comparison, &landing);
-                comparison_add(comparison, &landing);
-                comparison->position = next;
-                comparison->lost = false;
+        if (!comparison_find(comparison, n, &landing)) {
+                comparison_count(comparison, data, n);
+                if (comparison->unknown_size == COMPARISON_UNKNOWN_SIZE)
+                        comparison_forget(comparison);
                 return n;
         }
-        comparison->received += n;
-        if (n == room && comparison->faults++ == 0)
-                comparison->fault =
-                                (Fault){ .kind = FAULT_UNRECOGNIZED,
-                                         .offset = comparison->received - COMPARISON_UNKNOWN_SIZE };
+
+        /* What is behind the place that was found is compared as usual. */
+        comparison->unknown_size -= n;
+        n = (size_t)(landing.skipped + COMPARISON_LOCK_SIZE - before);
+        comparison->unknown_size += n;
+        comparison_count(comparison, data, n);
+        next = landing.place + COMPARISON_LOCK_SIZE;
+        comparison_stretch(comparison, &landing);
+        comparison_add(comparison, &landing);
+        comparison->position = next;
+        comparison->lost = false;
         return n;
+}
+
+static void comparison_lose(Comparison *comparison) {
+        comparison->lost = true;
+        comparison->lost_size = comparison->bits = comparison->forgotten = 0;
+        comparison->unknown_size = 0;
+        memset(comparison->surplus, 0, sizeof comparison->surplus);
 }
 
 static size_t comparison_take_known(Comparison *comparison, const uint8_t *data, size_t size) {
@@ -195,10 +240,8 @@ static size_t comparison_take_known(Comparison *comparison, const uint8_t *data,
                 same++;
         comparison->received += same;
         comparison->position += same;
-        if (same < n || left == 0) {
-                comparison->lost = true;
-                comparison->unknown_size = 0;
-        }
+        if (same < n || left == 0)
+                comparison_lose(comparison);
         return same;
 }
 
@@ -229,22 +272,37 @@ static Landing comparison_land_at_end(const Comparison *comparison) {
         return in_place;
 }
 
-void comparison_end(Comparison *comparison, bool complete) {
-        if (comparison->lost && comparison->unknown_size > 0 &&
-            comparison->unknown_size < COMPARISON_UNKNOWN_SIZE) {
-                Landing landing = comparison_land_at_end(comparison);
+bool comparison_is_adrift(const Comparison *comparison) {
+        return comparison->lost && comparison->forgotten > 0;
+}
 
-                if (!complete)
-                        landing = (Landing){ .skipped = comparison->unknown_size,
-                                             .place = comparison->position +
-                                                      comparison->unknown_size };
-                comparison_add(comparison, &landing);
-                comparison->position = landing.place + (comparison->unknown_size - landing.skipped);
-                comparison->lost = false;
+/* Judges what came since the place was lost, if anything. */
+static void comparison_end_lost(Comparison *comparison, bool complete) {
+        uint64_t size = comparison->lost_size;
+        Landing landing = { .skipped = size, .place = comparison->position + size };
+
+        if (comparison_is_adrift(comparison)) {
+                comparison_keep(comparison, &(Fault){ .kind = FAULT_UNRECOGNIZED,
+                                                      .offset = comparison->received - size,
+                                                      .size = size });
+                return;
         }
-        if (complete && !comparison->lost && comparison->position < comparison->total &&
-            comparison->faults++ == 0)
-                comparison->fault = (Fault){ .kind = FAULT_TRUNCATED,
-                                             .offset = comparison->received,
-                                             .size = comparison->total - comparison->position };
+        if (size == 0)
+                return;
+        if (complete)
+                landing = comparison_land_at_end(comparison);
+        comparison_add(comparison, &landing);
+        comparison->position = landing.place + (size - landing.skipped);
+        comparison->lost = false;
+}
+
+void comparison_end(Comparison *comparison, bool complete) {
+        if (comparison->lost)
+                comparison_end_lost(comparison, complete);
+        /* Nothing but the end is missing. */
+        if (complete && !comparison->lost && comparison->position < comparison->total)
+                comparison_keep(comparison,
+                                &(Fault){ .kind = FAULT_TRUNCATED,
+                                          .offset = comparison->received,
+                                          .size = comparison->total - comparison->position });
 }

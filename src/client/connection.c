@@ -3,8 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -13,11 +11,34 @@
 
 #include "client/instant.h"
 #include "client/quantity.h"
+#include "client/resolve.h"
+#include "lib/endpoint.h"
 
-enum {
-        /* An address, '%', and the name of an interface. */
-        CONNECTION_NODE_SIZE = INET6_ADDRSTRLEN + IF_NAMESIZE + 1,
-};
+/*
+ * From a target to a connected socket: look up the name, ask its addresses, take the first that
+ * answers. Where the addresses race, the next one is asked as soon as the last one has not answered
+ * for a moment, and families take turns; otherwise an address has all its time first, and the path
+ * says which ones failed: a tool that judges paths must not hide a dead one.
+ *
+ * Later connections go to the address that answered, as it was asked: the name that a server has
+ * for its Unix socket may be another socket here.
+ */
+
+/* RFC 8305, "Connection Attempt Delay". */
+#define CONNECTION_RACE_DELAY (250 * INSTANT_MILLISECOND)
+
+/* All addresses of a target. The first @begun were asked; fd is -1 for those that failed. */
+typedef struct Race {
+        const ConnectionOptions *options;
+        Addresses addresses;
+        struct pollfd polled[ADDRESSES_MAXIMUM + 1];
+        uint64_t starts[ADDRESSES_MAXIMUM];
+        size_t begun;
+        size_t pending;
+        Path *path;
+        Failure *failure;
+        int error;
+} Race;
 
 int connection_finish(int fd) {
         int error = 0;
@@ -27,11 +48,18 @@ int connection_finish(int fd) {
         return -error;
 }
 
+/* The instant at which an address that was asked at @start has had its time. */
+static uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
+        uint64_t end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
+
+        return options->end != 0 && options->end < end ? options->end : end;
+}
+
 /* Waits until a connection that is under way is there or has failed. */
 static int connection_wait(int fd, const ConnectionOptions *options) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
                                    { .fd = options->interrupt, .events = POLLIN } };
-        uint64_t end = options->timeout == 0 ? INSTANT_NEVER : instant_now() + options->timeout;
+        uint64_t end = connection_end(options, instant_now());
         int r;
 
         do
@@ -47,27 +75,54 @@ static int connection_wait(int fd, const ConnectionOptions *options) {
 /* Unix sockets do not connect in the background: they wait for a place in the queue. */
 static int connection_begin_local(int fd, const Endpoint *endpoint,
                                   const ConnectionOptions *options) {
-        struct timeval timeout = { .tv_sec = (time_t)(options->timeout / INSTANT_SECOND),
-                                   .tv_usec = (suseconds_t)(options->timeout % INSTANT_SECOND /
-                                                            1000) };
+        uint64_t now = instant_now(), end = connection_end(options, now);
+        /* 0 would mean no limit. */
+        uint64_t left = end > now + INSTANT_MILLISECOND ? end - now : INSTANT_MILLISECOND;
+        struct timeval timeout = { .tv_sec = (time_t)(left / INSTANT_SECOND),
+                                   .tv_usec = (suseconds_t)(left % INSTANT_SECOND / 1000) };
         int r;
+
+        if (end == INSTANT_NEVER)
+                timeout = (struct timeval){};
 
         if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
                 return -errno;
-        do
-                r = connect(fd, &endpoint->any, endpoint->length) < 0 ? -errno : 0;
-        while (r == -EINTR);
+        r = connect(fd, &endpoint->any, endpoint->length) < 0 ? -errno : 0;
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){}, sizeof(struct timeval));
         if (r < 0)
                 return r == -EAGAIN ? -ETIME : r;
         return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
+/* Sets what the packets of the connection carry and which interface they take. */
+static int connection_mark(int fd, int family, const ConnectionOptions *options) {
+        const bool ipv6 = family == AF_INET6;
+        const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        const int class = (int)options->dscp << 2, ttl = (int)options->ttl;
+
+        if (options->device[0] != '\0' &&
+            setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
+                       (socklen_t)strlen(options->device)) < 0)
+                return -errno;
+        if (class != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_TCLASS : IP_TOS, &class, sizeof class) < 0)
+                return -errno;
+        if (ttl != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl, sizeof ttl) < 0)
+                return -errno;
+        return 0;
+}
+
 /* Returns -EINPROGRESS while the connection is under way. */
 static int connection_begin_internet(int fd, const Endpoint *endpoint,
                                      const ConnectionOptions *options) {
+        int r;
+
         /* What is sent is often one small message whose echo somebody waits for. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        r = connection_mark(fd, endpoint->any.sa_family, options);
+        if (r < 0)
+                return r;
         if (options->source.length != 0) {
                 /* Lets connect(2) choose the port, which may serve more than one peer then. */
                 (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
@@ -116,121 +171,216 @@ int connection_open_endpoint(const Endpoint *endpoint, const ConnectionOptions *
         return fd;
 }
 
-static void connection_append_error(Failure *failure, int error, const ConnectionOptions *options) {
+static const char *connection_describe(int error, const ConnectionOptions *options,
+                                       char text[static PATH_FAILED_SIZE]) {
         char seconds[QUANTITY_TEXT_SIZE];
 
-        failure->kind = failure_kind_from_errno(error);
         if (error == ETIME)
-                failure_append(failure, ": no answer within %s s",
-                               quantity_format_time(options->timeout, seconds));
+                snprintf(text, PATH_FAILED_SIZE, "no answer within %s s",
+                         quantity_format_time(options->timeout, seconds));
         else if (error == EAFNOSUPPORT && options->source.length != 0)
-                failure_append(failure, ": not the family of the source address");
+                snprintf(text, PATH_FAILED_SIZE,
+                         "the address family differs from that of --source");
         else
-                failure_append(failure, ": %s", strerror(error));
+                snprintf(text, PATH_FAILED_SIZE, "%s", strerror(error));
+        return text;
 }
 
-static int connection_open_local(const Target *target, const ConnectionOptions *options,
-                                 uint64_t *ret_start, Failure *failure) {
-        Endpoint endpoint;
-        const char *why;
-        int r;
+/* Notes that the address of number @i has failed; several are named with their addresses. */
+static void race_fail(Race *race, size_t i, int error) {
+        char address[ENDPOINT_TEXT_SIZE], text[PATH_FAILED_SIZE];
+        Path *path = race->path;
 
-        r = endpoint_parse_local(target->host, &endpoint, &why);
-        *ret_start = instant_now();
-        if (r == 0)
-                r = connection_open_endpoint(&endpoint, options);
-        if (r < 0)
-                connection_append_error(failure, -r, options);
-        return r;
+        connection_describe(error, race->options, text);
+        endpoint_format(&race->addresses.list[i], address);
+        race->error = -error;
+        race->failure->kind = failure_kind_from_errno(error);
+        if (race->addresses.count > 1)
+                failure_append(race->failure, "%s%s: %s", path->failed_count == 0 ? ": " : ", ",
+                               address, text);
+        else
+                failure_append(race->failure, ": %s", text);
+        if (path->failed_count < PATH_FAILED_MAXIMUM)
+                snprintf(path->failed[path->failed_count++], PATH_FAILED_SIZE, "%.*s: %.70s",
+                         ENDPOINT_TEXT_SIZE, address, text);
+        if (race->polled[i].fd >= 0) {
+                close(race->polled[i].fd);
+                race->polled[i].fd = -1;
+                race->pending--;
+        }
 }
 
-/* Tries the addresses one by one; several failures are named with their addresses. */
-static int connection_try_all(const struct addrinfo *addresses, const ConnectionOptions *options,
-                              uint64_t *ret_start, Failure *failure) {
-        const char *separator = ": ";
-        int r = -EHOSTUNREACH;
+/* Asks the next address. */
+static void race_begin(Race *race) {
+        size_t i = race->begun++;
+        bool pending = false;
+        int fd;
 
-        for (const struct addrinfo *i = addresses; i != NULL; i = i->ai_next) {
-                char text[ENDPOINT_TEXT_SIZE];
-                Endpoint endpoint = { .length = i->ai_addrlen };
+        race->starts[i] = instant_now();
+        race->polled[i] = (struct pollfd){ .fd = -1, .events = POLLOUT };
+        fd = connection_begin(&race->addresses.list[i], race->options, &pending);
+        if (fd < 0) {
+                race_fail(race, i, -fd);
+        } else {
+                /* A connection that is there already is writable as well. */
+                race->polled[i].fd = fd;
+                race->pending++;
+        }
+}
 
-                memcpy(&endpoint, i->ai_addr, i->ai_addrlen);
-                *ret_start = instant_now();
-                r = connection_open_endpoint(&endpoint, options);
-                if (r >= 0)
-                        return r;
-                if (addresses->ai_next != NULL) {
-                        endpoint_format(&endpoint, text);
-                        failure_append(failure, "%s%s", separator, text);
-                        separator = ", ";
+/* The instant at which something is to be done even if no address answers. */
+static uint64_t race_wake(const Race *race) {
+        uint64_t wake = INSTANT_NEVER;
+
+        for (size_t i = 0; i < race->begun; i++)
+                if (race->polled[i].fd >= 0 &&
+                    connection_end(race->options, race->starts[i]) < wake)
+                        wake = connection_end(race->options, race->starts[i]);
+        if (race->options->race && race->begun < race->addresses.count &&
+            race->starts[race->begun - 1] + CONNECTION_RACE_DELAY < wake)
+                wake = race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
+        return wake;
+}
+
+/* Looks at the addresses that were asked. Returns the number of one that has answered, or -1. */
+static int race_look(Race *race) {
+        uint64_t now = instant_now();
+
+        for (size_t i = 0; i < race->begun; i++) {
+                int r;
+
+                if (race->polled[i].fd < 0)
+                        continue;
+                if (race->polled[i].revents != 0) {
+                        r = connection_finish(race->polled[i].fd);
+                        if (r == 0)
+                                return (int)i;
+                        race_fail(race, i, -r);
+                } else if (now >= connection_end(race->options, race->starts[i])) {
+                        race_fail(race, i, ETIME);
                 }
-                connection_append_error(failure, -r, options);
-                if (r == -EINTR)
-                        return r;
         }
-        return r;
+        return -1;
 }
 
-/* The host as getaddrinfo(3) takes it: an IPv6 address without the brackets of a URL. */
-static const char *connection_node(const char *host, char buffer[static CONNECTION_NODE_SIZE]) {
-        size_t length = strlen(host);
+/* Returns the number of the address that has answered, or a negative errno. */
+static int race_run(Race *race) {
+        int won = -1;
 
-        if (host[0] != '[' || host[length - 1] != ']' || strchr(host, ':') == NULL)
-                return host;
-        snprintf(buffer, CONNECTION_NODE_SIZE, "%.*s", (int)length - 2, host + 1);
-        return buffer;
-}
+        while (won < 0) {
+                bool late = race->options->race && race->begun > 0 &&
+                            instant_now() >= race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
+                struct pollfd *interrupt = &race->polled[race->begun];
 
-static int connection_open_internet(const Target *target, const ConnectionOptions *options,
-                                    uint64_t *ret_start, Failure *failure) {
-        const struct addrinfo hints = { .ai_family = target->family,
-                                        .ai_socktype = SOCK_STREAM,
-                                        .ai_flags = AI_NUMERICSERV };
-        char node[CONNECTION_NODE_SIZE], port[sizeof "65535"];
-        struct addrinfo *addresses;
-        int r;
-
-        snprintf(port, sizeof port, "%hu", target->port);
-        r = getaddrinfo(connection_node(target->host, node), port, &hints, &addresses);
-        if (r != 0) {
-                failure->kind = FAILURE_RESOLVE;
-                failure_append(failure, ": %s",
-                               r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
-                return -EHOSTUNREACH;
+                if (race->begun < race->addresses.count && (race->pending == 0 || late)) {
+                        race_begin(race);
+                        continue;
+                }
+                if (race->pending == 0)
+                        return race->error;
+                *interrupt = (struct pollfd){ .fd = race->options->interrupt, .events = POLLIN };
+                if (poll(race->polled, race->begun + 1,
+                         instant_timeout(instant_now(), race_wake(race))) < 0 &&
+                    errno != EINTR)
+                        return -errno;
+                if (interrupt->revents != 0)
+                        return -EINTR;
+                won = race_look(race);
         }
-        r = connection_try_all(addresses, options, ret_start, failure);
-        freeaddrinfo(addresses);
-        return r;
+        return won;
 }
 
-int connection_open(const Target *target, const ConnectionOptions *options, uint64_t *ret_start,
+/* Lets the families take turns, the first address's first (RFC 8305, section 4). */
+static void race_interleave(Addresses *addresses) {
+        for (size_t i = 1; i < addresses->count; i++) {
+                sa_family_t last = addresses->list[i - 1].any.sa_family;
+                size_t other = i;
+                Endpoint moved;
+
+                while (other < addresses->count && addresses->list[other].any.sa_family == last)
+                        other++;
+                if (other == addresses->count)
+                        return;
+                moved = addresses->list[other];
+                memmove(&addresses->list[i + 1], &addresses->list[i], (other - i) * sizeof moved);
+                addresses->list[i] = moved;
+        }
+}
+
+static int connection_ask(Race *race) {
+        int won = race_run(race), fd = -1;
+
+        for (size_t i = 0; i < race->begun; i++) {
+                if (won >= 0 && i == (size_t)won)
+                        fd = race->polled[i].fd;
+                else if (race->polled[i].fd >= 0)
+                        close(race->polled[i].fd);
+        }
+        if (won == -EINTR) {
+                race->failure->kind = FAILURE_INTERRUPTED;
+                failure_append(race->failure, ": interrupted");
+        }
+        if (won < 0)
+                return won;
+        race->path->endpoint = race->addresses.list[won];
+        race->path->start = race->starts[won];
+        race->path->connect = instant_now() - race->starts[won];
+        return fcntl(fd, F_SETFL, 0) < 0 ? -errno : fd;
+}
+
+static int connection_find(const Target *target, const ConnectionOptions *options,
+                           Addresses *ret_addresses, Failure *failure) {
+        const char *why;
+
+        if (!endpoint_is_local(target->host))
+                return resolve_target(target, options->end == 0 ? INSTANT_NEVER : options->end,
+                                      options->interrupt, ret_addresses, failure);
+        ret_addresses->count = 1;
+        return endpoint_parse_local(target->host, &ret_addresses->list[0], &why);
+}
+
+static void path_describe(Path *path, int fd) {
+        Endpoint local;
+
+        endpoint_format(&path->endpoint, path->peer);
+        if (endpoint_from_socket(fd, &local) == 0)
+                endpoint_format(&local, path->local);
+}
+
+/* Says which addresses did not answer before one did, and how long it all took. */
+static void path_print(const Path *path, const ConnectionOptions *options) {
+        for (size_t i = 0; i < path->failed_count && options->warn; i++)
+                fprintf(stderr, "mpecho-client: %s\n", path->failed[i]);
+        if (options->verbose)
+                fprintf(stderr,
+                        "mpecho-client: connected %s to %s in %.3f ms, name looked up in %.3f ms\n",
+                        path->local, path->peer, (double)path->connect / INSTANT_MILLISECOND,
+                        (double)path->resolve / INSTANT_MILLISECOND);
+}
+
+int connection_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
                     Failure *ret_failure) {
         char text[TARGET_TEXT_SIZE];
         Failure failure = {};
-        uint64_t start = 0;
+        Race race = { .options = options, .path = ret_path, .failure = &failure };
+        uint64_t start = instant_now();
         int r;
 
+        ret_path->failed_count = 0;
         target_format(target, text);
         failure_set(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
-        r = endpoint_is_local(target->host)
-                            ? connection_open_local(target, options, &start, &failure)
-                            : connection_open_internet(target, options, &start, &failure);
-        if (r < 0)
+        r = connection_find(target, options, &race.addresses, &failure);
+        if (r == 0) {
+                ret_path->resolve = instant_now() - start;
+                if (options->race)
+                        race_interleave(&race.addresses);
+                r = connection_ask(&race);
+        }
+        if (r < 0) {
                 *ret_failure = failure;
-        else if (ret_start != NULL)
-                *ret_start = start;
+        } else {
+                path_describe(ret_path, r);
+                path_print(ret_path, options);
+        }
         return r;
-}
-
-int connection_get_peer(int fd, Endpoint *ret_endpoint) {
-        struct sockaddr_storage storage;
-        Endpoint endpoint = {};
-        socklen_t length = sizeof storage;
-
-        if (getpeername(fd, (struct sockaddr *)&storage, &length) < 0)
-                return -errno;
-        endpoint.length = length < sizeof endpoint.local ? length : sizeof endpoint.local;
-        memcpy(&endpoint, &storage, endpoint.length);
-        *ret_endpoint = endpoint;
-        return 0;
 }

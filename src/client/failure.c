@@ -56,7 +56,6 @@ FailureKind failure_kind_from_errno(int error) {
 const char *failure_kind_name(FailureKind kind) {
         static const char *const names[FAILURE_KINDS] = {
                 [FAILURE_NONE] = "none",
-                [FAILURE_USAGE] = "usage",
                 [FAILURE_RESOLVE] = "resolve",
                 [FAILURE_REFUSED] = "refused",
                 [FAILURE_UNREACHABLE] = "unreachable",

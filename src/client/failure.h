@@ -13,8 +13,6 @@ enum {
 /* What can go wrong between here and the service, told apart as far as it helps to find out why. */
 enum FailureKind {
         FAILURE_NONE,
-        /* The command line is wrong. */
-        FAILURE_USAGE,
         /* The host has no address. */
         FAILURE_RESOLVE,
         /* Nobody listens there. */

@@ -13,7 +13,7 @@ static unsigned histogram_shift(uint64_t value) {
         return bits > HISTOGRAM_HALF_BITS + 1 ? bits - (HISTOGRAM_HALF_BITS + 1) : 0;
 }
 
-static size_t histogram_index(uint64_t value) {
+size_t histogram_index(uint64_t value) {
         unsigned shift = histogram_shift(value);
 
         return (size_t)shift * HISTOGRAM_HALF + (size_t)(value >> shift);
@@ -65,19 +65,24 @@ void histogram_add(Histogram *histogram, const Histogram *other) {
                 histogram->counts[i] += other->counts[i];
 }
 
-uint64_t histogram_percentile(const Histogram *histogram, double percentile) {
-        double rank = ceil(percentile / 100 * (double)histogram->count);
+uint64_t histogram_quantile(const Histogram *histogram, unsigned permille) {
+        /* In integers: 99.9 / 100 * 1000 is a little more than 999 in doubles. */
+        uint64_t rank = (uint64_t)(((unsigned __int128)histogram->count * permille + 999) / 1000);
         uint64_t seen = 0;
 
         for (size_t i = 0; i < HISTOGRAM_SIZE; i++) {
                 HistogramBucket bucket = histogram_bucket(histogram, i);
 
                 seen += bucket.count;
-                if (bucket.count > 0 && (double)seen >= rank)
+                if (bucket.count > 0 && seen >= rank)
                         return bucket.highest < histogram->maximum ? bucket.highest
                                                                    : histogram->maximum;
         }
         return histogram->maximum;
+}
+
+bool histogram_has_quantile(const Histogram *histogram, unsigned permille) {
+        return (unsigned __int128)histogram->count * (1000 - permille) >= 1000;
 }
 
 double histogram_deviation(const Histogram *histogram) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,15 +53,27 @@ void histogram_record(Histogram *histogram, uint64_t value);
 void histogram_add(Histogram *histogram, const Histogram *other);
 
 /*
- * histogram_percentile: the value that @percentile (0 to 100) percent of all values are not above,
- * at most a thousandth above the exact one, and never above the maximum. 0 if there are none.
+ * histogram_quantile: the least counted value that at least @permille (0 to 1000) thousandths of
+ * all values do not exceed: at most a thousandth above the exact one, and never above the maximum.
+ * 0 if there are none.
  */
-uint64_t histogram_percentile(const Histogram *histogram, double percentile);
+uint64_t histogram_quantile(const Histogram *histogram, unsigned permille);
+
+/*
+ * histogram_has_quantile: whether there are so many values that at least one lies above @permille
+ * (0 to 999) thousandths of them: with fewer, that quantile is just the maximum.
+ */
+bool histogram_has_quantile(const Histogram *histogram, unsigned permille);
 
 /*
  * histogram_deviation: the standard deviation of all values, in nanoseconds; 0 if there are none.
  */
 double histogram_deviation(const Histogram *histogram);
+
+/*
+ * histogram_index: the number of the bucket that counts @value.
+ */
+size_t histogram_index(uint64_t value);
 
 /*
  * histogram_bucket: the bucket of number @index, below HISTOGRAM_SIZE; most are empty.

@@ -4,24 +4,55 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
-#include <sys/signalfd.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-int interrupt_open(void) {
-        sigset_t signals;
-        int fd;
+/*
+ * The first signal makes an eventfd readable, so that loops that poll end in order, and restores
+ * the default actions, so that the second signal ends the program wherever it is. Signals are not
+ * blocked, nor system calls restarted: a write(2) to a full pipe or a connect(2) that waits for a
+ * place in a queue fails with EINTR.
+ *
+ * A signal handler can know the descriptor from a variable only: the one in this file.
+ */
 
-        sigemptyset(&signals);
-        sigaddset(&signals, SIGINT);
-        sigaddset(&signals, SIGTERM);
-        if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-                return -errno;
-        fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-        return fd < 0 ? -errno : fd;
+static const int interrupt_signals[] = { SIGINT, SIGTERM };
+static volatile int interrupt_event = -1;
+
+static void interrupt_catch(int number) {
+        const int saved = errno;
+
+        (void)number;
+        (void)!write(interrupt_event, &(uint64_t){ 1 }, sizeof(uint64_t));
+        for (size_t i = 0; i < sizeof interrupt_signals / sizeof interrupt_signals[0]; i++)
+                (void)sigaction(interrupt_signals[i], &(struct sigaction){ .sa_handler = SIG_DFL },
+                                NULL);
+        errno = saved;
 }
 
-int interrupt_is_due(int fd) {
+int interrupt_open(void) {
+        const struct sigaction action = { .sa_handler = interrupt_catch };
+        struct sigaction before;
+        int fd;
+
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (fd < 0)
+                return -errno;
+        interrupt_event = fd;
+        for (size_t i = 0; i < sizeof interrupt_signals / sizeof interrupt_signals[0]; i++)
+                if (sigaction(interrupt_signals[i], NULL, &before) == 0 &&
+                    before.sa_handler != SIG_IGN)
+                        (void)sigaction(interrupt_signals[i], &action, NULL);
+        return fd;
+}
+
+bool interrupt_is_due(int fd) {
         struct pollfd polled = { .fd = fd, .events = POLLIN };
 
         return poll(&polled, 1, 0) > 0;
+}
+
+void interrupt_clear(int fd) {
+        (void)!read(fd, &(uint64_t){ 0 }, sizeof(uint64_t));
 }

@@ -22,6 +22,40 @@ void json_close(Json *json) {
         json->comma = true;
 }
 
+void json_open_list(Json *json, const char *name) {
+        json_begin(json, name);
+        putc('[', json->file);
+        json->comma = false;
+}
+
+void json_close_list(Json *json) {
+        putc(']', json->file);
+        json->comma = true;
+}
+
+/* Returns the length of the UTF-8 sequence of several bytes that @text begins with, 0 for none. */
+static size_t json_sequence(const char *text) {
+        /* Of the lengths 2 to 4 the smallest code point: a longer form of a smaller one is wrong.
+         */
+        static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        const unsigned char first = (unsigned char)text[0];
+        size_t length = 0;
+        uint32_t point;
+
+        if (first >= 0xc0 && first < 0xf8)
+                length = 2 + (first >= 0xe0) + (first >= 0xf0);
+        point = first & (0x7fU >> length);
+        for (size_t i = 1; i < length; i++) {
+                if (((unsigned char)text[i] & 0xc0) != 0x80)
+                        return 0;
+                point = point << 6 | ((unsigned char)text[i] & 0x3f);
+        }
+        if (length == 0 || point < smallest[length] || point > 0x10ffff ||
+            (point >= 0xd800 && point < 0xe000))
+                return 0;
+        return length;
+}
+
 void json_string(Json *json, const char *name, const char *text) {
         if (text == NULL) {
                 json_null(json, name);
@@ -31,8 +65,12 @@ void json_string(Json *json, const char *name, const char *text) {
         putc('"', json->file);
         for (; *text != '\0'; text++) {
                 unsigned char byte = (unsigned char)*text;
+                size_t sequence = json_sequence(text);
 
-                if (byte == '"' || byte == '\\')
+                if (sequence > 0) {
+                        fwrite(text, 1, sequence, json->file);
+                        text += sequence - 1;
+                } else if (byte == '"' || byte == '\\')
                         fprintf(json->file, "\\%c", byte);
                 else if (byte < ' ' || byte > '~')
                         fprintf(json->file, "\\u%04x", byte);
@@ -50,6 +88,11 @@ void json_integer(Json *json, const char *name, uint64_t number) {
 void json_number(Json *json, const char *name, double number) {
         json_begin(json, name);
         fprintf(json->file, "%.3f", number);
+}
+
+void json_boolean(Json *json, const char *name, bool value) {
+        json_begin(json, name);
+        fputs(value ? "true" : "false", json->file);
 }
 
 void json_null(Json *json, const char *name) {

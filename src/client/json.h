@@ -24,8 +24,14 @@ void json_open(Json *json, const char *name);
 void json_close(Json *json);
 
 /*
- * json_string: a member whose value is @text, or null if that is NULL. What is not printable ASCII
- * is escaped, byte by byte: it need not be in any encoding.
+ * json_open_list, json_close_list: begin and end a list, whose members have no names: NULL.
+ */
+void json_open_list(Json *json, const char *name);
+void json_close_list(Json *json);
+
+/*
+ * json_string: a member whose value is @text, or null if that is NULL. UTF-8 (RFC 3629) is written
+ * as it is; a byte that belongs to none becomes the character of its number.
  */
 void json_string(Json *json, const char *name, const char *text);
 
@@ -35,6 +41,11 @@ void json_string(Json *json, const char *name, const char *text);
  */
 void json_integer(Json *json, const char *name, uint64_t number);
 void json_number(Json *json, const char *name, double number);
+
+/*
+ * json_boolean: a member that is true or false.
+ */
+void json_boolean(Json *json, const char *name, bool value);
 
 /*
  * json_null: a member without a value.

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,11 +16,9 @@
 #include <unistd.h>
 
 #include "client/instant.h"
-#include "client/interrupt.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
-#include "client/trip.h"
 #include "client/worker.h"
 #include "lib/memory.h"
 
@@ -29,17 +28,23 @@ enum {
         LOAD_DESCRIPTORS = 16,
 };
 
+/* So long before the start the workers are told of it. */
+#define LOAD_LEAD INSTANT_MILLISECOND
+
 typedef struct Load {
         const ClientOptions *options;
         Report *report;
         Endpoint peer;
         /* The connection that found out which address answers, or -1. */
         int first;
+        uint64_t setup;
         unsigned workers;
         pid_t *pids;
         LoadPage *pages;
-        atomic_uint_fast64_t *sent;
-        /* A pipe's ends. Only the workers keep the second, so that the first tells their end. */
+        LoadSent *sent;
+        /* Of the pipes of crew_start(), and of one whose end says that all workers have ended. */
+        int ready[2];
+        int go[2];
         int end[2];
 } Load;
 
@@ -73,30 +78,6 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         return 0;
 }
 
-/* The connection that found the address is the first of those that are measured. */
-static int load_measure_first(Load *load, uint64_t start, int interrupt) {
-        const ClientOptions *options = load->options;
-        char *message = calloc(2, options->size);
-        int r;
-
-        if (message == NULL)
-                return -ENOMEM;
-        r = trip_run(load->first, message, message + options->size, options->size,
-                     options->timeout == 0 ? INSTANT_NEVER : start + options->timeout, interrupt);
-        if (r < 0 && r != -EINTR)
-                load->pages[0].errors[failure_kind_from_errno(-r)]++;
-        if (r == 0) {
-                load->pages[0].answered++;
-                load->pages[0].bytes_sent += options->size;
-                load->pages[0].bytes_received += options->size;
-                histogram_record(&load->pages[0].latency, instant_now() - start);
-        }
-        close(load->first);
-        load->first = -1;
-        free(message);
-        return 0;
-}
-
 static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) {
         LoadPlan plan = { .options = load->options,
                           .peer = &load->peer,
@@ -104,12 +85,17 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
                           .index = index,
                           .workers = load->workers,
                           .connections = load_share(load, index),
-                          .first = index == 0 ? load->first : -1 };
+                          .first = index == 0 ? load->first : -1,
+                          .setup = load->setup,
+                          .ready = load->ready[1],
+                          .go = load->go[0] };
         int r;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
+        close(load->ready[0]);
+        close(load->go[1]);
         close(load->end[0]);
         if (index != 0 && load->first >= 0)
                 close(load->first);
@@ -117,31 +103,50 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         _exit(r < 0 ? -r : 0);
 }
 
-static int load_start(Load *load) {
+static void load_close(int *fd) {
+        if (*fd >= 0)
+                close(*fd);
+        *fd = -1;
+}
+
+/* Forks the workers, which connect; all that were forked are to be reaped, also after an error. */
+static int load_fork(Load *load) {
         size_t before = 0;
         pid_t parent = getpid();
+        int r = 0;
 
-        if (pipe(load->end) < 0)
+        if (pipe2(load->ready, O_CLOEXEC) < 0 || pipe2(load->go, O_CLOEXEC) < 0 ||
+            pipe2(load->end, O_CLOEXEC) < 0)
                 return -errno;
-        for (unsigned i = 0; i < load->workers; i++) {
+        for (unsigned i = 0; i < load->workers && r == 0; i++) {
                 load->pages[i].sent = load->sent + before;
                 before += load_share(load, i);
                 load->pids[i] = fork();
-                if (load->pids[i] < 0)
-                        return -errno;
                 if (load->pids[i] == 0)
                         load_work(load, i, parent);
+                if (load->pids[i] < 0)
+                        r = -errno;
         }
-        close(load->end[1]);
-        load->end[1] = -1;
-        if (load->first >= 0)
-                close(load->first);
-        load->first = -1;
-        return 0;
+        load_close(&load->ready[1]);
+        load_close(&load->end[1]);
+        load_close(&load->first);
+        return r;
+}
+
+/* Lets the workers begin, all at the same instant, which it returns. */
+static uint64_t load_start(Load *load) {
+        uint64_t start = instant_now() + LOAD_LEAD;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                load->pages[i].start = start;
+        load_close(&load->go[1]);
+        return start;
 }
 
 static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
-        double elapsed = (double)(instant_now() - start) / (double)INSTANT_SECOND;
+        uint64_t now = instant_now();
+        /* The start may still lie ahead. */
+        double elapsed = (double)(now > start ? now - start : 1) / (double)INSTANT_SECOND;
         double left = (double)load->options->duration / (double)INSTANT_SECOND - elapsed;
         uint64_t answered = 0, bytes = 0;
         char rate[QUANTITY_TEXT_SIZE];
@@ -164,14 +169,14 @@ static void load_stop(Load *load) {
                 load->pages[i].stop = true;
 }
 
-/* Waits until all workers have ended. */
-static void load_wait(Load *load, int interrupt) {
-        struct pollfd polled[] = { { .fd = load->end[0], .events = POLLIN },
-                                   { .fd = interrupt, .events = POLLIN } };
-        uint64_t start = instant_now();
+/* Waits until the workers have closed the pipe that @fd is the other end of. The interrupt makes
+ * them do so soon, and is taken once. */
+static void load_wait(Load *load, int fd, int *interrupt, uint64_t start) {
+        struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
+                                   { .fd = *interrupt, .events = POLLIN } };
         Progress progress;
 
-        progress_init(&progress, client_options_want_progress(load->options));
+        progress_init(&progress, start > 0 && client_options_want_progress(load->options));
         while (polled[0].revents == 0) {
                 int r = poll(polled, 2, LOAD_TICK_MILLISECONDS);
 
@@ -179,7 +184,7 @@ static void load_wait(Load *load, int interrupt) {
                         break;
                 if (r > 0 && polled[1].revents != 0) {
                         load_stop(load);
-                        polled[1].fd = -1;
+                        polled[1].fd = *interrupt = -1;
                 }
                 load_show_progress(load, &progress, start);
         }
@@ -197,12 +202,24 @@ static void load_reap(Load *load) {
                         ;
                 if (WIFSIGNALED(status))
                         failure_set(&load->report->failure, FAILURE_LOCAL, 0,
-                                    "a worker was ended by signal %d (%s)", WTERMSIG(status),
-                                    strsignal(WTERMSIG(status)));
+                                    "a worker was ended by signal %d (%s), and its figures end "
+                                    "there",
+                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
                 else if (WEXITSTATUS(status) != 0)
                         failure_set(&load->report->failure, FAILURE_LOCAL, 0,
                                     "a worker could not work: %s", strerror(WEXITSTATUS(status)));
         }
+}
+
+static void load_add_window(ReportWindow *sum, const LoadPage *page) {
+        const ReportWindow *window = &page->window;
+
+        /* A worker that died has counted until then. */
+        sum->answered += window->elapsed > 0 ? window->answered : page->answered;
+        sum->bytes_sent += window->elapsed > 0 ? window->bytes_sent : page->bytes_sent;
+        sum->bytes_received += window->elapsed > 0 ? window->bytes_received : page->bytes_received;
+        if (window->elapsed > sum->elapsed)
+                sum->elapsed = window->elapsed;
 }
 
 static void load_sum_up(const Load *load) {
@@ -214,63 +231,110 @@ static void load_sum_up(const Load *load) {
 
                 report->answered += page->answered;
                 report->overdue += page->overdue;
+                report->reconnects += page->reconnects;
                 report->bytes_sent += page->bytes_sent;
                 report->bytes_received += page->bytes_received;
                 for (int kind = 0; kind < FAILURE_KINDS; kind++)
                         report->errors[kind] += page->errors[kind];
                 if (page->elapsed > report->elapsed)
                         report->elapsed = page->elapsed;
+                load_add_window(&report->window, page);
                 histogram_add(&report->latency, &page->latency);
         }
 }
 
-static void load_judge(Report *report) {
+/* The kind that stands for all errors: damage before all others, else the most frequent one. */
+static FailureKind load_find_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        if (report->errors[FAILURE_DIFFERS] > 0)
+                return FAILURE_DIFFERS;
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                if (report->errors[kind] > report->errors[worst])
+                        worst = (FailureKind)kind;
+        return worst;
+}
+
+/* Only the local errors need more than their number: what is wrong, and what helps. */
+static const char *load_find_reason(const Load *load) {
+        int error = 0;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                if (load->pages[i].local_error != 0)
+                        error = load->pages[i].local_error;
+        if (error == EADDRNOTAVAIL)
+                return "no local port is free; an address for --source has ports of its own";
+        return strerror(error);
+}
+
+static void load_judge_errors(const Load *load, uint64_t errors) {
+        Failure *failure = &load->report->failure;
+        FailureKind worst = load_find_worst(load->report);
+        char seconds[QUANTITY_TEXT_SIZE];
+        uint64_t unclosed = 0;
+
+        for (unsigned i = 0; i < load->workers; i++)
+                unclosed += load->pages[i].unclosed;
+        failure_set(failure, worst, 0,
+                    errors == 1 ? "there was %" PRIu64 " error" : "there were %" PRIu64 " errors",
+                    errors);
+        if (worst == FAILURE_LOCAL)
+                failure_append(failure, ": %s", load_find_reason(load));
+        if (unclosed == errors)
+                failure_set(failure, worst, 0,
+                            "all came back intact, but %" PRIu64 " connection%s not closed "
+                            "within %s s",
+                            unclosed, unclosed == 1 ? " was" : "s were",
+                            quantity_format_time(load->options->timeout, seconds));
+}
+
+static void load_judge(const Load *load) {
+        Report *report = load->report;
         uint64_t errors = 0;
 
         if (report->failure.kind != FAILURE_NONE)
                 return;
-        for (int kind = FAILURE_KINDS - 1; kind > FAILURE_NONE; kind--)
-                if (report->errors[kind] > 0) {
-                        errors += report->errors[kind];
-                        report->failure.kind = (FailureKind)kind;
-                }
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                errors += report->errors[kind];
         if (errors > 0)
-                failure_set(&report->failure, report->failure.kind, 0,
-                            errors == 1 ? "there was %" PRIu64 " error"
-                                        : "there were %" PRIu64 " errors",
-                            errors);
+                load_judge_errors(load, errors);
         else if (report->bytes_received == 0)
                 failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
                             "the end came before the first answer");
 }
 
-static void load_measure(Load *load, uint64_t start) {
-        int interrupt = interrupt_open(), r;
+static void load_measure(Load *load) {
+        int interrupt = load->options->connection.interrupt, r;
 
-        if (load->options->load == LOAD_CONNECTIONS)
-                (void)load_measure_first(load, start, interrupt);
-        r = load_start(load);
+        r = load_fork(load);
         if (r < 0) {
                 failure_set(&load->report->failure, FAILURE_LOCAL, 0, "cannot start a worker: %s",
                             strerror(-r));
                 load_stop(load);
+                load_close(&load->go[1]);
         } else {
-                load_wait(load, interrupt);
+                load_wait(load, load->ready[0], &interrupt, 0);
+                load_wait(load, load->end[0], &interrupt, load_start(load));
         }
         load_reap(load);
         load_sum_up(load);
-        load_judge(load->report);
-        for (int i = 0; i < 2; i++)
-                if (load->end[i] >= 0)
-                        close(load->end[i]);
-        close(interrupt);
+        load_judge(load);
+        for (int i = 0; i < 2; i++) {
+                load_close(&load->ready[i]);
+                load_close(&load->go[i]);
+                load_close(&load->end[i]);
+        }
 }
 
 void load_run(const ClientOptions *options, Report *report) {
         unsigned cores = load_cores();
-        Load load = { .options = options, .report = report, .first = -1, .end = { -1, -1 } };
+        Load load = { .options = options,
+                      .report = report,
+                      .first = -1,
+                      .ready = { -1, -1 },
+                      .go = { -1, -1 },
+                      .end = { -1, -1 } };
         size_t pages, sent = options->connections * sizeof *load.sent;
-        uint64_t start;
 
         load.workers = options->connections < cores ? (unsigned)options->connections : cores;
         pages = load.workers * sizeof *load.pages;
@@ -283,12 +347,12 @@ void load_run(const ClientOptions *options, Report *report) {
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
                             "no memory for %" PRIu64 " connections", options->connections);
         else
-                load.first = connection_open(&options->target, &options->connection, &start,
+                load.first = connection_open(&options->target, &options->connection, &report->path,
                                              &report->failure);
         if (load.first >= 0) {
-                report_set_peer(report, load.first);
-                (void)connection_get_peer(load.first, &load.peer);
-                load_measure(&load, start);
+                load.peer = report->path.endpoint;
+                load.setup = instant_now() - report->path.start;
+                load_measure(&load);
         }
         memory_free(load.sent, sent);
         memory_free(load.pages, pages);

@@ -10,10 +10,20 @@
 
 typedef struct LoadPage LoadPage;
 typedef struct LoadPlan LoadPlan;
+typedef struct LoadSent LoadSent;
+
+/*
+ * What the sender of a stream has sent on one connection, and the errno that ended it, 0 for none:
+ * an error of a connection is seen by one process only.
+ */
+struct LoadSent {
+        atomic_uint_fast64_t bytes;
+        atomic_int error;
+};
 
 /*
  * What the processes of a load share, one page for each worker, in memory of zeros. A worker is the
- * only one to write to its page, but for @stop.
+ * only one to write to its page, but for @stop and @start.
  */
 struct LoadPage {
         /* Whether the worker must end at once. */
@@ -24,11 +34,22 @@ struct LoadPage {
         atomic_uint_fast64_t overdue;
         atomic_uint_fast64_t bytes_sent;
         atomic_uint_fast64_t bytes_received;
+        /* Connections that replaced another one. */
+        atomic_uint_fast64_t reconnects;
         atomic_uint_fast64_t errors[FAILURE_KINDS];
-        /* Nanoseconds from the beginning of the work to the end of it. */
+        /* The last errno of a FAILURE_LOCAL; and how many FAILURE_TIMEOUTs are connections of which
+         * only the end did not come in time. */
+        atomic_int local_error;
+        atomic_uint_fast64_t unclosed;
+        /* The instant at which the load begins, written by the parent; 0 for never. */
+        atomic_uint_fast64_t start;
+        /* Nanoseconds from there to the end of the work, and the counts at the end of the duration.
+         */
         atomic_uint_fast64_t elapsed;
-        /* Of a stream worker: for each connection how much was sent on it. See stream.h. */
-        atomic_uint_fast64_t *sent;
+        ReportWindow window;
+        /* Of a stream worker: what was sent on each connection, and whether that is all. */
+        LoadSent *sent;
+        atomic_bool sent_all;
         Histogram latency;
 };
 
@@ -42,9 +63,14 @@ struct LoadPlan {
         /* The worker's number, from 0, and how many there are. */
         unsigned index;
         unsigned workers;
-        /* How many connections are its own, and one that is open already, or -1. */
+        /* How many connections are its own, and one that is open already, or -1, with the
+         * nanoseconds that its setup took. */
         size_t connections;
         int first;
+        uint64_t setup;
+        /* The pipes of crew_start(). */
+        int ready;
+        int go;
 };
 
 /*

@@ -13,8 +13,19 @@ static const char *const monitor_names[] = {
         [MONITOR_UNKNOWN] = "UNKNOWN",
 };
 
+static double monitor_loss(const Report *report) {
+        if (report->attempts == 0)
+                return 100;
+        return 100 * (double)(report->attempts - report->latency.count) / (double)report->attempts;
+}
+
+static bool monitor_exceeds(const Report *report, const Threshold *threshold) {
+        return (threshold->time > 0 && report->latency.mean > (double)threshold->time) ||
+               (threshold->loss > 0 && monitor_loss(report) >= (double)threshold->loss);
+}
+
 MonitorState monitor_state(const Report *report, const ClientOptions *options) {
-        uint64_t answered = report->latency.count;
+        const bool bounded = options->warn.loss > 0 || options->critical.loss > 0;
 
         switch (report->failure.kind) {
         case FAILURE_RESOLVE:
@@ -24,33 +35,49 @@ MonitorState monitor_state(const Report *report, const ClientOptions *options) {
         default:
                 break;
         }
-        if (answered == 0 ||
-            (options->critical > 0 && report->latency.mean > (double)options->critical))
+        if (report->latency.count == 0 || report->errors[FAILURE_DIFFERS] > 0 ||
+            report->attempts < options->count || monitor_exceeds(report, &options->critical))
                 return MONITOR_CRITICAL;
-        if (answered < report->attempts ||
-            (options->warn > 0 && report->latency.mean > (double)options->warn))
+        if (monitor_exceeds(report, &options->warn) || (!bounded && monitor_loss(report) > 0))
                 return MONITOR_WARNING;
         return MONITOR_OK;
 }
 
 /* An empty threshold is none. */
-static void monitor_print_threshold(uint64_t threshold) {
+static void monitor_print_threshold(uint64_t threshold, uint64_t unit) {
         putchar(';');
         if (threshold > 0)
-                printf("%.9g", (double)threshold / (double)INSTANT_MILLISECOND);
+                printf("%.9g", (double)threshold / (double)unit);
+}
+
+static void monitor_print_time(const char *name, double time, const Report *report) {
+        printf(" %s=", name);
+        if (report->latency.count == 0)
+                putchar('U');
+        else
+                printf("%.3fms", time / (double)INSTANT_MILLISECOND);
 }
 
 static void monitor_print_performance(const Report *report, const ClientOptions *options) {
         const Histogram *latency = &report->latency;
-        double lost = 100 * (double)(report->attempts - latency->count) / (double)report->attempts;
 
-        printf(" | rta=%.3fms", latency->mean / (double)INSTANT_MILLISECOND);
-        monitor_print_threshold(options->warn);
-        monitor_print_threshold(options->critical);
-        printf(";0 rtmin=%.3fms;;;0 rtmax=%.3fms;;;0 p99=%.3fms;;;0 pl=%.3g%%;;;0;100",
-               (double)latency->minimum / (double)INSTANT_MILLISECOND,
-               (double)latency->maximum / (double)INSTANT_MILLISECOND,
-               (double)histogram_percentile(latency, 99) / (double)INSTANT_MILLISECOND, lost);
+        fputs(" |", stdout);
+        monitor_print_time("rta", latency->mean, report);
+        monitor_print_threshold(options->warn.time, INSTANT_MILLISECOND);
+        monitor_print_threshold(options->critical.time, INSTANT_MILLISECOND);
+        fputs(";0", stdout);
+        monitor_print_time("rtmin", (double)latency->minimum, report);
+        fputs(";;;0", stdout);
+        monitor_print_time("rtmax", (double)latency->maximum, report);
+        printf(";;;0 pl=%.3g%%", monitor_loss(report));
+        monitor_print_threshold(options->warn.loss, 1);
+        monitor_print_threshold(options->critical.loss, 1);
+        fputs(";0;100", stdout);
+        if (report->path.peer[0] != '\0')
+                printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
+                       (double)report->path.resolve / INSTANT_MILLISECOND,
+                       (double)report->path.connect / INSTANT_MILLISECOND);
+        putchar('\n');
 }
 
 void monitor_print(const Report *report, const ClientOptions *options) {
@@ -59,17 +86,18 @@ void monitor_print(const Report *report, const ClientOptions *options) {
         target_format(&options->target, target);
         printf("ECHO %s - ", monitor_names[monitor_state(report, options)]);
         if (report->attempts == 0) {
-                puts(report->failure.text);
-                return;
+                fputs(report->failure.text, stdout);
+        } else {
+                printf("%s: %" PRIu64 " of %" PRIu64 " answered", target, report->latency.count,
+                       report->attempts);
+                if (report->latency.count > 0)
+                        printf(", average %.3f ms",
+                               report->latency.mean / (double)INSTANT_MILLISECOND);
+                report_print_errors(report);
+                if (report->foreign[0] != '\0')
+                        printf(", %s", report->foreign);
         }
-        printf("%s: %" PRIu64 " of %" PRIu64 " answered", target, report->latency.count,
-               report->attempts);
-        if (report->latency.count > 0)
-                printf(", average %.3f ms", report->latency.mean / (double)INSTANT_MILLISECOND);
-        report_print_errors(report);
-        if (report->latency.count > 0)
-                monitor_print_performance(report, options);
-        putchar('\n');
+        monitor_print_performance(report, options);
 }
 
 void monitor_print_unknown(const char *why) {

@@ -15,15 +15,16 @@ enum MonitorState {
 };
 
 /*
- * monitor_state: what @report means, given the thresholds in @options for the average round trip:
- * CRITICAL or WARNING above them; WARNING when some round trips failed, CRITICAL when all did;
- * UNKNOWN when the reason lies on this side.
+ * monitor_state: what @report means, given the thresholds in @options: CRITICAL or WARNING beyond
+ * them. Without thresholds for the loss some lost round trips are WARNING. CRITICAL also when none
+ * was answered, an answer was wrong, or the time was over too early; UNKNOWN when the reason lies
+ * on this side.
  */
 MonitorState monitor_state(const Report *report, const ClientOptions *options);
 
 /*
  * monitor_print: prints the state as monitoring plugins do, in one line: the state, a sentence, and
- * performance data. Errors are left to be found in stdout.
+ * performance data, in which U stands for what is not known. Errors are left to be found in stdout.
  */
 void monitor_print(const Report *report, const ClientOptions *options);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/connection.h"
@@ -19,19 +20,33 @@
 
 #define PING_PROGRESS_INTERVAL (200 * INSTANT_MILLISECOND)
 
+/*
+ * Round trips one after the other. The first one looks up the name and connects; one that fails
+ * ends the connection, and the next makes a new one, to the address that answered before. Unless
+ * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
+ * no reason to give up; a name without an address is.
+ *
+ * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
+ */
+/* At the end of a connection it is waited for that of the peer for so long. */
+#define PING_END_PATIENCE INSTANT_SECOND
+
 typedef struct Ping {
         const ClientOptions *options;
         Report *report;
         ConnectionOptions connection;
-        Endpoint peer;
         Pattern pattern;
         /* -1 between connections. */
         int fd;
+        /* Whether an address has answered. */
+        bool known;
         uint64_t sequence;
         uint64_t start;
         /* When the whole must end, and when the next round trip is due. */
         uint64_t end;
         uint64_t due;
+        /* Whether a signal ended the run. */
+        bool interrupted;
         uint64_t next_progress;
         Progress progress;
         char *message;
@@ -39,94 +54,177 @@ typedef struct Ping {
 } Ping;
 
 static void ping_disconnect(Ping *ping) {
-        if (ping->fd >= 0)
-                close(ping->fd);
+        if (ping->fd < 0)
+                return;
+        report_set_kernel(ping->report, ping->fd);
+        close(ping->fd);
         ping->fd = -1;
 }
 
-/* Neither its own timeout nor the deadline of the whole is exceeded by a connection. */
-static int ping_connect(const Ping *ping, uint64_t start) {
-        ConnectionOptions connection = ping->connection;
+/* Connects, and sets @ret_start to the instant at which the address that answered was asked. */
+static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
+        Path *path = &ping->report->path;
 
-        if (ping->end != INSTANT_NEVER) {
-                uint64_t left = ping->end > start ? ping->end - start : 1;
-
-                if (connection.timeout == 0 || connection.timeout > left)
-                        connection.timeout = left;
-        }
-        return connection_open_endpoint(&ping->peer, &connection);
-}
-
-/* One round trip, from @start on; makes the connection first where there is none. */
-static int ping_try(Ping *ping, uint64_t start) {
-        const ClientOptions *options = ping->options;
-        uint64_t end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
-
-        if (ping->fd < 0) {
-                ping->fd = ping_connect(ping, start);
+        *ret_start = instant_now();
+        if (ping->known) {
+                ping->fd = connection_open_endpoint(&path->endpoint, &ping->connection);
                 if (ping->fd < 0)
-                        return ping->fd;
+                        failure_set(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
+                                    ping->fd == -ETIME ? "no connection in time"
+                                                       : strerror(-ping->fd));
+        } else {
+                ping->fd = connection_open(&ping->options->target, &ping->connection, path,
+                                           failure);
+                ping->known = ping->fd >= 0;
+                if (ping->known)
+                        *ret_start = path->start;
         }
-        pattern_fill(&ping->pattern, ping->sequence * options->size, ping->message, options->size);
-        return trip_run(ping->fd, ping->message, ping->answer, options->size,
-                        end < ping->end ? end : ping->end, ping->connection.interrupt);
+        return ping->fd < 0 ? ping->fd : 0;
 }
 
-static void ping_print(const Ping *ping, uint64_t time) {
-        if (!client_options_want_lines(ping->options))
-                return;
-        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%.3f ms\n", ping->options->size,
-               ping->report->peer, ping->sequence, (double)time / INSTANT_MILLISECOND);
-        fflush(stdout);
+/* Ends the connection behind an answer, and looks for what comes when nothing is owed. The
+ * answer was there in time: how, and whether, the peer ends is no matter of the round trip. */
+static int ping_end(const Ping *ping) {
+        int r = trip_end(ping->fd, instant_now() + PING_END_PATIENCE, ping->connection.interrupt);
+
+        return r == -EBADMSG ? r : 0;
 }
 
-static void ping_print_error(const Ping *ping, int error) {
-        char seconds[QUANTITY_TEXT_SIZE], text[64];
+static void ping_describe(const Ping *ping, int error, Failure *failure) {
+        char seconds[QUANTITY_TEXT_SIZE];
 
-        if (!client_options_want_lines(ping->options))
-                return;
+        failure->kind = failure_kind_from_errno(error);
         if (error == ETIME)
-                snprintf(text, sizeof text, "no answer within %s s",
+                snprintf(failure->text, sizeof failure->text, "no answer within %s s",
                          quantity_format_time(ping->options->timeout, seconds));
         else if (error == EPIPE)
-                snprintf(text, sizeof text, "the connection was closed");
+                snprintf(failure->text, sizeof failure->text, "the connection was closed");
         else if (error == EBADMSG)
-                snprintf(text, sizeof text, "the answer differs from what was sent");
+                snprintf(failure->text, sizeof failure->text,
+                         "the answer differs from what was sent");
         else
-                snprintf(text, sizeof text, "%s", strerror(error));
-        printf("from %s: seq=%" PRIu64 " error: %s\n", ping->report->peer, ping->sequence, text);
-        fflush(stdout);
+                snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
+}
+
+static void ping_count_phases(Phases *phases, uint64_t start, uint64_t connected, uint64_t first) {
+        phases->connect += connected - start;
+        phases->first += first - connected;
+        phases->last += instant_now() - first;
+}
+
+/* One round trip; makes the connection first where there is none. Sets @ret_time. */
+static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
+        const ClientOptions *options = ping->options;
+        uint64_t start = 0, connected, end;
+        TripResult result;
+        int r;
+
+        pattern_fill(&ping->pattern, ping->sequence * options->size, ping->message, options->size);
+        if (ping->fd < 0) {
+                r = ping_connect(ping, &start, failure);
+                if (r < 0)
+                        return r;
+        }
+        connected = instant_now();
+        if (!options->connect)
+                start = connected;
+        end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
+        r = trip_run(ping->fd, ping->message, ping->answer, options->size,
+                     end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
+        *ret_time = instant_now() - start;
+        if (r == 0)
+                ping_count_phases(&ping->report->phases, start, connected, result.first);
+        else
+                ping_describe(ping, -r, failure);
+        if (r == -EBADMSG &&
+            foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))
+                failure_set(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
+        return r;
+}
+
+/* Begins a line; with the time of day in the form of ping(8). */
+static void ping_print_time(const Ping *ping) {
+        struct timespec now;
+
+        if (!ping->options->timestamps)
+                return;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        printf("[%" PRId64 ".%06ld] ", (int64_t)now.tv_sec, now.tv_nsec / 1000);
+}
+
+/* Ends a line. Returns whether it could be written: a ping that nobody reads is of no use. */
+static bool ping_flush(Ping *ping) {
+        if (fflush(stdout) != EOF)
+                return true;
+        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return false;
+}
+
+static bool ping_print(Ping *ping, uint64_t time) {
+        char text[QUANTITY_TEXT_SIZE];
+
+        if (!client_options_want_lines(ping->options))
+                return true;
+        ping_print_time(ping);
+        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
+               ping->report->path.peer, ping->sequence,
+               quantity_format_duration((double)time, text));
+        return ping_flush(ping);
+}
+
+static bool ping_print_error(Ping *ping, const Failure *failure) {
+        const char *peer = ping->known ? ping->report->path.peer : ping->options->target.host;
+
+        if (!client_options_want_lines(ping->options))
+                return true;
+        ping_print_time(ping);
+        printf("from %s: seq=%" PRIu64 " error: %s\n", peer, ping->sequence, failure->text);
+        return ping_flush(ping);
 }
 
 /* Returns whether to go on. */
-static bool ping_once(Ping *ping, uint64_t start) {
+static bool ping_once(Ping *ping) {
         Report *report = ping->report;
-        uint64_t now;
+        Failure failure = {};
+        uint64_t time = 0;
+        bool last;
         int r;
 
         ping->sequence++;
-        r = ping_try(ping, start);
-        now = instant_now();
-        if (ping->options->connect || r < 0)
+        r = ping_try(ping, &time, &failure);
+        last = ping->options->connect || ping->sequence == ping->options->count;
+        if (r == 0 && last) {
+                r = ping_end(ping);
+                if (r < 0)
+                        ping_describe(ping, -r, &failure);
+        }
+        if (last || r < 0)
                 ping_disconnect(ping);
-        /* What was under way at the end was neither answered nor lost. */
-        if (r == -EINTR || (r < 0 && now >= ping->end))
+        if (failure.kind == FAILURE_RESOLVE && !ping->known) {
+                report->failure = failure;
                 return false;
+        }
         report->attempts++;
+        if (r == -EINTR || (r < 0 && instant_now() >= ping->end)) {
+                /* Lost, though nobody knows what would have become of it. */
+                report->errors[FAILURE_INTERRUPTED]++;
+                ping->interrupted = r == -EINTR;
+                return false;
+        }
         if (r < 0) {
-                report->errors[failure_kind_from_errno(-r)]++;
-                ping_print_error(ping, -r);
-                return true;
+                report->errors[failure.kind]++;
+                if (!ping->known)
+                        report->failure = failure;
+                return ping_print_error(ping, &failure);
         }
         report->bytes_sent += ping->options->size;
         report->bytes_received += ping->options->size;
-        histogram_record(&report->latency, now - start);
-        ping_print(ping, now - start);
-        return true;
+        histogram_record(&report->latency, time);
+        return ping_print(ping, time);
 }
 
 /* Waits until the next round trip is due; returns whether to go on. */
-static bool ping_wait(const Ping *ping) {
+static bool ping_wait(Ping *ping) {
         struct pollfd polled = { .fd = ping->connection.interrupt, .events = POLLIN };
         uint64_t now = instant_now();
 
@@ -134,10 +232,11 @@ static bool ping_wait(const Ping *ping) {
                 uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
 
                 if (poll(&polled, 1, instant_timeout(now, wake)) > 0)
-                        return false;
+                        break;
                 now = instant_now();
         }
-        return now < ping->end && !interrupt_is_due(ping->connection.interrupt);
+        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return now < ping->end && !ping->interrupted;
 }
 
 static void ping_show_progress(Ping *ping) {
@@ -157,83 +256,98 @@ static void ping_show_progress(Ping *ping) {
                               report->attempts, (double)report->attempts / elapsed);
 }
 
-/* The first round trip may have begun with its connection, at @start. */
-static void ping_loop(Ping *ping, uint64_t start) {
+static void ping_loop(Ping *ping) {
         const ClientOptions *options = ping->options;
 
-        if (!options->connect)
-                start = instant_now();
-        ping->due = start;
-        while (ping_once(ping, start)) {
+        ping->due = ping->start;
+        while (ping_once(ping)) {
+                uint64_t now = instant_now();
+
                 if (options->count > 0 && ping->sequence == options->count)
                         return;
                 ping_show_progress(ping);
                 ping->due += options->interval;
-                start = instant_now();
-                if (ping->due < start)
-                        ping->due = start;
+                if (ping->due < now)
+                        ping->due = now;
                 if (!ping_wait(ping))
                         return;
-                start = instant_now();
         }
 }
 
-static void ping_judge(Report *report) {
-        if (report->attempts == 0)
-                failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
-                            "the end came before the first answer");
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                if (report->errors[kind] > 0) {
-                        failure_set(&report->failure, (FailureKind)kind, 0,
-                                    "%" PRIu64 " of %" PRIu64 " round trips failed",
-                                    report->attempts - report->latency.count, report->attempts);
-                        break;
-                }
+/* The kind of most failures. */
+static FailureKind ping_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
+                if (report->errors[kind] > 0 &&
+                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
+                        worst = (FailureKind)kind;
+        return worst;
 }
 
-static void ping_measure(Ping *ping, uint64_t start) {
+/* Failed round trips are a failure, and so is an end before the count or before any answer. The one
+ * that was under way when a signal or the deadline came is none by itself. */
+static void ping_judge(const Ping *ping) {
+        const uint64_t count = ping->options->count;
+        Report *report = ping->report;
+        uint64_t answered = report->latency.count;
+        FailureKind worst = ping_worst(report);
+
+        /* The sentence of the last attempt says more than numbers. */
+        if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
+                return;
+        if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
+                failure_set(&report->failure, worst, 0, "%s", report->foreign);
+        else if (worst != FAILURE_NONE)
+                failure_set(&report->failure, worst, 0,
+                            "%" PRIu64 " of %" PRIu64 " round trips failed",
+                            report->attempts - answered, report->attempts);
+        if (answered == 0 || answered < count)
+                if (worst == FAILURE_NONE || ping->interrupted)
+                        failure_set(&report->failure,
+                                    ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
+                                    "the run ended with %" PRIu64 " of %" PRIu64
+                                    " round trips answered",
+                                    answered, count > 0 ? count : report->attempts);
+}
+
+static void ping_measure(Ping *ping) {
         const ClientOptions *options = ping->options;
+        char target[TARGET_TEXT_SIZE];
 
         if (client_options_want_lines(options)) {
-                printf("mpecho-client: %" PRIu64 " bytes to %s (%s)%s\n", options->size,
-                       options->target.host, ping->report->peer,
+                target_format(&options->target, target);
+                printf("mpecho-client: %" PRIu64 " bytes to %s%s\n", options->size, target,
                        options->connect ? ", each on a new connection" : "");
                 fflush(stdout);
         }
         progress_init(&ping->progress,
                       client_options_want_progress(options) && !client_options_want_lines(options));
         pattern_init(&ping->pattern);
-        ping->start = start;
-        ping->end = options->deadline == 0 ? INSTANT_NEVER : start + options->deadline;
-        ping_loop(ping, start);
-        ping->report->elapsed = instant_now() - start;
+        ping->start = instant_now();
+        ping->end = options->duration == 0 ? INSTANT_NEVER : ping->start + options->duration;
+        ping->connection.end = options->duration == 0 ? 0 : ping->end;
+        ping_loop(ping);
+        ping->report->elapsed = instant_now() - ping->start;
         progress_clear(&ping->progress);
         ping_disconnect(ping);
-        ping_judge(ping->report);
+        if (ping->report->attempts > 0)
+                ping_judge(ping);
 }
 
 void ping_run(const ClientOptions *options, Report *report) {
         Ping ping = { .options = options,
                       .report = report,
                       .connection = options->connection,
+                      .fd = -1,
                       .message = malloc(options->size),
                       .answer = malloc(options->size) };
-        uint64_t start;
 
-        if (ping.message == NULL || ping.answer == NULL) {
+        if (ping.message == NULL || ping.answer == NULL)
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
                             "no memory for messages of %" PRIu64 " bytes", options->size);
-        } else {
-                ping.fd = connection_open(&options->target, &ping.connection, &start,
-                                          &report->failure);
-                if (ping.fd >= 0) {
-                        report_set_peer(report, ping.fd);
-                        (void)connection_get_peer(ping.fd, &ping.peer);
-                        ping.connection.interrupt = interrupt_open();
-                        ping_measure(&ping, start);
-                        close(ping.connection.interrupt);
-                }
-        }
+        else
+                ping_measure(&ping);
         free(ping.message);
         free(ping.answer);
 }

@@ -8,38 +8,23 @@
 #include "client/instant.h"
 #include "lib/number.h"
 
-int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size) {
-        static const char suffixes[] = "KMG";
-        char digits[21];
-        size_t length = strlen(text);
-        const char *suffix = length > 0 ? strchr(suffixes, text[length - 1]) : NULL;
-        unsigned shift = 0;
-        uint64_t size;
-        int r;
+/*
+ * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
+ * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
+ * below the smallest unit are dropped.
+ */
 
-        if (suffix != NULL) {
-                shift = 10 * ((unsigned)(suffix - suffixes) + 1);
-                length--;
-        }
-        if (length >= sizeof digits)
-                return text[strspn(text, "0123456789")] == '\0' ? -ERANGE : -EINVAL;
-        memcpy(digits, text, length);
-        digits[length] = '\0';
-        r = number_parse(digits, 0, UINT64_MAX, &size);
-        if (r < 0)
-                return r;
-        if (size > UINT64_MAX >> shift || size << shift < minimum || size << shift > maximum)
-                return -ERANGE;
-        *ret_size = size << shift;
-        return 0;
-}
+typedef struct QuantityUnit {
+        const char *name;
+        uint64_t factor;
+} QuantityUnit;
 
-/* The digits after the point, as billionths. */
-static int quantity_parse_fraction(const char *text, uint64_t *ret_billionths) {
-        size_t length = strlen(text);
+/* Reads the digits behind the point as billionths. */
+static int quantity_parse_fraction(const char *digits, uint64_t *ret_billionths) {
+        size_t length = strlen(digits);
         uint64_t billionths;
 
-        if (length > 9 || number_parse(text, 0, UINT64_MAX, &billionths) < 0)
+        if (length > 9 || number_parse(digits, 0, UINT64_MAX, &billionths) < 0)
                 return -EINVAL;
         for (; length < 9; length++)
                 billionths *= 10;
@@ -47,29 +32,97 @@ static int quantity_parse_fraction(const char *text, uint64_t *ret_billionths) {
         return 0;
 }
 
-int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
-                        uint64_t *ret_time) {
-        size_t length = strcspn(text, ".");
-        uint64_t whole = 0, billionths = 0, time;
-        char digits[21];
+/* Reads @text, a number of @factor units each. A fraction of what cannot be divided is refused. */
+static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_number) {
+        char *point = strchr(text, '.');
+        uint64_t whole = 0, billionths = 0;
+        unsigned __int128 number;
         int r;
 
-        if (text[length] == '.' && quantity_parse_fraction(text + length + 1, &billionths) < 0)
-                return -EINVAL;
-        if (length >= sizeof digits)
-                return -EINVAL;
-        memcpy(digits, text, length);
-        digits[length] = '\0';
-        /* ".5" is what people write for a half. */
-        r = text[0] == '.' ? 0 : number_parse(digits, 0, UINT64_MAX, &whole);
+        if (point != NULL) {
+                *point = '\0';
+                if (factor == 1 || quantity_parse_fraction(point + 1, &billionths) < 0)
+                        return -EINVAL;
+        }
+        /* People write ".5" for a half. */
+        r = point == text ? 0 : number_parse(text, 0, UINT64_MAX, &whole);
         if (r < 0)
                 return r;
-        if (__builtin_mul_overflow(whole, unit, &time) ||
-            __builtin_add_overflow(time, unit * billionths / 1000000000, &time) || time < minimum ||
-            time > maximum)
+        number = (unsigned __int128)whole * factor +
+                 (unsigned __int128)billionths * factor / 1000000000;
+        if (number > UINT64_MAX)
                 return -ERANGE;
-        *ret_time = time;
+        *ret_number = (uint64_t)number;
         return 0;
+}
+
+/* Reads @text with one of @units, of which the first belongs to a number alone. */
+static int quantity_parse(const char *text, const QuantityUnit *units, size_t count,
+                          uint64_t minimum, uint64_t maximum, uint64_t *ret_number) {
+        size_t length = strspn(text, "0123456789.");
+        char digits[40];
+        uint64_t number;
+        int r;
+
+        while (count > 0 && strcasecmp(text + length, units->name) != 0) {
+                units++;
+                count--;
+        }
+        if (count == 0)
+                return -EINVAL;
+        if (length >= sizeof digits)
+                return strchr(text, '.') == NULL ? -ERANGE : -EINVAL;
+        memcpy(digits, text, length);
+        digits[length] = '\0';
+        r = quantity_parse_number(digits, units->factor, &number);
+        if (r < 0)
+                return r;
+        if (number < minimum || number > maximum)
+                return -ERANGE;
+        *ret_number = number;
+        return 0;
+}
+
+int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size) {
+#define QUANTITY_POWER(letter, shift)                                                              \
+        { letter, UINT64_C(1) << (shift) }, { letter "B", UINT64_C(1) << (shift) }, {              \
+                letter "iB", UINT64_C(1) << (shift)                                                \
+        }
+        static const QuantityUnit units[] = {
+                { "", 1 },
+                { "B", 1 },
+                QUANTITY_POWER("K", 10),
+                QUANTITY_POWER("M", 20),
+                QUANTITY_POWER("G", 30),
+                QUANTITY_POWER("T", 40),
+                QUANTITY_POWER("P", 50),
+        };
+
+        return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
+                              ret_size);
+}
+
+int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
+                        uint64_t *ret_time) {
+        const QuantityUnit units[] = {
+                { "", unit },
+                { "us", 1000 },
+                { "ms", INSTANT_MILLISECOND },
+                { "s", INSTANT_SECOND },
+                { "m", 60 * INSTANT_SECOND },
+                { "h", 3600 * INSTANT_SECOND },
+        };
+
+        return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
+                              ret_time);
+}
+
+int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum,
+                         uint64_t *ret_count) {
+        static const QuantityUnit units[] = { { "", 1 }, { "k", 1000 }, { "M", 1000000 } };
+
+        return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
+                              ret_count);
 }
 
 const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]) {
@@ -89,5 +142,23 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
 
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]) {
         snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", (double)time / (double)INSTANT_SECOND);
+        return text;
+}
+
+const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]) {
+        static const char *const units[] = { "us", "ms", "s" };
+        size_t unit = 0;
+        int digits = 0;
+
+        if (time < 999.5) {
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f ns", time);
+                return text;
+        }
+        /* What would be rounded to 1000 belongs to the next unit. */
+        for (time /= 1000; time >= 999.5 && unit < sizeof units / sizeof units[0] - 1; unit++)
+                time /= 1000;
+        if (time < 99.95)
+                digits = time < 9.995 ? 2 : 1;
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.*f %s", digits, time, units[unit]);
         return text;
 }

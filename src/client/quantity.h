@@ -12,7 +12,8 @@ enum {
 
 /*
  * quantity_parse_size: reads @text as a number of bytes between @minimum and @maximum, both
- * included: decimal digits, and K, M or G for 2^10, 2^20 or 2^30 of them.
+ * included: "65536", "64K", "1.5M", "2GiB". K, M, G, T and P, in either case and with or without B
+ * or iB behind them, are 2^10 to 2^50.
  *
  * Returns 0 and sets @ret_size; -EINVAL when @text is no such number, -ERANGE when it is one
  * outside the range.
@@ -20,14 +21,22 @@ enum {
 int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size);
 
 /*
- * quantity_parse_time: reads @text, a decimal number with at most 9 digits after its point, as a
- * number of @unit nanoseconds, between @minimum and @maximum nanoseconds, both included.
+ * quantity_parse_time: reads @text as a time between @minimum and @maximum nanoseconds, both
+ * included: "10", "0.25", "250ms", "2m". The unit is us, ms, s, m or h; a number alone is a number
+ * of @unit nanoseconds.
  *
- * Returns 0 and sets @ret_time, in nanoseconds; -EINVAL when @text is no such number, -ERANGE when
- * it is one outside the range.
+ * Returns 0 and sets @ret_time, in nanoseconds; errors are those of quantity_parse_size().
  */
 int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
                         uint64_t *ret_time);
+
+/*
+ * quantity_parse_count: reads @text as a number between @minimum and @maximum, both included:
+ * "500", "10k", "1.5M", where k and M are 10^3 and 10^6.
+ *
+ * Returns 0 and sets @ret_count; errors are those of quantity_parse_size().
+ */
+int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_count);
 
 /*
  * quantity_format_bytes: writes @bytes to @text with the unit that leaves 1 to 4 digits before the
@@ -40,3 +49,10 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
  * something, without trailing zeros: "10", "0.25". Returns @text.
  */
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);
+
+/*
+ * quantity_format_duration: writes @time nanoseconds to @text with three significant digits and the
+ * unit that fits, as "5.12 us", "31.8 ms" or "120 s"; below a microsecond as "512 ns". Returns
+ * @text.
+ */
+const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]);

@@ -10,6 +10,8 @@
 
 enum {
         RECEIVER_BUFFER_SIZE = 256 * 1024,
+        /* A peer that sends this much more than it was sent does not echo, and may never end. */
+        RECEIVER_SURPLUS = 1024 * 1024,
 };
 
 enum {
@@ -32,7 +34,26 @@ typedef struct ReceiverWait {
 /* A peer owes us something while less has come back than was sent, or when only its end is due. */
 static bool receiver_is_owed(const Receiver *receiver, const ReceiverWait *wait) {
         return wait->polled[POLLED_SENDER].fd < 0 ||
-               sender_bytes(receiver->sender) > receiver->bytes;
+               sender_begun(receiver->sender) > receiver->bytes;
+}
+
+/* Hands @size bytes at @data to the sink; returns a value of the enum, or -EAGAIN to go on. */
+static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *data, size_t size) {
+        uint64_t begun = sender_begun(receiver->sender);
+        int r;
+
+        r = receiver->sink.take(receiver->sink.userdata, data, size);
+        if (r < 0) {
+                receiver->error = r;
+                return RECEIVER_SINK_FAILED;
+        }
+
+        receiver->bytes += size;
+        receiver->last_received = instant_now();
+        /* Bytes that nobody owes do not put off the end of the wait for those that are owed. */
+        if (receiver->bytes <= begun)
+                wait->since = receiver->last_received;
+        return receiver->bytes > begun + RECEIVER_SURPLUS ? RECEIVER_ENDLESS : -EAGAIN;
 }
 
 /* Waits until there is something to receive, or a reason to look at something else. */
@@ -98,12 +119,8 @@ int receiver_run(Receiver *receiver) {
                                 return r;
                         continue;
                 }
-                r = receiver->sink.take(receiver->sink.userdata, buffer, (size_t)n);
-                if (r < 0) {
-                        receiver->error = r;
-                        return RECEIVER_SINK_FAILED;
-                }
-                receiver->bytes += (uint64_t)n;
-                receiver->last_received = wait.since = instant_now();
+                r = receiver_take(receiver, &wait, buffer, (size_t)n);
+                if (r != -EAGAIN)
+                        return r;
         }
 }

@@ -27,7 +27,8 @@ struct Receiver {
         int fd;
         Sender *sender;
         Sink sink;
-        /* Nanoseconds that the peer may keep what was sent, or its end, for itself; 0 for ever. */
+        /* Nanoseconds that the peer may keep what was sent, or its end, for itself; 0 for ever.
+         * They count from the first byte that the kernel took from the sender. */
         uint64_t timeout;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
@@ -51,6 +52,8 @@ enum {
         RECEIVER_TIMEOUT,
         /* The interrupt came. */
         RECEIVER_INTERRUPTED,
+        /* The peer has sent a mebibyte more than it was sent by then. */
+        RECEIVER_ENDLESS,
 };
 
 /*

@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "client/connection.h"
+#include "client/digest.h"
 #include "client/instant.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
+#include "lib/memory.h"
 
 /* Terminals and pipes may be non-blocking because of another process that shares them. */
 static int relay_wait(int fd, short events) {
@@ -23,13 +25,14 @@ static int relay_wait(int fd, short events) {
 }
 
 static ssize_t relay_fill(void *userdata, void *buffer, size_t size) {
-        (void)userdata;
         for (;;) {
                 ssize_t n = read(STDIN_FILENO, buffer, size);
                 int r = n < 0 ? -errno : 0;
 
-                if (n >= 0)
+                if (n >= 0) {
+                        digest_add(userdata, buffer, (size_t)n);
                         return n;
+                }
                 if (r == -EAGAIN)
                         r = relay_wait(STDIN_FILENO, POLLIN);
                 if (r < 0 && r != -EINTR)
@@ -38,7 +41,7 @@ static ssize_t relay_fill(void *userdata, void *buffer, size_t size) {
 }
 
 static int relay_take(void *userdata, const void *data, size_t size) {
-        (void)userdata;
+        digest_add(userdata, data, size);
         while (size > 0) {
                 ssize_t n = write(STDOUT_FILENO, data, size);
                 int r = n < 0 ? -errno : 0;
@@ -70,7 +73,8 @@ static void relay_set_broken(const Receiver *receiver, const char *target, int e
 }
 
 /* What the sender's end says, once the peer has ended in order. */
-static void relay_judge_sender(const Receiver *receiver, const char *target, Failure *failure) {
+static void relay_judge_sender(const Receiver *receiver, const Digest *sent, const char *target,
+                               Failure *failure) {
         const Sender *sender = receiver->sender;
         char what[FAILURE_TEXT_SIZE];
 
@@ -87,16 +91,21 @@ static void relay_judge_sender(const Receiver *receiver, const char *target, Fai
                 snprintf(what, sizeof what, "%s closed the connection before the end of the input",
                          target);
                 relay_set_failure(receiver, FAILURE_CLOSED, what, failure);
-        } else if (sender_bytes(sender) != receiver->bytes)
+        } else if (sender_bytes(sender) != receiver->bytes) {
                 failure_set(failure,
                             sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
                                                                    : FAILURE_DIFFERS,
                             0, "%" PRIu64 " bytes were sent to %s but %" PRIu64 " came back",
                             sender_bytes(sender), target, receiver->bytes);
+        } else if (digest_get(sent) != digest_get(receiver->sink.userdata)) {
+                failure_set(failure, FAILURE_DIFFERS, 0,
+                            "%" PRIu64 " bytes were sent to %s, and as many but others came back",
+                            receiver->bytes, target);
+        }
 }
 
-static void relay_judge(const Receiver *receiver, int r, const ClientOptions *options,
-                        Failure *failure) {
+static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
+                        const ClientOptions *options, Failure *failure) {
         char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE], what[FAILURE_TEXT_SIZE];
 
         target_format(&options->target, target);
@@ -104,27 +113,36 @@ static void relay_judge(const Receiver *receiver, int r, const ClientOptions *op
                 failure_set(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
                             strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
-                snprintf(what, sizeof what, "nothing more came back from %s within %s s", target,
+                snprintf(what, sizeof what, "%s came back from %s within %s s",
+                         receiver->bytes == 0 ? "0 bytes" : "nothing more", target,
                          quantity_format_time(options->timeout, seconds));
                 relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
+        } else if (r == RECEIVER_INTERRUPTED) {
+                snprintf(what, sizeof what, "interrupted while connected to %s", target);
+                relay_set_failure(receiver, FAILURE_INTERRUPTED, what, failure);
+        } else if (r == RECEIVER_ENDLESS) {
+                snprintf(what, sizeof what, "%s sends more than it was sent", target);
+                relay_set_failure(receiver, FAILURE_DIFFERS, what, failure);
         } else if (r < 0) {
                 relay_set_broken(receiver, target, -r, failure);
         } else {
-                relay_judge_sender(receiver, target, failure);
+                relay_judge_sender(receiver, sent, target, failure);
         }
 }
 
-static void relay_exchange(int fd, const ClientOptions *options, Report *report) {
+/* The sending process has the digest @sent in memory that this one shares. */
+static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, Report *report) {
         uint64_t start = instant_now();
+        Digest received = {};
         Sender sender;
         Receiver receiver = { .fd = fd,
                               .sender = &sender,
-                              .sink.take = relay_take,
+                              .sink = { .take = relay_take, .userdata = &received },
                               .timeout = options->timeout,
-                              .interrupt = -1 };
+                              .interrupt = options->connection.interrupt };
         int r;
 
-        r = sender_start(&sender, fd, &(Source){ .fill = relay_fill });
+        r = sender_start(&sender, fd, &(Source){ .fill = relay_fill, .userdata = sent });
         if (r < 0) {
                 failure_set(&report->failure, FAILURE_LOCAL, 0,
                             "cannot start the sending process: %s", strerror(-r));
@@ -136,20 +154,27 @@ static void relay_exchange(int fd, const ClientOptions *options, Report *report)
         report->elapsed = instant_now() - start;
         report->bytes_sent = sender_bytes(&sender);
         report->bytes_received = receiver.bytes;
-        relay_judge(&receiver, r, options, &report->failure);
+        relay_judge(&receiver, r, sent, options, &report->failure);
         sender_deinit(&sender);
 }
 
 void relay_run(const ClientOptions *options, Report *report) {
+        Digest *sent;
         int fd;
 
         /* A reader that has left is worth a sentence. */
         signal(SIGPIPE, SIG_IGN);
-        fd = connection_open(&options->target, &options->connection, NULL, &report->failure);
+        fd = connection_open(&options->target, &options->connection, &report->path,
+                             &report->failure);
         if (fd < 0)
                 return;
-        report_set_peer(report, fd);
-        relay_exchange(fd, options, report);
+        sent = memory_new_shared(sizeof *sent);
+        if (sent == NULL)
+                failure_set(&report->failure, FAILURE_LOCAL, 0, "no memory: %s", strerror(errno));
+        else
+                relay_exchange(fd, sent, options, report);
+        memory_free(sent, sizeof *sent);
+        report_set_kernel(report, fd);
         close(fd);
         /* Some file systems say only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)

@@ -9,7 +9,7 @@
  * writes what comes back to standard output, until the peer has ended. SIGCHLD must have its
  * default disposition; SIGPIPE is ignored from here on.
  *
- * All is well, and @report without a failure, when as much came back as was sent and everything was
- * sent. No process is left in either case.
+ * All is well, and @report without a failure, when everything was sent, and what came back is what
+ * was sent. No process is left in either case.
  */
 void relay_run(const ClientOptions *options, Report *report);

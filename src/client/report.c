@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/chart.h"
-#include "client/connection.h"
 #include "client/export.h"
 #include "client/instant.h"
 #include "client/monitor.h"
@@ -15,11 +17,24 @@
 #include "client/report_json.h"
 #include "client/terminal.h"
 
-void report_set_peer(Report *report, int fd) {
-        Endpoint endpoint;
+enum {
+        /* Fewer values are no distribution. */
+        REPORT_CHART_MINIMUM = 10,
+};
 
-        if (connection_get_peer(fd, &endpoint) == 0)
-                endpoint_format(&endpoint, report->peer);
+void report_set_kernel(Report *report, int fd) {
+        struct tcp_info info = {};
+
+        /* A Unix socket has none. */
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
+                return;
+        report->kernel = (Kernel){ .known = true,
+                                   .rtt = (uint64_t)info.tcpi_rtt * 1000,
+                                   .rtt_variance = (uint64_t)info.tcpi_rttvar * 1000,
+                                   .mss = info.tcpi_snd_mss,
+                                   .congestion_window = info.tcpi_snd_cwnd,
+                                   .retransmits = report->kernel.retransmits +
+                                                  info.tcpi_total_retrans };
 }
 
 double report_rate(uint64_t bytes, uint64_t time) {
@@ -42,25 +57,39 @@ static void report_print_check(const Report *report, const char *target) {
                                      back));
 }
 
-static double report_milliseconds(double time) {
-        return time / (double)INSTANT_MILLISECOND;
-}
+/* Prints the quantiles, of which some need more values than there are. */
+static void report_print_quantiles(const Histogram *latency) {
+        static const unsigned permilles[] = { 500, 900, 990, 999 };
+        const char *separator = "p50/p90/p99/p99.9 = ";
+        char text[QUANTITY_TEXT_SIZE];
 
-static double report_percentile(const Histogram *latency, double percentile) {
-        return report_milliseconds((double)histogram_percentile(latency, percentile));
+        for (size_t i = 0; i < sizeof permilles / sizeof permilles[0]; i++) {
+                fputs(separator, stdout);
+                separator = "/";
+                if (histogram_has_quantile(latency, permilles[i]))
+                        fputs(quantity_format_duration((double)histogram_quantile(latency,
+                                                                                  permilles[i]),
+                                                       text),
+                              stdout);
+                else
+                        putchar('-');
+        }
+        putchar('\n');
 }
 
 static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+        char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
+                        deviation[QUANTITY_TEXT_SIZE];
+
         if (latency->count == 0)
                 return;
-        printf("min/avg/max/stddev = %.3f/%.3f/%.3f/%.3f ms\n",
-               report_milliseconds((double)latency->minimum), report_milliseconds(latency->mean),
-               report_milliseconds((double)latency->maximum),
-               report_milliseconds(histogram_deviation(latency)));
-        printf("p50/p90/p99/p99.9 = %.3f/%.3f/%.3f/%.3f ms\n", report_percentile(latency, 50),
-               report_percentile(latency, 90), report_percentile(latency, 99),
-               report_percentile(latency, 99.9));
-        if (!options->quiet)
+        printf("min/avg/max/stddev = %s/%s/%s/%s\n",
+               quantity_format_duration((double)latency->minimum, least),
+               quantity_format_duration(latency->mean, mean),
+               quantity_format_duration((double)latency->maximum, most),
+               quantity_format_duration(histogram_deviation(latency), deviation));
+        report_print_quantiles(latency);
+        if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
 
@@ -79,6 +108,18 @@ void report_print_errors(const Report *report) {
                 putchar(')');
 }
 
+/* Prints the means of a new connection's phases. */
+static void report_print_phases(const Report *report) {
+        double count = (double)report->latency.count;
+        char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
+
+        if (count > 0)
+                printf("connect/first byte/last byte = %s/%s/%s\n",
+                       quantity_format_duration((double)report->phases.connect / count, connect),
+                       quantity_format_duration((double)report->phases.first / count, first),
+                       quantity_format_duration((double)report->phases.last / count, last));
+}
+
 static void report_print_ping(const Report *report, const ClientOptions *options,
                               const char *target) {
         uint64_t answered = report->latency.count;
@@ -89,46 +130,103 @@ static void report_print_ping(const Report *report, const ClientOptions *options
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
         printf(" in %.3f s\n", (double)report->elapsed / (double)INSTANT_SECOND);
+        if (report->foreign[0] != '\0')
+                puts(report->foreign);
+        if (options->connect)
+                report_print_phases(report);
         report_print_latency(&report->latency, options);
 }
 
 static void report_print_load(const Report *report, const ClientOptions *options,
                               const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+        const ReportWindow *window = &report->window;
         uint64_t errors = 0;
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 errors += report->errors[kind];
-        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s\n",
+        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s, "
+               "drained in %.3f s\n",
                target, client_load_name(options->load), options->connections, report->processes,
-               (double)report->elapsed / (double)INSTANT_SECOND);
+               (double)window->elapsed / (double)INSTANT_SECOND,
+               (double)(report->elapsed - window->elapsed) / (double)INSTANT_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
-                       report_rate(report->answered, report->elapsed), options->size);
+                       report_rate(window->answered, window->elapsed), options->size);
         printf("%" PRIu64 " bytes sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
-               quantity_format_bytes(report_rate(report->bytes_sent, report->elapsed), there),
-               quantity_format_bytes(report_rate(report->bytes_received, report->elapsed), back));
+               quantity_format_bytes(report_rate(window->bytes_sent, window->elapsed), there),
+               quantity_format_bytes(report_rate(window->bytes_received, window->elapsed), back));
         printf("%" PRIu64 " errors", errors);
         report_print_errors(report);
+        if (report->reconnects > 0)
+                printf(", %" PRIu64 " reconnects", report->reconnects);
         if (report->overdue > 0)
-                printf(", %" PRIu64 " due but not begun: the rate is too high", report->overdue);
+                printf(", %" PRIu64 " due but not begun%s", report->overdue,
+                       errors > 0 ? "" : ": the rate is too high");
         putchar('\n');
+        if (report->failure.kind != FAILURE_NONE)
+                printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
         report_print_latency(&report->latency, options);
 }
 
+void report_prepare(Report *report, const ClientOptions *options) {
+        int r = 0;
+
+        if (options->csv != NULL)
+                r = export_prepare(options->csv, &report->failure);
+        if (r == 0 && options->hgrm != NULL)
+                r = export_prepare(options->hgrm, &report->failure);
+        if (r == 0 && options->plot != NULL)
+                (void)export_prepare_plot(options->plot, &report->failure);
+}
+
+/* Says what was measured, for a picture that is looked at years later. */
+static void report_describe(const Report *report, const ClientOptions *options, FILE *file) {
+        char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
+        char time[QUANTITY_TEXT_SIZE];
+        struct tm local;
+
+        fprintf(file, "%" PRIu64 " bytes", options->size);
+        if (options->action == CLIENT_LOAD)
+                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
+                        quantity_format_time(options->duration, time));
+        else if (options->interval > 0)
+                fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
+        if (options->rate > 0)
+                fprintf(file, ", %" PRIu64 "/s", options->rate);
+        if (options->connect)
+                fputs(", each on a new connection", file);
+        (void)gethostname(host, sizeof host - 1);
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
+        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
+}
+
+static int report_plot(const Report *report, const ClientOptions *options, Failure *failure) {
+        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
+        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
+
+        if (file == NULL)
+                return -errno;
+        report_describe(report, options, file);
+        fclose(file);
+        target_format(&options->target, target);
+        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target,
+                 options->action == CLIENT_LOAD ? client_load_name(options->load) : "round trips",
+                 report->latency.count);
+        return export_plot(&report->latency, options->plot, title, subtitle,
+                           options->connection.interrupt, failure);
+}
+
 void report_export(Report *report, const ClientOptions *options) {
-        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64];
         Failure failure = {};
 
         if (report->latency.count > 0 && options->csv != NULL)
                 (void)export_csv(&report->latency, options->csv, &failure);
-        if (report->latency.count > 0 && options->plot != NULL) {
-                target_format(&options->target, target);
-                snprintf(title, sizeof title, "%s: %" PRIu64 " round trips", target,
-                         report->latency.count);
-                (void)export_plot(&report->latency, options->plot, title, &failure);
-        }
+        if (report->latency.count > 0 && options->hgrm != NULL)
+                (void)export_hgrm(&report->latency, options->hgrm, &failure);
+        if (report->latency.count > 0 && options->plot != NULL)
+                (void)report_plot(report, options, &failure);
         if (failure.kind == FAILURE_NONE)
                 return;
         fprintf(stderr, "mpecho-client: %s\n", failure.text);
@@ -142,11 +240,24 @@ int report_status(const Report *report, const ClientOptions *options) {
         return report->failure.kind == FAILURE_NONE ? 0 : 1;
 }
 
+static void report_print_kernel(const Kernel *kernel) {
+        char rtt[QUANTITY_TEXT_SIZE], variance[QUANTITY_TEXT_SIZE];
+
+        if (kernel->known)
+                fprintf(stderr,
+                        "mpecho-client: kernel: round-trip time %s (variance %s), %" PRIu64
+                        " retransmits, MSS %" PRIu64 ", congestion window %" PRIu64 "\n",
+                        quantity_format_duration((double)kernel->rtt, rtt),
+                        quantity_format_duration((double)kernel->rtt_variance, variance),
+                        kernel->retransmits, kernel->mss, kernel->congestion_window);
+}
+
 static void report_print_text(const Report *report, const ClientOptions *options) {
         char target[TARGET_TEXT_SIZE];
 
         target_format(&options->target, target);
-        if (report->peer[0] == '\0' || options->action == CLIENT_RELAY) {
+        if ((report->path.peer[0] == '\0' && report->attempts == 0) ||
+            options->action == CLIENT_RELAY) {
                 if (report->failure.kind != FAILURE_NONE)
                         fprintf(stderr, "mpecho-client: %s\n", report->failure.text);
         } else if (options->action == CLIENT_CHECK) {
@@ -156,6 +267,8 @@ static void report_print_text(const Report *report, const ClientOptions *options
         } else {
                 report_print_ping(report, options, target);
         }
+        if (options->connection.verbose)
+                report_print_kernel(&report->kernel);
 }
 
 int report_print(const Report *report, const ClientOptions *options) {

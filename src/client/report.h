@@ -2,14 +2,55 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 #include "client/client_options.h"
+#include "client/connection.h"
 #include "client/failure.h"
 #include "client/fault.h"
+#include "client/foreign.h"
 #include "client/histogram.h"
-#include "lib/endpoint.h"
 
 typedef struct Report Report;
+typedef struct Kernel Kernel;
+typedef struct Phases Phases;
+typedef struct ReportWindow ReportWindow;
+
+/*
+ * What the kernel knows of a connection (TCP_INFO, tcp(7)) at its end. Nanoseconds and bytes.
+ */
+struct Kernel {
+        /* Whether there was a TCP connection. */
+        bool known;
+        uint64_t rtt;
+        uint64_t rtt_variance;
+        uint64_t mss;
+        /* Segments. */
+        uint64_t congestion_window;
+        /* Of all connections of a ping. */
+        uint64_t retransmits;
+};
+
+/*
+ * Of a ping that connects anew each time: the sums, over the answered round trips, of the
+ * nanoseconds from the request for a connection to the connection, to the first byte of the answer,
+ * and to its last.
+ */
+struct Phases {
+        uint64_t connect;
+        uint64_t first;
+        uint64_t last;
+};
+
+/*
+ * What a load has counted @elapsed nanoseconds after its start, when its duration was over.
+ */
+struct ReportWindow {
+        uint64_t elapsed;
+        uint64_t answered;
+        uint64_t bytes_sent;
+        uint64_t bytes_received;
+};
 
 /*
  * What a run of any mode has to say at its end. What a mode has no use for stays zero.
@@ -17,8 +58,13 @@ typedef struct Report Report;
 struct Report {
         /* FAILURE_NONE when all is as it should be. */
         Failure failure;
-        /* The address that answered, as text; empty without a connection. */
-        char peer[ENDPOINT_TEXT_SIZE];
+        /* The time of day at which the run began. */
+        time_t time;
+        /* How the first connection came about; its peer is empty where there was none. */
+        Path path;
+        /* Check, ping and the plain mode. */
+        Kernel kernel;
+        Phases phases;
         /* Nanoseconds from the first connection's being there to the end. */
         uint64_t elapsed;
         uint64_t bytes_sent;
@@ -31,21 +77,33 @@ struct Report {
         uint64_t faults;
 
         /* Ping: round trips that were answered or failed. Ping and load: why some failed, and how
-         * long the others took. */
+         * long the others took; in a load also those that were given up at the timeout. */
         uint64_t attempts;
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
 
-        /* Load: what was answered, what was due and not begun in time, and how many workers. */
+        /* Ping and check: half a sentence about a service that is none of echo; empty for none. */
+        char foreign[FOREIGN_TEXT_SIZE];
+
+        /* Load: what was answered, what was due and not begun in time, connections that replaced
+         * another one, how many workers, and what of it all happened within the duration. */
         uint64_t answered;
         uint64_t overdue;
+        uint64_t reconnects;
         uint64_t processes;
+        ReportWindow window;
 };
 
 /*
- * report_set_peer: notes whom the socket @fd is connected to.
+ * report_set_kernel: notes what the kernel knows of the connection @fd, before it is closed.
  */
-void report_set_peer(Report *report, int fd);
+void report_set_kernel(Report *report, int fd);
+
+/*
+ * report_prepare: tries whether the files that @options ask for can be written, before the run.
+ * Sets the report's failure if not.
+ */
+void report_prepare(Report *report, const ClientOptions *options);
 
 /*
  * report_export: writes the files that @options ask for. What goes wrong becomes the report's

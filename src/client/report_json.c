@@ -23,6 +23,13 @@ static void report_json_failure(Json *json, const Failure *failure) {
         json_close(json);
 }
 
+static void report_json_warnings(Json *json, const Path *path) {
+        json_open_list(json, "warnings");
+        for (size_t i = 0; i < path->failed_count; i++)
+                json_string(json, NULL, path->failed[i]);
+        json_close_list(json);
+}
+
 static void report_json_fault(Json *json, const Report *report) {
         json_integer(json, "faults", report->faults);
         if (report->faults == 0) {
@@ -67,6 +74,8 @@ static void report_json_ping(Json *json, const Report *report, const ClientOptio
 }
 
 static void report_json_load(Json *json, const Report *report, const ClientOptions *options) {
+        const ReportWindow *window = &report->window;
+
         json_open(json, "load");
         json_string(json, "kind", client_load_name(options->load));
         json_integer(json, "connections", options->connections);
@@ -76,11 +85,14 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
                 json_null(json, "wanted_rate");
         else
                 json_integer(json, "wanted_rate", options->rate);
+        json_number(json, "duration", report_seconds(window->elapsed));
+        json_number(json, "drain", report_seconds(report->elapsed - window->elapsed));
         json_integer(json, "answered", report->answered);
-        json_number(json, "rate", report_rate(report->answered, report->elapsed));
-        json_number(json, "send_rate", report_rate(report->bytes_sent, report->elapsed));
-        json_number(json, "receive_rate", report_rate(report->bytes_received, report->elapsed));
+        json_number(json, "rate", report_rate(window->answered, window->elapsed));
+        json_number(json, "send_rate", report_rate(window->bytes_sent, window->elapsed));
+        json_number(json, "receive_rate", report_rate(window->bytes_received, window->elapsed));
         json_integer(json, "overdue", report->overdue);
+        json_integer(json, "reconnects", report->reconnects);
         report_json_errors(json, report);
         json_close(json);
 }
@@ -88,8 +100,8 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
 static void report_json_latency(Json *json, const Histogram *latency) {
         static const struct {
                 const char *name;
-                double percentile;
-        } percentiles[] = { { "p50", 50 }, { "p90", 90 }, { "p99", 99 }, { "p99_9", 99.9 } };
+                unsigned permille;
+        } percentiles[] = { { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "p99_9", 999 } };
 
         if (latency->count == 0) {
                 json_null(json, "latency");
@@ -102,9 +114,12 @@ static void report_json_latency(Json *json, const Histogram *latency) {
         json_number(json, "max", report_microseconds((double)latency->maximum));
         json_number(json, "stddev", report_microseconds(histogram_deviation(latency)));
         for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
-                json_number(json, percentiles[i].name,
-                            report_microseconds((double)histogram_percentile(
-                                            latency, percentiles[i].percentile)));
+                if (histogram_has_quantile(latency, percentiles[i].permille))
+                        json_number(json, percentiles[i].name,
+                                    report_microseconds((double)histogram_quantile(
+                                                    latency, percentiles[i].permille)));
+                else
+                        json_null(json, percentiles[i].name);
         json_close(json);
 }
 
@@ -114,7 +129,59 @@ static void report_json_target(Json *json, const Report *report, const Target *t
                 json_null(json, "port");
         else
                 json_integer(json, "port", target->port);
-        json_string(json, "peer", report->peer[0] == '\0' ? NULL : report->peer);
+        json_string(json, "peer", report->path.peer[0] == '\0' ? NULL : report->path.peer);
+        json_string(json, "local", report->path.local[0] == '\0' ? NULL : report->path.local);
+        report_json_warnings(json, &report->path);
+}
+
+static void report_json_phase(Json *json, const char *name, bool known, double time) {
+        if (known)
+                json_number(json, name, report_microseconds(time));
+        else
+                json_null(json, name);
+}
+
+/* Of a ping with a new connection each time these are means; else the first connection's. */
+static void report_json_phases(Json *json, const Report *report, const ClientOptions *options) {
+        const Phases *phases = &report->phases;
+        bool known = report->path.peer[0] != '\0';
+        bool means = options->connect && report->latency.count > 0;
+        double count = (double)report->latency.count;
+
+        json_open(json, "phases");
+        report_json_phase(json, "resolve", known, (double)report->path.resolve);
+        report_json_phase(json, "connect", known,
+                          means ? (double)phases->connect / count : (double)report->path.connect);
+        report_json_phase(json, "first_byte", means, (double)phases->first / count);
+        report_json_phase(json, "last_byte", means, (double)phases->last / count);
+        json_close(json);
+}
+
+static void report_json_kernel(Json *json, const Kernel *kernel) {
+        if (!kernel->known) {
+                json_null(json, "kernel");
+                return;
+        }
+        json_open(json, "kernel");
+        json_number(json, "rtt", report_microseconds((double)kernel->rtt));
+        json_number(json, "rtt_variance", report_microseconds((double)kernel->rtt_variance));
+        json_integer(json, "retransmits", kernel->retransmits);
+        json_integer(json, "mss", kernel->mss);
+        json_integer(json, "congestion_window", kernel->congestion_window);
+        json_close(json);
+}
+
+/* When and how the program was started, so that an archived object can be understood. */
+static void report_json_run(Json *json, const Report *report, const ClientOptions *options) {
+        char text[sizeof "-2147481748-01-01T00:00:00Z"];
+        struct tm utc;
+
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&report->time, &utc));
+        json_string(json, "time", text);
+        json_open_list(json, "arguments");
+        for (char *const *word = options->arguments; *word != NULL; word++)
+                json_string(json, NULL, *word);
+        json_close_list(json);
 }
 
 void report_print_json(const Report *report, const ClientOptions *options, FILE *file) {
@@ -123,7 +190,10 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
         json_open(&json, NULL);
         json_string(&json, "version", MPECHO_VERSION);
         json_string(&json, "mode", client_action_name(options->action));
+        report_json_run(&json, report, options);
         report_json_target(&json, report, &options->target);
+        report_json_phases(&json, report, options);
+        report_json_kernel(&json, &report->kernel);
         json_integer(&json, "status", (uint64_t)report_status(report, options));
         report_json_failure(&json, &report->failure);
         json_number(&json, "seconds", report_seconds(report->elapsed));

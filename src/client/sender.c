@@ -34,6 +34,7 @@ typedef enum SenderState {
 
 struct SenderPage {
         atomic_uint_fast64_t bytes;
+        atomic_uint_fast64_t begun;
         atomic_uint_fast64_t last_sent;
         atomic_int state;
         atomic_int error;
@@ -76,6 +77,7 @@ static SenderEnd sender_run(int fd, SenderPage *page, const Source *source) {
                 page->state = SENDER_STATE_SENDING;
                 if (page->stopping)
                         return SENDER_STOPPED;
+                page->begun += (uint64_t)n;
                 r = sender_send(fd, page, buffer, (size_t)n);
                 if (r < 0) {
                         page->error = -r;
@@ -129,6 +131,10 @@ int sender_start(Sender *ret_sender, int fd, const Source *source) {
 
 uint64_t sender_bytes(const Sender *sender) {
         return sender->page->bytes;
+}
+
+uint64_t sender_begun(const Sender *sender) {
+        return sender->page->begun;
 }
 
 uint64_t sender_last_sent(const Sender *sender) {

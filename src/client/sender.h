@@ -67,6 +67,13 @@ int sender_start(Sender *ret_sender, int fd, const Source *source);
 uint64_t sender_bytes(const Sender *sender);
 
 /*
+ * sender_begun: how many bytes it has sent or is sending: never less than sender_bytes(), nor than
+ * a true echo can have sent back. A sender that waits in send(2) has already handed bytes to the
+ * kernel that sender_bytes() does not count yet. Callable at any time.
+ */
+uint64_t sender_begun(const Sender *sender);
+
+/*
  * sender_last_sent: the instant (instant_now()) at which it last sent something, 0 if never.
  */
 uint64_t sender_last_sent(const Sender *sender);

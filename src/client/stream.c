@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/crew.h"
 #include "client/instant.h"
 #include "client/pattern.h"
 
@@ -18,6 +19,11 @@ enum {
         STREAM_EVENTS = 64,
         STREAM_BUFFER_SIZE = 256 * 1024,
         STREAM_TICK_MILLISECONDS = 50,
+        /* The pattern repeats after so many bytes, which no buffer on the way has as its size: a
+         * block that is lost or comes twice shows. Each connection starts at a place of its own,
+         * so that another one's bytes differ. Both are primes. */
+        STREAM_PERIOD = 1048573,
+        STREAM_STRIDE = 65537,
 };
 
 /* One connection as the receiver sees it. */
@@ -38,8 +44,8 @@ typedef struct Stream {
         uint64_t end;
         /* What the receiver waits for. */
         int epoll;
-        /* The block of options->size bytes that is sent over and over again. */
-        uint8_t *block;
+        /* What is sent over and over again. */
+        uint8_t pattern[STREAM_PERIOD];
         uint8_t buffer[STREAM_BUFFER_SIZE];
 } Stream;
 
@@ -55,17 +61,34 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
+/* Where in the pattern the byte of connection @i is that has @before bytes before it. */
+static size_t stream_place(size_t i, uint64_t before) {
+        return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
+}
+
 /* Sends what the connection takes at once; returns whether it will take more some time. */
 static bool stream_send(Stream *stream, size_t i) {
-        uint64_t size = stream->plan->options->size, offset = stream->page->sent[i] % size;
-        ssize_t n = send(stream->lines[i].fd, stream->block + offset, size - offset,
+        size_t place = stream_place(i, stream->page->sent[i].bytes), left = STREAM_PERIOD - place;
+        size_t size = stream->plan->options->size;
+        ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR;
-        stream->page->sent[i] += (uint64_t)n;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n < 0) {
+                stream->page->sent[i].error = errno;
+                return false;
+        }
+        stream->page->sent[i].bytes += (uint64_t)n;
         stream->page->bytes_sent += (uint64_t)n;
         return true;
+}
+
+/* Takes the start of the load; returns whether there is one. */
+static bool stream_start(Stream *stream) {
+        stream->start = crew_start(stream->plan);
+        stream->end = stream->start + stream->plan->options->duration;
+        return stream->start != 0;
 }
 
 static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
@@ -74,7 +97,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
         int epoll;
 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
+        if (getppid() != parent || !stream_start(stream))
                 _exit(1);
         epoll = stream_watch(stream, EPOLLOUT);
         while (epoll >= 0 && live > 0 && instant_now() < stream->end && !stream->page->stop) {
@@ -87,6 +110,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
                                 live--;
                         }
         }
+        stream->page->sent_all = true;
         for (size_t i = 0; i < stream->plan->connections; i++)
                 if (stream->lines[i].fd >= 0)
                         shutdown(stream->lines[i].fd, SHUT_WR);
@@ -106,23 +130,32 @@ static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) 
         stream->live--;
 }
 
-static bool stream_is_right(const Stream *stream, uint64_t place, size_t size) {
-        uint64_t block = stream->plan->options->size;
-
+/* Whether the next @size bytes of connection @i, which are in the buffer, are what was sent. */
+static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         for (size_t done = 0, n; done < size; done += n) {
-                uint64_t offset = (place + done) % block;
+                size_t place = stream_place(i, stream->lines[i].received + done);
 
-                n = size - done < block - offset ? size - done : (size_t)(block - offset);
-                if (memcmp(stream->buffer + done, stream->block + offset, n) != 0)
+                n = size - done < STREAM_PERIOD - place ? size - done : STREAM_PERIOD - place;
+                if (memcmp(stream->buffer + done, stream->pattern + place, n) != 0)
                         return false;
         }
         return true;
+}
+
+/* What the end of connection @i means that came after all was sent. */
+static FailureKind stream_judge(const Stream *stream, size_t i) {
+        uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
+
+        if (received == sent)
+                return FAILURE_NONE;
+        return received < sent ? FAILURE_MISSING : FAILURE_DIFFERS;
 }
 
 static void stream_receive(Stream *stream, size_t i) {
         StreamLine *line = &stream->lines[i];
         ssize_t n = recv(line->fd, stream->buffer, sizeof stream->buffer, MSG_DONTWAIT);
         int error = n < 0 ? errno : 0;
+        bool right;
 
         if (error == EAGAIN || error == EINTR)
                 return;
@@ -131,15 +164,18 @@ static void stream_receive(Stream *stream, size_t i) {
         } else if (n > 0) {
                 stream->page->bytes_received += (uint64_t)n;
                 line->last = instant_now();
-                if (!stream_is_right(stream, line->received, (size_t)n))
-                        stream_end_line(stream, line, FAILURE_DIFFERS);
+                right = stream_is_right(stream, i, (size_t)n);
                 line->received += (uint64_t)n;
+                /* The sender counts what it has sent a moment later, but not after its end. */
+                if (!right ||
+                    (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
+                        stream_end_line(stream, line, FAILURE_DIFFERS);
         } else if (instant_now() < stream->end && !stream->page->stop) {
-                stream_end_line(stream, line, FAILURE_CLOSED);
+                /* The sender may have seen why. */
+                error = stream->page->sent[i].error;
+                stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
         } else {
-                stream_end_line(stream, line,
-                                line->received < stream->page->sent[i] ? FAILURE_MISSING
-                                                                       : FAILURE_NONE);
+                stream_end_line(stream, line, stream_judge(stream, i));
         }
 }
 
@@ -148,67 +184,81 @@ static void stream_tick(Stream *stream) {
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
-                bool owed = now >= stream->end || stream->page->sent[i] > line->received;
+                uint64_t sent = stream->page->sent[i].bytes;
+                bool owed = now >= stream->end || sent > line->received;
 
-                if (line->fd >= 0 && owed && now - line->last >= timeout)
-                        stream_end_line(stream, line, FAILURE_TIMEOUT);
+                if (line->fd < 0 || !owed || now - line->last < timeout)
+                        continue;
+                if (stream->page->sent_all && sent == line->received)
+                        stream->page->unclosed++;
+                stream_end_line(stream, line, FAILURE_TIMEOUT);
         }
+}
+
+/* Milliseconds to the next tick, or to the end of the duration, at which the rates are taken. */
+static int stream_wait(const Stream *stream, uint64_t now) {
+        int left = instant_timeout(now, stream->end);
+
+        return now < stream->end && left < STREAM_TICK_MILLISECONDS ? left
+                                                                    : STREAM_TICK_MILLISECONDS;
 }
 
 static int stream_receive_all(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
-        uint64_t last = stream->start;
+        uint64_t now = stream->start;
 
         stream->epoll = stream_watch(stream, EPOLLIN);
         if (stream->epoll < 0)
                 return stream->epoll;
         while (stream->live > 0 && !stream->page->stop) {
-                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
+                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, stream_wait(stream, now));
 
                 for (int i = 0; i < n; i++)
                         stream_receive(stream, events[i].data.u64);
-                last = instant_now();
+                now = instant_now();
+                if (now >= stream->end)
+                        crew_close_window(stream->plan, now - stream->start);
                 stream_tick(stream);
         }
-        stream->page->elapsed = last - stream->start;
+        crew_close_window(stream->plan, now - stream->start);
+        stream->page->elapsed = now - stream->start;
         close(stream->epoll);
         return 0;
 }
 
 static int stream_exchange(Stream *stream) {
         pid_t parent = getpid(), sender;
-        int r;
+        int r = 0;
 
-        stream->start = instant_now();
-        stream->end = stream->start + stream->plan->options->duration;
-        for (size_t i = 0; i < stream->plan->connections; i++)
-                stream->lines[i].last = stream->start;
         sender = fork();
         if (sender < 0)
                 return -errno;
         if (sender == 0)
                 stream_send_all(stream, parent);
-        r = stream_receive_all(stream);
+        if (stream_start(stream)) {
+                for (size_t i = 0; i < stream->plan->connections; i++)
+                        stream->lines[i].last = stream->start;
+                r = stream_receive_all(stream);
+        }
         kill(sender, SIGKILL);
         while (waitpid(sender, NULL, 0) < 0 && errno == EINTR)
                 ;
         return r;
 }
 
-static void stream_connect(Stream *stream) {
-        const LoadPlan *plan = stream->plan;
+static int stream_connect(Stream *stream) {
+        size_t count = stream->plan->connections;
+        int *fds = calloc(count, sizeof *fds);
 
-        for (size_t i = 0; i < plan->connections; i++) {
-                int fd = i == 0 ? plan->first : -1;
-
-                if (fd < 0 && !stream->page->stop)
-                        fd = connection_open_endpoint(plan->peer, &plan->options->connection);
-                if (fd >= 0)
-                        stream->live++;
-                else if (!stream->page->stop)
-                        stream->page->errors[failure_kind_from_errno(-fd)]++;
-                stream->lines[i].fd = fd;
+        if (fds == NULL)
+                return -ENOMEM;
+        crew_connect(stream->plan, fds);
+        for (size_t i = 0; i < count; i++) {
+                stream->lines[i].fd = fds[i] < 0 ? -1 : fds[i];
+                stream->live += fds[i] < 0 ? 0 : 1;
         }
+        free(fds);
+        return 0;
 }
 
 int stream_run(const LoadPlan *plan) {
@@ -221,14 +271,13 @@ int stream_run(const LoadPlan *plan) {
         stream->plan = plan;
         stream->page = plan->page;
         stream->lines = calloc(plan->connections, sizeof *stream->lines);
-        stream->block = malloc(plan->options->size);
-        if (stream->lines != NULL && stream->block != NULL) {
+        if (stream->lines != NULL) {
                 pattern_init(&pattern);
-                pattern_fill(&pattern, 0, stream->block, plan->options->size);
-                stream_connect(stream);
-                r = stream_exchange(stream);
+                pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
+                r = stream_connect(stream);
+                if (r == 0)
+                        r = stream_exchange(stream);
         }
-        free(stream->block);
         free(stream->lines);
         free(stream);
         return r;

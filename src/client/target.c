@@ -9,5 +9,5 @@ void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]) {
         if (endpoint_is_local(target->host))
                 snprintf(text, TARGET_TEXT_SIZE, "%s", target->host);
         else
-                snprintf(text, TARGET_TEXT_SIZE, "%.270s port %hu", target->host, target->port);
+                snprintf(text, TARGET_TEXT_SIZE, "%s port %hu", target->host, target->port);
 }

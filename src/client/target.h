@@ -8,15 +8,16 @@ typedef struct Target Target;
 enum {
         /* Room for target_format(): a host name (at most 253 bytes) or a Unix socket's name. */
         TARGET_TEXT_SIZE = 300,
+        /* A DNS name has at most 253 bytes, a Unix socket's name 107. */
+        TARGET_HOST_SIZE = 256,
 };
 
 /*
  * Where a connection is to go, as the command line says it.
  */
 struct Target {
-        /* A name, an address (IPv6 in brackets or without), a "/path" or an "@abstract" name;
-         * borrowed. */
-        const char *host;
+        /* A name, an address (IPv6 without brackets), a "/path" or an "@abstract" name. */
+        char host[TARGET_HOST_SIZE];
         /* 1 to 65535; without a meaning for Unix sockets. */
         in_port_t port;
         /* AF_INET or AF_INET6 to use no other; AF_UNSPEC for both. */

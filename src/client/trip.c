@@ -15,6 +15,7 @@ typedef struct Trip {
         size_t size;
         size_t sent;
         size_t received;
+        uint64_t first;
 } Trip;
 
 static int trip_send(Trip *trip) {
@@ -35,8 +36,13 @@ static int trip_receive(Trip *trip) {
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
         if (n == 0)
                 return -EPIPE;
+        if (trip->received == 0)
+                trip->first = instant_now();
         trip->received += (size_t)n;
-        return 0;
+        return memcmp(trip->message + trip->received - n, trip->answer + trip->received - n,
+                      (size_t)n) == 0
+                               ? 0
+                               : -EBADMSG;
 }
 
 static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
@@ -52,19 +58,49 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         return polled[1].revents != 0 ? -EINTR : 0;
 }
 
-int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt) {
-        Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
-        int r = 0;
+/*
+ * Receives into @trip's answer what has come unasked. Returns 0 for nothing, -EBADMSG if there was
+ * any, or why there is no peer.
+ */
+static int trip_look(Trip *trip) {
+        ssize_t n = recv(trip->fd, trip->answer, trip->size, MSG_DONTWAIT);
 
-        while (trip.received < size) {
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        trip->received = (size_t)n;
+        return n == 0 ? -EPIPE : -EBADMSG;
+}
+
+int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt,
+             TripResult *ret_result) {
+        Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
+        int r;
+
+        r = trip_look(&trip);
+        while (r == 0 && trip.received < size) {
                 if (trip.sent < size)
                         r = trip_send(&trip);
                 if (r == 0)
                         r = trip_wait(&trip, end, interrupt);
                 if (r == 0)
                         r = trip_receive(&trip);
+        }
+        if (ret_result != NULL)
+                *ret_result = (TripResult){ .received = trip.received, .first = trip.first };
+        return r;
+}
+
+int trip_end(int fd, uint64_t end, int interrupt) {
+        char byte;
+        Trip trip = { .fd = fd, .answer = &byte, .size = sizeof byte, .sent = sizeof byte };
+        int r;
+
+        if (shutdown(fd, SHUT_WR) < 0)
+                return errno == ENOTCONN ? 0 : -errno;
+        while ((r = trip_look(&trip)) == 0) {
+                r = trip_wait(&trip, end, interrupt);
                 if (r < 0)
                         return r;
         }
-        return memcmp(message, answer, size) == 0 ? 0 : -EBADMSG;
+        return r == -EPIPE ? 0 : r;
 }

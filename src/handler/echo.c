@@ -1,4 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * RFC 862 on one connection: read, write everything that was read, read again. Reads and writes
+ * block; SO_RCVTIMEO and SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
+ *
+ * A read that times out means an idle peer. A write that times out proves less: write(2) reports
+ * how much the kernel has queued, not when the peer acknowledged it. Writes therefore time out
+ * after a 64th of the timeout, and the handler asks the kernel each time whether the peer has
+ * acknowledged anything (SIOCOUTQ, tcp(7)). Only a peer that acknowledges nothing for the whole
+ * timeout has stalled.
+ *
+ * A signal handler ends the reading from outside: it replaces the descriptor for reading, and
+ * shortens the slices of a write that waits. echo_run() then writes what it has read, for a limited
+ * time.
+ *
+ * Nothing here may drop a byte that was read: unwritten bytes stay in `pending` for the caller.
+ */
 #include "handler/echo.h"
 
 #include <errno.h>
@@ -12,27 +28,24 @@
 #include "lib/clock.h"
 
 enum {
-        /* A write that waits tells how much it wrote, not when. It waits in slices of the timeout,
-         * which tell the time of the last progress well enough. */
-        SLICES = 64,
+        SLICES = 64, /* of the timeout, in each of which a write looks at its peer once */
 };
 
-/* How long a peer may go on sending after the connection was ended here. */
+/* How long echo_finish() discards input of a peer that goes on sending. */
 #define FINISH_PATIENCE (3 * CLOCK_SECOND)
 
 static void echo_set_timeout(int fd, int option, uint64_t usec) {
         const struct timeval timeout = { .tv_sec = (time_t)(usec / CLOCK_SECOND),
                                          .tv_usec = (suseconds_t)(usec % CLOCK_SECOND) };
 
-        /* Cannot fail on a stream socket; if it did, the peer would just not be timed out. */
+        /* Does not fail on a stream socket; without it the peer only never times out. */
         (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
 void echo_init(int out, uint64_t timeout_usec) {
-        /* Unix sockets inherit nothing, and a connection may be older than the service. */
+        /* A Unix socket inherits nothing from its listener; a restored connection had another. */
         (void)setsockopt(out, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
-        /* Also when there is none: a connection that was handed over still has those of its last
-         * handler. */
+        /* Set them even to 0: a restored connection keeps the timeouts of its last handler. */
         echo_set_timeout(out, SO_RCVTIMEO, timeout_usec);
         echo_set_timeout(out, SO_SNDTIMEO, timeout_usec / SLICES);
 }
@@ -41,29 +54,28 @@ void echo_hurry(int out) {
         echo_set_timeout(out, SO_SNDTIMEO, CLOCK_SECOND / SLICES);
 }
 
-/* Why a connection has ended on which a read or a write failed. ENOTCONN is a reset that somebody
- * else, who had the socket before, was told of. */
+/* Returns why the connection ended, after a read or write failed with @error. The kernel reports a
+ * reset once; to a later holder of the socket it returns ENOTCONN. */
 static Reason echo_reason(int error) {
         return error == ECONNRESET || error == EPIPE || error == ENOTCONN ? REASON_RESET_BY_PEER
                                                                           : REASON_FAILED;
 }
 
-/* Nobody else writes the counter, but that the page is written at once, not read first, saves the
- * kernel from mapping its neighbours as well. */
+/* No other process writes the counter. An atomic addition faults as a write, and so the kernel does
+ * not map the neighbouring pages, as it does for a read. */
 static void echo_count(const Echo *echo, uint64_t bytes) {
         (void)atomic_fetch_add_explicit(echo->bytes, bytes, memory_order_relaxed);
 }
 
-/* What a write that waits knows of its peer. */
+/* The progress of a peer that keeps a write waiting. */
 typedef struct Slowness {
-        int queued;        /* bytes that the peer has not acknowledged; -1 before, or unknown */
+        int queued;        /* bytes that the peer has not acknowledged; -1 when unknown */
         uint64_t progress; /* when the peer last read; CLOCK_NEVER before a write has waited */
-        uint64_t stopping; /* when it was first seen that reading was ended; CLOCK_NEVER before */
+        uint64_t stopping; /* when the write first saw `stopping`; CLOCK_NEVER before */
 } Slowness;
 
-/* Returns whether the peer has acknowledged something since the last look. A write goes on only
- * when a third of the buffer is free again: of a peer that reads slowly it may see nothing for
- * long. */
+/* Returns whether the peer has acknowledged bytes since the last call. The kernel lets a write go
+ * on only when a third of the buffer is free, which a slow peer may take long to free. */
 static bool echo_is_acknowledged(const Echo *echo, Slowness *slowness) {
         const int before = slowness->queued;
 
@@ -72,9 +84,8 @@ static bool echo_is_acknowledged(const Echo *echo, Slowness *slowness) {
         return slowness->queued >= 0 && slowness->queued < before;
 }
 
-/* A write has waited for a slice and written @n bytes, or nothing. Returns whether to go on; if
- * not, why in
- * @ret_reason. */
+/* Judges the peer after a write that waited for a slice and returned @n. Returns whether to go on;
+ * if not, sets @ret_reason. */
 static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *ret_reason) {
         const uint64_t now = clock_now(), timeout = echo->timeout_usec;
 
@@ -85,7 +96,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *r
                 *ret_reason = REASON_STOPPED;
                 return false;
         }
-        /* At some time in the slice; before the first one, if nothing was written. */
+        /* The peer read somewhere within the slice; without progress, at the latest before it. */
         if (echo_is_acknowledged(echo, slowness) || n > 0)
                 slowness->progress = now - timeout / SLICES / 2;
         else if (slowness->progress == CLOCK_NEVER)
@@ -97,7 +108,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *r
         return true;
 }
 
-/* Writes what is pending. Returns whether all was written; if not, why not in @ret_reason. */
+/* Writes the pending bytes. Returns whether it wrote all of them; if not, sets @ret_reason. */
 static bool echo_write(Echo *echo, Reason *ret_reason) {
         Slowness slowness = { .queued = -1, .progress = CLOCK_NEVER, .stopping = CLOCK_NEVER };
 

@@ -11,51 +11,50 @@
 typedef struct Echo Echo;
 
 /*
- * RFC 862 on a connected stream socket: what comes in goes out, until the peer has sent everything.
+ * Echoes on a connected stream socket (RFC 862) until the peer has sent everything.
  *
- * The socket is known by two descriptors, so that a signal handler can end the reading without
- * touching the writing: whatever it puts in place of `in` (dup2(2)) is read next, even when the
- * signal comes between the last look at `stopping` and the read. The descriptors stay the caller's.
+ * The caller passes two descriptors of the socket, so that a signal handler can end the reading and
+ * leave the writing alone. The signal handler replaces `in` (dup2(2)). The next read returns from
+ * the replacement, even when the signal arrives between the last check of `stopping` and that read.
+ * The descriptors stay the caller's.
  */
 struct Echo {
-        int in;                /* read from */
-        int out;               /* written to */
-        char *buffer;          /* memory of this process for what is read */
-        size_t buffer_size;    /* in bytes; a peer that sends much at once has it touched whole */
+        int in;                /* for reading */
+        int out;               /* for writing */
+        char *buffer;          /* for reads; its pages are touched only as far as reads fill it */
+        size_t buffer_size;    /* in bytes */
         uint64_t timeout_usec; /* for a peer that sends or acknowledges nothing; 0 for never */
-        uint64_t stop_patience_usec; /* for a peer that reads slowly once reading was ended */
-        _Atomic uint64_t *bytes;     /* counts what was written */
-        const volatile sig_atomic_t *stopping; /* true once reading was ended by a signal handler */
-        const char *pending; /* what was read and is to be written, first of all by echo_run() */
-        size_t pending_size; /* of that, in bytes; not 0 after echo_run() has stopped before its end
-                              */
+        uint64_t stop_patience_usec; /* for a peer that reads slowly once `stopping` is true */
+        _Atomic uint64_t *bytes;     /* counts the bytes written */
+        const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
+        const char *pending; /* bytes read and not yet written; echo_run() writes them first */
+        size_t pending_size; /* in bytes; not 0 when echo_run() has ended with bytes unwritten */
 };
 
 /*
- * echo_init: makes @out block for as long as @timeout_usec says, for reading and for writing, and
- * keeps urgent data (RFC 6093) in the stream. For each connection once, before echo_run().
+ * echo_init: Sets the timeouts of @out for reads and writes, and keeps urgent data (RFC 6093) in
+ * the stream. Call once for each connection, before echo_run(). @timeout_usec: 0 for never.
  */
 void echo_init(int out, uint64_t timeout_usec);
 
 /*
- * echo_hurry: has writes look at the time often enough for a patience of a second or more. Safe in
- * a signal handler; holds from the next write on.
+ * echo_hurry: Shortens the slices of writes to @out, for a stop patience of a second or more. The
+ * next write is the first affected. Async-signal-safe.
  */
 void echo_hurry(int out);
 
 /*
- * echo_run: echoes until the connection ends. Signals interrupt nothing.
+ * echo_run: Echoes until the connection ends. System calls interrupted by a signal are retried.
  *
- * Returns why it ended. Everything that was read has been written, unless it was reset, stalled or
- * failed.
+ * Returns why the connection ended. Bytes that it has read and not written are in `pending`: none
+ * after REASON_CLOSED_BY_PEER and REASON_IDLE, some perhaps after any other reason.
  */
 Reason echo_run(Echo *echo);
 
 /*
- * echo_finish: lets the peer have what was written when it is not the peer that ended the
- * connection. Sends the end of the stream and discards what still comes, until the peer ends it
- * too, sends nothing for a second or a 64th of the timeout, whichever is less, or has gone on for 3
- * seconds. Closing with unread input would reset the connection and destroy echoes on their way
- * (RFC 2525, 2.17).
+ * echo_finish: Closes from this side without losing echoes: sends the end of the stream, then
+ * discards input until the peer closes. It gives up after 3 seconds, or when the peer is quiet for
+ * a second or a 64th of the timeout, whichever is less. Closing with unread input would reset the
+ * connection and destroy echoes on their way (RFC 2525, 2.17).
  */
 void echo_finish(const Echo *echo);

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Writes the process title over the command line and the environment, which the kernel keeps in one
+ * piece on the stack. proctitle_init() moves the environment away to make room. A handler sets its
+ * title after the fork, so proctitle_set() must not allocate, nor touch more pages than it needs.
+ */
 #include "handler/proctitle.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Identifies peers: by address, or by user and process for a Unix socket. address_source() reduces
+ * a peer to the unit that limits count, an IPv6 /64 for example; the text of both serves the
+ * records.
+ */
 #include "lib/address.h"
 
 #include <arpa/inet.h>

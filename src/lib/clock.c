@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads the monotonic clock in microseconds. All deadlines use it, and none the time of day.
+ */
 #include "lib/clock.h"
 
 #include <time.h>

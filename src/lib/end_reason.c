@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Names the reasons for the end of a connection. A handler's exit code is untrusted input: any
+ * unknown code counts as a failure.
+ */
 #include "lib/end_reason.h"
 
 static const char *const reason_texts[REASON_COUNT] = {

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Parses and formats socket addresses to listen at. Addresses are numeric: nothing here may ask a
+ * name server, which could block the start or choose where the service listens.
+ */
 #include "lib/endpoint.h"
 
 #include <arpa/inet.h>

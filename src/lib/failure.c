@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Formats the one sentence that explains a failure to a person. The caller decides where it goes.
+ */
 #include "lib/failure.h"
 
 #include <stdarg.h>

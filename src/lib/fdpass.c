@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Passes descriptors over Unix sockets (SCM_RIGHTS in unix(7)). The order of the descriptors has a
+ * meaning, so a message of which only some arrive is an error, and the received ones are closed:
+ * nothing here may leak a descriptor.
+ */
 #include "lib/fdpass.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A hash table of fixed size: open addressing, linear probing, at most half full. Removing moves
+ * later entries back (Knuth 6.4, algorithm R), so the table has no tombstones and does not slow
+ * down. Peers influence the keys; a random seed keeps them from choosing collisions.
+ */
 #include "lib/hashtable.h"
 
 #include <assert.h>

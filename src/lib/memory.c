@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Maps the memory of the master, once at its start. Handlers do not inherit it (MADV_DONTFORK): a
+ * fork stays cheap, and a compromised handler cannot read about other connections.
+ */
 #include "lib/memory.h"
 
 #include <errno.h>

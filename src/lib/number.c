@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Parses decimal numbers more strictly than strtoull(3): digits alone, within a range.
+ */
 #include "lib/number.h"
 
 #include <errno.h>

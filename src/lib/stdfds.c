@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Puts the three standard descriptors in order. A closed one is filled with /dev/null, so that no
+ * socket becomes stdout by accident; a client's socket on stdout or stderr is replaced, so that no
+ * message can reach the client.
+ */
 #include "lib/stdfds.h"
 
 #include <errno.h>

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Writes records to journald's socket or stderr without ever blocking. A record that the receiver
+ * does not accept waits in a queue; when the queue is full, the journal drops and counts it, and
+ * the next record that fits is preceded by one with the counts.
+ *
+ * A token bucket limits the records of connections. Beyond it the journal counts them, and sums
+ * them up each second: refused ones by source as well. It also writes them in batches, because
+ * waking journald can cost more than the record.
+ *
+ * Each connection must appear in a record, a summary or a count of lost records: none may vanish.
+ */
 #include "report/journal.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sends one message to the service manager's socket, in the protocol of sd_notify(3). The master
+ * and its handlers both send: handlers do not inherit libsystemd, so nothing here may call it.
+ */
 #include "report/notification.h"
 
 #include <errno.h>

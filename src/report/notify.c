@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reports to the service manager: READY=1, STOPPING=1, STATUS= and WATCHDOG=1. No message blocks.
+ * When the manager's socket is full, the state and the sign of life are sent again later, and the
+ * status is composed again then. Nothing here may open a descriptor after notify_init().
+ */
 #include "report/notify.h"
 
 #include <errno.h>

@@ -13,12 +13,10 @@ enum {
 };
 
 /*
- * What the service manager is told, in the protocol that sd_notify(3) documents. Nothing happens
- * where there is none.
+ * Reports to the service manager in the protocol of sd_notify(3); without a manager, does nothing.
  *
- * Telling never waits, as sd_notify() does while the manager does not read, and needs no new
- * descriptor: a manager that is slow, or a lack of descriptors, holds up no connection. What the
- * manager has no room for is told again later, the status as it is then.
+ * No call blocks or opens a descriptor after notify_init(). Messages that the manager has no room
+ * for are sent again later; the status as it is then.
  */
 struct Notify {
         int fd; /* a datagram socket; -1 when there is no manager */
@@ -43,35 +41,35 @@ int notify_init(Notify *notify);
 void notify_deinit(Notify *notify);
 
 /*
- * notify_has_manager: whether there is a service manager.
+ * notify_has_manager: Returns whether there is a service manager.
  */
 bool notify_has_manager(const Notify *notify);
 
 /*
- * notify_ready, notify_stopping: the service listens; the service is going to exit. At @now, an
- * instant of clock_now(), or as soon as there is room for it.
+ * notify_ready: Announces that the service listens. notify_stopping: Announces that it is stopping.
+ * Both send at @now, an instant of clock_now(), or as soon as there is room.
  */
 void notify_ready(Notify *notify, uint64_t now);
 void notify_stopping(Notify *notify, uint64_t now);
 
 /*
- * notify_changed: the status may be another at @now: makes it due, but a second after the last call
- * of notify_status() at the soonest.
+ * notify_changed: Schedules a STATUS= update, at the earliest a second after the last
+ * notify_status().
  */
 void notify_changed(Notify *notify, uint64_t now);
 
 /*
- * notify_status: tells @status if it differs from what was told last; nothing is due then, unless
- * there was no room for it.
+ * notify_status: Sends @status if it differs from the last one sent. Without room, it is due again
+ * a second after @now.
  */
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_tick: tells what there was no room for, and gives a sign of life, if due at @now.
+ * notify_tick: Sends what is due at @now: a state that did not fit, a sign of life.
  */
 void notify_tick(Notify *notify, uint64_t now);
 
 /*
- * notify_deadline: when something of that or a status is due next, or CLOCK_NEVER.
+ * notify_deadline: Returns when a tick or a status is due next, or CLOCK_NEVER.
  */
 uint64_t notify_deadline(const Notify *notify);

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A queue of messages in one fixed buffer. Each message lies behind its size; when the end of the
+ * buffer is reached, queue_add() moves the queued messages to the front. The queue never grows, and
+ * refuses a message that does not fit.
+ */
 #include "report/queue.h"
 
 #include <string.h>

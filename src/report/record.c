@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Turns a record into text: one sentence for people, and fields for the journal. A table holds the
+ * message ID, the priority, the fields and the sentence of each kind.
+ *
+ * Peers choose none of the text, but whoever names a socket or a path does. A newline would begin
+ * another field of the journal's protocol, so nothing here may let an unprintable byte through.
+ */
 #include "report/record.h"
 
 #include <assert.h>

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Backs off when descriptors, processes or memory run out. It closes a reserved descriptor, accepts
+ * one client with it and resets that client. Then the master stops accepting for 10 ms, doubling up
+ * to 1 s, until a handler exits. It logs at most once a second, and must never accept in a busy
+ * loop.
+ */
 #include "server/backoff.h"
 
 #include <errno.h>

@@ -10,10 +10,9 @@
 typedef struct Exhaustion Exhaustion;
 
 /*
- * What to do when the machine has run out of what a connection needs: refuse one client with the
- * help of a descriptor held in reserve, then leave the listeners alone for 10 ms, twice as long
- * each time in a row, up to a second, or until a handler gives something back. It is told at most
- * once a second.
+ * Backs off when descriptors, processes or memory run out: resets one client through a reserved
+ * descriptor, then stops accepting for 10 ms, doubling up to 1 s, until a handler exits. Logs at
+ * most once a second.
  */
 struct Exhaustion {
         int reserve;            /* a descriptor to give up, or -1 */
@@ -28,57 +27,57 @@ struct Exhaustion {
 };
 
 /*
- * exhaustion_init: nothing is exhausted. Opens the reserve; the caller gives it back with
- * exhaustion_deinit().
+ * exhaustion_init: Initializes without a back-off and opens the reserve, which the caller closes
+ * with exhaustion_deinit().
  */
 void exhaustion_init(Exhaustion *exhaustion);
 void exhaustion_deinit(Exhaustion *exhaustion);
 
 /*
- * exhaustion_limit: what is lacking when accept4(2) fails with @error: "descriptors", "memory" or,
- * for what should not happen, "listener"; constant strings. NULL when only the connection failed
- * before it was accepted, as accept(2) tells of TCP.
+ * exhaustion_limit: Returns what ran out when accept4(2) fails with @error: "descriptors", "memory"
+ * or, for an unexpected error, "listener"; constant strings. Returns NULL when only the connection
+ * failed before it was accepted (accept(2)).
  */
 const char *exhaustion_limit(int error);
 
 /*
- * exhaustion_refuse: accepts a connection from @listener with the reserve and resets it.
+ * exhaustion_refuse: Accepts a client of @listener with the reserved descriptor and resets it.
  *
- * Returns how many clients were refused: 1, or 0 when that failed too.
+ * Returns how many clients it refused: 1, or 0 when that failed too.
  */
 uint32_t exhaustion_refuse(Exhaustion *exhaustion, const Listener *listener);
 
 /*
- * exhaustion_begin: a connection of @listener could not be taken because of @limit, @error being
- * the errno, and
- * @refused clients were refused: nothing is accepted until exhaustion_deadline().
+ * exhaustion_begin: Starts a back-off, which lasts until exhaustion_deadline(), after a connection
+ * of
+ * @listener failed for want of @limit with the errno @error. Counts @refused clients for the
+ * record.
  */
 void exhaustion_begin(Exhaustion *exhaustion, const Listener *listener, const char *limit,
                       int error, uint32_t refused, uint64_t now);
 
 /*
- * exhaustion_relieve: a handler has given something back: ends the back-off, though not its growth.
+ * exhaustion_relieve: Ends the back-off after a handler has exited; the next one is longer still.
  *
- * exhaustion_end: a connection got all that it needs: the next back-off is a short one again.
+ * exhaustion_end: Ends the back-off after a connection got all that it needs; the next one is
+ * short.
  */
 void exhaustion_relieve(Exhaustion *exhaustion);
 void exhaustion_end(Exhaustion *exhaustion);
 
 /*
- * exhaustion_backs_off: whether nothing is to be accepted now.
+ * exhaustion_backs_off: Returns whether the master must not accept now.
  */
 bool exhaustion_backs_off(const Exhaustion *exhaustion);
 
 /*
- * exhaustion_tick: ends the back-off when it is over at @now, and writes a RECORD_EXHAUSTED when
- * one is due, with
- * @live as the number of connections. exhaustion_deadline: when that is next, or CLOCK_NEVER.
+ * exhaustion_tick: Ends a back-off that is over at @now, and writes a due RECORD_EXHAUSTED with
+ * @live connections. exhaustion_deadline: Returns when the next tick is due, or CLOCK_NEVER.
  */
 void exhaustion_tick(Exhaustion *exhaustion, Journal *journal, uint32_t live, uint64_t now);
 uint64_t exhaustion_deadline(const Exhaustion *exhaustion);
 
 /*
- * connection_reset: closes the connection @fd with a reset, so that the peer knows at once that
- * nobody serves it (SO_LINGER, socket(7)).
+ * connection_reset: Closes the connection @fd with a reset (SO_LINGER, socket(7)).
  */
 void connection_reset(int fd);

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Opens the listening sockets that the command line names, with the options of mpecho.socket.
+ * Connections inherit these. The file of a Unix socket is replaced only when a connection attempt
+ * shows that nobody listens: a running server must never lose its socket.
+ */
 #include "server/bind.h"
 
 #include <errno.h>

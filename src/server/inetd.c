@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Serves one passed connection in this process, without a fork: an inetd or systemd (Accept=yes)
+ * starts mpecho for each. It runs a handler's code, and writes the records that a master would
+ * write.
+ */
 #include "server/inetd.h"
 
 #include <errno.h>

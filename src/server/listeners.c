@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Finds the sockets to serve: passed by systemd, named on the command line, or passed by an inetd
+ * as stdin. It looks at each descriptor to learn its type, because neither position nor name can be
+ * trusted, and closes those that it cannot serve, with a record.
+ *
+ * systemd also returns the descriptors that earlier runs stored; these go to the restore. A passed
+ * socket stays open in systemd, so nothing here may shut it down.
+ */
 #include "server/listeners.h"
 
 #include <errno.h>

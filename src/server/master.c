@@ -1,4 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The event loop. The master is one thread that waits in a single ppoll(2) for signals, clients,
+ * handlers that hand over, and the next deadline of its parts.
+ *
+ * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
+ * handler learns of a stop after the master, so the signal is there when its gift is. Then it
+ * settles the gifts, accepts, and lets its parts do what is due.
+ *
+ * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
+ * have. It kills the rest after 4 seconds, or at once on a second signal. While systemd stores
+ * connections, each one stored or reaped starts the 4 seconds again: there may be thousands.
+ *
+ * The master must never read from a peer, block anywhere but in ppoll(2) and in the exchange with
+ * systemd's descriptor store, or allocate memory once it runs.
+ */
 #include "server/master.h"
 
 #include <errno.h>
@@ -17,19 +32,18 @@
 #include "restart/handover.h"
 #include "server/connections.h"
 
-/* How long handlers have to finish; what is left of 5 seconds is for reaping those that did not. */
+/* Leaves one second of the five that a stop may take, to reap killed handlers. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 enum {
-        /* Before the signals: who is told to stop after the master was is not seen before the
-           signal to the master. */
+        /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
         POLLED_HANDOVER,
         POLLED_SIGNALS,
         POLLED_LISTENERS,
 };
 
 struct Master {
-        size_t size; /* of all this, in bytes */
+        size_t size; /* of the whole object, in bytes */
         const Options *options;
         Listeners *listeners;
         Journal *journal;
@@ -37,7 +51,7 @@ struct Master {
         Handover handover;
         Notify notify;
         bool stopping;
-        uint64_t kill_deadline; /* when handlers that do not finish are ended */
+        uint64_t kill_deadline; /* when the master kills handlers that have not finished */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* POLLED_HANDOVER, POLLED_SIGNALS, then the listeners */
 };
@@ -60,7 +74,7 @@ static int master_init_signals(Master *master) {
         return master->polled[POLLED_SIGNALS].fd < 0 ? -errno : 0;
 }
 
-/* Chooses the number of this run, and lets handlers hand their connections over. */
+/* Chooses the number of this run, and listens for handlers that hand over. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
         Restore *restore = &master->listeners->restore;
@@ -137,8 +151,8 @@ static void master_stop(Master *master, uint64_t now) {
         connections_stop(master->connections);
 }
 
-/* A connection was stored, or a handler reaped. Where killing loses connections, the others get
- * their time again: there may be thousands of them, on a busy machine. */
+/* Starts the patience again after a connection was stored or a handler reaped. Killing a handler
+ * loses its connection, and a busy machine may have thousands to store. */
 static void master_note_progress(Master *master) {
         if (master->kill_deadline != CLOCK_NEVER && master->handover.fd >= 0)
                 master->kill_deadline = clock_now() + STOP_PATIENCE;
@@ -146,7 +160,7 @@ static void master_note_progress(Master *master) {
 
 static void master_take_signal(Master *master, const struct signalfd_siginfo *signal,
                                uint64_t now) {
-        /* The kernel attests the sender of these alone; sigqueue(3) lets it name another one. */
+        /* The kernel fills in the sender of these alone; with sigqueue(3) the sender chooses it. */
         const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL;
         const bool disobeys = attested &&
                               connections_disobeys(master->connections, (pid_t)signal->ssi_pid);
@@ -163,7 +177,7 @@ static void master_take_signal(Master *master, const struct signalfd_siginfo *si
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
-        /* What there is no room for is read in the next turn. */
+        /* The next turn reads the rest. */
         struct signalfd_siginfo signals[2];
         ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
 
@@ -175,8 +189,8 @@ static bool master_accepts(const Master *master) {
         return !master->stopping && connections_can_accept(master->connections);
 }
 
-/* Whether nobody came for as long as --exit-idle says. A client that comes after the last look
- * waits in the listener, which systemd holds as well: it starts the service again for it. */
+/* Returns whether nobody has connected for the time of --exit-idle. A client that connects after
+ * this check waits at the listener; systemd holds it too and starts the service again. */
 static bool master_is_idle(Master *master, uint64_t now) {
         if (master->options->exit_idle_usec == 0 || master->stopping ||
             master->idle_since == CLOCK_NEVER ||
@@ -185,14 +199,14 @@ static bool master_is_idle(Master *master, uint64_t now) {
         return poll(master->polled + POLLED_LISTENERS, master->listeners->n, 0) == 0;
 }
 
-/* The counts are told as the record of the totals tells them. */
+/* Sends the sentence of the totals record as STATUS=. */
 static void master_tell_status(Master *master, uint64_t now) {
         const Record totals = connections_totals(master->connections, RECORD_TOTALS, now);
         char status[NOTIFY_STATUS_SIZE];
 
         record_format_sentence(&totals, status, sizeof status);
         notify_status(&master->notify, status, now);
-        /* Live connections go on counting bytes. */
+        /* Handlers go on counting bytes. */
         if (totals.live > 0)
                 notify_changed(&master->notify, now);
 }
@@ -204,7 +218,7 @@ static uint64_t master_deadline(const Master *master) {
         deadline = clock_earlier(deadline, handover_deadline(&master->handover));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
-        /* Not while a client waits that nobody accepts: the service is not idle then. */
+        /* While the master cannot accept, a client may be waiting, and the service is not idle. */
         if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER &&
             master_accepts(master))
                 deadline = clock_earlier(deadline,
@@ -259,7 +273,7 @@ int master_turn(Master *master, uint64_t patience_usec) {
                  handover_deadline(&master->handover) <= now;
         if (handed)
                 handover_take(&master->handover, master->stopping, now);
-        /* Before anything is decided that differs when the service stops. */
+        /* The calls below decide differently while the service stops. */
         if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
             connections_deadline(master->connections) <= now) {
                 master_take_signals(master, now);
@@ -280,7 +294,7 @@ int master_turn(Master *master, uint64_t patience_usec) {
         return MASTER_RUNNING;
 }
 
-/* All listeners, separated by commas, as far as there is room. */
+/* Logs the start with as many listeners as fit, separated by commas. */
 static void master_tell_started(const Master *master) {
         char text[1024] = "";
 
@@ -304,7 +318,7 @@ int master_run(Master *master) {
         Record stopped;
         int r;
 
-        /* Not without a manager: what stays in the store is there for the next start. */
+        /* Without a manager nobody could store the connections again. */
         if (master->handover.fd >= 0) {
                 r = connections_restore(master->connections, &master->listeners->restore,
                                         clock_now());
@@ -321,7 +335,7 @@ int master_run(Master *master) {
 
         now = clock_now();
         notify_stopping(&master->notify, now);
-        /* The last word is the record of the stop. */
+        /* The record of the stop comes last. */
         journal_finish(master->journal, 0);
         stopped = connections_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);

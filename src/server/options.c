@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads the command line of mpecho into Options, and holds the text of --help. Each error names the
+ * option and the value. Nothing here may open, print or exit: the caller does.
+ */
 #include "server/options.h"
 
 #include <errno.h>
-#include <getopt.h>
-#include <inttypes.h>
-#include <limits.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
+#include <stddef.h>
 #include <syslog.h>
 
 #include "lib/clock.h"
-#include "lib/number.h"
+#include "lib/option.h"
+
+/*
+ * The service's command line: a table of its options for lib/option.h, their defaults, and --help.
+ */
 
 static const char *const level_names[] = {
         [LOG_EMERG] = "emerg", [LOG_ALERT] = "alert",     [LOG_CRIT] = "crit",
@@ -25,25 +28,37 @@ static const char *const target_names[] = {
         [LOG_TARGET_STDERR] = "stderr",
 };
 
-/* For an option without a short name. */
-enum {
-        OPTION_LOG_LEVEL = UCHAR_MAX + 1,
-        OPTION_LOG_EMPTY,
-        OPTION_TEST,
-};
+#define FIELD(member) .offset = offsetof(Options, member)
 
-static const struct option long_options[] = {
-        { "max-connections", required_argument, NULL, 'c' },
-        { "max-per-source", required_argument, NULL, 's' },
-        { "idle-timeout", required_argument, NULL, 'i' },
-        { "exit-idle", required_argument, NULL, 'x' },
-        { "log", required_argument, NULL, 'l' },
-        { "log-level", required_argument, NULL, OPTION_LOG_LEVEL },
-        { "log-empty", required_argument, NULL, OPTION_LOG_EMPTY },
-        { "test", no_argument, NULL, OPTION_TEST },
-        { "help", no_argument, NULL, 'h' },
-        { "version", no_argument, NULL, 'V' },
-        {},
+static int options_take_question(OptionParse *parse, const OptionRow *row, const char *text) {
+        (void)text;
+        *(int *)option_field(parse, row) = row->letters[0] == 'h' ? OPTIONS_HELP : OPTIONS_VERSION;
+        return OPTION_DONE;
+}
+
+static int options_take_test(OptionParse *parse, const OptionRow *row, const char *text) {
+        (void)text;
+        *(int *)option_field(parse, row) = OPTIONS_TEST;
+        return 0;
+}
+
+static const OptionRow options_rows[] = {
+        { "max-connections", "c", true, option_take_number, FIELD(max_connections), .minimum = 1,
+          .maximum = 65536 },
+        { "max-per-source", "s", true, option_take_number, FIELD(max_per_source),
+          .maximum = 65536 },
+        { "idle-timeout", "i", true, option_take_number, FIELD(idle_timeout_usec), .maximum = 86400,
+          .unit = CLOCK_SECOND },
+        { "exit-idle", "x", true, option_take_number, FIELD(exit_idle_usec), .minimum = 1,
+          .maximum = 86400, .unit = CLOCK_SECOND },
+        { "log", "l", true, option_take_name, FIELD(log), .names = target_names, .maximum = 3 },
+        { "log-level", NULL, true, option_take_name, FIELD(log_level), .names = level_names,
+          .maximum = 8 },
+        { "log-empty", NULL, true, option_take_name, FIELD(log_empty), .names = level_names,
+          .maximum = 8 },
+        { "test", NULL, false, options_take_test, FIELD(question) },
+        { "help", "h", false, options_take_question, FIELD(question) },
+        { "version", "V", false, options_take_question, FIELD(question) },
 };
 
 const char *options_help(void) {
@@ -75,99 +90,12 @@ const char *options_help(void) {
                "Exit status: 0 done, 1 failed, 2 wrong usage. See mpecho(8).\n";
 }
 
-static int options_parse_number(const char *option, const char *text, uint64_t minimum,
-                                uint64_t maximum, uint64_t *ret_number, Sentence *ret_sentence) {
-        int r = number_parse(text, minimum, maximum, ret_number);
-
-        if (r < 0)
-                return sentence_set(ret_sentence, -EINVAL,
-                                    "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
-                                    option, minimum, maximum, text);
-        return 0;
-}
-
-/* Finds @text among @names; the sentence lists them when it is not there. */
-static int options_parse_name(const char *option, const char *text, const char *const *names,
-                              int n_names, Sentence *ret_sentence) {
-        char list[80] = "";
-
-        for (int i = 0; i < n_names; i++) {
-                if (strcmp(text, names[i]) == 0)
-                        return i;
-                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
-                         i == 0            ? ""
-                         : i + 1 < n_names ? ", "
-                                           : " or ",
-                         names[i]);
-        }
-        return sentence_set(ret_sentence, -EINVAL, "--%s takes %s, not '%s'", option, list, text);
-}
-
-static bool is_short_option(int option) {
-        for (const struct option *known = long_options; known->name != NULL; known++)
-                if (known->val == option)
-                        return true;
-        return false;
-}
-
-/* getopt_long() met an option that it does not know, that lacks its value or that has one too many.
- */
-static int options_explain(int argc, char **argv, int result, Sentence *ret_sentence) {
-        const char *last = argv[argc - 1], *argument = argv[optind - 1];
-        const int length = (int)strcspn(argument, "=");
-
-        /* What lacks its value is at the end of the line. */
-        if (result == ':' && strncmp(last, "--", 2) == 0)
-                return sentence_set(ret_sentence, -EINVAL, "%s needs a value", last);
-        if (result == ':')
-                return sentence_set(ret_sentence, -EINVAL, "-%c needs a value", optopt);
-        if (optopt == 0)
-                return sentence_set(ret_sentence, -EINVAL,
-                                    "there is no option %.*s, or it is ambiguous", length,
-                                    argument);
-        if (!is_short_option(optopt))
-                return sentence_set(ret_sentence, -EINVAL, "there is no option -%c", optopt);
-        return sentence_set(ret_sentence, -EINVAL, "%.*s takes no value", length, argument);
-}
-
-static int options_apply(Options *options, int option, const char *value, Sentence *ret_sentence) {
-        uint64_t number = 0;
-        int r;
-
-        switch (option) {
-        case 'c':
-                r = options_parse_number("max-connections", value, 1, 65536, &number, ret_sentence);
-                options->max_connections = (uint32_t)number;
-                return r;
-        case 's':
-                r = options_parse_number("max-per-source", value, 0, 65536, &number, ret_sentence);
-                options->max_per_source = (uint32_t)number;
-                return r;
-        case 'i':
-                r = options_parse_number("idle-timeout", value, 0, 86400, &number, ret_sentence);
-                options->idle_timeout_usec = number * CLOCK_SECOND;
-                return r;
-        case 'x':
-                r = options_parse_number("exit-idle", value, 1, 86400, &number, ret_sentence);
-                options->exit_idle_usec = number * CLOCK_SECOND;
-                return r;
-        case 'l':
-                r = options_parse_name("log", value, target_names, 3, ret_sentence);
-                options->log = r >= 0 ? (LogTarget)r : options->log;
-                return r;
-        case OPTION_LOG_EMPTY:
-                r = options_parse_name("log-empty", value, level_names, 8, ret_sentence);
-                options->log_empty = r;
-                return r;
-        default:
-                r = options_parse_name("log-level", value, level_names, 8, ret_sentence);
-                options->log_level = r;
-                return r;
-        }
-}
-
 int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence) {
-        int option, r, result = OPTIONS_RUN;
+        OptionParse parse = { .rows = options_rows,
+                              .count = sizeof options_rows / sizeof options_rows[0],
+                              .options = ret_options,
+                              .sentence = ret_sentence };
+        int r;
 
         *ret_options = (Options){
                 .max_connections = 1024,
@@ -176,25 +104,13 @@ int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sen
                 .log = LOG_TARGET_AUTO,
                 .log_empty = LOG_INFO,
                 .log_level = LOG_INFO,
+                .question = OPTIONS_RUN,
         };
+        r = option_read(&parse, argc, argv);
+        if (r < 0)
+                return r;
 
-        optind = 0;
-        while ((option = getopt_long(argc, argv, ":c:s:i:x:l:hV", long_options, NULL)) != -1) {
-                if (option == 'h')
-                        return OPTIONS_HELP;
-                if (option == 'V')
-                        return OPTIONS_VERSION;
-                if (option == '?' || option == ':')
-                        return options_explain(argc, argv, option, ret_sentence);
-                if (option == OPTION_TEST) {
-                        result = OPTIONS_TEST;
-                        continue;
-                }
-                r = options_apply(ret_options, option, optarg, ret_sentence);
-                if (r < 0)
-                        return r;
-        }
-        ret_options->listen = argv + optind;
-        ret_options->n_listen = (uint32_t)(argc - optind);
-        return result;
+        ret_options->listen = argv + r;
+        ret_options->n_listen = r == 0 ? 0 : (uint32_t)(argc - r);
+        return ret_options->question;
 }

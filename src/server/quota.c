@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Counts the live connections of each source, in a hash table that is allocated once. A source
+ * without connections has no entry. Each charge needs exactly one release: a missing one would lock
+ * a source out, and a second one aborts the master.
+ */
 #include "server/quota.h"
 
 #include <assert.h>

@@ -9,8 +9,7 @@
 typedef struct Quota Quota;
 
 /*
- * How many connections each source may have at once. The roster's number of slots limits all
- * connections together.
+ * Limits the live connections of each source. The master limits all connections together.
  */
 
 /*
@@ -22,22 +21,21 @@ typedef struct Quota Quota;
 int quota_new(uint32_t connections, uint32_t per_source, Quota **ret_quota);
 
 /*
- * quota_free: frees @quota, which may be NULL. Returns NULL.
+ * quota_free: Frees @quota, which may be NULL. Returns NULL.
  */
 Quota *quota_free(Quota *quota);
 
 /*
- * quota_charge: counts a connection from @source. Returns whether its limit allowed it; counts
- * nothing if not.
+ * quota_charge: Counts a connection from @source if its limit allows. Returns whether it did.
  */
 bool quota_charge(Quota *quota, Source source);
 
 /*
- * quota_recharge: counts a connection from @source whatever its limit: it was there before.
+ * quota_recharge: Counts a restored connection from @source, whatever the limit.
  */
 void quota_recharge(Quota *quota, Source source);
 
 /*
- * quota_release: a connection from @source that was counted has ended.
+ * quota_release: Uncounts a connection from @source, which must be counted.
  */
 void quota_release(Quota *quota, Source source);

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Finds the limit of the machine that bounds the number of connections: descriptors, processes, or
+ * the pids.max of a control group. It raises soft limits to the hard ones. A limit that it cannot
+ * read counts as none: the result serves a warning alone, and must not keep the service from
+ * starting.
+ */
 #include "server/resources.h"
 
 #include <inttypes.h>

@@ -25,7 +25,7 @@ def parse_arguments():
                         help="another mpecho to measure beside it")
     parser.add_argument("--rounds", type=int, help="how many, instead of what suits")
     parser.add_argument("--publish", action="store_true",
-                        help="put the table and a drawing into the README")
+                        help="write the table and a drawing to tests/bench")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIRECTORY",
                         help="where to write, instead of in BUILD")
     parser.add_argument("--only", metavar="FIGURE,...", help="only what gives these figures")

@@ -111,7 +111,7 @@ class Unit:
 
 def rate(seconds):
     def measure(unit):
-        found = client(unit, "--load=connections", "--connections=32", f"--duration={seconds}")
+        found = client(unit, "--load", "-kconnections", "--connections=32", f"--duration={seconds}")
         unit.rest()
         return {"unit-rate": found["load"]["rate"]}
     return measure
@@ -119,7 +119,7 @@ def rate(seconds):
 
 def first_echo(count, interval):
     def measure(unit):
-        found = client(unit, f"--ping={count}", "--connect", f"--interval={interval}")
+        found = client(unit, "--ping", f"-c{count}", "--connect", f"--interval={interval}")
         unit.rest()
         return {"unit-first-p50": found["latency"]["p50"],
                 "unit-first-p99": found["latency"]["p99"]}
@@ -132,7 +132,7 @@ def cold(count):
         found = []
         for _ in range(count):
             unit.cool()
-            found.append(client(unit, "--ping=1", "--connect")["latency"]["max"] / 1000)
+            found.append(client(unit, "--ping", "-c1", "--connect")["latency"]["max"] / 1000)
         return {"unit-cold": statistics.median(found)}
     return measure
 
@@ -146,7 +146,7 @@ def restart(unit):
     try:
         before = unit.main_pid()
         crowd.tell("rounds", RESTART_ROUNDS, RESTART_SECONDS * 1000000 // RESTART_ROUNDS)
-        connects = begin(unit, "--load=connections", "--connections=16", "--rate=100",
+        connects = begin(unit, "--load", "-kconnections", "--connections=16", "--rate=100",
                          f"--duration={RESTART_SECONDS}", f"--timeout={DEADLINE}")
         time.sleep(RESTART_SECONDS / 4)
         unit.host.check("systemctl", "restart", "mpecho.service")

@@ -224,8 +224,8 @@ static void crowd_report(Crowd *crowd, uint64_t start) {
         json_integer(&json, "right", crowd->latency.count);
         json_integer(&json, "lost", crowd->lost);
         json_number(&json, "seconds", (double)(instant_now() - start) / 1e9);
-        json_number(&json, "p50", (double)histogram_percentile(&crowd->latency, 50) / 1e3);
-        json_number(&json, "p99", (double)histogram_percentile(&crowd->latency, 99) / 1e3);
+        json_number(&json, "p50", (double)histogram_quantile(&crowd->latency, 500) / 1e3);
+        json_number(&json, "p99", (double)histogram_quantile(&crowd->latency, 990) / 1e3);
         json_number(&json, "max", (double)crowd->latency.maximum / 1e3);
         json_close(&json);
         (void)fputc('\n', stdout);

@@ -78,7 +78,7 @@ def available():
 def one_more(server, count):
     """What a connection costs beside the live ones."""
     before = server.cpu_seconds()
-    found = client(server, f"--ping={count}", "--connect", "--interval=0.001")
+    found = client(server, "--ping", f"-c{count}", "--connect", "--interval=0.001")
     spent = server.cpu_seconds() - before
     return {"cpu": spent / count * 1e6, "first": found["latency"]["p50"]}
 

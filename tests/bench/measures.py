@@ -62,7 +62,7 @@ def connections(number, seconds):
     """Connections with one request each, so many at once; and what they cost the server."""
     def measure(server):
         before = server.cpu_seconds()
-        found = client(server, "--load=connections", f"--connections={number}",
+        found = client(server, "--load", "-kconnections", f"--connections={number}",
                        f"--duration={seconds}")
         spent = server.cpu_seconds() - before
         figures = {f"rate-{number}": found["load"]["rate"]}
@@ -75,7 +75,7 @@ def connections(number, seconds):
 def stopped(number, seconds):
     """Connections, as far as it matters whether somebody reads the records."""
     def measure(server):
-        found = client(server, "--load=connections", f"--connections={number}",
+        found = client(server, "--load", "-kconnections", f"--connections={number}",
                        f"--duration={seconds}")
         return {"stopped-rate": found["load"]["rate"],
                 "stopped-worst": found["latency"]["max"] / 1000}
@@ -89,7 +89,7 @@ def connections_of_many(number, seconds):
             processes = []
             for source in range(SOURCES):
                 processes.append(begin(
-                    server, "--load=connections", f"--connections={number // SOURCES}",
+                    server, "--load", "-kconnections", f"--connections={number // SOURCES}",
                     f"--duration={seconds}", f"--source=127.0.1.{source + 1}"))
                 stack.callback(processes[-1].wait)
                 stack.callback(processes[-1].kill)
@@ -101,7 +101,7 @@ def connections_of_many(number, seconds):
 def first_echo(count, interval):
     """From the beginning of a connection to its first echo, when the server has nothing else."""
     def measure(server):
-        found = client(server, f"--ping={count}", "--connect", f"--interval={interval}")
+        found = client(server, "--ping", f"-c{count}", "--connect", f"--interval={interval}")
         return {"first-p50": found["latency"]["p50"], "first-p99": found["latency"]["p99"]}
     return measure
 
@@ -110,7 +110,7 @@ def round_trip(count):
     """A message and its echo on an open connection, one after the other."""
     def measure(server):
         table = server.path / "histogram.csv"
-        found = client(server, f"--ping={count}", "--flood", f"--csv={table}")
+        found = client(server, "--ping", f"-c{count}", "--flood", f"--csv={table}")
         with table.open() as file:
             rows = list(csv.DictReader(file))
         return {"trip-p50": found["latency"]["p50"], "trip-p99": found["latency"]["p99"],
@@ -123,7 +123,7 @@ def streams(number, size, seconds):
     name = f"stream-{number}" + ("-small" if size == SMALL else "")
 
     def measure(server):
-        found = client(server, "--load=streams", f"--connections={number}", f"--size={size}",
+        found = client(server, "--load", "-kstreams", f"--connections={number}", f"--size={size}",
                        f"--duration={seconds}")
         return {name: found["load"]["receive_rate"] / (1 << 20)}
     return measure

@@ -83,6 +83,6 @@ TABLES = [
           ["restart-usual", "restart-stall", "restart-lost", "restart-failed", "start-over"]),
 ]
 
-# For the README.
+# For tests/bench/README.md.
 SUMMARY = Table("", ["rate-32", "cpu", "first-p50", "trip-p50", "stream-1", "live-1000-memory"],
                 "bare")

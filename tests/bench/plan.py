@@ -10,8 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from contenders import (BARE, MPECHO_DEFAULT, MPECHO_ROOMY, MPECHO_SILENT, MPECHO_UNREAD, NOFORK,
-                        SPLICE, STATIC, TEXTBOOK, Mpecho)
+from contenders import (BARE, MPECHO_DEFAULT, MPECHO_ROOMY, MPECHO_SILENT, MPECHO_UNREAD, NAIVE,
+                        NOFORK, SPLICE, STATIC, Mpecho)
 from crowds import burst, live
 from measures import (LARGE, SMALL, Wrong, connections, connections_of_many, first_echo, round_trip,
                       stopped, streams)
@@ -140,7 +140,7 @@ def quick(before=None):
 def full(before=None):
     """Ten to fifteen minutes."""
     there = [contender for contender in OTHERS if contender.is_there()]
-    others = [NOFORK, TEXTBOOK, *there]
+    others = [NOFORK, NAIVE, *there]
     chosen = quick(before)[0].contenders
     rare = {contender.name: 3 for contender in others}
     return [

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The README's table and its drawing."""
+"""The table and the drawing of tests/bench/README.md."""
 
 import pathlib
 import shutil
 
-ROOT = pathlib.Path(__file__).parents[2]
-README = ROOT / "README.md"
+README = pathlib.Path(__file__).with_name("README.md")
 BEGIN, END = "<!-- make bench writes this -->\n", "<!-- until here -->\n"
 DRAWING = "connections.svg"
 
@@ -14,7 +13,7 @@ def replaced(readme, summary):
     """The text of the README with another table."""
     head, _, rest = readme.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    image = f"![Connections a second of each server](tests/bench/{DRAWING})\n"
+    image = f"![Connections a second of each server]({DRAWING})\n"
     return f"{head}{BEGIN}\n{summary}\n{image}\n{END}{tail}"
 
 

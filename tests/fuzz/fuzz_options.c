@@ -36,8 +36,8 @@ static void check_in_full(const Options *options) {
         Sentence sentence;
         Options same;
 
-        snprintf(text[0], sizeof text[0], "--max-connections=%" PRIu32, options->max_connections);
-        snprintf(text[1], sizeof text[1], "--max-per-source=%" PRIu32, options->max_per_source);
+        snprintf(text[0], sizeof text[0], "--max-connections=%" PRIu64, options->max_connections);
+        snprintf(text[1], sizeof text[1], "--max-per-source=%" PRIu64, options->max_per_source);
         snprintf(text[2], sizeof text[2], "--idle-timeout=%" PRIu64,
                  options->idle_timeout_usec / CLOCK_SECOND);
         snprintf(text[3], sizeof text[3], "--log=%s", targets[options->log]);
@@ -71,6 +71,8 @@ static void check_sentence(const Sentence *sentence, const Words *words) {
         const char *text = sentence->text;
 
         FUZZ_CHECK(memchr(text, '\0', sizeof sentence->text) != NULL);
+        if (strstr(text, "' lacks a dash: write --") != NULL)
+                return;
         if (strstr(text, ", not '") != NULL && words_quoted(words, text, sizeof sentence->text))
                 return;
         if (strncmp(text, none, strlen(none)) == 0)

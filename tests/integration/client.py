@@ -56,6 +56,14 @@ def run(*arguments, data=None, **options):
         return client.end(data)
 
 
+def command(mode, *options, size=None, count=None):
+    """The words for a mode: "plain", "check", "ping" or a kind of load, with its size and count."""
+    words = [*options, *([f"--size={size}"] if size else []), *([f"--count={count}"] if count else [])]
+    if mode in ("check", "ping"):
+        return [f"--{mode}", *words]
+    return words if mode == "plain" else ["--load", f"--kind={mode}", *words]
+
+
 def until(condition):
     """Waits for what no descriptor tells: the state of another process in /proc."""
     deadline = time.monotonic() + DEADLINE

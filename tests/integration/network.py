@@ -31,19 +31,19 @@ class Network:
         for address in addresses:
             subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)
 
-    def link(self, other, *pairs, mtu=1500):
+    def link(self, other, *pairs, mtu=1500, name="cable"):
         """Connects both namespaces by a cable; a pair is an address here and one there.
 
         Each packet is on its own: without that, veth(4) carries many in one of 64 KiB."""
         thread = other.run(threading.get_native_id)
-        self.execute("ip", "link", "add", "cable", "type", "veth",
-                     "peer", "name", "cable", "netns", str(thread))
+        self.execute("ip", "link", "add", name, "type", "veth",
+                     "peer", "name", name, "netns", str(thread))
         for network, addresses in zip((self, other), zip(*pairs)):
             network.execute(
-                "ip", "link", "set", "cable", "mtu", str(mtu), "gso_max_segs", "1", "up")
+                "ip", "link", "set", name, "mtu", str(mtu), "gso_max_segs", "1", "up")
             for address in addresses:
                 nodad = ["nodad"] if ":" in address else []
-                network.execute("ip", "address", "add", address, "dev", "cable", *nodad)
+                network.execute("ip", "address", "add", address, "dev", name, *nodad)
 
     def execute(self, *command, text=None):
         """Runs a command, which has to succeed, in the namespace; returns its output."""

@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 DEADLINE = 120  # seconds, of a machine that has much else to do
 
@@ -131,27 +132,161 @@ def stay(connection):
     wait_for_end(connection)
 
 
-def wait_for_end(connection):
-    """Until the peer is gone for good: a hang-up, not only its half-close."""
+def wait_for_end(connection, event=None):
+    """Until the peer is gone for good: a hang-up, not only its half-close; or until the event."""
     poll = select.poll()
     poll.register(connection, 0)
-    poll.poll(DEADLINE * 1000)
+    if event is None:
+        poll.poll(DEADLINE * 1000)
+    while event is not None and not poll.poll(0) and not event.wait(0.02):
+        pass
 
 
-def trickle(connection):
-    """Sends every byte by itself."""
+def endless(connection):
+    """Echoes everything, and then goes on sending until the client is gone."""
+    echo(connection)
+    while True:
+        connection.sendall(bytes(1 << 18))
+
+
+def cross_wired():
+    """A behaviour that wires connections to one another in pairs: each gets what the other sent."""
+    lock, waiting = threading.Lock(), []
+
+    def pump(source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 18):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    def behaviour(connection):
+        with lock:
+            partner = waiting.pop() if waiting else None
+            if partner is None:
+                mine = (connection, threading.Event())
+                waiting.append(mine)
+        if partner is None:
+            # The second of the pair does the work of both. One that leaves has none any more.
+            wait_for_end(connection, mine[1])
+            with lock:
+                if mine in waiting:
+                    waiting.remove(mine)
+                    return
+            mine[1].wait(DEADLINE)
+            return
+        other, done = partner
+        back = threading.Thread(target=pump, args=[other, connection])
+        back.start()
+        pump(connection, other)
+        back.join(DEADLINE)
+        done.set()
+
+    return behaviour
+
+
+def repeat_later(delay=0.005):
+    """Echoes, and sends what it answered once more a little later."""
+
+    def behaviour(connection):
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            # That it comes late is what the client has to notice.
+            time.sleep(delay)
+            connection.sendall(data)
+
+    return behaviour
+
+
+def repeat_last(size):
+    """Echoes, and sends the last `size` bytes once more at the end."""
+
+    def behaviour(connection):
+        last = b""
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            last = (last + data)[-size:]
+        connection.sendall(last)
+
+    return behaviour
+
+
+def one_of(number, special, common=echo):
+    """The first of `number` connections in a row behaves otherwise than the others."""
+    lock, count = threading.Lock(), [0]
+
+    def behaviour(connection):
+        with lock:
+            first = count[0] % number == 0
+            count[0] += 1
+        (special if first else common)(connection)
+
+    return behaviour
+
+
+def leave_when_idle(size):
+    """Answers one request of that size, and then ends its side as an idle timeout does."""
+
+    def behaviour(connection):
+        connection.sendall(receive(connection, size))
+        connection.shutdown(socket.SHUT_WR)
+        wait_for_end(connection)
+
+    return behaviour
+
+
+def beginning(edit, size=64):
+    """Sends what `edit` makes of the first `size` bytes, and echoes all others."""
+
+    def behaviour(connection):
+        connection.sendall(edit(receive(connection, size)))
+        echo(connection)
+
+    return behaviour
+
+
+def stall_after(size):
+    """Echoes `size` bytes and takes all others without an answer."""
+
+    def behaviour(connection):
+        echo_some(connection, size)
+        silent(connection)
+
+    return behaviour
+
+
+def from_before():
+    """Answers the beginning of a connection with that of the connection before, if there was one,
+    and echoes all else."""
+    lock, before = threading.Lock(), [b""]
+
+    def behaviour(connection):
+        data = receive(connection, 64)
+        with lock:
+            answer, before[0] = before[0] or data, data
+        connection.sendall(answer[: len(data)])
+        echo(connection)
+
+    return behaviour
+
+
+def trickle(connection, size=1 << 30):
+    """Sends each of the first `size` bytes by itself."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while data := connection.recv(1 << 18):
+    while size > 0 and (data := connection.recv(min(size, 1 << 18))):
         for byte in data:
             connection.sendall(bytes([byte]))
+        size -= len(data)
+    echo(connection)
 
 
 class Server:
     """Serves one listening socket until the `with` block ends."""
 
-    def __init__(self, behaviour, listener):
+    def __init__(self, behaviour, listener, delay=0):
         self.listener = listener
         self.behaviour = behaviour
+        # Before each connection is accepted.
+        self.delay = delay
         self.connections = []
         self.threads = []
         self.accepted = 0
@@ -169,6 +304,7 @@ class Server:
     def accept(self):
         while True:
             try:
+                time.sleep(self.delay)
                 connection, _ = self.listener.accept()
             except OSError:
                 return
@@ -187,8 +323,9 @@ class Server:
     def __exit__(self, *_):
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        # Closed earlier, its number might already be another descriptor's.
         self.acceptor.join(DEADLINE)
+        self.listener.close()
         for connection in self.connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -197,9 +334,10 @@ class Server:
             assert not thread.is_alive(), "a test server did not end"
 
 
-def tcp(behaviour, host="127.0.0.1", port=0):
+def tcp(behaviour, host="127.0.0.1", port=0, delay=0):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return Server(behaviour, socket.create_server((host, port), family=family, backlog=4096))
+    listener = socket.create_server((host, port), family=family, backlog=4096)
+    return Server(behaviour, listener, delay)
 
 
 def local(behaviour, name):

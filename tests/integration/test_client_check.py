@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --check: what is wrong with a path is named, and only that."""
 
+import contextlib
 import re
 import signal
 import socket
@@ -9,18 +10,23 @@ import time
 import pytest
 
 import servers
-from client import Client, run, until
+from client import Client, command, run, until
 
 SIZE = 1_000_000
 
 
 def check(behaviour, *options, size=SIZE):
-    """Status and verdict of a check of that size against a server of that behaviour."""
+    """Status and verdict of a check of that size against a server of that behaviour.
+
+    What it says before the verdict are the first faults; one alone says the same as the verdict."""
     with servers.tcp(behaviour) as server:
-        status, output, errors = run(f"--check={size}", *options, *server.address, data=b"")
-    verdict = output.decode().splitlines()
-    assert len(verdict) == 1 and errors == []
-    return status, verdict[0]
+        status, output, errors = run(
+            *command("check", *options, size=size), *server.address, data=b"")
+    *faults, verdict = output.decode().splitlines()
+    assert errors == [] and len(faults) <= 10
+    if len(faults) == 1 and "in another order" not in verdict:
+        assert faults[0] in verdict
+    return status, verdict
 
 
 @pytest.mark.parametrize("size", [1, 7, 65537, "16M"])
@@ -71,6 +77,50 @@ def test_each_fault_is_named(behaviour, sentence):
     assert re.search(f": {kind}: {sentence}", verdict), verdict
 
 
+def crlf(data):
+    return bytes(data).replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("edit, count, sentence", [
+    (lambda data: data[:1 << 20] + bytes(100_000) + data[(1 << 20) + 100_000:], 1,
+     "(99999|100000) bytes from offset 104857[67] on came back changed, "),
+    (lambda data: data[:1 << 20] + bytes(70_000) + data[1 << 20:], 1,
+     "(69999|70000) bytes that nobody sent came at offset 104857[67]:"),
+    (crlf, None, "1 byte that nobody sent came at offset .*, the first of [0-9]{5} faults:"),
+])
+def test_damage_of_any_size(edit, count, sentence):
+    """However large or frequent, it has its place and its size, and all faults are counted."""
+    status, verdict = check(servers.edited(edit), size="4M")
+    assert status == 1 and re.search(f": differs: {sentence}", verdict), verdict
+    assert ("faults" in verdict) == (count is None)
+
+
+def test_faults_are_told_as_they_come():
+    """Nobody waits for the end of a check to learn of a fault at its beginning."""
+
+    def behaviour(connection):
+        data = bytearray(servers.receive(connection, 200_000))
+        data[1000] ^= 1
+        data[5000] ^= 1
+        data[100_000:] = bytes(100_000)
+        connection.sendall(data)
+        servers.wait_for_end(connection)
+
+    with servers.tcp(behaviour) as server:
+        with Client(*command("check", "--timeout=0", size="1G"), *server.address) as client:
+            lines = [client.process.stdout.readline().decode() for _ in range(3)]
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert lines[0].startswith("the byte at offset 1000 came back as ")
+    assert lines[1].startswith("the byte at offset 5000 came back as ")
+    assert re.fullmatch("what came back from offset 10000. on is not what was sent\n", lines[2])
+    assert status == 1 and b"the byte at offset 1000 " in output and b"of 3 faults: " in output
+    for quiet in ("--quiet", "--json"):
+        with servers.tcp(servers.edited(crlf)) as server:
+            _, output, _ = run(*command("check", quiet, size="1M"), *server.address)
+        assert output.count(b"\n") == 1
+
+
 def test_one_bit_in_a_gigabyte():
     """One flipped bit far out in a long stream is found, with its place."""
     status, verdict = check(servers.flip((1 << 30) - 77), size="1G")
@@ -108,7 +158,7 @@ def test_a_server_that_never_answers():
     """The timeout ends the wait, and the verdict says what did not come."""
     status, verdict = check(servers.silent, "--timeout=2", size=1000)
     assert status == 1
-    assert ": timeout: nothing more came back within 2 s: 1000 bytes sent, 0 came" in verdict
+    assert ": timeout: 0 bytes came back within 2 s: 1000 bytes sent, 0 came" in verdict
 
 
 def test_a_server_that_never_closes():
@@ -116,6 +166,31 @@ def test_a_server_that_never_closes():
     status, verdict = check(servers.stay, "--timeout=4", size=1000)
     assert status == 1
     assert "all came back intact, but the connection was not closed within 4 s" in verdict
+
+
+def test_a_server_that_never_stops_sending():
+    """A check reads a bounded number of bytes beyond those that it sent, however many come."""
+    with servers.tcp(servers.endless) as server:
+        status, output, errors = run(*command("check", "--timeout=0", size=1000), *server.address)
+        found = run(*command("plain"), *server.address, data=b"x")
+    received = int(re.search(rb"1000 bytes sent, (\d+) came back", output)[1])
+    assert (status, errors) == (1, []) and b": differs: " in output
+    assert 1000 < received < 4 << 20
+    assert found[0] == 1 and re.search(r"sends more than it was sent: 1 bytes sent", found[2][0])
+
+
+def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout():
+    """Bytes that nobody owes are no progress: the timeout ends a run in which only they come."""
+
+    def behaviour(connection):
+        servers.echo(connection)
+        with contextlib.suppress(TimeoutError):
+            while connection.send(b"x"):
+                connection.settimeout(0.05)
+                time.sleep(0.05)
+
+    status, verdict = check(behaviour, "--timeout=0.5", size=1000)
+    assert status == 1 and ": differs: " in verdict
 
 
 def test_the_timeout_is_for_silence_not_for_the_whole():
@@ -148,20 +223,20 @@ def test_an_interrupt_gives_the_verdict_so_far():
     """^C and SIGTERM end a check with what is known by then; both processes go."""
     for number in (signal.SIGINT, signal.SIGTERM):
         with servers.tcp(servers.silent) as server:
-            with Client("--check=1G", "--timeout=0", *server.address) as client:
+            with Client("--check", "-s1G", "--timeout=0", *server.address) as client:
                 sender = client.sender
                 until(lambda: server.accepted == 1)
                 client.process.send_signal(number)
                 status, output, errors = client.end()
         assert (status, errors) == (1, [])
-        assert b": interrupted: ended early, intact so far: " in output
+        assert b": interrupted: ended early, 0 bytes came back: " in output
         assert sender
 
 
 def test_a_full_disk_behind_the_verdict():
     """A verdict that cannot be written is an error of its own."""
     with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
-        status, _, errors = run("--check=10", *server.address, stdout=full)
+        status, _, errors = run("--check", "-s10", *server.address, stdout=full)
     assert status == 1
     assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
 
@@ -175,10 +250,10 @@ def test_the_source_address():
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
-        assert run("--check=10", "--source=127.0.0.77", *server.address)[0] == 0
-        status, _, errors = run("--check=10", "--source=::1", *server.address)
+        assert run("--check", "-s10", "--source=127.0.0.77", *server.address)[0] == 0
+        status, _, errors = run("--check", "-s10", "--source=::1", *server.address)
     assert seen == ["127.0.0.77"]
-    assert status == 1 and errors[0].endswith(": not the family of the source address")
+    assert status == 1 and errors[0].endswith(": the address family differs from that of --source")
 
 
 def test_the_connect_timeout_names_itself(tmp_path):
@@ -213,21 +288,21 @@ def test_the_connect_timeout_over_tcp():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--check=0"], "--check takes a number of bytes from 1 to 1.0 PiB, which may end in"),
-        (["--check=1X"], "not '1X'"),
-        (["--check="], "not ''"),
-        (["--check=-1"], "not '-1'"),
-        (["--check=99999999G"], "not '99999999G'"),
-        (["--check=20000000000000000000000"], "not '20000000000000000000000'"),
+        (["--check", "-s0"], "--size takes a number of bytes from 1 to 1.0 PiB, as 512, 64K or 1.5M"),
+        (["--check", "-s1X"], "not '1X'"),
+        (["--check", "--size="], "not ''"),
+        (["--check", "-s-1"], "not '-1'"),
+        (["--check", "-s99999999G"], "not '99999999G'"),
+        (["--check", "-s20000000000000000000000"], "not '20000000000000000000000'"),
         (["--check", "--check"], "--check is a second mode"),
-        (["--timeout=x"], "--timeout takes a number of seconds from 0 to 86400, not 'x'"),
+        (["--timeout=x"], "--timeout takes a time from 0 to 86400 seconds, as 2, 0.5, 200ms or 1m, not 'x'"),
         (["--timeout=86400.1", "--check"], "not '86400.1'"),
         (["--timeout=1.", "--check"], "not '1.'"),
         (["--timeout=.", "--check"], "not '.'"),
         (["--timeout=1e3", "--check"], "not '1e3'"),
         (["--timeout=1.0000000001", "--check"], "not '1.0000000001'"),
-        (["--connect-timeout=-1"], "--connect-timeout takes a number of seconds"),
-        (["--source=host.example"], "--source takes an IPv4 or IPv6 address, not 'host.example'"),
+        (["--connect-timeout=-1"], "--connect-timeout takes a time"),
+        (["--source=host.example"], "--source takes an IPv4 or IPv6 address or an interface, not 'host.example'"),
     ],
 )
 def test_wrong_values(arguments, sentence):

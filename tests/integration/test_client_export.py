@@ -3,8 +3,9 @@
 
 import csv
 import json
-import math
 import shutil
+import socket
+import time
 import xml.etree.ElementTree
 
 import pytest
@@ -17,10 +18,10 @@ needs_gnuplot = pytest.mark.skipif(not shutil.which("gnuplot"), reason="gnuplot 
 
 def ping(*arguments, **options):
     with servers.tcp(servers.echo) as server:
-        return run("--ping=50", "--interval=0.001", *arguments, *server.address, **options)
+        return run("--ping", "-c50", "--interval=0.001", *arguments, *server.address, **options)
 
 
-@pytest.mark.parametrize("mode", [["--ping=500", "--flood"], ["--load", "--duration=0.3"]])
+@pytest.mark.parametrize("mode", [["--ping", "-c500", "--flood"], ["--load", "--duration=0.3"]])
 def test_csv(mode, tmp_path):
     """The rows are the histogram: they add up, and the percentiles can be read off them."""
     file = tmp_path / "histogram.csv"
@@ -39,9 +40,31 @@ def test_csv(mode, tmp_path):
         total += row["count"]
         assert row["cumulative"] == total and row["count"] > 0
         assert row["percent"] == pytest.approx(100 * total / latency["count"], abs=1e-6)
-    for name, percentile in (("p50", 50), ("p90", 90), ("p99", 99), ("p99_9", 99.9)):
-        rank = math.ceil(percentile / 100 * latency["count"])
-        assert latency[name] == next(r["microseconds"] for r in rows if r["cumulative"] >= rank)
+    for name, permille in (("p50", 500), ("p90", 900), ("p99", 990), ("p99_9", 999)):
+        rank = -(-permille * latency["count"] // 1000)
+        if latency["count"] * (1000 - permille) < 1000:
+            assert latency[name] is None
+        else:
+            assert latency[name] == next(r["microseconds"] for r in rows if r["cumulative"] >= rank)
+
+
+def test_hgrm(tmp_path):
+    """The distribution is that of the CSV file, in HdrHistogram's columns."""
+    status, _, errors = ping(f"--csv={tmp_path}/h.csv", f"--hgrm={tmp_path}/h.hgrm")
+    assert (status, errors) == (0, [])
+    with (tmp_path / "h.csv").open() as stream:
+        expected = list(csv.DictReader(stream))
+    head, _, *lines = (tmp_path / "h.hgrm").read_text().splitlines()
+    assert head.split() == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    assert [float(row[0]) * 1000 for row in rows] == pytest.approx(
+        [float(row["microseconds"]) for row in expected])
+    assert [row[2] for row in rows] == [row["cumulative"] for row in expected]
+    for value, percentile, seen, *inverse in rows:
+        assert float(percentile) == pytest.approx(int(seen) / 50)
+        if inverse:
+            assert float(inverse[0]) == pytest.approx(50 / (50 - int(seen)), abs=0.01)
+    assert len(rows[-1]) == 3 and lines[-3].startswith("#[Mean")
 
 
 @needs_gnuplot
@@ -58,32 +81,57 @@ def test_plot(name, tmp_path):
 
 
 @needs_gnuplot
-def test_plot_of_one_time(tmp_path):
-    """A single time is drawn without a word."""
+def test_a_plot_says_what_it_is_of(tmp_path):
+    """One time is a mark in a picture with axes; parameters, date and host are written on it."""
     file = tmp_path / "plot.svg"
     with servers.tcp(servers.echo) as server:
-        status, _, errors = run("--ping=1", f"--plot={file}", *server.address)
+        status, _, errors = run("--ping", "-c1", "-s99", f"--plot={file}", *server.address)
     assert (status, errors) == (0, [])
-    assert xml.etree.ElementTree.parse(file).getroot().tag.endswith("svg")
+    texts = " ".join("".join(element.itertext()).strip() for element in
+                     xml.etree.ElementTree.parse(file).iter("{http://www.w3.org/2000/svg}text"))
+    for part in (" port ".join(server.address), "1 answered", "99 bytes", "every 1 s",
+                 socket.gethostname(), time.strftime("%Y"), "percentile", "milliseconds", "50 %"):
+        assert part in texts, texts
+    assert "<use xlink:href='#gpPt6'" in file.read_text()
 
 
-@needs_gnuplot
-def test_a_plot_that_cannot_be_written(tmp_path):
-    """The file and the reason are named, and no picture gets among the results."""
-    file = tmp_path / "no/such/directory/plot.svg"
-    status, output, errors = ping("--json", f"--plot={file}")
-    assert status == 1 and json.loads(output)["failure"]["kind"] == "local"
-    assert errors == [f"mpecho-client: cannot write '{file}': No such file or directory"]
+@pytest.mark.parametrize("option", ["--csv", "--hgrm", pytest.param("--plot", marks=needs_gnuplot)])
+@pytest.mark.parametrize(
+    "directory, reason", [("no/such", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_file_that_cannot_be_written(option, directory, reason, tmp_path):
+    """The file and the reason are named before anything is measured."""
+    file = tmp_path / directory / "p.svg"
+    if directory == ".":
+        file.mkdir()
+    with servers.tcp(servers.echo) as server:
+        status, output, errors = run("--json", "--ping", f"{option}={file}", *server.address)
+        assert server.accepted == 0
+    assert (status, errors) == (1, [])
+    assert json.loads(output)["failure"] == {
+        "kind": "local", "message": f"cannot write '{file}': {reason}"}
 
 
 def test_without_gnuplot(tmp_path):
-    """A sentence says what is missing; the results are printed all the same."""
-    status, output, errors = ping(f"--plot={tmp_path}/plot.svg", env={"PATH": str(tmp_path)})
-    assert status == 1 and b"50 answered" in output
+    """A sentence says what is missing, before anything is measured."""
+    with servers.tcp(servers.echo) as server:
+        status, output, errors = run("--ping", f"--plot={tmp_path}/plot.svg", *server.address,
+                                     env={"PATH": str(tmp_path)})
+        assert server.accepted == 0
+    assert (status, output) == (1, b"")
     assert errors == [
         f"mpecho-client: cannot draw '{tmp_path}/plot.svg': gnuplot is not installed "
         "(Debian's gnuplot-nox will do)"
     ]
+
+
+def test_a_file_from_before(tmp_path):
+    """When nothing is answered, what another run has left does not look like results."""
+    file = tmp_path / "histogram.csv"
+    file.write_text("old")
+    with servers.tcp(servers.silent) as server:
+        status, _, _ = run("--ping", "-w0.2", f"--csv={file}", *server.address)
+    assert status == 1 and file.read_text() == ""
 
 
 def test_a_gnuplot_that_fails(tmp_path):
@@ -95,15 +143,11 @@ def test_a_gnuplot_that_fails(tmp_path):
     assert errors == [f"mpecho-client: gnuplot could not draw '{tmp_path}/plot.svg'"]
 
 
-@pytest.mark.parametrize(
-    "file, reason", [("/no/such/directory", "No such file or directory"),
-                     ("/dev/full", "No space left on device")]
-)
-def test_a_file_that_cannot_be_written(file, reason):
-    """The file and the reason are named; the results are printed all the same."""
-    status, output, errors = ping(f"--csv={file}")
+def test_a_full_disk():
+    """A file that can be opened but not written is named; the results are printed all the same."""
+    status, output, errors = ping("--csv=/dev/full")
     assert status == 1 and b"50 answered" in output
-    assert errors == [f"mpecho-client: cannot write '{file}': {reason}"]
+    assert errors == ["mpecho-client: cannot write '/dev/full': No space left on device"]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +156,8 @@ def test_a_file_that_cannot_be_written(file, reason):
         (["--ping", "--plot=x.gif"], "ends in .svg or .png, not 'x.gif'"),
         (["--ping", "--plot=.svg"], "ends in .svg or .png, not '.svg'"),
         (["--ping", "--csv="], "--csv takes the name of a file"),
-        (["--check", "--csv=x"], "--csv belongs to --ping and --load"),
-        (["--load=streams", "--csv=x"], "--csv means nothing to --load=streams"),
+        (["--check", "--csv=x"], "--csv is only valid with --ping and --load"),
+        (["--load", "-kstreams", "--csv=x"], "--csv cannot be used with --kind streams"),
     ],
 )
 def test_wrong_values(arguments, sentence):

@@ -14,16 +14,16 @@ import time
 import pytest
 
 import servers
-from client import DEADLINE, Client, gone, run, until
+from client import DEADLINE, Client, command, gone, run, until
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
 TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes echoed")
 
 
-def load(kind, *arguments, status=0):
+def load(kind, *arguments, status=0, **options):
     """The object that a load of that kind prints."""
-    found, output, errors = run("--json", f"--load={kind}", *arguments, data=b"")
+    found, output, errors = run("--json", *command(kind, *arguments), data=b"", **options)
     assert errors == [] and found == status, (found, output, errors)
     return parse(output.decode())
 
@@ -98,6 +98,159 @@ def test_a_fixed_rate_is_kept():
         result = load("requests", "--rate=200", "--duration=2", "--connections=4", *server.address)
     assert result["load"]["answered"] + result["load"]["overdue"] == 400
     assert result["load"]["overdue"] < 200 and result["seconds"] >= 399 / 200
+
+
+def test_a_rate_is_spread_over_all_connections():
+    """Each connection carries its part, and a silent one among them is reported."""
+    carried = []
+
+    def behaviour(connection):
+        count = 0
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            count += len(data)
+        carried.append(count)
+
+    with servers.tcp(behaviour) as server:
+        load("requests", "--rate=640", "--duration=1", "--connections=16", *server.address)
+    assert len(carried) == 16 and sum(carried) <= 640 * 64
+    assert max(carried) <= 2 * min(carried), carried
+
+    with servers.tcp(servers.one_of(1000, servers.silent)) as server:
+        result = load("requests", "--rate=640", "--duration=0.5", "--timeout=0.5",
+                      "--connections=16", *server.address, status=1)
+    assert result["load"]["errors"] == {"timeout": 1}
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_answers_of_another_connection_differ(kind):
+    """Two connections of one process whose answers change places have nothing in order."""
+    with servers.tcp(servers.cross_wired()) as server:
+        # Only one process, since another one's pattern is another one.
+        result = load(kind, "--duration=0.3", "--connections=2", "--timeout=0.5",
+                      *server.address, status=1, preexec_fn=lambda: os.sched_setaffinity(0, {0}))
+    assert result["load"]["processes"] == 1
+    assert result["load"]["answered"] == 0 and result["load"]["errors"]["differs"] >= 1
+    assert result["failure"]["kind"] == "differs"
+
+
+@pytest.mark.parametrize("rate", [[], ["--rate=50"]])
+@pytest.mark.parametrize("kind", ["requests", "connections"])
+def test_late_duplicates_differ(kind, rate):
+    """Bytes that come while nothing is owed, or before the end, are an error."""
+    with servers.tcp(servers.repeat_later()) as server:
+        result = load(kind, "--duration=0.3", "--connections=2", *rate, *server.address, status=1)
+    assert result["load"]["errors"]["differs"] >= 1
+    assert result["failure"]["kind"] == "differs"
+
+
+def test_a_duplicate_behind_the_last_answer_differs():
+    """A connection is half-closed and read to its end: what comes then is surplus."""
+    with servers.tcp(servers.repeat_last(64)) as server:
+        for kind in ("requests", "connections"):
+            result = load(kind, "--rate=50", "--duration=0.1", "--connections=2",
+                          *server.address, status=1)
+            assert result["load"]["errors"].keys() == {"differs"}
+
+
+@pytest.mark.parametrize("behaviour", [servers.repeat_last(128 << 10), servers.endless])
+def test_a_surplus_of_streams_differs(behaviour):
+    """More than was sent is an error, and does not go on for ever."""
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.3", "--connections=2", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 2}
+    assert result["bytes_received"] > result["bytes_sent"]
+
+
+def test_a_lost_block_of_streams_differs():
+    """A gap of exactly what the client writes at once is no end of a period."""
+    block = 128 << 10
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 3 * block))
+        servers.receive(connection, block)
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.5", "--connections=2", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 2}
+
+
+@pytest.mark.parametrize("kind", ["requests", "streams"])
+def test_a_straggler_does_not_change_the_rates(kind):
+    """Rates are those of the duration; the time after it is reported on its own."""
+    straggler = servers.one_of(1000, servers.silent)
+    with servers.tcp(straggler) as server:
+        result = load(kind, "--duration=0.3", "--timeout=1", "--connections=4", *server.address,
+                      status=1)
+    found = result["load"]
+    assert 0.3 <= found["duration"] < result["seconds"]
+    assert found["drain"] == pytest.approx(result["seconds"] - found["duration"], abs=0.01)
+    assert found["drain"] > 0.5 and found["errors"] == {"timeout": 1}
+    received = found["receive_rate"] * found["duration"]
+    assert result["bytes_received"] * 0.5 < received <= result["bytes_received"] * 1.001
+    if kind == "requests":
+        # At most one request of each connection was under way at the end; three digits are known.
+        within = found["rate"] * found["duration"]
+        assert within == pytest.approx(found["answered"], rel=0.01, abs=4)
+
+
+def test_time_outs_are_in_the_distribution():
+    """What was never answered has waited as long as the timeout, and the percentiles say so."""
+    with servers.tcp(servers.one_of(2, servers.silent)) as server:
+        result = load("connections", "--rate=100", "--duration=0.5", "--timeout=0.5",
+                      "--connections=60", *server.address, status=1)
+    lost = result["load"]["errors"]["timeout"]
+    assert result["latency"]["count"] == result["load"]["answered"] + lost
+    assert lost > 10 and result["latency"]["p90"] >= 500_000
+
+
+def test_reconnects_are_counted():
+    """A connection that its peer ends while it is idle is replaced; that is no error, but told."""
+    with servers.tcp(servers.leave_when_idle(64)) as server:
+        arguments = ["--rate=20", "--duration=1", "--connections=4", *server.address]
+        result = load("requests", *arguments)
+        accepted = server.accepted
+        status, output, _ = run(*command("requests", *arguments))
+    assert result["load"]["answered"] == 20 and result["load"]["errors"] == {}
+    assert result["load"]["reconnects"] == accepted - 4 == 16
+    assert status == 0 and b"\n0 errors, 16 reconnects\n" in output
+
+
+def test_a_rate_below_the_capacity_is_never_too_high():
+    """Three connections on two processes: each process gets the part of its connections."""
+
+    def slow(connection):
+        while data := connection.recv(1000):
+            time.sleep(0.02)
+            connection.sendall(data)
+
+    with servers.tcp(slow) as server:
+        result = load("requests", "--rate=90", "--duration=2", "--connections=3", *server.address)
+    assert result["load"]["answered"] == 180 and result["load"]["overdue"] == 0
+
+
+def test_connections_that_are_not_closed_are_named():
+    """All came back, but not the end of the connection: the sentence says so."""
+    with servers.tcp(servers.stay) as server:
+        for kind in ("requests", "streams"):
+            status, output, _ = run(*command(kind, "--duration=0.2", "--timeout=0.3",
+                                             "--connections=3"), *server.address)
+            assert status == 1
+            assert b"\n3 errors (3 timeout)\ntimeout: all came back intact, but 3 connections " \
+                b"were not closed within 0.3 s\n" in output
+
+
+def test_timers_are_exact():
+    """Workers have the least timer slack, which would be half of a latency at a low rate."""
+    with servers.tcp(servers.echo) as server:
+        arguments = command("requests", "--duration=600", "--connections=2")
+        with Client(*arguments, *server.address) as client:
+            until(lambda: server.accepted == 2)
+            for pid in descendants(client.process.pid):
+                assert pathlib.Path(f"/proc/{pid}/timerslack_ns").read_text() == "1\n"
+            client.process.send_signal(signal.SIGINT)
+            client.end()
 
 
 def test_no_coordinated_omission():
@@ -204,7 +357,8 @@ def test_text():
     assert (status, errors) == (0, [])
     lines = output.decode().splitlines()
     assert re.fullmatch(
-        r".*: load of requests, 2 at once, from [12] processes, for \d+\.\d+ s", lines[0]
+        r".*: load of requests, 2 at once, from [12] processes, for \d+\.\d+ s, "
+        r"drained in \d+\.\d+ s", lines[0]
     )
     assert re.fullmatch(r"\d+ answered, \d+\.\d/s, 64 bytes each", lines[1])
     assert lines[3] == "0 errors" and lines[4].startswith("min/avg/max/stddev = ")
@@ -215,7 +369,7 @@ def test_text():
 def test_an_interrupt_gives_what_was_measured(kind):
     """^C ends a load soon, with its results; no process is left."""
     with servers.tcp(servers.echo) as server:
-        with Client("--json", f"--load={kind}", "--duration=600", *server.address) as client:
+        with Client("--json", "--load", f"-k{kind}", "--duration=600", *server.address) as client:
             until(lambda: server.accepted > 40 or kind != "connections" and server.accepted == 32)
             client.process.send_signal(signal.SIGINT)
             status, output, errors = client.end()
@@ -238,11 +392,42 @@ def test_a_killed_worker_is_named():
     assert "ended by signal 9" in json.loads(output)["failure"]["message"]
 
 
+def test_a_worker_that_is_missing_is_a_sentence():
+    """In the text, too: one that was killed, and one that the machine could not start."""
+    with servers.tcp(servers.echo) as server:
+        arguments = command("requests", "--duration=600", "--connections=2")
+        with Client(*arguments, *server.address) as client:
+            until(lambda: server.accepted == 2)
+            os.kill(descendants(client.process.pid)[0], signal.SIGKILL)
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+        assert status == 1
+        assert b"\nlocal: a worker was ended by signal 9 (Killed), and its figures end " in output
+        status, output, _ = run(*arguments, *server.address, preexec_fn=without_processes)
+    assert status == 1
+    assert b"\nlocal: cannot start a worker: Resource temporarily unavailable\n" in output
+
+
+def without_processes():
+    """Becomes a user that nobody else is, with as many processes as it has."""
+    os.setgid(58620)
+    os.setuid(58620)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+
+
+def test_the_path_of_a_unix_socket_is_the_clients(tmp_path):
+    """All connections go where the command line says, whatever name the server bound."""
+    with servers.local(servers.echo, f"{tmp_path}/other") as server:
+        os.rename(f"{tmp_path}/other", f"{tmp_path}/socket")
+        result = load("connections", "--duration=0.2", "--connections=4", f"{tmp_path}/socket")
+    assert result["load"]["answered"] > 4 and server.accepted == result["load"]["answered"]
+
+
 @pytest.mark.parametrize("kind", ["requests", "streams"])
 def test_no_process_outlives_the_first(kind):
     """All workers, and the senders of streams, go when the process that started them is killed."""
     with servers.tcp(servers.echo) as server:
-        with Client(f"--load={kind}", "--duration=600", *server.address) as client:
+        with Client("--load", f"-k{kind}", "--duration=600", *server.address) as client:
             until(lambda: server.accepted == 32)
             found = descendants(client.process.pid)
             assert len(found) >= 1
@@ -272,14 +457,14 @@ def test_more_connections_than_descriptors():
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--load=bytes"], "--load takes requests, connections or streams, not 'bytes'"),
+        (["--load", "-kbytes"], "--kind takes requests, connections or streams, not 'bytes'"),
         (["--load", "--connections=0"], "--connections takes a number from 1 to 65536, not '0'"),
-        (["--load", "--duration=0"], "--duration takes a number of seconds from 0.001 to 86400"),
-        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, not '0'"),
-        (["--load=streams", "--rate=5"], "--rate means nothing to --load=streams"),
-        (["--ping", "--rate=5"], "--rate belongs to --load"),
-        (["--load", "--interval=5"], "--interval belongs to --ping"),
-        (["--check", "--size=5"], "--size belongs to --ping and --load"),
+        (["--load", "--duration=0"], "--duration takes a time from 0.001 to 86400 seconds"),
+        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, as 500 or 10k, not '0'"),
+        (["--load", "-kstreams", "--rate=5"], "--rate cannot be used with --kind streams"),
+        (["--ping", "--rate=5"], "--rate is only valid with --load"),
+        (["--load", "--interval=5"], "--interval is only valid with --ping"),
+        (["--ping", "--kind=streams"], "--kind is only valid with --load"),
         (["--load", "--ping"], "--ping is a second mode, and there can be only one"),
     ],
 )

@@ -1,33 +1,44 @@
 # SPDX-License-Identifier: MIT
-"""mpecho-client --warn --critical: what monitoring systems expect of a plugin."""
+"""check_mpecho: what monitoring systems expect of a plugin."""
 
+import pathlib
 import re
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
 
 import servers
-from client import DEADLINE, Client, run
+from client import CLIENT, DEADLINE, Client, run
 
+SCRIPT = pathlib.Path(__file__).parents[2] / "packaging" / "check_mpecho"
 LINE = re.compile(
     r"ECHO (OK|WARNING|CRITICAL|UNKNOWN) - [^|]+"
-    r"( \| rta=([0-9.]+)ms;([0-9.]*);([0-9.]*);0 rtmin=[0-9.]+ms;;;0 rtmax=[0-9.]+ms;;;0 "
-    r"p99=[0-9.]+ms;;;0 pl=([0-9.]+)%;;;0;100)?"
+    r"( \| rta=(?:([0-9.]+)ms|U);([0-9.]*);([0-9.]*);0 rtmin=(?:[0-9.]+ms|U);;;0 "
+    r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9]*);([0-9]*);0;100"
+    r"(?: resolve=[0-9.]+ms;;;0 connect=[0-9.]+ms;;;0)?)?"
 )
 STATES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
+FAST = ["-i", "0.01"]
 
 
 def probe(*arguments):
-    """State and whole line; one line on standard output, nothing else, the status fits."""
-    status, output, errors = run(*arguments, data=b"")
+    """State and data; one line on standard output, nothing else, the status fits."""
+    status, output, errors = run("--monitor", *arguments, data=b"")
     lines = output.decode().splitlines()
     assert len(lines) == 1 and errors == []
     found = LINE.fullmatch(lines[0])
     assert found, lines[0]
     assert STATES[found[1]] == status
-    return found[1], lines[0]
+    return found[1], found
+
+
+def ask(server, *arguments):
+    """The same of a server."""
+    host, port = server.address
+    return probe("-H", host, "-p", port, *FAST, *arguments)
 
 
 def slow(connection):
@@ -37,68 +48,110 @@ def slow(connection):
 
 
 @pytest.mark.parametrize(
-    "thresholds, state",
+    "warning, critical, state",
     [
-        (["--warn=10000", "--critical=20000"], "OK"),
-        (["--warn", "5", "--critical", "20000"], "WARNING"),
-        (["--warn=0.5", "--critical=5"], "CRITICAL"),
-        (["--critical=5"], "CRITICAL"),
-        (["--warn=5"], "WARNING"),
+        ("10000", "20000", "OK"),
+        ("5", "20000", "WARNING"),
+        ("0.5,50%", "5", "CRITICAL"),
+        ("", "5,100%", "CRITICAL"),
+        ("5,20%", "", "WARNING"),
+        ("", "", "OK"),
     ],
 )
-def test_thresholds(thresholds, state):
+def test_thresholds(warning, critical, state):
     """The average round trip, of at least 20 ms here, decides; the thresholds are in the data."""
+    given = [word for letter, value in (("-w", warning), ("-c", critical)) if value
+             for word in (letter, value)]
     with servers.tcp(slow) as server:
-        found, line = probe(*thresholds, "--interval=0.01", *server.address)
+        found, data = ask(server, *given)
     assert found == state
-    data = LINE.fullmatch(line)
     assert float(data[3]) >= 20 and data[6] == "0"
-    given = dict(zip(["--warn", "--critical"], ["", ""]))
-    words = " ".join(thresholds).replace("=", " ").split()
-    given.update(zip(words[::2], words[1::2]))
-    assert [data[4], data[5]] == [given["--warn"], given["--critical"]]
-    assert "5 of 5 answered" in line
+    times = [value.partition(",")[0] for value in (warning, critical)]
+    losses = [value.partition(",")[2].rstrip("%") for value in (warning, critical)]
+    assert [data[4], data[5]] == times and [data[7], data[8]] == losses
+    assert "5 of 5 answered" in data[0] and " connect=" in data[0]
 
 
-def test_some_lost_is_a_warning():
-    """A round trip that fails is worth a warning, however fast the others are."""
+@pytest.mark.parametrize(
+    "thresholds, state",
+    [
+        ([], "WARNING"),
+        (["-w", "10000"], "WARNING"),
+        (["-w", "10000,20%"], "WARNING"),
+        (["-w", "10000,21%"], "OK"),
+        (["-c", "10000,20%"], "CRITICAL"),
+        (["-w", "10000,10%", "-c", "10000,60%"], "WARNING"),
+    ],
+)
+def test_loss(thresholds, state):
+    """One lost of five is 20 %: what that is worth is up to the thresholds, a warning without."""
     with servers.tcp(servers.reset_after(64 * 3)) as server:
-        state, line = probe("--warn=10000", "--ping=5", "--interval=0.01", *server.address)
-    assert state == "WARNING"
-    assert "4 of 5 answered" in line and "(1 reset)" in line and " pl=20%" in line
+        found, data = ask(server, *thresholds)
+    assert found == state
+    assert "4 of 5 answered" in data[0] and "(1 reset)" in data[0] and data[6] == "20"
 
 
 def test_all_lost_is_critical():
-    """No answer at all."""
+    """No answer at all; the data have the loss, and no time."""
     with servers.tcp(servers.close_after(0)) as server:
-        state, line = probe("--warn=1", "--ping=2", "--interval=0.01", *server.address)
-    assert state == "CRITICAL" and "0 of 2 answered" in line
+        state, data = ask(server, "-n", "2")
+    assert state == "CRITICAL" and "0 of 2 answered" in data[0]
+    assert data[3] is None and data[6] == "100"
+
+
+def test_a_wrong_answer_is_critical():
+    """Damage is worse than loss, whatever the thresholds."""
+    with servers.tcp(servers.flip(64)) as server:
+        state, data = ask(server, "-w", "10000,90%", "-c", "10000,95%")
+    assert state == "CRITICAL" and "differs" in data[0]
+
+
+def test_silence_is_critical():
+    """A service that accepts and says nothing is down; -t is the limit of all."""
+    with servers.tcp(servers.silent) as server:
+        state, data = ask(server, "-t", "0.5")
+    assert state == "CRITICAL" and "0 of 1 answered" in data[0] and data[6] == "100"
+
+
+def test_a_service_that_falls_silent_is_critical():
+    """Answers at first do not help."""
+
+    def behaviour(connection):
+        for _ in range(3):
+            connection.sendall(servers.receive(connection, 64))
+        servers.silent(connection)
+
+    with servers.tcp(behaviour) as server:
+        state, data = ask(server, "-t", "1", "-w", "10000,90%")
+    assert state == "CRITICAL" and "3 of 4 answered" in data[0]
 
 
 def test_nobody_there_is_critical():
-    """A refused connection says something about the service."""
+    """A refused connection says something about the service; the data are there."""
     with servers.closed_port() as holder:
-        state, line = probe("--warn=1", "127.0.0.1", holder.getsockname()[1])
-    assert state == "CRITICAL" and "Connection refused" in line
+        state, data = probe("-H", "127.0.0.1", "-p", holder.getsockname()[1], *FAST)
+    assert state == "CRITICAL" and "refused" in data[0] and data[6] == "100"
 
 
 def test_what_cannot_be_known():
     """A name without an address says nothing about the service."""
-    state, line = probe("--warn=1", "no-such-host.invalid")
-    assert state == "UNKNOWN" and "no-such-host.invalid" in line
+    state, data = probe("-H", "no-such-host.invalid", "-n", "1")
+    assert state == "UNKNOWN" and "no-such-host.invalid" in data[0]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["--warn=x", "host"],
-        ["--warn=0", "host"],
-        ["--nonsense", "--warn=1", "host"],
-        ["--critical=1"],
-        ["--warn=2", "--critical=1", "host"],
-        ["--warn=2", "--json", "host"],
-        ["--warn=2", "--check", "host"],
-        ["--warn"],
+        ["-H", "host", "-w", "x"],
+        ["-H", "host", "-w", "5,20"],
+        ["-H", "host", "-w", "5,101%"],
+        ["-H", "host", "-w", "0"],
+        ["-H", "host", "--nonsense"],
+        ["-H", "host", "-w", "2", "-c", "1"],
+        ["-H", "host", "extra"],
+        ["-w", "1"],
+        ["-H"],
+        [],
     ],
 )
 def test_a_wrong_command_line_is_unknown(arguments):
@@ -106,7 +159,7 @@ def test_a_wrong_command_line_is_unknown(arguments):
     assert probe(*arguments)[0] == "UNKNOWN"
 
 
-def test_interrupted_before_the_first_answer():
+def test_a_signal_is_unknown():
     """A plugin that is ended early does not know."""
     sent = threading.Event()
 
@@ -116,8 +169,22 @@ def test_interrupted_before_the_first_answer():
         servers.silent(connection)
 
     with servers.tcp(behaviour) as server:
-        with Client("--critical=1", *server.address) as client:
+        host, port = server.address
+        with Client("--monitor", "-H", host, "-p", port) as client:
             assert sent.wait(DEADLINE)
             client.process.send_signal(signal.SIGTERM)
             status, output, _ = client.end()
     assert (status, output.split(b" - ")[0]) == (3, b"ECHO UNKNOWN")
+
+
+def test_the_script(tmp_path):
+    """What is installed hands all words to the client next to it."""
+    script = tmp_path / "check_mpecho"
+    script.write_text(SCRIPT.read_text().replace("/usr/bin/mpecho-client", CLIENT))
+    script.chmod(0o755)
+    with servers.tcp(servers.echo) as server:
+        host, port = server.address
+        result = subprocess.run([script, "-H", host, "-p", port, "-n1"], capture_output=True,
+                                text=True, timeout=DEADLINE)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert LINE.fullmatch(result.stdout.rstrip("\n"))[1] == "OK"

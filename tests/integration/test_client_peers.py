@@ -93,9 +93,9 @@ def peer(network, tmp_path):
 def test_a_server_that_echoes_is_found_intact(peer, make):
     """Every mode works with it, and finds nothing wrong."""
     inside = peer(make)
-    status, output, errors = inside(run, "--check=8M", HOST, PORT)
+    status, output, errors = inside(run, "--check", "-s8M", HOST, PORT)
     assert (status, errors) == (0, []) and b": intact: " in output
-    status, output, _ = inside(run, "--ping=20", "--interval=0.001", HOST, PORT)
+    status, output, _ = inside(run, "--ping", "-c20", "--interval=0.001", HOST, PORT)
     assert status == 0 and b"20 answered, 0 lost" in output
     status, output, _ = inside(run, "--load", "--duration=0.5", "--connections=4", HOST, PORT)
     assert status == 0 and b"\n0 errors\n" in output
@@ -121,7 +121,7 @@ def test_what_ncat_loses_is_named(peer, tmp_path):
     if "7.93" not in version.stdout + version.stderr:
         begin.touch()
         pytest.skip("another ncat")
-    with inside(Client, "--check=100000", "--timeout=0", HOST, PORT) as client:
+    with inside(Client, "--check", "-s100000", "--timeout=0", HOST, PORT) as client:
         sender = client.sender
         until(lambda: gone(sender))
         begin.touch()

@@ -79,7 +79,7 @@ def slow(connection):
 def test_progress_fits_the_window(columns):
     """The line is renewed in place, never reaches the last column, and is gone at the end."""
     with servers.tcp(slow) as server:
-        with Terminal(columns, "--check=4M", *server.address) as terminal:
+        with Terminal(columns, "--check", "-s4M", *server.address) as terminal:
             assert terminal.end() == 0
     shown, _, verdict = terminal.seen.rpartition(CLEAR)
     lines = re.findall(rb"\r([^\r\n]+)\x1b\[K", terminal.seen)
@@ -95,17 +95,17 @@ def test_progress_fits_the_window(columns):
 def test_progress_can_be_refused(option):
     """Neither option leaves a trace of it."""
     with servers.tcp(slow) as server:
-        with Terminal(80, "--check=2M", option, *server.address) as terminal:
+        with Terminal(80, "--check", "-s2M", option, *server.address) as terminal:
             assert terminal.end() == 0
     assert b"\x1b" not in terminal.seen and terminal.seen.count(b"\n") == 1
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--ping", "--flood"], ["--load", "--duration=600"], ["--check=1G"]]
+    "arguments", [["--ping", "--flood"], ["--load", "--duration=600"], ["--check", "-s1G"]]
 )
 def test_the_interrupt_key_gives_the_summary(arguments):
     """^C takes the progress away and prints what was measured; no process is left."""
-    with servers.tcp(slow if "--check=1G" in arguments else servers.echo) as server:
+    with servers.tcp(slow if "--check" in arguments else servers.echo) as server:
         with Terminal(80, *arguments, *server.address) as terminal:
             terminal.until(b"\x1b[K")
             os.write(terminal.master, b"\3")
@@ -128,7 +128,7 @@ def test_ping_prints_lines_instead_of_progress():
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
-        arguments = ["--ping=5", "--interval=0.1", f"--timeout={DEADLINE}"]
+        arguments = ["--ping", "-c5", "--interval=0.1", f"--timeout={DEADLINE}"]
         with Terminal(80, *arguments, *server.address) as terminal:
             terminal.until(b"seq=1 ")
             seen.set()
@@ -140,10 +140,10 @@ def test_ping_prints_lines_instead_of_progress():
 def test_the_histogram_fits_the_window(columns):
     """No row of it is wider than the window."""
     with servers.tcp(servers.echo) as server:
-        with Terminal(columns, "--ping=200", "--flood", *server.address) as terminal:
+        with Terminal(columns, "--ping", "-c200", "--flood", *server.address) as terminal:
             assert terminal.end() == 0
-    rows = re.findall(r"^ +[\d.]+ ms \|.*$", terminal.seen.decode().replace("\r", ""), re.MULTILINE)
-    assert len(rows) == 10
+    rows = re.findall(r"^ +[\d.]+ [mnu]?s \|.*$", terminal.seen.decode().replace("\r", ""), re.MULTILINE)
+    assert len(rows) in (9, 10)
     assert all(len(row) < columns for row in rows)
 
 
@@ -155,7 +155,7 @@ def widths(terminal):
 def test_a_window_that_changes_its_width():
     """The next line of progress fits the new width."""
     with servers.tcp(slow) as server:
-        with Terminal(80, "--check=1G", *server.address) as terminal:
+        with Terminal(80, "--check", "-s1G", *server.address) as terminal:
             terminal.until(b"\x1b[K")
             fcntl.ioctl(terminal.master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
             terminal.seen = b""
@@ -173,7 +173,7 @@ def test_a_window_that_changes_its_width():
 def test_a_terminal_that_goes_away():
     """A hang-up ends the client, both processes of it."""
     with servers.tcp(slow) as server:
-        terminal = Terminal(80, "--check=1G", *server.address)
+        terminal = Terminal(80, "--check", "-s1G", *server.address)
         terminal.until(b"\x1b[K")
         pid = terminal.process.pid
         sender = int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text())

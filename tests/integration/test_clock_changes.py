@@ -118,7 +118,7 @@ def test_client(start, clock):
     with clock.moving():
         begin = time.monotonic()
         status, output, errors = program.run(
-            f"--ping={count}", f"--interval={interval}", "--json", host, port, data=b"",
+            "--ping", f"--count={count}", f"--interval={interval}", "--json", host, port, data=b"",
             env=os.environ | clock.environment)
         elapsed = time.monotonic() - begin
     assert (status, errors) == (0, [])

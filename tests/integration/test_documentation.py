@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What --help, the man pages, the README, the catalog and the sources say is the same."""
+"""--help, the man pages, the READMEs, the catalog and the sources agree."""
 
 import os
 import pathlib
@@ -11,8 +11,11 @@ import pytest
 
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("MPECHO_BUILD", SOURCE / "build"))
-PAGES = {"mpecho": "packaging/mpecho.8", "mpecho-client": "packaging/mpecho-client.1"}
+PAGES = {"mpecho": "packaging/mpecho.8", "mpecho-client": "packaging/mpecho-client.1",
+         "check_mpecho": "packaging/check_mpecho.1"}
 PROGRAMS = sorted(PAGES)
+# What the plugin executes.
+COMMANDS = {"check_mpecho": ["mpecho-client", "--monitor"]}
 
 
 def read(path):
@@ -33,7 +36,8 @@ def options_of(parts, pattern):
 
 def help_options(program):
     """Of --help: an option begins a line, indented by two or, without a short name, by six."""
-    text = subprocess.run([BUILD / program, "--help"], stdout=subprocess.PIPE, text=True,
+    name, *words = COMMANDS.get(program, [program])
+    text = subprocess.run([BUILD / name, *words, "--help"], stdout=subprocess.PIPE, text=True,
                           check=True).stdout
     parts = re.split(r"^ {2}(?=-\w, --| {4}--)", text.rpartition("\n\n")[0], flags=re.M)[1:]
     return options_of(parts, r"(?:^-(\w), |^ {4}|(?<=[A-Z]), )--([\w-]+)")
@@ -58,18 +62,6 @@ def test_options_in_the_man_page(program):
 def test_ranges_in_the_man_page():
     """--help of mpecho and mpecho(8) tell the same ranges and defaults."""
     assert page_options("mpecho") == help_options("mpecho")
-
-
-def test_options_in_the_readme():
-    """The README has the same options of mpecho as --help, with the same greatest values and
-    defaults; where 0 turns something off, its table counts 0 as a part of the range."""
-    least = {"0", "1"}
-    rows = {long: (short, numbers(row) - least)
-            for row in re.findall(r"^\| (`-.*)$", read("README.md"), re.M)
-            for short, long in re.findall(r"(?:`-(\w)`, )?`--([\w-]+)", row)}
-    expected = {long: (short or "", found - least)
-                for long, (short, found) in help_options("mpecho").items()}
-    assert rows == expected
 
 
 def test_options_in_the_completion():
@@ -135,27 +127,81 @@ def test_records_in_the_catalog():
         assert set(re.findall(r"@(\w+)@", text)) <= fields, name
 
 
-def test_records_in_the_readme():
-    """The README names each record."""
-    section = read("README.md").partition("## What is logged")[2].partition("\n## ")[0]
-    for name, _, _ in source_records().values():
-        assert re.search(rf"\b{name}\b", section), name
+def test_rooms_in_the_tour():
+    """src/README.md names each room."""
+    tour = read("src/README.md")
+    for room in (SOURCE / "src").iterdir():
+        if room.is_dir():
+            assert f"`{room.name}" in tour or f"{room.name}/" in tour, room
 
 
-def test_modules_in_the_readme():
-    """The README says what each module is for."""
-    layout = read("README.md").partition("## How it is made")[2].partition("\n## ")[0]
-    for source in sorted((SOURCE / "src").glob("**/*.c")):
-        assert f"`{source.stem}`" in layout, source
+def commands(path):
+    """Of a README: each command in a fenced block, with the output that follows it in a console
+    block."""
+    found = []
+    for kind, block in re.findall(r"^```(console|sh|)\n(.*?)^```$", read(path), re.M | re.S):
+        for line in block.splitlines():
+            if kind == "console" and not line.startswith("$ "):
+                found[-1][1].append(line)
+            elif re.match(r"(\$ )?[\w./=…-]+ ", line):
+                found.append((re.sub(r"^\$ |\s+# .*", "", line), []))
+    return found
+
+
+READMES = ["README.md", "tests/README.md", "tests/bench/README.md"]
+# Run by the tests of the packages, on booted machines.
+ELSEWHERE = ("sudo apt install ", "sudo systemctl ", "mpecho 9190 &", "MPECHO_SEED=…")
+
+
+@pytest.mark.parametrize("path", READMES)
+def test_make_commands(path):
+    """Each make command of a README has targets that exist; the others are run elsewhere, below or
+    in the tests of the packages."""
+    found = commands(path)
+    assert found
+    for command, _ in found:
+        if re.match("(sudo )?make ", command):
+            words = re.sub("PYTEST_OPTIONS='.*?'", "", command).split("&&")[0].split("make ")[1]
+            for target in words.split():
+                assert re.search(rf"^([\w -]* )?{target}[ :]", read("Makefile"), re.M) or (
+                    target.startswith("build/tests/unit/")), command
+        else:
+            assert command.startswith((*ELSEWHERE, "mpecho-client ")), command
+
+
+def shape(lines):
+    """Lines without figures and their units."""
+    return [re.sub(r"[\d.]+( ([KMG]iB/s|[mu]?s)\b)?", "#", line) for line in lines]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+def test_client_commands():
+    """The commands of mpecho-client in README.md succeed in a network where mpecho has port 9190,
+    and print what README.md shows, with other figures."""
+    script = 'ip link set lo up && exec mpecho --log=stderr 127.0.0.1:9190'
+    environment = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
+    shown = [found for found in commands("README.md") if found[0].startswith("mpecho-client ")]
+    assert len(shown) >= 7
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", script], env=environment,
+                          stderr=subprocess.PIPE) as service:
+        try:
+            assert b"Echoing" in service.stderr.readline()
+            for command, output in shown:
+                result = subprocess.run(
+                    ["nsenter", f"--net=/proc/{service.pid}/ns/net", "sh", "-c", command],
+                    env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                assert result.returncode == 0, (command, result.stdout)
+                if output:
+                    assert shape(result.stdout.splitlines()) == shape(output)
+        finally:
+            service.kill()
 
 
 def test_reasons():
-    """The reasons are the same in the sources, the man page, the catalog and the README."""
+    """The reasons are the same in the sources, the man page and the catalog."""
     reasons = re.findall(r'\[REASON_\w+\] = "([\w ]+)"', read("src/lib/end_reason.c"))
     assert len(reasons) == 6
-    for path in PAGES["mpecho"], "README.md":
-        text = " ".join(read(path).split())
-        assert ", ".join(reasons) in text, path
+    assert ", ".join(reasons) in " ".join(read(PAGES["mpecho"]).split())
     closed = next(text for message_id, text in catalog().items()
                   if source_records()[message_id][0] == "closed")
     assert re.findall(r"^([a-z ]+): ", closed, re.M) == reasons

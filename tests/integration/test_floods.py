@@ -58,7 +58,7 @@ def address(service):
 def round_trips(service, *options):
     """The latencies of another source's round trips, none of which may fail."""
     status, output, errors = program.run(
-        f"--ping={PINGS}", "--interval=0.001", "--json", "--source=127.0.0.2", *options,
+        "--ping", f"--count={PINGS}", "--interval=0.001", "--json", "--source=127.0.0.2", *options,
         *address(service), data=b"")
     assert (status, errors) == (0, []), output
     return json.loads(output)["latency"]
@@ -68,8 +68,9 @@ def round_trips(service, *options):
 def test_another_source_does_not_wait(start, options):
     """A source at ten times its limit delays no other one: not its round trips, nor its connects.
 
-    The median is held against that without a crowd. The slowest in a hundred wait for a processor,
-    so they are held against those with the same crowd at the door of another service as well."""
+    The crowd at another service's door takes as much processor time, so round trips are held against
+    those beside it, and against those without a crowd: the medians of the rounds that other programs
+    of the machine disturbed least, and of all rounds the slowest in a hundred."""
     service, elsewhere = (start(f"--max-per-source={LIMIT}") for _ in range(2))
     found = {"calm": [], "pressed": [], "elsewhere": []}
     with Crowd(service) as crowd, Crowd(elsewhere) as other:
@@ -84,10 +85,11 @@ def test_another_source_does_not_wait(start, options):
             wait_for(lambda: service.totals().number("MPECHO_REFUSED") > refused + 10 * LIMIT,
                      "the crowd turned away")
         totals = service.totals()
-    p50, p99 = ({name: statistics.median(latency[which] for latency in latencies)
-                 for name, latencies in found.items()} for which in ("p50", "p99"))
+    p50, p99 = ({name: typical(latency[which] for latency in latencies)
+                 for name, latencies in found.items()}
+                for which, typical in (("p50", min), ("p99", statistics.median)))
     print(f"p50 {p50}, p99 {p99}, in microseconds")
-    assert p50["pressed"] < 2 * p50["calm"]
+    assert p50["pressed"] < 2 * max(p50["calm"], p50["elsewhere"])
     assert p99["pressed"] < 10 * max(p99["calm"], p99["elsewhere"])
     # The crowd's connections that were let in, and ours: nobody else had a handler.
     expected = LIMIT + 3 * ROUNDS * (PINGS if options else 1)

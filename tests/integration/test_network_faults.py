@@ -109,7 +109,7 @@ def test_lost_packets_and_small_ones(network, start, host, mtu):
     port = service.listeners()[0].rpartition(":")[2]
     for count in range(1, checks + 1):
         status, output, errors = cable.there.run(
-            program.run, f"--check={size}", f"--timeout={DEADLINE}",
+            program.run, "--check", f"-s{size}", f"--timeout={DEADLINE}",
             f"--connect-timeout={DEADLINE}", host, port, data=b"")
         assert (status, errors) == (0, []), output
         assert f" intact: {size} bytes sent, {size} came back in ".encode() in output

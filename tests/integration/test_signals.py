@@ -123,7 +123,8 @@ def test_stop_with_handlers_that_hang(start, tmp_path):
         service.signal(signal.SIGTERM)
         assert service.wait() == 0
     assert time.monotonic() - begin >= 4
-    assert waits.longest() <= 4 and waits.ran_out() == 1
+    # A machine that stalls may have it wait for the rest of a millisecond once more.
+    assert waits.longest() <= 4 and waits.ran_out() >= 1
     closed = service.journal.records("closed", MPECHO_REASON="stopped")
     assert [record["MPECHO_BYTES"] for record in closed] == ["4"] * 3
 

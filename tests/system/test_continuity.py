@@ -18,7 +18,7 @@ RESTARTS = 20
 CRASHES = 10
 # For more of them: MPECHO_IDLE_RESTARTS=1000 make check-system.
 IDLE_RESTARTS = int(os.environ.get("MPECHO_IDLE_RESTARTS", "300"))
-DEADLINE = 120
+DEADLINE = 300  # seconds, of a machine that has much else to do
 DROP_INS = "/run/systemd/system/mpecho.service.d"
 
 ACCEPTED = "3fa46cf9f5d44603abb23f17bf2f4466"

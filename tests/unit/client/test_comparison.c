@@ -17,6 +17,7 @@ enum {
         TOTAL = 100003,
         ROUNDS = 500,
         LONGEST = 5000,
+        LARGE = 4 << 20,
 };
 
 static const Pattern pattern = { .seed = 862 };
@@ -79,9 +80,9 @@ static void expect(FaultKind kind, size_t size) {
 
         while (first < edited_size && first < TOTAL && edited[first] == original[first])
                 first++;
-        assert_int_equal(comparison.fault.kind, kind);
-        assert_int_equal(comparison.fault.offset, first);
-        assert_int_equal(comparison.fault.size, size);
+        assert_int_equal(comparison.first[0].kind, kind);
+        assert_int_equal(comparison.first[0].offset, first);
+        assert_int_equal(comparison.first[0].size, size);
         assert_true(comparison.faults > 0);
 }
 
@@ -92,7 +93,7 @@ static void test_intact(void **state) {
         for (int i = 0; i < 20; i++) {
                 compare(true);
                 assert_int_equal(comparison.faults, 0);
-                assert_int_equal(comparison.fault.kind, FAULT_NONE);
+                assert_int_equal(comparison.first[0].kind, FAULT_NONE);
         }
 }
 
@@ -126,9 +127,9 @@ static void test_flip(void **state) {
                 edited[at] ^= (uint8_t)(1 << draw(0, 7));
                 compare(true);
                 expect(FAULT_CHANGED, 1);
-                assert_int_equal(comparison.fault.bits, 1);
-                assert_int_equal(comparison.fault.sent, original[at]);
-                assert_int_equal(comparison.fault.received, edited[at]);
+                assert_int_equal(comparison.first[0].bits, 1);
+                assert_int_equal(comparison.first[0].sent, original[at]);
+                assert_int_equal(comparison.first[0].received, edited[at]);
                 assert_int_equal(comparison.faults, 1);
         }
 }
@@ -190,7 +191,7 @@ static void test_swap(void **state) {
                 if (memcmp(edited, original, TOTAL) == 0)
                         continue;
                 compare(true);
-                assert_int_equal(comparison.fault.kind, FAULT_REORDERED);
+                assert_int_equal(comparison.first[0].kind, FAULT_REORDERED);
         }
 }
 
@@ -205,8 +206,8 @@ static void test_delay(void **state) {
                 cut(at, size);
                 put(to, original + at, size);
                 compare(true);
-                assert_int_equal(comparison.fault.kind, FAULT_REORDERED);
-                assert_int_equal(comparison.fault.size, size);
+                assert_int_equal(comparison.first[0].kind, FAULT_REORDERED);
+                assert_int_equal(comparison.first[0].size, size);
         }
 }
 
@@ -231,8 +232,8 @@ static void test_other_stream(void **state) {
         restart();
         pattern_fill(&(Pattern){ .seed = 7 }, 0, edited + 1000, TOTAL - 1000);
         compare(true);
-        assert_int_equal(comparison.fault.kind, FAULT_UNRECOGNIZED);
-        assert_in_range(comparison.fault.offset, 1000, 1010);
+        assert_int_equal(comparison.first[0].kind, FAULT_UNRECOGNIZED);
+        assert_in_range(comparison.first[0].offset, 1000, 1010);
 }
 
 /* The first of several faults is the one that is told; all are counted. */
@@ -275,8 +276,92 @@ static void test_never_intact(void **state) {
                         continue;
                 compare(true);
                 assert_true(comparison.faults > 0);
-                assert_int_not_equal(comparison.fault.kind, FAULT_NONE);
+                assert_int_not_equal(comparison.first[0].kind, FAULT_NONE);
         }
+}
+
+/* Damage of any size is one fault, and what follows it is compared again. */
+static void test_large(void **state) {
+        static uint8_t sent[LARGE], came[2 * LARGE];
+        static const struct {
+                FaultKind kind;
+                size_t size;
+        } damages[] = {
+                { FAULT_CHANGED, 100000 },  { FAULT_CHANGED, 1500001 },
+                { FAULT_INSERTED, 70000 },  { FAULT_INSERTED, 2000000 },
+                { FAULT_DROPPED, 1000003 }, { FAULT_DUPLICATED, 300000 },
+        };
+
+        (void)state;
+        pattern_fill(&pattern, 0, sent, LARGE);
+        for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+                size_t size = damages[i].size, at = draw(size, LARGE - size - 1000), n = LARGE;
+
+                memcpy(came, sent, LARGE);
+                if (damages[i].kind == FAULT_CHANGED) {
+                        for (size_t j = 0; j < size; j++)
+                                came[at + j] ^= 0xff;
+                } else if (damages[i].kind == FAULT_DROPPED) {
+                        memmove(came + at, sent + at + size, LARGE - at - size);
+                        n -= size;
+                } else {
+                        memmove(came + at + size, sent + at, LARGE - at);
+                        memset(came + at, 'x', size);
+                        if (damages[i].kind == FAULT_DUPLICATED)
+                                memcpy(came + at, sent + at - size, size);
+                        n += size;
+                }
+                /* The last byte as well, to see that it is compared. */
+                came[n - 1] ^= 1;
+
+                comparison_init(&comparison, &pattern, LARGE);
+                for (size_t done = 0, part; done < n; done += part) {
+                        part = draw(1, 300000);
+                        part = part < n - done ? part : n - done;
+                        comparison_take(&comparison, came + done, part);
+                }
+                comparison_end(&comparison, true);
+                assert_int_equal(comparison.faults, 2);
+                assert_int_equal(comparison.first[0].kind, damages[i].kind);
+                assert_in_range(comparison.first[0].size, size - 1, size + 1);
+                assert_in_range(comparison.first[0].offset, at, at + 4);
+                if (damages[i].kind == FAULT_CHANGED)
+                        assert_int_equal(comparison.first[0].bits, 8 * size);
+                assert_int_equal(comparison.first[1].kind, FAULT_CHANGED);
+                assert_int_equal(comparison.first[1].offset, n - 1);
+        }
+}
+
+/* The first faults are kept with their places, and all are counted. */
+static void test_many(void **state) {
+        (void)state;
+        restart();
+        for (size_t at = 1000; at < 91000; at += 1000)
+                edited[at] ^= 4;
+        compare(true);
+        assert_int_equal(comparison.faults, 90);
+        for (size_t i = 0; i < COMPARISON_FIRST_FAULTS; i++)
+                assert_int_equal(comparison.first[i].offset, 1000 * (i + 1));
+}
+
+/* While nothing of what comes belongs anywhere it is said to be so, and until it does. */
+static void test_adrift(void **state) {
+        static const uint8_t foreign[COMPARISON_UNKNOWN_SIZE + 1] = { 0 };
+
+        (void)state;
+        comparison_init(&comparison, &pattern, TOTAL);
+        comparison_take(&comparison, original, 5000);
+        comparison_take(&comparison, foreign, 1000);
+        assert_false(comparison_is_adrift(&comparison));
+        comparison_take(&comparison, foreign, sizeof foreign);
+        assert_true(comparison_is_adrift(&comparison));
+        assert_int_equal(comparison.received - comparison.lost_size, 5000);
+        comparison_take(&comparison, original + 5000, TOTAL - 5000);
+        assert_false(comparison_is_adrift(&comparison));
+        comparison_end(&comparison, true);
+        assert_int_equal(comparison.faults, 1);
+        assert_int_equal(comparison.first[0].kind, FAULT_INSERTED);
+        assert_int_equal(comparison.first[0].size, 1000 + sizeof foreign);
 }
 
 int main(void) {
@@ -293,6 +378,9 @@ int main(void) {
                 cmocka_unit_test_setup(test_other_stream, prepare),
                 cmocka_unit_test_setup(test_several, prepare),
                 cmocka_unit_test_setup(test_never_intact, prepare),
+                cmocka_unit_test_setup(test_large, prepare),
+                cmocka_unit_test_setup(test_many, prepare),
+                cmocka_unit_test_setup(test_adrift, prepare),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

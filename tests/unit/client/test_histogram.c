@@ -62,23 +62,51 @@ static void fill(uint64_t (*draw)(void), size_t count) {
         qsort(values, count, sizeof values[0], compare);
 }
 
-/* A percentile is never below the exact one and at most a thousandth above it. */
-static void test_percentiles(void **state) {
-        static const double percentiles[] = { 0, 0.1, 1, 25, 50, 75, 90, 99, 99.9, 99.99, 100 };
-        static const size_t counts[] = { 1, 2, 3, 10, 999, 1000, VALUES };
+/* A quantile is never below the exact one, by nearest rank, and at most a thousandth above it. */
+static void test_quantiles(void **state) {
+        static const unsigned permilles[] = { 0, 1, 10, 250, 500, 750, 900, 990, 999, 1000 };
+        static const size_t counts[] = { 1, 2, 3, 10, 999, 1000, 2000, VALUES };
 
         (void)state;
         for (size_t d = 0; d < sizeof distributions / sizeof distributions[0]; d++)
                 for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
                         fill(distributions[d], counts[c]);
-                        for (size_t p = 0; p < sizeof percentiles / sizeof percentiles[0]; p++) {
-                                double rank = ceil(percentiles[p] / 100 * (double)counts[c]);
-                                uint64_t exact = values[rank < 1 ? 0 : (size_t)rank - 1];
-                                uint64_t found = histogram_percentile(&histogram, percentiles[p]);
+                        for (size_t p = 0; p < sizeof permilles / sizeof permilles[0]; p++) {
+                                size_t rank = (counts[c] * permilles[p] + 999) / 1000;
+                                uint64_t exact = values[rank < 1 ? 0 : rank - 1];
+                                uint64_t found = histogram_quantile(&histogram, permilles[p]);
 
                                 assert_in_range(found, exact, exact + exact / 1000);
                         }
                 }
+}
+
+/* One value of a thousand is above 99.9 percent, and so is one of each thousand of many. */
+static void test_ranks(void **state) {
+        (void)state;
+        for (unsigned thousands = 1; thousands <= 200; thousands++) {
+                for (int i = 0; i < 999; i++)
+                        histogram_record(&histogram, 100);
+                histogram_record(&histogram, 500);
+                assert_int_equal(histogram_quantile(&histogram, 999), 100);
+                assert_int_equal(histogram_quantile(&histogram, 1000), 500);
+        }
+}
+
+/* A quantile needs a value above it. */
+static void test_enough(void **state) {
+        static const struct {
+                unsigned permille;
+                uint64_t least;
+        } cases[] = { { 500, 2 }, { 900, 10 }, { 990, 100 }, { 999, 1000 } };
+
+        (void)state;
+        for (uint64_t count = 1; count <= 1000; count++) {
+                histogram_record(&histogram, count);
+                for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+                        assert_int_equal(histogram_has_quantile(&histogram, cases[i].permille),
+                                         count >= cases[i].least);
+        }
 }
 
 /* Minimum, maximum and count are exact, mean and deviation as exact as doubles are. */
@@ -162,19 +190,21 @@ static void test_edges(void **state) {
 /* More than an hour counts as an hour; an empty histogram says 0 to everything. */
 static void test_limits(void **state) {
         (void)state;
-        assert_int_equal(histogram_percentile(&histogram, 50), 0);
+        assert_int_equal(histogram_quantile(&histogram, 500), 0);
         assert_true(histogram_deviation(&histogram) == 0);
         histogram_record(&histogram, UINT64_MAX);
         assert_int_equal(histogram.maximum, HISTOGRAM_MAXIMUM);
-        assert_int_equal(histogram_percentile(&histogram, 100), HISTOGRAM_MAXIMUM);
+        assert_int_equal(histogram_quantile(&histogram, 1000), HISTOGRAM_MAXIMUM);
         histogram_record(&histogram, 0);
         assert_int_equal(histogram.minimum, 0);
-        assert_int_equal(histogram_percentile(&histogram, 50), 0);
+        assert_int_equal(histogram_quantile(&histogram, 500), 0);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup(test_percentiles, clear),
+                cmocka_unit_test_setup(test_quantiles, clear),
+                cmocka_unit_test_setup(test_ranks, clear),
+                cmocka_unit_test_setup(test_enough, clear),
                 cmocka_unit_test_setup(test_moments, clear),
                 cmocka_unit_test_setup(test_add, clear),
                 cmocka_unit_test_setup(test_buckets, clear),

@@ -31,9 +31,19 @@ static void test_sizes(void **state) {
                 { "99999999999999999999999999", -ERANGE, 0 },
                 { "", -EINVAL, 0 },
                 { "K", -EINVAL, 0 },
-                { "1k", -EINVAL, 0 },
-                { "1KB", -EINVAL, 0 },
-                { "1.5K", -EINVAL, 0 },
+                { "1k", 0, 1024 },
+                { "1KB", 0, 1024 },
+                { "1KiB", 0, 1024 },
+                { "1.5K", 0, 1536 },
+                { ".5M", 0, 1 << 19 },
+                { "64B", 0, 64 },
+                { "1T", 0, (uint64_t)1 << 40 },
+                { "1.5", -EINVAL, 0 },
+                { "1.K", -EINVAL, 0 },
+                { "1.5.1K", -EINVAL, 0 },
+                { "1Ki", -EINVAL, 0 },
+                { "1KK", -EINVAL, 0 },
+                { "1X", -EINVAL, 0 },
                 { "-1", -EINVAL, 0 },
                 { " 1", -EINVAL, 0 },
                 { "1 ", -EINVAL, 0 },
@@ -73,7 +83,13 @@ static void test_times(void **state) {
                 { ".1", 1000000000, 0, 100000000 },
                 { "1.0000000001", 1000000000, -EINVAL, 0 },
                 { "1,5", 1000000000, -EINVAL, 0 },
-                { "1.5s", 1000000000, -EINVAL, 0 },
+                { "1.5s", 1000000, 0, 1500000000 },
+                { "250us", 1000000000, 0, 250000 },
+                { "1.5ms", 1000000000, 0, 1500000 },
+                { "2m", 1000000000, 0, 120000000000 },
+                { "1h", 1000000000, 0, 3600000000000 },
+                { "61m", 1000000000, -ERANGE, 0 },
+                { "1min", 1000000000, -EINVAL, 0 },
                 { "1.5.1", 1000000000, -EINVAL, 0 },
                 { "1e3", 1000000000, -EINVAL, 0 },
                 { "-1", 1000000000, -EINVAL, 0 },
@@ -88,6 +104,20 @@ static void test_times(void **state) {
                                  cases[i].r);
                 assert_int_equal(time, cases[i].r == 0 ? cases[i].time : 7);
         }
+}
+
+/* Counts have powers of ten. */
+static void test_counts(void **state) {
+        uint64_t count = 7;
+
+        (void)state;
+        assert_int_equal(quantity_parse_count("1.5k", 1, 2000, &count), 0);
+        assert_int_equal(count, 1500);
+        assert_int_equal(quantity_parse_count("2M", 1, 2000000, &count), 0);
+        assert_int_equal(count, 2000000);
+        assert_int_equal(quantity_parse_count("2001", 1, 2000, &count), -ERANGE);
+        assert_int_equal(quantity_parse_count("0.5", 0, 2000, &count), -EINVAL);
+        assert_int_equal(count, 2000000);
 }
 
 /* A size has the unit that makes it readable, and rounding never gives 1024 of one. */
@@ -106,11 +136,30 @@ static void test_formats(void **state) {
         assert_string_equal(quantity_format_time(1, text), "1e-09");
 }
 
+/* Three digits and the unit that fits, and rounding never gives a fourth digit. */
+static void test_durations(void **state) {
+        static const struct {
+                double time;
+                const char *text;
+        } cases[] = {
+                { 0, "0 ns" },         { 512, "512 ns" },      { 999.4, "999 ns" },
+                { 999.6, "1.00 us" },  { 5123, "5.12 us" },    { 9996, "10.0 us" },
+                { 99940, "99.9 us" },  { 99960, "100 us" },    { 999400, "999 us" },
+                { 999600, "1.00 ms" }, { 31.75e6, "31.8 ms" }, { 999.6e6, "1.00 s" },
+                { 3600e9, "3600 s" },
+        };
+        char text[QUANTITY_TEXT_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+                assert_string_equal(quantity_format_duration(cases[i].time, text), cases[i].text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes),
-                cmocka_unit_test(test_times),
-                cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_sizes),     cmocka_unit_test(test_times),
+                cmocka_unit_test(test_formats),   cmocka_unit_test(test_counts),
+                cmocka_unit_test(test_durations),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

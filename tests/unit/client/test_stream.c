@@ -30,16 +30,20 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
 
 /* A connection that ends because of an interrupt is no error of the peer's. */
 static void test_interrupt(void **state) {
-        atomic_uint_fast64_t sent = 0;
+        LoadSent sent = {};
         const ClientOptions options = { .size = 4096, .duration = 3600 * INSTANT_SECOND };
-        LoadPlan plan = { .options = &options, .connections = 1, .workers = 1 };
-        int fds[2];
+        LoadPlan plan = { .options = &options, .connections = 1, .workers = 1, .ready = -1 };
+        int fds[2], go[2];
         pid_t echo;
 
         (void)state;
         page = memory_new_shared(sizeof *page);
         assert_non_null(page);
         page->sent = &sent;
+        page->start = instant_now();
+        assert_int_equal(pipe(go), 0);
+        close(go[1]);
+        plan.go = go[0];
         plan.page = page;
         receiver = getpid();
         peer_pair(fds);
@@ -57,6 +61,7 @@ static void test_interrupt(void **state) {
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 assert_int_equal(page->errors[kind], 0);
         assert_int_equal(waitpid(echo, NULL, 0), echo);
+        close(go[0]);
         memory_free(page, sizeof *page);
 }
 

@@ -63,7 +63,7 @@ static int run_echo(size_t size, size_t place, char mask) {
         assert_non_null(message);
         assert_non_null(answer);
         memset(message, 'm', size);
-        r = trip_run(pair[0], message, answer, size, INSTANT_NEVER, -1);
+        r = trip_run(pair[0], message, answer, size, INSTANT_NEVER, -1, NULL);
         close(pair[0]);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         free(message);
@@ -88,7 +88,7 @@ static int run_silent(uint64_t end, int interrupt, int direction) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         if (direction >= 0)
                 assert_int_equal(shutdown(pair[1], direction), 0);
-        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt);
+        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt, NULL);
         close(pair[0]);
         close(pair[1]);
         return r;
@@ -121,12 +121,54 @@ static void test_interrupt(void **state) {
         close(interrupt);
 }
 
+/* What comes before anything was sent is no answer, even if it is the message. */
+static void test_unasked(void **state) {
+        char message[SMALL] = "", answer[SMALL];
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(write(pair[1], message, sizeof message), sizeof message);
+        assert_int_equal(trip_run(pair[0], message, answer, sizeof message, INSTANT_NEVER, -1,
+                                  NULL),
+                         -EBADMSG);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+/* A connection ends in order only when nothing comes before its end, which is waited for. */
+static void test_end(void **state) {
+        static const struct {
+                const char *last;
+                int direction;
+                int result;
+        } ends[] = { { "", SHUT_WR, 0 },
+                     { "x", SHUT_WR, -EBADMSG },
+                     { "", SHUT_RD, -ETIME },
+                     { "x", SHUT_RD, -EBADMSG } };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+                uint64_t end = instant_now() + 50 * INSTANT_MILLISECOND;
+                int pair[2];
+                char byte;
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+                assert_int_equal(write(pair[1], ends[i].last, strlen(ends[i].last)),
+                                 strlen(ends[i].last));
+                assert_int_equal(shutdown(pair[1], ends[i].direction), 0);
+                assert_int_equal(trip_end(pair[0], end, -1), ends[i].result);
+                assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
+                close(pair[0]);
+                close(pair[1]);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers),
-                cmocka_unit_test(test_timeout),
-                cmocka_unit_test(test_closed),
-                cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_answers), cmocka_unit_test(test_timeout),
+                cmocka_unit_test(test_closed),  cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_unasked), cmocka_unit_test(test_end),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

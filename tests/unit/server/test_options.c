@@ -207,6 +207,8 @@ static void test_errors(void **state) {
                 { "--max=5", "there is no option --max, or it is ambiguous" },
                 { "--help=5", "--help takes no value" },
                 { "--version=", "--version takes no value" },
+                { "-log stderr", "'-log' lacks a dash: write --log" },
+                { "7 -help", "'-help' lacks a dash: write --help" },
         };
 
         (void)state;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * textbook ADDRESS PORT: a forking echo server as it is taught, with all that books leave out: room
- * for 5 connections that wait, a buffer of 30 bytes, writes that may fall short, one zombie reaped
- * for each SIGCHLD though one signal may stand for many.
+ * naive ADDRESS PORT: a forking echo server as a first lesson has it, and the bad example here. Its
+ * backlog holds 5 connections and its buffer 30 bytes, write(2) may fall short, and each SIGCHLD
+ * reaps one zombie although one signal may stand for many children.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the workers of a load do alike, whether they make requests or streams: they open their
+ * connections, start together, and note what they have counted when the duration is over.
+ *
+ * The parent forks the workers with two pipes. Each worker closes its end of the first one when its
+ * connections are there; the parent sees the end of that pipe when all workers have done so, or
+ * have died. It then writes the start into each page and closes its end of the second pipe, which
+ * all workers see at once. A worker that dies never holds up the others, and a parent that dies or
+ * gives up lets all of them go on.
+ *
+ * The start lies a moment ahead, so that each worker has woken up before it.
+ */
+#include "client/crew.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/instant.h"
+
+enum {
+        /* A listener's queue is often no longer than this; what it drops costs a second. */
+        CREW_AT_ONCE = 128,
+        CREW_TICK_MILLISECONDS = 50,
+};
+
+/* The connections that are under way. */
+typedef struct Crew {
+        const LoadPlan *plan;
+        int *fds;
+        size_t count;
+        struct pollfd polled[CREW_AT_ONCE];
+        size_t slots[CREW_AT_ONCE];
+        uint64_t deadlines[CREW_AT_ONCE];
+} Crew;
+
+void crew_fail(LoadPage *page, int error) {
+        FailureKind kind = failure_kind_from_errno(error);
+
+        page->errors[kind]++;
+        if (kind == FAILURE_LOCAL)
+                page->local_error = error;
+}
+
+static void crew_settle(Crew *crew, size_t slot, int fd) {
+        crew->fds[slot] = fd;
+        if (fd < 0 && fd != -EINTR)
+                crew_fail(crew->plan->page, -fd);
+}
+
+static void crew_begin(Crew *crew, size_t slot) {
+        const ConnectionOptions *options = &crew->plan->options->connection;
+        bool pending = false;
+        int fd = connection_begin(crew->plan->peer, options, &pending);
+
+        if (!pending) {
+                crew_settle(crew, slot, fd);
+                return;
+        }
+        crew->polled[crew->count] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+        crew->slots[crew->count] = slot;
+        crew->deadlines[crew->count++] =
+                        options->timeout == 0 ? INSTANT_NEVER : instant_now() + options->timeout;
+}
+
+/* Ends what is under way at place @i, successfully if @r is 0. */
+static void crew_end(Crew *crew, size_t i, int r) {
+        int fd = crew->polled[i].fd;
+
+        if (r < 0)
+                close(fd);
+        crew_settle(crew, crew->slots[i], r < 0 ? r : fd);
+        crew->count--;
+        crew->polled[i] = crew->polled[crew->count];
+        crew->slots[i] = crew->slots[crew->count];
+        crew->deadlines[i] = crew->deadlines[crew->count];
+}
+
+static void crew_look(Crew *crew) {
+        uint64_t now = instant_now();
+
+        /* Backwards, since the last one takes the place of one that ends. */
+        for (size_t i = crew->count; i-- > 0;) {
+                if (crew->plan->page->stop)
+                        crew_end(crew, i, -EINTR);
+                else if (crew->polled[i].revents != 0)
+                        crew_end(crew, i, connection_finish(crew->polled[i].fd));
+                else if (now >= crew->deadlines[i])
+                        crew_end(crew, i, -ETIME);
+        }
+}
+
+void crew_connect(const LoadPlan *plan, int *ret_fds) {
+        Crew crew = { .plan = plan, .fds = ret_fds };
+        size_t next = 0;
+
+        if (plan->first >= 0)
+                ret_fds[next++] = plan->first;
+        while (next < plan->connections || crew.count > 0) {
+                while (next < plan->connections && crew.count < CREW_AT_ONCE && !plan->page->stop)
+                        crew_begin(&crew, next++);
+                while (next < plan->connections && plan->page->stop)
+                        ret_fds[next++] = -EINTR;
+                if (crew.count == 0)
+                        continue;
+                if (poll(crew.polled, crew.count, CREW_TICK_MILLISECONDS) >= 0)
+                        crew_look(&crew);
+        }
+}
+
+uint64_t crew_start(const LoadPlan *plan) {
+        struct pollfd go = { .fd = plan->go };
+        struct timespec then;
+        uint64_t start;
+
+        close(plan->ready);
+        while (poll(&go, 1, -1) < 0 && errno == EINTR)
+                ;
+        start = plan->page->start;
+        then = (struct timespec){ .tv_sec = (time_t)(start / INSTANT_SECOND),
+                                  .tv_nsec = (long)(start % INSTANT_SECOND) };
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
+                ;
+        return start;
+}
+
+void crew_close_window(const LoadPlan *plan, uint64_t elapsed) {
+        LoadPage *page = plan->page;
+
+        if (page->window.elapsed > 0)
+                return;
+        page->window = (ReportWindow){ .elapsed = elapsed,
+                                       .answered = page->answered,
+                                       .bytes_sent = page->bytes_sent,
+                                       .bytes_received = page->bytes_received };
+}

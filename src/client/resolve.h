@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/failure.h"
+#include "client/target.h"
+#include "lib/endpoint.h"
+
+typedef struct Addresses Addresses;
+
+enum {
+        /* Further addresses of a name are left out. */
+        ADDRESSES_MAXIMUM = 32,
+};
+
+struct Addresses {
+        size_t count;
+        Endpoint list[ADDRESSES_MAXIMUM];
+};
+
+/*
+ * resolve_target: finds the addresses of @target, with its port, in the order of getaddrinfo(3).
+ * Waits until the instant @end (INSTANT_NEVER for no limit) or until @interrupt, a descriptor of
+ * interrupt_open() or -1, is readable.
+ *
+ * Returns 0 and sets @ret_addresses, of which there is at least one. Returns -ETIME, -EINTR, or
+ * another negative errno, and appends to the sentence of @failure, whose kind it sets.
+ */
+int resolve_target(const Target *target, uint64_t end, int interrupt, Addresses *ret_addresses,
+                   Failure *failure);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Shares the requests of a fixed rate among the workers of a load.
+ *
+ * The requests of all workers are numbered, and number k is due k / rate seconds after the start.
+ * Connections are numbered, too: worker w owns w, w + workers, w + 2 × workers and so on. Request k
+ * belongs to connection k modulo the number of connections, and so to that one's worker. Hence each
+ * worker gets a part in proportion to its connections, each request belongs to one worker only, and
+ * the requests of a worker are spread evenly. The worker itself decides which of its connections
+ * carries a request.
+ *
+ * All of it is arithmetic on whole numbers: nothing drifts, however long a load takes.
+ */
+#include "client/schedule.h"
+
+#include "client/instant.h"
+
+uint64_t schedule_due(const Schedule *schedule, uint64_t number) {
+        uint64_t k = number / schedule->own * schedule->connections + schedule->index +
+                     number % schedule->own * schedule->workers;
+
+        /* In two steps, since a day's nanoseconds times the rate would not fit. */
+        return schedule->start + k / schedule->rate * INSTANT_SECOND +
+               k % schedule->rate * INSTANT_SECOND / schedule->rate;
+}
+
+uint64_t schedule_count(const Schedule *schedule, uint64_t duration) {
+        uint64_t second = INSTANT_SECOND;
+        /* As above; what is due at the very end is not within. */
+        uint64_t all = duration / second * schedule->rate +
+                       (duration % second * schedule->rate + second - 1) / second;
+        uint64_t rest = all % schedule->connections, more = 0;
+
+        if (rest > schedule->index)
+                more = (rest - schedule->index + schedule->workers - 1) / schedule->workers;
+        return all / schedule->connections * schedule->own + more;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+
+typedef struct Schedule Schedule;
+
+/*
+ * When the requests of one worker are due at a fixed rate. Instants are instant_now()'s, durations
+ * nanoseconds.
+ */
+struct Schedule {
+        uint64_t start;
+        /* Requests a second of all workers, at least 1. */
+        uint64_t rate;
+        /* The worker's number, from 0, and how many there are. */
+        unsigned index;
+        unsigned workers;
+        /* The connections of all workers, and of this one: all / workers, and one more for each
+         * worker whose number is below the remainder. At least 1. */
+        uint64_t connections;
+        uint64_t own;
+};
+
+/*
+ * schedule_due: returns the instant at which the worker's request @number, from 0, is due.
+ */
+uint64_t schedule_due(const Schedule *schedule, uint64_t number);
+
+/*
+ * schedule_count: returns how many of the worker's requests are due within @duration from the
+ * start.
+ */
+uint64_t schedule_count(const Schedule *schedule, uint64_t duration);

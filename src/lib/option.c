@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/option.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/number.h"
+
+/*
+ * The command lines of both programs. A program describes its options in a table of rows;
+ * option_read() gives the table to getopt_long(3) and calls each row's function with its value. The
+ * functions that more than one program needs are here, the others are the programs' own.
+ *
+ * getopt_long(3) prints nothing: a wrong command line becomes one sentence, which names the word.
+ * Each option without a letter needs a value of its own for getopt_long(3): the number of its row.
+ */
+
+enum {
+        /* The first value that is no letter. */
+        OPTION_FIRST_VALUE = UINT8_MAX + 1,
+        OPTION_LETTERS_SIZE = 4 * OPTION_ROWS_MAXIMUM + 2,
+};
+
+void *option_field(const OptionParse *parse, const OptionRow *row) {
+        return (char *)parse->options + row->offset;
+}
+
+int option_take_flag(OptionParse *parse, const OptionRow *row, const char *text) {
+        (void)text;
+        *(bool *)option_field(parse, row) = true;
+        return 0;
+}
+
+int option_take_number(OptionParse *parse, const OptionRow *row, const char *text) {
+        uint64_t number;
+
+        if (number_parse(text, row->minimum, row->maximum, &number) < 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
+                                    row->name, row->minimum, row->maximum, text);
+        *(uint64_t *)option_field(parse, row) = number * (row->unit == 0 ? 1 : row->unit);
+        return 0;
+}
+
+int option_take_name(OptionParse *parse, const OptionRow *row, const char *text) {
+        const int last = (int)row->maximum - 1;
+        char list[80] = "";
+
+        for (int i = 0; i <= last; i++) {
+                const char *separator = i == last ? " or " : ", ";
+
+                if (strcmp(text, row->names[i]) == 0) {
+                        *(int *)option_field(parse, row) = i;
+                        return 0;
+                }
+                snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
+                         i == 0 ? "" : separator, row->names[i]);
+        }
+        return sentence_set(parse->sentence, -EINVAL, "--%s takes %s, not '%s'", row->name, list,
+                            text);
+}
+
+/* Describes the rows for getopt_long(3). */
+static void option_describe(const OptionParse *parse,
+                            struct option longs[static OPTION_ROWS_MAXIMUM + 1],
+                            char letters[static OPTION_LETTERS_SIZE]) {
+        *letters++ = ':';
+        for (size_t i = 0; i < parse->count; i++) {
+                const OptionRow *row = &parse->rows[i];
+                const char *letter = row->letters == NULL ? "" : row->letters;
+
+                longs[i] = (struct option){ row->name,
+                                            row->valued ? required_argument : no_argument, NULL,
+                                            OPTION_FIRST_VALUE + (int)i };
+                for (; *letter != '\0'; letter++) {
+                        *letters++ = *letter;
+                        if (row->valued)
+                                *letters++ = ':';
+                }
+        }
+        longs[parse->count] = (struct option){};
+        *letters = '\0';
+}
+
+/* Returns the row that getopt_long(3) calls @found, NULL for none. */
+static const OptionRow *option_find(const OptionParse *parse, int found) {
+        if (found >= OPTION_FIRST_VALUE)
+                return &parse->rows[found - OPTION_FIRST_VALUE];
+        for (size_t i = 0; i < parse->count; i++)
+                if (parse->rows[i].letters != NULL && strchr(parse->rows[i].letters, found) != NULL)
+                        return &parse->rows[i];
+        return NULL;
+}
+
+/* Explains what getopt_long(3) found wrong with the word before optind. */
+static int option_refuse(const OptionParse *parse, int found, int argc, char **argv) {
+        const char *last = argv[argc - 1], *word = argv[optind - 1];
+        const int length = (int)strcspn(word, "=");
+        const OptionRow *row;
+
+        /* The option that lacks its value is the last word. */
+        if (found == ':' && strncmp(last, "--", 2) == 0)
+                return sentence_set(parse->sentence, -EINVAL, "%s needs a value", last);
+        if (found == ':')
+                return sentence_set(parse->sentence, -EINVAL, "-%c needs a value", optopt);
+        if (optopt == 0)
+                return sentence_set(parse->sentence, -EINVAL,
+                                    "there is no option %.*s, or it is ambiguous", length, word);
+        row = option_find(parse, optopt);
+        if (row == NULL)
+                return sentence_set(parse->sentence, -EINVAL, "there is no option -%c", optopt);
+        return sentence_set(parse->sentence, -EINVAL, "%.*s takes no value%s%s", length, word,
+                            row->hint == NULL ? "" : ": ", row->hint == NULL ? "" : row->hint);
+}
+
+/* Refuses "-name", which getopt_long(3) would take for letters. */
+static int option_check_dashes(const OptionParse *parse, char *const *argv) {
+        for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
+                for (size_t i = 0; i < parse->count && (*argv)[0] == '-'; i++)
+                        if (strcmp(*argv + 1, parse->rows[i].name) == 0)
+                                return sentence_set(parse->sentence, -EINVAL,
+                                                    "'%s' lacks a dash: write --%s", *argv,
+                                                    parse->rows[i].name);
+        return 0;
+}
+
+int option_read(OptionParse *parse, int argc, char **argv) {
+        struct option longs[OPTION_ROWS_MAXIMUM + 1];
+        char letters[OPTION_LETTERS_SIZE];
+        int found, r;
+
+        assert(parse->count <= OPTION_ROWS_MAXIMUM);
+        option_describe(parse, longs, letters);
+        r = option_check_dashes(parse, argv + 1);
+        if (r < 0)
+                return r;
+
+        /* 0 starts from the front again and makes getopt_long(3) forget another command line. */
+        optind = 0;
+        opterr = 0;
+        while ((found = getopt_long(argc, argv, letters, longs, NULL)) >= 0) {
+                const OptionRow *row;
+
+                if (found == '?' || found == ':')
+                        return option_refuse(parse, found, argc, argv);
+                row = option_find(parse, found);
+                assert(row != NULL);
+                parse->given[row - parse->rows] = true;
+                r = row->take(parse, row, optarg);
+                if (r != 0)
+                        return r < 0 ? r : 0;
+        }
+        return optind;
+}
+
+bool option_is_given(const OptionParse *parse, const char *name) {
+        for (size_t i = 0; i < parse->count; i++)
+                if (strcmp(parse->rows[i].name, name) == 0)
+                        return parse->given[i];
+        return false;
+}

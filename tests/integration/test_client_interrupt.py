@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""mpecho-client and the wish to end: the first signal ends a run with what it found, wherever it
+waits, and the second one ends the program."""
+
+import contextlib
+import ipaddress
+import os
+import pathlib
+import re
+import signal
+import socket
+
+import pytest
+
+import servers
+from client import Client, run, until
+from network import Network
+from test_client_json import parse
+
+MODES = [["--check"], ["--ping"], ["--load"], []]
+
+
+def waits(client, where):
+    """Waits until the client sleeps in a kernel function of that name."""
+    wchan = pathlib.Path(f"/proc/{client.process.pid}/wchan")
+    until(lambda: where in wchan.read_text())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_output_that_nobody_reads(number):
+    """A full pipe behind the output does not keep a ping from ending."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "-i0.001", *server.address) as client:
+            waits(client, "pipe_write")
+            client.process.send_signal(number)
+            status = client.process.wait()
+            client.end()
+    assert status == 1
+
+
+@contextlib.contextmanager
+def full_queue(tmp_path, family):
+    """The words for a server that answers no request for a connection."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family))
+        listener.bind(f"{tmp_path}/s" if family == socket.AF_UNIX else ("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(1 if family == socket.AF_UNIX else 2):
+            waiting = stack.enter_context(socket.socket(family))
+            waiting.setblocking(False)
+            waiting.connect_ex(address)
+        yield [address] if family == socket.AF_UNIX else address
+
+
+@pytest.mark.parametrize("mode", MODES, ids=" ".join)
+@pytest.mark.parametrize("family, where", [(socket.AF_UNIX, "unix_wait"), (socket.AF_INET, "poll")])
+def test_while_connecting(mode, family, where, tmp_path):
+    """There is an object of a run that never had a connection."""
+    with full_queue(tmp_path, family) as address:
+        with Client("--json", *mode, "--connect-timeout=0", *address) as client:
+            waits(client, where)
+            client.process.send_signal(signal.SIGINT)
+            status, output, errors = client.end()
+    result = parse((output or errors[0].encode() + b"\n").decode())
+    assert status == result["status"] == 1 and result["peer"] is None
+    assert result["failure"]["kind"] == "interrupted"
+
+
+@pytest.fixture
+def silent_names():
+    """A network whose name servers, those of this machine, do not answer."""
+    found = re.findall(r"^nameserver\s+(\S+)", pathlib.Path("/etc/resolv.conf").read_text(), re.M)
+    network = Network(*(f"{address}/{128 if ':' in address else 32}" for address in found
+                        if not ipaddress.ip_address(address).is_loopback))
+    with contextlib.ExitStack() as stack:
+        for address in found or ["127.0.0.1"]:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            sink = stack.enter_context(network.run(socket.socket, family, socket.SOCK_DGRAM))
+            sink.bind((address, 53))
+        yield network
+    network.close()
+
+
+@pytest.mark.parametrize("mode", MODES, ids=" ".join)
+def test_while_a_name_is_looked_up(mode, silent_names):
+    """Name servers that do not answer hold up nobody who wants to end; the child goes."""
+    with silent_names.run(Client, "--json", *mode, "host.example") as client:
+        waits(client, "poll")
+        client.process.send_signal(signal.SIGTERM)
+        status, output, errors = client.end()
+    result = parse((output or errors[0].encode() + b"\n").decode())
+    assert status == 1 and result["failure"]["kind"] == "interrupted"
+    assert "host.example" in result["failure"]["message"] or mode == ["--ping"]
+
+
+def test_the_plugin_and_silent_names(silent_names):
+    """-t holds for looking up the name, too."""
+    status, output, _ = silent_names.run(run, "--monitor", "-H", "host.example", "-t", "0.5")
+    assert status in (2, 3) and output.startswith((b"ECHO CRITICAL - ", b"ECHO UNKNOWN - "))
+
+
+@pytest.fixture
+def hanging_gnuplot(tmp_path):
+    """An environment in which gnuplot never ends."""
+    (tmp_path / "gnuplot").write_text("#!/bin/sh\nexec /bin/sleep 1000\n")
+    (tmp_path / "gnuplot").chmod(0o755)
+    return {"PATH": str(tmp_path)}
+
+
+def children(client):
+    return pathlib.Path(f"/proc/{client.process.pid}/task/{client.process.pid}/children").read_text()
+
+
+def test_a_gnuplot_that_hangs(hanging_gnuplot, tmp_path):
+    """It is killed, and the results are printed."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "-c3", "-i0.001", f"--plot={tmp_path}/p.svg", *server.address,
+                    env=hanging_gnuplot) as client:
+            until(lambda: children(client))
+            waits(client, "poll")
+            client.process.send_signal(signal.SIGINT)
+            status, output, errors = client.end()
+    assert status == 1 and b"3 answered" in output
+    assert errors == [f"mpecho-client: interrupted while gnuplot drew '{tmp_path}/p.svg'"]
+
+
+def test_the_second_signal_ends_the_program(hanging_gnuplot, tmp_path):
+    """The first has ended the run, which is not drawn at once; whoever insists need not wait."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "-i0.01", f"--plot={tmp_path}/p.svg", *server.address,
+                    env=hanging_gnuplot) as client:
+            for _ in range(3):
+                client.process.stdout.readline()
+            client.process.send_signal(signal.SIGINT)
+            until(lambda: children(client))
+            client.process.send_signal(signal.SIGTERM)
+            assert client.process.wait() == -signal.SIGTERM
+            os.killpg(client.process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("mode", MODES[1:3], ids=" ".join)
+def test_signals_that_are_ignored(mode):
+    """A shell's job in the background ignores ^C, and goes on doing so."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--json", *mode, "-w1", *server.address,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) as client:
+            until(lambda: server.accepted)
+            client.process.send_signal(signal.SIGINT)
+            _, output, _ = client.end()
+    assert parse(output.decode())["seconds"] >= 1
+
+
+def test_a_reader_that_leaves_unnoticed():
+    """Where SIGPIPE is ignored, a ping that nobody reads ends all the same."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "-i0.01", *server.address,
+                    preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+                    restore_signals=False) as client:
+            client.process.stdout.readline()
+            client.process.stdout.close()
+            client.process.stdout = None
+            status, _, errors = client.end()
+    assert (status, errors) == (1, ["mpecho-client: cannot write to standard output: Broken pipe"])
+
+
+def test_a_full_disk_ends_a_ping():
+    """Lines that cannot be written end it: nobody would see the next ones."""
+    with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
+        status, _, errors = run("--ping", "-i0.01", *server.address, stdout=full)
+    assert status == 1
+    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
