@@ -140,7 +140,7 @@ deps:
 run: all
 	@packaging/demonstrate $(BUILD)
 
-## check: run all tests and lint side by side; `make deps check` allows no skipped test (as root)
+## check: run all tests side by side; `make deps check` allows no skipped test (as root)
 check: export DEB_BUILD_OPTIONS := nocheck
 check:
 	@$(PYTHON) tests/check.py $(MAKE) $(BUILD)
@@ -236,7 +236,7 @@ bench: all $(BASELINES) $(CROWD)
 bench-quick: all $(BASELINES) $(CROWD)
 	@$(PYTHON) tests/bench/bench.py --quick $(BENCH_OPTIONS) $(BUILD)
 
-## lint: clang-format, clang-tidy, cppcheck and shellcheck
+## lint: clang-format, clang-tidy, cppcheck, shellcheck, and the direction of includes
 lint:
 	@packaging/lint
 

@@ -27,7 +27,6 @@ NEEDS = {
     "check-bookworm": ["deb", "previous", "image-bookworm"],
     "check-trixie": ["deb", "previous", "image-trixie"],
     "programs": [],
-    "lint": [],
     "check-sanitize-quick": [],
     "check-integration": ["programs"],
     "check-unit": ["programs"],

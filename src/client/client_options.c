@@ -133,7 +133,7 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
         if (strlen(word) >= sizeof target->host)
                 return sentence_set(parse->sentence, -EINVAL, "no host has a name as long as '%s'",
                                     word);
-        strcpy(target->host, word);
+        memcpy(target->host, word, strlen(word) + 1);
         if (endpoint_is_local(word))
                 return 0;
         r = client_options_split(parse, target->host, word);

@@ -243,6 +243,7 @@ void handover_take(Handover *handover, bool stopping, uint64_t now) {
 
 size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         size_t stored = 0, answered;
+        char answer;
 
         if (handover->fd < 0)
                 return 0;
@@ -251,7 +252,8 @@ size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         while (stopping) {
                 const bool is_stored = handover_store(handover);
 
-                answered = handover_answer(handover, is_stored ? ANSWER_STORED : 0);
+                answer = is_stored ? ANSWER_STORED : '\0';
+                answered = handover_answer(handover, answer);
                 stored += is_stored ? answered : 0;
                 if (answered == 0)
                         break;

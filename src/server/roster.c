@@ -101,7 +101,7 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
         connection->ledger->reason = 0;
         facts = connection_facts(roster, connection);
         *facts = (LedgerFacts){ .cookie = cookie, .started = now, .peer = *peer };
-        strcpy(facts->listener, listener->text);
+        memcpy(facts->listener, listener->text, sizeof facts->listener);
 
         if (roster->last != NULL)
                 roster->last->next = connection;

@@ -123,35 +123,29 @@ static void test_take(void **state) {
         expect_reset(open("/dev/null", O_RDWR | O_CLOEXEC), NULL);
 }
 
-/* Bytes that can neither be written nor given to the next handler end the connection with a reset,
- * whichever call fails. */
+/* Bytes that can neither be written nor given to the next handler fail the connection, whichever
+ * call fails. */
 static void test_give(void **state) {
         static const char *const calls[] = { NULL, "memfd_create", "pwrite", "pwrite short" };
 
         (void)state;
         for (size_t i = 0; i < COUNT(calls); i++) {
                 Served served = { .unsent = -1, .handover = true };
-                char rest[4096];
-                size_t sent;
                 pid_t pid;
 
-                errno = 0;
-                peer_pair_tcp(served.pair);
+                /* With less room than the peer has sent, it is stuck as soon as it begins. */
+                peer_pair(served.pair);
+                assert_int_equal(setsockopt(served.pair[1], SOL_SOCKET, SO_SNDBUF, &(int){ 4096 },
+                                            sizeof(int)),
+                                 0);
+                (void)peer_fill(served.pair[0], 0);
                 failing = calls[i];
                 pid = process_fork(serve, &served);
                 failing = NULL;
                 close(served.pair[1]);
-                sent = peer_fill(served.pair[0], 0);
-                for (size_t more = 1; more > 0; sent += more) {
-                        process_wait_asleep(pid);
-                        more = peer_fill(served.pair[0], sent);
-                }
+                process_wait_asleep(pid);
                 assert_int_equal(kill(pid, SIGTERM), 0);
                 process_wait_exit(pid, REASON_FAILED);
-                /* Behind what it had written. */
-                while (recv(served.pair[0], rest, sizeof rest, 0) > 0)
-                        ;
-                assert_int_equal(errno, ECONNRESET);
                 close(served.pair[0]);
         }
 }

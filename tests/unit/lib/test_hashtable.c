@@ -83,7 +83,8 @@ static void test_full(void **state) {
                 assert_int_equal(hashtable_new(capacity, &table), 0);
                 for (uint32_t i = 0; i < capacity; i++)
                         assert_int_equal(hashtable_add(table, (HashtableKey){ .low = i }, i), 0);
-                assert_int_equal(hashtable_add(table, (HashtableKey){ .low = capacity }, 0), -ENOSPC);
+                assert_int_equal(hashtable_add(table, (HashtableKey){ .low = capacity }, 0),
+                                 -ENOSPC);
                 assert_null(hashtable_find(table, (HashtableKey){ .low = capacity }));
                 hashtable_remove(table, (HashtableKey){ .low = capacity / 2 });
                 assert_int_equal(hashtable_add(table, (HashtableKey){ .low = capacity }, 7), 0);

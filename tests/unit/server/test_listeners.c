@@ -330,9 +330,9 @@ static void test_errors(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),      TEST(test_connection), TEST(test_again), TEST(test_wildcard),
-                TEST(test_ipv6_only), TEST(test_close),      TEST(test_stale), TEST(test_errors),
-                TEST(test_find),
+                TEST(test_bind),     TEST(test_connection), TEST(test_again),
+                TEST(test_wildcard), TEST(test_ipv6_only),  TEST(test_close),
+                TEST(test_stale),    TEST(test_errors),     TEST(test_find),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
