@@ -54,8 +54,8 @@ def runs():
     for size in (64, "1M"):
         yield command("ping", TIMEOUT, size=size, count=1), b""
         for kind in ("requests", "connections"):
-            yield command(kind, TIMEOUT, "--duration=0.1", "--connections=2", size=size), b""
-    yield command("streams", TIMEOUT, "--duration=0.1", "--connections=2"), b""
+            yield command(kind, TIMEOUT, "--duration=2", "--connections=2", size=size), b""
+    yield command("streams", TIMEOUT, "--duration=2", "--connections=2"), b""
 
 
 def test_every_mode_ends_after_its_timeout(path):

@@ -58,7 +58,9 @@ LIES = {
         "differs differs differs differs differs differs differs differs",
     ),
     "cross-wired": (
-        servers.cross_wired, "differs differs differs differs differs differs differs differs"),
+        # A partner that ends first takes the connection with it.
+        servers.cross_wired,
+        "differs|closed differs differs differs differs differs differs differs"),
     "from-before": (
         servers.from_before, "differs differs differs differs differs differs differs differs"),
     "stall": (

@@ -56,7 +56,8 @@ def test_modes(tree, tmp_path, umask):
     """Everybody can read what was installed, and execute the programs, whatever the umask is."""
     run(tree, "make", "install", f"DESTDIR={tmp_path}", umask=umask)
     for name, path in files(tmp_path).items():
-        expected = 0o755 if "bin/" in name else 0o644
+        executable = "bin/" in name or "plugins/" in name
+        expected = 0o755 if executable else 0o644
         assert stat.S_IMODE(path.stat().st_mode) == expected, name
     # The programs of systemd's units are the installed ones.
     units = tmp_path / "usr/local/lib/systemd/system"
