@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         BACK_OFF_FIRST_USEC = 10 * 1000,
@@ -66,9 +67,7 @@ const char *exhaustion_limit(int error) {
 }
 
 void connection_reset(int fd) {
-        const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
-
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+        socket_set_reset(fd);
         close(fd);
 }
 
