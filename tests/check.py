@@ -28,6 +28,8 @@ NEEDS = {
     "check-trixie": ["deb", "previous", "image-trixie"],
     "programs": [],
     "check-sanitize-quick": [],
+    "check-model": [],
+    "lint": [],
     "check-integration": ["programs"],
     "check-unit": ["programs"],
     "check-fuzz": ["programs"],

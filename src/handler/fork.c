@@ -70,6 +70,7 @@ static int library_withhold(struct dl_phdr_info *library, size_t size, void *dat
                 const uintptr_t end = library->dlpi_addr + segment->p_vaddr + segment->p_memsz;
 
                 if (segment->p_type == PT_LOAD)
+                        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the linker has numbers only */
                         (void)madvise((void *)start, end - start, MADV_DONTFORK);
         }
         return 0;

@@ -39,6 +39,7 @@
 #define STRANGER_PAUSE (CLOCK_SECOND / 2)
 
 static const char ANSWER_STORED = 's';
+static const char ANSWER_CLOSED = '\0';
 static const char ANSWER_DECLINED = 'd';
 
 static int handover_listen(Handover *handover) {
@@ -243,7 +244,6 @@ void handover_take(Handover *handover, bool stopping, uint64_t now) {
 
 size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         size_t stored = 0, answered;
-        char answer;
 
         if (handover->fd < 0)
                 return 0;
@@ -252,8 +252,8 @@ size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         while (stopping) {
                 const bool is_stored = handover_store(handover);
 
-                answer = is_stored ? ANSWER_STORED : '\0';
-                answered = handover_answer(handover, answer);
+                answered = is_stored ? handover_answer(handover, ANSWER_STORED)
+                                     : handover_answer(handover, ANSWER_CLOSED);
                 stored += is_stored ? answered : 0;
                 if (answered == 0)
                         break;

@@ -111,7 +111,7 @@ void restore_deinit(Restore *restore) {
 static int item_open(const RestoreItem *item, int ret_fds[static BUNDLE_MOST]) {
         if (item->kind == FDSTORE_OLD_CONNECTION && socket_is_stream(item->fd)) {
                 ret_fds[0] = dup(item->fd);
-                return ret_fds[0] < 0 ? -errno : 1;
+                return ret_fds[0] < 0 ? -EMFILE : 1;
         }
         return bundle_open(item->fd, ret_fds);
 }

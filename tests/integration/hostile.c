@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,12 +68,12 @@ static int scribble(void) {
         int written = 0;
 
         while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-                unsigned long start, end;
+                void *start, *end;
 
-                if (strstr(line, "rw-s") == NULL || sscanf(line, "%lx-%lx", &start, &end) != 2)
+                if (strstr(line, "rw-s") == NULL || sscanf(line, "%p-%p", &start, &end) != 2)
                         continue;
-                for (unsigned long at = start; at < end; at++)
-                        *(volatile unsigned char *)at = (unsigned char)(at * 2654435761UL >> 16);
+                for (volatile unsigned char *at = start; at != end; at++)
+                        *at = (unsigned char)((uintptr_t)at * 2654435761UL >> 16);
                 written++;
         }
         return written;

@@ -122,10 +122,10 @@ static void test_sealed(void **state) {
 }
 
 static bool is_mapped(const void *memory) {
-        const uintptr_t page = (uintptr_t)memory & ~((uintptr_t)getpagesize() - 1);
+        const size_t in_page = (uintptr_t)memory % (size_t)getpagesize();
         unsigned char resident;
 
-        return mincore((void *)page, 1, &resident) == 0;
+        return mincore((char *)memory - in_page, 1, &resident) == 0;
 }
 
 static void look(void *data) {

@@ -392,7 +392,7 @@ static void test_forget(void **state) {
         assert_false(restore_take(&restore, STDIN_FILENO, "mpecho-connection.13"));
         assert_false(restore_take(&restore, STDIN_FILENO, "stored"));
         prepare();
-        expect_served(3 * (socket_cookie(fds[0]) == 0), NULL);
+        expect_served(3 * (size_t)(socket_cookie(fds[0]) == 0), NULL);
         restore_forget(&restore);
         manager_expect_removed(&manager, "mpecho-connection.12");
         manager_expect_removed(&manager, "mpecho-connection.9");
