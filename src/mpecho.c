@@ -33,22 +33,22 @@ typedef enum Status {
         STATUS_USAGE = 2,
 } Status;
 
-static Status fail(Journal *journal, const Sentence *sentence) {
-        journal_write(journal, &(Record){ .kind = RECORD_FAILED, .sentence = sentence->text },
+static Status fail(Journal *journal, const Failure *failure) {
+        journal_write(journal, &(Record){ .kind = RECORD_FAILED, .sentence = failure->text },
                       clock_now());
         return STATUS_FAILED;
 }
 
 /* Says what is wrong with @options, or with what was passed: to whoever called mpecho, or in the
  * journal where records go there. */
-static Status fail_usage(const Options *options, const Passed *passed, const Sentence *sentence) {
+static Status fail_usage(const Options *options, const Passed *passed, const Failure *failure) {
         Journal *journal;
 
         if (journal_target(options->log) == LOG_TARGET_STDERR) {
                 fprintf(stderr, "mpecho: %s\nTry 'mpecho --help' for more information.\n",
-                        sentence->text);
+                        failure->text);
         } else if (journal_new(LOG_TARGET_JOURNAL, LOG_ERR, JOURNAL_SOCKET, &journal) == 0) {
-                fail(journal, sentence);
+                fail(journal, failure);
                 journal_finish(journal, FINISH_PATIENCE);
                 journal_free(journal);
         }
@@ -70,7 +70,7 @@ static void check_limit(const char *name, uint64_t limit, uint64_t needed, const
 
 static Status serve_listeners(const Options *options, Listeners *listeners, Journal *journal) {
         const Resource resource = resources_scarcest();
-        Sentence sentence = {};
+        Failure failure = {};
         Master *master;
         int r;
 
@@ -85,30 +85,30 @@ static Status serve_listeners(const Options *options, Listeners *listeners, Jour
                 master_free(master);
         }
         if (r < 0) {
-                sentence_set(&sentence, r, "Cannot go on: %s", strerrordesc_np(-r));
-                return fail(journal, &sentence);
+                failure_set(&failure, r, "Cannot go on: %s", strerrordesc_np(-r));
+                return fail(journal, &failure);
         }
         return STATUS_DONE;
 }
 
 static Status serve(const Options *options, Listeners *listeners, Journal *journal) {
-        Sentence sentence = {};
+        Failure failure = {};
         int r;
 
-        r = descriptors_detach();
+        r = stdfds_detach();
         if (r < 0) {
-                sentence_set(&sentence, r, "Cannot use /dev/null: %s", strerrordesc_np(-r));
-                return fail(journal, &sentence);
+                failure_set(&failure, r, "Cannot use /dev/null: %s", strerrordesc_np(-r));
+                return fail(journal, &failure);
         }
         if (listeners->connection < 0)
                 return serve_listeners(options, listeners, journal);
-        r = inetd_serve(listeners->connection, options, journal, &sentence);
-        return r < 0 ? fail(journal, &sentence) : STATUS_DONE;
+        r = inetd_serve(listeners->connection, options, journal, &failure);
+        return r < 0 ? fail(journal, &failure) : STATUS_DONE;
 }
 
 static Status run(const Options *options, const Passed *passed) {
         Listeners *listeners;
-        Sentence sentence = {};
+        Failure failure = {};
         Journal *journal;
         Status status;
         int r;
@@ -120,15 +120,15 @@ static Status run(const Options *options, const Passed *passed) {
         }
         journal_set_empty_level(journal, options->log_empty);
         resources_raise();
-        r = listeners_check(options, &sentence);
+        r = listeners_check(options, &failure);
         if (r == 0)
-                r = listeners_new(options, passed, journal, &listeners, &sentence);
+                r = listeners_new(options, passed, journal, &listeners, &failure);
         if (r == 0) {
                 status = serve(options, listeners, journal);
                 listeners_free(listeners);
         } else {
-                status = r == LISTENERS_USAGE ? fail_usage(options, passed, &sentence)
-                                              : fail(journal, &sentence);
+                status = r == LISTENERS_USAGE ? fail_usage(options, passed, &failure)
+                                              : fail(journal, &failure);
         }
         journal_finish(journal, FINISH_PATIENCE);
         journal_free(journal);
@@ -143,22 +143,22 @@ static Status print(const char *text) {
 }
 
 static Status test(const Options *options) {
-        Sentence sentence = {};
+        Failure failure = {};
 
-        if (listeners_check(options, &sentence) == 0)
+        if (listeners_check(options, &failure) == 0)
                 return print("The options are valid.\n");
-        fprintf(stderr, "mpecho: %s\n", sentence.text);
+        fprintf(stderr, "mpecho: %s\n", failure.text);
         return STATUS_USAGE;
 }
 
 int main(int argc, char **argv) {
-        Sentence sentence = {};
+        Failure failure = {};
         Options options;
         Passed passed;
         Status status = STATUS_DONE;
         int r;
 
-        r = descriptors_fill();
+        r = stdfds_fill();
         if (r < 0) {
                 fprintf(stderr, "mpecho: Cannot open /dev/null: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
@@ -169,7 +169,7 @@ int main(int argc, char **argv) {
                 return STATUS_FAILED;
         }
         passed_take(&passed);
-        switch (options_parse(argc, argv, &options, &sentence)) {
+        switch (options_parse(argc, argv, &options, &failure)) {
         case OPTIONS_RUN:
                 status = run(&options, &passed);
                 break;
@@ -183,7 +183,7 @@ int main(int argc, char **argv) {
                 status = print("mpecho " MPECHO_VERSION "\n");
                 break;
         default:
-                status = fail_usage(&options, &passed, &sentence);
+                status = fail_usage(&options, &passed, &failure);
         }
         passed_deinit(&passed);
         return status;

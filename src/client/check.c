@@ -124,8 +124,8 @@ static void check_judge_timeout(const Receiver *receiver, const ClientOptions *o
                 what = "0 bytes came back";
         else if (receiver->bytes >= options->check_size)
                 what = "all came back intact, but the connection was not closed";
-        failure_set(failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
-                    quantity_format_time(options->timeout, seconds));
+        failure_set_kind(failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
+                         quantity_format_time(options->timeout, seconds));
 }
 
 /* Why the stream did not come to its end in order, if it did not. */
@@ -136,21 +136,21 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
         if (r == RECEIVER_END && sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 r = -sender->error;
         if (r < 0)
-                failure_set(failure, failure_kind_from_errno(-r), 0, "the connection broke: %s",
-                            strerror(-r));
+                failure_set_kind(failure, failure_kind_from_errno(-r), 0,
+                                 "the connection broke: %s", strerror(-r));
         else if (r == RECEIVER_INTERRUPTED)
-                failure_set(failure, FAILURE_INTERRUPTED, 0, "ended early, %s",
-                            receiver->bytes == 0 ? "0 bytes came back" : "intact so far");
+                failure_set_kind(failure, FAILURE_INTERRUPTED, 0, "ended early, %s",
+                                 receiver->bytes == 0 ? "0 bytes came back" : "intact so far");
         else if (r == RECEIVER_TIMEOUT)
                 check_judge_timeout(receiver, options, failure);
         else if (r == RECEIVER_ENDLESS)
-                failure_set(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
+                failure_set_kind(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
-                failure_set(failure, FAILURE_LOCAL, 0,
-                            "the sending process was ended by signal %d (%s)", sender->error,
-                            strsignal(sender->error));
+                failure_set_kind(failure, FAILURE_LOCAL, 0,
+                                 "the sending process was ended by signal %d (%s)", sender->error,
+                                 strsignal(sender->error));
         else if (sender->end != SENDER_FINISHED)
-                failure_set(failure, FAILURE_CLOSED, 0, "the connection was closed early");
+                failure_set_kind(failure, FAILURE_CLOSED, 0, "the connection was closed early");
 }
 
 static void check_judge_stream(const Comparison *comparison, Report *report) {
@@ -163,7 +163,8 @@ static void check_judge_stream(const Comparison *comparison, Report *report) {
         if (comparison->faults == 0)
                 return;
         fault_format(first, text);
-        failure_set(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s", text);
+        failure_set_kind(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s",
+                         text);
         if (comparison->faults > 1)
                 failure_append(&report->failure, ", the first of %" PRIu64 " faults",
                                comparison->faults);
@@ -198,8 +199,8 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         comparison_init(&sink.comparison, &source.pattern, options->check_size);
         r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
         if (r < 0) {
-                failure_set(&report->failure, FAILURE_LOCAL, 0,
-                            "cannot start the sending process: %s", strerror(-r));
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "cannot start the sending process: %s", strerror(-r));
                 return;
         }
         r = receiver_run(&receiver);
@@ -216,7 +217,7 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         check_judge_connection(&receiver, r, options, &report->failure);
         check_judge_stream(&sink.comparison, report);
         if (report->foreign[0] != '\0')
-                failure_set(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         sender_deinit(&sender);
 }
 

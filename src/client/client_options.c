@@ -42,41 +42,40 @@ static int client_options_check_local(const OptionParse *parse, const Target *ta
         const char *why;
 
         if (endpoint_parse_local(target->host, &endpoint, &why) < 0)
-                return sentence_set(parse->sentence, -EINVAL, "'%s' is no Unix socket: %s",
-                                    target->host, why);
+                return failure_set(parse->failure, -EINVAL, "'%s' is no Unix socket: %s",
+                                   target->host, why);
         if (target->port != 0)
-                return sentence_set(parse->sentence, -EINVAL, "the Unix socket '%s' has no port",
-                                    target->host);
+                return failure_set(parse->failure, -EINVAL, "the Unix socket '%s' has no port",
+                                   target->host);
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
                 if (option_is_given(parse, without[i]))
-                        return sentence_set(parse->sentence, -EINVAL,
-                                            "--%s cannot be used with the Unix socket '%s'",
-                                            without[i], target->host);
+                        return failure_set(parse->failure, -EINVAL,
+                                           "--%s cannot be used with the Unix socket '%s'",
+                                           without[i], target->host);
         return 0;
 }
 
 /* Refuses an address that needs the name of an interface and has none, or a wrong one. */
-static int client_options_check_zone(const char *host, const char *word, Sentence *sentence) {
+static int client_options_check_zone(const char *host, const char *word, Failure *failure) {
         const char *zone = strchr(host, '%');
         struct in6_addr address;
 
         if (zone == NULL && inet_pton(AF_INET6, host, &address) == 1 &&
             IN6_IS_ADDR_LINKLOCAL(&address))
-                return sentence_set(sentence, -EINVAL,
-                                    "'%s' needs its zone, the interface, as in fe80::1%%eth0",
-                                    word);
+                return failure_set(failure, -EINVAL,
+                                   "'%s' needs its zone, the interface, as in fe80::1%%eth0", word);
         if (zone != NULL && strchr(host, ':') != NULL && if_nametoindex(zone + 1) == 0 &&
             zone[1 + strspn(zone + 1, "0123456789")] != '\0')
-                return sentence_set(sentence, -EINVAL,
-                                    "'%s' names an interface that does not exist", word);
+                return failure_set(failure, -EINVAL, "'%s' names an interface that does not exist",
+                                   word);
         return 0;
 }
 
 /* Takes @word as the value that a mode does not take, if it looks like one. */
 static int client_options_check_value(OptionParse *parse, char *const *words) {
         ClientOptions *options = parse->options;
-        Sentence ignored;
-        OptionParse port = { .options = &(ClientOptions){}, .sentence = &ignored };
+        Failure ignored;
+        OptionParse port = { .options = &(ClientOptions){}, .failure = &ignored };
         uint64_t size;
         bool value = quantity_parse_size(words[0], 0, UINT64_MAX, &size) == 0;
 
@@ -88,9 +87,9 @@ static int client_options_check_value(OptionParse *parse, char *const *words) {
                 return 0;
         for (size_t i = 0; i < parse->count; i++)
                 if (parse->given[i] && parse->rows[i].hint != NULL)
-                        return sentence_set(parse->sentence, -EINVAL,
-                                            "'%s' is not a host: --%s takes no value, %s", words[0],
-                                            parse->rows[i].name, parse->rows[i].hint);
+                        return failure_set(parse->failure, -EINVAL,
+                                           "'%s' is not a host: --%s takes no value, %s", words[0],
+                                           parse->rows[i].name, parse->rows[i].hint);
         return 0;
 }
 
@@ -114,8 +113,8 @@ static int client_options_split(OptionParse *parse, char *host, const char *word
                 memmove(host, host + 1, strlen(host));
         }
         if (wrong || (end != NULL && !client_options_is_ipv6(host)))
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "'%s' is not an IPv6 address in brackets", word);
+                return failure_set(parse->failure, -EINVAL,
+                                   "'%s' is not an IPv6 address in brackets", word);
         if (colon == NULL || (end == NULL && strchr(colon + 1, ':') != NULL))
                 return 0;
         *colon = '\0';
@@ -128,11 +127,11 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
         int r;
 
         if (strstr(word, "://") != NULL)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "'%s' is a URL: write HOST or HOST:PORT", word);
+                return failure_set(parse->failure, -EINVAL,
+                                   "'%s' is a URL: write HOST or HOST:PORT", word);
         if (strlen(word) >= sizeof target->host)
-                return sentence_set(parse->sentence, -EINVAL, "no host has a name as long as '%s'",
-                                    word);
+                return failure_set(parse->failure, -EINVAL, "no host has a name as long as '%s'",
+                                   word);
         memcpy(target->host, word, strlen(word) + 1);
         if (endpoint_is_local(word))
                 return 0;
@@ -140,8 +139,8 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
         if (r < 0)
                 return r;
         if (target->host[0] == '\0')
-                return sentence_set(parse->sentence, -EINVAL, "'%s' has no host", word);
-        return client_options_check_zone(target->host, word, parse->sentence);
+                return failure_set(parse->failure, -EINVAL, "'%s' has no host", word);
+        return client_options_check_zone(target->host, word, parse->failure);
 }
 
 static int client_options_set_target(OptionParse *parse, char *const *words) {
@@ -150,12 +149,12 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
         int r;
 
         if (words[0] == NULL || words[0][0] == '\0')
-                return sentence_set(parse->sentence, -EINVAL, "the host is missing");
+                return failure_set(parse->failure, -EINVAL, "the host is missing");
         r = client_options_check_value(parse, words);
         if (r < 0)
                 return r;
         if (words[1] != NULL && words[2] != NULL)
-                return sentence_set(parse->sentence, -EINVAL, "unexpected argument '%s'", words[2]);
+                return failure_set(parse->failure, -EINVAL, "unexpected argument '%s'", words[2]);
         r = client_options_set_host(parse, words[0]);
         if (r == 0 && words[1] != NULL)
                 r = client_rows_take_port(parse, NULL, words[1]);
@@ -189,8 +188,8 @@ static int client_options_check_modes(const OptionParse *parse, ClientAction act
                 if (parse->given[i] && client_rows[i].modes != 0 &&
                     (client_rows[i].modes & (uint64_t)1 << action) == 0) {
                         client_options_name_modes(client_rows[i].modes, modes, sizeof modes);
-                        return sentence_set(parse->sentence, -EINVAL, "--%s is only valid with %s",
-                                            client_rows[i].name, modes);
+                        return failure_set(parse->failure, -EINVAL, "--%s is only valid with %s",
+                                           client_rows[i].name, modes);
                 }
         return 0;
 }
@@ -201,8 +200,8 @@ static int client_options_check_streams(const OptionParse *parse) {
 
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
                 if (option_is_given(parse, without[i]))
-                        return sentence_set(parse->sentence, -EINVAL,
-                                            "--%s cannot be used with --kind streams", without[i]);
+                        return failure_set(parse->failure, -EINVAL,
+                                           "--%s cannot be used with --kind streams", without[i]);
         return 0;
 }
 
@@ -215,8 +214,8 @@ static int client_options_complete(const OptionParse *parse) {
         ClientOptions *options = parse->options;
 
         if (options->action != CLIENT_CHECK && options->size > CLIENT_MESSAGE_MAXIMUM)
-                return sentence_set(parse->sentence, -EINVAL, "--size is at most 16M with --%s",
-                                    client_action_name(options->action));
+                return failure_set(parse->failure, -EINVAL, "--size is at most 16M with --%s",
+                                   client_action_name(options->action));
         if (options->size == 0)
                 options->size = options->load == LOAD_STREAMS ? CLIENT_BLOCK_SIZE
                                                               : sizes[options->action];
@@ -243,8 +242,8 @@ static int client_options_check(OptionParse *parse) {
         if (r < 0)
                 return r;
         if (options->flood && option_is_given(parse, "interval"))
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--flood and --interval cannot be combined");
+                return failure_set(parse->failure, -EINVAL,
+                                   "--flood and --interval cannot be combined");
         return client_options_complete(parse);
 }
 
@@ -255,14 +254,13 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
         char *target[] = { (char *)options->monitored, words[0], NULL, NULL };
 
         if (options->monitored == NULL || words[0] != NULL)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    words[0] == NULL ? "the host is missing: -H HOST"
-                                                     : "unexpected argument '%s'",
-                                    words[0]);
+                return failure_set(parse->failure, -EINVAL,
+                                   words[0] == NULL ? "the host is missing: -H HOST"
+                                                    : "unexpected argument '%s'",
+                                   words[0]);
         if ((critical->time > 0 && warn->time > critical->time) ||
             (critical->loss > 0 && warn->loss > critical->loss))
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--warning must not exceed --critical");
+                return failure_set(parse->failure, -EINVAL, "--warning must not exceed --critical");
         options->action = CLIENT_PING;
         options->monitor = true;
         options->size = CLIENT_MESSAGE_SIZE;
@@ -271,11 +269,11 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
 }
 
 static int client_options_parse_monitor(int argc, char **argv, ClientOptions *options,
-                                        Sentence *sentence) {
+                                        Failure *failure) {
         OptionParse parse = { .rows = monitor_rows,
                               .count = monitor_rows_count,
                               .options = options,
-                              .sentence = sentence };
+                              .failure = failure };
         int r;
 
         options->count = CLIENT_MONITOR_COUNT;
@@ -286,11 +284,11 @@ static int client_options_parse_monitor(int argc, char **argv, ClientOptions *op
 }
 
 static int client_options_parse_usual(int argc, char **argv, ClientOptions *options,
-                                      Sentence *sentence) {
+                                      Failure *failure) {
         OptionParse parse = { .rows = client_rows,
                               .count = client_rows_count,
                               .options = options,
-                              .sentence = sentence };
+                              .failure = failure };
         int r = option_read(&parse, argc, argv);
 
         if (r <= 0)
@@ -299,8 +297,7 @@ static int client_options_parse_usual(int argc, char **argv, ClientOptions *opti
         return r < 0 ? r : client_options_check(&parse);
 }
 
-int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
-                         Sentence *ret_sentence) {
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure) {
         ClientOptions options = {
                 .action = CLIENT_RELAY,
                 .arguments = argv + 1,
@@ -312,8 +309,8 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options,
         };
         int r = client_options_is_monitor(argv)
                                 ? client_options_parse_monitor(argc - 1, argv + 1, &options,
-                                                               ret_sentence)
-                                : client_options_parse_usual(argc, argv, &options, ret_sentence);
+                                                               ret_failure)
+                                : client_options_parse_usual(argc, argv, &options, ret_failure);
 
         if (r == 0)
                 *ret_options = options;

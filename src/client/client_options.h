@@ -99,9 +99,9 @@ struct ClientOptions {
  * reordered, and what the options refer to stays in it). Everything is checked that can be checked
  * without a connection. Behind the word --monitor the options are those of the monitoring plugin.
  *
- * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_sentence.
+ * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_failure.
  */
-int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Sentence *ret_sentence);
+int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure);
 
 /*
  * client_options_want_lines: whether each round trip is to have a line.

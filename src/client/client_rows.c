@@ -38,8 +38,8 @@ static ClientOptions *client_options(const OptionParse *parse) {
 
 static int client_take_file(OptionParse *parse, const OptionRow *row, const char *text) {
         if (text[0] == '\0')
-                return sentence_set(parse->sentence, -EINVAL, "--%s takes the name of a file",
-                                    row->name);
+                return failure_set(parse->failure, -EINVAL, "--%s takes the name of a file",
+                                   row->name);
         *(const char **)option_field(parse, row) = text;
         return 0;
 }
@@ -49,10 +49,10 @@ static int client_take_picture(OptionParse *parse, const OptionRow *row, const c
         const char *dot = strrchr(text, '.');
 
         if (dot == NULL || dot == text || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes the name of a file that ends in .svg or .png, not "
-                                    "'%s'",
-                                    row->name, text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes the name of a file that ends in .svg or .png, not "
+                                   "'%s'",
+                                   row->name, text);
         return client_take_file(parse, row, text);
 }
 
@@ -60,11 +60,11 @@ static int client_take_size(OptionParse *parse, const OptionRow *row, const char
         char most[QUANTITY_TEXT_SIZE];
 
         if (quantity_parse_size(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes a number of bytes from %" PRIu64 " to %s, as 512, "
-                                    "64K or 1.5M, not '%s'",
-                                    row->name, row->minimum,
-                                    quantity_format_bytes((double)row->maximum, most), text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes a number of bytes from %" PRIu64 " to %s, as 512, "
+                                   "64K or 1.5M, not '%s'",
+                                   row->name, row->minimum,
+                                   quantity_format_bytes((double)row->maximum, most), text);
         return 0;
 }
 
@@ -73,11 +73,11 @@ static int client_take_time(OptionParse *parse, const OptionRow *row, const char
 
         if (quantity_parse_time(text, INSTANT_SECOND, row->minimum, row->maximum,
                                 option_field(parse, row)) < 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes a time from %s to %s seconds, as 2, 0.5, 200ms or "
-                                    "1m, not '%s'",
-                                    row->name, quantity_format_time(row->minimum, least),
-                                    quantity_format_time(row->maximum, most), text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes a time from %s to %s seconds, as 2, 0.5, 200ms or "
+                                   "1m, not '%s'",
+                                   row->name, quantity_format_time(row->minimum, least),
+                                   quantity_format_time(row->maximum, most), text);
         return 0;
 }
 
@@ -98,10 +98,10 @@ static int client_take_threshold(OptionParse *parse, const OptionRow *row, const
                                              : -EINVAL;
         }
         if (r < 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
-                                    "not '%s'",
-                                    row->name, text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
+                                   "not '%s'",
+                                   row->name, text);
         return 0;
 }
 
@@ -112,10 +112,10 @@ static int client_take_host(OptionParse *parse, const OptionRow *row, const char
 
 static int client_take_rate(OptionParse *parse, const OptionRow *row, const char *text) {
         if (quantity_parse_count(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes a number from %" PRIu64 " to %" PRIu64
-                                    ", as 500 or 10k, not '%s'",
-                                    row->name, row->minimum, row->maximum, text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes a number from %" PRIu64 " to %" PRIu64
+                                   ", as 500 or 10k, not '%s'",
+                                   row->name, row->minimum, row->maximum, text);
         return 0;
 }
 
@@ -124,15 +124,15 @@ static int client_take_mode(OptionParse *parse, const OptionRow *row, const char
 
         (void)text;
         if (options->action != CLIENT_RELAY)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s is a second mode, and there can be only one", row->name);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s is a second mode, and there can be only one", row->name);
         for (options->action = CLIENT_CHECK;
              strcmp(client_action_name(options->action), row->name) != 0; options->action++)
                 ;
         return 0;
 }
 
-static int client_parse_port(const char *text, in_port_t *ret_port, Sentence *sentence) {
+static int client_parse_port(const char *text, in_port_t *ret_port, Failure *failure) {
         const struct servent *service;
         uint64_t port;
 
@@ -143,10 +143,10 @@ static int client_parse_port(const char *text, in_port_t *ret_port, Sentence *se
         /* A digit in front means a number. */
         service = isdigit((unsigned char)text[0]) ? NULL : getservbyname(text, "tcp");
         if (service == NULL)
-                return sentence_set(sentence, -EINVAL,
-                                    "a port is a number from 1 to 65535 or the name of a TCP "
-                                    "service, not '%s'",
-                                    text);
+                return failure_set(failure, -EINVAL,
+                                   "a port is a number from 1 to 65535 or the name of a TCP "
+                                   "service, not '%s'",
+                                   text);
         *ret_port = ntohs((in_port_t)service->s_port);
         return 0;
 }
@@ -156,9 +156,9 @@ int client_rows_take_port(OptionParse *parse, const OptionRow *row, const char *
 
         (void)row;
         if (target->port != 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "the port is given twice, the second time as '%s'", text);
-        return client_parse_port(text, &target->port, parse->sentence);
+                return failure_set(parse->failure, -EINVAL,
+                                   "the port is given twice, the second time as '%s'", text);
+        return client_parse_port(text, &target->port, parse->failure);
 }
 
 static int client_take_family(OptionParse *parse, const OptionRow *row, const char *text) {
@@ -167,7 +167,7 @@ static int client_take_family(OptionParse *parse, const OptionRow *row, const ch
 
         (void)text;
         if (target->family != AF_UNSPEC && target->family != family)
-                return sentence_set(parse->sentence, -EINVAL, "-4 and -6 cannot be combined");
+                return failure_set(parse->failure, -EINVAL, "-4 and -6 cannot be combined");
         target->family = family;
         return 0;
 }
@@ -184,9 +184,9 @@ static int client_take_source(OptionParse *parse, const OptionRow *row, const ch
                 return 0;
         }
         if (getaddrinfo(text, NULL, &hints, &result) != 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes an IPv4 or IPv6 address or an interface, not '%s'",
-                                    row->name, text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes an IPv4 or IPv6 address or an interface, not '%s'",
+                                   row->name, text);
         source.length = result->ai_addrlen;
         memcpy(&source, result->ai_addr, result->ai_addrlen);
         freeaddrinfo(result);

@@ -368,7 +368,7 @@ int connection_open(const Target *target, const ConnectionOptions *options, Path
 
         ret_path->failed_count = 0;
         target_format(target, text);
-        failure_set(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
+        failure_set_kind(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
         r = connection_find(target, options, &race.addresses, &failure);
         if (r == 0) {
                 ret_path->resolve = instant_now() - start;

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/failure.h"
 #include "client/target.h"
 #include "lib/endpoint.h"
+#include "lib/failure.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
 typedef struct Path Path;

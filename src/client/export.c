@@ -72,8 +72,8 @@ static void export_plot_line(FILE *file, const Histogram *histogram, const Histo
 }
 
 static int export_refuse(const char *path, int error, Failure *failure) {
-        return failure_set(failure, FAILURE_LOCAL, -error, "cannot write '%s': %s", path,
-                           strerror(error));
+        return failure_set_kind(failure, FAILURE_LOCAL, -error, "cannot write '%s': %s", path,
+                                strerror(error));
 }
 
 static int export_close(FILE *file, const char *path, Failure *failure) {
@@ -105,10 +105,10 @@ static bool export_find_gnuplot(void) {
 
 int export_prepare_plot(const char *path, Failure *ret_failure) {
         if (!export_find_gnuplot())
-                return failure_set(ret_failure, FAILURE_LOCAL, -ENOENT,
-                                   "cannot draw '%s': gnuplot is not installed (Debian's "
-                                   "gnuplot-nox will do)",
-                                   path);
+                return failure_set_kind(ret_failure, FAILURE_LOCAL, -ENOENT,
+                                        "cannot draw '%s': gnuplot is not installed (Debian's "
+                                        "gnuplot-nox will do)",
+                                        path);
         return export_prepare(path, ret_failure);
 }
 
@@ -263,16 +263,16 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
         signal(SIGPIPE, SIG_IGN);
         r = export_start(&pid, &script);
         if (r < 0)
-                return failure_set(ret_failure, FAILURE_LOCAL, r, "cannot start gnuplot: %s",
-                                   strerror(-r));
+                return failure_set_kind(ret_failure, FAILURE_LOCAL, r, "cannot start gnuplot: %s",
+                                        strerror(-r));
         export_script(histogram, path, title, subtitle, script);
         fclose(script);
         status = export_wait(pid, interrupt);
         if (status == -EINTR)
-                return failure_set(ret_failure, FAILURE_INTERRUPTED, -EINTR,
-                                   "interrupted while gnuplot drew '%s'", path);
+                return failure_set_kind(ret_failure, FAILURE_INTERRUPTED, -EINTR,
+                                        "interrupted while gnuplot drew '%s'", path);
         if (status != 0)
-                return failure_set(ret_failure, FAILURE_LOCAL, -EIO, "gnuplot could not draw '%s'",
-                                   path);
+                return failure_set_kind(ret_failure, FAILURE_LOCAL, -EIO,
+                                        "gnuplot could not draw '%s'", path);
         return 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include "client/failure.h"
 #include "client/histogram.h"
+#include "lib/failure.h"
 
 /*
  * export_prepare: empties the file @path, or makes it: whoever measures for an hour wants to know

@@ -71,10 +71,12 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
-                return failure_set(failure, FAILURE_LOCAL, -EMFILE,
-                                   "%" PRIu64 " connections need %" PRIu64 " descriptors in each "
-                                   "process, and ulimit -Hn allows %" PRIu64,
-                                   load->options->connections, needed, (uint64_t)limit.rlim_max);
+                return failure_set_kind(failure, FAILURE_LOCAL, -EMFILE,
+                                        "%" PRIu64 " connections need %" PRIu64
+                                        " descriptors in each "
+                                        "process, and ulimit -Hn allows %" PRIu64,
+                                        load->options->connections, needed,
+                                        (uint64_t)limit.rlim_max);
         return 0;
 }
 
@@ -201,13 +203,15 @@ static void load_reap(Load *load) {
                 while (waitpid(load->pids[i], &status, 0) < 0 && errno == EINTR)
                         ;
                 if (WIFSIGNALED(status))
-                        failure_set(&load->report->failure, FAILURE_LOCAL, 0,
-                                    "a worker was ended by signal %d (%s), and its figures end "
-                                    "there",
-                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
+                        failure_set_kind(
+                                        &load->report->failure, FAILURE_LOCAL, 0,
+                                        "a worker was ended by signal %d (%s), and its figures end "
+                                        "there",
+                                        WTERMSIG(status), strsignal(WTERMSIG(status)));
                 else if (WEXITSTATUS(status) != 0)
-                        failure_set(&load->report->failure, FAILURE_LOCAL, 0,
-                                    "a worker could not work: %s", strerror(WEXITSTATUS(status)));
+                        failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
+                                         "a worker could not work: %s",
+                                         strerror(WEXITSTATUS(status)));
         }
 }
 
@@ -275,17 +279,18 @@ static void load_judge_errors(const Load *load, uint64_t errors) {
 
         for (unsigned i = 0; i < load->workers; i++)
                 unclosed += load->pages[i].unclosed;
-        failure_set(failure, worst, 0,
-                    errors == 1 ? "there was %" PRIu64 " error" : "there were %" PRIu64 " errors",
-                    errors);
+        failure_set_kind(failure, worst, 0,
+                         errors == 1 ? "there was %" PRIu64 " error"
+                                     : "there were %" PRIu64 " errors",
+                         errors);
         if (worst == FAILURE_LOCAL)
                 failure_append(failure, ": %s", load_find_reason(load));
         if (unclosed == errors)
-                failure_set(failure, worst, 0,
-                            "all came back intact, but %" PRIu64 " connection%s not closed "
-                            "within %s s",
-                            unclosed, unclosed == 1 ? " was" : "s were",
-                            quantity_format_time(load->options->timeout, seconds));
+                failure_set_kind(failure, worst, 0,
+                                 "all came back intact, but %" PRIu64 " connection%s not closed "
+                                 "within %s s",
+                                 unclosed, unclosed == 1 ? " was" : "s were",
+                                 quantity_format_time(load->options->timeout, seconds));
 }
 
 static void load_judge(const Load *load) {
@@ -299,8 +304,8 @@ static void load_judge(const Load *load) {
         if (errors > 0)
                 load_judge_errors(load, errors);
         else if (report->bytes_received == 0)
-                failure_set(&report->failure, FAILURE_INTERRUPTED, 0,
-                            "the end came before the first answer");
+                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
+                                 "the end came before the first answer");
 }
 
 static void load_measure(Load *load) {
@@ -308,8 +313,8 @@ static void load_measure(Load *load) {
 
         r = load_fork(load);
         if (r < 0) {
-                failure_set(&load->report->failure, FAILURE_LOCAL, 0, "cannot start a worker: %s",
-                            strerror(-r));
+                failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
+                                 "cannot start a worker: %s", strerror(-r));
                 load_stop(load);
                 load_close(&load->go[1]);
         } else {
@@ -344,8 +349,8 @@ void load_run(const ClientOptions *options, Report *report) {
         load.pages = memory_new_shared(pages);
         load.sent = memory_new_shared(sent);
         if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
-                failure_set(&report->failure, FAILURE_LOCAL, 0,
-                            "no memory for %" PRIu64 " connections", options->connections);
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "no memory for %" PRIu64 " connections", options->connections);
         else
                 load.first = connection_open(&options->target, &options->connection, &report->path,
                                              &report->failure);

@@ -37,15 +37,15 @@ static int client_fill_descriptors(void) {
         return 0;
 }
 
-static int client_refuse(const Sentence *sentence, bool monitor) {
+static int client_refuse(const Failure *failure, bool monitor) {
         if (monitor) {
-                monitor_print_unknown(sentence->text);
+                monitor_print_unknown(failure->text);
                 return fflush(stdout) == EOF ? STATUS_FAILED : MONITOR_UNKNOWN;
         }
         fprintf(stderr,
                 "mpecho-client: %s\n"
                 "Try 'mpecho-client --help' for more information.\n",
-                sentence->text);
+                failure->text);
         return STATUS_USAGE;
 }
 
@@ -103,12 +103,12 @@ static int client_report(const ClientOptions *options, Report *report) {
 int main(int argc, char **argv) {
         static Report report;
         ClientOptions options;
-        Sentence sentence = {};
+        Failure failure = {};
 
         if (client_fill_descriptors() < 0)
                 return STATUS_FAILED;
-        if (client_options_parse(argc, argv, &options, &sentence) < 0)
-                return client_refuse(&sentence, client_options_is_monitor(argv));
+        if (client_options_parse(argc, argv, &options, &failure) < 0)
+                return client_refuse(&failure, client_options_is_monitor(argv));
         if (options.action == CLIENT_HELP)
                 return client_print(client_options_is_monitor(argv) ? monitor_help : client_help);
         if (options.action == CLIENT_VERSION)

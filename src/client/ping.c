@@ -69,9 +69,9 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
         if (ping->known) {
                 ping->fd = connection_open_endpoint(&path->endpoint, &ping->connection);
                 if (ping->fd < 0)
-                        failure_set(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
-                                    ping->fd == -ETIME ? "no connection in time"
-                                                       : strerror(-ping->fd));
+                        failure_set_kind(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
+                                         ping->fd == -ETIME ? "no connection in time"
+                                                            : strerror(-ping->fd));
         } else {
                 ping->fd = connection_open(&ping->options->target, &ping->connection, path,
                                            failure);
@@ -138,7 +138,7 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 ping_describe(ping, -r, failure);
         if (r == -EBADMSG &&
             foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))
-                failure_set(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
+                failure_set_kind(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
         return r;
 }
 
@@ -297,18 +297,19 @@ static void ping_judge(const Ping *ping) {
         if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
                 return;
         if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
-                failure_set(&report->failure, worst, 0, "%s", report->foreign);
+                failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
         else if (worst != FAILURE_NONE)
-                failure_set(&report->failure, worst, 0,
-                            "%" PRIu64 " of %" PRIu64 " round trips failed",
-                            report->attempts - answered, report->attempts);
+                failure_set_kind(&report->failure, worst, 0,
+                                 "%" PRIu64 " of %" PRIu64 " round trips failed",
+                                 report->attempts - answered, report->attempts);
         if (answered == 0 || answered < count)
                 if (worst == FAILURE_NONE || ping->interrupted)
-                        failure_set(&report->failure,
-                                    ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
-                                    "the run ended with %" PRIu64 " of %" PRIu64
-                                    " round trips answered",
-                                    answered, count > 0 ? count : report->attempts);
+                        failure_set_kind(&report->failure,
+                                         ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT,
+                                         0,
+                                         "the run ended with %" PRIu64 " of %" PRIu64
+                                         " round trips answered",
+                                         answered, count > 0 ? count : report->attempts);
 }
 
 static void ping_measure(Ping *ping) {
@@ -344,8 +345,8 @@ void ping_run(const ClientOptions *options, Report *report) {
                       .answer = malloc(options->size) };
 
         if (ping.message == NULL || ping.answer == NULL)
-                failure_set(&report->failure, FAILURE_LOCAL, 0,
-                            "no memory for messages of %" PRIu64 " bytes", options->size);
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "no memory for messages of %" PRIu64 " bytes", options->size);
         else
                 ping_measure(&ping);
         free(ping.message);

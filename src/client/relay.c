@@ -60,8 +60,8 @@ static int relay_take(void *userdata, const void *data, size_t size) {
 
 static void relay_set_failure(const Receiver *receiver, FailureKind kind, const char *what,
                               Failure *failure) {
-        failure_set(failure, kind, 0, "%s: %" PRIu64 " bytes sent, %" PRIu64 " came back", what,
-                    sender_bytes(receiver->sender), receiver->bytes);
+        failure_set_kind(failure, kind, 0, "%s: %" PRIu64 " bytes sent, %" PRIu64 " came back",
+                         what, sender_bytes(receiver->sender), receiver->bytes);
 }
 
 static void relay_set_broken(const Receiver *receiver, const char *target, int error,
@@ -79,12 +79,12 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
         char what[FAILURE_TEXT_SIZE];
 
         if (sender->end == SENDER_SOURCE_FAILED)
-                failure_set(failure, FAILURE_LOCAL, 0, "cannot read standard input: %s",
-                            strerror(sender->error));
+                failure_set_kind(failure, FAILURE_LOCAL, 0, "cannot read standard input: %s",
+                                 strerror(sender->error));
         else if (sender->end == SENDER_KILLED)
-                failure_set(failure, FAILURE_LOCAL, 0,
-                            "the sending process was ended by signal %d (%s)", sender->error,
-                            strsignal(sender->error));
+                failure_set_kind(failure, FAILURE_LOCAL, 0,
+                                 "the sending process was ended by signal %d (%s)", sender->error,
+                                 strsignal(sender->error));
         else if (sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 relay_set_broken(receiver, target, sender->error, failure);
         else if (sender->end != SENDER_FINISHED) {
@@ -92,15 +92,16 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
                          target);
                 relay_set_failure(receiver, FAILURE_CLOSED, what, failure);
         } else if (sender_bytes(sender) != receiver->bytes) {
-                failure_set(failure,
-                            sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
-                                                                   : FAILURE_DIFFERS,
-                            0, "%" PRIu64 " bytes were sent to %s but %" PRIu64 " came back",
-                            sender_bytes(sender), target, receiver->bytes);
+                failure_set_kind(failure,
+                                 sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
+                                                                        : FAILURE_DIFFERS,
+                                 0, "%" PRIu64 " bytes were sent to %s but %" PRIu64 " came back",
+                                 sender_bytes(sender), target, receiver->bytes);
         } else if (digest_get(sent) != digest_get(receiver->sink.userdata)) {
-                failure_set(failure, FAILURE_DIFFERS, 0,
-                            "%" PRIu64 " bytes were sent to %s, and as many but others came back",
-                            receiver->bytes, target);
+                failure_set_kind(failure, FAILURE_DIFFERS, 0,
+                                 "%" PRIu64
+                                 " bytes were sent to %s, and as many but others came back",
+                                 receiver->bytes, target);
         }
 }
 
@@ -110,8 +111,8 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
         target_format(&options->target, target);
         if (r == RECEIVER_SINK_FAILED) {
-                failure_set(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
-                            strerror(-receiver->error));
+                failure_set_kind(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
+                                 strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
                 snprintf(what, sizeof what, "%s came back from %s within %s s",
                          receiver->bytes == 0 ? "0 bytes" : "nothing more", target,
@@ -144,8 +145,8 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
 
         r = sender_start(&sender, fd, &(Source){ .fill = relay_fill, .userdata = sent });
         if (r < 0) {
-                failure_set(&report->failure, FAILURE_LOCAL, 0,
-                            "cannot start the sending process: %s", strerror(-r));
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "cannot start the sending process: %s", strerror(-r));
                 return;
         }
         r = receiver_run(&receiver);
@@ -170,7 +171,8 @@ void relay_run(const ClientOptions *options, Report *report) {
                 return;
         sent = memory_new_shared(sizeof *sent);
         if (sent == NULL)
-                failure_set(&report->failure, FAILURE_LOCAL, 0, "no memory: %s", strerror(errno));
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0, "no memory: %s",
+                                 strerror(errno));
         else
                 relay_exchange(fd, sent, options, report);
         memory_free(sent, sizeof *sent);
@@ -178,6 +180,6 @@ void relay_run(const ClientOptions *options, Report *report) {
         close(fd);
         /* Some file systems say only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)
-                failure_set(&report->failure, FAILURE_LOCAL, 0,
-                            "cannot write to standard output: %s", strerror(errno));
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "cannot write to standard output: %s", strerror(errno));
 }

@@ -6,10 +6,10 @@
 
 #include "client/client_options.h"
 #include "client/connection.h"
-#include "client/failure.h"
 #include "client/fault.h"
 #include "client/foreign.h"
 #include "client/histogram.h"
+#include "lib/failure.h"
 
 typedef struct Report Report;
 typedef struct Kernel Kernel;

@@ -4,9 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/failure.h"
 #include "client/target.h"
 #include "lib/endpoint.h"
+#include "lib/failure.h"
 
 typedef struct Addresses Addresses;
 

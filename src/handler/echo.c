@@ -13,7 +13,7 @@
  * shortens the slices of a write that waits. echo_run() then writes what it has read, for a limited
  * time.
  *
- * Nothing here may drop a byte that was read: unwritten bytes stay in `pending` for the caller.
+ * Nothing here may drop a byte that was read: unwritten bytes stay in `unsent` for the caller.
  */
 #include "handler/echo.h"
 
@@ -56,9 +56,9 @@ void echo_hurry(int out) {
 
 /* Returns why the connection ended, after a read or write failed with @error. The kernel reports a
  * reset once; to a later holder of the socket it returns ENOTCONN. */
-static Reason echo_reason(int error) {
-        return error == ECONNRESET || error == EPIPE || error == ENOTCONN ? REASON_RESET_BY_PEER
-                                                                          : REASON_FAILED;
+static EndReason echo_reason(int error) {
+        return error == ECONNRESET || error == EPIPE || error == ENOTCONN ? END_RESET_BY_PEER
+                                                                          : END_FAILED;
 }
 
 /* No other process writes the counter. An atomic addition faults as a write, and so the kernel does
@@ -86,14 +86,14 @@ static bool echo_is_acknowledged(const Echo *echo, Slowness *slowness) {
 
 /* Judges the peer after a write that waited for a slice and returned @n. Returns whether to go on;
  * if not, sets @ret_reason. */
-static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *ret_reason) {
+static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, EndReason *ret_reason) {
         const uint64_t now = clock_now(), timeout = echo->timeout_usec;
 
         if (*echo->stopping && slowness->stopping == CLOCK_NEVER)
                 slowness->stopping = now;
         if (slowness->stopping != CLOCK_NEVER &&
             now - slowness->stopping >= echo->stop_patience_usec) {
-                *ret_reason = REASON_STOPPED;
+                *ret_reason = END_STOPPED;
                 return false;
         }
         /* The peer read somewhere within the slice; without progress, at the latest before it. */
@@ -102,24 +102,24 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, Reason *r
         else if (slowness->progress == CLOCK_NEVER)
                 slowness->progress = now - timeout / SLICES;
         if (timeout != 0 && now - slowness->progress >= timeout) {
-                *ret_reason = REASON_STALLED;
+                *ret_reason = END_STALLED;
                 return false;
         }
         return true;
 }
 
-/* Writes the pending bytes. Returns whether it wrote all of them; if not, sets @ret_reason. */
-static bool echo_write(Echo *echo, Reason *ret_reason) {
+/* Writes the unsent bytes. Returns whether it wrote all of them; if not, sets @ret_reason. */
+static bool echo_write(Echo *echo, EndReason *ret_reason) {
         Slowness slowness = { .queued = -1, .progress = CLOCK_NEVER, .stopping = CLOCK_NEVER };
 
-        while (echo->pending_size > 0) {
-                ssize_t n = write(echo->out, echo->pending, echo->pending_size);
+        while (echo->unsent_size > 0) {
+                ssize_t n = write(echo->out, echo->unsent, echo->unsent_size);
 
                 if (n >= 0) {
                         echo_count(echo, (uint64_t)n);
-                        echo->pending += n;
-                        echo->pending_size -= (size_t)n;
-                        if (echo->pending_size == 0)
+                        echo->unsent += n;
+                        echo->unsent_size -= (size_t)n;
+                        if (echo->unsent_size == 0)
                                 break;
                 } else if (errno != EINTR && errno != EAGAIN) {
                         *ret_reason = echo_reason(errno);
@@ -131,19 +131,19 @@ static bool echo_write(Echo *echo, Reason *ret_reason) {
         return true;
 }
 
-Reason echo_run(Echo *echo) {
-        Reason reason;
+EndReason echo_run(Echo *echo) {
+        EndReason reason;
 
         while (echo_write(echo, &reason)) {
                 ssize_t n = read(echo->in, echo->buffer, echo->buffer_size);
 
                 if (n > 0) {
-                        echo->pending = echo->buffer;
-                        echo->pending_size = (size_t)n;
+                        echo->unsent = echo->buffer;
+                        echo->unsent_size = (size_t)n;
                 } else if (n == 0) {
-                        return *echo->stopping ? REASON_STOPPED : REASON_CLOSED_BY_PEER;
+                        return *echo->stopping ? END_STOPPED : END_CLOSED_BY_PEER;
                 } else if (errno == EAGAIN) {
-                        return REASON_IDLE;
+                        return END_IDLE;
                 } else if (errno != EINTR) {
                         return echo_reason(errno);
                 }

@@ -27,8 +27,8 @@ struct Echo {
         uint64_t stop_patience_usec; /* for a peer that reads slowly once `stopping` is true */
         _Atomic uint64_t *bytes;     /* counts the bytes written */
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
-        const char *pending; /* bytes read and not yet written; echo_run() writes them first */
-        size_t pending_size; /* in bytes; not 0 when echo_run() has ended with bytes unwritten */
+        const char *unsent; /* bytes read and not yet written; echo_run() writes them first */
+        size_t unsent_size; /* in bytes; not 0 when echo_run() has ended with bytes unwritten */
 };
 
 /*
@@ -46,10 +46,10 @@ void echo_hurry(int out);
 /*
  * echo_run: Echoes until the connection ends. System calls interrupted by a signal are retried.
  *
- * Returns why the connection ended. Bytes that it has read and not written are in `pending`: none
- * after REASON_CLOSED_BY_PEER and REASON_IDLE, some perhaps after any other reason.
+ * Returns why the connection ended. Bytes that it has read and not written are in `unsent`: none
+ * after END_CLOSED_BY_PEER and END_IDLE, some perhaps after any other reason.
  */
-Reason echo_run(Echo *echo);
+EndReason echo_run(Echo *echo);
 
 /*
  * echo_finish: Closes from this side without losing echoes: sends the end of the stream, then

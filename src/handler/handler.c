@@ -85,29 +85,29 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         close(handler->unsent);
         if (n < 0)
                 return false;
-        echo->pending = echo->buffer;
-        echo->pending_size = (size_t)n;
+        echo->unsent = echo->buffer;
+        echo->unsent_size = (size_t)n;
         return true;
 }
 
 /* Hands the connection over, or ends it; @reason: why echoing ended. Returns the exit code. */
-static int handler_finish(const Handler *handler, const Echo *echo, Reason reason) {
+static int handler_finish(const Handler *handler, const Echo *echo, EndReason reason) {
         int r = -ECANCELED;
 
-        if (reason == REASON_STOPPED && handler->handover.length > 0) {
-                r = handover_give(&handler->handover, echo->out, echo->pending, echo->pending_size);
+        if (reason == END_STOPPED && handler->handover.length > 0) {
+                r = handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size);
                 if (r == 0)
                         return HANDLER_HANDED_OVER;
         }
         /* Bytes that can be neither written nor handed over leave a hole. */
-        if (r != -ECANCELED && echo->pending_size > 0)
-                reason = REASON_FAILED;
+        if (r != -ECANCELED && echo->unsent_size > 0)
+                reason = END_FAILED;
 
         /* For the next master, should this one not be there to see the exit code. */
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
-        if (reason == REASON_FAILED)
+        if (reason == END_FAILED)
                 socket_set_reset(echo->out);
-        else if (reason == REASON_IDLE || reason == REASON_STALLED || reason == REASON_STOPPED)
+        else if (reason == END_IDLE || reason == END_STALLED || reason == END_STOPPED)
                 echo_finish(echo);
         return (int)reason;
 }
@@ -125,7 +125,7 @@ int handler_serve(const Handler *handler) {
         echo.out = dup(handler->connection);
         if (echo.out < 0) {
                 socket_set_reset(handler->connection);
-                return REASON_FAILED;
+                return END_FAILED;
         }
         state.in = echo.in;
         state.out = echo.out;
@@ -136,7 +136,7 @@ int handler_serve(const Handler *handler) {
         /* From here on the next master cannot serve an older copy of this connection. */
         atomic_store_explicit(&handler->ledger->started, 1, memory_order_relaxed);
         if (!handler_take_unsent(handler, &echo))
-                return handler_finish(handler, &echo, REASON_FAILED);
+                return handler_finish(handler, &echo, END_FAILED);
         fork_unblock_signals();
         return handler_finish(handler, &echo, echo_run(&echo));
 }
@@ -168,7 +168,7 @@ static bool handler_move_descriptors(Handler *handler) {
 
 static _Noreturn void handler_run(const Handler *handler) {
         Handler child = *handler;
-        int code = REASON_FAILED;
+        int code = END_FAILED;
 
         if (handler_move_descriptors(&child))
                 code = handler_serve(&child);

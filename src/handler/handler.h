@@ -13,8 +13,8 @@ typedef struct Handler Handler;
 
 enum {
         /* The exit code of a handler that has handed its connection over; smaller ones are a
-           Reason. */
-        HANDLER_HANDED_OVER = REASON_COUNT,
+           EndReason. */
+        HANDLER_HANDED_OVER = END_COUNT,
         /* Room for the title of a handler of any peer. */
         HANDLER_TITLE_SIZE = sizeof "mpecho: " + ADDRESS_TEXT_SIZE,
 };
@@ -58,7 +58,7 @@ pid_t handler_start(const Handler *handler);
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
  * and handler_init() must have been called. Unblocks all signals and sets this process's title.
  *
- * Returns why the connection ended, a Reason; or HANDLER_HANDED_OVER. The connection is still open;
- * exiting closes it.
+ * Returns why the connection ended, a EndReason; or HANDLER_HANDED_OVER. The connection is still
+ * open; exiting closes it.
  */
 int handler_serve(const Handler *handler);

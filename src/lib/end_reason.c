@@ -5,19 +5,19 @@
  */
 #include "lib/end_reason.h"
 
-static const char *const reason_texts[REASON_COUNT] = {
-        [REASON_CLOSED_BY_PEER] = "closed by peer",
-        [REASON_RESET_BY_PEER] = "reset by peer",
-        [REASON_IDLE] = "idle",
-        [REASON_STALLED] = "stalled",
-        [REASON_STOPPED] = "stopped",
-        [REASON_FAILED] = "failed",
+static const char *const end_reason_texts[END_COUNT] = {
+        [END_CLOSED_BY_PEER] = "closed by peer",
+        [END_RESET_BY_PEER] = "reset by peer",
+        [END_IDLE] = "idle",
+        [END_STALLED] = "stalled",
+        [END_STOPPED] = "stopped",
+        [END_FAILED] = "failed",
 };
 
-const char *reason_text(Reason reason) {
-        return reason_texts[reason];
+const char *end_reason_text(EndReason reason) {
+        return end_reason_texts[reason];
 }
 
-Reason reason_from_exit_code(int code) {
-        return code >= 0 && code < REASON_COUNT ? (Reason)code : REASON_FAILED;
+EndReason end_reason_from_exit_code(int code) {
+        return code >= 0 && code < END_COUNT ? (EndReason)code : END_FAILED;
 }

@@ -1,17 +1,87 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Formats the one sentence that explains a failure to a person. The caller decides where it goes.
+ * Formats the one sentence that explains a failure to a person, and sorts failures into kinds for
+ * programs. A function fills a Failure and returns an error; its caller decides where the sentence
+ * goes. Nothing here may print.
  */
 #include "lib/failure.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
-int sentence_set(Sentence *sentence, int error, const char *format, ...) {
+int failure_set(Failure *failure, int error, const char *format, ...) {
+        va_list arguments;
+
+        failure->kind = FAILURE_LOCAL;
+        va_start(arguments, format);
+        vsnprintf(failure->text, sizeof failure->text, format, arguments);
+        va_end(arguments);
+        return error;
+}
+
+int failure_set_kind(Failure *failure, FailureKind kind, int error, const char *format, ...) {
+        va_list arguments;
+
+        failure->kind = kind;
+        va_start(arguments, format);
+        vsnprintf(failure->text, sizeof failure->text, format, arguments);
+        va_end(arguments);
+        return error;
+}
+
+void failure_append(Failure *failure, const char *format, ...) {
+        size_t length = strlen(failure->text);
         va_list arguments;
 
         va_start(arguments, format);
-        vsnprintf(sentence->text, sizeof sentence->text, format, arguments);
+        vsnprintf(failure->text + length, sizeof failure->text - length, format, arguments);
         va_end(arguments);
-        return error;
+}
+
+FailureKind failure_kind_from_errno(int error) {
+        switch (error) {
+        case ECONNREFUSED:
+        case ENOENT:
+                return FAILURE_REFUSED;
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EHOSTDOWN:
+        case ENETDOWN:
+        case ENONET:
+                return FAILURE_UNREACHABLE;
+        case ETIMEDOUT:
+        case ETIME:
+                return FAILURE_TIMEOUT;
+        case ECONNRESET:
+        case ECONNABORTED:
+                return FAILURE_RESET;
+        case EPIPE:
+                return FAILURE_CLOSED;
+        case EBADMSG:
+                return FAILURE_DIFFERS;
+        case EINTR:
+                return FAILURE_INTERRUPTED;
+        default:
+                return FAILURE_LOCAL;
+        }
+}
+
+const char *failure_kind_name(FailureKind kind) {
+        static const char *const names[FAILURE_KINDS] = {
+                [FAILURE_NONE] = "none",
+                [FAILURE_RESOLVE] = "resolve",
+                [FAILURE_REFUSED] = "refused",
+                [FAILURE_UNREACHABLE] = "unreachable",
+                [FAILURE_TIMEOUT] = "timeout",
+                [FAILURE_RESET] = "reset",
+                [FAILURE_CLOSED] = "closed",
+                [FAILURE_DIFFERS] = "differs",
+                [FAILURE_MISSING] = "missing",
+                [FAILURE_LOCAL] = "local",
+                [FAILURE_INTERRUPTED] = "interrupted",
+        };
+
+        return names[kind];
 }

@@ -39,9 +39,9 @@ int option_take_number(OptionParse *parse, const OptionRow *row, const char *tex
         uint64_t number;
 
         if (number_parse(text, row->minimum, row->maximum, &number) < 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
-                                    row->name, row->minimum, row->maximum, text);
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
+                                   row->name, row->minimum, row->maximum, text);
         *(uint64_t *)option_field(parse, row) = number * (row->unit == 0 ? 1 : row->unit);
         return 0;
 }
@@ -60,8 +60,8 @@ int option_take_name(OptionParse *parse, const OptionRow *row, const char *text)
                 snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
                          i == 0 ? "" : separator, row->names[i]);
         }
-        return sentence_set(parse->sentence, -EINVAL, "--%s takes %s, not '%s'", row->name, list,
-                            text);
+        return failure_set(parse->failure, -EINVAL, "--%s takes %s, not '%s'", row->name, list,
+                           text);
 }
 
 /* Describes the rows for getopt_long(3). */
@@ -104,17 +104,17 @@ static int option_refuse(const OptionParse *parse, int found, int argc, char **a
 
         /* The option that lacks its value is the last word. */
         if (found == ':' && strncmp(last, "--", 2) == 0)
-                return sentence_set(parse->sentence, -EINVAL, "%s needs a value", last);
+                return failure_set(parse->failure, -EINVAL, "%s needs a value", last);
         if (found == ':')
-                return sentence_set(parse->sentence, -EINVAL, "-%c needs a value", optopt);
+                return failure_set(parse->failure, -EINVAL, "-%c needs a value", optopt);
         if (optopt == 0)
-                return sentence_set(parse->sentence, -EINVAL,
-                                    "there is no option %.*s, or it is ambiguous", length, word);
+                return failure_set(parse->failure, -EINVAL,
+                                   "there is no option %.*s, or it is ambiguous", length, word);
         row = option_find(parse, optopt);
         if (row == NULL)
-                return sentence_set(parse->sentence, -EINVAL, "there is no option -%c", optopt);
-        return sentence_set(parse->sentence, -EINVAL, "%.*s takes no value%s%s", length, word,
-                            row->hint == NULL ? "" : ": ", row->hint == NULL ? "" : row->hint);
+                return failure_set(parse->failure, -EINVAL, "there is no option -%c", optopt);
+        return failure_set(parse->failure, -EINVAL, "%.*s takes no value%s%s", length, word,
+                           row->hint == NULL ? "" : ": ", row->hint == NULL ? "" : row->hint);
 }
 
 /* Refuses "-name", which getopt_long(3) would take for letters. */
@@ -122,9 +122,9 @@ static int option_check_dashes(const OptionParse *parse, char *const *argv) {
         for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
                 for (size_t i = 0; i < parse->count && (*argv)[0] == '-'; i++)
                         if (strcmp(*argv + 1, parse->rows[i].name) == 0)
-                                return sentence_set(parse->sentence, -EINVAL,
-                                                    "'%s' lacks a dash: write --%s", *argv,
-                                                    parse->rows[i].name);
+                                return failure_set(parse->failure, -EINVAL,
+                                                   "'%s' lacks a dash: write --%s", *argv,
+                                                   parse->rows[i].name);
         return 0;
 }
 

@@ -32,7 +32,7 @@ struct OptionRow {
         bool valued;
         /*
          * Takes the value @text, NULL where none follows. Returns 0 or OPTION_DONE, or -EINVAL and
-         * sets parse->sentence.
+         * sets parse->failure.
          */
         int (*take)(OptionParse *parse, const OptionRow *row, const char *text);
         /* The place of the value in parse->options, and its range. */
@@ -58,7 +58,7 @@ struct OptionParse {
         size_t count;
         /* The structure that the rows' offsets refer to. */
         void *options;
-        Sentence *sentence;
+        Failure *failure;
         bool given[OPTION_ROWS_MAXIMUM];
 };
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Small helpers for sockets whose state other processes share: listeners that systemd holds as
- * well, connections that lie in its descriptor store. They ask the kernel by the descriptor alone,
- * never block, and never close anything.
+ * well, connections that lie in its descriptor store. They ask the kernel by the descriptor alone
+ * and never block.
  */
 #include "lib/socket.h"
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* Returns the value of a socket option that is a number, or @otherwise. */
 static int socket_get(int fd, int option, int otherwise) {
@@ -32,4 +33,9 @@ void socket_set_reset(int fd) {
         const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
 
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
+void socket_reset(int fd) {
+        socket_set_reset(fd);
+        close(fd);
 }

@@ -22,6 +22,7 @@ bool socket_is_stream(int fd);
 
 /*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
- * of the stream (SO_LINGER, socket(7)).
+ * of the stream (SO_LINGER, socket(7)). socket_reset: Closes @fd like that.
  */
 void socket_set_reset(int fd);
+void socket_reset(int fd);

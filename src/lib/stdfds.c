@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int descriptors_fill(void) {
+int stdfds_fill(void) {
         int fd;
 
         /* open(2) takes the lowest number that is free. */
@@ -31,11 +31,11 @@ static bool descriptor_is_stdin(int fd) {
                one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-bool descriptors_stderr_is_stdin(void) {
+bool stdfds_stderr_is_stdin(void) {
         return descriptor_is_stdin(STDERR_FILENO);
 }
 
-int descriptors_detach(void) {
+int stdfds_detach(void) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         int r = 0;
 

@@ -6,23 +6,23 @@
 /* The standard descriptors, 0 to 2, of a process that somebody else started. */
 
 /*
- * descriptors_fill: opens /dev/null in place of those that are closed, lest a socket that is opened
+ * stdfds_fill: opens /dev/null in place of those that are closed, lest a socket that is opened
  * next becomes one of them. First thing in main().
  *
  * Returns 0, or a negative errno of open(2).
  */
-int descriptors_fill(void);
+int stdfds_fill(void);
 
 /*
- * descriptors_stderr_is_stdin: whether stderr is the same socket as stdin, as inetd(8) passes it:
+ * stdfds_stderr_is_stdin: whether stderr is the same socket as stdin, as inetd(8) passes it:
  * what is written there reaches the peer.
  */
-bool descriptors_stderr_is_stdin(void);
+bool stdfds_stderr_is_stdin(void);
 
 /*
- * descriptors_detach: makes stdin /dev/null, and stdout and stderr too where they are the same
+ * stdfds_detach: makes stdin /dev/null, and stdout and stderr too where they are the same
  * socket as stdin.
  *
  * Returns 0, or a negative errno of open(2) or dup2(2).
  */
-int descriptors_detach(void);
+int stdfds_detach(void);

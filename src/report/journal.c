@@ -96,8 +96,8 @@ static bool stderr_is_journal(void) {
 LogTarget journal_target(LogTarget target) {
         if (target != LOG_TARGET_AUTO)
                 return target;
-        return stderr_is_journal() || descriptors_stderr_is_stdin() ? LOG_TARGET_JOURNAL
-                                                                    : LOG_TARGET_STDERR;
+        return stderr_is_journal() || stdfds_stderr_is_stdin() ? LOG_TARGET_JOURNAL
+                                                               : LOG_TARGET_STDERR;
 }
 
 int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {

@@ -16,8 +16,8 @@
 #include "lib/socket.h"
 
 enum {
-        BACK_OFF_FIRST_USEC = 10 * 1000,
-        BACK_OFF_MOST_USEC = 1000 * 1000,
+        PAUSE_FIRST_USEC = 10 * 1000,
+        PAUSE_MOST_USEC = 1000 * 1000,
 };
 
 /* A file of its own, so that giving it up helps when it is the whole system that has too many
@@ -26,21 +26,21 @@ static int reserve_open(void) {
         return eventfd(0, EFD_CLOEXEC);
 }
 
-void exhaustion_init(Exhaustion *exhaustion) {
-        *exhaustion = (Exhaustion){
+void backoff_init(Backoff *backoff) {
+        *backoff = (Backoff){
                 .reserve = reserve_open(),
-                .back_off_usec = BACK_OFF_FIRST_USEC,
+                .pause_usec = PAUSE_FIRST_USEC,
                 .deadline = CLOCK_NEVER,
         };
 }
 
-void exhaustion_deinit(Exhaustion *exhaustion) {
-        if (exhaustion->reserve >= 0)
-                close(exhaustion->reserve);
-        exhaustion->reserve = -1;
+void backoff_deinit(Backoff *backoff) {
+        if (backoff->reserve >= 0)
+                close(backoff->reserve);
+        backoff->reserve = -1;
 }
 
-const char *exhaustion_limit(int error) {
+const char *backoff_limit(int error) {
         switch (error) {
         case EMFILE:
         case ENFILE:
@@ -66,69 +66,63 @@ const char *exhaustion_limit(int error) {
         }
 }
 
-void connection_reset(int fd) {
-        socket_set_reset(fd);
-        close(fd);
-}
-
-uint32_t exhaustion_refuse(Exhaustion *exhaustion, const Listener *listener) {
+uint32_t backoff_refuse(Backoff *backoff, const Listener *listener) {
         int fd;
 
-        exhaustion_deinit(exhaustion);
+        backoff_deinit(backoff);
         fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
-                connection_reset(fd);
-        exhaustion->reserve = reserve_open();
+                socket_reset(fd);
+        backoff->reserve = reserve_open();
         return fd >= 0 ? 1 : 0;
 }
 
-void exhaustion_begin(Exhaustion *exhaustion, const Listener *listener, const char *limit,
-                      int error, uint32_t refused, uint64_t now) {
-        exhaustion->listener = listener;
-        exhaustion->limit = limit;
-        exhaustion->error = error;
-        exhaustion->refused += refused;
-        exhaustion->deadline = now + exhaustion->back_off_usec;
-        exhaustion->back_off_usec =
-                        clock_earlier(2 * exhaustion->back_off_usec, BACK_OFF_MOST_USEC);
+void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit, int error,
+                   uint32_t refused, uint64_t now) {
+        backoff->listener = listener;
+        backoff->limit = limit;
+        backoff->error = error;
+        backoff->refused += refused;
+        backoff->deadline = now + backoff->pause_usec;
+        backoff->pause_usec = clock_earlier(2 * backoff->pause_usec, PAUSE_MOST_USEC);
 }
 
-void exhaustion_relieve(Exhaustion *exhaustion) {
-        exhaustion->deadline = CLOCK_NEVER;
+void backoff_relieve(Backoff *backoff) {
+        backoff->deadline = CLOCK_NEVER;
 }
 
-void exhaustion_end(Exhaustion *exhaustion) {
-        exhaustion->deadline = CLOCK_NEVER;
-        exhaustion->back_off_usec = BACK_OFF_FIRST_USEC;
+void backoff_end(Backoff *backoff) {
+        backoff->deadline = CLOCK_NEVER;
+        backoff->pause_usec = PAUSE_FIRST_USEC;
 }
 
-bool exhaustion_backs_off(const Exhaustion *exhaustion) {
-        return exhaustion->deadline != CLOCK_NEVER;
+bool backoff_is_on(const Backoff *backoff) {
+        return backoff->deadline != CLOCK_NEVER;
 }
 
-static uint64_t exhaustion_telling(const Exhaustion *exhaustion) {
-        return exhaustion->listener != NULL ? exhaustion->told + CLOCK_SECOND : CLOCK_NEVER;
+static uint64_t backoff_log_deadline(const Backoff *backoff) {
+        return backoff->listener != NULL ? backoff->told + CLOCK_SECOND : CLOCK_NEVER;
 }
 
-void exhaustion_tick(Exhaustion *exhaustion, Journal *journal, uint32_t live, uint64_t now) {
-        if (exhaustion->deadline <= now)
-                exhaustion_relieve(exhaustion);
-        if (now < exhaustion_telling(exhaustion))
+void backoff_tick(Backoff *backoff, Journal *journal, uint32_t live, uint64_t now) {
+        if (backoff->deadline <= now)
+                backoff_relieve(backoff);
+        if (now < backoff_log_deadline(backoff))
                 return;
         journal_write(journal,
                       &(Record){ .kind = RECORD_EXHAUSTED,
-                                 .listener = exhaustion->listener->text,
-                                 .listener_name = exhaustion->listener->name,
-                                 .limit = exhaustion->limit,
-                                 .error = (uint64_t)exhaustion->error,
-                                 .refused = exhaustion->refused,
+                                 .listener = backoff->listener->text,
+                                 .listener_name = backoff->listener->name,
+                                 .limit = backoff->limit,
+                                 .error = (uint64_t)backoff->error,
+                                 .refused = backoff->refused,
                                  .live = live },
                       now);
-        exhaustion->listener = NULL;
-        exhaustion->refused = 0;
-        exhaustion->told = now;
+        backoff->listener = NULL;
+        backoff->refused = 0;
+        backoff->told = now;
 }
 
-uint64_t exhaustion_deadline(const Exhaustion *exhaustion) {
-        return clock_earlier(exhaustion->deadline, exhaustion_telling(exhaustion));
+uint64_t backoff_deadline(const Backoff *backoff) {
+        return clock_earlier(backoff->deadline, backoff_log_deadline(backoff));
 }

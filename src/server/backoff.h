@@ -7,17 +7,17 @@
 #include "report/journal.h"
 #include "server/listeners.h"
 
-typedef struct Exhaustion Exhaustion;
+typedef struct Backoff Backoff;
 
 /*
  * Backs off when descriptors, processes or memory run out: resets one client through a reserved
  * descriptor, then stops accepting for 10 ms, doubling up to 1 s, until a handler exits. Logs at
  * most once a second.
  */
-struct Exhaustion {
-        int reserve;            /* a descriptor to give up, or -1 */
-        uint64_t back_off_usec; /* how long the next back-off takes */
-        uint64_t deadline;      /* when this one ends; CLOCK_NEVER when there is none */
+struct Backoff {
+        int reserve;         /* a descriptor to give up, or -1 */
+        uint64_t pause_usec; /* how long the next back-off takes */
+        uint64_t deadline;   /* when this one ends; CLOCK_NEVER when there is none */
 
         const Listener *listener; /* where it was seen; NULL when there is nothing to tell */
         const char *limit;
@@ -27,57 +27,52 @@ struct Exhaustion {
 };
 
 /*
- * exhaustion_init: Initializes without a back-off and opens the reserve, which the caller closes
- * with exhaustion_deinit().
+ * backoff_init: Initializes without a back-off and opens the reserve, which the caller closes
+ * with backoff_deinit().
  */
-void exhaustion_init(Exhaustion *exhaustion);
-void exhaustion_deinit(Exhaustion *exhaustion);
+void backoff_init(Backoff *backoff);
+void backoff_deinit(Backoff *backoff);
 
 /*
- * exhaustion_limit: Returns what ran out when accept4(2) fails with @error: "descriptors", "memory"
+ * backoff_limit: Returns what ran out when accept4(2) fails with @error: "descriptors", "memory"
  * or, for an unexpected error, "listener"; constant strings. Returns NULL when only the connection
  * failed before it was accepted (accept(2)).
  */
-const char *exhaustion_limit(int error);
+const char *backoff_limit(int error);
 
 /*
- * exhaustion_refuse: Accepts a client of @listener with the reserved descriptor and resets it.
+ * backoff_refuse: Accepts a client of @listener with the reserved descriptor and resets it.
  *
  * Returns how many clients it refused: 1, or 0 when that failed too.
  */
-uint32_t exhaustion_refuse(Exhaustion *exhaustion, const Listener *listener);
+uint32_t backoff_refuse(Backoff *backoff, const Listener *listener);
 
 /*
- * exhaustion_begin: Starts a back-off, which lasts until exhaustion_deadline(), after a connection
+ * backoff_begin: Starts a back-off, which lasts until backoff_deadline(), after a connection
  * of
  * @listener failed for want of @limit with the errno @error. Counts @refused clients for the
  * record.
  */
-void exhaustion_begin(Exhaustion *exhaustion, const Listener *listener, const char *limit,
-                      int error, uint32_t refused, uint64_t now);
+void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit, int error,
+                   uint32_t refused, uint64_t now);
 
 /*
- * exhaustion_relieve: Ends the back-off after a handler has exited; the next one is longer still.
+ * backoff_relieve: Ends the back-off after a handler has exited; the next one is longer still.
  *
- * exhaustion_end: Ends the back-off after a connection got all that it needs; the next one is
+ * backoff_end: Ends the back-off after a connection got all that it needs; the next one is
  * short.
  */
-void exhaustion_relieve(Exhaustion *exhaustion);
-void exhaustion_end(Exhaustion *exhaustion);
+void backoff_relieve(Backoff *backoff);
+void backoff_end(Backoff *backoff);
 
 /*
- * exhaustion_backs_off: Returns whether the master must not accept now.
+ * backoff_is_on: Returns whether the master must not accept now.
  */
-bool exhaustion_backs_off(const Exhaustion *exhaustion);
+bool backoff_is_on(const Backoff *backoff);
 
 /*
- * exhaustion_tick: Ends a back-off that is over at @now, and writes a due RECORD_EXHAUSTED with
- * @live connections. exhaustion_deadline: Returns when the next tick is due, or CLOCK_NEVER.
+ * backoff_tick: Ends a back-off that is over at @now, and writes a due RECORD_EXHAUSTED with
+ * @live connections. backoff_deadline: Returns when the next tick is due, or CLOCK_NEVER.
  */
-void exhaustion_tick(Exhaustion *exhaustion, Journal *journal, uint32_t live, uint64_t now);
-uint64_t exhaustion_deadline(const Exhaustion *exhaustion);
-
-/*
- * connection_reset: Closes the connection @fd with a reset (SO_LINGER, socket(7)).
- */
-void connection_reset(int fd);
+void backoff_tick(Backoff *backoff, Journal *journal, uint32_t live, uint64_t now);
+uint64_t backoff_deadline(const Backoff *backoff);

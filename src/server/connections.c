@@ -40,7 +40,7 @@ struct Connections {
         Roster *roster;
         Reaper reaper;
         Quota *quota;
-        Exhaustion exhaustion;
+        Backoff backoff;
         HandoverAddress handover;
         bool stopping;
         bool killing;
@@ -61,7 +61,7 @@ int connections_new(const Options *options, const Listeners *listeners, Journal 
         connections->options = options;
         connections->listeners = listeners;
         connections->journal = journal;
-        exhaustion_init(&connections->exhaustion);
+        backoff_init(&connections->backoff);
 
         r = roster_new(slots, &connections->roster);
         if (r == 0)
@@ -82,7 +82,7 @@ Connections *connections_free(Connections *connections) {
         reaper_deinit(&connections->reaper);
         roster_free(connections->roster);
         quota_free(connections->quota);
-        exhaustion_deinit(&connections->exhaustion);
+        backoff_deinit(&connections->backoff);
         return memory_free(connections, sizeof *connections);
 }
 
@@ -166,7 +166,7 @@ static void connections_refuse(Connections *connections, int fd, const Address *
                                const Listener *listener, uint64_t now) {
         char text[ADDRESS_TEXT_SIZE];
 
-        connection_reset(fd);
+        socket_reset(fd);
         address_format(peer, text);
         connections_counts(connections)->refused++;
         journal_write(connections->journal,
@@ -187,10 +187,10 @@ static void connections_fork_failed(Connections *connections, Connection *connec
 
         quota_release(connections->quota, address_source(&connection->peer));
         roster_remove(connections->roster, connection);
-        connection_reset(fd);
+        socket_reset(fd);
         connections_counts(connections)->refused++;
-        exhaustion_begin(&connections->exhaustion, listener,
-                         error == EAGAIN ? "processes" : "memory", error, 1, now);
+        backoff_begin(&connections->backoff, listener, error == EAGAIN ? "processes" : "memory",
+                      error, 1, now);
 }
 
 /* Serves or refuses the client @peer; takes @fd. */
@@ -213,7 +213,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         close(fd);
 
         connections_counts(connections)->served++;
-        exhaustion_end(&connections->exhaustion);
+        backoff_end(&connections->backoff);
         record = connection_record(connections, RECORD_ACCEPTED, connection, now);
         journal_write(connections->journal, &record, now);
 }
@@ -221,7 +221,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
 /* accept4(2) failed with @error. Returns whether to go on with the next client. */
 static bool connections_accept_failed(Connections *connections, const Listener *listener, int error,
                                       int failures, uint64_t now) {
-        const char *limit = exhaustion_limit(error);
+        const char *limit = backoff_limit(error);
         uint32_t refused = 0;
 
         /* A connection that failed before accept4(2) is gone, but the network fails where there is
@@ -229,16 +229,16 @@ static bool connections_accept_failed(Connections *connections, const Listener *
         if (limit == NULL && failures < ACCEPTS_PER_TURN)
                 return true;
         if (error == EMFILE || error == ENFILE)
-                refused = exhaustion_refuse(&connections->exhaustion, listener);
+                refused = backoff_refuse(&connections->backoff, listener);
         connections_counts(connections)->refused += refused;
-        exhaustion_begin(&connections->exhaustion, listener, limit != NULL ? limit : "network",
-                         error, refused, now);
+        backoff_begin(&connections->backoff, listener, limit != NULL ? limit : "network", error,
+                      refused, now);
         return false;
 }
 
 bool connections_can_accept(const Connections *connections) {
         return roster_live(connections->roster) < connections->options->max_connections &&
-               !exhaustion_backs_off(&connections->exhaustion);
+               !backoff_is_on(&connections->backoff);
 }
 
 void connections_accept(Connections *connections, const Listener *listener, uint64_t now) {
@@ -282,14 +282,14 @@ static void connection_end(Connections *connections, Connection *connection, int
         if (crashed)
                 record.signal = (uint64_t)WTERMSIG(status);
         else if (WIFSIGNALED(status))
-                record.reason = reason_text(REASON_STOPPED);
+                record.reason = end_reason_text(END_STOPPED);
         else
-                record.reason = reason_text(reason_from_exit_code(WEXITSTATUS(status)));
+                record.reason = end_reason_text(end_reason_from_exit_code(WEXITSTATUS(status)));
         /* Nobody would take back what it may have stored by itself. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
         quota_release(connections->quota, source);
-        exhaustion_relieve(&connections->exhaustion);
+        backoff_relieve(&connections->backoff);
         roster_remove(connections->roster, connection);
         record.live = roster_live(connections->roster);
         journal_write(connections->journal, &record, now);
@@ -344,8 +344,7 @@ static void connections_bury(Connections *connections, const LedgerFacts *facts,
                              const LedgerEntry *entry, uint64_t now) {
         /* Handlers can have written any number. */
         const uint32_t reason = entry->reason;
-        const int exit_code =
-                        reason >= 1 && reason <= REASON_COUNT ? (int)reason - 1 : REASON_FAILED;
+        const int exit_code = reason >= 1 && reason <= END_COUNT ? (int)reason - 1 : END_FAILED;
         char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
@@ -361,7 +360,7 @@ static void connections_bury(Connections *connections, const LedgerFacts *facts,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
                                  .duration_usec = now - clock_earlier(now, facts->started),
-                                 .reason = reason_text(reason_from_exit_code(exit_code)),
+                                 .reason = end_reason_text(end_reason_from_exit_code(exit_code)),
                                  .live = roster_live(connections->roster) },
                       now);
 }
@@ -428,7 +427,7 @@ static void connections_start_all(Connections *connections, Restore *restore, ui
                         continue;
                 if (restored.fd >= 0)
                         socket_set_reset(restored.fd);
-                connection_end(connections, connection, W_EXITCODE(REASON_FAILED, 0), now);
+                connection_end(connections, connection, W_EXITCODE(END_FAILED, 0), now);
         }
 }
 
@@ -488,14 +487,14 @@ bool connections_disobeys(Connections *connections, pid_t pid) {
 }
 
 void connections_tick(Connections *connections, uint64_t now) {
-        exhaustion_tick(&connections->exhaustion, connections->journal,
-                        roster_live(connections->roster), now);
+        backoff_tick(&connections->backoff, connections->journal, roster_live(connections->roster),
+                     now);
         if (reaper_deadline(&connections->reaper) <= now)
                 (void)connections_reap(connections, now);
 }
 
 uint64_t connections_deadline(const Connections *connections) {
-        return clock_earlier(exhaustion_deadline(&connections->exhaustion),
+        return clock_earlier(backoff_deadline(&connections->backoff),
                              reaper_deadline(&connections->reaper));
 }
 

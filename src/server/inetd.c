@@ -54,7 +54,7 @@ static void inetd_notify_ready(void) {
         close(fd);
 }
 
-int inetd_serve(int connection, const Options *options, Journal *journal, Sentence *ret_sentence) {
+int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure) {
         char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
         LedgerEntry entry = {};
@@ -72,8 +72,8 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
         if (r == 0)
                 r = inetd_block(connection);
         if (r < 0)
-                return sentence_set(ret_sentence, r, "The passed connection cannot be served: %s",
-                                    strerrordesc_np(-r));
+                return failure_set(ret_failure, r, "The passed connection cannot be served: %s",
+                                   strerrordesc_np(-r));
         address_format(&peer, peer_text);
         endpoint_format(&endpoint, listener_text);
         record = (Record){ .kind = RECORD_ACCEPTED,
@@ -88,7 +88,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Senten
         handler_init();
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer_text);
         record.kind = RECORD_CLOSED;
-        record.reason = reason_text(reason_from_exit_code(handler_serve(&handler)));
+        record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));
         record.bytes = entry.bytes;
         record.duration_usec = clock_now() - started;
         record.live = 0;

@@ -13,6 +13,6 @@
  * Sends READY=1 (sd_notify(3)) first where systemd waits for it.
  *
  * Returns 0 when the connection has ended, however, also when the peer has reset it before; a
- * negative errno with the reason in @ret_sentence when it could not be served.
+ * negative errno with the reason in @ret_failure when it could not be served.
  */
-int inetd_serve(int connection, const Options *options, Journal *journal, Sentence *ret_sentence);
+int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure);

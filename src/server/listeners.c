@@ -20,7 +20,6 @@
 #include "lib/clock.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
-#include "server/backoff.h"
 #include "server/bind.h"
 
 enum {
@@ -63,7 +62,7 @@ static void descriptor_refuse(int fd) {
 
                 if (client < 0)
                         return;
-                connection_reset(client);
+                socket_reset(client);
         }
 }
 
@@ -140,36 +139,36 @@ static int listeners_add(Listeners *listeners, int fd, const char *name) {
         return 0;
 }
 
-static int listener_parse(const char *text, Endpoint *ret_endpoint, Sentence *ret_sentence) {
+static int listener_parse(const char *text, Endpoint *ret_endpoint, Failure *ret_failure) {
         const char *why;
 
         if (endpoint_parse(text, ret_endpoint, &why) < 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE, "Cannot listen on '%s': %s",
-                                    text, why);
+                return failure_set(ret_failure, LISTENERS_USAGE, "Cannot listen on '%s': %s", text,
+                                   why);
         return 0;
 }
 
-static int listeners_bind(Listeners *listeners, const char *text, Sentence *ret_sentence) {
+static int listeners_bind(Listeners *listeners, const char *text, Failure *ret_failure) {
         Listener *listener = &listeners->items[listeners->n];
         Endpoint endpoint;
         int fd, r;
 
-        r = listener_parse(text, &endpoint, ret_sentence);
+        r = listener_parse(text, &endpoint, ret_failure);
         if (r != 0)
                 return r;
         fd = bind_endpoint(&endpoint);
         if (fd < 0)
-                return sentence_set(ret_sentence, fd, "Cannot listen on %s: %s", text,
-                                    strerrordesc_np(-fd));
+                return failure_set(ret_failure, fd, "Cannot listen on %s: %s", text,
+                                   strerrordesc_np(-fd));
         if (text[0] == '/') {
                 listener->path = strdup(text);
                 if (listener->path == NULL)
-                        return sentence_set(ret_sentence, -ENOMEM, "Out of memory");
+                        return failure_set(ret_failure, -ENOMEM, "Out of memory");
         }
         r = listeners_add(listeners, fd, NULL);
         if (r < 0)
-                return sentence_set(ret_sentence, r, "Cannot listen on %s: %s", text,
-                                    strerrordesc_np(-r));
+                return failure_set(ret_failure, r, "Cannot listen on %s: %s", text,
+                                   strerrordesc_np(-r));
         return 0;
 }
 
@@ -187,22 +186,22 @@ static const char *descriptor_text(int fd) {
 }
 
 static void stranger_close(int fd, const char *name, Journal *journal) {
-        Sentence sentence = {};
+        Failure failure = {};
 
-        sentence_set(&sentence, 0, "Passed file descriptor %d%s%s%s %s: closed, not served", fd,
-                     name != NULL ? " (" : "", name != NULL ? name : "", name != NULL ? ")" : "",
-                     descriptor_text(fd));
+        failure_set(&failure, 0, "Passed file descriptor %d%s%s%s %s: closed, not served", fd,
+                    name != NULL ? " (" : "", name != NULL ? name : "", name != NULL ? ")" : "",
+                    descriptor_text(fd));
         journal_write(journal,
                       &(Record){ .kind = RECORD_STRANGER,
                                  .descriptor = (uint64_t)fd,
                                  .listener_name = name,
-                                 .sentence = sentence.text },
+                                 .sentence = failure.text },
                       clock_now());
         close(fd);
 }
 
 static int listeners_take_descriptor(Listeners *listeners, int fd, const char *name,
-                                     Journal *journal, Sentence *ret_sentence) {
+                                     Journal *journal, Failure *ret_failure) {
         uint64_t run;
         int r;
 
@@ -215,13 +214,13 @@ static int listeners_take_descriptor(Listeners *listeners, int fd, const char *n
         }
         r = listeners_add(listeners, fd, name);
         if (r < 0)
-                return sentence_set(ret_sentence, r, "Cannot use passed file descriptor %d: %s", fd,
-                                    strerrordesc_np(-r));
+                return failure_set(ret_failure, r, "Cannot use passed file descriptor %d: %s", fd,
+                                   strerrordesc_np(-r));
         return 0;
 }
 
 static int listeners_take_passed(Listeners *listeners, const Passed *passed, Journal *journal,
-                                 Sentence *ret_sentence) {
+                                 Failure *ret_failure) {
         uint64_t run;
         int r;
 
@@ -234,21 +233,21 @@ static int listeners_take_passed(Listeners *listeners, const Passed *passed, Jou
         listeners->manager = true;
         r = restore_init(&listeners->restore, (size_t)passed->n);
         if (r < 0)
-                return sentence_set(ret_sentence, r, "Out of memory");
+                return failure_set(ret_failure, r, "Out of memory");
         if (passed->names == NULL)
                 journal_write(journal, &(Record){ .kind = RECORD_UNNAMED }, clock_now());
         for (int i = 0; i < passed->n; i++) {
                 r = listeners_take_descriptor(listeners, SD_LISTEN_FDS_START + i,
                                               passed->names != NULL ? passed->names[i] : NULL,
-                                              journal, ret_sentence);
+                                              journal, ret_failure);
                 if (r < 0)
                         return r;
         }
         if (listeners->n == 0 && listeners->restore.n_found == 0)
-                return sentence_set(ret_sentence, -ENOTSOCK,
-                                    "None of the %d passed file descriptors is a listening stream "
-                                    "socket",
-                                    passed->n);
+                return failure_set(ret_failure, -ENOTSOCK,
+                                   "None of the %d passed file descriptors is a listening stream "
+                                   "socket",
+                                   passed->n);
         return 0;
 }
 
@@ -301,28 +300,26 @@ const Listener *listeners_find(const Listeners *listeners, int fd) {
 }
 
 /* inetd(8): "nowait" passes a connection, "wait" a listening socket. */
-static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
-                                Sentence *ret_sentence) {
+static int listeners_take_stdin(Listeners *listeners, const Passed *passed, Failure *ret_failure) {
         int fd, r;
 
         if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 && passed->foreign_pid != NULL)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "LISTEN_PID is %s, so the passed sockets are another "
-                                    "process's, this is %d",
-                                    passed->foreign_pid, getpid());
+                return failure_set(ret_failure, LISTENERS_USAGE,
+                                   "LISTEN_PID is %s, so the passed sockets are another "
+                                   "process's, this is %d",
+                                   passed->foreign_pid, getpid());
         if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "Nothing to listen on: name a LISTEN address, have systemd "
-                                    "pass sockets, or have "
-                                    "an inetd pass one as stdin");
+                return failure_set(ret_failure, LISTENERS_USAGE,
+                                   "Nothing to listen on: name a LISTEN address, have systemd "
+                                   "pass sockets, or have "
+                                   "an inetd pass one as stdin");
         if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
-                return sentence_set(ret_sentence, -EPROTOTYPE, "The socket passed as stdin %s",
-                                    descriptor_text(STDIN_FILENO));
+                return failure_set(ret_failure, -EPROTOTYPE, "The socket passed as stdin %s",
+                                   descriptor_text(STDIN_FILENO));
         fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
         if (fd < 0)
-                return sentence_set(ret_sentence, -errno,
-                                    "Cannot use the socket passed as stdin: %s",
-                                    strerrordesc_np(errno));
+                return failure_set(ret_failure, -errno, "Cannot use the socket passed as stdin: %s",
+                                   strerrordesc_np(errno));
         if (socket_is_stream(fd)) {
                 listeners->connection = fd;
                 return 0;
@@ -330,72 +327,72 @@ static int listeners_take_stdin(Listeners *listeners, const Passed *passed,
         r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 ? listeners_add(listeners, fd, NULL)
                                                             : -ENOTCONN;
         if (r < 0)
-                return sentence_set(ret_sentence, r, "Cannot use the socket passed as stdin: %s",
-                                    strerrordesc_np(-r));
+                return failure_set(ret_failure, r, "Cannot use the socket passed as stdin: %s",
+                                   strerrordesc_np(-r));
         return 0;
 }
 
 static int listeners_fill(Listeners *listeners, const Options *options, const Passed *passed,
-                          Journal *journal, Sentence *ret_sentence) {
+                          Journal *journal, Failure *ret_failure) {
         int r;
 
         if (passed->n > 0)
-                return listeners_take_passed(listeners, passed, journal, ret_sentence);
+                return listeners_take_passed(listeners, passed, journal, ret_failure);
         if (options->n_listen == 0)
-                return listeners_take_stdin(listeners, passed, ret_sentence);
+                return listeners_take_stdin(listeners, passed, ret_failure);
         for (uint32_t i = 0; i < options->n_listen; i++) {
-                r = listeners_bind(listeners, options->listen[i], ret_sentence);
+                r = listeners_bind(listeners, options->listen[i], ret_failure);
                 if (r != 0)
                         return r;
         }
         return 0;
 }
 
-int listeners_check(const Options *options, Sentence *ret_sentence) {
+int listeners_check(const Options *options, Failure *ret_failure) {
         Endpoint endpoint;
         int r;
 
         for (uint32_t i = 0; i < options->n_listen; i++) {
-                r = listener_parse(options->listen[i], &endpoint, ret_sentence);
+                r = listener_parse(options->listen[i], &endpoint, ret_failure);
                 if (r != 0)
                         return r;
         }
         if (options->exit_idle_usec != 0 && options->n_listen > 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "--exit-idle works only with passed sockets: nobody would "
-                                    "start mpecho again");
+                return failure_set(ret_failure, LISTENERS_USAGE,
+                                   "--exit-idle works only with passed sockets: nobody would "
+                                   "start mpecho again");
         return 0;
 }
 
 int listeners_new(const Options *options, const Passed *passed, Journal *journal,
-                  Listeners **ret_listeners, Sentence *ret_sentence) {
+                  Listeners **ret_listeners, Failure *ret_failure) {
         Listeners *listeners;
         uint32_t n;
         int r;
 
         if (passed->n == -EBADF)
-                return sentence_set(ret_sentence, passed->n,
-                                    "LISTEN_FDS promises file descriptor %d, which is not open",
-                                    passed->missing);
+                return failure_set(ret_failure, passed->n,
+                                   "LISTEN_FDS promises file descriptor %d, which is not open",
+                                   passed->missing);
         if (passed->n < 0 && passed->promised == NULL)
-                return sentence_set(ret_sentence, passed->n,
-                                    "Cannot take passed file descriptors: LISTEN_PID is %s, and "
-                                    "LISTEN_FDS is not set",
-                                    passed->foreign_pid);
+                return failure_set(ret_failure, passed->n,
+                                   "Cannot take passed file descriptors: LISTEN_PID is %s, and "
+                                   "LISTEN_FDS is not set",
+                                   passed->foreign_pid);
         if (passed->n < 0)
-                return sentence_set(
-                                ret_sentence, passed->n,
+                return failure_set(
+                                ret_failure, passed->n,
                                 "Cannot take the file descriptors that LISTEN_FDS=%s promises: %s",
                                 passed->promised, strerrordesc_np(-passed->n));
         if (passed->n > 0 && options->n_listen > 0)
-                return sentence_set(ret_sentence, LISTENERS_USAGE,
-                                    "'%s' cannot be listened on: sockets were passed",
-                                    options->listen[0]);
+                return failure_set(ret_failure, LISTENERS_USAGE,
+                                   "'%s' cannot be listened on: sockets were passed",
+                                   options->listen[0]);
         n = passed->n > 0 ? (uint32_t)passed->n : options->n_listen > 0 ? options->n_listen : 1;
         listeners = listeners_new_empty(n, options->n_listen == 0);
         if (listeners == NULL)
-                return sentence_set(ret_sentence, -ENOMEM, "Out of memory");
-        r = listeners_fill(listeners, options, passed, journal, ret_sentence);
+                return failure_set(ret_failure, -ENOMEM, "Out of memory");
+        r = listeners_fill(listeners, options, passed, journal, ret_failure);
         if (r != 0) {
                 listeners_free(listeners);
                 return r;

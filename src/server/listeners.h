@@ -75,9 +75,9 @@ void passed_refuse(const Passed *passed);
  * listeners_check: whether @options say what can be listened on, as far as that can be known
  * without opening anything.
  *
- * Returns 0, or LISTENERS_USAGE with the reason in @ret_sentence.
+ * Returns 0, or LISTENERS_USAGE with the reason in @ret_failure.
  */
-int listeners_check(const Options *options, Sentence *ret_sentence);
+int listeners_check(const Options *options, Failure *ret_failure);
 
 /*
  * listeners_new: gets the sockets: those in @options, else those in @passed, else standard input.
@@ -88,10 +88,10 @@ int listeners_check(const Options *options, Sentence *ret_sentence);
  * Returns 0 and sets @ret_listeners, which the caller frees with listeners_free(), and which has at
  * least one listener or a connection. Returns LISTENERS_USAGE when the way mpecho was called is
  * wrong and a negative errno when the machine does not do it, both with the reason in
- * @ret_sentence.
+ * @ret_failure.
  */
 int listeners_new(const Options *options, const Passed *passed, Journal *journal,
-                  Listeners **ret_listeners, Sentence *ret_sentence);
+                  Listeners **ret_listeners, Failure *ret_failure);
 
 /*
  * listeners_close: closes the listening sockets, for good when they were not passed: further

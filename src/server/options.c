@@ -90,11 +90,11 @@ const char *options_help(void) {
                "Exit status: 0 done, 1 failed, 2 wrong usage. See mpecho(8).\n";
 }
 
-int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence) {
+int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_failure) {
         OptionParse parse = { .rows = options_rows,
                               .count = sizeof options_rows / sizeof options_rows[0],
                               .options = ret_options,
-                              .sentence = ret_sentence };
+                              .failure = ret_failure };
         int r;
 
         *ret_options = (Options){

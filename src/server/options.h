@@ -38,9 +38,9 @@ enum {
  *
  * Sets @ret_options, which points into @argv. Returns OPTIONS_RUN; OPTIONS_TEST, OPTIONS_HELP or
  * OPTIONS_VERSION when asked for these; -EINVAL when an option or its value is wrong, with the
- * reason in @ret_sentence and what was read before in @ret_options.
+ * reason in @ret_failure and what was read before in @ret_options.
  */
-int options_parse(int argc, char **argv, Options *ret_options, Sentence *ret_sentence);
+int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_failure);
 
 /*
  * options_help: what --help prints, a constant string.

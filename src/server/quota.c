@@ -44,19 +44,19 @@ Quota *quota_free(Quota *quota) {
         return memory_free(quota, sizeof *quota);
 }
 
-static HashtableKey limits_key(Source source) {
+static HashtableKey quota_key(Source source) {
         return (HashtableKey){ .high = source.family_and_scope, .low = source.prefix };
 }
 
 /* Returns whether @source had fewer than @most connections, and now has one more. */
-static bool limits_count(Quota *quota, Source source, uint32_t most) {
+static bool quota_count(Quota *quota, Source source, uint32_t most) {
         uint32_t *connections;
 
         if (quota->sources == NULL)
                 return true;
-        connections = hashtable_find(quota->sources, limits_key(source));
+        connections = hashtable_find(quota->sources, quota_key(source));
         if (connections == NULL)
-                return hashtable_add(quota->sources, limits_key(source), 1) == 0;
+                return hashtable_add(quota->sources, quota_key(source), 1) == 0;
         if (*connections >= most)
                 return false;
         (*connections)++;
@@ -64,11 +64,11 @@ static bool limits_count(Quota *quota, Source source, uint32_t most) {
 }
 
 bool quota_charge(Quota *quota, Source source) {
-        return limits_count(quota, source, quota->per_source);
+        return quota_count(quota, source, quota->per_source);
 }
 
 void quota_recharge(Quota *quota, Source source) {
-        (void)limits_count(quota, source, UINT32_MAX);
+        (void)quota_count(quota, source, UINT32_MAX);
 }
 
 void quota_release(Quota *quota, Source source) {
@@ -76,8 +76,8 @@ void quota_release(Quota *quota, Source source) {
 
         if (quota->sources == NULL)
                 return;
-        connections = hashtable_find(quota->sources, limits_key(source));
+        connections = hashtable_find(quota->sources, quota_key(source));
         assert(connections != NULL);
         if (--*connections == 0)
-                hashtable_remove(quota->sources, limits_key(source));
+                hashtable_remove(quota->sources, quota_key(source));
 }

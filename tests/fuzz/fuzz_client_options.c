@@ -73,27 +73,27 @@ static void check_together(const ClientOptions *options, const Words *words) {
 }
 
 /* The sentence names an option or quotes a word of the line. */
-static void check_sentence(const Sentence *sentence, const Words *words) {
-        const char *text = sentence->text;
+static void check_failure(const Failure *failure, const Words *words) {
+        const char *text = failure->text;
 
-        FUZZ_CHECK(memchr(text, '\0', sizeof sentence->text) != NULL && strlen(text) > 10);
+        FUZZ_CHECK(memchr(text, '\0', sizeof failure->text) != NULL && strlen(text) > 10);
         if (strncmp(text, "there is no option ", 19) == 0)
                 return;
         FUZZ_CHECK(text[0] == '-' || strstr(text, "--") != NULL || strstr(text, "-4 and -6") ||
                    strcmp(text, "the host is missing") == 0 ||
-                   words_quoted(words, text, sizeof sentence->text));
+                   words_quoted(words, text, sizeof failure->text));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
         Words words;
         int r;
 
         words_init(&words, data, size);
         fuzz_fill(&options, sizeof options);
-        fuzz_fill(&sentence, sizeof sentence);
-        r = client_options_parse(words.argc, words.argv, &options, &sentence);
+        fuzz_fill(&failure, sizeof failure);
+        r = client_options_parse(words.argc, words.argv, &options, &failure);
         FUZZ_CHECK(words_reordered(&words));
         if (r == 0 && options.action != CLIENT_HELP && options.action != CLIENT_VERSION) {
                 check_ranges(&options);
@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         } else if (r < 0) {
                 FUZZ_CHECK(r == -EINVAL);
                 FUZZ_CHECK(fuzz_is_filled(&options, sizeof options));
-                check_sentence(&sentence, &words);
+                check_failure(&failure, &words);
         }
         words_deinit(&words);
         return 0;

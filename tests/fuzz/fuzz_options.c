@@ -33,7 +33,7 @@ static void check_in_full(const Options *options) {
         char text[6][64];
         char *argv[sizeof text / sizeof text[0] + 2] = { "mpecho" };
         int argc = 1;
-        Sentence sentence;
+        Failure failure;
         Options same;
 
         snprintf(text[0], sizeof text[0], "--max-connections=%" PRIu64, options->max_connections);
@@ -49,7 +49,7 @@ static void check_in_full(const Options *options) {
         /* The default of this one has no value that says it. */
         if (options->exit_idle_usec == 0)
                 argv[--argc] = NULL;
-        FUZZ_CHECK(options_parse(argc, argv, &same, &sentence) == OPTIONS_RUN);
+        FUZZ_CHECK(options_parse(argc, argv, &same, &failure) == OPTIONS_RUN);
         FUZZ_CHECK(same.max_connections == options->max_connections);
         FUZZ_CHECK(same.max_per_source == options->max_per_source);
         FUZZ_CHECK(same.idle_timeout_usec == options->idle_timeout_usec);
@@ -66,14 +66,14 @@ static bool is_complaint(const char *text) {
 
 /* The value that @sentence quotes was given; or else the option that it is about, which stands at
  * its beginning or behind "no option". */
-static void check_sentence(const Sentence *sentence, const Words *words) {
+static void check_failure(const Failure *failure, const Words *words) {
         static const char none[] = "there is no option ";
-        const char *text = sentence->text;
+        const char *text = failure->text;
 
-        FUZZ_CHECK(memchr(text, '\0', sizeof sentence->text) != NULL);
+        FUZZ_CHECK(memchr(text, '\0', sizeof failure->text) != NULL);
         if (strstr(text, "' lacks a dash: write --") != NULL)
                 return;
-        if (strstr(text, ", not '") != NULL && words_quoted(words, text, sizeof sentence->text))
+        if (strstr(text, ", not '") != NULL && words_quoted(words, text, sizeof failure->text))
                 return;
         if (strncmp(text, none, strlen(none)) == 0)
                 text += strlen(none);
@@ -91,14 +91,14 @@ static void check_sentence(const Sentence *sentence, const Words *words) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Options options;
-        Sentence sentence;
+        Failure failure;
         Words words;
         int r;
 
         words_init(&words, data, size);
-        fuzz_fill(&sentence, sizeof sentence);
+        fuzz_fill(&failure, sizeof failure);
         fuzz_fill(&options, sizeof options);
-        r = options_parse(words.argc, words.argv, &options, &sentence);
+        r = options_parse(words.argc, words.argv, &options, &failure);
         if (r == OPTIONS_RUN || r == OPTIONS_TEST) {
                 check_ranges(&options, &words);
                 check_in_full(&options);
@@ -106,7 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 FUZZ_CHECK(r == OPTIONS_HELP || r == OPTIONS_VERSION || r == -EINVAL);
         }
         if (r == -EINVAL)
-                check_sentence(&sentence, &words);
+                check_failure(&failure, &words);
         words_deinit(&words);
         return 0;
 }

@@ -199,7 +199,7 @@ def test_client_commands():
 
 def test_reasons():
     """The reasons are the same in the sources, the man page and the catalog."""
-    reasons = re.findall(r'\[REASON_\w+\] = "([\w ]+)"', read("src/lib/end_reason.c"))
+    reasons = re.findall(r'\[END_\w+\] = "([\w ]+)"', read("src/lib/end_reason.c"))
     assert len(reasons) == 6
     assert ", ".join(reasons) in " ".join(read(PAGES["mpecho"]).split())
     closed = next(text for message_id, text in catalog().items()

@@ -32,7 +32,7 @@ static void service_start(Service *service, const Options *options) {
         static char text[] = "127.0.0.1:0";
         static char *listen[] = { text };
         const Passed none = { .n = 0 };
-        Sentence sentence = {};
+        Failure failure = {};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
@@ -44,7 +44,7 @@ static void service_start(Service *service, const Options *options) {
                                      &service->journal),
                          0);
         assert_int_equal(listeners_new(&service->options, &none, service->journal,
-                                       &service->listeners, &sentence),
+                                       &service->listeners, &failure),
                          0);
         service->port = peer_port(service->listeners->items[0].fd);
 }

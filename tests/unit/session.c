@@ -103,7 +103,7 @@ void session_close(Session *session) {
         session->pair[0] = -1;
 }
 
-void session_end(Session *session, Reason reason, uint64_t bytes) {
+void session_end(Session *session, EndReason reason, uint64_t bytes) {
         session_close(session);
         process_wait_exit(session->pid, (int)reason);
         if (bytes != SESSION_ANY)

@@ -64,4 +64,4 @@ void session_close(Session *session);
  * session_end: closes the peer's end, and asserts that the child exits with @reason and has counted
  * @bytes.
  */
-void session_end(Session *session, Reason reason, uint64_t bytes);
+void session_end(Session *session, EndReason reason, uint64_t bytes);

@@ -17,7 +17,7 @@ enum {
         WORDS_MAXIMUM = 8,
 };
 
-static int parse(const char *const *words, ClientOptions *options, Sentence *sentence) {
+static int parse(const char *const *words, ClientOptions *options, Failure *failure) {
         char *argv[WORDS_MAXIMUM + 2] = { "mpecho-client" };
         int argc = 1;
 
@@ -25,19 +25,19 @@ static int parse(const char *const *words, ClientOptions *options, Sentence *sen
                 assert_in_range(argc, 1, WORDS_MAXIMUM);
                 argv[argc] = (char *)words[argc - 1];
         }
-        return client_options_parse(argc, argv, options, sentence);
+        return client_options_parse(argc, argv, options, failure);
 }
 
-#define PARSE(options, sentence, ...)                                                              \
-        parse((const char *const[]){ __VA_ARGS__, NULL }, options, sentence)
+#define PARSE(options, failure, ...)                                                               \
+        parse((const char *const[]){ __VA_ARGS__, NULL }, options, failure)
 
 /* A host alone means port 7 and any family. */
 static void test_defaults(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "host"), 0);
         assert_int_equal(options.action, CLIENT_RELAY);
         assert_string_equal(options.target.host, "host");
         assert_int_equal(options.target.port, 7);
@@ -51,11 +51,11 @@ static void test_port(void **state) {
                 { "--port=9190", "host" }, { "host", "--por", "9190" },
         };
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
         for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-                assert_int_equal(parse(lines[i], &options, &sentence), 0);
+                assert_int_equal(parse(lines[i], &options, &failure), 0);
                 assert_string_equal(options.target.host, "host");
                 assert_int_equal(options.target.port, 9190);
         }
@@ -64,25 +64,25 @@ static void test_port(void **state) {
 /* Help and version need no host, and win over what follows them. */
 static void test_help_and_version(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "-h", "--nonsense"), 0);
+        assert_int_equal(PARSE(&options, &failure, "-h", "--nonsense"), 0);
         assert_int_equal(options.action, CLIENT_HELP);
-        assert_int_equal(PARSE(&options, &sentence, "--version"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--version"), 0);
         assert_int_equal(options.action, CLIENT_VERSION);
 }
 
 /* A Unix socket takes neither port nor family, and none is made up. */
 static void test_unix_socket(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "@name"), 0);
+        assert_int_equal(PARSE(&options, &failure, "@name"), 0);
         assert_int_equal(options.target.port, 0);
-        assert_int_equal(PARSE(&options, &sentence, "@name", "7"), -EINVAL);
-        assert_int_equal(PARSE(&options, &sentence, "-6", "/name"), -EINVAL);
+        assert_int_equal(PARSE(&options, &failure, "@name", "7"), -EINVAL);
+        assert_int_equal(PARSE(&options, &failure, "-6", "/name"), -EINVAL);
 }
 
 /* A wrong line is refused with a sentence that has the wrong word in it. */
@@ -103,45 +103,45 @@ static void test_wrong_lines(void **state) {
                 { { "host", "--port" }, "--port needs" },
         };
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
         for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
                 const char *words[5] = { lines[i].words[0], lines[i].words[1], lines[i].words[2],
                                          lines[i].words[3] };
 
-                assert_int_equal(parse(words, &options, &sentence), -EINVAL);
-                assert_non_null(strstr(sentence.text, lines[i].named));
+                assert_int_equal(parse(words, &options, &failure), -EINVAL);
+                assert_non_null(strstr(failure.text, lines[i].named));
         }
 }
 
 /* Each mode has its defaults and takes its value; units are those of the header. */
 static void test_modes(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "--check", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--check", "host"), 0);
         assert_int_equal(options.action, CLIENT_CHECK);
         assert_int_equal(options.check_size, 64 << 20);
-        assert_int_equal(PARSE(&options, &sentence, "host", "--check", "-s", "2k"), 0);
+        assert_int_equal(PARSE(&options, &failure, "host", "--check", "-s", "2k"), 0);
         assert_int_equal(options.check_size, 2048);
-        assert_int_equal(PARSE(&options, &sentence, "--ping", "--interval=.5", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--interval=.5", "host"), 0);
         assert_int_equal(options.action, CLIENT_PING);
         assert_int_equal(options.count, 0);
         assert_int_equal(options.interval, 500000000);
-        assert_int_equal(PARSE(&options, &sentence, "--ping", "-c3", "-f", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--ping", "-c3", "-f", "host"), 0);
         assert_int_equal(options.count, 3);
         assert_int_equal(options.interval, 0);
-        assert_int_equal(PARSE(&options, &sentence, "--load", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--load", "host"), 0);
         assert_int_equal(options.action, CLIENT_LOAD);
         assert_int_equal(options.load, LOAD_REQUESTS);
         assert_int_equal(options.size, 64);
-        assert_int_equal(PARSE(&options, &sentence, "--load", "-kstreams", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--load", "-kstreams", "host"), 0);
         assert_int_equal(options.load, LOAD_STREAMS);
         assert_int_equal(options.size, 128 << 10);
         assert_int_equal(options.duration, 10000000000);
-        assert_int_equal(PARSE(&options, &sentence, "--load", "-t1m", "-R2.5k", "-P7", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--load", "-t1m", "-R2.5k", "-P7", "host"), 0);
         assert_int_equal(options.duration, 60000000000);
         assert_int_equal(options.rate, 2500);
         assert_int_equal(options.connections, 7);
@@ -167,10 +167,10 @@ static void test_hosts(void **state) {
         (void)state;
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
                 ClientOptions options;
-                Sentence sentence;
+                Failure failure;
 
-                if (PARSE(&options, &sentence, cases[i].word) != 0)
-                        fail_msg("%s: %s", cases[i].word, sentence.text);
+                if (PARSE(&options, &failure, cases[i].word) != 0)
+                        fail_msg("%s: %s", cases[i].word, failure.text);
                 assert_string_equal(options.target.host, cases[i].host);
                 assert_int_equal(options.target.port, cases[i].port);
         }
@@ -193,25 +193,25 @@ static void test_hints(void **state) {
                 { { "fe80::1%no-such" }, "an interface that does not" },
         };
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-                assert_int_equal(parse(cases[i].words, &options, &sentence), -EINVAL);
-                if (strstr(sentence.text, cases[i].hint) == NULL)
-                        fail_msg("%s", sentence.text);
+                assert_int_equal(parse(cases[i].words, &options, &failure), -EINVAL);
+                if (strstr(failure.text, cases[i].hint) == NULL)
+                        fail_msg("%s", failure.text);
         }
         /* A host may well be called so. */
-        assert_int_equal(PARSE(&options, &sentence, "--load", "streams", "7"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--load", "streams", "7"), 0);
 }
 
 /* The plugin pings a limited number of times, for a limited time. */
 static void test_monitor(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-H", "host", "-w1.5,20%", "-c2s"),
+        assert_int_equal(PARSE(&options, &failure, "--monitor", "-H", "host", "-w1.5,20%", "-c2s"),
                          0);
         assert_int_equal(options.action, CLIENT_PING);
         assert_true(options.monitor);
@@ -223,7 +223,7 @@ static void test_monitor(void **state) {
         assert_int_equal(options.critical.loss, 0);
         assert_int_equal(options.count, 5);
         assert_int_equal(options.duration, 10000000000);
-        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-H::1", "-p9", "-t2"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--monitor", "-H::1", "-p9", "-t2"), 0);
         assert_int_equal(options.target.port, 9);
         assert_int_equal(options.duration, 2000000000);
         assert_int_equal(options.timeout, 2000000000);
@@ -239,30 +239,30 @@ static void test_thresholds(void **state) {
                 { "-w1,30%", "-c2,20%" }, { "-w0", NULL },      { "--json", NULL },
         };
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
         for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-                if (PARSE(&options, &sentence, "--monitor", "-Hhost", wrong[i][0], wrong[i][1]) !=
+                if (PARSE(&options, &failure, "--monitor", "-Hhost", wrong[i][0], wrong[i][1]) !=
                     -EINVAL)
                         fail_msg("%s", wrong[i][0]);
-        assert_int_equal(PARSE(&options, &sentence, "--monitor"), -EINVAL);
-        assert_non_null(strstr(sentence.text, "-H HOST"));
-        assert_int_equal(PARSE(&options, &sentence, "--monitor", "-Hhost", "7"), -EINVAL);
-        assert_int_equal(PARSE(&options, &sentence, "-Hhost"), -EINVAL);
+        assert_int_equal(PARSE(&options, &failure, "--monitor"), -EINVAL);
+        assert_non_null(strstr(failure.text, "-H HOST"));
+        assert_int_equal(PARSE(&options, &failure, "--monitor", "-Hhost", "7"), -EINVAL);
+        assert_int_equal(PARSE(&options, &failure, "-Hhost"), -EINVAL);
 }
 
 /* Only the plain mode waits for ever without being told to. */
 static void test_timeouts(void **state) {
         ClientOptions options;
-        Sentence sentence;
+        Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &sentence, "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "host"), 0);
         assert_int_equal(options.timeout, 0);
-        assert_int_equal(PARSE(&options, &sentence, "--timeout=1", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--timeout=1", "host"), 0);
         assert_int_equal(options.timeout, 1000000000);
-        assert_int_equal(PARSE(&options, &sentence, "--check", "host"), 0);
+        assert_int_equal(PARSE(&options, &failure, "--check", "host"), 0);
         assert_int_equal(options.timeout, 10000000000);
         assert_int_equal(options.connection.timeout, 10000000000);
         assert_false(options.connection.race);

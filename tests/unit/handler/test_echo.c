@@ -76,7 +76,7 @@ static void echo(void *data) {
                             .stop_patience_usec = CLOCK_SECOND,
                             .bytes = &session->ledger->bytes,
                             .stopping = &never_stopping };
-        Reason reason;
+        EndReason reason;
 
         close(session->pair[0]);
         (void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
@@ -85,7 +85,7 @@ static void echo(void *data) {
         /* A test that comes late is not an idle peer. */
         peer_wait_readable(parameters.in);
         reason = echo_run(&parameters);
-        if (reason == REASON_IDLE || reason == REASON_STALLED)
+        if (reason == END_IDLE || reason == END_STALLED)
                 echo_finish(&parameters);
         _exit((int)reason);
 }
@@ -114,7 +114,7 @@ static void test_all(void **state) {
                 }
                 assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
                 peer_expect_end(session.pair[0]);
-                session_end(&session, REASON_CLOSED_BY_PEER, 15 + sent);
+                session_end(&session, END_CLOSED_BY_PEER, 15 + sent);
         }
 }
 
@@ -127,7 +127,7 @@ static void test_half_close(void **state) {
 
                 assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
                 peer_expect_pattern(session.pair[0], 0, sent, true);
-                session_end(&session, REASON_CLOSED_BY_PEER, sent);
+                session_end(&session, END_CLOSED_BY_PEER, sent);
         }
 }
 
@@ -138,7 +138,7 @@ static void test_nothing(void **state) {
         (void)state;
         assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
         peer_expect_end(session.pair[0]);
-        session_end(&session, REASON_CLOSED_BY_PEER, 0);
+        session_end(&session, END_CLOSED_BY_PEER, 0);
 }
 
 static void reset(Session *session) {
@@ -160,23 +160,23 @@ static void test_reset(void **state) {
         peer_echo(session.pair[0], "a");
         process_wait_asleep(session.pid);
         reset(&session);
-        session_end(&session, REASON_RESET_BY_PEER, 1);
+        session_end(&session, END_RESET_BY_PEER, 1);
 
         session = start(true, 0);
         (void)session_fill(&session);
         reset(&session);
-        session_end(&session, REASON_RESET_BY_PEER, SESSION_ANY);
+        session_end(&session, END_RESET_BY_PEER, SESSION_ANY);
 
         session = start(false, 0);
         (void)session_fill(&session);
         session_close(&session);
-        session_end(&session, REASON_RESET_BY_PEER, SESSION_ANY);
+        session_end(&session, END_RESET_BY_PEER, SESSION_ANY);
 
         session = start(false, 0);
         assert_int_equal(shutdown(session.pair[0], SHUT_RD), 0);
         peer_send(session.pair[0], "a", 1);
         process_wait_ended(session.pid);
-        session_end(&session, REASON_RESET_BY_PEER, 0);
+        session_end(&session, END_RESET_BY_PEER, 0);
 }
 
 /* A peer that sends nothing for the timeout is idle, and not before; it still gets all of its echo
@@ -191,7 +191,7 @@ static void test_idle(void **state) {
         assert_int_equal(peer_receive(session.pair[0], back, 5), 5);
         peer_expect_end(session.pair[0]);
         assert_true(clock_now() - begin >= timeout);
-        session_end(&session, REASON_IDLE, 5);
+        session_end(&session, END_IDLE, 5);
 }
 
 /* A peer that reads nothing for the timeout has stalled, and not before; what was written before
@@ -209,7 +209,7 @@ static void test_stalled(void **state) {
         echoed = session.ledger->bytes;
         peer_expect_pattern(session.pair[0], 0, 1, false);
         assert_int_equal(recv(session.pair[0], &byte, 1, MSG_DONTWAIT | MSG_PEEK), 1);
-        session_end(&session, REASON_STALLED, echoed);
+        session_end(&session, END_STALLED, echoed);
 }
 
 /* Reads on from @received, so slowly that writes come back short, until one has. Returns how far.
@@ -247,7 +247,7 @@ static void test_slow(void **state) {
         }
         assert_true(sent - received > 4096);
         peer_expect_pattern(session.pair[0], received, sent, true);
-        session_end(&session, REASON_CLOSED_BY_PEER, sent);
+        session_end(&session, END_CLOSED_BY_PEER, sent);
         here->stopped = 0;
 }
 
@@ -282,7 +282,7 @@ static void test_acknowledges(void **state) {
         wait_for_look();
         here->ahead += timeout / 8;
         process_wait_ended(session.pid);
-        session_end(&session, REASON_STALLED, SESSION_ANY);
+        session_end(&session, END_STALLED, SESSION_ANY);
         here->stopped = 0;
         here->queued = -1;
 }
@@ -305,7 +305,7 @@ static void test_signals(void **state) {
         }
         assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
         peer_expect_pattern(session.pair[0], 0, sent, true);
-        session_end(&session, REASON_CLOSED_BY_PEER, 100 + sent);
+        session_end(&session, END_CLOSED_BY_PEER, 100 + sent);
 }
 
 /* Urgent data stays in its place in the stream. */
@@ -322,7 +322,7 @@ static void test_urgent(void **state) {
         assert_int_equal(peer_receive(session.pair[0], back, 3), 3);
         assert_string_equal(back, "abc");
         assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
-        session_end(&session, REASON_CLOSED_BY_PEER, 4);
+        session_end(&session, END_CLOSED_BY_PEER, 4);
 }
 
 /* A connection that cannot be read, and one that cannot be written, for no fault of the peer, has
@@ -342,13 +342,13 @@ static void test_failed(void **state) {
         peer_send(pair[0], "abc", 3);
         parameters.in = pair[1];
         parameters.out = null;
-        assert_int_equal(echo_run(&parameters), REASON_FAILED);
+        assert_int_equal(echo_run(&parameters), END_FAILED);
         close(pair[0]);
         close(pair[1]);
-        parameters.pending_size = 0;
-        assert_int_equal(echo_run(&parameters), REASON_FAILED);
+        parameters.unsent_size = 0;
+        assert_int_equal(echo_run(&parameters), END_FAILED);
         parameters.in = null;
-        assert_int_equal(echo_run(&parameters), REASON_CLOSED_BY_PEER);
+        assert_int_equal(echo_run(&parameters), END_CLOSED_BY_PEER);
         assert_int_equal(bytes, 0);
         close(null);
 }

@@ -53,7 +53,7 @@ static void test_descriptors(void **state) {
         peer_echo(session.pair[0], "a");
         assert_int_equal(count_descriptors(session.pid), 5);
         assert_true(inode_of(session.pid, 3) == inode_of(session.pid, 4));
-        session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
+        session_end(&session, END_CLOSED_BY_PEER, SESSION_ANY);
 }
 
 static uint64_t signal_set(pid_t pid, const char *name) {
@@ -83,7 +83,7 @@ static void test_signals(void **state) {
         assert_int_equal(kill(session.pid, SIGPIPE), 0);
         assert_int_equal(kill(session.pid, SIGUSR1), 0);
         peer_echo(session.pair[0], "b");
-        session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
+        session_end(&session, END_CLOSED_BY_PEER, SESSION_ANY);
 }
 
 /* The exit code is the reason: the peer closed. */
@@ -96,7 +96,7 @@ static void test_closed(void **state) {
         peer_expect_end(session.pair[0]);
         process_wait_ended(session.pid);
         assert_int_equal(session.ledger->bytes, 5);
-        session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
+        session_end(&session, END_CLOSED_BY_PEER, SESSION_ANY);
 }
 
 /* The exit code is the reason: the peer broke the connection off. A handler that writes to it is
@@ -106,7 +106,7 @@ static void test_reset(void **state) {
 
         (void)state;
         (void)session_fill(&session);
-        session_end(&session, REASON_RESET_BY_PEER, SESSION_ANY);
+        session_end(&session, END_RESET_BY_PEER, SESSION_ANY);
 }
 
 /* The exit code is the reason: the peer sent nothing. It gets the end of the stream, not a reset.
@@ -116,7 +116,7 @@ static void test_idle(void **state) {
 
         (void)state;
         peer_expect_end(session.pair[0]);
-        session_end(&session, REASON_IDLE, SESSION_ANY);
+        session_end(&session, END_IDLE, SESSION_ANY);
 }
 
 /* The exit code is the reason: the peer read nothing. What was written reaches it, although it has
@@ -130,7 +130,7 @@ static void test_stalled(void **state) {
         process_wait_ended(session.pid);
         assert_in_range(session.ledger->bytes, 1, sent - 1);
         peer_expect_pattern(session.pair[0], 0, session.ledger->bytes, false);
-        session_end(&session, REASON_STALLED, SESSION_ANY);
+        session_end(&session, END_STALLED, SESSION_ANY);
 }
 
 /* The connection that a handler is to serve may have any number, the one that it will have among
@@ -168,7 +168,7 @@ static void test_numbers(void **state) {
                 session_start(&session, false, 0, 0, connect[i]);
                 session_adopt(&session);
                 peer_echo(session.pair[0], "Hello");
-                session_end(&session, REASON_CLOSED_BY_PEER, SESSION_ANY);
+                session_end(&session, END_CLOSED_BY_PEER, SESSION_ANY);
         }
 }
 
@@ -183,7 +183,7 @@ static void serve_here(void *data) {
                                                    .title = "mpecho: somebody",
                                                    .unsent = -1,
                                                    .ledger = &entry }),
-                         REASON_CLOSED_BY_PEER);
+                         END_CLOSED_BY_PEER);
         assert_int_equal(entry.bytes, 5);
         assert_true(fcntl(kept, F_GETFD) >= 0);
         assert_true(fcntl(pair[1], F_GETFD) >= 0);

@@ -27,7 +27,7 @@ static void test_stop_idle(void **state) {
                 for (int n = 0; n < 3; n++)
                         assert_int_equal(kill(session.pid, signals[i]), 0);
                 peer_expect_end(session.pair[0]);
-                session_end(&session, REASON_STOPPED, SESSION_ANY);
+                session_end(&session, END_STOPPED, SESSION_ANY);
         }
 }
 
@@ -48,7 +48,7 @@ static void test_stop_first(void **state) {
                 session_start(&session, true, 0, 0, handle_and_stop);
                 session_adopt(&session);
                 peer_expect_end(session.pair[0]);
-                session_end(&session, REASON_STOPPED, SESSION_ANY);
+                session_end(&session, END_STOPPED, SESSION_ANY);
         }
 }
 
@@ -66,7 +66,7 @@ static void test_stop_writing(void **state) {
                 session_close(&session);
                 process_wait_ended(session.pid);
                 assert_int_equal(session.ledger->bytes, received);
-                session_end(&session, REASON_STOPPED, SESSION_ANY);
+                session_end(&session, END_STOPPED, SESSION_ANY);
         }
 }
 
@@ -80,7 +80,7 @@ static void test_stop_stalled(void **state) {
         assert_int_equal(kill(session.pid, SIGTERM), 0);
         process_wait_ended(session.pid);
         assert_in_range(session.ledger->bytes, 1, sent - 1);
-        session_end(&session, REASON_STOPPED, SESSION_ANY);
+        session_end(&session, END_STOPPED, SESSION_ANY);
 }
 
 /* Told to stop while the peer goes on sending, a handler takes and drops it for a while, but not
@@ -97,7 +97,7 @@ static void test_stop_sending(void **state) {
                 assert_true(clock_now() - begin < PATIENCE_SECONDS * CLOCK_SECOND);
                 (void)peer_fill(session.pair[0], 0);
         }
-        session_end(&session, REASON_STOPPED, SESSION_ANY);
+        session_end(&session, END_STOPPED, SESSION_ANY);
 }
 
 int main(void) {

@@ -102,7 +102,7 @@ static void expect_reset(int unsent, const char *call) {
         failing = NULL;
         close(served.pair[1]);
         close(unsent);
-        process_wait_exit(pid, REASON_FAILED);
+        process_wait_exit(pid, END_FAILED);
         peer_expect_reset(served.pair[0]);
         close(served.pair[0]);
 }
@@ -145,7 +145,7 @@ static void test_give(void **state) {
                 close(served.pair[1]);
                 process_wait_asleep(pid);
                 assert_int_equal(kill(pid, SIGTERM), 0);
-                process_wait_exit(pid, REASON_FAILED);
+                process_wait_exit(pid, END_FAILED);
                 close(served.pair[0]);
         }
 }

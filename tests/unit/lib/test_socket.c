@@ -82,8 +82,7 @@ static void test_reset(void **state) {
         (void)state;
         peer_pair_tcp(pair);
         copy = dup(pair[1]);
-        socket_set_reset(pair[1]);
-        close(pair[1]);
+        socket_reset(pair[1]);
         assert_int_equal(send(pair[0], "x", 1, MSG_NOSIGNAL), 1);
         assert_int_equal(recv(copy, &(char){ 0 }, 1, 0), 1);
         close(copy);

@@ -34,7 +34,7 @@ static void close_and_fill(void *data) {
         for (int fd = 0; fd <= 2; fd++)
                 if (closed & 1U << fd)
                         close(fd);
-        assert_int_equal(descriptors_fill(), 0);
+        assert_int_equal(stdfds_fill(), 0);
         assert_int_equal(lowest_free(), before);
         for (int fd = 0; fd <= 2; fd++)
                 if (closed & 1U << fd) {
@@ -66,13 +66,13 @@ static void detach(void *data) {
                 assert_int_equal(dup2(standard->fds[fd], fd), fd);
         for (int fd = 0; fd <= 2; fd++)
                 was_null[fd] = is_null(fd);
-        assert_int_equal(descriptors_stderr_is_stdin(), standard->stderr_is_stdin);
-        assert_int_equal(descriptors_detach(), 0);
+        assert_int_equal(stdfds_stderr_is_stdin(), standard->stderr_is_stdin);
+        assert_int_equal(stdfds_detach(), 0);
         for (int fd = 0; fd <= 2; fd++) {
                 assert_int_equal(is_null(fd), was_null[fd] || standard->null[fd]);
                 assert_int_equal(fcntl(fd, F_GETFD), 0);
         }
-        assert_false(descriptors_stderr_is_stdin());
+        assert_false(stdfds_stderr_is_stdin());
 }
 
 /* Nothing that is written to stdout or stderr reaches the socket that was stdin; another socket, a
@@ -99,7 +99,7 @@ static void test_detach(void **state) {
 static void compare_closed(void *data) {
         (void)data;
         close(STDIN_FILENO);
-        assert_false(descriptors_stderr_is_stdin());
+        assert_false(stdfds_stderr_is_stdin());
 }
 
 /* A closed stdin is no socket. */

@@ -41,82 +41,82 @@ static void test_limits(void **state) {
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++)
                 if (cases[i].limit == NULL)
-                        assert_null(exhaustion_limit(cases[i].error));
+                        assert_null(backoff_limit(cases[i].error));
                 else
-                        assert_string_equal(exhaustion_limit(cases[i].error), cases[i].limit);
+                        assert_string_equal(backoff_limit(cases[i].error), cases[i].limit);
 }
 
-static void begin(Exhaustion *exhaustion, uint64_t now) {
-        exhaustion_begin(exhaustion, &at, "descriptors", EMFILE, 1, now);
+static void begin(Backoff *backoff, uint64_t now) {
+        backoff_begin(backoff, &at, "descriptors", EMFILE, 1, now);
 }
 
 /* Each back-off in a row takes twice as long as the one before, 10 ms to a second; one after a
  * connection that got all it needs takes 10 ms again. */
 static void test_back_off(void **state) {
         static const uint64_t milliseconds[] = { 10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000 };
-        Exhaustion exhaustion;
+        Backoff backoff;
 
         (void)state;
-        exhaustion_init(&exhaustion);
-        assert_false(exhaustion_backs_off(&exhaustion));
-        assert_true(exhaustion_deadline(&exhaustion) == CLOCK_NEVER);
+        backoff_init(&backoff);
+        assert_false(backoff_is_on(&backoff));
+        assert_true(backoff_deadline(&backoff) == CLOCK_NEVER);
         for (int round = 0; round < 2; round++) {
                 for (size_t i = 0; i < COUNT(milliseconds); i++) {
-                        begin(&exhaustion, START);
-                        assert_true(exhaustion_backs_off(&exhaustion));
-                        assert_int_equal(exhaustion.deadline, START + milliseconds[i] * 1000);
-                        exhaustion_relieve(&exhaustion);
-                        assert_false(exhaustion_backs_off(&exhaustion));
+                        begin(&backoff, START);
+                        assert_true(backoff_is_on(&backoff));
+                        assert_int_equal(backoff.deadline, START + milliseconds[i] * 1000);
+                        backoff_relieve(&backoff);
+                        assert_false(backoff_is_on(&backoff));
                 }
-                exhaustion_end(&exhaustion);
-                assert_false(exhaustion_backs_off(&exhaustion));
+                backoff_end(&backoff);
+                assert_false(backoff_is_on(&backoff));
         }
-        exhaustion_deinit(&exhaustion);
-        assert_int_equal(exhaustion.reserve, -1);
-        exhaustion_deinit(&exhaustion);
+        backoff_deinit(&backoff);
+        assert_int_equal(backoff.reserve, -1);
+        backoff_deinit(&backoff);
 }
 
 /* A back-off ends at its deadline; the first time is told at once, what follows a second later,
  * with all that were refused in between, and then nothing more. */
 static void test_tick(void **state) {
-        Exhaustion exhaustion;
+        Backoff backoff;
         Journal *journal;
 
         (void)state;
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
                                      &journal),
                          0);
-        exhaustion_init(&exhaustion);
-        exhaustion_tick(&exhaustion, journal, 5, START);
+        backoff_init(&backoff);
+        backoff_tick(&backoff, journal, 5, START);
         journald_expect_none(&journald);
-        begin(&exhaustion, START);
-        assert_true(exhaustion_deadline(&exhaustion) <= START + 10000);
-        exhaustion_tick(&exhaustion, journal, 5, START);
+        begin(&backoff, START);
+        assert_true(backoff_deadline(&backoff) <= START + 10000);
+        backoff_tick(&backoff, journal, 5, START);
         journald_expect(&journald, RECORD_EXHAUSTED);
         assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), "[::]:7");
         assert_string_equal(journald_text(&journald, "MPECHO_LIMIT"), "descriptors");
         assert_int_equal(journald_number(&journald, "ERRNO"), EMFILE);
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 1);
         assert_int_equal(journald_number(&journald, "MPECHO_LIVE"), 5);
-        assert_true(exhaustion_deadline(&exhaustion) == START + 10000);
-        exhaustion_tick(&exhaustion, journal, 5, START + 9999);
-        assert_true(exhaustion_backs_off(&exhaustion));
-        exhaustion_tick(&exhaustion, journal, 5, START + 10000);
-        assert_false(exhaustion_backs_off(&exhaustion));
-        assert_true(exhaustion_deadline(&exhaustion) == CLOCK_NEVER);
+        assert_true(backoff_deadline(&backoff) == START + 10000);
+        backoff_tick(&backoff, journal, 5, START + 9999);
+        assert_true(backoff_is_on(&backoff));
+        backoff_tick(&backoff, journal, 5, START + 10000);
+        assert_false(backoff_is_on(&backoff));
+        assert_true(backoff_deadline(&backoff) == CLOCK_NEVER);
 
         for (int i = 0; i < 4; i++)
-                begin(&exhaustion, START + 10000);
-        exhaustion_end(&exhaustion);
-        assert_true(exhaustion_deadline(&exhaustion) == START + CLOCK_SECOND);
-        exhaustion_tick(&exhaustion, journal, 5, START + CLOCK_SECOND - 1);
+                begin(&backoff, START + 10000);
+        backoff_end(&backoff);
+        assert_true(backoff_deadline(&backoff) == START + CLOCK_SECOND);
+        backoff_tick(&backoff, journal, 5, START + CLOCK_SECOND - 1);
         journald_expect_none(&journald);
-        exhaustion_tick(&exhaustion, journal, 5, START + CLOCK_SECOND);
+        backoff_tick(&backoff, journal, 5, START + CLOCK_SECOND);
         journald_expect(&journald, RECORD_EXHAUSTED);
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 4);
-        exhaustion_tick(&exhaustion, journal, 5, START + 9 * CLOCK_SECOND);
+        backoff_tick(&backoff, journal, 5, START + 9 * CLOCK_SECOND);
         journald_expect_none(&journald);
-        exhaustion_deinit(&exhaustion);
+        backoff_deinit(&backoff);
         journal_free(journal);
 }
 
@@ -143,25 +143,25 @@ static void use_up(void) {
 
 static void refuse(void *data) {
         Listener listener = listen_here();
-        Exhaustion exhaustion;
+        Backoff backoff;
         int clients[3];
 
         (void)data;
         for (int i = 0; i < 3; i++)
                 clients[i] = peer_connect(peer_port(listener.fd), INADDR_LOOPBACK);
-        exhaustion_init(&exhaustion);
+        backoff_init(&backoff);
         use_up();
         for (int i = 0; i < 3; i++) {
                 assert_int_equal(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0), -1);
                 assert_int_equal(errno, EMFILE);
                 /* A client is connected a moment before there is something to accept. */
                 peer_wait_readable(listener.fd);
-                assert_int_equal(exhaustion_refuse(&exhaustion, &listener), 1);
-                assert_true(exhaustion.reserve >= 0);
+                assert_int_equal(backoff_refuse(&backoff, &listener), 1);
+                assert_true(backoff.reserve >= 0);
                 peer_expect_reset(clients[i]);
         }
-        assert_int_equal(exhaustion_refuse(&exhaustion, &listener), 0);
-        assert_true(exhaustion.reserve >= 0);
+        assert_int_equal(backoff_refuse(&backoff, &listener), 0);
+        assert_true(backoff.reserve >= 0);
 }
 
 /* With no descriptor left a client is accepted and reset all the same, one after another, and when
@@ -171,17 +171,6 @@ static void test_refuse(void **state) {
         process_run(refuse, NULL);
 }
 
-/* A connection that is reset tells its peer so at once. */
-static void test_reset(void **state) {
-        int pair[2];
-
-        (void)state;
-        peer_pair_tcp(pair);
-        connection_reset(pair[1]);
-        peer_expect_reset(pair[0]);
-        close(pair[0]);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_limits),
@@ -189,7 +178,6 @@ int main(void) {
                 cmocka_unit_test_prestate_setup_teardown(test_tick, journald_set_up,
                                                          journald_tear_down, &journald),
                 cmocka_unit_test(test_refuse),
-                cmocka_unit_test(test_reset),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -304,7 +304,7 @@ static void bury(void *data) {
         (void)data;
         start();
         store_ledger(LEDGER);
-        enter(0, 4711, 1000, 60 * CLOCK_SECOND)->reason = REASON_RESET_BY_PEER + 1;
+        enter(0, 4711, 1000, 60 * CLOCK_SECOND)->reason = END_RESET_BY_PEER + 1;
         (void)enter(1, 0, 999, 0);
         enter(2, 4712, 1, 0)->reason = UINT32_MAX;
         RESTORE("mpecho-ledger.4", LEDGER);

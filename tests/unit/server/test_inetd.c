@@ -15,10 +15,10 @@
 
 #include "journald.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
-#include "server/backoff.h"
 #include "unit.h"
 
 static Journald journald;
@@ -39,7 +39,7 @@ static void serve(void *data) {
         Session *session = data;
         int high = fcntl(session->pair[1], F_DUPFD_CLOEXEC, 40), connection;
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        Sentence sentence = {};
+        Failure failure = {};
         Journal *journal;
 
         assert_true(high >= 40);
@@ -62,7 +62,7 @@ static void serve(void *data) {
                                          .listener_name = "other",
                                          .sentence = "Not of use" },
                               clock_now());
-        assert_int_equal(inetd_serve(connection, &session->options, journal, &sentence), 0);
+        assert_int_equal(inetd_serve(connection, &session->options, journal, &failure), 0);
         journal_finish(journal, 0);
         journal_free(journal);
 }
@@ -208,7 +208,7 @@ static void test_reset(void **state) {
         (void)state;
         peer_pair_tcp(session.pair);
         snprintf(listener, sizeof listener, "127.0.0.1:%hu", port_of_peer(session.pair[0]));
-        connection_reset(session.pair[0]);
+        socket_reset(session.pair[0]);
         peer_wait_readable(session.pair[1]);
         session.pid = process_fork(serve, &session);
         close(session.pair[1]);
@@ -236,16 +236,16 @@ static void test_ready(void **state) {
 static void test_failed(void **state) {
         int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         const Options options = {};
-        Sentence sentence = {};
+        Failure failure = {};
         Journal *journal;
 
         (void)state;
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
                                      &journal),
                          0);
-        assert_int_equal(inetd_serve(fd, &options, journal, &sentence), -ENOTSOCK);
-        assert_string_equal(sentence.text, "The passed connection cannot be served: "
-                                           "Socket operation on non-socket");
+        assert_int_equal(inetd_serve(fd, &options, journal, &failure), -ENOTSOCK);
+        assert_string_equal(failure.text, "The passed connection cannot be served: "
+                                          "Socket operation on non-socket");
         journald_expect_none(&journald);
         journal_free(journal);
         close(fd);

@@ -51,18 +51,18 @@ static int tear_down(void **state) {
         return 0;
 }
 
-static int listen_on(char **texts, uint32_t n, Listeners **ret_listeners, Sentence *sentence) {
+static int listen_on(char **texts, uint32_t n, Listeners **ret_listeners, Failure *failure) {
         const Options options = { .listen = texts, .n_listen = n };
 
-        return listeners_new(&options, &none, NULL, ret_listeners, sentence);
+        return listeners_new(&options, &none, NULL, ret_listeners, failure);
 }
 
 static Listeners *listen_on_one(char *text) {
-        Sentence sentence = {};
+        Failure failure = {};
         Listeners *listeners = NULL;
 
-        if (listen_on(&text, 1, &listeners, &sentence) != 0)
-                fail_msg("%s", sentence.text);
+        if (listen_on(&text, 1, &listeners, &failure) != 0)
+                fail_msg("%s", failure.text);
         assert_int_equal(listeners->n, 1);
         return listeners;
 }
@@ -92,11 +92,11 @@ static void test_bind(void **state) {
         char abstract[64], loopback[] = "127.0.0.1:0", text[64];
         char *texts[] = { loopback, path, abstract };
         Listeners *listeners;
-        Sentence sentence = {};
+        Failure failure = {};
 
         (void)state;
         snprintf(abstract, sizeof abstract, "@mpecho-unit-listen-%d", getpid());
-        assert_int_equal(listen_on(texts, 3, &listeners, &sentence), 0);
+        assert_int_equal(listen_on(texts, 3, &listeners, &failure), 0);
         assert_int_equal(listeners->n, 3);
         assert_false(listeners->passed);
         assert_int_equal(listeners->connection, -1);
@@ -163,7 +163,7 @@ static void test_find(void **state) {
         char first[32] = "127.0.0.1:0", second[32], wildcard[] = "0";
         char *texts[] = { first, second, wildcard };
         Listeners *all, *others;
-        Sentence sentence = {};
+        Failure failure = {};
         int fd;
 
         (void)state;
@@ -171,7 +171,7 @@ static void test_find(void **state) {
         snprintf(second, sizeof second, "127.0.0.2:%hu", peer_port(others->items[0].fd));
         snprintf(first, sizeof first, "127.0.0.1:%hu", peer_port(others->items[0].fd));
         listeners_free(others);
-        assert_int_equal(listen_on(texts, 3, &all, &sentence), 0);
+        assert_int_equal(listen_on(texts, 3, &all, &failure), 0);
 
         for (uint32_t i = 0; i < 3; i++) {
                 fd = accepted(&all->items[i], INADDR_LOOPBACK + i % 2);
@@ -234,20 +234,20 @@ static void test_wildcard(void **state) {
 /* An IPv6 address is never IPv4 instead: without IPv6 it cannot be listened on. */
 static void test_ipv6_only(void **state) {
         char address[] = "[::]:0", *text = address;
-        Sentence sentence = {};
+        Failure failure = {};
         Listeners *listeners;
         int r;
 
         (void)state;
-        r = listen_on(&text, 1, &listeners, &sentence);
+        r = listen_on(&text, 1, &listeners, &failure);
         if (r == 0) {
                 assert_int_equal(option(listeners->items[0].fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
                 listeners_free(listeners);
         }
         without_ipv6 = true;
-        assert_int_equal(listen_on(&text, 1, &listeners, &sentence), -EAFNOSUPPORT);
-        assert_string_equal(sentence.text, "Cannot listen on [::]:0: Address family not supported "
-                                           "by protocol");
+        assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EAFNOSUPPORT);
+        assert_string_equal(failure.text, "Cannot listen on [::]:0: Address family not supported "
+                                          "by protocol");
 }
 
 /* The file of a Unix socket is removed when it is no longer listened on. */
@@ -265,12 +265,12 @@ static void test_close(void **state) {
 
 static void expect_in_use(void) {
         char expected[256], *text = path;
-        Sentence sentence = {};
+        Failure failure = {};
         Listeners *listeners;
 
-        assert_int_equal(listen_on(&text, 1, &listeners, &sentence), -EADDRINUSE);
+        assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EADDRINUSE);
         snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", path);
-        assert_string_equal(sentence.text, expected);
+        assert_string_equal(failure.text, expected);
 }
 
 /* A socket file that nobody listens on is replaced; one that is listened on, a file and a link to a
@@ -310,18 +310,18 @@ static void test_errors(void **state) {
              expected[512];
         char *first[] = { path, wrong }, *second[] = { path, taken };
         Listeners *listeners = listen_on_one(port), *others;
-        Sentence sentence = {};
+        Failure failure = {};
 
         (void)state;
-        assert_int_equal(listen_on(first, 2, &others, &sentence), LISTENERS_USAGE);
-        assert_string_equal(sentence.text, "Cannot listen on 'localhost:7': what is before "
-                                           "the colon is not an IPv4 address");
+        assert_int_equal(listen_on(first, 2, &others, &failure), LISTENERS_USAGE);
+        assert_string_equal(failure.text, "Cannot listen on 'localhost:7': what is before "
+                                          "the colon is not an IPv4 address");
         assert_int_equal(access(path, F_OK), -1);
 
         snprintf(taken, sizeof taken, "%s", listeners->items[0].text);
-        assert_int_equal(listen_on(second, 2, &others, &sentence), -EADDRINUSE);
+        assert_int_equal(listen_on(second, 2, &others, &failure), -EADDRINUSE);
         snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", taken);
-        assert_string_equal(sentence.text, expected);
+        assert_string_equal(failure.text, expected);
         assert_int_equal(access(path, F_OK), -1);
         listeners_free(listeners);
 }

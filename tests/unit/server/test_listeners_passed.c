@@ -127,7 +127,7 @@ static void start_mpecho(void *data) {
         const Call *call = data;
         char *listen[] = { (char *)call->listen };
         const Options options = { .listen = listen, .n_listen = call->listen != NULL };
-        Sentence sentence = {};
+        Failure failure = {};
         Listeners *listeners;
         Journal *journal;
         Passed passed;
@@ -140,10 +140,10 @@ static void start_mpecho(void *data) {
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
                                      &journal),
                          0);
-        r = listeners_new(&options, &passed, journal, &listeners, &sentence);
+        r = listeners_new(&options, &passed, journal, &listeners, &failure);
         if (call->sentence != NULL &&
-            strncmp(sentence.text, call->sentence, strlen(call->sentence)) != 0)
-                fail_msg("'%s' is not '%s'", sentence.text, call->sentence);
+            strncmp(failure.text, call->sentence, strlen(call->sentence)) != 0)
+                fail_msg("'%s' is not '%s'", failure.text, call->sentence);
         assert_int_equal(r, call->result);
         if (r == 0) {
                 expect_listeners(call, listeners);

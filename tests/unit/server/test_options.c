@@ -21,7 +21,7 @@ typedef struct Arguments {
 } Arguments;
 
 /* Splits @line at its blanks. */
-static int parse(const char *line, Arguments *arguments, Options *options, Sentence *sentence) {
+static int parse(const char *line, Arguments *arguments, Options *options, Failure *failure) {
         *arguments = (Arguments){ .words = { "mpecho" }, .argv = { arguments->words[0] } };
         for (arguments->argc = 1; *line != '\0'; arguments->argc++) {
                 size_t length = strcspn(line, " ");
@@ -33,18 +33,18 @@ static int parse(const char *line, Arguments *arguments, Options *options, Sente
                 line += length + (line[length] == ' ');
         }
         *options = (Options){ .max_connections = 77 };
-        *sentence = (Sentence){};
-        return options_parse(arguments->argc, arguments->argv, options, sentence);
+        *failure = (Failure){};
+        return options_parse(arguments->argc, arguments->argv, options, failure);
 }
 
 /* Without options everything is as the manual says. */
 static void test_defaults(void **state) {
         Arguments arguments;
-        Sentence sentence;
+        Failure failure;
         Options options;
 
         (void)state;
-        assert_int_equal(parse("", &arguments, &options, &sentence), OPTIONS_RUN);
+        assert_int_equal(parse("", &arguments, &options, &failure), OPTIONS_RUN);
         assert_int_equal(options.n_listen, 0);
         assert_int_equal(options.max_connections, 1024);
         assert_int_equal(options.max_per_source, 256);
@@ -92,11 +92,11 @@ static void test_values(void **state) {
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
                 Arguments arguments;
-                Sentence sentence;
+                Failure failure;
                 Options options;
 
-                if (parse(cases[i].line, &arguments, &options, &sentence) != OPTIONS_RUN)
-                        fail_msg("%s: %s", cases[i].line, sentence.text);
+                if (parse(cases[i].line, &arguments, &options, &failure) != OPTIONS_RUN)
+                        fail_msg("%s: %s", cases[i].line, failure.text);
                 assert_int_equal(options.max_connections, cases[i].options.max_connections);
                 assert_int_equal(options.max_per_source, cases[i].options.max_per_source);
                 assert_int_equal(options.idle_timeout_usec, cases[i].options.idle_timeout_usec);
@@ -114,12 +114,12 @@ static void test_levels(void **state) {
         (void)state;
         for (int level = LOG_EMERG; level <= LOG_DEBUG; level++) {
                 Arguments arguments;
-                Sentence sentence;
+                Failure failure;
                 Options options;
                 char line[64];
 
                 snprintf(line, sizeof line, "--log-level=%s", names[level]);
-                assert_int_equal(parse(line, &arguments, &options, &sentence), OPTIONS_RUN);
+                assert_int_equal(parse(line, &arguments, &options, &failure), OPTIONS_RUN);
                 assert_int_equal(options.log_level, level);
         }
 }
@@ -127,12 +127,12 @@ static void test_levels(void **state) {
 /* What is no option is to be listened on, before, between and behind options, and as given. */
 static void test_listen(void **state) {
         Arguments arguments;
-        Sentence sentence;
+        Failure failure;
         Options options;
 
         (void)state;
         assert_int_equal(parse("7 -c 5 /path [::1]:7 -- -c --nonsense", &arguments, &options,
-                               &sentence),
+                               &failure),
                          OPTIONS_RUN);
         assert_int_equal(options.max_connections, 5);
         assert_int_equal(options.n_listen, 5);
@@ -146,19 +146,19 @@ static void test_listen(void **state) {
 /* Help and version are asked for in two ways each, and what is wrong before them comes first. */
 static void test_questions(void **state) {
         Arguments arguments;
-        Sentence sentence;
+        Failure failure;
         Options options;
 
         (void)state;
-        assert_int_equal(parse("-h", &arguments, &options, &sentence), OPTIONS_HELP);
-        assert_int_equal(parse("7 --help", &arguments, &options, &sentence), OPTIONS_HELP);
-        assert_int_equal(parse("-V -c x", &arguments, &options, &sentence), OPTIONS_VERSION);
-        assert_int_equal(parse("--version", &arguments, &options, &sentence), OPTIONS_VERSION);
-        assert_int_equal(parse("--test -c 5 7", &arguments, &options, &sentence), OPTIONS_TEST);
+        assert_int_equal(parse("-h", &arguments, &options, &failure), OPTIONS_HELP);
+        assert_int_equal(parse("7 --help", &arguments, &options, &failure), OPTIONS_HELP);
+        assert_int_equal(parse("-V -c x", &arguments, &options, &failure), OPTIONS_VERSION);
+        assert_int_equal(parse("--version", &arguments, &options, &failure), OPTIONS_VERSION);
+        assert_int_equal(parse("--test -c 5 7", &arguments, &options, &failure), OPTIONS_TEST);
         assert_int_equal(options.max_connections, 5);
         assert_int_equal(options.n_listen, 1);
-        assert_int_equal(parse("--test -c x", &arguments, &options, &sentence), -EINVAL);
-        assert_int_equal(parse("-c x --help", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(parse("--test -c x", &arguments, &options, &failure), -EINVAL);
+        assert_int_equal(parse("-c x --help", &arguments, &options, &failure), -EINVAL);
 }
 
 /* Each wrong command line is refused with a sentence that names what is wrong with it. */
@@ -214,28 +214,28 @@ static void test_errors(void **state) {
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
                 Arguments arguments;
-                Sentence sentence;
+                Failure failure;
                 Options options;
 
-                if (parse(cases[i].line, &arguments, &options, &sentence) != -EINVAL)
+                if (parse(cases[i].line, &arguments, &options, &failure) != -EINVAL)
                         fail_msg("mpecho %s is taken", cases[i].line);
-                if (strcmp(sentence.text, cases[i].sentence) != 0)
-                        fail_msg("mpecho %s: %s", cases[i].line, sentence.text);
+                if (strcmp(failure.text, cases[i].sentence) != 0)
+                        fail_msg("mpecho %s: %s", cases[i].line, failure.text);
         }
 }
 
 /* Of a wrong command line, what was read before is known: where records go. */
 static void test_read_before(void **state) {
         Arguments arguments;
-        Sentence sentence;
+        Failure failure;
         Options options;
 
         (void)state;
-        assert_int_equal(parse("-l journal -c x", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(parse("-l journal -c x", &arguments, &options, &failure), -EINVAL);
         assert_int_equal(options.log, LOG_TARGET_JOURNAL);
-        assert_int_equal(parse("-l stderr -l x", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(parse("-l stderr -l x", &arguments, &options, &failure), -EINVAL);
         assert_int_equal(options.log, LOG_TARGET_STDERR);
-        assert_int_equal(parse("-c x -l journal", &arguments, &options, &sentence), -EINVAL);
+        assert_int_equal(parse("-c x -l journal", &arguments, &options, &failure), -EINVAL);
         assert_int_equal(options.log, LOG_TARGET_AUTO);
 }
 
