@@ -192,7 +192,7 @@ check-packages: deb
 ## check-bookworm: run the tests of the packages on booted Debian 12 (as root)
 ## check-trixie: run the tests of the packages on booted Debian 13 (as root)
 check-bookworm check-trixie: check-%: deb previous image-%
-	@$(PYTEST) -v --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+	@$(PYTEST) -v -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
 image-bookworm image-trixie: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
