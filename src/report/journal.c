@@ -36,11 +36,13 @@ enum {
         TIME_SIZE = 32,
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
-        /* To wake the reader may take longer than to write a record. */
-        BATCH_USEC = 10 * 1000,
-        RETRY_FIRST_USEC = 2 * 1000,
-        RETRY_MOST_USEC = 1000 * 1000,
 };
+
+/* To wake the reader may take longer than to write a record. */
+#define BATCH (10 * CLOCK_MILLISECOND)
+
+#define RETRY_FIRST (2 * CLOCK_MILLISECOND)
+#define RETRY_MOST  CLOCK_SECOND
 
 /* A source and how many of its connections were refused without a record. */
 typedef struct Refusals {
@@ -64,7 +66,7 @@ struct Journal {
         int level;
         int empty_level;
         struct sockaddr_un socket;
-        uint64_t tokens_usec; /* a token is worth the time in which it grows */
+        uint64_t tokens; /* a token is worth the time in which it grows */
         uint64_t tokens_counted;
         Tally summary;
         Refusals refusals[REFUSALS_MOST]; /* of the summary; the busiest become records */
@@ -76,7 +78,7 @@ struct Journal {
         Tally lost;
         uint64_t drained;        /* when the queue was last empty */
         uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
-        uint64_t retry_usec;
+        uint64_t retry;
         bool refused;                    /* what is first in the queue */
         char sentence[RECORD_SIZE - 48]; /* of the record being written */
         char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
@@ -112,8 +114,8 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->level = level;
         journal->summary_deadline = CLOCK_NEVER;
         journal->drain_deadline = CLOCK_NEVER;
-        journal->retry_usec = RETRY_FIRST_USEC;
-        journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
+        journal->retry = RETRY_FIRST;
+        journal->tokens = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
         journal->prefixed = stderr_is_journal();
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
@@ -186,13 +188,12 @@ static bool journal_drain(Journal *journal, uint64_t now) {
         while ((data = queue_first(&journal->queue, &size)) != NULL) {
                 if (!journal_send(journal, data, size)) {
                         journal->refused = true;
-                        journal->drain_deadline = now + journal->retry_usec;
-                        journal->retry_usec =
-                                        clock_earlier(2 * journal->retry_usec, RETRY_MOST_USEC);
+                        journal->drain_deadline = now + journal->retry;
+                        journal->retry = clock_earlier(2 * journal->retry, RETRY_MOST);
                         return false;
                 }
                 queue_remove(&journal->queue);
-                journal->retry_usec = RETRY_FIRST_USEC;
+                journal->retry = RETRY_FIRST;
         }
         journal->refused = false;
         journal->drained = now;
@@ -208,7 +209,7 @@ static bool record_is_of_connection(RecordKind kind) {
 /* Sends or queues @record; returns false when it can do neither. */
 static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
         const size_t size = journal_format(journal, record);
-        const uint64_t next_batch = journal->drained + BATCH_USEC;
+        const uint64_t next_batch = journal->drained + BATCH;
 
         if (!queue_add(&journal->queue, journal->data, size))
                 return false;
@@ -238,12 +239,12 @@ static void tally_add(Tally *tally, const Record *record) {
 static bool journal_has_token(Journal *journal, uint64_t now) {
         const uint64_t token = CLOCK_SECOND / TOKENS_PER_SECOND;
 
-        journal->tokens_usec += now - journal->tokens_counted;
-        journal->tokens_usec = clock_earlier(journal->tokens_usec, TOKENS_MOST * token);
+        journal->tokens += now - journal->tokens_counted;
+        journal->tokens = clock_earlier(journal->tokens, TOKENS_MOST * token);
         journal->tokens_counted = now;
-        if (journal->tokens_usec < token)
+        if (journal->tokens < token)
                 return false;
-        journal->tokens_usec -= token;
+        journal->tokens -= token;
         return true;
 }
 
@@ -298,10 +299,10 @@ static int refusals_compare(const void *one, const void *other) {
         return strcmp(first->source, second->source);
 }
 
-static void journal_summarize_refusals(Journal *journal, uint64_t duration_usec, uint64_t now) {
+static void journal_summarize_refusals(Journal *journal, uint64_t duration, uint64_t now) {
         Record record = { .kind = RECORD_REFUSALS,
                           .limit = journal->refusals_limit,
-                          .duration_usec = duration_usec };
+                          .duration = duration };
 
         qsort(journal->refusals, journal->n_refusals, sizeof journal->refusals[0],
               refusals_compare);
@@ -359,7 +360,7 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
 static bool journal_summarize(Journal *journal, uint64_t now) {
         Record record = tally_record(&journal->summary, RECORD_SUMMARY);
 
-        record.duration_usec = now - journal->summary_since;
+        record.duration = now - journal->summary_since;
         if (journal->summary.records == 0)
                 return true;
         /* Otherwise it goes on counting for another second. */
@@ -368,7 +369,7 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
                 return false;
         journal->summary = (Tally){};
         journal->summary_deadline = CLOCK_NEVER;
-        journal_summarize_refusals(journal, record.duration_usec, now);
+        journal_summarize_refusals(journal, record.duration, now);
         return true;
 }
 
@@ -383,8 +384,8 @@ uint64_t journal_deadline(const Journal *journal) {
         return clock_earlier(journal->drain_deadline, journal->summary_deadline);
 }
 
-void journal_finish(Journal *journal, uint64_t patience_usec) {
-        const uint64_t deadline = clock_now() + patience_usec;
+void journal_finish(Journal *journal, uint64_t patience) {
+        const uint64_t deadline = clock_now() + patience;
 
         for (;;) {
                 uint64_t now = clock_now();

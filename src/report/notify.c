@@ -16,10 +16,8 @@
 #include "lib/clock.h"
 #include "report/notification.h"
 
-enum {
-        /* Seldom enough that a manager that hangs does not keep the master awake. */
-        RETRY_USEC = 1000 * 1000,
-};
+/* Seldom enough that a manager that hangs does not keep the master awake. */
+#define RETRY CLOCK_SECOND
 
 int notify_init(Notify *notify) {
         uint64_t watchdog_usec;
@@ -36,7 +34,7 @@ int notify_init(Notify *notify) {
         if (notify->fd < 0)
                 return notify->fd;
         if (sd_watchdog_enabled(false, &watchdog_usec) > 0) {
-                notify->watchdog_usec = watchdog_usec / 2;
+                notify->watchdog = watchdog_usec * CLOCK_MICROSECOND / 2;
                 notify->watchdog_deadline = clock_now();
         }
         return 0;
@@ -64,7 +62,7 @@ static void notify_state(Notify *notify, const char *state, uint64_t now) {
         const bool told = notify->fd < 0 || notify_send(notify, state);
 
         notify->state = told ? NULL : state;
-        notify->state_deadline = told ? CLOCK_NEVER : now + RETRY_USEC;
+        notify->state_deadline = told ? CLOCK_NEVER : now + RETRY;
 }
 
 void notify_ready(Notify *notify, uint64_t now) {
@@ -107,9 +105,8 @@ void notify_tick(Notify *notify, uint64_t now) {
         if (notify->watchdog_deadline <= now)
                 notify->watchdog_deadline =
                                 now + (notify_send(notify, "WATCHDOG=1")
-                                                       ? notify->watchdog_usec
-                                                       : clock_earlier(notify->watchdog_usec,
-                                                                       RETRY_USEC));
+                                                       ? notify->watchdog
+                                                       : clock_earlier(notify->watchdog, RETRY));
 }
 
 uint64_t notify_deadline(const Notify *notify) {

@@ -23,7 +23,7 @@ struct Notify {
         Endpoint manager;
         const char *state;               /* that there was no room for, or NULL */
         uint64_t state_deadline;         /* when it is tried again; CLOCK_NEVER */
-        uint64_t watchdog_usec;          /* from one sign of life to the next */
+        uint64_t watchdog;               /* from one sign of life to the next */
         uint64_t watchdog_deadline;      /* CLOCK_NEVER when none is wanted */
         uint64_t status_deadline;        /* CLOCK_NEVER when nothing has changed */
         uint64_t status_checked;         /* when notify_status() was last called */

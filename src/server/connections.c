@@ -135,7 +135,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                          .listener_name = connection->listener->name,
                          .handler_pid = (uint64_t)connection->handler,
                          .bytes = connection->ledger->bytes,
-                         .duration_usec = now - connection->started,
+                         .duration = now - connection->started,
                          .live = roster_live(connections->roster) };
 }
 
@@ -144,7 +144,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
 static int connection_start(Connections *connections, Connection *connection, int fd, int unsent) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
-                            .idle_timeout_usec = connections->options->idle_timeout_usec,
+                            .idle_timeout = connections->options->idle_timeout,
                             .ledger = connection->ledger,
                             .exits = ledger_exits(roster_ledger(connections->roster)),
                             .handover = connections->handover };
@@ -359,7 +359,7 @@ static void connections_bury(Connections *connections, const LedgerFacts *facts,
                                  .listener_name = listener != NULL ? listener->name : NULL,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
-                                 .duration_usec = now - clock_earlier(now, facts->started),
+                                 .duration = now - clock_earlier(now, facts->started),
                                  .reason = end_reason_text(end_reason_from_exit_code(exit_code)),
                                  .live = roster_live(connections->roster) },
                       now);
@@ -511,7 +511,7 @@ Record connections_totals(const Connections *connections, RecordKind kind, uint6
                          .served = counts->served,
                          .refused = counts->refused,
                          .bytes = roster_total_bytes(connections->roster),
-                         .duration_usec = now - counts->started };
+                         .duration = now - counts->started };
 }
 
 void connections_report(Connections *connections, uint64_t now) {

@@ -60,7 +60,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         LedgerEntry entry = {};
         Handler handler = { .connection = connection,
                             .unsent = -1,
-                            .idle_timeout_usec = options->idle_timeout_usec,
+                            .idle_timeout = options->idle_timeout,
                             .ledger = &entry };
         Endpoint endpoint;
         Address peer;
@@ -90,7 +90,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         record.kind = RECORD_CLOSED;
         record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));
         record.bytes = entry.bytes;
-        record.duration_usec = clock_now() - started;
+        record.duration = clock_now() - started;
         record.live = 0;
         journal_write(journal, &record, clock_now());
         return 0;

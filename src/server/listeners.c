@@ -357,7 +357,7 @@ int listeners_check(const Options *options, Failure *ret_failure) {
                 if (r != 0)
                         return r;
         }
-        if (options->exit_idle_usec != 0 && options->n_listen > 0)
+        if (options->exit_idle != 0 && options->n_listen > 0)
                 return failure_set(ret_failure, LISTENERS_USAGE,
                                    "--exit-idle works only with passed sockets: nobody would "
                                    "start mpecho again");

@@ -192,9 +192,9 @@ static bool master_accepts(const Master *master) {
 /* Returns whether nobody has connected for the time of --exit-idle. A client that connects after
  * this check waits at the listener; systemd holds it too and starts the service again. */
 static bool master_is_idle(Master *master, uint64_t now) {
-        if (master->options->exit_idle_usec == 0 || master->stopping ||
+        if (master->options->exit_idle == 0 || master->stopping ||
             master->idle_since == CLOCK_NEVER ||
-            now - master->idle_since < master->options->exit_idle_usec)
+            now - master->idle_since < master->options->exit_idle)
                 return false;
         return poll(master->polled + POLLED_LISTENERS, master->listeners->n, 0) == 0;
 }
@@ -219,10 +219,9 @@ static uint64_t master_deadline(const Master *master) {
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
         /* While the master cannot accept, a client may be waiting, and the service is not idle. */
-        if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER &&
+        if (master->options->exit_idle != 0 && master->idle_since != CLOCK_NEVER &&
             master_accepts(master))
-                deadline = clock_earlier(deadline,
-                                         master->idle_since + master->options->exit_idle_usec);
+                deadline = clock_earlier(deadline, master->idle_since + master->options->exit_idle);
         return deadline;
 }
 
@@ -243,29 +242,29 @@ static void master_tick(Master *master, uint64_t now) {
 }
 
 /* Returns 0, or a negative errno. */
-static int master_wait(Master *master, uint64_t patience_usec) {
+static int master_wait(Master *master, uint64_t patience) {
         const nfds_t n = POLLED_LISTENERS + (master_accepts(master) ? master->listeners->n : 0);
         const uint64_t now = clock_now(), deadline = master_deadline(master);
-        uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience_usec) : 0;
+        uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience) : 0;
         struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
-                                    .tv_nsec = (long)(wait % CLOCK_SECOND) * 1000 };
+                                    .tv_nsec = (long)(wait % CLOCK_SECOND) };
 
         for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
                 master->polled[i].revents = 0;
         if (deadline == CLOCK_NEVER)
-                wait = patience_usec;
+                wait = patience;
         if (ppoll(master->polled, n, wait == CLOCK_NEVER ? NULL : &timeout, NULL) < 0 &&
             errno != EINTR)
                 return -errno;
         return 0;
 }
 
-int master_turn(Master *master, uint64_t patience_usec) {
+int master_turn(Master *master, uint64_t patience) {
         uint64_t now;
         bool handed;
         int r;
 
-        r = master_wait(master, patience_usec);
+        r = master_wait(master, patience);
         if (r < 0)
                 return r;
         now = clock_now();

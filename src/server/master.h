@@ -37,12 +37,12 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal, M
 Master *master_free(Master *master);
 
 /*
- * master_turn: Runs one turn. It waits for at most @patience_usec microseconds; CLOCK_NEVER sets no
+ * master_turn: Runs one turn. It waits for at most @patience nanoseconds; CLOCK_NEVER sets no
  * limit.
  *
  * Returns MASTER_RUNNING; 0 when the master is done; or a negative errno of ppoll(2).
  */
-int master_turn(Master *master, uint64_t patience_usec);
+int master_turn(Master *master, uint64_t patience);
 
 /*
  * master_run: Restores the connections that earlier runs stored (restore.h), announces the start to

@@ -309,7 +309,7 @@ static void scene_check_restore(const Scene *scene) {
 
 static void scene_check(const Connections *connections, const Expected *expected, uint64_t begin) {
         const Record totals = connections_totals(connections, RECORD_TOTALS, begin);
-        const uint64_t started = begin - totals.duration_usec;
+        const uint64_t started = begin - totals.duration;
 
         FUZZ_CHECK(connections_live(connections) == expected->live);
         FUZZ_CHECK(totals.served == expected->counts.served);

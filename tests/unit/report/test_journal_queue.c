@@ -162,7 +162,7 @@ static void test_retry(void **state) {
         for (int round = 0; round < 2; round++) {
                 journald_close(&journald);
                 write_record(RECORD_TOTALS, 0, now);
-                assert_int_equal(journal_deadline(journal) - now, 2000);
+                assert_int_equal(journal_deadline(journal) - now, 2 * CLOCK_MILLISECOND);
                 for (int i = 0; i < 20; i++) {
                         now = journal_deadline(journal);
                         journal_tick(journal, now);
@@ -266,7 +266,7 @@ static void test_finish_in_vain(void **state) {
         (void)state;
         journald_close(&journald);
         write_record(RECORD_TOTALS, 0, START);
-        journal_finish(journal, 1000);
+        journal_finish(journal, CLOCK_MILLISECOND);
         assert_true(journal_deadline(journal) != CLOCK_NEVER);
 }
 

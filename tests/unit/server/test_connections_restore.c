@@ -195,14 +195,14 @@ static void go_on(void *data) {
         leave(client);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), peer);
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1005);
-        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"),
-                        60 * CLOCK_SECOND, (60 + 5 * PATIENCE_SECONDS) * CLOCK_SECOND);
+        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"), 60 * 1000000,
+                        (60 + 5 * PATIENCE_SECONDS) * 1000000);
         totals = connections_totals(service.connections, RECORD_TOTALS, 2000);
         assert_int_equal(totals.served, 70);
         assert_int_equal(totals.refused, 6);
         assert_int_equal(totals.peak, 50);
         assert_int_equal(totals.bytes, 11005);
-        assert_int_equal(totals.duration_usec, 1000);
+        assert_int_equal(totals.duration, 1000);
         stop();
 }
 
@@ -312,8 +312,8 @@ static void bury(void *data) {
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER"), "[::]:7");
         assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"), 77);
-        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"),
-                        60 * CLOCK_SECOND, (60 + 5 * PATIENCE_SECONDS) * CLOCK_SECOND);
+        assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"), 60 * 1000000,
+                        (60 + 5 * PATIENCE_SECONDS) * 1000000);
         expect_closed("failed", 1);
         assert_int_equal(total_bytes(), 1001);
         stop();

@@ -155,8 +155,7 @@ static void test_local(void **state) {
 
 /* The options count: an idle connection ends; the end is told with its reason. */
 static void test_idle(void **state) {
-        Session session = { .options = { .idle_timeout_usec = CLOCK_SECOND / 10 },
-                            .sent = "Hello" };
+        Session session = { .options = { .idle_timeout = CLOCK_SECOND / 10 }, .sent = "Hello" };
         char peer[64], back[5];
 
         (void)state;
