@@ -16,7 +16,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
-#include "report/notification.h"
+#include "report/notify.h"
 
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
         struct sockaddr_storage name = {};
@@ -42,18 +42,6 @@ static int inetd_block(int connection) {
         return 0;
 }
 
-/* Tells systemd that the service has started: with Type=notify systemd would otherwise end it, and
- * with Restart= start it again for the same connection. */
-static void inetd_notify_ready(void) {
-        Endpoint manager;
-        const int fd = notification_open(&manager);
-
-        if (fd < 0)
-                return;
-        (void)notification_send(fd, &manager, "READY=1", NULL, 0, 0);
-        close(fd);
-}
-
 int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure) {
         char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
@@ -67,7 +55,9 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         Record record;
         int r;
 
-        inetd_notify_ready();
+        /* With Type=notify systemd would otherwise end the service, and with Restart= start it
+         * again for the same connection. */
+        (void)notify_once("READY=1", NULL, 0, 0);
         r = inetd_look(connection, &peer, &endpoint);
         if (r == 0)
                 r = inetd_block(connection);
