@@ -318,15 +318,11 @@ bool connections_reap(Connections *connections, uint64_t now) {
 static Connection *connections_readmit(Connections *connections, const RestoredConnection *restored,
                                        uint64_t now) {
         const Listener *listener = listeners_find(connections->listeners, restored->fd);
-        struct sockaddr_storage name = {};
-        socklen_t length = sizeof name;
         Connection *connection;
         Address peer = {};
 
         /* A connection that was reset meanwhile has no peer; its handler finds out. */
-        if (getpeername(restored->fd, (struct sockaddr *)&name, &length) == 0)
-                (void)address_from_peer(restored->fd, &name, &peer);
-        else if (restored->facts != NULL)
+        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
                 peer = restored->facts->peer;
         connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
                                 now);

@@ -19,16 +19,12 @@
 #include "report/notify.h"
 
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
-        struct sockaddr_storage name = {};
-        socklen_t length = sizeof name;
         int r;
 
         /* A peer that has reset the connection meanwhile is unknown. */
-        if (getpeername(connection, (struct sockaddr *)&name, &length) < 0 && errno != ENOTCONN)
-                return -errno;
-
-        r = address_from_peer(connection, &name, ret_peer);
-        if (r < 0)
+        *ret_peer = (Address){};
+        r = address_from_peer(connection, NULL, ret_peer);
+        if (r < 0 && r != -ENOTCONN)
                 return r;
         return endpoint_from_socket(connection, ret_endpoint);
 }

@@ -283,15 +283,15 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
 const Listener *listeners_find(const Listeners *listeners, int fd) {
         static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
         char text[ENDPOINT_TEXT_SIZE];
+        const Listener *listener;
         Endpoint endpoint;
 
         if (endpoint_from_socket(fd, &endpoint) < 0)
                 return &gone;
         endpoint_format(&endpoint, text);
-
-        for (uint32_t i = 0; i < listeners->n; i++)
-                if (strcmp(listeners->items[i].text, text) == 0)
-                        return &listeners->items[i];
+        listener = listeners_find_text(listeners, text);
+        if (listener != NULL)
+                return listener;
 
         for (uint32_t i = 0; i < listeners->n; i++)
                 if (listener_has_port(&listeners->items[i], &endpoint))
