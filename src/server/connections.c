@@ -47,11 +47,10 @@ struct Connections {
         uint32_t handed_over;
 };
 
-int connections_new(const Options *options, const Listeners *listeners, Journal *journal,
-                    Connections **ret_connections) {
-        const uint32_t stored = listeners->restore.n_found;
-        const uint32_t slots =
-                        stored > options->max_connections ? stored : options->max_connections;
+int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
+                    Journal *journal, Connections **ret_connections) {
+        const uint32_t most = (uint32_t)options->max_connections;
+        const uint32_t slots = restored > most ? restored : most;
         Connections *connections;
         int r;
 

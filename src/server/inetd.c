@@ -58,7 +58,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         if (r == 0)
                 r = inetd_block(connection);
         if (r < 0)
-                return failure_set(ret_failure, r, "The passed connection cannot be served: %s",
+                return failure_set(ret_failure, r, "Cannot serve the passed connection: %s",
                                    strerrordesc_np(-r));
         address_format(&peer, peer_text);
         endpoint_format(&endpoint, listener_text);

@@ -46,6 +46,7 @@ struct Master {
         size_t size; /* of the whole object, in bytes */
         const Options *options;
         Listeners *listeners;
+        Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
         Handover handover;
@@ -77,20 +78,19 @@ static int master_init_signals(Master *master) {
 /* Chooses the number of this run, and listens for handlers that hand over. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
-        Restore *restore = &master->listeners->restore;
         int r;
 
-        r = restore_prepare(restore);
+        r = restore_prepare(master->restore);
         if (r < 0)
                 return r;
-        r = handover_init(&master->handover, restore->run, &answers);
+        r = handover_init(&master->handover, master->restore->run, &answers);
         if (r < 0)
                 return r;
         connections_set_handover(master->connections, &master->handover.address);
         return 0;
 }
 
-int master_new(const Options *options, Listeners *listeners, Journal *journal,
+int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master) {
         size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
         Master *master;
@@ -102,6 +102,7 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         master->size = size;
         master->options = options;
         master->listeners = listeners;
+        master->restore = restore;
         master->journal = journal;
         master->kill_deadline = CLOCK_NEVER;
         master->idle_since = clock_now();
@@ -115,8 +116,9 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)
-                r = connections_new(options, listeners, journal, &master->connections);
-        if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
+                r = connections_new(options, listeners, restore != NULL ? restore->n_found : 0,
+                                    journal, &master->connections);
+        if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
                 r = master_init_handover(master);
         if (r < 0) {
                 master_free(master);
@@ -319,8 +321,7 @@ int master_run(Master *master) {
 
         /* Without a manager nobody could store the connections again. */
         if (master->handover.fd >= 0) {
-                r = connections_restore(master->connections, &master->listeners->restore,
-                                        clock_now());
+                r = connections_restore(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
         }

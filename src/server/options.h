@@ -33,6 +33,11 @@ enum {
         OPTIONS_VERSION,
 };
 
+/* A positive result of functions that look at how somebody started mpecho: it is wrong. */
+enum {
+        WRONG_USAGE = 1,
+};
+
 /*
  * options_parse: reads the command line.
  *
