@@ -11,12 +11,12 @@
 #include "client/comparison.h"
 #include "client/connection.h"
 #include "client/foreign.h"
-#include "client/instant.h"
 #include "client/pattern.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
+#include "lib/clock.h"
 
 /* What the receiving process does with what comes back. */
 typedef struct CheckSink {
@@ -105,7 +105,7 @@ static int check_take(void *userdata, const void *data, size_t size) {
 static void check_tick(Receiver *receiver, void *userdata) {
         CheckProgress *progress = userdata;
         char done[QUANTITY_TEXT_SIZE], total[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
-        double elapsed = (double)(instant_now() - progress->start) / (double)INSTANT_SECOND;
+        double elapsed = (double)(clock_now() - progress->start) / (double)CLOCK_SECOND;
         double speed = (double)receiver->bytes / elapsed;
         double left = (double)progress->total - (double)receiver->bytes;
 
@@ -177,7 +177,7 @@ static uint64_t check_since(uint64_t start, uint64_t instant) {
 static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
         static CheckSink sink;
         CheckSource source = { .total = options->check_size };
-        CheckProgress progress = { .start = instant_now(), .total = options->check_size };
+        CheckProgress progress = { .start = clock_now(), .total = options->check_size };
         Sender sender;
         Receiver receiver = {
                 .fd = fd,
@@ -204,7 +204,7 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
                 return;
         }
         r = receiver_run(&receiver);
-        report->elapsed = instant_now() - progress.start;
+        report->elapsed = clock_now() - progress.start;
         sender_stop(&sender);
         progress_clear(&progress.progress);
         comparison_end(&sink.comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "client/client_rows.h"
-#include "client/instant.h"
 #include "client/quantity.h"
+#include "lib/clock.h"
 
 /*
  * The client's command line as a whole: the words that are no options, what goes together, and the
@@ -27,11 +27,11 @@ enum {
         CLIENT_CONNECTIONS = 32,
 };
 
-#define CLIENT_TIMEOUT          (10 * INSTANT_SECOND)
+#define CLIENT_TIMEOUT          (10 * CLOCK_SECOND)
 #define CLIENT_CHECK_SIZE       ((uint64_t)64 << 20)
-#define CLIENT_DURATION         (10 * INSTANT_SECOND)
-#define CLIENT_MONITOR_INTERVAL (200 * INSTANT_MILLISECOND)
-#define CLIENT_MONITOR_DURATION (10 * INSTANT_SECOND)
+#define CLIENT_DURATION         (10 * CLOCK_SECOND)
+#define CLIENT_MONITOR_INTERVAL (200 * CLOCK_MILLISECOND)
+#define CLIENT_MONITOR_DURATION (10 * CLOCK_SECOND)
 #define CLIENT_BLOCK_SIZE       ((uint64_t)128 << 10)
 #define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
 #define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
@@ -304,7 +304,7 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
                 .target.family = AF_UNSPEC,
                 .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
                 .timeout = CLIENT_TIMEOUT,
-                .interval = INSTANT_SECOND,
+                .interval = CLOCK_SECOND,
                 .connections = CLIENT_CONNECTIONS,
         };
         int r = client_options_is_monitor(argv)

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "client/client_options.h"
-#include "client/instant.h"
 #include "client/quantity.h"
+#include "lib/clock.h"
 #include "lib/number.h"
 
 /*
@@ -27,7 +27,7 @@ enum {
         TTL_MAXIMUM = 255,
 };
 
-#define CLIENT_TIME_MAXIMUM        (86400 * INSTANT_SECOND)
+#define CLIENT_TIME_MAXIMUM        (86400 * CLOCK_SECOND)
 #define CLIENT_SIZE_MAXIMUM        ((uint64_t)1 << 50)
 #define CLIENT_CONNECTIONS_MAXIMUM ((uint64_t)65536)
 #define CLIENT_RATE_MAXIMUM        ((uint64_t)10000000)
@@ -71,7 +71,7 @@ static int client_take_size(OptionParse *parse, const OptionRow *row, const char
 static int client_take_time(OptionParse *parse, const OptionRow *row, const char *text) {
         char least[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE];
 
-        if (quantity_parse_time(text, INSTANT_SECOND, row->minimum, row->maximum,
+        if (quantity_parse_time(text, CLOCK_SECOND, row->minimum, row->maximum,
                                 option_field(parse, row)) < 0)
                 return failure_set(parse->failure, -EINVAL,
                                    "--%s takes a time from %s to %s seconds, as 2, 0.5, 200ms or "
@@ -90,7 +90,7 @@ static int client_take_threshold(OptionParse *parse, const OptionRow *row, const
         int r;
 
         snprintf(time, sizeof time, "%.*s", (int)(comma - text), text);
-        r = quantity_parse_time(time, INSTANT_MILLISECOND, row->minimum, row->maximum,
+        r = quantity_parse_time(time, CLOCK_MILLISECOND, row->minimum, row->maximum,
                                 &threshold->time);
         if (r == 0 && length > 0) {
                 snprintf(loss, sizeof loss, "%.*s", (int)length - 2, comma + 1);
@@ -223,14 +223,14 @@ const OptionRow client_rows[] = {
         { "count", "c", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX),
           .modes = FOR_PING },
         { "interval", "i", true, client_take_time, FIELD(interval),
-          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
         { "flood", "f", false, option_take_flag, FIELD(flood), .modes = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .modes = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .modes = FOR_PING },
         { "size", "s", true, client_take_size, FIELD(size), RANGE(1, CLIENT_SIZE_MAXIMUM),
           .modes = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "duration", "wt", true, client_take_time, FIELD(duration),
-          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING | FOR_LOAD },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING | FOR_LOAD },
 
         { "kind", "k", true, option_take_name, FIELD(load), .names = load_names, .maximum = 3,
           .modes = FOR_LOAD },
@@ -269,10 +269,10 @@ const OptionRow monitor_rows[] = {
         { "critical", "c", true, client_take_threshold, FIELD(critical),
           RANGE(1, CLIENT_TIME_MAXIMUM) },
         { "timeout", "t", true, client_take_time, FIELD(duration),
-          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM) },
         { "count", "n", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX) },
         { "interval", "i", true, client_take_time, FIELD(interval),
-          RANGE(INSTANT_MILLISECOND, CLIENT_TIME_MAXIMUM) },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM) },
         { "connect", NULL, false, option_take_flag, FIELD(connect) },
         { "ipv4", "4", false, client_take_family, FIELD(target) },
         { "ipv6", "6", false, client_take_family, FIELD(target) },

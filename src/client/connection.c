@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/instant.h"
 #include "client/quantity.h"
 #include "client/resolve.h"
+#include "lib/clock.h"
 #include "lib/endpoint.h"
 
 /*
@@ -25,7 +25,7 @@
  */
 
 /* RFC 8305, "Connection Attempt Delay". */
-#define CONNECTION_RACE_DELAY (250 * INSTANT_MILLISECOND)
+#define CONNECTION_RACE_DELAY (250 * CLOCK_MILLISECOND)
 
 /* All addresses of a target. The first @begun were asked; fd is -1 for those that failed. */
 typedef struct Race {
@@ -50,7 +50,7 @@ int connection_finish(int fd) {
 
 /* The instant at which an address that was asked at @start has had its time. */
 static uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
-        uint64_t end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
+        uint64_t end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
 
         return options->end != 0 && options->end < end ? options->end : end;
 }
@@ -59,11 +59,11 @@ static uint64_t connection_end(const ConnectionOptions *options, uint64_t start)
 static int connection_wait(int fd, const ConnectionOptions *options) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
                                    { .fd = options->interrupt, .events = POLLIN } };
-        uint64_t end = connection_end(options, instant_now());
+        uint64_t end = connection_end(options, clock_now());
         int r;
 
         do
-                r = poll(polled, 2, instant_timeout(instant_now(), end));
+                r = poll(polled, 2, clock_timeout(clock_now(), end));
         while (r < 0 && errno == EINTR);
         if (r < 0)
                 return -errno;
@@ -75,14 +75,14 @@ static int connection_wait(int fd, const ConnectionOptions *options) {
 /* Unix sockets do not connect in the background: they wait for a place in the queue. */
 static int connection_begin_local(int fd, const Endpoint *endpoint,
                                   const ConnectionOptions *options) {
-        uint64_t now = instant_now(), end = connection_end(options, now);
+        uint64_t now = clock_now(), end = connection_end(options, now);
         /* 0 would mean no limit. */
-        uint64_t left = end > now + INSTANT_MILLISECOND ? end - now : INSTANT_MILLISECOND;
-        struct timeval timeout = { .tv_sec = (time_t)(left / INSTANT_SECOND),
-                                   .tv_usec = (suseconds_t)(left % INSTANT_SECOND / 1000) };
+        uint64_t left = end > now + CLOCK_MILLISECOND ? end - now : CLOCK_MILLISECOND;
+        struct timeval timeout = { .tv_sec = (time_t)(left / CLOCK_SECOND),
+                                   .tv_usec = (suseconds_t)(left % CLOCK_SECOND / 1000) };
         int r;
 
-        if (end == INSTANT_NEVER)
+        if (end == CLOCK_NEVER)
                 timeout = (struct timeval){};
 
         if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
@@ -216,7 +216,7 @@ static void race_begin(Race *race) {
         bool pending = false;
         int fd;
 
-        race->starts[i] = instant_now();
+        race->starts[i] = clock_now();
         race->polled[i] = (struct pollfd){ .fd = -1, .events = POLLOUT };
         fd = connection_begin(&race->addresses.list[i], race->options, &pending);
         if (fd < 0) {
@@ -230,7 +230,7 @@ static void race_begin(Race *race) {
 
 /* The instant at which something is to be done even if no address answers. */
 static uint64_t race_wake(const Race *race) {
-        uint64_t wake = INSTANT_NEVER;
+        uint64_t wake = CLOCK_NEVER;
 
         for (size_t i = 0; i < race->begun; i++)
                 if (race->polled[i].fd >= 0 &&
@@ -244,7 +244,7 @@ static uint64_t race_wake(const Race *race) {
 
 /* Looks at the addresses that were asked. Returns the number of one that has answered, or -1. */
 static int race_look(Race *race) {
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
 
         for (size_t i = 0; i < race->begun; i++) {
                 int r;
@@ -269,7 +269,7 @@ static int race_run(Race *race) {
 
         while (won < 0) {
                 bool late = race->options->race && race->begun > 0 &&
-                            instant_now() >= race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
+                            clock_now() >= race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
                 struct pollfd *interrupt = &race->polled[race->begun];
 
                 if (race->begun < race->addresses.count && (race->pending == 0 || late)) {
@@ -280,7 +280,7 @@ static int race_run(Race *race) {
                         return race->error;
                 *interrupt = (struct pollfd){ .fd = race->options->interrupt, .events = POLLIN };
                 if (poll(race->polled, race->begun + 1,
-                         instant_timeout(instant_now(), race_wake(race))) < 0 &&
+                         clock_timeout(clock_now(), race_wake(race))) < 0 &&
                     errno != EINTR)
                         return -errno;
                 if (interrupt->revents != 0)
@@ -324,7 +324,7 @@ static int connection_ask(Race *race) {
                 return won;
         race->path->endpoint = race->addresses.list[won];
         race->path->start = race->starts[won];
-        race->path->connect = instant_now() - race->starts[won];
+        race->path->connect = clock_now() - race->starts[won];
         return fcntl(fd, F_SETFL, 0) < 0 ? -errno : fd;
 }
 
@@ -333,7 +333,7 @@ static int connection_find(const Target *target, const ConnectionOptions *option
         const char *why;
 
         if (!endpoint_is_local(target->host))
-                return resolve_target(target, options->end == 0 ? INSTANT_NEVER : options->end,
+                return resolve_target(target, options->end == 0 ? CLOCK_NEVER : options->end,
                                       options->interrupt, ret_addresses, failure);
         ret_addresses->count = 1;
         return endpoint_parse_local(target->host, &ret_addresses->list[0], &why);
@@ -354,8 +354,8 @@ static void path_print(const Path *path, const ConnectionOptions *options) {
         if (options->verbose)
                 fprintf(stderr,
                         "mpecho-client: connected %s to %s in %.3f ms, name looked up in %.3f ms\n",
-                        path->local, path->peer, (double)path->connect / INSTANT_MILLISECOND,
-                        (double)path->resolve / INSTANT_MILLISECOND);
+                        path->local, path->peer, (double)path->connect / CLOCK_MILLISECOND,
+                        (double)path->resolve / CLOCK_MILLISECOND);
 }
 
 int connection_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
@@ -363,7 +363,7 @@ int connection_open(const Target *target, const ConnectionOptions *options, Path
         char text[TARGET_TEXT_SIZE];
         Failure failure = {};
         Race race = { .options = options, .path = ret_path, .failure = &failure };
-        uint64_t start = instant_now();
+        uint64_t start = clock_now();
         int r;
 
         ret_path->failed_count = 0;
@@ -371,7 +371,7 @@ int connection_open(const Target *target, const ConnectionOptions *options, Path
         failure_set_kind(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
         r = connection_find(target, options, &race.addresses, &failure);
         if (r == 0) {
-                ret_path->resolve = instant_now() - start;
+                ret_path->resolve = clock_now() - start;
                 if (options->race)
                         race_interleave(&race.addresses);
                 r = connection_ask(&race);

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 enum {
         /* A listener's queue is often no longer than this; what it drops costs a second. */
@@ -62,7 +62,7 @@ static void crew_begin(Crew *crew, size_t slot) {
         crew->polled[crew->count] = (struct pollfd){ .fd = fd, .events = POLLOUT };
         crew->slots[crew->count] = slot;
         crew->deadlines[crew->count++] =
-                        options->timeout == 0 ? INSTANT_NEVER : instant_now() + options->timeout;
+                        options->timeout == 0 ? CLOCK_NEVER : clock_now() + options->timeout;
 }
 
 /* Ends what is under way at place @i, successfully if @r is 0. */
@@ -79,7 +79,7 @@ static void crew_end(Crew *crew, size_t i, int r) {
 }
 
 static void crew_look(Crew *crew) {
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
 
         /* Backwards, since the last one takes the place of one that ends. */
         for (size_t i = crew->count; i-- > 0;) {
@@ -119,8 +119,8 @@ uint64_t crew_start(const LoadPlan *plan) {
         while (poll(&go, 1, -1) < 0 && errno == EINTR)
                 ;
         start = plan->page->start;
-        then = (struct timespec){ .tv_sec = (time_t)(start / INSTANT_SECOND),
-                                  .tv_nsec = (long)(start % INSTANT_SECOND) };
+        then = (struct timespec){ .tv_sec = (time_t)(start / CLOCK_SECOND),
+                                  .tv_nsec = (long)(start % CLOCK_SECOND) };
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
                 ;
         return start;

@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
 #include "client/interrupt.h"
+#include "lib/clock.h"
 
 /*
  * The histogram as a file: for spreadsheets, for HdrHistogram's tools, and as a picture. The
@@ -55,7 +55,7 @@ static void export_hgrm_line(FILE *file, const Histogram *histogram, const Histo
                              uint64_t seen) {
         double count = (double)histogram->count, above = count - (double)seen;
 
-        fprintf(file, "%12.6f %2.12f %10" PRIu64, (double)bucket->highest / INSTANT_MILLISECOND,
+        fprintf(file, "%12.6f %2.12f %10" PRIu64, (double)bucket->highest / CLOCK_MILLISECOND,
                 (double)seen / count, seen);
         if (above > 0)
                 fprintf(file, " %14.2f", count / above);
@@ -68,7 +68,7 @@ static void export_plot_line(FILE *file, const Histogram *histogram, const Histo
         double count = (double)histogram->count;
 
         fprintf(file, "%.6f %.6f\n", count / (count - (double)seen + 0.5),
-                (double)bucket->highest / INSTANT_MILLISECOND);
+                (double)bucket->highest / CLOCK_MILLISECOND);
 }
 
 static int export_refuse(const char *path, int error, Failure *failure) {
@@ -133,9 +133,9 @@ int export_hgrm(const Histogram *histogram, const char *path, Failure *ret_failu
                 "#[Mean    = %12.3f, StdDeviation   = %12.3f]\n"
                 "#[Max     = %12.3f, Total count    = %12" PRIu64 "]\n"
                 "#[Buckets = %12d, SubBuckets     = %12d]\n",
-                histogram->mean / INSTANT_MILLISECOND,
-                histogram_deviation(histogram) / INSTANT_MILLISECOND,
-                (double)histogram->maximum / INSTANT_MILLISECOND, histogram->count,
+                histogram->mean / CLOCK_MILLISECOND,
+                histogram_deviation(histogram) / CLOCK_MILLISECOND,
+                (double)histogram->maximum / CLOCK_MILLISECOND, histogram->count,
                 HISTOGRAM_SIZE / HISTOGRAM_HALF, 2 * HISTOGRAM_HALF);
         return export_close(file, path, ret_failure);
 }
@@ -153,8 +153,8 @@ static void export_quote(const char *text, FILE *file) {
 
 /* Where the times differ little a logarithmic axis would have no marks. */
 static void export_axes(const Histogram *histogram, FILE *file) {
-        double least = (double)histogram->minimum / INSTANT_MILLISECOND;
-        double most = (double)histogram->maximum / INSTANT_MILLISECOND;
+        double least = (double)histogram->minimum / CLOCK_MILLISECOND;
+        double most = (double)histogram->maximum / CLOCK_MILLISECOND;
         double nines = 1;
 
         fputs("set xtics ('0 %%' 1, '50 %%' 2", file);

@@ -15,11 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
 #include "client/worker.h"
+#include "lib/clock.h"
 #include "lib/memory.h"
 
 enum {
@@ -29,7 +29,7 @@ enum {
 };
 
 /* So long before the start the workers are told of it. */
-#define LOAD_LEAD INSTANT_MILLISECOND
+#define LOAD_LEAD CLOCK_MILLISECOND
 
 typedef struct Load {
         const ClientOptions *options;
@@ -137,7 +137,7 @@ static int load_fork(Load *load) {
 
 /* Lets the workers begin, all at the same instant, which it returns. */
 static uint64_t load_start(Load *load) {
-        uint64_t start = instant_now() + LOAD_LEAD;
+        uint64_t start = clock_now() + LOAD_LEAD;
 
         for (unsigned i = 0; i < load->workers; i++)
                 load->pages[i].start = start;
@@ -146,10 +146,10 @@ static uint64_t load_start(Load *load) {
 }
 
 static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
         /* The start may still lie ahead. */
-        double elapsed = (double)(now > start ? now - start : 1) / (double)INSTANT_SECOND;
-        double left = (double)load->options->duration / (double)INSTANT_SECOND - elapsed;
+        double elapsed = (double)(now > start ? now - start : 1) / (double)CLOCK_SECOND;
+        double left = (double)load->options->duration / (double)CLOCK_SECOND - elapsed;
         uint64_t answered = 0, bytes = 0;
         char rate[QUANTITY_TEXT_SIZE];
 
@@ -356,7 +356,7 @@ void load_run(const ClientOptions *options, Report *report) {
                                              &report->failure);
         if (load.first >= 0) {
                 load.peer = report->path.endpoint;
-                load.setup = instant_now() - report->path.start;
+                load.setup = clock_now() - report->path.start;
                 load_measure(&load);
         }
         memory_free(load.sent, sent);

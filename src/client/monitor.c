@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 static const char *const monitor_names[] = {
         [MONITOR_OK] = "OK",
@@ -55,7 +55,7 @@ static void monitor_print_time(const char *name, double time, const Report *repo
         if (report->latency.count == 0)
                 putchar('U');
         else
-                printf("%.3fms", time / (double)INSTANT_MILLISECOND);
+                printf("%.3fms", time / (double)CLOCK_MILLISECOND);
 }
 
 static void monitor_print_performance(const Report *report, const ClientOptions *options) {
@@ -63,8 +63,8 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
 
         fputs(" |", stdout);
         monitor_print_time("rta", latency->mean, report);
-        monitor_print_threshold(options->warn.time, INSTANT_MILLISECOND);
-        monitor_print_threshold(options->critical.time, INSTANT_MILLISECOND);
+        monitor_print_threshold(options->warn.time, CLOCK_MILLISECOND);
+        monitor_print_threshold(options->critical.time, CLOCK_MILLISECOND);
         fputs(";0", stdout);
         monitor_print_time("rtmin", (double)latency->minimum, report);
         fputs(";;;0", stdout);
@@ -75,8 +75,8 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
         fputs(";0;100", stdout);
         if (report->path.peer[0] != '\0')
                 printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
-                       (double)report->path.resolve / INSTANT_MILLISECOND,
-                       (double)report->path.connect / INSTANT_MILLISECOND);
+                       (double)report->path.resolve / CLOCK_MILLISECOND,
+                       (double)report->path.connect / CLOCK_MILLISECOND);
         putchar('\n');
 }
 
@@ -92,7 +92,7 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                        report->attempts);
                 if (report->latency.count > 0)
                         printf(", average %.3f ms",
-                               report->latency.mean / (double)INSTANT_MILLISECOND);
+                               report->latency.mean / (double)CLOCK_MILLISECOND);
                 report_print_errors(report);
                 if (report->foreign[0] != '\0')
                         printf(", %s", report->foreign);

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 /* SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
 #define PATTERN_INCREMENT UINT64_C(0x9e3779b97f4a7c15)
@@ -35,7 +35,7 @@ static uint64_t pattern_index(const Pattern *pattern, uint64_t word) {
 void pattern_init(Pattern *ret_pattern) {
         /* Any seed will do; only that it is not always the same one matters. */
         if (getrandom(&ret_pattern->seed, sizeof ret_pattern->seed, 0) < 0)
-                ret_pattern->seed = instant_now();
+                ret_pattern->seed = clock_now();
 }
 
 static uint64_t pattern_stored_word(const Pattern *pattern, uint64_t index) {

@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 #include "client/connection.h"
-#include "client/instant.h"
 #include "client/interrupt.h"
 #include "client/pattern.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/trip.h"
+#include "lib/clock.h"
 
-#define PING_PROGRESS_INTERVAL (200 * INSTANT_MILLISECOND)
+#define PING_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
 
 /*
  * Round trips one after the other. The first one looks up the name and connects; one that fails
@@ -29,7 +29,7 @@
  * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
  */
 /* At the end of a connection it is waited for that of the peer for so long. */
-#define PING_END_PATIENCE INSTANT_SECOND
+#define PING_END_PATIENCE CLOCK_SECOND
 
 typedef struct Ping {
         const ClientOptions *options;
@@ -65,7 +65,7 @@ static void ping_disconnect(Ping *ping) {
 static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
         Path *path = &ping->report->path;
 
-        *ret_start = instant_now();
+        *ret_start = clock_now();
         if (ping->known) {
                 ping->fd = connection_open_endpoint(&path->endpoint, &ping->connection);
                 if (ping->fd < 0)
@@ -85,7 +85,7 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
 /* Ends the connection behind an answer, and looks for what comes when nothing is owed. The
  * answer was there in time: how, and whether, the peer ends is no matter of the round trip. */
 static int ping_end(const Ping *ping) {
-        int r = trip_end(ping->fd, instant_now() + PING_END_PATIENCE, ping->connection.interrupt);
+        int r = trip_end(ping->fd, clock_now() + PING_END_PATIENCE, ping->connection.interrupt);
 
         return r == -EBADMSG ? r : 0;
 }
@@ -109,7 +109,7 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
 static void ping_count_phases(Phases *phases, uint64_t start, uint64_t connected, uint64_t first) {
         phases->connect += connected - start;
         phases->first += first - connected;
-        phases->last += instant_now() - first;
+        phases->last += clock_now() - first;
 }
 
 /* One round trip; makes the connection first where there is none. Sets @ret_time. */
@@ -125,13 +125,13 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 if (r < 0)
                         return r;
         }
-        connected = instant_now();
+        connected = clock_now();
         if (!options->connect)
                 start = connected;
-        end = options->timeout == 0 ? INSTANT_NEVER : start + options->timeout;
+        end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
         r = trip_run(ping->fd, ping->message, ping->answer, options->size,
                      end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
-        *ret_time = instant_now() - start;
+        *ret_time = clock_now() - start;
         if (r == 0)
                 ping_count_phases(&ping->report->phases, start, connected, result.first);
         else
@@ -205,7 +205,7 @@ static bool ping_once(Ping *ping) {
                 return false;
         }
         report->attempts++;
-        if (r == -EINTR || (r < 0 && instant_now() >= ping->end)) {
+        if (r == -EINTR || (r < 0 && clock_now() >= ping->end)) {
                 /* Lost, though nobody knows what would have become of it. */
                 report->errors[FAILURE_INTERRUPTED]++;
                 ping->interrupted = r == -EINTR;
@@ -226,14 +226,14 @@ static bool ping_once(Ping *ping) {
 /* Waits until the next round trip is due; returns whether to go on. */
 static bool ping_wait(Ping *ping) {
         struct pollfd polled = { .fd = ping->connection.interrupt, .events = POLLIN };
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
 
         while (now < ping->due && now < ping->end) {
                 uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
 
-                if (poll(&polled, 1, instant_timeout(now, wake)) > 0)
+                if (poll(&polled, 1, clock_timeout(now, wake)) > 0)
                         break;
-                now = instant_now();
+                now = clock_now();
         }
         ping->interrupted = interrupt_is_due(ping->connection.interrupt);
         return now < ping->end && !ping->interrupted;
@@ -241,8 +241,8 @@ static bool ping_wait(Ping *ping) {
 
 static void ping_show_progress(Ping *ping) {
         const Report *report = ping->report;
-        uint64_t now = instant_now();
-        double elapsed = (double)(now - ping->start) / (double)INSTANT_SECOND;
+        uint64_t now = clock_now();
+        double elapsed = (double)(now - ping->start) / (double)CLOCK_SECOND;
 
         if (client_options_want_lines(ping->options) || now < ping->next_progress)
                 return;
@@ -261,7 +261,7 @@ static void ping_loop(Ping *ping) {
 
         ping->due = ping->start;
         while (ping_once(ping)) {
-                uint64_t now = instant_now();
+                uint64_t now = clock_now();
 
                 if (options->count > 0 && ping->sequence == options->count)
                         return;
@@ -325,11 +325,11 @@ static void ping_measure(Ping *ping) {
         progress_init(&ping->progress,
                       client_options_want_progress(options) && !client_options_want_lines(options));
         pattern_init(&ping->pattern);
-        ping->start = instant_now();
-        ping->end = options->duration == 0 ? INSTANT_NEVER : ping->start + options->duration;
+        ping->start = clock_now();
+        ping->end = options->duration == 0 ? CLOCK_NEVER : ping->start + options->duration;
         ping->connection.end = options->duration == 0 ? 0 : ping->end;
         ping_loop(ping);
-        ping->report->elapsed = instant_now() - ping->start;
+        ping->report->elapsed = clock_now() - ping->start;
         progress_clear(&ping->progress);
         ping_disconnect(ping);
         if (ping->report->attempts > 0)

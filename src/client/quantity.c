@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 #include "lib/number.h"
 
 /*
@@ -107,10 +107,10 @@ int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint6
         const QuantityUnit units[] = {
                 { "", unit },
                 { "us", 1000 },
-                { "ms", INSTANT_MILLISECOND },
-                { "s", INSTANT_SECOND },
-                { "m", 60 * INSTANT_SECOND },
-                { "h", 3600 * INSTANT_SECOND },
+                { "ms", CLOCK_MILLISECOND },
+                { "s", CLOCK_SECOND },
+                { "m", 60 * CLOCK_SECOND },
+                { "h", 3600 * CLOCK_SECOND },
         };
 
         return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
@@ -141,7 +141,7 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
 }
 
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]) {
-        snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", (double)time / (double)INSTANT_SECOND);
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", (double)time / (double)CLOCK_SECOND);
         return text;
 }
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 enum {
         RECEIVER_BUFFER_SIZE = 256 * 1024,
@@ -21,7 +21,7 @@ enum {
         POLLED_COUNT,
 };
 
-#define RECEIVER_TICK (200 * INSTANT_MILLISECOND)
+#define RECEIVER_TICK (200 * CLOCK_MILLISECOND)
 
 /* What the wait for the peer is about. */
 typedef struct ReceiverWait {
@@ -49,7 +49,7 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
         }
 
         receiver->bytes += size;
-        receiver->last_received = instant_now();
+        receiver->last_received = clock_now();
         /* Bytes that nobody owes do not put off the end of the wait for those that are owed. */
         if (receiver->bytes <= begun)
                 wait->since = receiver->last_received;
@@ -58,7 +58,7 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
 
 /* Waits until there is something to receive, or a reason to look at something else. */
 static int receiver_wait(Receiver *receiver, ReceiverWait *wait) {
-        uint64_t now = instant_now(), wake = wait->next_tick;
+        uint64_t now = clock_now(), wake = wait->next_tick;
 
         if (receiver->timeout > 0) {
                 if (!receiver_is_owed(receiver, wait))
@@ -68,7 +68,7 @@ static int receiver_wait(Receiver *receiver, ReceiverWait *wait) {
                 /* What is sent meanwhile shows only to those who look. */
                 wake = now + RECEIVER_TICK;
         }
-        if (poll(wait->polled, POLLED_COUNT, instant_timeout(now, wake)) < 0)
+        if (poll(wait->polled, POLLED_COUNT, clock_timeout(now, wake)) < 0)
                 return errno == EINTR ? 0 : -errno;
         if (wait->polled[POLLED_INTERRUPT].revents != 0)
                 return RECEIVER_INTERRUPTED;
@@ -85,7 +85,7 @@ static void receiver_tick(Receiver *receiver, ReceiverWait *wait) {
 
         if (receiver->tick == NULL)
                 return;
-        now = instant_now();
+        now = clock_now();
         if (now < wait->next_tick)
                 return;
         receiver->tick(receiver, receiver->tick_userdata);
@@ -94,7 +94,7 @@ static void receiver_tick(Receiver *receiver, ReceiverWait *wait) {
 
 int receiver_run(Receiver *receiver) {
         static char buffer[RECEIVER_BUFFER_SIZE];
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
         ReceiverWait wait = {
                 .polled = {
                         [POLLED_CONNECTION] = { .fd = receiver->fd, .events = POLLIN },
@@ -102,7 +102,7 @@ int receiver_run(Receiver *receiver) {
                         [POLLED_INTERRUPT] = { .fd = receiver->interrupt, .events = POLLIN },
                 },
                 .since = now,
-                .next_tick = receiver->tick == NULL ? INSTANT_NEVER : now + RECEIVER_TICK,
+                .next_tick = receiver->tick == NULL ? CLOCK_NEVER : now + RECEIVER_TICK,
         };
 
         for (;;) {

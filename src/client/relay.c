@@ -11,10 +11,10 @@
 
 #include "client/connection.h"
 #include "client/digest.h"
-#include "client/instant.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
+#include "lib/clock.h"
 #include "lib/memory.h"
 
 /* Terminals and pipes may be non-blocking because of another process that shares them. */
@@ -133,7 +133,7 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
 /* The sending process has the digest @sent in memory that this one shares. */
 static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, Report *report) {
-        uint64_t start = instant_now();
+        uint64_t start = clock_now();
         Digest received = {};
         Sender sender;
         Receiver receiver = { .fd = fd,
@@ -152,7 +152,7 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
         r = receiver_run(&receiver);
         /* A peer that ends before it was told to leaves a sender that waits for its input. */
         sender_stop(&sender);
-        report->elapsed = instant_now() - start;
+        report->elapsed = clock_now() - start;
         report->bytes_sent = sender_bytes(&sender);
         report->bytes_received = receiver.bytes;
         relay_judge(&receiver, r, sent, options, &report->failure);

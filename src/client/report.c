@@ -11,11 +11,11 @@
 
 #include "client/chart.h"
 #include "client/export.h"
-#include "client/instant.h"
 #include "client/monitor.h"
 #include "client/quantity.h"
 #include "client/report_json.h"
 #include "client/terminal.h"
+#include "lib/clock.h"
 
 enum {
         /* Fewer values are no distribution. */
@@ -38,7 +38,7 @@ void report_set_kernel(Report *report, int fd) {
 }
 
 double report_rate(uint64_t bytes, uint64_t time) {
-        return time == 0 ? 0 : (double)bytes / ((double)time / (double)INSTANT_SECOND);
+        return time == 0 ? 0 : (double)bytes / ((double)time / (double)CLOCK_SECOND);
 }
 
 static void report_print_check(const Report *report, const char *target) {
@@ -51,7 +51,7 @@ static void report_print_check(const Report *report, const char *target) {
                        report->failure.text);
         printf(": %" PRIu64 " bytes sent, %" PRIu64 " came back in %.3f s, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
-               (double)report->elapsed / (double)INSTANT_SECOND,
+               (double)report->elapsed / (double)CLOCK_SECOND,
                quantity_format_bytes(report_rate(report->bytes_sent, report->send_time), there),
                quantity_format_bytes(report_rate(report->bytes_received, report->receive_time),
                                      back));
@@ -129,7 +129,7 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         printf("%s: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " lost", target,
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
-        printf(" in %.3f s\n", (double)report->elapsed / (double)INSTANT_SECOND);
+        printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
         if (options->connect)
@@ -148,8 +148,8 @@ static void report_print_load(const Report *report, const ClientOptions *options
         printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s, "
                "drained in %.3f s\n",
                target, client_load_name(options->load), options->connections, report->processes,
-               (double)window->elapsed / (double)INSTANT_SECOND,
-               (double)(report->elapsed - window->elapsed) / (double)INSTANT_SECOND);
+               (double)window->elapsed / (double)CLOCK_SECOND,
+               (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
                        report_rate(window->answered, window->elapsed), options->size);

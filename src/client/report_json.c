@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "client/report_json.h"
 
-#include "client/instant.h"
 #include "client/json.h"
+#include "lib/clock.h"
 
 static double report_microseconds(double nanoseconds) {
         return nanoseconds / 1000;
 }
 
 static double report_seconds(uint64_t time) {
-        return (double)time / (double)INSTANT_SECOND;
+        return (double)time / (double)CLOCK_SECOND;
 }
 
 static void report_json_failure(Json *json, const Failure *failure) {

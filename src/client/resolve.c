@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 /*
  * Names become addresses in a child. getaddrinfo(3) may take half a minute where name servers are
@@ -71,7 +71,7 @@ static int resolve_read(int fd, uint64_t end, int interrupt, Resolution *ret_res
         size_t size = 0;
 
         while (size < sizeof *ret_resolution) {
-                int r = poll(polled, 2, instant_timeout(instant_now(), end));
+                int r = poll(polled, 2, clock_timeout(clock_now(), end));
                 ssize_t n;
 
                 if (r < 0 && errno != EINTR)

@@ -22,7 +22,7 @@ struct Addresses {
 
 /*
  * resolve_target: finds the addresses of @target, with its port, in the order of getaddrinfo(3).
- * Waits until the instant @end (INSTANT_NEVER for no limit) or until @interrupt, a descriptor of
+ * Waits until the instant @end (CLOCK_NEVER for no limit) or until @interrupt, a descriptor of
  * interrupt_open() or -1, is readable.
  *
  * Returns 0 and sets @ret_addresses, of which there is at least one. Returns -ETIME, -EINTR, or

@@ -13,19 +13,19 @@
  */
 #include "client/schedule.h"
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 uint64_t schedule_due(const Schedule *schedule, uint64_t number) {
         uint64_t k = number / schedule->own * schedule->connections + schedule->index +
                      number % schedule->own * schedule->workers;
 
         /* In two steps, since a day's nanoseconds times the rate would not fit. */
-        return schedule->start + k / schedule->rate * INSTANT_SECOND +
-               k % schedule->rate * INSTANT_SECOND / schedule->rate;
+        return schedule->start + k / schedule->rate * CLOCK_SECOND +
+               k % schedule->rate * CLOCK_SECOND / schedule->rate;
 }
 
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration) {
-        uint64_t second = INSTANT_SECOND;
+        uint64_t second = CLOCK_SECOND;
         /* As above; what is due at the very end is not within. */
         uint64_t all = duration / second * schedule->rate +
                        (duration % second * schedule->rate + second - 1) / second;

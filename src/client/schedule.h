@@ -6,7 +6,7 @@
 typedef struct Schedule Schedule;
 
 /*
- * When the requests of one worker are due at a fixed rate. Instants are instant_now()'s, durations
+ * When the requests of one worker are due at a fixed rate. Instants are clock_now()'s, durations
  * nanoseconds.
  */
 struct Schedule {

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 #include "lib/memory.h"
 
 enum {
@@ -50,7 +50,7 @@ static int sender_send(int fd, SenderPage *page, const char *data, size_t size) 
                 if (n < 0)
                         return -errno;
                 page->bytes += (uint64_t)n;
-                page->last_sent = instant_now();
+                page->last_sent = clock_now();
                 data += n;
                 size -= (size_t)n;
         }

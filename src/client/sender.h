@@ -74,7 +74,7 @@ uint64_t sender_bytes(const Sender *sender);
 uint64_t sender_begun(const Sender *sender);
 
 /*
- * sender_last_sent: the instant (instant_now()) at which it last sent something, 0 if never.
+ * sender_last_sent: the instant (clock_now()) at which it last sent something, 0 if never.
  */
 uint64_t sender_last_sent(const Sender *sender);
 

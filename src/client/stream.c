@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "client/crew.h"
-#include "client/instant.h"
 #include "client/pattern.h"
+#include "lib/clock.h"
 
 enum {
         STREAM_EVENTS = 64,
@@ -100,7 +100,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
         if (getppid() != parent || !stream_start(stream))
                 _exit(1);
         epoll = stream_watch(stream, EPOLLOUT);
-        while (epoll >= 0 && live > 0 && instant_now() < stream->end && !stream->page->stop) {
+        while (epoll >= 0 && live > 0 && clock_now() < stream->end && !stream->page->stop) {
                 int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
 
                 for (int i = 0; i < n; i++)
@@ -163,14 +163,14 @@ static void stream_receive(Stream *stream, size_t i) {
                 stream_end_line(stream, line, failure_kind_from_errno(error));
         } else if (n > 0) {
                 stream->page->bytes_received += (uint64_t)n;
-                line->last = instant_now();
+                line->last = clock_now();
                 right = stream_is_right(stream, i, (size_t)n);
                 line->received += (uint64_t)n;
                 /* The sender counts what it has sent a moment later, but not after its end. */
                 if (!right ||
                     (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
-        } else if (instant_now() < stream->end && !stream->page->stop) {
+        } else if (clock_now() < stream->end && !stream->page->stop) {
                 /* The sender may have seen why. */
                 error = stream->page->sent[i].error;
                 stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
@@ -180,7 +180,7 @@ static void stream_receive(Stream *stream, size_t i) {
 }
 
 static void stream_tick(Stream *stream) {
-        uint64_t timeout = stream->plan->options->timeout, now = instant_now();
+        uint64_t timeout = stream->plan->options->timeout, now = clock_now();
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
@@ -197,7 +197,7 @@ static void stream_tick(Stream *stream) {
 
 /* Milliseconds to the next tick, or to the end of the duration, at which the rates are taken. */
 static int stream_wait(const Stream *stream, uint64_t now) {
-        int left = instant_timeout(now, stream->end);
+        int left = clock_timeout(now, stream->end);
 
         return now < stream->end && left < STREAM_TICK_MILLISECONDS ? left
                                                                     : STREAM_TICK_MILLISECONDS;
@@ -215,7 +215,7 @@ static int stream_receive_all(Stream *stream) {
 
                 for (int i = 0; i < n; i++)
                         stream_receive(stream, events[i].data.u64);
-                now = instant_now();
+                now = clock_now();
                 if (now >= stream->end)
                         crew_close_window(stream->plan, now - stream->start);
                 stream_tick(stream);

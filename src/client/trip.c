@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "client/instant.h"
+#include "lib/clock.h"
 
 typedef struct Trip {
         int fd;
@@ -37,7 +37,7 @@ static int trip_receive(Trip *trip) {
         if (n == 0)
                 return -EPIPE;
         if (trip->received == 0)
-                trip->first = instant_now();
+                trip->first = clock_now();
         trip->received += (size_t)n;
         return memcmp(trip->message + trip->received - n, trip->answer + trip->received - n,
                       (size_t)n) == 0
@@ -49,7 +49,7 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         short wanted = (short)(POLLIN | (trip->sent < trip->size ? POLLOUT : 0));
         struct pollfd polled[] = { { .fd = trip->fd, .events = wanted },
                                    { .fd = interrupt, .events = POLLIN } };
-        int r = poll(polled, 2, end == INSTANT_NEVER ? -1 : instant_timeout(instant_now(), end));
+        int r = poll(polled, 2, end == CLOCK_NEVER ? -1 : clock_timeout(clock_now(), end));
 
         if (r < 0)
                 return errno == EINTR ? 0 : -errno;

@@ -18,7 +18,7 @@ struct TripResult {
 /*
  * trip_run: sends the @size bytes of @message over @fd and receives as many, into @answer, at the
  * same time, so that no size is too large for the buffers between here and there. The whole must be
- * done at the instant @end (INSTANT_NEVER for no limit); @interrupt is a descriptor of
+ * done at the instant @end (CLOCK_NEVER for no limit); @interrupt is a descriptor of
  * interrupt_open(), or -1.
  *
  * Sets @ret_result, unless it is NULL, whatever happens. Returns 0 when the answer is the message;

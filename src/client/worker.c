@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "client/crew.h"
-#include "client/instant.h"
 #include "client/pattern.h"
 #include "client/schedule.h"
+#include "lib/clock.h"
 
 enum {
         WORKER_EVENTS = 64,
@@ -24,11 +24,11 @@ enum {
 };
 
 /* A failed connection rests until the next tick, lest failures are all that happens. */
-#define WORKER_TICK (50 * INSTANT_MILLISECOND)
+#define WORKER_TICK (50 * CLOCK_MILLISECOND)
 
 /* After the end, what was due before it may still begin for this long: one hitch of the machine is
  * no overload, which leaves more behind than that. */
-#define WORKER_GRACE (100 * INSTANT_MILLISECOND)
+#define WORKER_GRACE (100 * CLOCK_MILLISECOND)
 
 typedef enum SlotState {
         SLOT_RESTING,
@@ -140,7 +140,7 @@ static void worker_give_up(Worker *worker, Slot *slot, uint64_t now) {
 }
 
 static uint64_t worker_deadline(uint64_t timeout, uint64_t now) {
-        return timeout == 0 ? INSTANT_NEVER : now + timeout;
+        return timeout == 0 ? CLOCK_NEVER : now + timeout;
 }
 
 static int worker_send(Worker *worker, Slot *slot) {
@@ -176,7 +176,7 @@ static int worker_open(Worker *worker, Slot *slot) {
 /* Begins what is due at @due on a slot that has nothing to do. */
 static void worker_begin(Worker *worker, Slot *slot, uint64_t due) {
         const ClientOptions *options = worker->options;
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
         int r = 0;
 
         /* A connection that found the address before the load began has taken its time, too. */
@@ -229,7 +229,7 @@ static void worker_count(Worker *worker, const Slot *slot, uint64_t answered) {
 }
 
 static void worker_complete(Worker *worker, Slot *slot) {
-        uint64_t now = instant_now();
+        uint64_t now = clock_now();
 
         if (worker->options->load == LOAD_CONNECTIONS) {
                 slot->answered = now;
@@ -272,7 +272,7 @@ static int worker_serve_busy(Worker *worker, Slot *slot, uint32_t events) {
                 r = connection_finish(slot->fd);
                 if (r < 0)
                         return r;
-                slot->deadline = worker_deadline(worker->options->timeout, instant_now());
+                slot->deadline = worker_deadline(worker->options->timeout, clock_now());
                 worker_set_state(worker, slot, SLOT_BUSY);
         }
         if ((events & EPOLLOUT) != 0)
@@ -306,7 +306,7 @@ static void worker_serve_ending(Worker *worker, Slot *slot) {
         worker_close(worker, slot);
         if (worker->options->load == LOAD_CONNECTIONS)
                 worker_count(worker, slot, slot->answered);
-        worker_employ(worker, slot, instant_now());
+        worker_employ(worker, slot, clock_now());
 }
 
 static void worker_serve(Worker *worker, Slot *slot, uint32_t events) {
@@ -358,13 +358,13 @@ static struct timespec worker_timeout(const Worker *worker, uint64_t now, uint64
         if (now < worker->end && worker->end < wake)
                 wake = worker->end;
         left = wake > now ? wake - now : 0;
-        return (struct timespec){ .tv_sec = (time_t)(left / INSTANT_SECOND),
-                                  .tv_nsec = (long)(left % INSTANT_SECOND) };
+        return (struct timespec){ .tv_sec = (time_t)(left / CLOCK_SECOND),
+                                  .tv_nsec = (long)(left % CLOCK_SECOND) };
 }
 
 static int worker_loop(Worker *worker, uint64_t start) {
         struct epoll_event events[WORKER_EVENTS];
-        uint64_t now = instant_now(), next_tick = now;
+        uint64_t now = clock_now(), next_tick = now;
 
         while (now < worker->end || (worker->busy > 0 && !worker->page->stop)) {
                 struct timespec timeout = worker_timeout(worker, now, next_tick);
@@ -374,7 +374,7 @@ static int worker_loop(Worker *worker, uint64_t start) {
                         return -errno;
                 for (int i = 0; i < n; i++)
                         worker_serve(worker, events[i].data.ptr, events[i].events);
-                now = instant_now();
+                now = clock_now();
                 if (now >= worker->end)
                         crew_close_window(worker->plan, now - start);
                 worker_catch_up(worker, now);

@@ -34,20 +34,21 @@ enum {
 /* How long echo_finish() discards input of a peer that goes on sending. */
 #define FINISH_PATIENCE (3 * CLOCK_SECOND)
 
-static void echo_set_timeout(int fd, int option, uint64_t usec) {
-        const struct timeval timeout = { .tv_sec = (time_t)(usec / CLOCK_SECOND),
-                                         .tv_usec = (suseconds_t)(usec % CLOCK_SECOND) };
+static void echo_set_timeout(int fd, int option, uint64_t duration) {
+        const struct timeval timeout = { .tv_sec = (time_t)(duration / CLOCK_SECOND),
+                                         .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /
+                                                                  CLOCK_MICROSECOND) };
 
         /* Does not fail on a stream socket; without it the peer only never times out. */
         (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
-void echo_init(int out, uint64_t timeout_usec) {
+void echo_init(int out, uint64_t timeout) {
         /* A Unix socket inherits nothing from its listener; a restored connection had another. */
         (void)setsockopt(out, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         /* Set them even to 0: a restored connection keeps the timeouts of its last handler. */
-        echo_set_timeout(out, SO_RCVTIMEO, timeout_usec);
-        echo_set_timeout(out, SO_SNDTIMEO, timeout_usec / SLICES);
+        echo_set_timeout(out, SO_RCVTIMEO, timeout);
+        echo_set_timeout(out, SO_SNDTIMEO, timeout / SLICES);
 }
 
 void echo_hurry(int out) {
@@ -87,12 +88,11 @@ static bool echo_is_acknowledged(const Echo *echo, Slowness *slowness) {
 /* Judges the peer after a write that waited for a slice and returned @n. Returns whether to go on;
  * if not, sets @ret_reason. */
 static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, EndReason *ret_reason) {
-        const uint64_t now = clock_now(), timeout = echo->timeout_usec;
+        const uint64_t now = clock_now(), timeout = echo->timeout;
 
         if (*echo->stopping && slowness->stopping == CLOCK_NEVER)
                 slowness->stopping = now;
-        if (slowness->stopping != CLOCK_NEVER &&
-            now - slowness->stopping >= echo->stop_patience_usec) {
+        if (slowness->stopping != CLOCK_NEVER && now - slowness->stopping >= echo->stop_patience) {
                 *ret_reason = END_STOPPED;
                 return false;
         }
@@ -155,8 +155,8 @@ void echo_finish(const Echo *echo) {
         const uint64_t deadline = clock_now() + FINISH_PATIENCE;
         uint64_t quiet = CLOCK_SECOND;
 
-        if (echo->timeout_usec != 0)
-                quiet = clock_earlier(quiet, echo->timeout_usec / SLICES);
+        if (echo->timeout != 0)
+                quiet = clock_earlier(quiet, echo->timeout / SLICES);
         if (shutdown(echo->out, SHUT_WR) < 0)
                 return;
         echo_set_timeout(echo->out, SO_RCVTIMEO, quiet);

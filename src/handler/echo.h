@@ -19,13 +19,13 @@ typedef struct Echo Echo;
  * The descriptors stay the caller's.
  */
 struct Echo {
-        int in;                /* for reading */
-        int out;               /* for writing */
-        char *buffer;          /* for reads; its pages are touched only as far as reads fill it */
-        size_t buffer_size;    /* in bytes */
-        uint64_t timeout_usec; /* for a peer that sends or acknowledges nothing; 0 for never */
-        uint64_t stop_patience_usec; /* for a peer that reads slowly once `stopping` is true */
-        _Atomic uint64_t *bytes;     /* counts the bytes written */
+        int in;                  /* for reading */
+        int out;                 /* for writing */
+        char *buffer;            /* for reads; its pages are touched only as far as reads fill it */
+        size_t buffer_size;      /* in bytes */
+        uint64_t timeout;        /* for a peer that sends or acknowledges nothing; 0 for never */
+        uint64_t stop_patience;  /* for a peer that reads slowly once `stopping` is true */
+        _Atomic uint64_t *bytes; /* counts the bytes written */
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
         const char *unsent; /* bytes read and not yet written; echo_run() writes them first */
         size_t unsent_size; /* in bytes; not 0 when echo_run() has ended with bytes unwritten */
@@ -33,9 +33,9 @@ struct Echo {
 
 /*
  * echo_init: Sets the timeouts of @out for reads and writes, and keeps urgent data (RFC 6093) in
- * the stream. Call once for each connection, before echo_run(). @timeout_usec: 0 for never.
+ * the stream. Call once for each connection, before echo_run(). @timeout: 0 for never.
  */
-void echo_init(int out, uint64_t timeout_usec);
+void echo_init(int out, uint64_t timeout);
 
 /*
  * echo_hurry: Shortens the slices of writes to @out, for a stop patience of a second or more. The

@@ -116,9 +116,9 @@ int handler_serve(const Handler *handler) {
         Echo echo = { .in = handler->connection,
                       .buffer = buffer,
                       .buffer_size = sizeof buffer,
-                      .timeout_usec = handler->idle_timeout_usec,
-                      .stop_patience_usec = handler->handover.length > 0 ? HANDOVER_PATIENCE
-                                                                         : STOP_PATIENCE,
+                      .timeout = handler->idle_timeout,
+                      .stop_patience = handler->handover.length > 0 ? HANDOVER_PATIENCE
+                                                                    : STOP_PATIENCE,
                       .bytes = &handler->ledger->bytes,
                       .stopping = &state.stopping };
 
@@ -131,7 +131,7 @@ int handler_serve(const Handler *handler) {
         state.out = echo.out;
         state.serving = true;
         proctitle_set(handler->title);
-        echo_init(echo.out, handler->idle_timeout_usec);
+        echo_init(echo.out, handler->idle_timeout);
 
         /* From here on the next master cannot serve an older copy of this connection. */
         atomic_store_explicit(&handler->ledger->started, 1, memory_order_relaxed);

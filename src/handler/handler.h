@@ -25,7 +25,7 @@ enum {
 struct Handler {
         int connection;
         int unsent;                     /* a memfd with bytes to write first (unsent.h), or -1 */
-        uint64_t idle_timeout_usec;     /* 0 for never */
+        uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */
         LedgerEntry *ledger;            /* counts bytes, and says why the connection ended */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */

@@ -26,23 +26,28 @@ static Address address_from_ipv6(const struct sockaddr_in6 *name) {
 }
 
 int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address) {
-        const struct sockaddr_in *ipv4 = (const struct sockaddr_in *)name;
-        const struct sockaddr_vm *vsock = (const struct sockaddr_vm *)name;
-        Address address = { .family = name->ss_family };
+        struct sockaddr_storage own = {};
+        socklen_t length = sizeof own;
         struct ucred credentials;
         socklen_t size = sizeof credentials;
+        Address address;
+
+        if (name == NULL && getpeername(fd, (struct sockaddr *)&own, &length) < 0)
+                return -errno;
+        name = name != NULL ? name : &own;
+        address = (Address){ .family = name->ss_family };
 
         switch (name->ss_family) {
         case AF_INET:
-                address.port = ntohs(ipv4->sin_port);
-                address.ipv4 = ipv4->sin_addr;
+                address.port = ntohs(((const struct sockaddr_in *)name)->sin_port);
+                address.ipv4 = ((const struct sockaddr_in *)name)->sin_addr;
                 break;
         case AF_INET6:
                 address = address_from_ipv6((const struct sockaddr_in6 *)name);
                 break;
         case AF_VSOCK:
-                address.machine.cid = vsock->svm_cid;
-                address.machine.port = vsock->svm_port;
+                address.machine.cid = ((const struct sockaddr_vm *)name)->svm_cid;
+                address.machine.port = ((const struct sockaddr_vm *)name)->svm_port;
                 break;
         case AF_UNIX:
                 if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)

@@ -47,12 +47,12 @@ enum {
 };
 
 /*
- * address_from_peer: who is at the other end of the connection @fd.
+ * address_from_peer: Identifies the peer of the connection @fd, a Unix one by SO_PEERCRED.
  *
- * @name: what accept4(2) or getpeername(2) returned for it. A Unix socket is asked for
- * SO_PEERCRED.
+ * @name: what accept4(2) returned for it, or NULL to ask getpeername(2).
  *
- * Returns 0 and sets @ret_address, or a negative errno of getsockopt(2).
+ * Returns 0 and sets @ret_address; a negative errno of getsockopt(2) or getpeername(2): -ENOTCONN
+ * when the peer has reset the connection.
  */
 int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the monotonic clock in microseconds. All deadlines use it, and none the time of day.
+ * Reads the monotonic clock in nanoseconds. All deadlines use it, and none the time of day.
  */
 #include "lib/clock.h"
 
@@ -10,9 +10,20 @@ uint64_t clock_now(void) {
         struct timespec now;
 
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec / 1000;
+        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
 }
 
 uint64_t clock_earlier(uint64_t one, uint64_t other) {
         return one < other ? one : other;
+}
+
+int clock_timeout(uint64_t now, uint64_t then) {
+        uint64_t milliseconds;
+
+        if (then == CLOCK_NEVER)
+                return -1;
+        if (then <= now)
+                return 0;
+        milliseconds = (then - now - 1) / CLOCK_MILLISECOND + 1;
+        return milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
 }

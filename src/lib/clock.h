@@ -3,17 +3,29 @@
 
 #include <stdint.h>
 
-/* Instants are microseconds of CLOCK_MONOTONIC, which setting the time of day does not move. */
+/*
+ * Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)):
+ * to set the time of day does not move them.
+ */
 
-#define CLOCK_SECOND ((uint64_t)1000 * 1000)
-#define CLOCK_NEVER  UINT64_MAX
+#define CLOCK_MICROSECOND UINT64_C(1000)
+#define CLOCK_MILLISECOND UINT64_C(1000000)
+#define CLOCK_SECOND      UINT64_C(1000000000)
+#define CLOCK_NEVER       UINT64_MAX
 
 /*
- * clock_now: this instant.
+ * clock_now: Returns this instant.
  */
 uint64_t clock_now(void);
 
 /*
- * clock_earlier: the earlier of two instants, either of which may be CLOCK_NEVER.
+ * clock_earlier: Returns the earlier of two instants, or the shorter of two durations. Either may
+ * be CLOCK_NEVER.
  */
 uint64_t clock_earlier(uint64_t one, uint64_t other);
+
+/*
+ * clock_timeout: Returns the milliseconds from @now to @then, rounded up, for poll(2): 0 when @then
+ * is past, -1 when it is CLOCK_NEVER.
+ */
+int clock_timeout(uint64_t now, uint64_t then);

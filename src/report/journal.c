@@ -23,40 +23,30 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/memory.h"
 #include "lib/stdfds.h"
-#include "report/queue.h"
+#include "report/summary.h"
 
 enum {
-        /* Sources that are told apart within a second, and that get a record of their own. */
-        REFUSALS_MOST = 256,
-        REFUSALS_TOLD = 10,
+        QUEUE_SIZE = 1024 * 1024, /* about 2,000 records of connections */
         TIME_SIZE = 32,
         TOKENS_PER_SECOND = 200,
         TOKENS_MOST = 1000,
-        /* To wake the reader may take longer than to write a record. */
-        BATCH_USEC = 10 * 1000,
-        RETRY_FIRST_USEC = 2 * 1000,
-        RETRY_MOST_USEC = 1000 * 1000,
 };
 
-/* A source and how many of its connections were refused without a record. */
-typedef struct Refusals {
-        char source[ADDRESS_TEXT_SIZE];
-        uint64_t n;
-} Refusals;
+/* To wake the reader may take longer than to write a record. */
+#define BATCH (10 * CLOCK_MILLISECOND)
 
-/* What was not written, by kind. */
-typedef struct Tally {
-        uint64_t records;
-        uint64_t accepted;
-        uint64_t closed;
-        uint64_t crashed;
-        uint64_t refused;
-        uint64_t bytes;
-} Tally;
+#define RETRY_FIRST (2 * CLOCK_MILLISECOND)
+#define RETRY_MOST  CLOCK_SECOND
+
+/* Records that wait, first in, first out, each behind its size. All zeros is an empty queue. */
+typedef struct Queue {
+        size_t head; /* of the first record, in bytes */
+        size_t tail; /* behind the last one */
+        char data[QUEUE_SIZE];
+} Queue;
 
 struct Journal {
         int fd;        /* a socket for the journal; -1 for stderr */
@@ -64,19 +54,14 @@ struct Journal {
         int level;
         int empty_level;
         struct sockaddr_un socket;
-        uint64_t tokens_usec; /* a token is worth the time in which it grows */
+        uint64_t tokens; /* a token is worth the time in which it grows */
         uint64_t tokens_counted;
-        Tally summary;
-        Refusals refusals[REFUSALS_MOST]; /* of the summary; the busiest become records */
-        uint32_t n_refusals;
-        uint64_t other_refusals;
-        const char *refusals_limit;
-        uint64_t summary_since;
-        uint64_t summary_deadline;
+        Summary summary;           /* of records beyond the rate */
+        uint64_t summary_deadline; /* CLOCK_NEVER without a summary */
         Tally lost;
         uint64_t drained;        /* when the queue was last empty */
         uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
-        uint64_t retry_usec;
+        uint64_t retry;
         bool refused;                    /* what is first in the queue */
         char sentence[RECORD_SIZE - 48]; /* of the record being written */
         char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
@@ -112,8 +97,8 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->level = level;
         journal->summary_deadline = CLOCK_NEVER;
         journal->drain_deadline = CLOCK_NEVER;
-        journal->retry_usec = RETRY_FIRST_USEC;
-        journal->tokens_usec = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
+        journal->retry = RETRY_FIRST;
+        journal->tokens = TOKENS_MOST * (CLOCK_SECOND / TOKENS_PER_SECOND);
         journal->prefixed = stderr_is_journal();
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
@@ -178,6 +163,38 @@ static size_t journal_format(Journal *journal, const Record *record) {
         return (size_t)snprintf(data, RECORD_SIZE, "%s mpecho: %s\n", text, sentence);
 }
 
+/* Returns whether there was room for a copy of the @size bytes at @data. */
+static bool queue_add(Queue *queue, const char *data, size_t size) {
+        const size_t needed = sizeof size + size;
+
+        if (queue->head > 0 && QUEUE_SIZE - queue->tail < needed) {
+                memmove(queue->data, queue->data + queue->head, queue->tail - queue->head);
+                queue->tail -= queue->head;
+                queue->head = 0;
+        }
+        if (QUEUE_SIZE - queue->tail < needed)
+                return false;
+        memcpy(queue->data + queue->tail, &size, sizeof size);
+        memcpy(queue->data + queue->tail + sizeof size, data, size);
+        queue->tail += needed;
+        return true;
+}
+
+/* Returns the first record and sets @ret_size, or NULL when none waits. */
+static const char *queue_first(const Queue *queue, size_t *ret_size) {
+        if (queue->head == queue->tail)
+                return NULL;
+        memcpy(ret_size, queue->data + queue->head, sizeof *ret_size);
+        return queue->data + queue->head + sizeof *ret_size;
+}
+
+/* Removes the first record, of @size bytes. */
+static void queue_remove(Queue *queue, size_t size) {
+        queue->head += sizeof size + size;
+        if (queue->head == queue->tail)
+                queue->head = queue->tail = 0;
+}
+
 /* Sends what is queued; returns whether all of it. */
 static bool journal_drain(Journal *journal, uint64_t now) {
         const char *data;
@@ -186,13 +203,12 @@ static bool journal_drain(Journal *journal, uint64_t now) {
         while ((data = queue_first(&journal->queue, &size)) != NULL) {
                 if (!journal_send(journal, data, size)) {
                         journal->refused = true;
-                        journal->drain_deadline = now + journal->retry_usec;
-                        journal->retry_usec =
-                                        clock_earlier(2 * journal->retry_usec, RETRY_MOST_USEC);
+                        journal->drain_deadline = now + journal->retry;
+                        journal->retry = clock_earlier(2 * journal->retry, RETRY_MOST);
                         return false;
                 }
-                queue_remove(&journal->queue);
-                journal->retry_usec = RETRY_FIRST_USEC;
+                queue_remove(&journal->queue, size);
+                journal->retry = RETRY_FIRST;
         }
         journal->refused = false;
         journal->drained = now;
@@ -208,7 +224,7 @@ static bool record_is_of_connection(RecordKind kind) {
 /* Sends or queues @record; returns false when it can do neither. */
 static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
         const size_t size = journal_format(journal, record);
-        const uint64_t next_batch = journal->drained + BATCH_USEC;
+        const uint64_t next_batch = journal->drained + BATCH;
 
         if (!queue_add(&journal->queue, journal->data, size))
                 return false;
@@ -221,40 +237,17 @@ static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
         return true;
 }
 
-static void tally_add(Tally *tally, const Record *record) {
-        tally->records++;
-        tally->accepted += record->kind == RECORD_ACCEPTED;
-        tally->closed += record->kind == RECORD_CLOSED;
-        tally->crashed += record->kind == RECORD_CRASHED;
-        if (record->kind == RECORD_REFUSED)
-                tally->refused++;
-        else if (record->kind == RECORD_EXHAUSTED)
-                tally->refused += record->refused;
-        if (record->kind == RECORD_CLOSED || record->kind == RECORD_CRASHED)
-                tally->bytes += record->bytes;
-}
-
 /* A token bucket. */
 static bool journal_has_token(Journal *journal, uint64_t now) {
         const uint64_t token = CLOCK_SECOND / TOKENS_PER_SECOND;
 
-        journal->tokens_usec += now - journal->tokens_counted;
-        journal->tokens_usec = clock_earlier(journal->tokens_usec, TOKENS_MOST * token);
+        journal->tokens += now - journal->tokens_counted;
+        journal->tokens = clock_earlier(journal->tokens, TOKENS_MOST * token);
         journal->tokens_counted = now;
-        if (journal->tokens_usec < token)
+        if (journal->tokens < token)
                 return false;
-        journal->tokens_usec -= token;
+        journal->tokens -= token;
         return true;
-}
-
-static Record tally_record(const Tally *tally, RecordKind kind) {
-        return (Record){ .kind = kind,
-                         .lost = tally->records,
-                         .accepted = tally->accepted,
-                         .closed = tally->closed,
-                         .crashed = tally->crashed,
-                         .refused = tally->refused,
-                         .bytes = tally->bytes };
 }
 
 /* Returns whether everything lost has been said. */
@@ -267,58 +260,6 @@ static bool journal_confess(Journal *journal, uint64_t now) {
                 return false;
         journal->lost = (Tally){};
         return true;
-}
-
-/* Counts a connection that was refused and gets no record. */
-static void journal_add_refusal(Journal *journal, const Record *record) {
-        char source[ADDRESS_TEXT_SIZE];
-
-        journal->refusals_limit = record->limit;
-        address_cut_source(record->peer, source);
-        for (uint32_t i = 0; i < journal->n_refusals; i++)
-                if (strcmp(journal->refusals[i].source, source) == 0) {
-                        journal->refusals[i].n++;
-                        return;
-                }
-        if (journal->n_refusals == REFUSALS_MOST) {
-                journal->other_refusals++;
-                return;
-        }
-        memcpy(journal->refusals[journal->n_refusals].source, source, sizeof source);
-        journal->refusals[journal->n_refusals++].n = 1;
-}
-
-/* The busiest source first; of equal ones the one by its name, so that the order is always the
- * same. */
-static int refusals_compare(const void *one, const void *other) {
-        const Refusals *first = one, *second = other;
-
-        if (first->n != second->n)
-                return first->n > second->n ? -1 : 1;
-        return strcmp(first->source, second->source);
-}
-
-static void journal_summarize_refusals(Journal *journal, uint64_t duration_usec, uint64_t now) {
-        Record record = { .kind = RECORD_REFUSALS,
-                          .limit = journal->refusals_limit,
-                          .duration_usec = duration_usec };
-
-        qsort(journal->refusals, journal->n_refusals, sizeof journal->refusals[0],
-              refusals_compare);
-        for (uint32_t i = 0; i < journal->n_refusals; i++) {
-                record.peer = journal->refusals[i].source;
-                record.refused = journal->refusals[i].n;
-                if (i < REFUSALS_TOLD)
-                        journal_write(journal, &record, now);
-                else
-                        journal->other_refusals += record.refused;
-        }
-        record.peer = NULL;
-        record.refused = journal->other_refusals;
-        if (record.refused > 0)
-                journal_write(journal, &record, now);
-        journal->n_refusals = 0;
-        journal->other_refusals = 0;
 }
 
 /* The priority of a connection that has echoed nothing is the caller's. When it is accepted nobody
@@ -343,13 +284,8 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
         if (record_priority(record) > journal->level)
                 return;
         if (record_is_of_connection(record->kind) && !journal_has_token(journal, now)) {
-                if (journal->summary.records == 0) {
-                        journal->summary_since = now;
+                if (summary_add(&journal->summary, record, now))
                         journal->summary_deadline = now + CLOCK_SECOND;
-                }
-                tally_add(&journal->summary, record);
-                if (record->kind == RECORD_REFUSED)
-                        journal_add_refusal(journal, record);
         } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
                 tally_add(&journal->lost, record);
         }
@@ -357,18 +293,19 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
 
 /* Returns whether it could be written. */
 static bool journal_summarize(Journal *journal, uint64_t now) {
-        Record record = tally_record(&journal->summary, RECORD_SUMMARY);
+        Record records[SUMMARY_RECORDS];
+        const size_t n = summary_records(&journal->summary, records, now);
 
-        record.duration_usec = now - journal->summary_since;
-        if (journal->summary.records == 0)
+        if (n == 0)
                 return true;
         /* Otherwise it goes on counting for another second. */
         journal->summary_deadline = now + CLOCK_SECOND;
-        if (!journal_confess(journal, now) || !journal_put(journal, &record, now))
+        if (!journal_confess(journal, now) || !journal_put(journal, &records[0], now))
                 return false;
-        journal->summary = (Tally){};
         journal->summary_deadline = CLOCK_NEVER;
-        journal_summarize_refusals(journal, record.duration_usec, now);
+        for (size_t i = 1; i < n; i++)
+                journal_write(journal, &records[i], now);
+        summary_clear(&journal->summary);
         return true;
 }
 
@@ -383,8 +320,8 @@ uint64_t journal_deadline(const Journal *journal) {
         return clock_earlier(journal->drain_deadline, journal->summary_deadline);
 }
 
-void journal_finish(Journal *journal, uint64_t patience_usec) {
-        const uint64_t deadline = clock_now() + patience_usec;
+void journal_finish(Journal *journal, uint64_t patience) {
+        const uint64_t deadline = clock_now() + patience;
 
         for (;;) {
                 uint64_t now = clock_now();

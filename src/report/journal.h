@@ -80,6 +80,6 @@ uint64_t journal_deadline(const Journal *journal);
 
 /*
  * journal_finish: writes everything that is left, without regard to when it is due. Waits for the
- * journal to take it, for @patience_usec at most.
+ * journal to take it, for @patience nanoseconds at most.
  */
-void journal_finish(Journal *journal, uint64_t patience_usec);
+void journal_finish(Journal *journal, uint64_t patience);

@@ -1,25 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reports to the service manager: READY=1, STOPPING=1, STATUS= and WATCHDOG=1. No message blocks.
- * When the manager's socket is full, the state and the sign of life are sent again later, and the
- * status is composed again then. Nothing here may open a descriptor after notify_init().
+ * Speaks to the service manager, in the protocol that sd_notify(3) documents. The functions of
+ * libsystemd block while the manager does not read, and handlers do not inherit the library: what
+ * handlers call, notify_once(), must not use it.
+ *
+ * The master reports READY=1, STOPPING=1, STATUS= and WATCHDOG=1, and never blocks for them. When
+ * the manager's socket is full, it sends the state and the sign of life again later, and composes
+ * the status anew then. It must not open a descriptor for that after notify_init(): there may be
+ * none left.
  */
 #include "report/notify.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "report/notification.h"
+#include "lib/fdpass.h"
 
-enum {
-        /* Seldom enough that a manager that hangs does not keep the master awake. */
-        RETRY_USEC = 1000 * 1000,
-};
+/* Seldom enough that a manager that hangs does not keep the master awake. */
+#define RETRY CLOCK_SECOND
+
+/* Returns a socket to send to the manager that $NOTIFY_SOCKET names, and sets @ret_manager; or a
+ * negative errno, -ENOTCONN without a manager. */
+static int notify_open(Endpoint *ret_manager) {
+        const char *name = getenv("NOTIFY_SOCKET"), *why;
+        int fd;
+
+        if (name == NULL || !endpoint_is_local(name) ||
+            endpoint_parse_local(name, ret_manager, &why) < 0)
+                return -ENOTCONN;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return fd < 0 ? -errno : fd;
+}
+
+int notify_once(const char *message, const int *fds, size_t n, int flags) {
+        Endpoint manager;
+        int fd, r;
+
+        fd = notify_open(&manager);
+        if (fd < 0)
+                return fd;
+        r = fdpass_send(fd, &manager, message, strlen(message), fds, n, flags);
+        close(fd);
+        return r;
+}
 
 int notify_init(Notify *notify) {
         uint64_t watchdog_usec;
@@ -30,13 +59,13 @@ int notify_init(Notify *notify) {
                 .watchdog_deadline = CLOCK_NEVER,
                 .status_deadline = CLOCK_NEVER,
         };
-        notify->fd = notification_open(&notify->manager);
+        notify->fd = notify_open(&notify->manager);
         if (notify->fd == -ENOTCONN)
                 return 0;
         if (notify->fd < 0)
                 return notify->fd;
         if (sd_watchdog_enabled(false, &watchdog_usec) > 0) {
-                notify->watchdog_usec = watchdog_usec / 2;
+                notify->watchdog = watchdog_usec * CLOCK_MICROSECOND / 2;
                 notify->watchdog_deadline = clock_now();
         }
         return 0;
@@ -52,19 +81,20 @@ bool notify_has_manager(const Notify *notify) {
         return notify->fd >= 0;
 }
 
-/* Returns false when @message is to be told again because there was no room. A manager that is not
- * there will not ask for what it has missed. */
+/* Returns false when the master must send @message again because there was no room. A manager that
+ * is gone will not ask for it. */
 static bool notify_send(const Notify *notify, const char *message) {
-        int r = notification_send(notify->fd, &notify->manager, message, NULL, 0, MSG_DONTWAIT);
+        const int r = fdpass_send(notify->fd, &notify->manager, message, strlen(message), NULL, 0,
+                                  MSG_DONTWAIT);
 
         return r != -EAGAIN && r != -ENOBUFS && r != -ENOMEM;
 }
 
 static void notify_state(Notify *notify, const char *state, uint64_t now) {
-        const bool told = notify->fd < 0 || notify_send(notify, state);
+        const bool sent = notify->fd < 0 || notify_send(notify, state);
 
-        notify->state = told ? NULL : state;
-        notify->state_deadline = told ? CLOCK_NEVER : now + RETRY_USEC;
+        notify->state = sent ? NULL : state;
+        notify->state_deadline = sent ? CLOCK_NEVER : now + RETRY;
 }
 
 void notify_ready(Notify *notify, uint64_t now) {
@@ -107,9 +137,8 @@ void notify_tick(Notify *notify, uint64_t now) {
         if (notify->watchdog_deadline <= now)
                 notify->watchdog_deadline =
                                 now + (notify_send(notify, "WATCHDOG=1")
-                                                       ? notify->watchdog_usec
-                                                       : clock_earlier(notify->watchdog_usec,
-                                                                       RETRY_USEC));
+                                                       ? notify->watchdog
+                                                       : clock_earlier(notify->watchdog, RETRY));
 }
 
 uint64_t notify_deadline(const Notify *notify) {

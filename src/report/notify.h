@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "lib/endpoint.h"
@@ -23,7 +24,7 @@ struct Notify {
         Endpoint manager;
         const char *state;               /* that there was no room for, or NULL */
         uint64_t state_deadline;         /* when it is tried again; CLOCK_NEVER */
-        uint64_t watchdog_usec;          /* from one sign of life to the next */
+        uint64_t watchdog;               /* from one sign of life to the next */
         uint64_t watchdog_deadline;      /* CLOCK_NEVER when none is wanted */
         uint64_t status_deadline;        /* CLOCK_NEVER when nothing has changed */
         uint64_t status_checked;         /* when notify_status() was last called */
@@ -31,9 +32,18 @@ struct Notify {
 };
 
 /*
- * notify_init: finds out whether there is a service manager and whether it wants signs of life,
- * which it then gets twice as often as it asks for (sd_watchdog_enabled(3)). Before the environment
- * is changed.
+ * notify_once: Sends @message, assignments separated by newlines, with duplicates of the @n
+ * descriptors @fds, 0 to FDPASS_MOST, to the service manager that $NOTIFY_SOCKET names.
+ *
+ * @flags: MSG_DONTWAIT or 0. A signal does not interrupt it.
+ *
+ * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2) or sendmsg(2).
+ */
+int notify_once(const char *message, const int *fds, size_t n, int flags);
+
+/*
+ * notify_init: Finds the service manager and reads whether it wants signs of life, which it then
+ * gets twice as often as it asks for (sd_watchdog_enabled(3)). Call before the environment changes.
  *
  * Returns 0, or a negative errno of socket(2); @notify needs notify_deinit() in any case.
  */

@@ -17,14 +17,16 @@
 #include <syslog.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 
 /* Bytes of a text in a field. Most are far shorter; names of passed sockets can be anything. */
 #define TEXT_MOST 1024
 
 typedef struct RecordField {
         const char *name;
-        bool text; /* a string, else a number */
-        bool host; /* a string of which only the host matters, without port or process */
+        bool text;     /* a string, else a number */
+        bool host;     /* a string of which only the host matters, without port or process */
+        uint64_t unit; /* of a number: what 1 in the field stands for */
         size_t offset;
 } RecordField;
 
@@ -59,7 +61,9 @@ typedef enum RecordFieldIndex {
 #define HOST(field, member)                                                                        \
         { .name = (field), .text = true, .host = true, .offset = offsetof(Record, member) }
 #define NUMBER(field, member)                                                                      \
-        { .name = (field), .offset = offsetof(Record, member) }
+        { .name = (field), .unit = 1, .offset = offsetof(Record, member) }
+#define USEC(field, member)                                                                        \
+        { .name = (field), .unit = CLOCK_MICROSECOND, .offset = offsetof(Record, member) }
 
 static const RecordField fields[FIELD_COUNT] = {
         [FIELD_PEER] = TEXT("MPECHO_PEER", peer),
@@ -70,7 +74,7 @@ static const RecordField fields[FIELD_COUNT] = {
         [FIELD_LIMIT] = TEXT("MPECHO_LIMIT", limit),
         [FIELD_HANDLER_PID] = NUMBER("MPECHO_HANDLER_PID", handler_pid),
         [FIELD_BYTES] = NUMBER("MPECHO_BYTES", bytes),
-        [FIELD_DURATION] = NUMBER("MPECHO_DURATION_USEC", duration_usec),
+        [FIELD_DURATION] = USEC("MPECHO_DURATION_USEC", duration),
         [FIELD_SIGNAL] = NUMBER("MPECHO_SIGNAL", signal),
         [FIELD_ERROR] = NUMBER("ERRNO", error),
         [FIELD_DESCRIPTOR] = NUMBER("MPECHO_DESCRIPTOR", descriptor),
@@ -114,8 +118,9 @@ static void line_make_printable(Line *line, size_t start) {
                         line->text[i] = '?';
 }
 
-static void line_add_duration(Line *line, uint64_t usec) {
-        line_add(line, "%" PRIu64 ".%03" PRIu64 " s", usec / 1000000, usec / 1000 % 1000);
+static void line_add_duration(Line *line, uint64_t duration) {
+        line_add(line, "%" PRIu64 ".%03" PRIu64 " s", duration / CLOCK_SECOND,
+                 duration / CLOCK_MILLISECOND % 1000);
 }
 
 static void line_add_counts(Line *line, const Record *record) {
@@ -139,7 +144,7 @@ static void line_add_started(Line *line, const Record *record) {
 
 static void line_add_stopped(Line *line, const Record *record) {
         line_add(line, "Stopped after ");
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
         line_add(line, ": ");
         line_add_totals(line, record);
 }
@@ -152,7 +157,7 @@ static void line_add_accepted(Line *line, const Record *record) {
 static void line_add_closed(Line *line, const Record *record) {
         line_add(line, "%s disconnected from %s, %s: %" PRIu64 " bytes echoed in ", record->peer,
                  record->listener, record->reason, record->bytes);
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
 
@@ -164,14 +169,14 @@ static void line_add_crashed(Line *line, const Record *record) {
                  " (SIG%s): %" PRIu64 " bytes echoed in ",
                  record->peer, record->handler_pid, record->signal, signal != NULL ? signal : "?",
                  record->bytes);
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
 
 static void line_add_connection(Line *line, const Record *record) {
         line_add(line, "%s is connected to %s, process %" PRIu64 ": %" PRIu64 " bytes echoed in ",
                  record->peer, record->listener, record->handler_pid, record->bytes);
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
 }
 
 static void line_add_refused(Line *line, const Record *record) {
@@ -186,7 +191,7 @@ static void line_add_refusals(Line *line, const Record *record) {
                  record->peer != NULL ? record->peer : "Other sources",
                  record->peer != NULL ? "was" : "were", record->refused,
                  record->refused == 1 ? "time" : "times");
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
         line_add(line, ", because of --%s", record->limit);
 }
 
@@ -198,7 +203,7 @@ static void line_add_exhausted(Line *line, const Record *record) {
 
 static void line_add_summary(Line *line, const Record *record) {
         line_add(line, "Not logged one by one in the last ");
-        line_add_duration(line, record->duration_usec);
+        line_add_duration(line, record->duration);
         line_add(line, ": ");
         line_add_counts(line, record);
 }
@@ -313,7 +318,7 @@ static void line_add_field(Line *line, const RecordField *field, const Record *r
 
         if (!field->text) {
                 line_add(line, "%s=%" PRIu64 "\n", field->name,
-                         *(const uint64_t *)(const void *)member);
+                         *(const uint64_t *)(const void *)member / field->unit);
                 return;
         }
         member = *(const char *const *)(const void *)member;

@@ -48,7 +48,7 @@ struct Record {
         int less_urgent;      /* how much, than records of this kind are */
         uint64_t handler_pid;
         uint64_t bytes;
-        uint64_t duration_usec;
+        uint64_t duration;
         uint64_t signal;
         uint64_t error; /* errno */
         uint64_t descriptor;

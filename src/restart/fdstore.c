@@ -25,7 +25,7 @@
 
 #include "lib/clock.h"
 #include "lib/number.h"
-#include "report/notification.h"
+#include "report/notify.h"
 
 /* systemd may have much else to do, and giving up loses connections. */
 #define BARRIER_PATIENCE (20 * CLOCK_SECOND)
@@ -71,18 +71,6 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
         return FDSTORE_STRANGER;
 }
 
-static int fdstore_send(const char *message, const int *fds, size_t n, int flags) {
-        Endpoint manager;
-        int fd, r;
-
-        fd = notification_open(&manager);
-        if (fd < 0)
-                return fd;
-        r = notification_send(fd, &manager, message, fds, n, flags);
-        close(fd);
-        return r;
-}
-
 int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
         char message[128], own[16] = "";
 
@@ -90,14 +78,14 @@ int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
                 snprintf(own, sizeof own, ".%d", handler);
         snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju%s", prefixes[kind],
                  (uintmax_t)run, own);
-        return fdstore_send(message, &fd, 1, 0);
+        return notify_once(message, &fd, 1, 0);
 }
 
 void fdstore_remove(const char *name) {
         char message[128];
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-        (void)fdstore_send(message, NULL, 0, 0);
+        (void)notify_once(message, NULL, 0, 0);
 }
 
 void fdstore_remove_own(uint64_t run, pid_t handler) {
@@ -105,7 +93,7 @@ void fdstore_remove_own(uint64_t run, pid_t handler) {
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s%ju.%d",
                  prefixes[FDSTORE_CONNECTION], (uintmax_t)run, handler);
-        (void)fdstore_send(message, NULL, 0, MSG_DONTWAIT);
+        (void)notify_once(message, NULL, 0, MSG_DONTWAIT);
 }
 
 /* Waits for the other end of the pipe @fd to be closed. */
@@ -116,7 +104,7 @@ static int wait_for_hangup(int fd) {
         for (uint64_t now = clock_now(); now < deadline; now = clock_now()) {
                 const uint64_t wait = deadline - now;
                 const struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
-                                                  .tv_nsec = (long)(wait % CLOCK_SECOND) * 1000 };
+                                                  .tv_nsec = (long)(wait % CLOCK_SECOND) };
                 int n = ppoll(&end, 1, &timeout, NULL);
 
                 if (n > 0)
@@ -132,7 +120,7 @@ int fdstore_barrier(void) {
 
         if (pipe2(ends, O_CLOEXEC) < 0)
                 return -errno;
-        r = fdstore_send("BARRIER=1", &ends[1], 1, 0);
+        r = notify_once("BARRIER=1", &ends[1], 1, 0);
         close(ends[1]);
         if (r == 0)
                 r = wait_for_hangup(ends[0]);

@@ -15,10 +15,8 @@
 #include "lib/clock.h"
 #include "lib/socket.h"
 
-enum {
-        PAUSE_FIRST_USEC = 10 * 1000,
-        PAUSE_MOST_USEC = 1000 * 1000,
-};
+#define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
+#define PAUSE_MOST  CLOCK_SECOND
 
 /* A file of its own, so that giving it up helps when it is the whole system that has too many
  * (ENFILE). */
@@ -29,7 +27,7 @@ static int reserve_open(void) {
 void backoff_init(Backoff *backoff) {
         *backoff = (Backoff){
                 .reserve = reserve_open(),
-                .pause_usec = PAUSE_FIRST_USEC,
+                .pause = PAUSE_FIRST,
                 .deadline = CLOCK_NEVER,
         };
 }
@@ -83,8 +81,8 @@ void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit
         backoff->limit = limit;
         backoff->error = error;
         backoff->refused += refused;
-        backoff->deadline = now + backoff->pause_usec;
-        backoff->pause_usec = clock_earlier(2 * backoff->pause_usec, PAUSE_MOST_USEC);
+        backoff->deadline = now + backoff->pause;
+        backoff->pause = clock_earlier(2 * backoff->pause, PAUSE_MOST);
 }
 
 void backoff_relieve(Backoff *backoff) {
@@ -93,7 +91,7 @@ void backoff_relieve(Backoff *backoff) {
 
 void backoff_end(Backoff *backoff) {
         backoff->deadline = CLOCK_NEVER;
-        backoff->pause_usec = PAUSE_FIRST_USEC;
+        backoff->pause = PAUSE_FIRST;
 }
 
 bool backoff_is_on(const Backoff *backoff) {

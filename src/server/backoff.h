@@ -15,9 +15,9 @@ typedef struct Backoff Backoff;
  * most once a second.
  */
 struct Backoff {
-        int reserve;         /* a descriptor to give up, or -1 */
-        uint64_t pause_usec; /* how long the next back-off takes */
-        uint64_t deadline;   /* when this one ends; CLOCK_NEVER when there is none */
+        int reserve;       /* a descriptor to give up, or -1 */
+        uint64_t pause;    /* how long the next back-off takes */
+        uint64_t deadline; /* when this one ends; CLOCK_NEVER when there is none */
 
         const Listener *listener; /* where it was seen; NULL when there is nothing to tell */
         const char *limit;

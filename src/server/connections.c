@@ -47,11 +47,10 @@ struct Connections {
         uint32_t handed_over;
 };
 
-int connections_new(const Options *options, const Listeners *listeners, Journal *journal,
-                    Connections **ret_connections) {
-        const uint32_t stored = listeners->restore.n_found;
-        const uint32_t slots =
-                        stored > options->max_connections ? stored : options->max_connections;
+int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
+                    Journal *journal, Connections **ret_connections) {
+        const uint32_t most = (uint32_t)options->max_connections;
+        const uint32_t slots = restored > most ? restored : most;
         Connections *connections;
         int r;
 
@@ -135,7 +134,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                          .listener_name = connection->listener->name,
                          .handler_pid = (uint64_t)connection->handler,
                          .bytes = connection->ledger->bytes,
-                         .duration_usec = now - connection->started,
+                         .duration = now - connection->started,
                          .live = roster_live(connections->roster) };
 }
 
@@ -144,7 +143,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
 static int connection_start(Connections *connections, Connection *connection, int fd, int unsent) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
-                            .idle_timeout_usec = connections->options->idle_timeout_usec,
+                            .idle_timeout = connections->options->idle_timeout,
                             .ledger = connection->ledger,
                             .exits = ledger_exits(roster_ledger(connections->roster)),
                             .handover = connections->handover };
@@ -318,15 +317,11 @@ bool connections_reap(Connections *connections, uint64_t now) {
 static Connection *connections_readmit(Connections *connections, const RestoredConnection *restored,
                                        uint64_t now) {
         const Listener *listener = listeners_find(connections->listeners, restored->fd);
-        struct sockaddr_storage name = {};
-        socklen_t length = sizeof name;
         Connection *connection;
         Address peer = {};
 
         /* A connection that was reset meanwhile has no peer; its handler finds out. */
-        if (getpeername(restored->fd, (struct sockaddr *)&name, &length) == 0)
-                (void)address_from_peer(restored->fd, &name, &peer);
-        else if (restored->facts != NULL)
+        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
                 peer = restored->facts->peer;
         connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
                                 now);
@@ -359,7 +354,7 @@ static void connections_bury(Connections *connections, const LedgerFacts *facts,
                                  .listener_name = listener != NULL ? listener->name : NULL,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
-                                 .duration_usec = now - clock_earlier(now, facts->started),
+                                 .duration = now - clock_earlier(now, facts->started),
                                  .reason = end_reason_text(end_reason_from_exit_code(exit_code)),
                                  .live = roster_live(connections->roster) },
                       now);
@@ -511,7 +506,7 @@ Record connections_totals(const Connections *connections, RecordKind kind, uint6
                          .served = counts->served,
                          .refused = counts->refused,
                          .bytes = roster_total_bytes(connections->roster),
-                         .duration_usec = now - counts->started };
+                         .duration = now - counts->started };
 }
 
 void connections_report(Connections *connections, uint64_t now) {

@@ -16,19 +16,15 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
-#include "report/notification.h"
+#include "report/notify.h"
 
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
-        struct sockaddr_storage name = {};
-        socklen_t length = sizeof name;
         int r;
 
         /* A peer that has reset the connection meanwhile is unknown. */
-        if (getpeername(connection, (struct sockaddr *)&name, &length) < 0 && errno != ENOTCONN)
-                return -errno;
-
-        r = address_from_peer(connection, &name, ret_peer);
-        if (r < 0)
+        *ret_peer = (Address){};
+        r = address_from_peer(connection, NULL, ret_peer);
+        if (r < 0 && r != -ENOTCONN)
                 return r;
         return endpoint_from_socket(connection, ret_endpoint);
 }
@@ -42,37 +38,27 @@ static int inetd_block(int connection) {
         return 0;
 }
 
-/* Tells systemd that the service has started: with Type=notify systemd would otherwise end it, and
- * with Restart= start it again for the same connection. */
-static void inetd_notify_ready(void) {
-        Endpoint manager;
-        const int fd = notification_open(&manager);
-
-        if (fd < 0)
-                return;
-        (void)notification_send(fd, &manager, "READY=1", NULL, 0, 0);
-        close(fd);
-}
-
 int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure) {
         char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
         LedgerEntry entry = {};
         Handler handler = { .connection = connection,
                             .unsent = -1,
-                            .idle_timeout_usec = options->idle_timeout_usec,
+                            .idle_timeout = options->idle_timeout,
                             .ledger = &entry };
         Endpoint endpoint;
         Address peer;
         Record record;
         int r;
 
-        inetd_notify_ready();
+        /* With Type=notify systemd would otherwise end the service, and with Restart= start it
+         * again for the same connection. */
+        (void)notify_once("READY=1", NULL, 0, 0);
         r = inetd_look(connection, &peer, &endpoint);
         if (r == 0)
                 r = inetd_block(connection);
         if (r < 0)
-                return failure_set(ret_failure, r, "The passed connection cannot be served: %s",
+                return failure_set(ret_failure, r, "Cannot serve the passed connection: %s",
                                    strerrordesc_np(-r));
         address_format(&peer, peer_text);
         endpoint_format(&endpoint, listener_text);
@@ -90,7 +76,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         record.kind = RECORD_CLOSED;
         record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));
         record.bytes = entry.bytes;
-        record.duration_usec = clock_now() - started;
+        record.duration = clock_now() - started;
         record.live = 0;
         journal_write(journal, &record, clock_now());
         return 0;

@@ -46,6 +46,7 @@ struct Master {
         size_t size; /* of the whole object, in bytes */
         const Options *options;
         Listeners *listeners;
+        Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
         Handover handover;
@@ -77,20 +78,19 @@ static int master_init_signals(Master *master) {
 /* Chooses the number of this run, and listens for handlers that hand over. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
-        Restore *restore = &master->listeners->restore;
         int r;
 
-        r = restore_prepare(restore);
+        r = restore_prepare(master->restore);
         if (r < 0)
                 return r;
-        r = handover_init(&master->handover, restore->run, &answers);
+        r = handover_init(&master->handover, master->restore->run, &answers);
         if (r < 0)
                 return r;
         connections_set_handover(master->connections, &master->handover.address);
         return 0;
 }
 
-int master_new(const Options *options, Listeners *listeners, Journal *journal,
+int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master) {
         size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
         Master *master;
@@ -102,6 +102,7 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         master->size = size;
         master->options = options;
         master->listeners = listeners;
+        master->restore = restore;
         master->journal = journal;
         master->kill_deadline = CLOCK_NEVER;
         master->idle_since = clock_now();
@@ -115,8 +116,9 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)
-                r = connections_new(options, listeners, journal, &master->connections);
-        if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
+                r = connections_new(options, listeners, restore != NULL ? restore->n_found : 0,
+                                    journal, &master->connections);
+        if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
                 r = master_init_handover(master);
         if (r < 0) {
                 master_free(master);
@@ -192,9 +194,9 @@ static bool master_accepts(const Master *master) {
 /* Returns whether nobody has connected for the time of --exit-idle. A client that connects after
  * this check waits at the listener; systemd holds it too and starts the service again. */
 static bool master_is_idle(Master *master, uint64_t now) {
-        if (master->options->exit_idle_usec == 0 || master->stopping ||
+        if (master->options->exit_idle == 0 || master->stopping ||
             master->idle_since == CLOCK_NEVER ||
-            now - master->idle_since < master->options->exit_idle_usec)
+            now - master->idle_since < master->options->exit_idle)
                 return false;
         return poll(master->polled + POLLED_LISTENERS, master->listeners->n, 0) == 0;
 }
@@ -219,10 +221,9 @@ static uint64_t master_deadline(const Master *master) {
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
         /* While the master cannot accept, a client may be waiting, and the service is not idle. */
-        if (master->options->exit_idle_usec != 0 && master->idle_since != CLOCK_NEVER &&
+        if (master->options->exit_idle != 0 && master->idle_since != CLOCK_NEVER &&
             master_accepts(master))
-                deadline = clock_earlier(deadline,
-                                         master->idle_since + master->options->exit_idle_usec);
+                deadline = clock_earlier(deadline, master->idle_since + master->options->exit_idle);
         return deadline;
 }
 
@@ -243,29 +244,29 @@ static void master_tick(Master *master, uint64_t now) {
 }
 
 /* Returns 0, or a negative errno. */
-static int master_wait(Master *master, uint64_t patience_usec) {
+static int master_wait(Master *master, uint64_t patience) {
         const nfds_t n = POLLED_LISTENERS + (master_accepts(master) ? master->listeners->n : 0);
         const uint64_t now = clock_now(), deadline = master_deadline(master);
-        uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience_usec) : 0;
+        uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience) : 0;
         struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
-                                    .tv_nsec = (long)(wait % CLOCK_SECOND) * 1000 };
+                                    .tv_nsec = (long)(wait % CLOCK_SECOND) };
 
         for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
                 master->polled[i].revents = 0;
         if (deadline == CLOCK_NEVER)
-                wait = patience_usec;
+                wait = patience;
         if (ppoll(master->polled, n, wait == CLOCK_NEVER ? NULL : &timeout, NULL) < 0 &&
             errno != EINTR)
                 return -errno;
         return 0;
 }
 
-int master_turn(Master *master, uint64_t patience_usec) {
+int master_turn(Master *master, uint64_t patience) {
         uint64_t now;
         bool handed;
         int r;
 
-        r = master_wait(master, patience_usec);
+        r = master_wait(master, patience);
         if (r < 0)
                 return r;
         now = clock_now();
@@ -320,8 +321,7 @@ int master_run(Master *master) {
 
         /* Without a manager nobody could store the connections again. */
         if (master->handover.fd >= 0) {
-                r = connections_restore(master->connections, &master->listeners->restore,
-                                        clock_now());
+                r = connections_restore(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
         }

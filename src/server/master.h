@@ -2,6 +2,7 @@
 #pragma once
 
 #include "report/journal.h"
+#include "restart/restore.h"
 #include "server/listeners.h"
 #include "server/options.h"
 
@@ -24,12 +25,16 @@ enum {
 
 /*
  * master_new: Creates the master of this process: blocks the signals that it waits for and installs
- * the dispositions that handlers inherit (handler_init()). Uses @options, @listeners and @journal
- * until master_free().
+ * the dispositions that handlers inherit (handler_init()). Uses what it is given until
+ * master_free().
+ *
+ * @restore: the connections that earlier runs stored in systemd; NULL when systemd does not keep
+ * connections for this process.
  *
  * Returns 0 and sets @ret_master, which the caller frees with master_free(); or a negative errno.
  */
-int master_new(const Options *options, Listeners *listeners, Journal *journal, Master **ret_master);
+int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
+               Master **ret_master);
 
 /*
  * master_free: Frees @master, which may be NULL. Signals stay blocked. Returns NULL.
@@ -37,12 +42,12 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal, M
 Master *master_free(Master *master);
 
 /*
- * master_turn: Runs one turn. It waits for at most @patience_usec microseconds; CLOCK_NEVER sets no
+ * master_turn: Runs one turn. It waits for at most @patience nanoseconds; CLOCK_NEVER sets no
  * limit.
  *
  * Returns MASTER_RUNNING; 0 when the master is done; or a negative errno of ppoll(2).
  */
-int master_turn(Master *master, uint64_t patience_usec);
+int master_turn(Master *master, uint64_t patience);
 
 /*
  * master_run: Restores the connections that earlier runs stored (restore.h), announces the start to

@@ -15,10 +15,10 @@ typedef struct Options Options;
 struct Options {
         char **listen; /* the LISTEN arguments as given, in argv */
         uint32_t n_listen;
-        uint64_t max_connections;   /* 1 to 65536 */
-        uint64_t max_per_source;    /* 1 to 65536; 0 for no limit */
-        uint64_t idle_timeout_usec; /* 1 to 86400 seconds; 0 for never */
-        uint64_t exit_idle_usec;    /* 1 to 86400 seconds; 0 for never */
+        uint64_t max_connections; /* 1 to 65536 */
+        uint64_t max_per_source;  /* 1 to 65536; 0 for no limit */
+        uint64_t idle_timeout;    /* 1 to 86400 seconds; 0 for never */
+        uint64_t exit_idle;       /* 1 to 86400 seconds; 0 for never */
         LogTarget log;
         int log_empty; /* the level of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */
@@ -31,6 +31,11 @@ enum {
         OPTIONS_TEST,
         OPTIONS_HELP,
         OPTIONS_VERSION,
+};
+
+/* A positive result of functions that look at how somebody started mpecho: it is wrong. */
+enum {
+        WRONG_USAGE = 1,
 };
 
 /*

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Finds the limit of the machine that bounds the number of connections: descriptors, processes, or
- * the pids.max of a control group. It raises soft limits to the hard ones. A limit that it cannot
- * read counts as none: the result serves a warning alone, and must not keep the service from
- * starting.
+ * the tasks of this service. It raises soft limits to the hard ones first.
+ *
+ * The result serves a warning alone and must not keep the service from starting, so a limit that it
+ * cannot read counts as none. A control group above the service's can set a lower one; the master
+ * backs off and logs "exhausted" when it meets that.
  */
 #include "server/resources.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,55 +40,27 @@ static void resource_lower_rlimit(Resource *resource, const char *name, int whic
                 resource_lower(resource, name, limit.rlim_cur);
 }
 
-/* Looks at the control group at @path and all above it, up to the directory at @root bytes of it.
- */
-static void resource_lower_pids(Resource *resource, char *path, size_t size, size_t root) {
-        for (;;) {
-                size_t length = strlen(path);
-                uint64_t limit;
-                FILE *file;
+/* Of this process's group in the unified hierarchy, number 0 (cgroups(7)), where systemd sets
+ * TasksMax=. */
+static void resource_lower_tasks(Resource *resource) {
+        char line[1024], path[sizeof line + 64] = "";
+        uint64_t limit;
+        FILE *file;
 
-                snprintf(path + length, size - length, "/pids.max");
-                file = fopen(path, "re");
-                if (file != NULL) {
-                        if (fscanf(file, "%" SCNu64, &limit) == 1)
-                                resource_lower(resource, "pids.max", limit);
-                        fclose(file);
-                }
-                if (length <= root)
-                        return;
-                path[length] = '\0';
-                *strrchr(path, '/') = '\0';
-        }
-}
-
-/* Each line is "hierarchy:controllers:path"; the unified hierarchy has the number 0 and no
- * controllers. */
-static void resource_lower_cgroups(Resource *resource) {
-        char line[1024], path[2048];
-        FILE *file = fopen("/proc/self/cgroup", "re");
-
+        file = fopen("/proc/self/cgroup", "re");
         if (file == NULL)
                 return;
-        while (fgets(line, sizeof line, file) != NULL) {
-                char *controllers = strchr(line, ':');
-                char *group = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-                const char *root;
+        while (fgets(line, sizeof line, file) != NULL)
+                if (strncmp(line, "0::", 3) == 0)
+                        snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max",
+                                 (int)strcspn(line + 3, "\n"), line + 3);
+        fclose(file);
 
-                if (group == NULL)
-                        continue;
-                *group++ = '\0';
-                group[strcspn(group, "\n")] = '\0';
-                if (strcmp(controllers + 1, "") == 0)
-                        root = "/sys/fs/cgroup";
-                else if (strcmp(controllers + 1, "pids") == 0)
-                        root = "/sys/fs/cgroup/pids";
-                else
-                        continue;
-                snprintf(path, sizeof path - sizeof "/pids.max", "%s%s", root,
-                         strcmp(group, "/") == 0 ? "" : group);
-                resource_lower_pids(resource, path, sizeof path, strlen(root));
-        }
+        file = fopen(path, "re");
+        if (file == NULL)
+                return;
+        if (fscanf(file, "%" SCNu64, &limit) == 1)
+                resource_lower(resource, "pids.max", limit);
         fclose(file);
 }
 
@@ -97,6 +70,6 @@ Resource resources_scarcest(void) {
         resource_lower_rlimit(&resource, "RLIMIT_NOFILE", RLIMIT_NOFILE);
         if (getuid() != 0)
                 resource_lower_rlimit(&resource, "RLIMIT_NPROC", RLIMIT_NPROC);
-        resource_lower_cgroups(&resource);
+        resource_lower_tasks(&resource);
         return resource;
 }

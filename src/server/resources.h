@@ -5,24 +5,21 @@
 
 typedef struct Resource Resource;
 
-/*
- * What of the machine limits the number of connections.
- */
+/* A resource of the machine, and how many connections it allows. */
 struct Resource {
         const char *name; /* "RLIMIT_NOFILE", "RLIMIT_NPROC" or "pids.max" */
-        uint64_t limit;   /* how many it allows */
+        uint64_t limit;
 };
 
 /*
- * resources_raise: raises the soft limits on descriptors and processes to the hard ones
- * (getrlimit(2)), as far as this process may; what it may not stays as it is.
+ * resources_raise: Raises the soft limits on descriptors and processes to the hard ones
+ * (setrlimit(2)). Those that this process may not raise stay as they are.
  */
 void resources_raise(void);
 
 /*
- * resources_scarcest: the resource that allows the fewest connections: one process each, and one
- * descriptor each for the time in which they are handed over. RLIMIT_NPROC does not bind root
- * (setrlimit(2)); of pids.max the lowest on the way from this process's control group to the root
- * counts (cgroups(7)).
+ * resources_scarcest: Returns the resource that allows the fewest connections. Each needs one
+ * process, and one descriptor while its handler hands it over. RLIMIT_NPROC does not bind root
+ * (setrlimit(2)); pids.max is that of this process's control group (cgroups(7)).
  */
 Resource resources_scarcest(void);

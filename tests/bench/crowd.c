@@ -27,13 +27,13 @@
 #include <unistd.h>
 
 #include "client/histogram.h"
-#include "client/instant.h"
 #include "client/json.h"
+#include "lib/clock.h"
 
 enum { MESSAGE_SIZE = 64, EVENTS = 256, STRIDE = 617 };
 
 /* For how long not one of the echoes that are waited for comes, before they are given up. */
-#define PATIENCE (10 * INSTANT_SECOND)
+#define PATIENCE (10 * CLOCK_SECOND)
 
 /* A connection; @fd is negative when it is lost. A message is under way while @begun is not 0. */
 typedef struct Member {
@@ -88,7 +88,7 @@ static void crowd_send(Crowd *crowd, Member *member) {
 }
 
 static void crowd_begin(Crowd *crowd, Member *member) {
-        member->begun = instant_now();
+        member->begun = clock_now();
         crowd->under_way++;
         crowd_send(crowd, member);
 }
@@ -97,7 +97,7 @@ static void crowd_connect(Crowd *crowd, Member *member) {
         member->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         if (member->fd < 0)
                 err(EXIT_FAILURE, "no socket");
-        member->begun = instant_now();
+        member->begun = clock_now();
         member->connecting = true;
         crowd->under_way++;
         if (connect(member->fd, (struct sockaddr *)&crowd->address, sizeof crowd->address) < 0 &&
@@ -132,7 +132,7 @@ static void crowd_receive(Crowd *crowd, Member *member) {
         if (!right) {
                 crowd_lose(crowd, member);
         } else if (member->received == MESSAGE_SIZE) {
-                histogram_record(&crowd->latency, instant_now() - member->begun);
+                histogram_record(&crowd->latency, clock_now() - member->begun);
                 member->begun = 0;
                 crowd->under_way--;
         }
@@ -141,8 +141,7 @@ static void crowd_receive(Crowd *crowd, Member *member) {
 /* Takes what has come, or waits for something until @deadline. */
 static void crowd_step(Crowd *crowd, uint64_t deadline) {
         struct epoll_event events[EVENTS];
-        int count = epoll_wait(crowd->epoll, events, EVENTS,
-                               instant_timeout(instant_now(), deadline));
+        int count = epoll_wait(crowd->epoll, events, EVENTS, clock_timeout(clock_now(), deadline));
 
         for (int i = 0; i < count; i++) {
                 Member *member = events[i].data.ptr;
@@ -158,14 +157,14 @@ static void crowd_step(Crowd *crowd, uint64_t deadline) {
 
 /* Waits until fewer than @most echoes are under way, or none comes any more. */
 static void crowd_await(Crowd *crowd, size_t most) {
-        uint64_t deadline = instant_now() + PATIENCE;
+        uint64_t deadline = clock_now() + PATIENCE;
 
-        while (crowd->under_way >= most && instant_now() < deadline) {
+        while (crowd->under_way >= most && clock_now() < deadline) {
                 const size_t before = crowd->under_way;
 
                 crowd_step(crowd, deadline);
                 if (crowd->under_way < before)
-                        deadline = instant_now() + PATIENCE;
+                        deadline = clock_now() + PATIENCE;
         }
 }
 
@@ -187,12 +186,12 @@ static void crowd_open(Crowd *crowd, size_t window) {
 
 /* Waits until @due, and loses those whose server says something unasked meanwhile. */
 static void crowd_wait(Crowd *crowd, uint64_t due) {
-        while (instant_now() < due)
+        while (clock_now() < due)
                 crowd_step(crowd, due);
 }
 
 static void crowd_trips(Crowd *crowd, unsigned long count, uint64_t period) {
-        uint64_t due = instant_now();
+        uint64_t due = clock_now();
 
         for (size_t i = 0; i < count; i++, due += period) {
                 Member *member = &crowd->members[i * STRIDE % crowd->size];
@@ -205,7 +204,7 @@ static void crowd_trips(Crowd *crowd, unsigned long count, uint64_t period) {
 }
 
 static void crowd_rounds(Crowd *crowd, unsigned long count, uint64_t period) {
-        uint64_t due = instant_now();
+        uint64_t due = clock_now();
 
         for (size_t i = 0; i < count; i++, due += period) {
                 crowd_wait(crowd, due);
@@ -223,7 +222,7 @@ static void crowd_report(Crowd *crowd, uint64_t start) {
         json_open(&json, NULL);
         json_integer(&json, "right", crowd->latency.count);
         json_integer(&json, "lost", crowd->lost);
-        json_number(&json, "seconds", (double)(instant_now() - start) / 1e9);
+        json_number(&json, "seconds", (double)(clock_now() - start) / 1e9);
         json_number(&json, "p50", (double)histogram_quantile(&crowd->latency, 500) / 1e3);
         json_number(&json, "p99", (double)histogram_quantile(&crowd->latency, 990) / 1e3);
         json_number(&json, "max", (double)crowd->latency.maximum / 1e3);
@@ -238,7 +237,7 @@ static void crowd_obey(Crowd *crowd) {
         char line[128], order[16], count[16], period[16];
 
         while (fgets(line, sizeof line, stdin) != NULL) {
-                uint64_t start = instant_now();
+                uint64_t start = clock_now();
 
                 if (sscanf(line, "%15s %15s %15s", order, count, period) != 3)
                         errx(EXIT_FAILURE, "what is %s?", line);
@@ -251,7 +250,7 @@ static void crowd_obey(Crowd *crowd) {
 
 int main(int argc, char **argv) {
         static Crowd crowd = { .address.sin_family = AF_INET };
-        uint64_t start = instant_now();
+        uint64_t start = clock_now();
 
         if (argc != 5 || inet_pton(AF_INET, argv[1], &crowd.address.sin_addr) != 1)
                 errx(EXIT_FAILURE, "usage: %s ADDRESS PORT COUNT WINDOW", argv[0]);

@@ -6,14 +6,14 @@
 #include <string.h>
 
 #include "client/client_options.h"
-#include "client/instant.h"
 #include "fuzz.h"
+#include "lib/clock.h"
 #include "words.h"
 
-#define DAY (86400 * INSTANT_SECOND)
+#define DAY (86400 * CLOCK_SECOND)
 
 static bool is_time(uint64_t time) {
-        return time >= INSTANT_MILLISECOND && time <= DAY;
+        return time >= CLOCK_MILLISECOND && time <= DAY;
 }
 
 static void check_ranges(const ClientOptions *options) {

@@ -309,7 +309,7 @@ static void scene_check_restore(const Scene *scene) {
 
 static void scene_check(const Connections *connections, const Expected *expected, uint64_t begin) {
         const Record totals = connections_totals(connections, RECORD_TOTALS, begin);
-        const uint64_t started = begin - totals.duration_usec;
+        const uint64_t started = begin - totals.duration;
 
         FUZZ_CHECK(connections_live(connections) == expected->live);
         FUZZ_CHECK(totals.served == expected->counts.served);
@@ -323,7 +323,7 @@ static void scene_check(const Connections *connections, const Expected *expected
 
 static void scene_play(Scene *scene) {
         const Options options = { .max_connections = MOST, .max_per_source = 1 };
-        Listeners listeners = { .connection = -1 };
+        Listeners listeners = {};
         const uint64_t begin = clock_now();
         Connections *connections;
         Expected expected;
@@ -333,8 +333,8 @@ static void scene_play(Scene *scene) {
         scene_check_restore(scene);
         expected = scene_expect(scene);
         FUZZ_CHECK(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal) == 0);
-        listeners.restore.n_found = scene->restore.n_found;
-        FUZZ_CHECK(connections_new(&options, &listeners, journal, &connections) == 0);
+        FUZZ_CHECK(connections_new(&options, &listeners, scene->restore.n_found, journal,
+                                   &connections) == 0);
         FUZZ_CHECK(connections_restore(connections, &scene->restore, clock_now()) == 0);
         journal_finish(journal, 0);
         FUZZ_CHECK(scene->restore.ledger == NULL);

@@ -19,8 +19,8 @@ static const char *const levels[] = { "emerg",   "alert",  "crit", "err",
 static void check_ranges(const Options *options, const Words *words) {
         FUZZ_CHECK(options->max_connections >= 1 && options->max_connections <= 65536);
         FUZZ_CHECK(options->max_per_source <= 65536);
-        FUZZ_CHECK(options->idle_timeout_usec <= 86400 * CLOCK_SECOND);
-        FUZZ_CHECK(options->exit_idle_usec <= 86400 * CLOCK_SECOND);
+        FUZZ_CHECK(options->idle_timeout <= 86400 * CLOCK_SECOND);
+        FUZZ_CHECK(options->exit_idle <= 86400 * CLOCK_SECOND);
         FUZZ_CHECK(options->log <= LOG_TARGET_STDERR);
         FUZZ_CHECK(options->log_level >= LOG_EMERG && options->log_level <= LOG_DEBUG);
         FUZZ_CHECK(options->listen >= words->argv + 1);
@@ -39,21 +39,21 @@ static void check_in_full(const Options *options) {
         snprintf(text[0], sizeof text[0], "--max-connections=%" PRIu64, options->max_connections);
         snprintf(text[1], sizeof text[1], "--max-per-source=%" PRIu64, options->max_per_source);
         snprintf(text[2], sizeof text[2], "--idle-timeout=%" PRIu64,
-                 options->idle_timeout_usec / CLOCK_SECOND);
+                 options->idle_timeout / CLOCK_SECOND);
         snprintf(text[3], sizeof text[3], "--log=%s", targets[options->log]);
         snprintf(text[4], sizeof text[4], "--log-level=%s", levels[options->log_level]);
         snprintf(text[5], sizeof text[5], "--exit-idle=%" PRIu64,
-                 options->exit_idle_usec / CLOCK_SECOND);
+                 options->exit_idle / CLOCK_SECOND);
         for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
                 argv[argc++] = text[i];
         /* The default of this one has no value that says it. */
-        if (options->exit_idle_usec == 0)
+        if (options->exit_idle == 0)
                 argv[--argc] = NULL;
         FUZZ_CHECK(options_parse(argc, argv, &same, &failure) == OPTIONS_RUN);
         FUZZ_CHECK(same.max_connections == options->max_connections);
         FUZZ_CHECK(same.max_per_source == options->max_per_source);
-        FUZZ_CHECK(same.idle_timeout_usec == options->idle_timeout_usec);
-        FUZZ_CHECK(same.exit_idle_usec == options->exit_idle_usec);
+        FUZZ_CHECK(same.idle_timeout == options->idle_timeout);
+        FUZZ_CHECK(same.exit_idle == options->exit_idle);
         FUZZ_CHECK(same.log == options->log && same.log_level == options->log_level);
         FUZZ_CHECK(same.n_listen == 0);
 }

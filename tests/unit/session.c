@@ -13,8 +13,8 @@
 #include "process.h"
 #include "unit.h"
 
-static void session_open(Session *session, bool tcp, uint64_t timeout_usec, int room) {
-        *session = (Session){ .timeout_usec = timeout_usec,
+static void session_open(Session *session, bool tcp, uint64_t timeout, int room) {
+        *session = (Session){ .timeout = timeout,
                               .ledger = memory_new_shared(sizeof *session->ledger),
                               .handler = memory_new_shared(sizeof *session->handler) };
         assert_non_null(session->ledger);
@@ -36,16 +36,16 @@ static void session_fork(Session *session, void (*serve)(void *session)) {
         close(session->pair[1]);
 }
 
-void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
+void session_start(Session *session, bool tcp, uint64_t timeout, int room,
                    void (*serve)(void *session)) {
-        session_open(session, tcp, timeout_usec, room);
+        session_open(session, tcp, timeout, room);
         session_fork(session, serve);
 }
 
-size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)(void *session)) {
+size_t session_start_full(Session *session, uint64_t timeout, void (*serve)(void *session)) {
         size_t sent;
 
-        session_open(session, false, timeout_usec, 4096);
+        session_open(session, false, timeout, 4096);
         sent = peer_fill(session->pair[0], 0);
         session_fork(session, serve);
         return sent;
@@ -57,7 +57,7 @@ void session_handle(void *data) {
         const Session *session = data;
         const Handler handler = { .connection = session->pair[1],
                                   .title = "mpecho: somebody",
-                                  .idle_timeout_usec = session->timeout_usec,
+                                  .idle_timeout = session->timeout,
                                   .unsent = -1,
                                   .ledger = session->ledger };
         sigset_t all;
@@ -78,10 +78,10 @@ void session_adopt(Session *session) {
         session->pid = *session->handler;
 }
 
-Session session_start_handler(bool tcp, uint64_t timeout_usec) {
+Session session_start_handler(bool tcp, uint64_t timeout) {
         Session session;
 
-        session_start(&session, tcp, timeout_usec, 0, session_handle);
+        session_start(&session, tcp, timeout, 0, session_handle);
         session_adopt(&session);
         return session;
 }

@@ -18,7 +18,7 @@ typedef struct Session Session;
  */
 struct Session {
         int pair[2]; /* [0] is the peer's, -1 once it is closed; [1] the child's */
-        uint64_t timeout_usec;
+        uint64_t timeout;
         LedgerEntry *ledger; /* where the child counts bytes */
         pid_t *handler;      /* shared with the child: the handler that session_handle() forked */
         pid_t pid;           /* of the process that serves */
@@ -29,7 +29,7 @@ struct Session {
  * the child, and exits with the reason. @room is for what the child has written and the peer has
  * not read, in bytes; 0 for as much as usual.
  */
-void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
+void session_start(Session *session, bool tcp, uint64_t timeout, int room,
                    void (*serve)(void *session));
 
 /*
@@ -37,7 +37,7 @@ void session_start(Session *session, bool tcp, uint64_t timeout_usec, int room,
  * than the child can write: it is stuck as soon as it begins, however late the test comes. Returns
  * how many bytes of the pattern were sent.
  */
-size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)(void *session));
+size_t session_start_full(Session *session, uint64_t timeout, void (*serve)(void *session));
 
 /*
  * session_handle: Forks a handler for a session as the master does, and exits: for session_start()
@@ -47,7 +47,7 @@ size_t session_start_full(Session *session, uint64_t timeout_usec, void (*serve)
  */
 void session_handle(void *session);
 void session_adopt(Session *session);
-Session session_start_handler(bool tcp, uint64_t timeout_usec);
+Session session_start_handler(bool tcp, uint64_t timeout);
 
 /*
  * session_fill: sends the pattern until neither direction takes any more: the child waits in its

@@ -3,8 +3,8 @@
 
 #include "unit.h"
 
-#include "client/instant.h"
 #include "client/schedule.h"
+#include "lib/clock.h"
 
 enum {
         WORKERS_MOST = 5,
@@ -34,11 +34,11 @@ static void test_share(void **state) {
                                 Schedule schedule = make(i, workers, connections, 1000);
                                 uint64_t n = 0, due;
 
-                                while ((due = schedule_due(&schedule, n) - 862) < INSTANT_SECOND) {
-                                        owners[due / INSTANT_MILLISECOND]++;
+                                while ((due = schedule_due(&schedule, n) - 862) < CLOCK_SECOND) {
+                                        owners[due / CLOCK_MILLISECOND]++;
                                         n++;
                                 }
-                                assert_int_equal(schedule_count(&schedule, INSTANT_SECOND), n);
+                                assert_int_equal(schedule_count(&schedule, CLOCK_SECOND), n);
                                 assert_in_range(n, REQUESTS / connections * schedule.own,
                                                 (REQUESTS / connections + 1) * schedule.own);
                         }
@@ -64,7 +64,7 @@ static void test_count(void **state) {
 
 /* A day at the highest rate does not overflow. */
 static void test_longest(void **state) {
-        const uint64_t day = 86400 * INSTANT_SECOND;
+        const uint64_t day = 86400 * CLOCK_SECOND;
         Schedule schedule = make(0, 1, 1, 10000000);
         uint64_t count = schedule_count(&schedule, day);
 

@@ -8,8 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
 #include "client/stream.h"
+#include "lib/clock.h"
 #include "lib/memory.h"
 #include "peer.h"
 
@@ -31,7 +31,7 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
 /* A connection that ends because of an interrupt is no error of the peer's. */
 static void test_interrupt(void **state) {
         LoadSent sent = {};
-        const ClientOptions options = { .size = 4096, .duration = 3600 * INSTANT_SECOND };
+        const ClientOptions options = { .size = 4096, .duration = 3600 * CLOCK_SECOND };
         LoadPlan plan = { .options = &options, .connections = 1, .workers = 1, .ready = -1 };
         int fds[2], go[2];
         pid_t echo;
@@ -40,7 +40,7 @@ static void test_interrupt(void **state) {
         page = memory_new_shared(sizeof *page);
         assert_non_null(page);
         page->sent = &sent;
-        page->start = instant_now();
+        page->start = clock_now();
         assert_int_equal(pipe(go), 0);
         close(go[1]);
         plan.go = go[0];

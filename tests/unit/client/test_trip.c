@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "client/instant.h"
 #include "client/trip.h"
+#include "lib/clock.h"
 
 enum {
         LARGE = 8 << 20,
@@ -63,7 +63,7 @@ static int run_echo(size_t size, size_t place, char mask) {
         assert_non_null(message);
         assert_non_null(answer);
         memset(message, 'm', size);
-        r = trip_run(pair[0], message, answer, size, INSTANT_NEVER, -1, NULL);
+        r = trip_run(pair[0], message, answer, size, CLOCK_NEVER, -1, NULL);
         close(pair[0]);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         free(message);
@@ -96,19 +96,19 @@ static int run_silent(uint64_t end, int interrupt, int direction) {
 
 /* A peer that says nothing is waited for until the time is over, and not longer. */
 static void test_timeout(void **state) {
-        uint64_t start = instant_now(), end = start + 50 * INSTANT_MILLISECOND;
+        uint64_t start = clock_now(), end = start + 50 * CLOCK_MILLISECOND;
 
         (void)state;
         assert_int_equal(run_silent(end, -1, -1), -ETIME);
-        assert_true(instant_now() >= end);
+        assert_true(clock_now() >= end);
         assert_int_equal(run_silent(start, -1, -1), -ETIME);
 }
 
 /* A peer that leaves is not waited for, whichever way it leaves. */
 static void test_closed(void **state) {
         (void)state;
-        assert_int_equal(run_silent(INSTANT_NEVER, -1, SHUT_WR), -EPIPE);
-        assert_int_equal(run_silent(INSTANT_NEVER, -1, SHUT_RDWR), -EPIPE);
+        assert_int_equal(run_silent(CLOCK_NEVER, -1, SHUT_WR), -EPIPE);
+        assert_int_equal(run_silent(CLOCK_NEVER, -1, SHUT_RDWR), -EPIPE);
 }
 
 /* The interrupt ends the wait. */
@@ -117,7 +117,7 @@ static void test_interrupt(void **state) {
 
         (void)state;
         assert_true(interrupt >= 0);
-        assert_int_equal(run_silent(INSTANT_NEVER, interrupt, -1), -EINTR);
+        assert_int_equal(run_silent(CLOCK_NEVER, interrupt, -1), -EINTR);
         close(interrupt);
 }
 
@@ -129,8 +129,7 @@ static void test_unasked(void **state) {
         (void)state;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         assert_int_equal(write(pair[1], message, sizeof message), sizeof message);
-        assert_int_equal(trip_run(pair[0], message, answer, sizeof message, INSTANT_NEVER, -1,
-                                  NULL),
+        assert_int_equal(trip_run(pair[0], message, answer, sizeof message, CLOCK_NEVER, -1, NULL),
                          -EBADMSG);
         close(pair[0]);
         close(pair[1]);
@@ -149,7 +148,7 @@ static void test_end(void **state) {
 
         (void)state;
         for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-                uint64_t end = instant_now() + 50 * INSTANT_MILLISECOND;
+                uint64_t end = clock_now() + 50 * CLOCK_MILLISECOND;
                 int pair[2];
                 char byte;
 

@@ -39,7 +39,7 @@ uint64_t clock_now(void) {
         if (here->stopped != 0)
                 return here->stopped + here->ahead;
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec / 1000 + here->ahead;
+        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec + here->ahead;
 }
 
 uint64_t clock_earlier(uint64_t one, uint64_t other) {
@@ -72,8 +72,8 @@ static void echo(void *data) {
                             .out = session->pair[1],
                             .buffer = buffer,
                             .buffer_size = sizeof buffer,
-                            .timeout_usec = session->timeout_usec,
-                            .stop_patience_usec = CLOCK_SECOND,
+                            .timeout = session->timeout,
+                            .stop_patience = CLOCK_SECOND,
                             .bytes = &session->ledger->bytes,
                             .stopping = &never_stopping };
         EndReason reason;
@@ -81,7 +81,7 @@ static void echo(void *data) {
         close(session->pair[0]);
         (void)sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
         (void)sigaction(SIGUSR2, &(struct sigaction){ .sa_handler = do_nothing }, NULL);
-        echo_init(parameters.out, parameters.timeout_usec);
+        echo_init(parameters.out, parameters.timeout);
         /* A test that comes late is not an idle peer. */
         peer_wait_readable(parameters.in);
         reason = echo_run(&parameters);
@@ -90,10 +90,10 @@ static void echo(void *data) {
         _exit((int)reason);
 }
 
-static Session start(bool tcp, uint64_t timeout_usec) {
+static Session start(bool tcp, uint64_t timeout) {
         Session session;
 
-        session_start(&session, tcp, timeout_usec, 0, echo);
+        session_start(&session, tcp, timeout, 0, echo);
         return session;
 }
 

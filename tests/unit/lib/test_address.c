@@ -116,6 +116,8 @@ static void test_local(void **state) {
         address_format(&address, text);
         snprintf(expected, sizeof expected, "uid %u pid %d", getuid(), getpid());
         assert_string_equal(text, expected);
+        assert_int_equal(address_from_peer(pair[1], NULL, &other), 0);
+        assert_memory_equal(&other.local, &address.local, sizeof address.local);
 
         other = address;
         other.local.pid++;
@@ -129,6 +131,7 @@ static void test_local(void **state) {
         close(pair[1]);
         other.port = 99;
         assert_int_equal(address_from_peer(pair[1], &name, &other), -EBADF);
+        assert_int_equal(address_from_peer(pair[1], NULL, &other), -EBADF);
         assert_int_equal(other.port, 99);
 }
 

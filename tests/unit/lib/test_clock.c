@@ -7,7 +7,7 @@
 
 #include "unit.h"
 
-/* The clock is CLOCK_MONOTONIC in microseconds, and never goes back. */
+/* The clock is CLOCK_MONOTONIC in nanoseconds, and never goes back. */
 static void test_now(void **state) {
         struct timespec before, after;
         uint64_t now, last = 0;
@@ -16,8 +16,8 @@ static void test_now(void **state) {
         (void)clock_gettime(CLOCK_MONOTONIC, &before);
         now = clock_now();
         (void)clock_gettime(CLOCK_MONOTONIC, &after);
-        assert_true(now >= (uint64_t)before.tv_sec * 1000000 + (uint64_t)before.tv_nsec / 1000);
-        assert_true(now <= (uint64_t)after.tv_sec * 1000000 + (uint64_t)after.tv_nsec / 1000);
+        assert_true(now >= (uint64_t)before.tv_sec * 1000000000 + (uint64_t)before.tv_nsec);
+        assert_true(now <= (uint64_t)after.tv_sec * 1000000000 + (uint64_t)after.tv_nsec);
         for (int i = 0; i < 10000; i++) {
                 now = clock_now();
                 assert_true(now >= last);
@@ -35,10 +35,23 @@ static void test_earlier(void **state) {
         assert_true(clock_earlier(CLOCK_NEVER, CLOCK_NEVER) == CLOCK_NEVER);
 }
 
+/* poll(2) waits at least until the instant, at most a millisecond longer, and never negatively. */
+static void test_timeout(void **state) {
+        (void)state;
+        assert_int_equal(clock_timeout(5, 5), 0);
+        assert_int_equal(clock_timeout(5, 4), 0);
+        assert_int_equal(clock_timeout(5, 6), 1);
+        assert_int_equal(clock_timeout(5, 5 + CLOCK_MILLISECOND), 1);
+        assert_int_equal(clock_timeout(5, 6 + CLOCK_MILLISECOND), 2);
+        assert_int_equal(clock_timeout(0, CLOCK_NEVER - 1), INT32_MAX);
+        assert_int_equal(clock_timeout(0, CLOCK_NEVER), -1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_now),
                 cmocka_unit_test(test_earlier),
+                cmocka_unit_test(test_timeout),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <syslog.h>
 
@@ -109,6 +110,34 @@ static void test_full(void **state) {
         assert_true(journal_deadline(journal) == CLOCK_NEVER);
 }
 
+/* However many come and go, those that the journal has room for come out whole and in order, and
+ * the counts of the others stand where they are missing. */
+static void test_order(void **state) {
+        const uint64_t most = 20000;
+        uint64_t in = 0, out = 0, lost = 0;
+
+        (void)state;
+        srandom(862);
+        while (out < most) {
+                /* Fills the queue for a while, then empties it. */
+                const bool fill = in < most && random() % 100 < (in / 5000 % 2 == 0 ? 95 : 40);
+
+                if (fill)
+                        write_record(RECORD_TOTALS, in++, START);
+                if (fill || out == in)
+                        continue;
+                wait_for_record();
+                if (journald_is(&journald, RECORD_LOST)) {
+                        lost += journald_number(&journald, "MPECHO_LOST");
+                        out += journald_number(&journald, "MPECHO_LOST");
+                } else {
+                        assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), out++);
+                }
+        }
+        assert_int_equal(out, in);
+        assert_in_range(lost, 1, most / 2);
+}
+
 /* As soon as there is room again records are written, after one of how many were lost. */
 static void test_room(void **state) {
         uint64_t received = 0;
@@ -162,7 +191,7 @@ static void test_retry(void **state) {
         for (int round = 0; round < 2; round++) {
                 journald_close(&journald);
                 write_record(RECORD_TOTALS, 0, now);
-                assert_int_equal(journal_deadline(journal) - now, 2000);
+                assert_int_equal(journal_deadline(journal) - now, 2 * CLOCK_MILLISECOND);
                 for (int i = 0; i < 20; i++) {
                         now = journal_deadline(journal);
                         journal_tick(journal, now);
@@ -266,7 +295,7 @@ static void test_finish_in_vain(void **state) {
         (void)state;
         journald_close(&journald);
         write_record(RECORD_TOTALS, 0, START);
-        journal_finish(journal, 1000);
+        journal_finish(journal, CLOCK_MILLISECOND);
         assert_true(journal_deadline(journal) != CLOCK_NEVER);
 }
 
@@ -274,9 +303,9 @@ static void test_finish_in_vain(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_full),        TEST(test_room),           TEST(test_anew),
-                TEST(test_retry),       TEST(test_late_summary),   TEST(test_finish),
-                TEST(test_finish_full), TEST(test_finish_in_vain),
+                TEST(test_full),   TEST(test_order),       TEST(test_room),
+                TEST(test_anew),   TEST(test_retry),       TEST(test_late_summary),
+                TEST(test_finish), TEST(test_finish_full), TEST(test_finish_in_vain),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

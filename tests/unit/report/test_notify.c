@@ -121,13 +121,13 @@ static void test_watchdog(void **state) {
         assert_true(now <= clock_now());
         notify_tick(&notify, now);
         expect_told("WATCHDOG=1");
-        assert_true(notify_deadline(&notify) == now + 1500000);
-        notify_tick(&notify, now + 1499999);
+        assert_true(notify_deadline(&notify) == now + 1500 * CLOCK_MILLISECOND);
+        notify_tick(&notify, now + 1500 * CLOCK_MILLISECOND - 1);
         expect_silence();
-        notify_tick(&notify, now + 1500000);
+        notify_tick(&notify, now + 1500 * CLOCK_MILLISECOND);
         expect_told("WATCHDOG=1");
-        notify_changed(&notify, now + 1600000);
-        assert_true(notify_deadline(&notify) == now + 1600000);
+        notify_changed(&notify, now + 1600 * CLOCK_MILLISECOND);
+        assert_true(notify_deadline(&notify) == now + 1600 * CLOCK_MILLISECOND);
         notify_deinit(&notify);
 }
 

@@ -23,7 +23,7 @@ static const Record whole = {
         .sentence = "Something failed",
         .handler_pid = 101,
         .bytes = 102,
-        .duration_usec = 1234567,
+        .duration = 1234567890,
         .signal = SIGKILL,
         .error = 24,
         .descriptor = 104,
@@ -265,7 +265,7 @@ static void test_longest(void **state) {
                 record.kind = kind;
                 record.listener = record.sentence = text;
                 record.listener_name = name;
-                record.bytes = record.duration_usec = record.served = UINT64_MAX;
+                record.bytes = record.duration = record.served = UINT64_MAX;
                 format(&record, data);
                 assert_int_equal(count_lines(data), 4 + count_lines(kinds[kind].fields));
                 assert_non_null(strstr(data, "\nMESSAGE="));

@@ -64,7 +64,8 @@ static void test_back_off(void **state) {
                 for (size_t i = 0; i < COUNT(milliseconds); i++) {
                         begin(&backoff, START);
                         assert_true(backoff_is_on(&backoff));
-                        assert_int_equal(backoff.deadline, START + milliseconds[i] * 1000);
+                        assert_int_equal(backoff.deadline,
+                                         START + milliseconds[i] * CLOCK_MILLISECOND);
                         backoff_relieve(&backoff);
                         assert_false(backoff_is_on(&backoff));
                 }
@@ -90,7 +91,7 @@ static void test_tick(void **state) {
         backoff_tick(&backoff, journal, 5, START);
         journald_expect_none(&journald);
         begin(&backoff, START);
-        assert_true(backoff_deadline(&backoff) <= START + 10000);
+        assert_true(backoff_deadline(&backoff) <= START + 10 * CLOCK_MILLISECOND);
         backoff_tick(&backoff, journal, 5, START);
         journald_expect(&journald, RECORD_EXHAUSTED);
         assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), "[::]:7");
@@ -98,15 +99,15 @@ static void test_tick(void **state) {
         assert_int_equal(journald_number(&journald, "ERRNO"), EMFILE);
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 1);
         assert_int_equal(journald_number(&journald, "MPECHO_LIVE"), 5);
-        assert_true(backoff_deadline(&backoff) == START + 10000);
-        backoff_tick(&backoff, journal, 5, START + 9999);
+        assert_true(backoff_deadline(&backoff) == START + 10 * CLOCK_MILLISECOND);
+        backoff_tick(&backoff, journal, 5, START + 10 * CLOCK_MILLISECOND - 1);
         assert_true(backoff_is_on(&backoff));
-        backoff_tick(&backoff, journal, 5, START + 10000);
+        backoff_tick(&backoff, journal, 5, START + 10 * CLOCK_MILLISECOND);
         assert_false(backoff_is_on(&backoff));
         assert_true(backoff_deadline(&backoff) == CLOCK_NEVER);
 
         for (int i = 0; i < 4; i++)
-                begin(&backoff, START + 10000);
+                begin(&backoff, START + 10 * CLOCK_MILLISECOND);
         backoff_end(&backoff);
         assert_true(backoff_deadline(&backoff) == START + CLOCK_SECOND);
         backoff_tick(&backoff, journal, 5, START + CLOCK_SECOND - 1);

@@ -46,8 +46,8 @@ static void expect_exhausted(const char *limit, int error, uint64_t refused, uin
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), limit);
         assert_int_equal(journald_number(&service.journald, "ERRNO"), error);
         assert_int_equal(journald_number(&service.journald, "MPECHO_REFUSED"), refused);
-        assert_int_equal(connections_deadline(service.connections), now + 10000);
-        connections_tick(service.connections, now + 10000);
+        assert_int_equal(connections_deadline(service.connections), now + 10 * CLOCK_MILLISECOND);
+        connections_tick(service.connections, now + 10 * CLOCK_MILLISECOND);
         assert_true(connections_can_accept(service.connections));
         assert_true(connections_deadline(service.connections) == CLOCK_NEVER);
 }
@@ -78,7 +78,7 @@ static void fail_to_fork(void *data) {
         client = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], now);
         close(client);
-        assert_int_equal(connections_deadline(service.connections), now + 10000);
+        assert_int_equal(connections_deadline(service.connections), now + 10 * CLOCK_MILLISECOND);
         service_stop(&service);
 }
 

@@ -155,8 +155,7 @@ static void test_local(void **state) {
 
 /* The options count: an idle connection ends; the end is told with its reason. */
 static void test_idle(void **state) {
-        Session session = { .options = { .idle_timeout_usec = CLOCK_SECOND / 10 },
-                            .sent = "Hello" };
+        Session session = { .options = { .idle_timeout = CLOCK_SECOND / 10 }, .sent = "Hello" };
         char peer[64], back[5];
 
         (void)state;
@@ -244,7 +243,7 @@ static void test_failed(void **state) {
                                      &journal),
                          0);
         assert_int_equal(inetd_serve(fd, &options, journal, &failure), -ENOTSOCK);
-        assert_string_equal(failure.text, "The passed connection cannot be served: "
+        assert_string_equal(failure.text, "Cannot serve the passed connection: "
                                           "Socket operation on non-socket");
         journald_expect_none(&journald);
         journal_free(journal);

@@ -112,7 +112,7 @@ static void test_hung(void **state) {
 }
 
 static void leave_idle(void *data) {
-        const Options options = { .max_connections = 10, .exit_idle_usec = CLOCK_SECOND / 5 };
+        const Options options = { .max_connections = 10, .exit_idle = CLOCK_SECOND / 5 };
         uint64_t begin = clock_now();
         pid_t handler;
         int client;
@@ -121,14 +121,13 @@ static void leave_idle(void *data) {
         service_start_master(&service, &options);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
         /* A connection that carries nothing is no idleness of the service. */
-        while (clock_now() - begin < 2 * options.exit_idle_usec)
-                assert_int_equal(master_turn(service.master, options.exit_idle_usec),
-                                 MASTER_RUNNING);
+        while (clock_now() - begin < 2 * options.exit_idle)
+                assert_int_equal(master_turn(service.master, options.exit_idle), MASTER_RUNNING);
         begin = clock_now();
         close(client);
         service_turn_until(&service, RECORD_CLOSED);
         service_turn_until_done(&service);
-        assert_true(clock_now() - begin >= options.exit_idle_usec);
+        assert_true(clock_now() - begin >= options.exit_idle);
         service_stop(&service);
 }
 

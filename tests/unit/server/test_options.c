@@ -8,6 +8,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "lib/clock.h"
 #include "unit.h"
 
 enum {
@@ -48,8 +49,8 @@ static void test_defaults(void **state) {
         assert_int_equal(options.n_listen, 0);
         assert_int_equal(options.max_connections, 1024);
         assert_int_equal(options.max_per_source, 256);
-        assert_int_equal(options.idle_timeout_usec, 900000000);
-        assert_int_equal(options.exit_idle_usec, 0);
+        assert_int_equal(options.idle_timeout, 900 * CLOCK_SECOND);
+        assert_int_equal(options.exit_idle, 0);
         assert_int_equal(options.log, LOG_TARGET_AUTO);
         assert_int_equal(options.log_level, LOG_INFO);
 }
@@ -63,29 +64,29 @@ static void test_values(void **state) {
                 { "-c 1 -s 1 -i 1 -x 1 -l journal --log-level=emerg",
                   { .max_connections = 1,
                     .max_per_source = 1,
-                    .idle_timeout_usec = 1000000,
-                    .exit_idle_usec = 1000000,
+                    .idle_timeout = CLOCK_SECOND,
+                    .exit_idle = CLOCK_SECOND,
                     .log = LOG_TARGET_JOURNAL,
                     .log_level = LOG_EMERG } },
                 { "-c65536 -s65536 -i86400 -x86400 -lstderr --log-level debug",
                   { .max_connections = 65536,
                     .max_per_source = 65536,
-                    .idle_timeout_usec = 86400000000,
-                    .exit_idle_usec = 86400000000,
+                    .idle_timeout = 86400 * CLOCK_SECOND,
+                    .exit_idle = 86400 * CLOCK_SECOND,
                     .log = LOG_TARGET_STDERR,
                     .log_level = LOG_DEBUG } },
                 { "--max-connections=9 --max-per-source=0 --idle-timeout=0 --exit-idle=9 "
                   "--log=auto --log-level=err",
                   { .max_connections = 9,
-                    .idle_timeout_usec = 0,
-                    .exit_idle_usec = 9000000,
+                    .idle_timeout = 0,
+                    .exit_idle = 9 * CLOCK_SECOND,
                     .log = LOG_TARGET_AUTO,
                     .log_level = LOG_ERR } },
                 { "--max-c 8 --max-per 7 --idle 6 --exit 5 -c 4 --log-l=notice",
                   { .max_connections = 4,
                     .max_per_source = 7,
-                    .idle_timeout_usec = 6000000,
-                    .exit_idle_usec = 5000000,
+                    .idle_timeout = 6 * CLOCK_SECOND,
+                    .exit_idle = 5 * CLOCK_SECOND,
                     .log_level = LOG_NOTICE } },
         };
 
@@ -99,8 +100,8 @@ static void test_values(void **state) {
                         fail_msg("%s: %s", cases[i].line, failure.text);
                 assert_int_equal(options.max_connections, cases[i].options.max_connections);
                 assert_int_equal(options.max_per_source, cases[i].options.max_per_source);
-                assert_int_equal(options.idle_timeout_usec, cases[i].options.idle_timeout_usec);
-                assert_int_equal(options.exit_idle_usec, cases[i].options.exit_idle_usec);
+                assert_int_equal(options.idle_timeout, cases[i].options.idle_timeout);
+                assert_int_equal(options.exit_idle, cases[i].options.exit_idle);
                 assert_int_equal(options.log, cases[i].options.log);
                 assert_int_equal(options.log_level, cases[i].options.log_level);
         }

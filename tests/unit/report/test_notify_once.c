@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages to the service manager. */
+/* Single messages to the service manager, with descriptors. */
 
-#include "report/notification.h"
+#include "report/notify.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,25 +30,20 @@ static int tear_down(void **state) {
 /* A message arrives with its descriptors, or without any. */
 static void test_send(void **state) {
         const int fds[] = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO };
-        Endpoint endpoint;
-        int fd = notification_open(&endpoint);
 
         (void)state;
-        assert_true(fd >= 0);
-        assert_int_equal(notification_send(fd, &endpoint, "A=1\nB=2", fds, COUNT(fds), 0), 0);
+        assert_int_equal(notify_once("A=1\nB=2", fds, COUNT(fds), 0), 0);
         manager_expect(&manager, "A=1\nB=2", COUNT(fds));
-        assert_int_equal(notification_send(fd, &endpoint, "C=3", NULL, 0, MSG_DONTWAIT), 0);
+        assert_int_equal(notify_once("C=3", NULL, 0, MSG_DONTWAIT), 0);
         manager_expect(&manager, "C=3", 0);
-        close(fd);
 }
 
 static void fill(void *data) {
-        Endpoint endpoint;
-        int fd = notification_open(&endpoint), r;
+        int r;
 
         (void)data;
         do
-                r = notification_send(fd, &endpoint, "X=1", NULL, 0, MSG_DONTWAIT);
+                r = notify_once("X=1", NULL, 0, MSG_DONTWAIT);
         while (r == 0);
         assert_int_equal(r, -EAGAIN);
 }
@@ -62,18 +57,13 @@ static void test_full(void **state) {
 }
 
 static void be_alone(void *data) {
-        Endpoint endpoint;
-        int fd;
-
         (void)data;
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-        assert_int_equal(notification_open(&endpoint), -ENOTCONN);
+        assert_int_equal(notify_once("X=1", NULL, 0, 0), -ENOTCONN);
         assert_int_equal(setenv("NOTIFY_SOCKET", "neither path nor name", 1), 0);
-        assert_int_equal(notification_open(&endpoint), -ENOTCONN);
+        assert_int_equal(notify_once("X=1", NULL, 0, 0), -ENOTCONN);
         assert_int_equal(setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1), 0);
-        fd = notification_open(&endpoint);
-        assert_true(fd >= 0);
-        assert_int_equal(notification_send(fd, &endpoint, "X=1", NULL, 0, 0), -ENOENT);
+        assert_int_equal(notify_once("X=1", NULL, 0, 0), -ENOENT);
 }
 
 /* Without a manager, or one that has gone, that is said. */

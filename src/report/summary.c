@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counts the connections that the journal does not write one by one, by kind and, of refused ones,
+ * by source. A flood comes from few sources as a rule; an administrator wants to see those, so the
+ * busiest ones get a record each. Memory is bounded: sources beyond the first 256 of a summary
+ * count together.
+ *
+ * Each connection that is added must be in the counts of the summary: none may vanish.
+ */
+#include "report/summary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void tally_add(Tally *tally, const Record *record) {
+        tally->records++;
+        tally->accepted += record->kind == RECORD_ACCEPTED;
+        tally->closed += record->kind == RECORD_CLOSED;
+        tally->crashed += record->kind == RECORD_CRASHED;
+        if (record->kind == RECORD_REFUSED)
+                tally->refused++;
+        else if (record->kind == RECORD_EXHAUSTED)
+                tally->refused += record->refused;
+        if (record->kind == RECORD_CLOSED || record->kind == RECORD_CRASHED)
+                tally->bytes += record->bytes;
+}
+
+Record tally_record(const Tally *tally, RecordKind kind) {
+        return (Record){ .kind = kind,
+                         .lost = tally->records,
+                         .accepted = tally->accepted,
+                         .closed = tally->closed,
+                         .crashed = tally->crashed,
+                         .refused = tally->refused,
+                         .bytes = tally->bytes };
+}
+
+static void summary_add_refusal(Summary *summary, const Record *record) {
+        char source[ADDRESS_TEXT_SIZE];
+
+        summary->limit = record->limit;
+        address_cut_source(record->peer, source);
+        for (uint32_t i = 0; i < summary->n; i++)
+                if (strcmp(summary->refusals[i].source, source) == 0) {
+                        summary->refusals[i].n++;
+                        return;
+                }
+        if (summary->n == SUMMARY_SOURCES) {
+                summary->other++;
+                return;
+        }
+        memcpy(summary->refusals[summary->n].source, source, sizeof source);
+        summary->refusals[summary->n++].n = 1;
+}
+
+bool summary_add(Summary *summary, const Record *record, uint64_t now) {
+        if (summary->tally.records == 0)
+                summary->since = now;
+        tally_add(&summary->tally, record);
+        if (record->kind == RECORD_REFUSED)
+                summary_add_refusal(summary, record);
+        return summary->tally.records == 1;
+}
+
+/* The busiest source first. Names order equal ones, so that the order is always the same. */
+static int refusals_compare(const void *one, const void *other) {
+        const Refusals *first = one, *second = other;
+
+        if (first->n != second->n)
+                return first->n > second->n ? -1 : 1;
+        return strcmp(first->source, second->source);
+}
+
+size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECORDS], uint64_t now) {
+        Record refusals = { .kind = RECORD_REFUSALS,
+                            .limit = summary->limit,
+                            .refused = summary->other,
+                            .duration = now - summary->since };
+        size_t n = 0;
+
+        if (summary->tally.records == 0)
+                return 0;
+        ret_records[n] = tally_record(&summary->tally, RECORD_SUMMARY);
+        ret_records[n++].duration = refusals.duration;
+
+        qsort(summary->refusals, summary->n, sizeof summary->refusals[0], refusals_compare);
+        for (uint32_t i = 0; i < summary->n; i++) {
+                if (i >= SUMMARY_SOURCES_TOLD) {
+                        refusals.refused += summary->refusals[i].n;
+                        continue;
+                }
+                ret_records[n] = refusals;
+                ret_records[n].peer = summary->refusals[i].source;
+                ret_records[n++].refused = summary->refusals[i].n;
+        }
+        if (refusals.refused > 0)
+                ret_records[n++] = refusals;
+        return n;
+}
+
+void summary_clear(Summary *summary) {
+        summary->tally = (Tally){};
+        summary->n = 0;
+        summary->other = 0;
+}

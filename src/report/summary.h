@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/address.h"
+#include "report/record.h"
+
+typedef struct Refusals Refusals;
+typedef struct Summary Summary;
+typedef struct Tally Tally;
+
+/* Records that the journal does not write one by one, counted by kind. All zeros counts none. */
+struct Tally {
+        uint64_t records;
+        uint64_t accepted;
+        uint64_t closed;
+        uint64_t crashed;
+        uint64_t refused;
+        uint64_t bytes;
+};
+
+/* A source, and how many of its connections the master refused. */
+struct Refusals {
+        char source[ADDRESS_TEXT_SIZE];
+        uint64_t n;
+};
+
+enum {
+        /* Sources that a summary tells apart, and those that get a record. */
+        SUMMARY_SOURCES = 256,
+        SUMMARY_SOURCES_TOLD = 10,
+        /* The most records of one summary. */
+        SUMMARY_RECORDS = 1 + SUMMARY_SOURCES_TOLD + 1,
+};
+
+/*
+ * The connections of about a second that the journal does not write one by one: their counts, and
+ * the sources that the master refused most often. All zeros is an empty summary.
+ */
+struct Summary {
+        Tally tally;
+        uint64_t since;    /* when it began */
+        const char *limit; /* why the master refused connections */
+        uint32_t n;
+        Refusals refusals[SUMMARY_SOURCES];
+        uint64_t other; /* refused connections of other sources */
+};
+
+/*
+ * tally_add: Counts @record. tally_record: Returns a record of @kind with the counts.
+ */
+void tally_add(Tally *tally, const Record *record);
+Record tally_record(const Tally *tally, RecordKind kind);
+
+/*
+ * summary_add: Counts @record, of a connection, at @now. Returns whether it is the first one.
+ */
+bool summary_add(Summary *summary, const Record *record, uint64_t now);
+
+/*
+ * summary_records: Sets @ret_records to a RECORD_SUMMARY and a RECORD_REFUSALS each for the
+ * busiest sources, the busiest first, and for all others together. Their texts are valid until the
+ * summary changes.
+ *
+ * Returns how many records there are: 0 for an empty summary.
+ */
+size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECORDS], uint64_t now);
+
+/*
+ * summary_clear: Empties @summary.
+ */
+void summary_clear(Summary *summary);
