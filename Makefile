@@ -1,7 +1,7 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
 # Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,
-# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS.
+# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS, MUTATIONS, MUTATION_OPTIONS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -67,6 +67,7 @@ JOBS ?= $(shell echo $$((3 * $$(nproc))))
 # libFuzzer has a main of its own; without it, that of the replay.
 FUZZ_MAIN    ?= $(REPLAY)
 FUZZ_SECONDS ?= 60
+MUTATIONS    ?= 100
 
 ifeq ($(V),1)
 quiet =
@@ -127,7 +128,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-model check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
+$(BUILD)/flags deb check check-model mutation check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -228,6 +229,10 @@ fuzz:
 		$(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
+## mutation: change src/ in MUTATIONS (100) places, one at a time, and name the changes that no test notices, for hours
+mutation: all
+	@tests/mutation/run --count=$(MUTATIONS) $(MUTATION_OPTIONS) $(BUILD)
+
 ## bench: measure mpecho against other echo servers, 10 to 15 minutes; figures go to build/bench/ (as root)
 bench: all $(BASELINES) $(CROWD)
 	@$(PYTHON) tests/bench/bench.py $(BENCH_OPTIONS) $(BUILD)
@@ -300,6 +305,6 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
+	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
