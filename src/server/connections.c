@@ -24,27 +24,10 @@
 #include "lib/memory.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
-#include "server/backoff.h"
-#include "server/quota.h"
-#include "server/reaper.h"
 
 enum {
         /* Connections of one listener before others and signals get their turn. */
         ACCEPTS_PER_TURN = 16,
-};
-
-struct Connections {
-        const Options *options;
-        const Listeners *listeners;
-        Journal *journal;
-        Roster *roster;
-        Reaper reaper;
-        Quota *quota;
-        Backoff backoff;
-        HandoverAddress handover;
-        bool stopping;
-        bool killing;
-        uint32_t handed_over;
 };
 
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
@@ -138,9 +121,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                          .live = roster_live(connections->roster) };
 }
 
-/* Forks the handler of @connection. Returns 0 or a negative errno; both descriptors stay the
- * caller's. */
-static int connection_start(Connections *connections, Connection *connection, int fd, int unsent) {
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
@@ -204,7 +185,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
-        r = connection_start(connections, connection, fd, -1);
+        r = connections_start(connections, connection, fd, -1);
         if (r < 0) {
                 connections_fork_failed(connections, connection, fd, -r, now);
                 return;
@@ -269,9 +250,7 @@ static void connection_leave(Connections *connections, Connection *connection) {
         connections->handed_over++;
 }
 
-/* Writes the record of the end of a handler, and removes its connection. */
-static void connection_end(Connections *connections, Connection *connection, int status,
-                           uint64_t now) {
+void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
         const Source source = address_source(&connection->peer);
         Record record;
@@ -307,154 +286,10 @@ bool connections_reap(Connections *connections, uint64_t now) {
                 if (handed_over || connection->stored)
                         connection_leave(connections, connection);
                 else
-                        connection_end(connections, connection, status, now);
+                        connections_end(connections, connection, status, now);
                 reaped = true;
         }
         return reaped;
-}
-
-/* Adds a stored connection to the roster. Returns it, or NULL without room. */
-static Connection *connections_readmit(Connections *connections, const RestoredConnection *restored,
-                                       uint64_t now) {
-        const Listener *listener = listeners_find(connections->listeners, restored->fd);
-        Connection *connection;
-        Address peer = {};
-
-        /* A connection that was reset meanwhile has no peer; its handler finds out. */
-        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
-                peer = restored->facts->peer;
-        connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
-                                now);
-        if (connection == NULL)
-                return NULL;
-        quota_recharge(connections->quota, address_source(&peer));
-        if (restored->facts != NULL)
-                roster_resume(connections->roster, connection, restored->facts,
-                              restored->entry->bytes);
-        return connection;
-}
-
-/* Writes the record of a connection that ended while there was no master. */
-static void connections_bury(Connections *connections, const LedgerFacts *facts,
-                             const LedgerEntry *entry, uint64_t now) {
-        /* Handlers can have written any number. */
-        const uint32_t reason = entry->reason;
-        const int exit_code = reason >= 1 && reason <= END_COUNT ? (int)reason - 1 : END_FAILED;
-        char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
-        const Listener *listener;
-
-        /* A compromised handler can have stored a ledger, in which the text has no end. */
-        snprintf(text, sizeof text, "%.*s", (int)sizeof facts->listener, facts->listener);
-        listener = listeners_find_text(connections->listeners, text);
-        address_format(&facts->peer, peer);
-        journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_CLOSED,
-                                 .peer = peer,
-                                 .listener = text,
-                                 .listener_name = listener != NULL ? listener->name : NULL,
-                                 .handler_pid = (uint64_t)facts->handler,
-                                 .bytes = entry->bytes,
-                                 .duration = now - clock_earlier(now, facts->started),
-                                 .reason = end_reason_text(end_reason_from_exit_code(exit_code)),
-                                 .live = roster_live(connections->roster) },
-                      now);
-}
-
-/* Continues the counts of the earlier run, with the bytes of connections that have ended since. */
-static void connections_restore_counts(Connections *connections, const Restore *restore,
-                                       uint64_t now) {
-        LedgerCounts *counts = connections_counts(connections);
-
-        if (restore->ledger == NULL)
-                return;
-        *counts = *ledger_counts(restore->ledger);
-        counts->started = clock_earlier(counts->started, now);
-        for (uint32_t i = 0; i < restore->n_ended; i++)
-                counts->bytes += ledger_entry(restore->ledger, restore->ended[i])->bytes;
-}
-
-/* Writes the records of connections that have ended since the earlier run. */
-static void connections_log_ended(Connections *connections, const Restore *restore, uint64_t now) {
-        if (restore->ledger == NULL && restore->ledger_lost)
-                journal_write(connections->journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
-        for (uint32_t i = 0; i < restore->n_ended; i++)
-                connections_bury(connections, ledger_facts(restore->ledger, restore->ended[i]),
-                                 ledger_entry(restore->ledger, restore->ended[i]), now);
-}
-
-/* Stores the ledger of this run. */
-static int connections_store_ledger(Connections *connections, uint64_t run) {
-        int bundle;
-
-        bundle = ledger_take_bundle(roster_ledger(connections->roster));
-        if (bundle < 0)
-                return bundle;
-        (void)fdstore_put(FDSTORE_LEDGER, run, 0, bundle);
-        close(bundle);
-        return 0;
-}
-
-/* Adds all stored connections to the roster, in the order of the restore. */
-static void connections_readmit_all(Connections *connections, Restore *restore, uint64_t now) {
-        RestoredConnection restored;
-
-        while (restore_next(restore, &restored)) {
-                if (restored.ended && restored.fd >= 0)
-                        socket_set_reset(restored.fd);
-                if (!restored.skip &&
-                    (restored.fd < 0 || connections_readmit(connections, &restored, now) == NULL))
-                        restore_drop(restore);
-        }
-}
-
-/* Forks the handlers of all connections in the roster, in the order of the restore. */
-static void connections_start_all(Connections *connections, Restore *restore, uint64_t now) {
-        Connection *connection, *next = roster_next(connections->roster, NULL);
-        RestoredConnection restored;
-
-        while (restore_next(restore, &restored)) {
-                if (restored.skip)
-                        continue;
-                connection = next;
-                next = roster_next(connections->roster, connection);
-                if (restored.fd >= 0 &&
-                    connection_start(connections, connection, restored.fd, restored.unsent) == 0)
-                        continue;
-                if (restored.fd >= 0)
-                        socket_set_reset(restored.fd);
-                connection_end(connections, connection, W_EXITCODE(END_FAILED, 0), now);
-        }
-}
-
-int connections_restore(Connections *connections, Restore *restore, uint64_t now) {
-        uint32_t live;
-        int r;
-
-        connections_restore_counts(connections, restore, now);
-        connections_readmit_all(connections, restore, now);
-        live = roster_live(connections->roster);
-
-        /* No handler has counted anything yet: whenever this master is killed, the store has all
-         * counts. */
-        r = connections_store_ledger(connections, restore->run);
-        if (r < 0)
-                return r;
-        /* systemd ignores messages of a process that is gone, and without this ledger the next
-         * master would serve connections again that handlers of this one had begun. */
-        if (restore->n_found > 0)
-                (void)fdstore_barrier();
-
-        /* After the barrier: the next master does not write them again. */
-        connections_log_ended(connections, restore, now);
-        connections_start_all(connections, restore, now);
-        restore_forget(restore);
-        /* No connection ends, and is logged, while the store still has it. */
-        if (restore->n_found > 0)
-                (void)fdstore_barrier();
-        if (live > 0)
-                journal_write(connections->journal,
-                              &(Record){ .kind = RECORD_RESUMED, .live = live }, now);
-        return 0;
 }
 
 static void connections_signal(const Connections *connections, int signal) {

@@ -6,9 +6,11 @@
 
 #include "report/journal.h"
 #include "restart/handover.h"
-#include "restart/restore.h"
+#include "server/backoff.h"
 #include "server/listeners.h"
 #include "server/options.h"
+#include "server/quota.h"
+#include "server/reaper.h"
 #include "server/roster.h"
 
 typedef struct Connections Connections;
@@ -19,6 +21,19 @@ typedef struct Connections Connections;
  *
  * After connections_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
  */
+struct Connections {
+        const Options *options;
+        const Listeners *listeners;
+        Journal *journal;
+        Roster *roster;
+        Reaper reaper;
+        Quota *quota;
+        Backoff backoff;
+        HandoverAddress handover; /* where handlers hand over; with length 0, nowhere */
+        bool stopping;
+        bool killing;
+        uint32_t handed_over; /* connections that the next master will have */
+};
 
 /*
  * connections_new: Begins without connections, with room for as many as @options allows, or
@@ -46,14 +61,16 @@ HandoverMaster connections_master(Connections *connections);
 void connections_set_handover(Connections *connections, const HandoverAddress *address);
 
 /*
- * connections_restore: Takes back what earlier runs stored, whatever the limits are, and writes the
- * records of connections that ended meanwhile. The ledger of this run is in the store before the
- * first handler is forked.
+ * connections_start: Forks the handler of @connection, which is in the roster. Both descriptors
+ * stay the caller's. @unsent: a memfd with bytes to write first (unsent.h), or -1.
  *
- * Returns 0, or a negative errno of ledger_take_bundle(); the connections of @restore are lost
- * then.
+ * Returns 0, or a negative errno of fork(2).
+ *
+ * connections_end: Writes the record of the end of @connection, whose handler ended with @status
+ * (waitpid(2)), and removes the connection.
  */
-int connections_restore(Connections *connections, Restore *restore, uint64_t now);
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent);
+void connections_end(Connections *connections, Connection *connection, int status, uint64_t now);
 
 /*
  * connections_can_accept: Returns whether accepting makes sense: there is room for a connection,

@@ -31,6 +31,7 @@
 #include "report/notify.h"
 #include "restart/handover.h"
 #include "server/connections.h"
+#include "server/takeover.h"
 
 /* Leaves one second of the five that a stop may take, to reap killed handlers. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
@@ -321,7 +322,7 @@ int master_run(Master *master) {
 
         /* Without a manager nobody could store the connections again. */
         if (master->handover.fd >= 0) {
-                r = connections_restore(master->connections, master->restore, clock_now());
+                r = takeover_run(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
         }

@@ -21,7 +21,7 @@
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/restore.h"
-#include "server/connections.h"
+#include "server/takeover.h"
 
 enum {
         CONNECTIONS_MOST = 3,
@@ -335,7 +335,7 @@ static void scene_play(Scene *scene) {
         FUZZ_CHECK(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal) == 0);
         FUZZ_CHECK(connections_new(&options, &listeners, scene->restore.n_found, journal,
                                    &connections) == 0);
-        FUZZ_CHECK(connections_restore(connections, &scene->restore, clock_now()) == 0);
+        FUZZ_CHECK(takeover_run(connections, &scene->restore, clock_now()) == 0);
         journal_finish(journal, 0);
         FUZZ_CHECK(scene->restore.ledger == NULL);
         scene_check(connections, &expected, begin);

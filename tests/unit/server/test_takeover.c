@@ -20,7 +20,7 @@
 #include "restart/restore.h"
 #include "restart/unsent.h"
 #include "seed.h"
-#include "server/connections.h"
+#include "server/takeover.h"
 #include "service.h"
 #include "unit.h"
 
@@ -108,7 +108,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
 /* Restores: the ledger of this run is in the store before what it replaces is removed. */
 static void restore_all(const char *ledger, size_t n_removed, const char *const *removed) {
         assert_int_equal(restore_prepare(&restore), 0);
-        assert_int_equal(connections_restore(service.connections, &restore, clock_now()), 0);
+        assert_int_equal(takeover_run(service.connections, &restore, clock_now()), 0);
         manager_expect_bundle(&manager, ledger, 2);
         if (restore.n_found > 0)
                 manager_expect_barrier(&manager);
@@ -433,7 +433,7 @@ static void restore_from_anything(bool connected) {
         bytes = scribble(connected);
         assert_int_equal(restore_prepare(&restore), 0);
         assert_int_equal(connections_new(&options, &none, 0, service.journal, &connections), 0);
-        assert_int_equal(connections_restore(connections, &restore, clock_now()), 0);
+        assert_int_equal(takeover_run(connections, &restore, clock_now()), 0);
         manager_expect_bundle(&manager, "mpecho-ledger.4", 2);
         if (connected) {
                 manager_expect_barrier(&manager);
