@@ -25,7 +25,7 @@
 #include "server/options.h"
 #include "server/resources.h"
 
-/* How long the journal has at the end to take what it could not take before. */
+/* How long the journal has at the end to take records that wait. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)
 
 typedef enum Status {
@@ -58,7 +58,7 @@ static Status fail_usage(const Options *options, const Inherited *inherited,
         return STATUS_USAGE;
 }
 
-/* Says so when @limit allows fewer than @needed connections. */
+/* Logs a @limit that allows fewer than @needed connections. */
 static void check_limit(const char *name, uint64_t limit, uint64_t needed, const Options *options,
                         Journal *journal) {
         if (limit < needed)
@@ -89,7 +89,7 @@ static Status serve_listeners(const Options *options, Inherited *inherited, List
                 master_free(master);
         }
         if (r < 0) {
-                failure_set(&failure, r, "Cannot go on: %s", strerrordesc_np(-r));
+                failure_set(&failure, r, "Cannot serve the listeners: %s", strerrordesc_np(-r));
                 return fail(journal, &failure);
         }
         return STATUS_DONE;
@@ -120,7 +120,7 @@ static Status run(const Options *options, Inherited *inherited) {
 
         r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot log: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot open the log: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         journal_set_empty_level(journal, options->log_empty);
@@ -172,7 +172,8 @@ int main(int argc, char **argv) {
         }
         r = proctitle_init(argc, argv);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot keep the process title: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot make room for the process title: %s\n",
+                        strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         inherited_take(&inherited);

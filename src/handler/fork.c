@@ -55,7 +55,7 @@ static int library_is_unused(const char *path) {
         return 0;
 }
 
-/* Keeps the mappings of one library out of children; called by dl_iterate_phdr(3). */
+/* Keeps the mappings of one unused library out of children; called by dl_iterate_phdr(3). */
 static int library_withhold(struct dl_phdr_info *library, size_t size, void *data) {
         const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 

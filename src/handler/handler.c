@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a handler: fork, echo until the peer is done, exit with a code that says why. It is
- * single use, blocks in read(2) and write(2), and never logs: the master reaps it and writes the
- * record.
+ * The life of a handler: fork, echo until the peer is done, exit with the reason as its code. A
+ * handler serves one connection, blocks in read(2) and write(2), and never logs: the master reaps
+ * it and writes the record.
  *
  * The connection has two descriptors in a handler, one for reading and one for writing. On SIGTERM
  * the signal handler replaces the first by /dev/null. So a read that waits is interrupted, the next
@@ -28,8 +28,8 @@
 #include "lib/socket.h"
 #include "restart/unsent.h"
 
-/* How long a peer may take to accept a write once the handler is told to stop: the rest goes to the
- * next handler, or else is lost. */
+/* How long a peer may take to accept a write once the handler must stop: the rest goes to the next
+ * handler, or else is lost. */
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 

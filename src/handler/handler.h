@@ -27,7 +27,7 @@ struct Handler {
         int unsent;                     /* a memfd with bytes to write first (unsent.h), or -1 */
         uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */
-        LedgerEntry *ledger;            /* counts bytes, and says why the connection ended */
+        LedgerEntry *ledger;            /* where it reports bytes and the reason of the end */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
 };
@@ -58,7 +58,7 @@ pid_t handler_start(const Handler *handler);
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
  * and handler_init() must have been called. Unblocks all signals and sets this process's title.
  *
- * Returns why the connection ended, a EndReason; or HANDLER_HANDED_OVER. The connection is still
- * open; exiting closes it.
+ * Returns why the connection ended, an EndReason, or HANDLER_HANDED_OVER. The connection stays open
+ * until the process exits.
  */
 int handler_serve(const Handler *handler);

@@ -69,7 +69,7 @@ void fdstore_remove_own(uint64_t run, pid_t handler);
 int fdstore_barrier(void);
 
 /*
- * fdstore_limit: Returns how many descriptors the store of this service takes, as systemd says from
- * version 254 on; UINT64_MAX when that is unknown.
+ * fdstore_limit: Returns how many descriptors the store of this service takes ($FDSTORE, from
+ * systemd 254 on); UINT64_MAX when that is unknown.
  */
 uint64_t fdstore_limit(void);

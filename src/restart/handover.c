@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hands connections over. A handler that is told to stop connects to its master and sends one
+ * Hands connections over. A handler that must stop connects to its master and sends one
  * message: its connection and, directly behind it, a memfd with the bytes that the peer has not
  * accepted. A master that stops collects such messages into a bundle, sends the bundle to systemd,
  * waits until systemd has it, and answers. So at any time some process holds the connection.
@@ -12,7 +12,7 @@
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
- * connection only from the handler that serves it, and after a stranger accepts nobody for half a
+ * connection only from the handler that serves it, and after a stranger does not accept for half a
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
  */
 #include "restart/handover.h"
@@ -35,7 +35,7 @@
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the master accepts nobody after a stranger. */
+/* How long the master does not accept after a stranger. */
 #define STRANGER_PAUSE (CLOCK_SECOND / 2)
 
 static const char ANSWER_STORED = 's';

@@ -3,15 +3,15 @@
  * Keeps what the next master needs in two sealed memfds, which systemd's descriptor store holds in
  * one bundle for as long as the service restarts.
  *
- * - The handlers' part is inherited by every handler. Each one counts its bytes there, and tells
- *   why its connection ended in case no master reaps it. Handlers also announce their exits there,
+ * - The handlers' part is inherited by every handler. Each one counts its bytes there, and notes
+ * why its connection ended, in case no master reaps it. Handlers also announce their exits there,
  *   in a lock-free stack: waitpid(2) for any child would look at thousands of them to find one.
  * - The masters' part is not inherited (MADV_DONTFORK), and it is a file of its own: a handler
  *   could otherwise grow its mapping over the rest of a shared file (mremap(2)).
  *
  * The counts are in the masters' part, so they survive a crash and add up afterwards. Nothing that
  * a handler writes may decide anything: a number that is too large is reported as it is, and the
- * announcements only say where to look first.
+ * announcements are only hints where to look first.
  */
 #include "restart/ledger.h"
 
@@ -37,13 +37,13 @@ struct LedgerExits {
         _Atomic uint32_t last; /* the slot that was announced last, plus 1; 0 for none */
 };
 
-/* What handlers write: nothing that says how to read it. */
+/* Handlers write it, so it holds nothing that describes its layout. */
 typedef struct HandlersPart {
         LedgerExits exits;
         LedgerEntry entries[];
 } HandlersPart;
 
-/* What masters write. */
+/* Only masters write and map it. */
 typedef struct MastersPart {
         uint64_t version;
         uint64_t slots;

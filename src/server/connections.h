@@ -91,8 +91,8 @@ void connections_accept(Connections *connections, const Listener *listener, uint
 bool connections_reap(Connections *connections, uint64_t now);
 
 /*
- * connections_stop: Tells all handlers to finish, and believes from then on that a handler has
- * handed its connection over. connections_kill: Kills all handlers, which then count as stopped.
+ * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
+ * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
  *
  * connections_disobeys: Kills the handler that is the process @pid, which has sent the master a
  * signal that only systemd or an administrator may send. Returns whether there is such a handler.
@@ -102,8 +102,8 @@ void connections_kill(Connections *connections);
 bool connections_disobeys(Connections *connections, pid_t pid);
 
 /*
- * connections_tick: Does what is due at @now. connections_deadline: Returns when that is next, or
- * CLOCK_NEVER.
+ * connections_tick: Ends a back-off, writes its record and sweeps for ended handlers, each when due
+ * at @now. connections_deadline: Returns when a tick is due next, or CLOCK_NEVER.
  */
 void connections_tick(Connections *connections, uint64_t now);
 uint64_t connections_deadline(const Connections *connections);

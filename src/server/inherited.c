@@ -129,7 +129,7 @@ static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure
         inherited->manager = true;
         r = restore_init(&inherited->restore, (size_t)inherited->n);
         if (r < 0)
-                return failure_set(ret_failure, r, "Out of memory");
+                return failure_set(ret_failure, r, "Cannot allocate memory for passed descriptors");
         if (inherited->names == NULL)
                 journal_write(journal, &(Record){ .kind = RECORD_UNNAMED }, clock_now());
 
@@ -207,7 +207,8 @@ int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure)
                 return inherited_fail(inherited, ret_failure);
         inherited->sockets = calloc(n > 0 ? (size_t)n : 1, sizeof *inherited->sockets);
         if (inherited->sockets == NULL)
-                return failure_set(ret_failure, -ENOMEM, "Out of memory");
+                return failure_set(ret_failure, -ENOMEM,
+                                   "Cannot allocate memory for passed descriptors");
 
         if (n == 0)
                 return inherited_sort_stdin(inherited, ret_failure);

@@ -200,7 +200,8 @@ int listeners_new(const Options *options, const Inherited *inherited, Listeners 
 
         listeners = calloc(1, sizeof *listeners + n * sizeof listeners->items[0]);
         if (listeners == NULL)
-                return failure_set(ret_failure, -ENOMEM, "Out of memory");
+                return failure_set(ret_failure, -ENOMEM,
+                                   "Cannot allocate memory for the listeners");
         r = listeners_fill(listeners, options, inherited, ret_failure);
         if (r != 0) {
                 listeners_free(listeners);

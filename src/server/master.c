@@ -5,7 +5,7 @@
  *
  * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
- * settles the gifts, accepts, and lets its parts do what is due.
+ * settles the gifts, accepts, and ticks its parts.
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
  * have. It kills the rest after 4 seconds, or at once on a second signal. While systemd stores
@@ -192,7 +192,7 @@ static bool master_accepts(const Master *master) {
         return !master->stopping && connections_can_accept(master->connections);
 }
 
-/* Returns whether nobody has connected for the time of --exit-idle. A client that connects after
+/* Returns whether there was no connection for the time of --exit-idle. A client that connects after
  * this check waits at the listener; systemd holds it too and starts the service again. */
 static bool master_is_idle(Master *master, uint64_t now) {
         if (master->options->exit_idle == 0 || master->stopping ||
@@ -203,7 +203,7 @@ static bool master_is_idle(Master *master, uint64_t now) {
 }
 
 /* Sends the sentence of the totals record as STATUS=. */
-static void master_tell_status(Master *master, uint64_t now) {
+static void master_send_status(Master *master, uint64_t now) {
         const Record totals = connections_totals(master->connections, RECORD_TOTALS, now);
         char status[NOTIFY_STATUS_SIZE];
 
@@ -233,7 +233,7 @@ static void master_tick(Master *master, uint64_t now) {
         journal_tick(master->journal, now);
         notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
-                master_tell_status(master, now);
+                master_send_status(master, now);
         if (master->kill_deadline <= now) {
                 master->kill_deadline = CLOCK_NEVER;
                 connections_kill(master->connections);
@@ -297,7 +297,7 @@ int master_turn(Master *master, uint64_t patience) {
 }
 
 /* Logs the start with as many listeners as fit, separated by commas. */
-static void master_tell_started(const Master *master) {
+static void master_log_started(const Master *master) {
         char text[1024] = "";
 
         for (uint32_t i = 0; i < master->listeners->n; i++) {
@@ -320,7 +320,7 @@ int master_run(Master *master) {
         Record stopped;
         int r;
 
-        /* Without a manager nobody could store the connections again. */
+        /* Without a manager, no process could store the connections again. */
         if (master->handover.fd >= 0) {
                 r = takeover_run(master->connections, master->restore, clock_now());
                 if (r < 0)
@@ -329,7 +329,7 @@ int master_run(Master *master) {
         now = clock_now();
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
-        master_tell_started(master);
+        master_log_started(master);
         do
                 r = master_turn(master, CLOCK_NEVER);
         while (r == MASTER_RUNNING);

@@ -12,10 +12,6 @@
 #include "lib/clock.h"
 #include "lib/option.h"
 
-/*
- * The service's command line: a table of its options for lib/option.h, their defaults, and --help.
- */
-
 static const char *const level_names[] = {
         [LOG_EMERG] = "emerg", [LOG_ALERT] = "alert",     [LOG_CRIT] = "crit",
         [LOG_ERR] = "err",     [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",

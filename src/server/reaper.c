@@ -9,8 +9,8 @@
  * all children: in each turn while there are few, and otherwise so seldom that sweeps take a
  * hundredth of the time, but at least once a second.
  *
- * An announcement only says where to look. The reaper must take nobody for ended that waitpid(2)
- * has not returned, and finds the connection by that process ID.
+ * An announcement only says where to look. The reaper must take no handler for ended that
+ * waitpid(2) has not returned, and finds the connection by that process ID.
  */
 #include "server/reaper.h"
 

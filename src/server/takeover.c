@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes over what earlier runs left in systemd's descriptor store, before the master serves
- * anybody: it continues the counts, adds the connections to the roster whatever the limits are,
- * writes the records of those that ended meanwhile, and forks handlers for the others.
+ * Takes over what earlier runs left in systemd's descriptor store, before the master accepts: it
+ * continues the counts, adds the connections to the roster whatever the limits are, writes the
+ * records of those that ended meanwhile, and forks handlers for the others.
  *
  * The master can be killed at any point here, and the next one must find each connection once, with
  * all counts. Three steps therefore have a fixed order. The ledger of this run, complete, is in the
