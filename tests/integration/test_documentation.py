@@ -89,7 +89,7 @@ def source_records():
 
 def page_records():
     """The same of mpecho(8)."""
-    text = read(PAGES["mpecho"]).partition(".Sh RECORDS")[2].partition("\n.El")[0]
+    text = read(PAGES["mpecho"]).partition(".Sh LOG RECORDS")[2].partition("\n.El")[0]
     records, fields = {}, {}
     for entry in re.split(r"^\.It Sy ", text, flags=re.M)[1:]:
         name, priority, message_id = re.match(r"(\w+) Pq (\w+)\n(\w{32})\n", entry).groups()
