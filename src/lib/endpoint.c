@@ -90,8 +90,8 @@ static int endpoint_parse_internet(const char *text, const char *colon, Endpoint
         r = endpoint_parse_port(colon + 1, &port, ret_why);
         if (r < 0)
                 return r;
-        *ret_why = bracketed ? "what is in brackets is not an IPv6 address"
-                             : "what is before the colon is not an IPv4 address";
+        *ret_why = bracketed ? "the brackets contain no IPv6 address"
+                             : "an IPv4 address must precede the colon";
         if (length >= sizeof address)
                 return -EINVAL;
         memcpy(address, text + (bracketed ? 1 : 0), length);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts the three standard descriptors in order, which depend on whoever started the program.
+ * Puts the three standard descriptors in order, whatever the parent has made of them.
  *
  * A parent can leave some closed. open(2) returns the lowest free number, so the next socket would
  * become stdout and receive the text of --help. An inetd connects all three to the client, which

@@ -77,7 +77,7 @@ void notify_changed(Notify *notify, uint64_t now);
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_tick: Sends what is due at @now: a state that did not fit, a sign of life.
+ * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life.
  */
 void notify_tick(Notify *notify, uint64_t now);
 

@@ -29,7 +29,7 @@ struct Refusals {
 };
 
 enum {
-        /* Sources that a summary tells apart, and those that get a record. */
+        /* Sources that a summary distinguishes, and those with a record of their own. */
         SUMMARY_SOURCES = 256,
         SUMMARY_SOURCES_TOLD = 10,
         /* The most records of one summary. */

@@ -241,7 +241,7 @@ def test_make_run():
     said = subprocess.run([SOURCE / "packaging/demonstrate", BUILD], text=True, check=True,
                           stdout=subprocess.PIPE).stdout
     assert "\nHello, world.\n" in said
-    log = said.partition("it has logged:\n\n")[2].splitlines()
+    log = said.partition("after a stop:\n\n")[2].splitlines()
     assert [line.split()[0] for line in (log[0], log[-1])] == ["Echoing", "Stopped"]
     assert any("14 bytes echoed" in line for line in log)
 
