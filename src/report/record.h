@@ -39,13 +39,13 @@ enum RecordKind {
  */
 struct Record {
         RecordKind kind;
+        int less_urgent;  /* priorities below that of the kind */
         const char *peer; /* of RECORD_REFUSALS the source, or NULL for all others */
         const char *listener;
         const char *listener_name; /* FileDescriptorName= of the socket */
         const char *reason;        /* end_reason_text() */
         const char *limit;         /* the option or resource */
         const char *sentence;      /* of RECORD_STRANGER and RECORD_FAILED */
-        int less_urgent;           /* priorities below that of the kind */
         uint64_t handler_pid;
         uint64_t bytes;
         uint64_t duration;
