@@ -312,8 +312,8 @@ static void test_errors(void **state) {
 
         (void)state;
         assert_int_equal(listen_on(first, 2, &others, &failure), WRONG_USAGE);
-        assert_string_equal(failure.text, "Cannot listen on 'localhost:7': what is before "
-                                          "the colon is not an IPv4 address");
+        assert_string_equal(failure.text, "Cannot listen on 'localhost:7': an IPv4 address must "
+                                          "precede the colon");
         assert_int_equal(access(path, F_OK), -1);
 
         snprintf(taken, sizeof taken, "%s", listeners->items[0].text);
