@@ -33,10 +33,10 @@ struct Handler {
 };
 
 /*
- * handler_init: Installs the signal dispositions that handlers inherit, prepares cheap forks, and
- * keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)). Call once in the master, before the first fork; the master blocks these signals, so it
- * is not affected itself.
+ * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
+ * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
+ * prctl(2)), and in a sandbox of seccomp(2) keeps both from execve(2). Call once in the master,
+ * before the first fork; the master blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to

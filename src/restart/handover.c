@@ -12,7 +12,7 @@
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
- * connection only from the handler that serves it, and after a stranger does not accept for half a
+ * connection only from the handler that serves it, and after a stranger does not accept for a
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
  */
 #include "restart/handover.h"
@@ -35,8 +35,9 @@
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the master does not accept after a stranger. */
-#define STRANGER_PAUSE (CLOCK_SECOND / 2)
+/* How long the master does not accept after a stranger: one killed handler can leave thousands of
+ * channels in the queue, and each of them wakes the master up. */
+#define STRANGER_PAUSE CLOCK_SECOND
 
 static const char ANSWER_STORED = 's';
 static const char ANSWER_CLOSED = '\0';

@@ -90,11 +90,13 @@ static bool connections_serves(void *data, pid_t handler, uint64_t cookie) {
 }
 
 static void connections_note_stored(void *data, pid_t handler) {
-        const Connections *connections = data;
+        Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection != NULL)
-                connection->stored = true;
+        if (connection == NULL || connection->stored)
+                return;
+        connection->stored = true;
+        connections->stored++;
 }
 
 HandoverMaster connections_master(Connections *connections) {
@@ -246,6 +248,7 @@ void connections_accept(Connections *connections, const Listener *listener, uint
  * ledger. */
 static void connection_leave(Connections *connections, Connection *connection) {
         quota_release(connections->quota, address_source(&connection->peer));
+        connections->stored -= connection->stored;
         roster_leave(connections->roster, connection);
         connections->handed_over++;
 }
@@ -330,6 +333,10 @@ uint64_t connections_deadline(const Connections *connections) {
 
 uint32_t connections_live(const Connections *connections) {
         return roster_live(connections->roster);
+}
+
+bool connections_are_stored(const Connections *connections) {
+        return connections->stored == roster_live(connections->roster);
 }
 
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now) {

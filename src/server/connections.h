@@ -33,6 +33,7 @@ struct Connections {
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
+        uint32_t stored;      /* connections of the roster that systemd's store has */
 };
 
 /*
@@ -111,11 +112,15 @@ uint64_t connections_deadline(const Connections *connections);
 /*
  * connections_live: Returns how many there are.
  *
+ * connections_are_stored: Returns whether systemd's store has all of them, so that nothing is lost
+ * when their handlers are killed.
+ *
  * connections_totals: Returns a record of @kind, RECORD_TOTALS or RECORD_STOPPED, with the counts
  * of all connections there were.
  *
  * connections_report: Writes a record of each live connection, and one of the totals.
  */
 uint32_t connections_live(const Connections *connections);
+bool connections_are_stored(const Connections *connections);
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now);
 void connections_report(Connections *connections, uint64_t now);

@@ -9,7 +9,8 @@
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
  * have. It kills the rest after 4 seconds, or at once on a second signal. While systemd stores
- * connections, each one stored or reaped starts the 4 seconds again: there may be thousands.
+ * connections, each one stored or reaped starts the 4 seconds again: there may be thousands. Once
+ * all are stored, their handlers have a second left.
  *
  * The master must never read from a peer, block anywhere but in ppoll(2) and in the exchange with
  * systemd's descriptor store, or allocate memory once it runs.
@@ -35,6 +36,9 @@
 
 /* Leaves one second of the five that a stop may take, to reap killed handlers. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
+
+/* How long handlers whose connections are stored may take to exit. */
+#define EXIT_PATIENCE CLOCK_SECOND
 
 enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
@@ -155,10 +159,14 @@ static void master_stop(Master *master, uint64_t now) {
 }
 
 /* Starts the patience again after a connection was stored or a handler reaped. Killing a handler
- * loses its connection, and a busy machine may have thousands to store. */
+ * loses its connection, and a busy machine may have thousands to store. Once all are stored, no
+ * handler can delay the stop any more. */
 static void master_note_progress(Master *master) {
-        if (master->kill_deadline != CLOCK_NEVER && master->handover.fd >= 0)
-                master->kill_deadline = clock_now() + STOP_PATIENCE;
+        if (master->kill_deadline == CLOCK_NEVER || master->handover.fd < 0)
+                return;
+        master->kill_deadline =
+                        clock_now() + (connections_are_stored(master->connections) ? EXIT_PATIENCE
+                                                                                   : STOP_PATIENCE);
 }
 
 static void master_take_signal(Master *master, const struct signalfd_siginfo *signal,

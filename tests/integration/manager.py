@@ -275,15 +275,15 @@ class Unit:
         self.signal(signal.SIGUSR1)
         return self.journal.wait_for("totals", count + 1)[-1]
 
-    def connect(self):
+    def connect(self, source=None):
         """A client's connection; closed with the unit."""
-        client = clients.connect((socket.AF_INET, self.listener.getsockname()))
+        client = clients.connect((socket.AF_INET, self.listener.getsockname()), source)
         self.clients.append(client)
         return client
 
-    def connect_served(self):
+    def connect_served(self, source=None):
         """A connection that has seen its first echo, so that it has a handler."""
-        client = self.connect()
+        client = self.connect(source)
         clients.ping(client)
         return client
 

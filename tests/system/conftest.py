@@ -82,7 +82,8 @@ def fixture_binds(packages):
     """What a machine sees of the host, by its path inside."""
     return {"/usr/src/packages": packages,
             "/usr/src/mpecho/debian": SOURCE / "debian",
-            "/usr/src/mpecho/packaging": SOURCE / "packaging"}
+            "/usr/src/mpecho/packaging": SOURCE / "packaging",
+            "/usr/src/mpecho/tests": SOURCE / "tests"}
 
 
 @pytest.fixture(name="host")

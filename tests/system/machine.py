@@ -22,7 +22,8 @@ import subprocess
 import sys
 import tempfile
 
-PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3"]
+# Those that tests of debian/tests depend on among them: a machine has no network to get more from.
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
 
 # On a machine that has much else to do.
 BOOT_SECONDS = 300

@@ -422,10 +422,10 @@ static void test_rest(void **state) {
         assert_false(is_readable());
 }
 
-/* After a process that is no handler the master accepts nobody for half a second, in which it
+/* After a process that is no handler the master accepts nobody for a second, in which it
  * sleeps. */
 static void test_stranger(void **state) {
-        const uint64_t end = NOW + CLOCK_SECOND / 2;
+        const uint64_t end = NOW + CLOCK_SECOND;
         int fd = channel_open(), next;
 
         (void)state;
