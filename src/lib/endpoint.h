@@ -9,7 +9,7 @@
 typedef struct Endpoint Endpoint;
 
 /*
- * A local socket address, ready for bind(2) or connect(2).
+ * A socket address, numeric or of a Unix socket, ready for bind(2) or connect(2).
  */
 struct Endpoint {
         union {

@@ -16,7 +16,7 @@ typedef enum LogTarget {
 } LogTarget;
 
 /*
- * Writes records to the journal or stderr, without ever blocking.
+ * Writes records to the journal or stderr. Only journal_finish() can block.
  *
  * A record that the receiver does not accept waits in a queue. When the queue is full, the journal
  * drops and counts records; a RECORD_LOST with the counts precedes the next record that fits.
@@ -77,6 +77,6 @@ uint64_t journal_deadline(const Journal *journal);
 
 /*
  * journal_finish: Writes everything that remains, due or not. Waits at most @patience nanoseconds
- * for the journal to accept it: the only call that waits.
+ * for the journal to accept it.
  */
 void journal_finish(Journal *journal, uint64_t patience);
