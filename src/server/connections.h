@@ -29,7 +29,7 @@ struct Connections {
         Reaper reaper;
         Quota *quota;
         Backoff backoff;
-        HandoverAddress handover; /* where handlers hand over; with length 0, nowhere */
+        HandoverAddress handover; /* where handlers forked from now on hand over */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
@@ -53,12 +53,8 @@ Connections *connections_free(Connections *connections);
 
 /*
  * connections_master: Returns the answers that a Handover needs about the handlers.
- *
- * connections_set_handover: Lets handlers hand their connections over to @address, from the next
- * fork on.
  */
 HandoverMaster connections_master(Connections *connections);
-void connections_set_handover(Connections *connections, const HandoverAddress *address);
 
 /*
  * connections_start: Forks the handler of @connection, which is in the roster. Both descriptors
