@@ -112,7 +112,3 @@ void fork_unblock_signals(void) {
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
-
-_Noreturn void fork_exit(int code) {
-        _exit(code);
-}

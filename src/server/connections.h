@@ -40,15 +40,11 @@ struct Connections {
  * @restored ones. Handlers inherit the caller's blocked signals and dispositions; see
  * handler_init(). @options, @listeners and @journal are used until connections_free().
  *
- * Returns 0 and sets @ret_connections, which the caller frees with connections_free(); or a
- * negative errno.
+ * Returns 0 and sets @ret_connections, which the caller frees with connections_free(), which
+ * leaves handlers alone; or a negative errno.
  */
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections);
-
-/*
- * connections_free: Frees @connections, which may be NULL, and leaves handlers alone. Returns NULL.
- */
 Connections *connections_free(Connections *connections);
 
 /*
