@@ -62,8 +62,8 @@ static EndReason echo_reason(int error) {
                                                                           : END_FAILED;
 }
 
-/* No other process writes the counter. An atomic addition faults as a write, and so the kernel does
- * not map the neighbouring pages, as it does for a read. */
+/* No other process writes the counter. A process just forked pays less for an addition than for a
+ * read and a write: see fork.c. */
 static void echo_count(const Echo *echo, uint64_t bytes) {
         (void)atomic_fetch_add_explicit(echo->bytes, bytes, memory_order_relaxed);
 }

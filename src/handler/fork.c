@@ -18,6 +18,9 @@
  * - Restartable sequences. The kernel writes to the thread's rseq(2) area whenever it schedules the
  *   process, and so copies a page in each child. Nothing here uses them.
  *
+ * Elsewhere a handler writes little, and writes its counter without reading it first: for a read,
+ * the kernel maps neighbouring pages as well.
+ *
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
  * never call a function of the libraries named below: their code is not there. The program is
  * linked with -z now, so no jump into the dynamic linker is left. The master's tables stay out of
@@ -108,8 +111,4 @@ void fork_unblock_signals(void) {
 
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-_Noreturn void fork_exit(int code) {
-        _exit(code);
 }

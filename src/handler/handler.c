@@ -201,7 +201,7 @@ static _Noreturn void handler_run(const Handler *handler) {
                 socket_set_reset(handler->connection);
         if (child.exits != NULL)
                 ledger_announce_exit(child.exits, child.ledger);
-        fork_exit(code);
+        _exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {

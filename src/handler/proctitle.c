@@ -4,8 +4,8 @@
  * of argv and of the environment next to each other on the stack, and reads the title from there
  * for ps(1). proctitle_init() moves the environment to the heap to make room for a long title.
  *
- * A handler sets its title after the fork, so proctitle_set() must not allocate, and must not write
- * to more pages than it needs: each is a copy.
+ * A handler sets its title after the fork, so proctitle_set() must not allocate, and must write
+ * little (fork.c).
  */
 #include "handler/proctitle.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Volatile keeps the compiler from calling memcpy(3), whose page a handler would have to read in.
+/* Volatile keeps the compiler from calling memcpy(3), which costs a new process more than a loop.
  */
 static volatile char *title_start;
 static size_t title_arguments; /* bytes of the command line */

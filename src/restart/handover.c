@@ -103,7 +103,7 @@ void handover_deinit(Handover *handover) {
         handover->listener = handover->fd = -1;
 }
 
-/* The process at the other end of a Unix socket; 0 for one of another user. */
+/* Returns the process at the other end of a Unix socket; 0 for one of another user. */
 static pid_t channel_peer(int fd) {
         struct ucred peer;
         socklen_t size = sizeof peer;

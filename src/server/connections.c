@@ -106,10 +106,6 @@ HandoverMaster connections_master(Connections *connections) {
                                  .note_stored = connections_note_stored };
 }
 
-void connections_set_handover(Connections *connections, const HandoverAddress *address) {
-        connections->handover = *address;
-}
-
 /* Returns the record of @connection, valid until the connection is removed. */
 static Record connection_record(const Connections *connections, RecordKind kind,
                                 const Connection *connection, uint64_t now) {
@@ -162,7 +158,7 @@ static void connections_refuse(Connections *connections, int fd, const Address *
                       now);
 }
 
-/* The kernel cannot fork: resets the client and backs off. */
+/* Resets the client and backs off, as the kernel cannot fork. */
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
         const Listener *listener = connection->listener;
@@ -200,7 +196,8 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         journal_write(connections->journal, &record, now);
 }
 
-/* accept4(2) failed with @error. Returns whether to go on with the next client. */
+/* Backs off if accept4(2) failed for want of something. Returns whether to go on with the next
+ * client. */
 static bool connections_accept_failed(Connections *connections, const Listener *listener, int error,
                                       int failures, uint64_t now) {
         const char *limit = backoff_limit(error);
@@ -227,25 +224,20 @@ void connections_accept(Connections *connections, const Listener *listener, uint
         int failures = 0;
 
         for (int i = 0; i < ACCEPTS_PER_TURN && connections_can_accept(connections); i++) {
-                struct sockaddr_storage name;
-                socklen_t length = sizeof name;
-                Address peer = {};
+                Address peer;
                 int fd;
 
-                fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);
-                if (fd >= 0) {
-                        /* Without SO_PEERCRED a Unix peer has no name. */
-                        (void)address_from_peer(fd, &name, &peer);
+                fd = listener_accept(listener, &peer);
+                if (fd >= 0)
                         connections_serve(connections, fd, &peer, listener, now);
-                } else if (errno == EAGAIN || !connections_accept_failed(connections, listener,
-                                                                         errno, ++failures, now)) {
+                else if (fd == -EAGAIN ||
+                         !connections_accept_failed(connections, listener, -fd, ++failures, now))
                         return;
-                }
         }
 }
 
-/* The connection goes on without its handler: no record, and the next master finds it in the
- * ledger. */
+/* Lets go of a connection that goes on without its handler: the next master finds it in the ledger,
+ * and writes its record. */
 static void connection_leave(Connections *connections, Connection *connection) {
         quota_release(connections->quota, address_source(&connection->peer));
         connections->stored -= connection->stored;

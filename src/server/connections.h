@@ -29,7 +29,7 @@ struct Connections {
         Reaper reaper;
         Quota *quota;
         Backoff backoff;
-        HandoverAddress handover; /* where handlers hand over; with length 0, nowhere */
+        HandoverAddress handover; /* where handlers forked from now on hand over */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
@@ -41,25 +41,17 @@ struct Connections {
  * @restored ones. Handlers inherit the caller's blocked signals and dispositions; see
  * handler_init(). @options, @listeners and @journal are used until connections_free().
  *
- * Returns 0 and sets @ret_connections, which the caller frees with connections_free(); or a
- * negative errno.
+ * Returns 0 and sets @ret_connections, which the caller frees with connections_free(), which
+ * leaves handlers alone; or a negative errno.
  */
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections);
-
-/*
- * connections_free: Frees @connections, which may be NULL, and leaves handlers alone. Returns NULL.
- */
 Connections *connections_free(Connections *connections);
 
 /*
  * connections_master: Returns the answers that a Handover needs about the handlers.
- *
- * connections_set_handover: Lets handlers hand their connections over to @address, from the next
- * fork on.
  */
 HandoverMaster connections_master(Connections *connections);
-void connections_set_handover(Connections *connections, const HandoverAddress *address);
 
 /*
  * connections_start: Forks the handler of @connection, which is in the roster. Both descriptors

@@ -231,7 +231,21 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
         return 0;
 }
 
-/* In network byte order; 0 for a family without ports. */
+int listener_accept(const Listener *listener, Address *ret_peer) {
+        struct sockaddr_storage name;
+        socklen_t length = sizeof name;
+        int fd;
+
+        fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        *ret_peer = (Address){};
+        /* Without SO_PEERCRED a Unix peer has no name. */
+        (void)address_from_peer(fd, &name, ret_peer);
+        return fd;
+}
+
+/* Returns the port in network byte order; 0 for a family without ports. */
 static in_port_t endpoint_port(const Endpoint *endpoint) {
         switch (endpoint->any.sa_family) {
         case AF_INET:

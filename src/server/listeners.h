@@ -3,6 +3,7 @@
 
 #include <stdint.h>
 
+#include "lib/address.h"
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 #include "server/inherited.h"
@@ -55,6 +56,14 @@ int listeners_new(const Options *options, const Inherited *inherited, Listeners 
  */
 void listeners_close(Listeners *listeners);
 Listeners *listeners_free(Listeners *listeners);
+
+/*
+ * listener_accept: Accepts a client of @listener, without blocking.
+ *
+ * Returns its connection, which the caller closes, and sets @ret_peer, all zeros when the peer is
+ * unknown; or a negative errno of accept4(2): -EAGAIN when no client waits.
+ */
+int listener_accept(const Listener *listener, Address *ret_peer);
 
 /*
  * listeners_find: Returns the listener that the connection @fd most likely came from, by its own

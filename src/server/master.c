@@ -91,7 +91,7 @@ static int master_init_handover(Master *master) {
         r = handover_init(&master->handover, master->restore->run, &answers);
         if (r < 0)
                 return r;
-        connections_set_handover(master->connections, &master->handover.address);
+        master->connections->handover = master->handover.address;
         return 0;
 }
 

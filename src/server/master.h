@@ -31,14 +31,11 @@ enum {
  * @restore: the connections that earlier runs stored in systemd; NULL when systemd does not keep
  * connections for this process.
  *
- * Returns 0 and sets @ret_master, which the caller frees with master_free(); or a negative errno.
+ * Returns 0 and sets @ret_master, which the caller frees with master_free(), after which
+ * signals stay blocked; or a negative errno.
  */
 int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master);
-
-/*
- * master_free: Frees @master, which may be NULL. Signals stay blocked. Returns NULL.
- */
 Master *master_free(Master *master);
 
 /*

@@ -74,10 +74,6 @@ void fork_prepare(void) {
 void fork_unblock_signals(void) {
 }
 
-void fork_exit(int code) {
-        _exit(code);
-}
-
 /* In place of the C library's, for the journal: records are lines of text. */
 ssize_t sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *name,
                socklen_t length) {

@@ -287,7 +287,7 @@ static void claim_handed_over(void *data) {
 
         manager_start(&manager);
         start(5, 1);
-        connections_set_handover(service.connections, &(HandoverAddress){ .run = 7 });
+        service.connections->handover.run = 7;
         exit_code = HANDLER_HANDED_OVER;
         client = service_take(&service, FROM_ONE, &handler);
         exit_code = -1;
