@@ -186,6 +186,11 @@ class Unit:
 
     def start(self, listening=True):
         """Starts the program with the listener and what is stored; returns when it is ready."""
+        self.launch(listening)
+        self.manager.wait_for("READY", "1", count=self.started)
+
+    def launch(self, listening=True):
+        """The same, and returns at once."""
         stored = self.manager.passed()
         passed = [("echo", self.listener)] if listening else []
         passed += [(one.name, one.descriptor) for one in stored]
@@ -197,7 +202,6 @@ class Unit:
             env=variables({"NOTIFY_SOCKET": self.manager.path, "LISTEN_FDNAMES": ":".join(names)}),
             pass_fds=[one if isinstance(one, int) else one.fileno() for one in sockets])
         self.started += 1
-        self.manager.wait_for("READY", "1", count=self.started)
 
     def handlers(self):
         return processes.children(self.pid)
