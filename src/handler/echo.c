@@ -39,7 +39,7 @@ static void echo_set_timeout(int fd, int option, uint64_t duration) {
                                          .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /
                                                                   CLOCK_MICROSECOND) };
 
-        /* Does not fail on a stream socket; without it the peer only never times out. */
+        /* Cannot fail on a stream socket. */
         (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
@@ -96,7 +96,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, EndReason
                 *ret_reason = END_STOPPED;
                 return false;
         }
-        /* The peer read somewhere within the slice; without progress, at the latest before it. */
+        /* With progress, the peer read within the slice; without, before it. */
         if (echo_is_acknowledged(echo, slowness) || n > 0)
                 slowness->progress = now - timeout / SLICES / 2;
         else if (slowness->progress == CLOCK_NEVER)

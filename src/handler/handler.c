@@ -92,7 +92,7 @@ void handler_init(void) {
                                 NULL);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-        /* A caller that ignored it would have the kernel reap handlers behind the master's back. */
+        /* If a caller ignored it, the kernel would reap handlers without the master. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
@@ -128,7 +128,7 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
         if (r != -ECANCELED && echo->unsent_size > 0)
                 reason = END_FAILED;
 
-        /* For the next master, should this one not be there to see the exit code. */
+        /* For the next master, if this one dies before it reaps. */
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
         if (reason == END_FAILED)
                 socket_set_reset(echo->out);
@@ -173,7 +173,7 @@ static bool handler_move_descriptors(Handler *handler) {
         int first_other = unsent;
 
         if (handler->unsent >= 0) {
-                /* First out of the way. */
+                /* Its number may be the one that the connection needs. */
                 handler->unsent = fcntl(handler->unsent, F_DUPFD, unsent + 1);
                 if (handler->unsent < 0)
                         return false;

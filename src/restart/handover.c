@@ -113,7 +113,7 @@ static pid_t channel_peer(int fd) {
         return peer.pid;
 }
 
-/* Polls the listener, or stops polling it: while it stayed readable, the master would not sleep. */
+/* Polls the listener, or stops polling it: a readable listener would keep the master awake. */
 static void handover_set_listening(Handover *handover, bool listening) {
         struct epoll_event event = { .events = listening ? EPOLLIN : 0 };
 
@@ -155,7 +155,7 @@ static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
                     channel_add(handover, fd, handler, now))
                         continue;
                 close(fd);
-                /* A stop goes on: it ends soon, and handlers wait for it. */
+                /* No pause during a stop, as handlers wait for answers. */
                 if (!stopping)
                         handover->pause_until = now + STRANGER_PAUSE;
         }
@@ -260,7 +260,7 @@ size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
                         break;
                 handover_take(handover, stopping, now);
         }
-        /* At the end: channels that were closed make room for others. */
+        /* Now that closed channels have made room. */
         handover_set_listening(handover, handover_accepts(handover, now));
         return stored;
 }

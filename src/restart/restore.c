@@ -171,7 +171,7 @@ bool restore_take(Restore *restore, int fd, const char *name) {
         return true;
 }
 
-/* Newest run first; the names of a run together. */
+/* Orders the newest run first, and a name's bundles together. */
 static int item_compare(const void *one, const void *other) {
         const RestoreItem *a = one, *b = other;
 
@@ -219,7 +219,7 @@ static void restore_match(Restore *restore, Hashtable *by_cookie) {
 
                 if (found->skip || found->run > restore->ledger_run)
                         continue;
-                /* Logged while the run of the ledger lived. */
+                /* The run of the ledger has logged its end. */
                 if (found->slot == 0)
                         found->skip = true;
                 else if (found->run < restore->ledger_run &&

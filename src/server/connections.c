@@ -26,7 +26,7 @@
 #include "restart/fdstore.h"
 
 enum {
-        /* Connections of one listener before others and signals get their turn. */
+        /* Clients of one listener before others and signals get their turn. */
         ACCEPTS_PER_TURN = 16,
 };
 
@@ -196,15 +196,13 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         journal_write(connections->journal, &record, now);
 }
 
-/* Backs off if accept4(2) failed for want of something. Returns whether to go on with the next
- * client. */
+/* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
 static bool connections_accept_failed(Connections *connections, const Listener *listener, int error,
                                       int failures, uint64_t now) {
         const char *limit = backoff_limit(error);
         uint32_t refused = 0;
 
-        /* A connection that failed before accept4(2) is gone, but the network fails where there is
-         * no end to them. */
+        /* That client is gone and the next may be well, but a failing network fails for all. */
         if (limit == NULL && failures < ACCEPTS_PER_TURN)
                 return true;
         if (error == EMFILE || error == ENFILE)
@@ -258,7 +256,7 @@ void connections_end(Connections *connections, Connection *connection, int statu
                 record.reason = end_reason_text(END_STOPPED);
         else
                 record.reason = end_reason_text(end_reason_from_exit_code(WEXITSTATUS(status)));
-        /* Nobody would take back what it may have stored by itself. */
+        /* No master would take back the bundle that the handler may have stored. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
         quota_release(connections->quota, source);

@@ -24,7 +24,7 @@
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
         int r;
 
-        /* A peer that has reset the connection meanwhile is unknown. */
+        /* After a reset there is no peer to name. */
         *ret_peer = (Address){};
         r = address_from_peer(connection, NULL, ret_peer);
         if (r < 0 && r != -ENOTCONN)

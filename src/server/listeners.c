@@ -226,8 +226,8 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
                                    options->listen[0]);
         if (options->exit_idle != 0 && options->n_listen > 0)
                 return failure_set(ret_failure, WRONG_USAGE,
-                                   "--exit-idle works only with passed sockets: nobody would "
-                                   "start mpecho again");
+                                   "--exit-idle works only with passed sockets: without them no "
+                                   "process starts mpecho again");
         return 0;
 }
 

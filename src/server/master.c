@@ -217,7 +217,7 @@ static void master_send_status(Master *master, uint64_t now) {
 
         record_format_sentence(&totals, status, sizeof status);
         notify_status(&master->notify, status, now);
-        /* Handlers go on counting bytes. */
+        /* Handlers go on counting bytes, so the next status differs. */
         if (totals.live > 0)
                 notify_changed(&master->notify, now);
 }
@@ -283,7 +283,7 @@ int master_turn(Master *master, uint64_t patience) {
                  handover_deadline(&master->handover) <= now;
         if (handed)
                 handover_take(&master->handover, master->stopping, now);
-        /* The calls below decide differently while the service stops. */
+        /* Before the calls below, which decide differently while the service stops. */
         if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
             connections_deadline(master->connections) <= now) {
                 master_take_signals(master, now);
