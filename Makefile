@@ -127,7 +127,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-model check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
+$(BUILD)/flags deb check check-cbmc check-model check-system check-sanitize lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -170,6 +170,11 @@ QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_jso
 check-model:
 	@CC='$(CC)' tests/model/run $(BUILD)
 
+## check-cbmc: prove with cbmc what reads bytes of others, a few minutes (as root where cbmc is not installed)
+check-cbmc:
+	@command -v cbmc >/dev/null || $(MAKE) --no-print-directory image-prover
+	@tests/cbmc/run $(BUILD)
+
 ## check-integration: run the tests of the built programs
 check-integration: all $(BASELINES) $(CROWD)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
@@ -194,7 +199,7 @@ check-packages: deb
 check-bookworm check-trixie: check-%: deb previous image-%
 	@$(PYTEST) -v --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
-image-bookworm image-trixie: image-%:
+image-bookworm image-trixie image-prover: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
 
 previous: deb
@@ -242,7 +247,7 @@ lint:
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/cbmc/*.c tests/*/*.h tests/*/*/*.h)
 
 # Without it the units would land in the root directory.
 require-unit-directories:
@@ -300,6 +305,6 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
+	check-sanitize check-cbmc check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie image-prover fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
