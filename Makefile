@@ -128,7 +128,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-model mutation check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
+$(BUILD)/flags deb check check-cbmc check-model mutation check-system check-sanitize lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -171,6 +171,11 @@ QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_jso
 check-model:
 	@CC='$(CC)' tests/model/run $(BUILD)
 
+## check-cbmc: prove with cbmc what reads bytes of others, a few minutes (as root where cbmc is not installed)
+check-cbmc:
+	@command -v cbmc >/dev/null || $(MAKE) --no-print-directory image-prover
+	@tests/cbmc/run $(BUILD)
+
 ## check-integration: run the tests of the built programs
 check-integration: all $(BASELINES) $(CROWD)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
@@ -195,7 +200,7 @@ check-packages: deb
 check-bookworm check-trixie: check-%: deb previous image-%
 	@$(PYTEST) -v -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
-image-bookworm image-trixie: image-%:
+image-bookworm image-trixie image-prover: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
 
 previous: deb
@@ -247,7 +252,7 @@ lint:
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/cbmc/*.c tests/*/*.h tests/*/*/*.h)
 
 # Without it the units would land in the root directory.
 require-unit-directories:
@@ -305,6 +310,6 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
+	check-sanitize check-cbmc check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie image-prover fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
