@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +28,10 @@
 enum {
         REFUSE_MOST = 4096,
 };
+
+/* How many bytes a connection queues in the kernel beyond those that are on their way. A peer that
+ * does not read costs no more memory, and a long path loses no speed. */
+#define UNSENT_MOST (128 * 1024)
 
 void passed_take(Passed *ret_passed) {
         const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
@@ -126,6 +132,7 @@ static int listeners_add(Listeners *listeners, int fd, const char *name) {
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){ UNSENT_MOST }, sizeof(int));
         r = endpoint_from_socket(fd, &endpoint);
         if (r < 0)
                 return r;
