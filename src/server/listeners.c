@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,10 @@ enum {
         KEEPALIVE_INTERVAL_SECONDS = 10,
         KEEPALIVE_PROBES = 6,
 };
+
+/* The most bytes that the kernel queues for a connection beyond those on their way. A peer that
+ * does not read costs no more memory, and a long path loses no speed. */
+#define UNSENT_MOST (128 * 1024)
 
 void listeners_close(Listeners *listeners) {
         for (uint32_t i = 0; i < listeners->n; i++) {
@@ -64,6 +69,7 @@ static int listeners_add(Listeners *listeners, int fd, const char *name, const c
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){ UNSENT_MOST }, sizeof(int));
         r = endpoint_from_socket(fd, &endpoint);
         if (r < 0)
                 return r;

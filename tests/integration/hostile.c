@@ -146,7 +146,7 @@ static void attack_search(void) {
         unsigned char masked[MOST_NEEDLE];
         FILE *maps = fopen("/proc/self/maps", "r");
         char line[512], where[512], mode[8];
-        unsigned long start, end;
+        void *start, *end;
         size_t length = 0;
 
         while (length < sizeof masked &&
@@ -154,10 +154,10 @@ static void attack_search(void) {
                 length++;
         while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
                 where[0] = '\0';
-                if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %511s", &start, &end, mode, where) < 3 ||
+                if (sscanf(line, "%p-%p %7s %*s %*s %*s %511s", &start, &end, mode, where) < 3 ||
                     mode[0] != 'r' || strncmp(where, "[v", 2) == 0)
                         continue;
-                if (count((const unsigned char *)start, end - start, masked, length) > 0)
+                if (count(start, (size_t)((char *)end - (char *)start), masked, length) > 0)
                         note(where[0] != '\0' ? where : "anonymous memory");
         }
 }
@@ -191,7 +191,7 @@ static void try_to_execute(const char *name, int fd, const char *path) {
                 (void)dup2(STDIN_FILENO, STDOUT_FILENO);
                 if (fd >= 0)
                         (void)syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
-                else
+                else if (path != NULL)
                         (void)execve(path, arguments, environment);
                 _exit(99);
         }
@@ -240,10 +240,11 @@ static bool send_descriptor(int to, struct sockaddr_un *name, const char *text, 
 /* Sends a descriptor to systemd's store, under the name in the argument. */
 static void store(int fd) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
+        const char *path = getenv("NOTIFY_SOCKET");
         char text[512];
 
         snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", argument);
-        strncpy(name.sun_path, getenv("NOTIFY_SOCKET"), sizeof name.sun_path - 1);
+        strncpy(name.sun_path, path != NULL ? path : "", sizeof name.sun_path - 1);
         if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, text, fd))
                 note("store");
 }
