@@ -185,13 +185,15 @@ static void handover_receive(Handover *handover, uint64_t now) {
                         channel_drop(handover, i);
 }
 
+/* Stores a bundle, of the master when @handler is 0. */
 static int bundle_store(const int *fds, size_t n, uint64_t run, pid_t handler) {
         int bundle, r;
 
         bundle = bundle_new(fds, n);
         if (bundle < 0)
                 return bundle;
-        r = fdstore_put(FDSTORE_CONNECTION, run, handler, bundle);
+        r = handler == 0 ? fdstore_put(FDSTORE_CONNECTION, run, bundle)
+                         : fdstore_put_own(run, handler, bundle);
         if (r == 0)
                 r = fdstore_barrier();
         close(bundle);

@@ -96,7 +96,7 @@ static int takeover_store_ledger(Connections *connections, uint64_t run) {
         bundle = ledger_take_bundle(roster_ledger(connections->roster));
         if (bundle < 0)
                 return bundle;
-        (void)fdstore_put(FDSTORE_LEDGER, run, 0, bundle);
+        (void)fdstore_put(FDSTORE_LEDGER, run, bundle);
         close(bundle);
         return 0;
 }

@@ -55,8 +55,9 @@ class Stored:
 
     @property
     def kind(self):
-        """The name without the number of the run."""
-        return self.name.partition(".")[0]
+        """The name without the number of the run; h.RUN.PID is a connection as well."""
+        name = self.name.partition(".")[0]
+        return CONNECTION if name == "h" else name
 
     def files(self):
         """The files in a bundle, a message that waits in a socket: identity and whether each one is

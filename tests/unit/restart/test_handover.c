@@ -282,7 +282,7 @@ static void test_no_manager(void **state) {
 static void expect_stored_by_handler(void) {
         char name[64];
 
-        snprintf(name, sizeof name, "%s.%d", NAME, given[0].handler);
+        snprintf(name, sizeof name, "h.7.%d", given[0].handler);
         manager_expect_bundle(&manager, name, given[0].unsent > 0 ? 2 : 1);
         expect_connections(0);
         manager_expect_barrier(&manager);

@@ -300,7 +300,7 @@ static void claim_handed_over(void *data) {
         if (!stopping) {
                 service_expect(&service, RECORD_CLOSED);
                 assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
-                snprintf(name, sizeof name, "mpecho-connection.7.%d", handler);
+                snprintf(name, sizeof name, "h.7.%d", handler);
                 manager_expect_removed(&manager, name);
         }
         service_expect_none(&service);
