@@ -62,6 +62,9 @@ static void test_names(void **state) {
         (void)state;
         expect_name("mpecho-connection.1", FDSTORE_CONNECTION, 1);
         expect_name("mpecho-connection.12", FDSTORE_CONNECTION, 12);
+        expect_name("mpecho-connection.12.4711", FDSTORE_CONNECTION, 12);
+        expect_name("mpecho-connection.000000000000000000000000000000000000000000001",
+                    FDSTORE_CONNECTION, 1);
         expect_name("mpecho-ledger.999999999999", FDSTORE_LEDGER, UINT64_C(999999999999));
         expect_name("mpecho-connection", FDSTORE_OLD_CONNECTION, 0);
         expect_name("mpecho-pending", FDSTORE_OLD_UNSENT, 0);
@@ -84,6 +87,13 @@ static void test_strangers(void **state) {
                 "mpecho-connection.1x",
                 "mpecho-connection.1000000000000",
                 "mpecho-connection.18446744073709551617",
+                "mpecho-connection.0000000000000000000000000000000000000000000001",
+                "mpecho-connection.1.",
+                "mpecho-connection.1.0",
+                "mpecho-connection.1.2147483648",
+                "mpecho-connection.1.2.3",
+                "mpecho-connection.0.1",
+                "mpecho-connection..1",
                 "mpecho-connections",
                 "mpecho-ledger",
                 "mpecho-ledger.",
