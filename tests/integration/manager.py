@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ class Manager(Notifications):
 
     def __init__(self, directory):
         self.store = []
+        self.taken = []  # of each message: when it was taken, its sender and what it says
         self.keeping = False  # to be set where removing is to come too late
         self._pause = threading.Lock()
         super().__init__(directory)
@@ -101,6 +103,7 @@ class Manager(Notifications):
                 self._arrived.notify_all()
 
     def _take(self, message, sender, descriptors):
+        self.taken.append((time.time(), sender, message))
         name = message.get("FDNAME", "stored")
         if message.get("FDSTOREREMOVE") == "1" and not self.keeping:
             self.remove(name)

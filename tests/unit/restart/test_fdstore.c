@@ -67,6 +67,8 @@ static void test_names(void **state) {
         expect_name("mpecho-connection.1", FDSTORE_CONNECTION, 1);
         expect_name("mpecho-connection.12", FDSTORE_CONNECTION, 12);
         expect_name("h.12.4711", FDSTORE_CONNECTION, 12);
+        expect_name("mpecho-connection.000000000000000000000000000000000000000000001",
+                    FDSTORE_CONNECTION, 1);
         expect_name("mpecho-ledger.999999999999", FDSTORE_LEDGER, UINT64_C(999999999999));
         expect_name("mpecho-connection", FDSTORE_OLD_CONNECTION, 0);
         expect_name("mpecho-pending", FDSTORE_OLD_UNSENT, 0);
@@ -105,7 +107,10 @@ static void test_strangers(void **state) {
                 "mpecho-connection.1x",
                 "mpecho-connection.1000000000000",
                 "mpecho-connection.18446744073709551617",
+                "mpecho-connection.0000000000000000000000000000000000000000000001",
                 "mpecho-connection.1.2",
+                "h.1.2147483648",
+                "h..1",
                 "mpecho-connections",
                 "h.",
                 "h.1",

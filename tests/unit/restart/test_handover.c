@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -422,6 +423,43 @@ static void test_rest(void **state) {
         assert_false(is_readable());
 }
 
+static void lack_room(void *unused) {
+        const HandoverMaster master = handover.master;
+        const int next = dup(STDIN_FILENO);
+        Handover other;
+
+        (void)unused;
+        close(next);
+        process_set_limit(RLIMIT_FSIZE, 4);
+        assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "12345", 5), -ENOSPC);
+        for (rlim_t room = 0; room < 2; room++) {
+                process_set_limit(RLIMIT_NOFILE, (rlim_t)next + room);
+                assert_int_equal(handover_init(&other, RUN, &master), -EMFILE);
+                handover_deinit(&other);
+                assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "x", room),
+                                 -EMFILE);
+        }
+        assert_int_equal(dup(STDIN_FILENO), next);
+}
+
+/* Without descriptors no master listens and no handler gives anything away. Without memory for its
+ * unsent bytes no handler gives away the connection. Nothing stays open. */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(lack_room, NULL);
+}
+
+/* A master that does not listen has nothing to do. */
+static void test_not_listening(void **state) {
+        Handover other = { .fd = -1, .listener = -1 };
+
+        (void)state;
+        handover_take(&other, true, NOW);
+        assert_int_equal(handover_settle(&other, true, NOW), 0);
+        assert_true(handover_deadline(&other) == CLOCK_NEVER);
+        handover_deinit(&other);
+}
+
 /* After a process that is no handler the master accepts nobody for a second, in which it
  * sleeps. */
 static void test_stranger(void **state) {
@@ -644,6 +682,8 @@ int main(void) {
                 TEST(test_usurper),
                 TEST(test_interrupted),
                 TEST(test_rest),
+                TEST(test_no_room),
+                TEST(test_not_listening),
                 TEST(test_stranger),
                 TEST(test_stranger_at_stop),
                 TEST(test_strangers_without_end),
