@@ -28,6 +28,7 @@ enum {
 };
 
 #define CLIENT_TIMEOUT          (10 * CLOCK_SECOND)
+#define CLIENT_PING_INTERVAL    CLOCK_SECOND
 #define CLIENT_CHECK_SIZE       ((uint64_t)64 << 20)
 #define CLIENT_DURATION         (10 * CLOCK_SECOND)
 #define CLIENT_MONITOR_INTERVAL (200 * CLOCK_MILLISECOND)
@@ -220,8 +221,8 @@ static int client_options_complete(const OptionParse *parse) {
                 options->size = options->load == LOAD_STREAMS ? CLIENT_BLOCK_SIZE
                                                               : sizes[options->action];
         options->check_size = options->size;
-        if (options->flood)
-                options->interval = 0;
+        if (options->action == CLIENT_PING && options->interval == 0 && !options->flood)
+                options->interval = CLIENT_PING_INTERVAL;
         /* What the plain mode connects to does not matter, only how soon. */
         options->connection.race = options->action == CLIENT_RELAY;
         options->connection.warn = !options->connection.race && !options->quiet && !options->json;
@@ -241,6 +242,11 @@ static int client_options_check(OptionParse *parse) {
                 r = client_options_check_streams(parse);
         if (r < 0)
                 return r;
+        if (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS &&
+            options->bandwidth > 0)
+                return failure_set(parse->failure, -EINVAL,
+                                   "--bandwidth needs --kind streams: the speed of requests is "
+                                   "--rate");
         if (options->flood && option_is_given(parse, "interval"))
                 return failure_set(parse->failure, -EINVAL,
                                    "--flood and --interval cannot be combined");
@@ -304,7 +310,6 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
                 .target.family = AF_UNSPEC,
                 .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
                 .timeout = CLIENT_TIMEOUT,
-                .interval = CLOCK_SECOND,
                 .connections = CLIENT_CONNECTIONS,
         };
         int r = client_options_is_monitor(argv)
@@ -321,8 +326,13 @@ bool client_options_want_lines(const ClientOptions *options) {
         return !options->quiet && !options->flood && !options->json && !options->monitor;
 }
 
+bool client_options_want_interims(const ClientOptions *options) {
+        return options->action != CLIENT_PING && options->interval > 0 &&
+               (options->json || !options->quiet);
+}
+
 bool client_options_want_progress(const ClientOptions *options) {
-        return !options->quiet && !options->no_progress;
+        return !options->quiet && !options->no_progress && !client_options_want_interims(options);
 }
 
 bool client_options_is_monitor(char *const *argv) {

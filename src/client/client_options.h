@@ -70,10 +70,16 @@ struct ClientOptions {
         /* Check: the bytes to send. */
         uint64_t check_size;
 
-        /* Ping: round trips to make, 0 for no limit; the time from one to the next; whether lines
-         * have the time of day, and whether each round trip has a new connection. */
-        uint64_t count;
+        /* Check and streams: the bytes a second to send at most; 0 for no limit. */
+        uint64_t bandwidth;
+
+        /* Check and load: the time from one report to the next, 0 for none. Ping: the time from one
+         * round trip to the next. */
         uint64_t interval;
+
+        /* Ping: round trips to make, 0 for no limit; whether lines have the time of day, and
+         * whether each round trip has a new connection. */
+        uint64_t count;
         bool flood;
         bool timestamps;
         bool connect;
@@ -107,6 +113,11 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
  * client_options_want_lines: whether each round trip is to have a line.
  */
 bool client_options_want_lines(const ClientOptions *options);
+
+/*
+ * client_options_want_interims: whether there is to be a report for each interval.
+ */
+bool client_options_want_interims(const ClientOptions *options);
 
 /*
  * client_options_want_progress: whether a line of progress is wanted where there is a terminal.

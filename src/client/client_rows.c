@@ -119,6 +119,16 @@ static int client_take_rate(OptionParse *parse, const OptionRow *row, const char
         return 0;
 }
 
+static int client_take_bandwidth(OptionParse *parse, const OptionRow *row, const char *text) {
+        if (quantity_parse_bandwidth(text, row->minimum, row->maximum, option_field(parse, row)) <
+            0)
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes bytes per second, as 512K, 1.5M or 100Mbit, not "
+                                   "'%s'",
+                                   row->name, text);
+        return 0;
+}
+
 static int client_take_mode(OptionParse *parse, const OptionRow *row, const char *text) {
         ClientOptions *options = client_options(parse);
 
@@ -223,7 +233,8 @@ const OptionRow client_rows[] = {
         { "count", "c", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX),
           .modes = FOR_PING },
         { "interval", "i", true, client_take_time, FIELD(interval),
-          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM),
+          .modes = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "flood", "f", false, option_take_flag, FIELD(flood), .modes = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .modes = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .modes = FOR_PING },
@@ -238,6 +249,8 @@ const OptionRow client_rows[] = {
           RANGE(1, CLIENT_CONNECTIONS_MAXIMUM), .modes = FOR_LOAD },
         { "rate", "R", true, client_take_rate, FIELD(rate), RANGE(1, CLIENT_RATE_MAXIMUM),
           .modes = FOR_LOAD },
+        { "bandwidth", "b", true, client_take_bandwidth, FIELD(bandwidth),
+          RANGE(1, CLIENT_SIZE_MAXIMUM), .modes = FOR_CHECK | FOR_LOAD },
 
         { "port", "p", true, client_rows_take_port, FIELD(target) },
         { "ipv4", "4", false, client_take_family, FIELD(target) },

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
 #include "client/quantity.h"
 #include "client/resolve.h"
 #include "lib/clock.h"
@@ -59,14 +60,10 @@ static uint64_t connection_end(const ConnectionOptions *options, uint64_t start)
 static int connection_wait(int fd, const ConnectionOptions *options) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
                                    { .fd = options->interrupt, .events = POLLIN } };
-        uint64_t end = connection_end(options, clock_now());
-        int r;
+        int r = inquiry_poll(polled, 2, connection_end(options, clock_now()));
 
-        do
-                r = poll(polled, 2, clock_timeout(clock_now(), end));
-        while (r < 0 && errno == EINTR);
         if (r < 0)
-                return -errno;
+                return r;
         if (r == 0)
                 return -ETIME;
         return polled[0].revents == 0 ? -EINTR : connection_finish(fd);
@@ -265,7 +262,7 @@ static int race_look(Race *race) {
 
 /* Returns the number of the address that has answered, or a negative errno. */
 static int race_run(Race *race) {
-        int won = -1;
+        int won = -1, r;
 
         while (won < 0) {
                 bool late = race->options->race && race->begun > 0 &&
@@ -279,10 +276,9 @@ static int race_run(Race *race) {
                 if (race->pending == 0)
                         return race->error;
                 *interrupt = (struct pollfd){ .fd = race->options->interrupt, .events = POLLIN };
-                if (poll(race->polled, race->begun + 1,
-                         clock_timeout(clock_now(), race_wake(race))) < 0 &&
-                    errno != EINTR)
-                        return -errno;
+                r = inquiry_poll(race->polled, race->begun + 1, race_wake(race));
+                if (r < 0)
+                        return r;
                 if (interrupt->revents != 0)
                         return -EINTR;
                 won = race_look(race);

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -112,17 +111,13 @@ void crew_connect(const LoadPlan *plan, int *ret_fds) {
 
 uint64_t crew_start(const LoadPlan *plan) {
         struct pollfd go = { .fd = plan->go };
-        struct timespec then;
         uint64_t start;
 
         close(plan->ready);
         while (poll(&go, 1, -1) < 0 && errno == EINTR)
                 ;
         start = plan->page->start;
-        then = (struct timespec){ .tv_sec = (time_t)(start / CLOCK_SECOND),
-                                  .tv_nsec = (long)(start % CLOCK_SECOND) };
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
-                ;
+        clock_sleep(start);
         return start;
 }
 
@@ -131,8 +126,8 @@ void crew_close_window(const LoadPlan *plan, uint64_t elapsed) {
 
         if (page->window.elapsed > 0)
                 return;
-        page->window = (ReportWindow){ .elapsed = elapsed,
-                                       .answered = page->answered,
-                                       .bytes_sent = page->bytes_sent,
-                                       .bytes_received = page->bytes_received };
+        page->window = (Interim){ .elapsed = elapsed,
+                                  .answered = page->answered,
+                                  .bytes_sent = page->bytes_sent,
+                                  .bytes_received = page->bytes_received };
 }

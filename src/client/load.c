@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
@@ -23,10 +24,11 @@
 #include "lib/memory.h"
 
 enum {
-        LOAD_TICK_MILLISECONDS = 200,
         /* Descriptors that a worker needs beside its connections. */
         LOAD_DESCRIPTORS = 16,
 };
+
+#define LOAD_TICK (200 * CLOCK_MILLISECOND)
 
 /* So long before the start the workers are told of it. */
 #define LOAD_LEAD CLOCK_MILLISECOND
@@ -39,6 +41,10 @@ typedef struct Load {
         int first;
         uint64_t setup;
         unsigned workers;
+        /* The instant of the start, 0 before it is known. */
+        uint64_t start;
+        Interims interims;
+        Progress progress;
         pid_t *pids;
         LoadPage *pages;
         LoadSent *sent;
@@ -96,6 +102,7 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
+        inquiry_ignore();
         close(load->ready[0]);
         close(load->go[1]);
         close(load->end[0]);
@@ -135,35 +142,61 @@ static int load_fork(Load *load) {
         return r;
 }
 
-/* Lets the workers begin, all at the same instant, which it returns. */
-static uint64_t load_start(Load *load) {
-        uint64_t start = clock_now() + LOAD_LEAD;
-
+/* Lets the workers begin, all at the same instant. */
+static void load_start(Load *load) {
+        load->start = clock_now() + LOAD_LEAD;
+        interims_init(&load->interims, load->options, load->start);
         for (unsigned i = 0; i < load->workers; i++)
-                load->pages[i].start = start;
+                load->pages[i].start = load->start;
         load_close(&load->go[1]);
-        return start;
 }
 
-static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
+/* Counts what the workers have done so far. */
+static Interim load_count(const Load *load) {
         uint64_t now = clock_now();
         /* The start may still lie ahead. */
-        double elapsed = (double)(now > start ? now - start : 1) / (double)CLOCK_SECOND;
-        double left = (double)load->options->duration / (double)CLOCK_SECOND - elapsed;
-        uint64_t answered = 0, bytes = 0;
-        char rate[QUANTITY_TEXT_SIZE];
+        Interim count = { .elapsed = load->start > 0 && now > load->start ? now - load->start : 0 };
 
         for (unsigned i = 0; i < load->workers; i++) {
-                answered += load->pages[i].answered;
-                bytes += load->pages[i].bytes_received;
+                const LoadPage *page = &load->pages[i];
+
+                count.answered += page->answered;
+                count.bytes_sent += page->bytes_sent;
+                count.bytes_received += page->bytes_received;
+                for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                        count.errors += page->errors[kind];
         }
-        quantity_format_bytes((double)bytes / elapsed, rate);
+        return count;
+}
+
+static void load_show_progress(Load *load) {
+        const Interim count = load_count(load);
+        double left = (double)load->options->duration - (double)count.elapsed;
+        double seconds = left > 0 ? left / (double)CLOCK_SECOND : 0;
+        char rate[QUANTITY_TEXT_SIZE];
+
+        quantity_format_bytes(interim_rate(count.bytes_received, count.elapsed), rate);
         if (load->options->load == LOAD_STREAMS)
-                progress_show(progress, "%.1f s  %s/s  %.1f s left", elapsed, rate,
-                              left > 0 ? left : 0);
+                progress_show(&load->progress, "%.1f s  %s/s  %.1f s left",
+                              (double)count.elapsed / (double)CLOCK_SECOND, rate, seconds);
         else
-                progress_show(progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left", elapsed,
-                              answered, (double)answered / elapsed, left > 0 ? left : 0);
+                progress_show(&load->progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left",
+                              (double)count.elapsed / (double)CLOCK_SECOND, count.answered,
+                              interim_rate(count.answered, count.elapsed), seconds);
+}
+
+/* Answers an inquiry. */
+static void load_answer(void *userdata) {
+        static Histogram latency;
+        Load *load = userdata;
+        const Interim count = load_count(load);
+
+        progress_clear(&load->progress);
+        interim_print(stderr, &(Interim){}, &count, load->options);
+        latency = (Histogram){};
+        for (unsigned i = 0; i < load->workers; i++)
+                histogram_add(&latency, &load->pages[i].latency);
+        report_print_times(stderr, &latency);
 }
 
 static void load_stop(Load *load) {
@@ -173,24 +206,28 @@ static void load_stop(Load *load) {
 
 /* Waits until the workers have closed the pipe that @fd is the other end of. The interrupt makes
  * them do so soon, and is taken once. */
-static void load_wait(Load *load, int fd, int *interrupt, uint64_t start) {
+static void load_wait(Load *load, int fd, int *interrupt) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
                                    { .fd = *interrupt, .events = POLLIN } };
-        Progress progress;
 
-        progress_init(&progress, start > 0 && client_options_want_progress(load->options));
         while (polled[0].revents == 0) {
-                int r = poll(polled, 2, LOAD_TICK_MILLISECONDS);
+                uint64_t wake = clock_now() + LOAD_TICK;
+                Interim count;
+                int r;
 
-                if (r < 0 && errno != EINTR)
+                r = inquiry_poll(polled, 2, clock_earlier(wake, load->interims.next));
+                if (r < 0)
                         break;
                 if (r > 0 && polled[1].revents != 0) {
                         load_stop(load);
                         polled[1].fd = *interrupt = -1;
                 }
-                load_show_progress(load, &progress, start);
+                count = load_count(load);
+                if (load->start + count.elapsed >= load->interims.next)
+                        interims_report(&load->interims, &count);
+                if (load->start > 0)
+                        load_show_progress(load);
         }
-        progress_clear(&progress);
 }
 
 /* Reaps all workers; one that did not end in order has lost its part of the results. */
@@ -215,8 +252,8 @@ static void load_reap(Load *load) {
         }
 }
 
-static void load_add_window(ReportWindow *sum, const LoadPage *page) {
-        const ReportWindow *window = &page->window;
+static void load_add_window(Interim *sum, const LoadPage *page) {
+        const Interim *window = &page->window;
 
         /* A worker that died has counted until then. */
         sum->answered += window->elapsed > 0 ? window->answered : page->answered;
@@ -310,7 +347,10 @@ static void load_judge(const Load *load) {
 
 static void load_measure(Load *load) {
         int interrupt = load->options->connection.interrupt, r;
+        Interim count;
 
+        progress_init(&load->progress, client_options_want_progress(load->options));
+        inquiry_set(load_answer, load);
         r = load_fork(load);
         if (r < 0) {
                 failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
@@ -318,10 +358,14 @@ static void load_measure(Load *load) {
                 load_stop(load);
                 load_close(&load->go[1]);
         } else {
-                load_wait(load, load->ready[0], &interrupt, 0);
-                load_wait(load, load->end[0], &interrupt, load_start(load));
+                load_wait(load, load->ready[0], &interrupt);
+                load_start(load);
+                load_wait(load, load->end[0], &interrupt);
         }
+        progress_clear(&load->progress);
         load_reap(load);
+        count = load_count(load);
+        interims_end(&load->interims, &count);
         load_sum_up(load);
         load_judge(load);
         for (int i = 0; i < 2; i++) {
@@ -336,6 +380,7 @@ void load_run(const ClientOptions *options, Report *report) {
         Load load = { .options = options,
                       .report = report,
                       .first = -1,
+                      .interims.next = CLOCK_NEVER,
                       .ready = { -1, -1 },
                       .go = { -1, -1 },
                       .end = { -1, -1 } };
@@ -359,6 +404,7 @@ void load_run(const ClientOptions *options, Report *report) {
                 load.setup = clock_now() - report->path.start;
                 load_measure(&load);
         }
+        inquiry_set(NULL, NULL);
         memory_free(load.sent, sent);
         memory_free(load.pages, pages);
         free(load.pids);

@@ -46,7 +46,7 @@ struct LoadPage {
         /* Nanoseconds from there to the end of the work, and the counts at the end of the duration.
          */
         atomic_uint_fast64_t elapsed;
-        ReportWindow window;
+        Interim window;
         /* Of a stream worker: what was sent on each connection, and whether that is all. */
         LoadSent *sent;
         atomic_bool sent_all;

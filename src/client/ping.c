@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/connection.h"
+#include "client/inquiry.h"
 #include "client/interrupt.h"
 #include "client/pattern.h"
 #include "client/progress.h"
@@ -231,12 +232,27 @@ static bool ping_wait(Ping *ping) {
         while (now < ping->due && now < ping->end) {
                 uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
 
-                if (poll(&polled, 1, clock_timeout(now, wake)) > 0)
+                if (inquiry_poll(&polled, 1, wake) > 0)
                         break;
                 now = clock_now();
         }
         ping->interrupted = interrupt_is_due(ping->connection.interrupt);
         return now < ping->end && !ping->interrupted;
+}
+
+/* Answers an inquiry. */
+static void ping_answer(void *userdata) {
+        Ping *ping = userdata;
+        const Report *report = ping->report;
+        Interim count = { .elapsed = clock_now() - ping->start,
+                          .answered = report->latency.count,
+                          .bytes_sent = report->bytes_sent,
+                          .bytes_received = report->bytes_received,
+                          .errors = report->attempts - report->latency.count };
+
+        progress_clear(&ping->progress);
+        interim_print(stderr, &(Interim){}, &count, ping->options);
+        report_print_times(stderr, &report->latency);
 }
 
 static void ping_show_progress(Ping *ping) {
@@ -328,7 +344,9 @@ static void ping_measure(Ping *ping) {
         ping->start = clock_now();
         ping->end = options->duration == 0 ? CLOCK_NEVER : ping->start + options->duration;
         ping->connection.end = options->duration == 0 ? 0 : ping->end;
+        inquiry_set(ping_answer, ping);
         ping_loop(ping);
+        inquiry_set(NULL, NULL);
         ping->report->elapsed = clock_now() - ping->start;
         progress_clear(&ping->progress);
         ping_disconnect(ping);

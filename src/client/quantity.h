@@ -39,6 +39,16 @@ int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint6
 int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_count);
 
 /*
+ * quantity_parse_bandwidth: reads @text as a number of bytes per second between @minimum and
+ * @maximum, both included, as quantity_parse_size() does, or in kbit, Mbit or Gbit, which are 10^3,
+ * 10^6 and 10^9 bits.
+ *
+ * Returns 0 and sets @ret_bandwidth; errors are those of quantity_parse_size().
+ */
+int quantity_parse_bandwidth(const char *text, uint64_t minimum, uint64_t maximum,
+                             uint64_t *ret_bandwidth);
+
+/*
  * quantity_format_bytes: writes @bytes to @text with the unit that leaves 1 to 4 digits before the
  * point, as "64.0 MiB"; up to 1023 bytes as "512 bytes". Returns @text.
  */

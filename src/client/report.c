@@ -37,10 +37,6 @@ void report_set_kernel(Report *report, int fd) {
                                                   info.tcpi_total_retrans };
 }
 
-double report_rate(uint64_t bytes, uint64_t time) {
-        return time == 0 ? 0 : (double)bytes / ((double)time / (double)CLOCK_SECOND);
-}
-
 static void report_print_check(const Report *report, const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
 
@@ -52,43 +48,47 @@ static void report_print_check(const Report *report, const char *target) {
         printf(": %" PRIu64 " bytes sent, %" PRIu64 " came back in %.3f s, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
                (double)report->elapsed / (double)CLOCK_SECOND,
-               quantity_format_bytes(report_rate(report->bytes_sent, report->send_time), there),
-               quantity_format_bytes(report_rate(report->bytes_received, report->receive_time),
+               quantity_format_bytes(interim_rate(report->bytes_sent, report->send_time), there),
+               quantity_format_bytes(interim_rate(report->bytes_received, report->receive_time),
                                      back));
 }
 
 /* Prints the quantiles, of which some need more values than there are. */
-static void report_print_quantiles(const Histogram *latency) {
+static void report_print_quantiles(FILE *file, const Histogram *latency) {
         static const unsigned permilles[] = { 500, 900, 990, 999 };
         const char *separator = "p50/p90/p99/p99.9 = ";
         char text[QUANTITY_TEXT_SIZE];
 
         for (size_t i = 0; i < sizeof permilles / sizeof permilles[0]; i++) {
-                fputs(separator, stdout);
+                fputs(separator, file);
                 separator = "/";
                 if (histogram_has_quantile(latency, permilles[i]))
                         fputs(quantity_format_duration((double)histogram_quantile(latency,
                                                                                   permilles[i]),
                                                        text),
-                              stdout);
+                              file);
                 else
-                        putchar('-');
+                        putc('-', file);
         }
-        putchar('\n');
+        putc('\n', file);
 }
 
-static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+void report_print_times(FILE *file, const Histogram *latency) {
         char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
                         deviation[QUANTITY_TEXT_SIZE];
 
         if (latency->count == 0)
                 return;
-        printf("min/avg/max/stddev = %s/%s/%s/%s\n",
-               quantity_format_duration((double)latency->minimum, least),
-               quantity_format_duration(latency->mean, mean),
-               quantity_format_duration((double)latency->maximum, most),
-               quantity_format_duration(histogram_deviation(latency), deviation));
-        report_print_quantiles(latency);
+        fprintf(file, "min/avg/max/stddev = %s/%s/%s/%s\n",
+                quantity_format_duration((double)latency->minimum, least),
+                quantity_format_duration(latency->mean, mean),
+                quantity_format_duration((double)latency->maximum, most),
+                quantity_format_duration(histogram_deviation(latency), deviation));
+        report_print_quantiles(file, latency);
+}
+
+static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+        report_print_times(stdout, latency);
         if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
@@ -140,7 +140,7 @@ static void report_print_ping(const Report *report, const ClientOptions *options
 static void report_print_load(const Report *report, const ClientOptions *options,
                               const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
-        const ReportWindow *window = &report->window;
+        const Interim *window = &report->window;
         uint64_t errors = 0;
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
@@ -152,11 +152,11 @@ static void report_print_load(const Report *report, const ClientOptions *options
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
-                       report_rate(window->answered, window->elapsed), options->size);
+                       interim_rate(window->answered, window->elapsed), options->size);
         printf("%" PRIu64 " bytes sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
-               quantity_format_bytes(report_rate(window->bytes_sent, window->elapsed), there),
-               quantity_format_bytes(report_rate(window->bytes_received, window->elapsed), back));
+               quantity_format_bytes(interim_rate(window->bytes_sent, window->elapsed), there),
+               quantity_format_bytes(interim_rate(window->bytes_received, window->elapsed), back));
         printf("%" PRIu64 " errors", errors);
         report_print_errors(report);
         if (report->reconnects > 0)

@@ -9,12 +9,12 @@
 #include "client/fault.h"
 #include "client/foreign.h"
 #include "client/histogram.h"
+#include "client/interim.h"
 #include "lib/failure.h"
 
 typedef struct Report Report;
 typedef struct Kernel Kernel;
 typedef struct Phases Phases;
-typedef struct ReportWindow ReportWindow;
 
 /*
  * What the kernel knows of a connection (TCP_INFO, tcp(7)) at its end. Nanoseconds and bytes.
@@ -40,16 +40,6 @@ struct Phases {
         uint64_t connect;
         uint64_t first;
         uint64_t last;
-};
-
-/*
- * What a load has counted @elapsed nanoseconds after its start, when its duration was over.
- */
-struct ReportWindow {
-        uint64_t elapsed;
-        uint64_t answered;
-        uint64_t bytes_sent;
-        uint64_t bytes_received;
 };
 
 /*
@@ -91,7 +81,7 @@ struct Report {
         uint64_t overdue;
         uint64_t reconnects;
         uint64_t processes;
-        ReportWindow window;
+        Interim window;
 };
 
 /*
@@ -117,15 +107,16 @@ void report_export(Report *report, const ClientOptions *options);
 int report_status(const Report *report, const ClientOptions *options);
 
 /*
- * report_rate: @bytes in @time nanoseconds, as bytes per second; 0 in no time.
- */
-double report_rate(uint64_t bytes, uint64_t time);
-
-/*
  * report_print_errors: prints the errors by kind, in parentheses with a space in front; nothing if
  * there are none.
  */
 void report_print_errors(const Report *report);
+
+/*
+ * report_print_times: prints the extremes, the mean and the quantiles of @latency to @file; nothing
+ * if there are none.
+ */
+void report_print_times(FILE *file, const Histogram *latency);
 
 /*
  * report_print: prints @report as @options ask for: results to standard output, what kept the

@@ -47,9 +47,9 @@ static void report_json_fault(Json *json, const Report *report) {
 static void report_json_check(Json *json, const Report *report, const ClientOptions *options) {
         json_open(json, "check");
         json_integer(json, "size", options->check_size);
-        json_number(json, "send_rate", report_rate(report->bytes_sent, report->send_time));
+        json_number(json, "send_rate", interim_rate(report->bytes_sent, report->send_time));
         json_number(json, "receive_rate",
-                    report_rate(report->bytes_received, report->receive_time));
+                    interim_rate(report->bytes_received, report->receive_time));
         report_json_fault(json, report);
         json_close(json);
 }
@@ -74,7 +74,7 @@ static void report_json_ping(Json *json, const Report *report, const ClientOptio
 }
 
 static void report_json_load(Json *json, const Report *report, const ClientOptions *options) {
-        const ReportWindow *window = &report->window;
+        const Interim *window = &report->window;
 
         json_open(json, "load");
         json_string(json, "kind", client_load_name(options->load));
@@ -88,9 +88,9 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
         json_number(json, "duration", report_seconds(window->elapsed));
         json_number(json, "drain", report_seconds(report->elapsed - window->elapsed));
         json_integer(json, "answered", report->answered);
-        json_number(json, "rate", report_rate(window->answered, window->elapsed));
-        json_number(json, "send_rate", report_rate(window->bytes_sent, window->elapsed));
-        json_number(json, "receive_rate", report_rate(window->bytes_received, window->elapsed));
+        json_number(json, "rate", interim_rate(window->answered, window->elapsed));
+        json_number(json, "send_rate", interim_rate(window->bytes_sent, window->elapsed));
+        json_number(json, "receive_rate", interim_rate(window->bytes_received, window->elapsed));
         json_integer(json, "overdue", report->overdue);
         json_integer(json, "reconnects", report->reconnects);
         report_json_errors(json, report);

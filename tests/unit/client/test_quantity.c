@@ -155,11 +155,35 @@ static void test_durations(void **state) {
                 assert_string_equal(quantity_format_duration(cases[i].time, text), cases[i].text);
 }
 
+/* A bandwidth is a size or a number of bits in the units of networks. */
+static void test_bandwidths(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                uint64_t bandwidth;
+        } cases[] = {
+                { "1", 0, 1 },          { "64K", 0, 65536 },         { "100Mbit", 0, 12500000 },
+                { "8kbit", 0, 1000 },   { "1.5Gbit", 0, 187500000 }, { "2mbit", 0, 250000 },
+                { "2bit", -EINVAL, 0 }, { "0", -ERANGE, 0 },         { "2Gbits", -EINVAL, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                uint64_t bandwidth = 7;
+
+                assert_int_equal(quantity_parse_bandwidth(cases[i].text, 1, UINT64_C(1) << 50,
+                                                          &bandwidth),
+                                 cases[i].r);
+                assert_int_equal(bandwidth, cases[i].r == 0 ? cases[i].bandwidth : 7);
+        }
+        assert_int_equal(quantity_parse_size("2Mbit", 1, UINT64_MAX, &(uint64_t){ 0 }), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes),     cmocka_unit_test(test_times),
-                cmocka_unit_test(test_formats),   cmocka_unit_test(test_counts),
-                cmocka_unit_test(test_durations),
+                cmocka_unit_test(test_sizes),  cmocka_unit_test(test_bandwidths),
+                cmocka_unit_test(test_times),  cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_counts), cmocka_unit_test(test_durations),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
