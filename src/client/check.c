@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "client/comparison.h"
-#include "client/connection.h"
 #include "client/foreign.h"
 #include "client/inquiry.h"
 #include "client/pace.h"
@@ -271,11 +270,10 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
 void check_run(const ClientOptions *options, Report *report) {
         int fd;
 
-        fd = connection_open(&options->target, &options->connection, &report->path,
-                             &report->failure);
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
         check_exchange(fd, options->connection.interrupt, options, report);
-        report_set_kernel(report, fd);
+        kernel_note(&report->kernel, fd);
         close(fd);
 }

@@ -247,6 +247,8 @@ static int client_options_check(OptionParse *parse) {
                 return failure_set(parse->failure, -EINVAL,
                                    "--bandwidth needs --kind streams: the speed of requests is "
                                    "--rate");
+        if (options->reset && options->load != LOAD_CONNECTIONS)
+                return failure_set(parse->failure, -EINVAL, "--reset needs --kind connections");
         if (options->flood && option_is_given(parse, "interval"))
                 return failure_set(parse->failure, -EINVAL,
                                    "--flood and --interval cannot be combined");

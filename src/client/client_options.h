@@ -93,11 +93,12 @@ struct ClientOptions {
         const char *monitored;
         bool verbose;
 
-        /* Load: how many connections at once, and how many requests or connections a second, 0 for
-         * as many as are answered. */
+        /* Load: how many connections at once; how many thousandths of a request or connection a
+         * second, 0 for as many as are answered; and whether connections end by a reset. */
         LoadKind load;
         uint64_t connections;
         uint64_t rate;
+        bool reset;
 };
 
 /*

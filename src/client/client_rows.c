@@ -11,6 +11,7 @@
 
 #include "client/client_options.h"
 #include "client/quantity.h"
+#include "client/schedule.h"
 #include "lib/clock.h"
 #include "lib/number.h"
 
@@ -30,7 +31,7 @@ enum {
 #define CLIENT_TIME_MAXIMUM        (86400 * CLOCK_SECOND)
 #define CLIENT_SIZE_MAXIMUM        ((uint64_t)1 << 50)
 #define CLIENT_CONNECTIONS_MAXIMUM ((uint64_t)65536)
-#define CLIENT_RATE_MAXIMUM        ((uint64_t)10000000)
+#define CLIENT_RATE_MAXIMUM        (SCHEDULE_UNIT * (uint64_t)10000000)
 
 static ClientOptions *client_options(const OptionParse *parse) {
         return parse->options;
@@ -111,11 +112,12 @@ static int client_take_host(OptionParse *parse, const OptionRow *row, const char
 }
 
 static int client_take_rate(OptionParse *parse, const OptionRow *row, const char *text) {
-        if (quantity_parse_count(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
+        if (quantity_parse_rate(text, SCHEDULE_UNIT, row->minimum, row->maximum,
+                                option_field(parse, row)) < 0)
                 return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a number from %" PRIu64 " to %" PRIu64
-                                   ", as 500 or 10k, not '%s'",
-                                   row->name, row->minimum, row->maximum, text);
+                                   "--%s takes a number from 0.001 to 10M, as 500, 0.5 or 10k, not "
+                                   "'%s'",
+                                   row->name, text);
         return 0;
 }
 
@@ -249,6 +251,7 @@ const OptionRow client_rows[] = {
           RANGE(1, CLIENT_CONNECTIONS_MAXIMUM), .modes = FOR_LOAD },
         { "rate", "R", true, client_take_rate, FIELD(rate), RANGE(1, CLIENT_RATE_MAXIMUM),
           .modes = FOR_LOAD },
+        { "reset", NULL, false, option_take_flag, FIELD(reset), .modes = FOR_LOAD },
         { "bandwidth", "b", true, client_take_bandwidth, FIELD(bandwidth),
           RANGE(1, CLIENT_SIZE_MAXIMUM), .modes = FOR_CHECK | FOR_LOAD },
 

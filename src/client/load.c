@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Runs a load: connects once, forks a worker for each core, and watches over them.
+ *
+ * The first connection finds out which address answers; a worker inherits it, so that the service
+ * counts no connection that the load does not. Each worker writes its counts to a page of shared
+ * memory, which this process reads for progress, reports and inquiries without disturbing it.
+ *
+ * The workers connect, say so by closing a pipe, and all begin at the instant that this process
+ * chooses (crew.c). This process then only waits for the end of another pipe, which is the end of
+ * the last worker. An interrupt lets the workers end soon. No worker outlives this process.
+ */
 #include "client/load.h"
 
 #include <assert.h>
@@ -16,6 +27,7 @@
 #include <unistd.h>
 
 #include "client/inquiry.h"
+#include "client/load_result.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
@@ -252,99 +264,6 @@ static void load_reap(Load *load) {
         }
 }
 
-static void load_add_window(Interim *sum, const LoadPage *page) {
-        const Interim *window = &page->window;
-
-        /* A worker that died has counted until then. */
-        sum->answered += window->elapsed > 0 ? window->answered : page->answered;
-        sum->bytes_sent += window->elapsed > 0 ? window->bytes_sent : page->bytes_sent;
-        sum->bytes_received += window->elapsed > 0 ? window->bytes_received : page->bytes_received;
-        if (window->elapsed > sum->elapsed)
-                sum->elapsed = window->elapsed;
-}
-
-static void load_sum_up(const Load *load) {
-        Report *report = load->report;
-
-        report->processes = load->workers;
-        for (unsigned i = 0; i < load->workers; i++) {
-                const LoadPage *page = &load->pages[i];
-
-                report->answered += page->answered;
-                report->overdue += page->overdue;
-                report->reconnects += page->reconnects;
-                report->bytes_sent += page->bytes_sent;
-                report->bytes_received += page->bytes_received;
-                for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                        report->errors[kind] += page->errors[kind];
-                if (page->elapsed > report->elapsed)
-                        report->elapsed = page->elapsed;
-                load_add_window(&report->window, page);
-                histogram_add(&report->latency, &page->latency);
-        }
-}
-
-/* The kind that stands for all errors: damage before all others, else the most frequent one. */
-static FailureKind load_find_worst(const Report *report) {
-        FailureKind worst = FAILURE_NONE;
-
-        if (report->errors[FAILURE_DIFFERS] > 0)
-                return FAILURE_DIFFERS;
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                if (report->errors[kind] > report->errors[worst])
-                        worst = (FailureKind)kind;
-        return worst;
-}
-
-/* Only the local errors need more than their number: what is wrong, and what helps. */
-static const char *load_find_reason(const Load *load) {
-        int error = 0;
-
-        for (unsigned i = 0; i < load->workers; i++)
-                if (load->pages[i].local_error != 0)
-                        error = load->pages[i].local_error;
-        if (error == EADDRNOTAVAIL)
-                return "no local port is free; an address for --source has ports of its own";
-        return strerror(error);
-}
-
-static void load_judge_errors(const Load *load, uint64_t errors) {
-        Failure *failure = &load->report->failure;
-        FailureKind worst = load_find_worst(load->report);
-        char seconds[QUANTITY_TEXT_SIZE];
-        uint64_t unclosed = 0;
-
-        for (unsigned i = 0; i < load->workers; i++)
-                unclosed += load->pages[i].unclosed;
-        failure_set_kind(failure, worst, 0,
-                         errors == 1 ? "there was %" PRIu64 " error"
-                                     : "there were %" PRIu64 " errors",
-                         errors);
-        if (worst == FAILURE_LOCAL)
-                failure_append(failure, ": %s", load_find_reason(load));
-        if (unclosed == errors)
-                failure_set_kind(failure, worst, 0,
-                                 "all came back intact, but %" PRIu64 " connection%s not closed "
-                                 "within %s s",
-                                 unclosed, unclosed == 1 ? " was" : "s were",
-                                 quantity_format_time(load->options->timeout, seconds));
-}
-
-static void load_judge(const Load *load) {
-        Report *report = load->report;
-        uint64_t errors = 0;
-
-        if (report->failure.kind != FAILURE_NONE)
-                return;
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                errors += report->errors[kind];
-        if (errors > 0)
-                load_judge_errors(load, errors);
-        else if (report->bytes_received == 0)
-                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
-                                 "the end came before the first answer");
-}
-
 static void load_measure(Load *load) {
         int interrupt = load->options->connection.interrupt, r;
         Interim count;
@@ -366,8 +285,7 @@ static void load_measure(Load *load) {
         load_reap(load);
         count = load_count(load);
         interims_end(&load->interims, &count);
-        load_sum_up(load);
-        load_judge(load);
+        load_result_set(load->options, load->pages, load->workers, load->report);
         for (int i = 0; i < 2; i++) {
                 load_close(&load->ready[i]);
                 load_close(&load->go[i]);
@@ -397,8 +315,8 @@ void load_run(const ClientOptions *options, Report *report) {
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
                                  "no memory for %" PRIu64 " connections", options->connections);
         else
-                load.first = connection_open(&options->target, &options->connection, &report->path,
-                                             &report->failure);
+                load.first = path_open(&options->target, &options->connection, &report->path,
+                                       &report->failure);
         if (load.first >= 0) {
                 load.peer = report->path.endpoint;
                 load.setup = clock_now() - report->path.start;

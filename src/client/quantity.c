@@ -135,12 +135,14 @@ int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint6
                               ret_time);
 }
 
-int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum,
-                         uint64_t *ret_count) {
-        static const QuantityUnit units[] = { { "", 1 }, { "k", 1000 }, { "M", 1000000 } };
+int quantity_parse_rate(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
+                        uint64_t *ret_rate) {
+        const QuantityUnit units[] = { { "", unit },
+                                       { "k", 1000 * unit },
+                                       { "M", 1000000 * unit } };
 
         return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
-                              ret_count);
+                              ret_rate);
 }
 
 const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]) {

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/connection.h"
 #include "client/digest.h"
 #include "client/inquiry.h"
 #include "client/quantity.h"
@@ -186,8 +185,7 @@ void relay_run(const ClientOptions *options, Report *report) {
 
         /* A reader that has left is worth a sentence. */
         signal(SIGPIPE, SIG_IGN);
-        fd = connection_open(&options->target, &options->connection, &report->path,
-                             &report->failure);
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
         sent = memory_new_shared(sizeof *sent);
@@ -197,7 +195,7 @@ void relay_run(const ClientOptions *options, Report *report) {
         else
                 relay_exchange(fd, sent, options, report);
         memory_free(sent, sizeof *sent);
-        report_set_kernel(report, fd);
+        kernel_note(&report->kernel, fd);
         close(fd);
         /* Some file systems say only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)

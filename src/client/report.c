@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "client/monitor.h"
 #include "client/quantity.h"
 #include "client/report_json.h"
+#include "client/schedule.h"
 #include "client/terminal.h"
 #include "lib/clock.h"
 
@@ -21,21 +21,6 @@ enum {
         /* Fewer values are no distribution. */
         REPORT_CHART_MINIMUM = 10,
 };
-
-void report_set_kernel(Report *report, int fd) {
-        struct tcp_info info = {};
-
-        /* A Unix socket has none. */
-        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
-                return;
-        report->kernel = (Kernel){ .known = true,
-                                   .rtt = (uint64_t)info.tcpi_rtt * 1000,
-                                   .rtt_variance = (uint64_t)info.tcpi_rttvar * 1000,
-                                   .mss = info.tcpi_snd_mss,
-                                   .congestion_window = info.tcpi_snd_cwnd,
-                                   .retransmits = report->kernel.retransmits +
-                                                  info.tcpi_total_retrans };
-}
 
 static void report_print_check(const Report *report, const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
@@ -108,16 +93,21 @@ void report_print_errors(const Report *report) {
                 putchar(')');
 }
 
-/* Prints the means of a new connection's phases. */
-static void report_print_phases(const Report *report) {
-        double count = (double)report->latency.count;
+static double report_mean(uint64_t sum, uint64_t count) {
+        return count == 0 ? 0 : (double)sum / (double)count;
+}
+
+/* Prints the means of the phases, as far as there were any. */
+static void report_print_phases(const Phases *phases) {
         char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
 
-        if (count > 0)
-                printf("connect/first byte/last byte = %s/%s/%s\n",
-                       quantity_format_duration((double)report->phases.connect / count, connect),
-                       quantity_format_duration((double)report->phases.first / count, first),
-                       quantity_format_duration((double)report->phases.last / count, last));
+        quantity_format_duration(report_mean(phases->connect, phases->connections), connect);
+        quantity_format_duration(report_mean(phases->first, phases->answers), first);
+        quantity_format_duration(report_mean(phases->last, phases->answers), last);
+        if (phases->connections > 0 && phases->answers > 0)
+                printf("connect/first byte/last byte = %s/%s/%s\n", connect, first, last);
+        else if (phases->connections > 0)
+                printf("connect = %s\n", connect);
 }
 
 static void report_print_ping(const Report *report, const ClientOptions *options,
@@ -133,7 +123,7 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
         if (options->connect)
-                report_print_phases(report);
+                report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
 }
 
@@ -167,6 +157,7 @@ static void report_print_load(const Report *report, const ClientOptions *options
         putchar('\n');
         if (report->failure.kind != FAILURE_NONE)
                 printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
+        report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
 }
 
@@ -194,7 +185,7 @@ static void report_describe(const Report *report, const ClientOptions *options, 
         else if (options->interval > 0)
                 fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
         if (options->rate > 0)
-                fprintf(file, ", %" PRIu64 "/s", options->rate);
+                fprintf(file, ", %.9g/s", (double)options->rate / SCHEDULE_UNIT);
         if (options->connect)
                 fputs(", each on a new connection", file);
         (void)gethostname(host, sizeof host - 1);

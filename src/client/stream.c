@@ -150,6 +150,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
 
 /* The end of a connection, which is an error unless @kind is FAILURE_NONE. */
 static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) {
+        kernel_note(&stream->page->kernel, line->fd);
         if (kind != FAILURE_NONE)
                 stream->page->errors[kind]++;
         /* The sender has a descriptor of its own: it must be stopped, and closing ours is not
@@ -196,6 +197,9 @@ static void stream_receive(Stream *stream, size_t i) {
                 stream->page->bytes_received += (uint64_t)n;
                 line->last = clock_now();
                 right = stream_is_right(stream, i, (size_t)n);
+                if (!right && line->received == 0)
+                        (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
+                                               (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
                 /* The sender counts what it has sent a moment later, but not after its end. */
                 if (!right ||

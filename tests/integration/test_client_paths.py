@@ -46,7 +46,7 @@ def test_the_next_answer_does_not_include_the_new_connection(tmp_path):
                 # There is no room in the queue for the next connection.
                 other.connect(f"{tmp_path}/s")
                 first.close()
-                waits(client, "unix_wait")
+                waits(client, "poll")
                 begin = time.monotonic()
                 time.sleep(0.5)
                 listener.accept()[0].close()

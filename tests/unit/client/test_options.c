@@ -143,7 +143,7 @@ static void test_modes(void **state) {
         assert_int_equal(options.duration, 10000000000);
         assert_int_equal(PARSE(&options, &failure, "--load", "-t1m", "-R2.5k", "-P7", "host"), 0);
         assert_int_equal(options.duration, 60000000000);
-        assert_int_equal(options.rate, 2500);
+        assert_int_equal(options.rate, 2500 * 1000);
         assert_int_equal(options.connections, 7);
 }
 

@@ -3,8 +3,8 @@
 
 #include "unit.h"
 
-#include "lib/clock.h"
 #include "client/pace.h"
+#include "lib/clock.h"
 
 /* The instant of a byte and the bytes of an instant belong together. */
 static void test_both_ways(void **state) {
