@@ -258,7 +258,6 @@ static int client_options_check(OptionParse *parse) {
 /* Some round trips of the plugin's, of which the last ends in time. */
 static int client_options_check_monitor(OptionParse *parse, char *const *words) {
         ClientOptions *options = parse->options;
-        const Threshold *warn = &options->warn, *critical = &options->critical;
         char *target[] = { (char *)options->monitored, words[0], NULL, NULL };
 
         if (options->monitored == NULL || words[0] != NULL)
@@ -266,9 +265,6 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
                                    words[0] == NULL ? "the host is missing: -H HOST"
                                                     : "unexpected argument '%s'",
                                    words[0]);
-        if ((critical->time > 0 && warn->time > critical->time) ||
-            (critical->loss > 0 && warn->loss > critical->loss))
-                return failure_set(parse->failure, -EINVAL, "--warning must not exceed --critical");
         options->action = CLIENT_PING;
         options->monitor = true;
         options->size = CLIENT_MESSAGE_SIZE;

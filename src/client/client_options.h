@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "client/connection.h"
+#include "client/range.h"
 #include "client/target.h"
 #include "lib/failure.h"
 
@@ -36,10 +37,9 @@ enum LoadKind {
  * Where a monitoring plugin begins to complain.
  */
 struct Threshold {
-        /* The average round trip exceeds this; 0 for no such limit. */
-        uint64_t time;
-        /* At least this percentage of the round trips is lost; 0 for no such limit. */
-        uint64_t loss;
+        /* Of the average round trip in milliseconds, and of the percentage of lost ones. */
+        Range time;
+        Range loss;
 };
 
 /*

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -82,26 +83,24 @@ static int client_take_time(OptionParse *parse, const OptionRow *row, const char
         return 0;
 }
 
-/* Takes "RTA[,PL%]", as check_icmp does: milliseconds, and a percentage of lost round trips. */
+/* Takes "RTA[,PL%]", as check_icmp does: a range of milliseconds, and one of a percentage of lost
+ * round trips. */
 static int client_take_threshold(OptionParse *parse, const OptionRow *row, const char *text) {
         Threshold *threshold = option_field(parse, row);
         const char *comma = strchrnul(text, ',');
-        char time[QUANTITY_TEXT_SIZE], loss[QUANTITY_TEXT_SIZE];
         size_t length = strlen(comma);
         int r;
 
-        snprintf(time, sizeof time, "%.*s", (int)(comma - text), text);
-        r = quantity_parse_time(time, CLOCK_MILLISECOND, row->minimum, row->maximum,
-                                &threshold->time);
-        if (r == 0 && length > 0) {
-                snprintf(loss, sizeof loss, "%.*s", (int)length - 2, comma + 1);
-                r = comma[length - 1] == '%' ? number_parse(loss, 0, 100, &threshold->loss)
+        r = range_parse(text, (size_t)(comma - text), &threshold->time);
+        if (r == 0 && length > 0)
+                r = comma[length - 1] == '%' ? range_parse(comma + 1, length - 2, &threshold->loss)
                                              : -EINVAL;
-        }
+        if (r == 0 && isfinite(threshold->loss.end) && threshold->loss.end > 100)
+                r = -EINVAL;
         if (r < 0)
                 return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
-                                   "not '%s'",
+                                   "--%s takes a range of milliseconds and maybe one of loss, as "
+                                   "100 or 100,20%%, not '%s'",
                                    row->name, text);
         return 0;
 }
@@ -280,10 +279,8 @@ const OptionRow client_rows[] = {
 const OptionRow monitor_rows[] = {
         { "hostname", "H", true, client_take_host, FIELD(monitored) },
         { "port", "p", true, client_rows_take_port, FIELD(target) },
-        { "warning", "w", true, client_take_threshold, FIELD(warn),
-          RANGE(1, CLIENT_TIME_MAXIMUM) },
-        { "critical", "c", true, client_take_threshold, FIELD(critical),
-          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "warning", "w", true, client_take_threshold, FIELD(warn) },
+        { "critical", "c", true, client_take_threshold, FIELD(critical) },
         { "timeout", "t", true, client_take_time, FIELD(duration),
           RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM) },
         { "count", "n", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX) },
