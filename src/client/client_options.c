@@ -116,8 +116,14 @@ static int client_options_split(OptionParse *parse, char *host, const char *word
         if (wrong || (end != NULL && !client_options_is_ipv6(host)))
                 return failure_set(parse->failure, -EINVAL,
                                    "'%s' is not an IPv6 address in brackets", word);
-        if (colon == NULL || (end == NULL && strchr(colon + 1, ':') != NULL))
+        if (colon == NULL)
                 return 0;
+        if (end == NULL && strchr(colon + 1, ':') != NULL) {
+                if (client_options_is_ipv6(host))
+                        return 0;
+                return failure_set(parse->failure, -EINVAL,
+                                   "'%s' is neither an IPv6 address nor HOST:PORT", word);
+        }
         *colon = '\0';
         return client_rows_take_port(parse, NULL, colon + 1);
 }

@@ -12,8 +12,10 @@
  */
 #include "client/path.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +42,27 @@ typedef struct Race {
         int error;
 } Race;
 
-static const char *path_describe_error(int error, const ConnectionOptions *options,
+/* Writes @endpoint to @text with the name of its zone, as people type it. */
+static void path_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
+        char address[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
+
+        if (endpoint->any.sa_family == AF_INET6 &&
+            if_indextoname(endpoint->ipv6.sin6_scope_id, zone) != NULL) {
+                inet_ntop(AF_INET6, &endpoint->ipv6.sin6_addr, address, sizeof address);
+                snprintf(text, ENDPOINT_TEXT_SIZE, "[%s%%%s]:%hu", address, zone,
+                         ntohs(endpoint->ipv6.sin6_port));
+        } else {
+                endpoint_format(endpoint, text);
+        }
+}
+
+static bool path_lacks_zone(const Endpoint *endpoint) {
+        return endpoint->any.sa_family == AF_INET6 && endpoint->ipv6.sin6_scope_id == 0 &&
+               IN6_IS_ADDR_LINKLOCAL(&endpoint->ipv6.sin6_addr);
+}
+
+static const char *path_describe_error(int error, const Endpoint *endpoint,
+                                       const ConnectionOptions *options,
                                        char text[static PATH_FAILED_SIZE]) {
         char seconds[QUANTITY_TEXT_SIZE];
 
@@ -50,6 +72,9 @@ static const char *path_describe_error(int error, const ConnectionOptions *optio
         else if (error == EAFNOSUPPORT && options->source.length != 0)
                 snprintf(text, PATH_FAILED_SIZE,
                          "the address family differs from that of --source");
+        else if (error == EINVAL && path_lacks_zone(endpoint))
+                snprintf(text, PATH_FAILED_SIZE,
+                         "the address needs its zone, the interface, as in fe80::1%%eth0");
         else
                 snprintf(text, PATH_FAILED_SIZE, "%s", strerror(error));
         return text;
@@ -60,8 +85,8 @@ static void race_fail(Race *race, size_t i, int error) {
         char address[ENDPOINT_TEXT_SIZE], text[PATH_FAILED_SIZE];
         Path *path = race->path;
 
-        path_describe_error(error, race->options, text);
-        endpoint_format(&race->addresses.list[i], address);
+        path_describe_error(error, &race->addresses.list[i], race->options, text);
+        path_format(&race->addresses.list[i], address);
         race->error = -error;
         race->failure->kind = failure_kind_from_errno(error);
         if (race->addresses.count > 1)
@@ -215,9 +240,9 @@ static int path_find(const Target *target, const ConnectionOptions *options,
 static void path_describe(Path *path, int fd) {
         Endpoint local;
 
-        endpoint_format(&path->endpoint, path->peer);
+        path_format(&path->endpoint, path->peer);
         if (endpoint_from_socket(fd, &local) == 0)
-                endpoint_format(&local, path->local);
+                path_format(&local, path->local);
 }
 
 /* Says which addresses did not answer before one did, and how long it all took. */

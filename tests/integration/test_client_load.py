@@ -579,29 +579,3 @@ def test_a_full_queue_and_the_timeout(tmp_path):
         connection[0].close()
     # The queue has one place, whose connection nobody accepts.
     assert result["load"]["answered"] > 0 and result["load"]["errors"]["timeout"] >= 1
-
-
-@pytest.mark.parametrize(
-    "arguments, sentence",
-    [
-        (["--load", "-kbytes"], "--kind takes requests, connections or streams, not 'bytes'"),
-        (["--load", "--connections=0"], "--connections takes a number from 1 to 65536, not '0'"),
-        (["--load", "--duration=0"], "--duration takes a time from 0.001 to 86400 seconds"),
-        (["--load", "--rate=0"], "--rate takes a number from 0.001 to 10M, as 500, 0.5 or 10k, not '0'"),
-        (["--load", "-kstreams", "--rate=5"], "--rate cannot be used with --kind streams"),
-        (["--load", "--rate=0.0001"], "--rate takes a number from 0.001 to 10M, as 500, 0.5 or 10k"),
-        (["--load", "--reset"], "--reset needs --kind connections"),
-        (["--ping", "--rate=5"], "--rate is only valid with --load"),
-        (["--interval=5"], "--interval is only valid with --check, --ping and --load"),
-        (["--load", "--bandwidth=5"], "--bandwidth needs --kind streams: the speed of requests is --rate"),
-        (["--ping", "--bandwidth=5"], "--bandwidth is only valid with --check and --load"),
-        (["--check", "--bandwidth=5x"], "--bandwidth takes bytes per second, as 512K, 1.5M or 100Mbit, not '5x'"),
-        (["--ping", "--kind=streams"], "--kind is only valid with --load"),
-        (["--load", "--ping"], "--ping is a second mode, and there can be only one"),
-    ],
-)
-def test_wrong_values(arguments, sentence):
-    """Status 2 and one sentence that names the wrong value."""
-    status, output, errors = run(*arguments, "host", data=b"")
-    assert (status, output, len(errors)) == (2, b"", 2)
-    assert sentence in errors[0]
