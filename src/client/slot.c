@@ -47,9 +47,8 @@ static void slot_close(const Slots *slots, Slot *slot) {
         if (slot->fd < 0)
                 return;
         kernel_note(&slots->page->kernel, slot->fd);
-        /* The connection that another process opened may still be open there, and go on to be told
-         * of for as long. */
-        (void)epoll_ctl(slots->epoll, EPOLL_CTL_DEL, slot->fd, NULL);
+        /* No other process has it any more, so this also ends the watch: all workers and their
+         * parent close what they inherit before the load begins. */
         close(slot->fd);
         slot->fd = -1;
 }
@@ -228,7 +227,9 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
         int r = 0;
 
         if (slot->state == SLOT_CONNECTING) {
-                r = connection_finish(slot->fd);
+                /* What can be written to is there; only a failure needs a look. */
+                if ((events & (EPOLLERR | EPOLLHUP)) != 0)
+                        r = connection_finish(slot->fd);
                 if (r == 0) {
                         crew_count_connection(slots->page, slot->begun);
                         r = slot_start(slots, slot, clock_now());
