@@ -59,6 +59,7 @@ objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
 BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive)
 CROWD      := $(BUILD)/tests/bench/crowd
+PUSHER     := $(BUILD)/tests/bench/pusher
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
 # Tests wait more than they compute, so more of them run at once than there are processors.
@@ -115,6 +116,9 @@ $(BUILD)/tests/bench/naive: $(call bench_object,naive port)
 $(BASELINES):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
+$(PUSHER): $(call bench_object,pusher)
+	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
+
 $(CROWD): $(call bench_object,crowd) $(ARCHIVE)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
@@ -148,7 +152,7 @@ check:
 
 # What the suites that test programs have in common, before they run side by side.
 programs:
-	@$(MAKE) -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD)
+	@$(MAKE) -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD) $(PUSHER)
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -177,7 +181,7 @@ check-cbmc:
 	@tests/cbmc/run $(BUILD)
 
 ## check-integration: run the tests of the built programs
-check-integration: all $(BASELINES) $(CROWD)
+check-integration: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
 
 ## check-quick: run unit tests, seeds and the integration tests that find most, in a minute
@@ -239,11 +243,11 @@ mutation: all
 	@tests/mutation/run --count=$(MUTATIONS) $(MUTATION_OPTIONS) $(BUILD)
 
 ## bench: measure mpecho against other echo servers, 10 to 15 minutes; figures go to build/bench/ (as root)
-bench: all $(BASELINES) $(CROWD)
+bench: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTHON) tests/bench/bench.py $(BENCH_OPTIONS) $(BUILD)
 
 ## bench-quick: measure mpecho against a bare accept-fork-echo loop for a minute (as root)
-bench-quick: all $(BASELINES) $(CROWD)
+bench-quick: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTHON) tests/bench/bench.py --quick $(BENCH_OPTIONS) $(BUILD)
 
 ## lint: clang-format, clang-tidy, cppcheck, shellcheck, and the direction of includes

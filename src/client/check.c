@@ -9,14 +9,18 @@
 #include <unistd.h>
 
 #include "client/comparison.h"
-#include "client/connection.h"
 #include "client/foreign.h"
+#include "client/inquiry.h"
+#include "client/pace.h"
 #include "client/pattern.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
 #include "lib/clock.h"
+
+/* A check that ends sooner shows no progress. */
+#define CHECK_PATIENCE (100 * CLOCK_MILLISECOND)
 
 /* What the receiving process does with what comes back. */
 typedef struct CheckSink {
@@ -34,21 +38,23 @@ typedef struct CheckSink {
 /* What the sender's process gives. */
 typedef struct CheckSource {
         Pattern pattern;
+        Pace pace;
         uint64_t given;
         uint64_t total;
 } CheckSource;
 
 typedef struct CheckProgress {
         Progress progress;
-        uint64_t start;
-        uint64_t total;
+        Interims interims;
+        const Receiver *receiver;
 } CheckProgress;
 
 static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
         CheckSource *source = userdata;
         uint64_t left = source->total - source->given;
-        size_t n = left < size ? (size_t)left : size;
+        size_t n = pace_piece(&source->pace, left < size ? (size_t)left : size);
 
+        clock_sleep(pace_due(&source->pace, source->given));
         pattern_fill(&source->pattern, source->given, buffer, n);
         source->given += n;
         return (ssize_t)n;
@@ -102,17 +108,48 @@ static int check_take(void *userdata, const void *data, size_t size) {
         return 0;
 }
 
-static void check_tick(Receiver *receiver, void *userdata) {
-        CheckProgress *progress = userdata;
-        char done[QUANTITY_TEXT_SIZE], total[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
-        double elapsed = (double)(clock_now() - progress->start) / (double)CLOCK_SECOND;
-        double speed = (double)receiver->bytes / elapsed;
-        double left = (double)progress->total - (double)receiver->bytes;
+static Interim check_count(const CheckProgress *progress) {
+        const Receiver *receiver = progress->receiver;
+        const CheckSink *sink = receiver->sink.userdata;
 
-        progress_show(&progress->progress, "%.1f s  %s of %s  %s/s  %.1f s left", elapsed,
-                      quantity_format_bytes((double)receiver->bytes, done),
-                      quantity_format_bytes((double)progress->total, total),
-                      quantity_format_bytes(speed, rate), speed > 0 && left > 0 ? left / speed : 0);
+        return (Interim){ .elapsed = clock_now() - progress->interims.start,
+                          .bytes_sent = sender_bytes(receiver->sender),
+                          .bytes_received = receiver->bytes,
+                          .errors = sink->comparison.faults };
+}
+
+static void check_show_progress(CheckProgress *progress, const Interim *count) {
+        char done[QUANTITY_TEXT_SIZE], all[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
+        const double total = (double)progress->interims.options->check_size;
+        double speed = interim_rate(count->bytes_received, count->elapsed);
+        double left = total - (double)count->bytes_received;
+
+        progress_show(&progress->progress, "%.1f s  %s of %s  %s/s  %.1f s left",
+                      (double)count->elapsed / (double)CLOCK_SECOND,
+                      quantity_format_bytes((double)count->bytes_received, done),
+                      quantity_format_bytes(total, all), quantity_format_bytes(speed, rate),
+                      speed > 0 && left > 0 ? left / speed : 0);
+}
+
+static uint64_t check_tick(Receiver *receiver, void *userdata) {
+        CheckProgress *progress = userdata;
+        const Interim count = check_count(progress);
+
+        (void)receiver;
+        if (progress->interims.start + count.elapsed >= progress->interims.next)
+                interims_report(&progress->interims, &count);
+        if (count.elapsed >= CHECK_PATIENCE)
+                check_show_progress(progress, &count);
+        return progress->interims.next;
+}
+
+/* Answers an inquiry. */
+static void check_answer(void *userdata) {
+        CheckProgress *progress = userdata;
+        const Interim count = check_count(progress);
+
+        progress_clear(&progress->progress);
+        interim_print(stderr, &(Interim){}, &count, progress->interims.options);
 }
 
 static void check_judge_timeout(const Receiver *receiver, const ClientOptions *options,
@@ -176,8 +213,10 @@ static uint64_t check_since(uint64_t start, uint64_t instant) {
 
 static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
         static CheckSink sink;
-        CheckSource source = { .total = options->check_size };
-        CheckProgress progress = { .start = clock_now(), .total = options->check_size };
+        const uint64_t start = clock_now();
+        CheckSource source = { .total = options->check_size,
+                               .pace = { .start = start, .rate = options->bandwidth } };
+        CheckProgress progress = {};
         Sender sender;
         Receiver receiver = {
                 .fd = fd,
@@ -188,8 +227,11 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
                 .tick = check_tick,
                 .tick_userdata = &progress,
         };
+        Interim count;
         int r;
 
+        progress.receiver = &receiver;
+        interims_init(&progress.interims, options, start);
         progress_init(&progress.progress, client_options_want_progress(options));
         pattern_init(&source.pattern);
         sink.progress = &progress.progress;
@@ -203,17 +245,21 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
                                  "cannot start the sending process: %s", strerror(-r));
                 return;
         }
+        inquiry_set(check_answer, &progress);
         r = receiver_run(&receiver);
-        report->elapsed = clock_now() - progress.start;
+        inquiry_set(NULL, NULL);
+        report->elapsed = clock_now() - start;
         sender_stop(&sender);
         progress_clear(&progress.progress);
         comparison_end(&sink.comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
         if (sink.comparison.faults > 1)
                 check_tell(&sink);
+        count = check_count(&progress);
+        interims_end(&progress.interims, &count);
         report->bytes_sent = sender_bytes(&sender);
         report->bytes_received = receiver.bytes;
-        report->send_time = check_since(progress.start, sender_last_sent(&sender));
-        report->receive_time = check_since(progress.start, receiver.last_received);
+        report->send_time = check_since(start, sender_last_sent(&sender));
+        report->receive_time = check_since(start, receiver.last_received);
         check_judge_connection(&receiver, r, options, &report->failure);
         check_judge_stream(&sink.comparison, report);
         if (report->foreign[0] != '\0')
@@ -224,11 +270,10 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
 void check_run(const ClientOptions *options, Report *report) {
         int fd;
 
-        fd = connection_open(&options->target, &options->connection, &report->path,
-                             &report->failure);
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
         check_exchange(fd, options->connection.interrupt, options, report);
-        report_set_kernel(report, fd);
+        kernel_note(&report->kernel, fd);
         close(fd);
 }

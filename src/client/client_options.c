@@ -28,6 +28,7 @@ enum {
 };
 
 #define CLIENT_TIMEOUT          (10 * CLOCK_SECOND)
+#define CLIENT_PING_INTERVAL    CLOCK_SECOND
 #define CLIENT_CHECK_SIZE       ((uint64_t)64 << 20)
 #define CLIENT_DURATION         (10 * CLOCK_SECOND)
 #define CLIENT_MONITOR_INTERVAL (200 * CLOCK_MILLISECOND)
@@ -115,8 +116,14 @@ static int client_options_split(OptionParse *parse, char *host, const char *word
         if (wrong || (end != NULL && !client_options_is_ipv6(host)))
                 return failure_set(parse->failure, -EINVAL,
                                    "'%s' is not an IPv6 address in brackets", word);
-        if (colon == NULL || (end == NULL && strchr(colon + 1, ':') != NULL))
+        if (colon == NULL)
                 return 0;
+        if (end == NULL && strchr(colon + 1, ':') != NULL) {
+                if (client_options_is_ipv6(host))
+                        return 0;
+                return failure_set(parse->failure, -EINVAL,
+                                   "'%s' is neither an IPv6 address nor HOST:PORT", word);
+        }
         *colon = '\0';
         return client_rows_take_port(parse, NULL, colon + 1);
 }
@@ -220,8 +227,8 @@ static int client_options_complete(const OptionParse *parse) {
                 options->size = options->load == LOAD_STREAMS ? CLIENT_BLOCK_SIZE
                                                               : sizes[options->action];
         options->check_size = options->size;
-        if (options->flood)
-                options->interval = 0;
+        if (options->action == CLIENT_PING && options->interval == 0 && !options->flood)
+                options->interval = CLIENT_PING_INTERVAL;
         /* What the plain mode connects to does not matter, only how soon. */
         options->connection.race = options->action == CLIENT_RELAY;
         options->connection.warn = !options->connection.race && !options->quiet && !options->json;
@@ -241,6 +248,13 @@ static int client_options_check(OptionParse *parse) {
                 r = client_options_check_streams(parse);
         if (r < 0)
                 return r;
+        if (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS &&
+            options->bandwidth > 0)
+                return failure_set(parse->failure, -EINVAL,
+                                   "--bandwidth needs --kind streams: the speed of requests is "
+                                   "--rate");
+        if (options->reset && options->load != LOAD_CONNECTIONS)
+                return failure_set(parse->failure, -EINVAL, "--reset needs --kind connections");
         if (options->flood && option_is_given(parse, "interval"))
                 return failure_set(parse->failure, -EINVAL,
                                    "--flood and --interval cannot be combined");
@@ -250,7 +264,6 @@ static int client_options_check(OptionParse *parse) {
 /* Some round trips of the plugin's, of which the last ends in time. */
 static int client_options_check_monitor(OptionParse *parse, char *const *words) {
         ClientOptions *options = parse->options;
-        const Threshold *warn = &options->warn, *critical = &options->critical;
         char *target[] = { (char *)options->monitored, words[0], NULL, NULL };
 
         if (options->monitored == NULL || words[0] != NULL)
@@ -258,9 +271,6 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
                                    words[0] == NULL ? "the host is missing: -H HOST"
                                                     : "unexpected argument '%s'",
                                    words[0]);
-        if ((critical->time > 0 && warn->time > critical->time) ||
-            (critical->loss > 0 && warn->loss > critical->loss))
-                return failure_set(parse->failure, -EINVAL, "--warning must not exceed --critical");
         options->action = CLIENT_PING;
         options->monitor = true;
         options->size = CLIENT_MESSAGE_SIZE;
@@ -304,7 +314,6 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
                 .target.family = AF_UNSPEC,
                 .connection = { .timeout = CLIENT_TIMEOUT, .interrupt = -1 },
                 .timeout = CLIENT_TIMEOUT,
-                .interval = CLOCK_SECOND,
                 .connections = CLIENT_CONNECTIONS,
         };
         int r = client_options_is_monitor(argv)
@@ -321,8 +330,13 @@ bool client_options_want_lines(const ClientOptions *options) {
         return !options->quiet && !options->flood && !options->json && !options->monitor;
 }
 
+bool client_options_want_interims(const ClientOptions *options) {
+        return options->action != CLIENT_PING && options->interval > 0 &&
+               (options->json || !options->quiet);
+}
+
 bool client_options_want_progress(const ClientOptions *options) {
-        return !options->quiet && !options->no_progress;
+        return !options->quiet && !options->no_progress && !client_options_want_interims(options);
 }
 
 bool client_options_is_monitor(char *const *argv) {

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "client/connection.h"
+#include "client/range.h"
 #include "client/target.h"
 #include "lib/failure.h"
 
@@ -36,10 +37,9 @@ enum LoadKind {
  * Where a monitoring plugin begins to complain.
  */
 struct Threshold {
-        /* The average round trip exceeds this; 0 for no such limit. */
-        uint64_t time;
-        /* At least this percentage of the round trips is lost; 0 for no such limit. */
-        uint64_t loss;
+        /* Of the average round trip in milliseconds, and of the percentage of lost ones. */
+        Range time;
+        Range loss;
 };
 
 /*
@@ -70,10 +70,16 @@ struct ClientOptions {
         /* Check: the bytes to send. */
         uint64_t check_size;
 
-        /* Ping: round trips to make, 0 for no limit; the time from one to the next; whether lines
-         * have the time of day, and whether each round trip has a new connection. */
-        uint64_t count;
+        /* Check and streams: the bytes a second to send at most; 0 for no limit. */
+        uint64_t bandwidth;
+
+        /* Check and load: the time from one report to the next, 0 for none. Ping: the time from one
+         * round trip to the next. */
         uint64_t interval;
+
+        /* Ping: round trips to make, 0 for no limit; whether lines have the time of day, and
+         * whether each round trip has a new connection. */
+        uint64_t count;
         bool flood;
         bool timestamps;
         bool connect;
@@ -87,11 +93,12 @@ struct ClientOptions {
         const char *monitored;
         bool verbose;
 
-        /* Load: how many connections at once, and how many requests or connections a second, 0 for
-         * as many as are answered. */
+        /* Load: how many connections at once; how many thousandths of a request or connection a
+         * second, 0 for as many as are answered; and whether connections end by a reset. */
         LoadKind load;
         uint64_t connections;
         uint64_t rate;
+        bool reset;
 };
 
 /*
@@ -107,6 +114,11 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
  * client_options_want_lines: whether each round trip is to have a line.
  */
 bool client_options_want_lines(const ClientOptions *options);
+
+/*
+ * client_options_want_interims: whether there is to be a report for each interval.
+ */
+bool client_options_want_interims(const ClientOptions *options);
 
 /*
  * client_options_want_progress: whether a line of progress is wanted where there is a terminal.

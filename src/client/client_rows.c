@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 
 #include "client/client_options.h"
 #include "client/quantity.h"
+#include "client/schedule.h"
 #include "lib/clock.h"
 #include "lib/number.h"
 
@@ -30,7 +32,7 @@ enum {
 #define CLIENT_TIME_MAXIMUM        (86400 * CLOCK_SECOND)
 #define CLIENT_SIZE_MAXIMUM        ((uint64_t)1 << 50)
 #define CLIENT_CONNECTIONS_MAXIMUM ((uint64_t)65536)
-#define CLIENT_RATE_MAXIMUM        ((uint64_t)10000000)
+#define CLIENT_RATE_MAXIMUM        (SCHEDULE_UNIT * (uint64_t)10000000)
 
 static ClientOptions *client_options(const OptionParse *parse) {
         return parse->options;
@@ -81,26 +83,24 @@ static int client_take_time(OptionParse *parse, const OptionRow *row, const char
         return 0;
 }
 
-/* Takes "RTA[,PL%]", as check_icmp does: milliseconds, and a percentage of lost round trips. */
+/* Takes "RTA[,PL%]", as check_icmp does: a range of milliseconds, and one of a percentage of lost
+ * round trips. */
 static int client_take_threshold(OptionParse *parse, const OptionRow *row, const char *text) {
         Threshold *threshold = option_field(parse, row);
         const char *comma = strchrnul(text, ',');
-        char time[QUANTITY_TEXT_SIZE], loss[QUANTITY_TEXT_SIZE];
         size_t length = strlen(comma);
         int r;
 
-        snprintf(time, sizeof time, "%.*s", (int)(comma - text), text);
-        r = quantity_parse_time(time, CLOCK_MILLISECOND, row->minimum, row->maximum,
-                                &threshold->time);
-        if (r == 0 && length > 0) {
-                snprintf(loss, sizeof loss, "%.*s", (int)length - 2, comma + 1);
-                r = comma[length - 1] == '%' ? number_parse(loss, 0, 100, &threshold->loss)
+        r = range_parse(text, (size_t)(comma - text), &threshold->time);
+        if (r == 0 && length > 0)
+                r = comma[length - 1] == '%' ? range_parse(comma + 1, length - 2, &threshold->loss)
                                              : -EINVAL;
-        }
+        if (r == 0 && isfinite(threshold->loss.end) && threshold->loss.end > 100)
+                r = -EINVAL;
         if (r < 0)
                 return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes milliseconds and maybe a loss, as 100 or 100,20%%, "
-                                   "not '%s'",
+                                   "--%s takes a range of milliseconds and maybe one of loss, as "
+                                   "100 or 100,20%%, not '%s'",
                                    row->name, text);
         return 0;
 }
@@ -111,11 +111,22 @@ static int client_take_host(OptionParse *parse, const OptionRow *row, const char
 }
 
 static int client_take_rate(OptionParse *parse, const OptionRow *row, const char *text) {
-        if (quantity_parse_count(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
+        if (quantity_parse_rate(text, SCHEDULE_UNIT, row->minimum, row->maximum,
+                                option_field(parse, row)) < 0)
                 return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a number from %" PRIu64 " to %" PRIu64
-                                   ", as 500 or 10k, not '%s'",
-                                   row->name, row->minimum, row->maximum, text);
+                                   "--%s takes a number from 0.001 to 10M, as 500, 0.5 or 10k, not "
+                                   "'%s'",
+                                   row->name, text);
+        return 0;
+}
+
+static int client_take_bandwidth(OptionParse *parse, const OptionRow *row, const char *text) {
+        if (quantity_parse_bandwidth(text, row->minimum, row->maximum, option_field(parse, row)) <
+            0)
+                return failure_set(parse->failure, -EINVAL,
+                                   "--%s takes bytes per second, as 512K, 1.5M or 100Mbit, not "
+                                   "'%s'",
+                                   row->name, text);
         return 0;
 }
 
@@ -223,7 +234,8 @@ const OptionRow client_rows[] = {
         { "count", "c", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX),
           .modes = FOR_PING },
         { "interval", "i", true, client_take_time, FIELD(interval),
-          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM), .modes = FOR_PING },
+          RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM),
+          .modes = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "flood", "f", false, option_take_flag, FIELD(flood), .modes = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .modes = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .modes = FOR_PING },
@@ -238,6 +250,9 @@ const OptionRow client_rows[] = {
           RANGE(1, CLIENT_CONNECTIONS_MAXIMUM), .modes = FOR_LOAD },
         { "rate", "R", true, client_take_rate, FIELD(rate), RANGE(1, CLIENT_RATE_MAXIMUM),
           .modes = FOR_LOAD },
+        { "reset", NULL, false, option_take_flag, FIELD(reset), .modes = FOR_LOAD },
+        { "bandwidth", "b", true, client_take_bandwidth, FIELD(bandwidth),
+          RANGE(1, CLIENT_SIZE_MAXIMUM), .modes = FOR_CHECK | FOR_LOAD },
 
         { "port", "p", true, client_rows_take_port, FIELD(target) },
         { "ipv4", "4", false, client_take_family, FIELD(target) },
@@ -264,10 +279,8 @@ const OptionRow client_rows[] = {
 const OptionRow monitor_rows[] = {
         { "hostname", "H", true, client_take_host, FIELD(monitored) },
         { "port", "p", true, client_rows_take_port, FIELD(target) },
-        { "warning", "w", true, client_take_threshold, FIELD(warn),
-          RANGE(1, CLIENT_TIME_MAXIMUM) },
-        { "critical", "c", true, client_take_threshold, FIELD(critical),
-          RANGE(1, CLIENT_TIME_MAXIMUM) },
+        { "warning", "w", true, client_take_threshold, FIELD(warn) },
+        { "critical", "c", true, client_take_threshold, FIELD(critical) },
         { "timeout", "t", true, client_take_time, FIELD(duration),
           RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM) },
         { "count", "n", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX) },

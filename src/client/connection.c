@@ -1,44 +1,30 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Makes one socket and connects it to one address.
+ *
+ * A connection of TCP comes about in the background: connection_begin() starts it, the socket
+ * becomes writable, and connection_finish() tells how it went. A Unix socket has no background: its
+ * listener has a place in its queue, or the caller asks again a moment later. So nothing here waits
+ * in connect(2), and loads may connect while they run.
+ *
+ * connection_open() is for callers that have time: it waits, for the timeout at most, and gives
+ * back a blocking socket.
+ */
 #include "client/connection.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "client/quantity.h"
-#include "client/resolve.h"
+#include "client/inquiry.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 
-/*
- * From a target to a connected socket: look up the name, ask its addresses, take the first that
- * answers. Where the addresses race, the next one is asked as soon as the last one has not answered
- * for a moment, and families take turns; otherwise an address has all its time first, and the path
- * says which ones failed: a tool that judges paths must not hide a dead one.
- *
- * Later connections go to the address that answered, as it was asked: the name that a server has
- * for its Unix socket may be another socket here.
- */
-
-/* RFC 8305, "Connection Attempt Delay". */
-#define CONNECTION_RACE_DELAY (250 * CLOCK_MILLISECOND)
-
-/* All addresses of a target. The first @begun were asked; fd is -1 for those that failed. */
-typedef struct Race {
-        const ConnectionOptions *options;
-        Addresses addresses;
-        struct pollfd polled[ADDRESSES_MAXIMUM + 1];
-        uint64_t starts[ADDRESSES_MAXIMUM];
-        size_t begun;
-        size_t pending;
-        Path *path;
-        Failure *failure;
-        int error;
-} Race;
+/* A Unix socket whose queue is full is asked again after this. */
+#define CONNECTION_RETRY (5 * CLOCK_MILLISECOND)
 
 int connection_finish(int fd) {
         int error = 0;
@@ -48,50 +34,10 @@ int connection_finish(int fd) {
         return -error;
 }
 
-/* The instant at which an address that was asked at @start has had its time. */
-static uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
+uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
         uint64_t end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
 
         return options->end != 0 && options->end < end ? options->end : end;
-}
-
-/* Waits until a connection that is under way is there or has failed. */
-static int connection_wait(int fd, const ConnectionOptions *options) {
-        struct pollfd polled[] = { { .fd = fd, .events = POLLOUT },
-                                   { .fd = options->interrupt, .events = POLLIN } };
-        uint64_t end = connection_end(options, clock_now());
-        int r;
-
-        do
-                r = poll(polled, 2, clock_timeout(clock_now(), end));
-        while (r < 0 && errno == EINTR);
-        if (r < 0)
-                return -errno;
-        if (r == 0)
-                return -ETIME;
-        return polled[0].revents == 0 ? -EINTR : connection_finish(fd);
-}
-
-/* Unix sockets do not connect in the background: they wait for a place in the queue. */
-static int connection_begin_local(int fd, const Endpoint *endpoint,
-                                  const ConnectionOptions *options) {
-        uint64_t now = clock_now(), end = connection_end(options, now);
-        /* 0 would mean no limit. */
-        uint64_t left = end > now + CLOCK_MILLISECOND ? end - now : CLOCK_MILLISECOND;
-        struct timeval timeout = { .tv_sec = (time_t)(left / CLOCK_SECOND),
-                                   .tv_usec = (suseconds_t)(left % CLOCK_SECOND / 1000) };
-        int r;
-
-        if (end == CLOCK_NEVER)
-                timeout = (struct timeval){};
-
-        if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) < 0)
-                return -errno;
-        r = connect(fd, &endpoint->any, endpoint->length) < 0 ? -errno : 0;
-        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){}, sizeof(struct timeval));
-        if (r < 0)
-                return r == -EAGAIN ? -ETIME : r;
-        return fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 /* Sets what the packets of the connection carry and which interface they take. */
@@ -113,9 +59,8 @@ static int connection_mark(int fd, int family, const ConnectionOptions *options)
         return 0;
 }
 
-/* Returns -EINPROGRESS while the connection is under way. */
-static int connection_begin_internet(int fd, const Endpoint *endpoint,
-                                     const ConnectionOptions *options) {
+/* Prepares a socket of TCP. */
+static int connection_prepare(int fd, const Endpoint *endpoint, const ConnectionOptions *options) {
         int r;
 
         /* What is sent is often one small message whose echo somebody waits for. */
@@ -129,22 +74,24 @@ static int connection_begin_internet(int fd, const Endpoint *endpoint,
                 if (bind(fd, &options->source.any, options->source.length) < 0)
                         return -errno;
         }
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
-        return connect(fd, &endpoint->any, endpoint->length) < 0 ? -errno : 0;
+        return 0;
 }
 
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
                      bool *ret_pending) {
-        int fd, r;
+        const int family = endpoint->any.sa_family;
+        int fd, r = 0;
 
-        if (options->source.length != 0 && options->source.any.sa_family != endpoint->any.sa_family)
+        if (options->source.length != 0 && options->source.any.sa_family != family)
                 return -EAFNOSUPPORT;
-        fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        r = endpoint->any.sa_family == AF_UNIX ? connection_begin_local(fd, endpoint, options)
-                                               : connection_begin_internet(fd, endpoint, options);
+
+        if (family != AF_UNIX)
+                r = connection_prepare(fd, endpoint, options);
+        if (r == 0 && connect(fd, &endpoint->any, endpoint->length) < 0)
+                r = -errno;
         if (r < 0 && r != -EINPROGRESS) {
                 close(fd);
                 return r;
@@ -153,234 +100,31 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
         return fd;
 }
 
-int connection_open_endpoint(const Endpoint *endpoint, const ConnectionOptions *options) {
+int connection_open(const Endpoint *endpoint, const ConnectionOptions *options) {
+        struct pollfd polled[] = { { .fd = options->interrupt, .events = POLLIN },
+                                   { .fd = -1, .events = POLLOUT } };
+        const uint64_t end = connection_end(options, clock_now());
         bool pending = false;
-        int fd, r = 0;
+        int r = 0;
 
-        fd = connection_begin(endpoint, options, &pending);
-        if (fd < 0)
-                return fd;
-        if (pending)
-                r = connection_wait(fd, options);
-        if (r == 0 && fcntl(fd, F_SETFL, 0) < 0)
+        polled[1].fd = connection_begin(endpoint, options, &pending);
+        while (pending || polled[1].fd == -EAGAIN) {
+                uint64_t now = clock_now();
+
+                /* Nothing tells that a place in the queue of a Unix socket has become free. */
+                r = inquiry_poll(polled, 2,
+                                 pending ? end : clock_earlier(end, now + CONNECTION_RETRY));
+                if (r > 0)
+                        r = polled[0].revents != 0 ? -EINTR : connection_finish(polled[1].fd);
+                else if (r == 0 && clock_now() >= end)
+                        r = -ETIME;
+                if (r < 0 || pending)
+                        break;
+                polled[1].fd = connection_begin(endpoint, options, &pending);
+        }
+        if (r == 0 && polled[1].fd >= 0 && fcntl(polled[1].fd, F_SETFL, 0) < 0)
                 r = -errno;
-        if (r < 0) {
-                close(fd);
-                return r;
-        }
-        return fd;
-}
-
-static const char *connection_describe(int error, const ConnectionOptions *options,
-                                       char text[static PATH_FAILED_SIZE]) {
-        char seconds[QUANTITY_TEXT_SIZE];
-
-        if (error == ETIME)
-                snprintf(text, PATH_FAILED_SIZE, "no answer within %s s",
-                         quantity_format_time(options->timeout, seconds));
-        else if (error == EAFNOSUPPORT && options->source.length != 0)
-                snprintf(text, PATH_FAILED_SIZE,
-                         "the address family differs from that of --source");
-        else
-                snprintf(text, PATH_FAILED_SIZE, "%s", strerror(error));
-        return text;
-}
-
-/* Notes that the address of number @i has failed; several are named with their addresses. */
-static void race_fail(Race *race, size_t i, int error) {
-        char address[ENDPOINT_TEXT_SIZE], text[PATH_FAILED_SIZE];
-        Path *path = race->path;
-
-        connection_describe(error, race->options, text);
-        endpoint_format(&race->addresses.list[i], address);
-        race->error = -error;
-        race->failure->kind = failure_kind_from_errno(error);
-        if (race->addresses.count > 1)
-                failure_append(race->failure, "%s%s: %s", path->failed_count == 0 ? ": " : ", ",
-                               address, text);
-        else
-                failure_append(race->failure, ": %s", text);
-        if (path->failed_count < PATH_FAILED_MAXIMUM)
-                snprintf(path->failed[path->failed_count++], PATH_FAILED_SIZE, "%.*s: %.70s",
-                         ENDPOINT_TEXT_SIZE, address, text);
-        if (race->polled[i].fd >= 0) {
-                close(race->polled[i].fd);
-                race->polled[i].fd = -1;
-                race->pending--;
-        }
-}
-
-/* Asks the next address. */
-static void race_begin(Race *race) {
-        size_t i = race->begun++;
-        bool pending = false;
-        int fd;
-
-        race->starts[i] = clock_now();
-        race->polled[i] = (struct pollfd){ .fd = -1, .events = POLLOUT };
-        fd = connection_begin(&race->addresses.list[i], race->options, &pending);
-        if (fd < 0) {
-                race_fail(race, i, -fd);
-        } else {
-                /* A connection that is there already is writable as well. */
-                race->polled[i].fd = fd;
-                race->pending++;
-        }
-}
-
-/* The instant at which something is to be done even if no address answers. */
-static uint64_t race_wake(const Race *race) {
-        uint64_t wake = CLOCK_NEVER;
-
-        for (size_t i = 0; i < race->begun; i++)
-                if (race->polled[i].fd >= 0 &&
-                    connection_end(race->options, race->starts[i]) < wake)
-                        wake = connection_end(race->options, race->starts[i]);
-        if (race->options->race && race->begun < race->addresses.count &&
-            race->starts[race->begun - 1] + CONNECTION_RACE_DELAY < wake)
-                wake = race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
-        return wake;
-}
-
-/* Looks at the addresses that were asked. Returns the number of one that has answered, or -1. */
-static int race_look(Race *race) {
-        uint64_t now = clock_now();
-
-        for (size_t i = 0; i < race->begun; i++) {
-                int r;
-
-                if (race->polled[i].fd < 0)
-                        continue;
-                if (race->polled[i].revents != 0) {
-                        r = connection_finish(race->polled[i].fd);
-                        if (r == 0)
-                                return (int)i;
-                        race_fail(race, i, -r);
-                } else if (now >= connection_end(race->options, race->starts[i])) {
-                        race_fail(race, i, ETIME);
-                }
-        }
-        return -1;
-}
-
-/* Returns the number of the address that has answered, or a negative errno. */
-static int race_run(Race *race) {
-        int won = -1;
-
-        while (won < 0) {
-                bool late = race->options->race && race->begun > 0 &&
-                            clock_now() >= race->starts[race->begun - 1] + CONNECTION_RACE_DELAY;
-                struct pollfd *interrupt = &race->polled[race->begun];
-
-                if (race->begun < race->addresses.count && (race->pending == 0 || late)) {
-                        race_begin(race);
-                        continue;
-                }
-                if (race->pending == 0)
-                        return race->error;
-                *interrupt = (struct pollfd){ .fd = race->options->interrupt, .events = POLLIN };
-                if (poll(race->polled, race->begun + 1,
-                         clock_timeout(clock_now(), race_wake(race))) < 0 &&
-                    errno != EINTR)
-                        return -errno;
-                if (interrupt->revents != 0)
-                        return -EINTR;
-                won = race_look(race);
-        }
-        return won;
-}
-
-/* Lets the families take turns, the first address's first (RFC 8305, section 4). */
-static void race_interleave(Addresses *addresses) {
-        for (size_t i = 1; i < addresses->count; i++) {
-                sa_family_t last = addresses->list[i - 1].any.sa_family;
-                size_t other = i;
-                Endpoint moved;
-
-                while (other < addresses->count && addresses->list[other].any.sa_family == last)
-                        other++;
-                if (other == addresses->count)
-                        return;
-                moved = addresses->list[other];
-                memmove(&addresses->list[i + 1], &addresses->list[i], (other - i) * sizeof moved);
-                addresses->list[i] = moved;
-        }
-}
-
-static int connection_ask(Race *race) {
-        int won = race_run(race), fd = -1;
-
-        for (size_t i = 0; i < race->begun; i++) {
-                if (won >= 0 && i == (size_t)won)
-                        fd = race->polled[i].fd;
-                else if (race->polled[i].fd >= 0)
-                        close(race->polled[i].fd);
-        }
-        if (won == -EINTR) {
-                race->failure->kind = FAILURE_INTERRUPTED;
-                failure_append(race->failure, ": interrupted");
-        }
-        if (won < 0)
-                return won;
-        race->path->endpoint = race->addresses.list[won];
-        race->path->start = race->starts[won];
-        race->path->connect = clock_now() - race->starts[won];
-        return fcntl(fd, F_SETFL, 0) < 0 ? -errno : fd;
-}
-
-static int connection_find(const Target *target, const ConnectionOptions *options,
-                           Addresses *ret_addresses, Failure *failure) {
-        const char *why;
-
-        if (!endpoint_is_local(target->host))
-                return resolve_target(target, options->end == 0 ? CLOCK_NEVER : options->end,
-                                      options->interrupt, ret_addresses, failure);
-        ret_addresses->count = 1;
-        return endpoint_parse_local(target->host, &ret_addresses->list[0], &why);
-}
-
-static void path_describe(Path *path, int fd) {
-        Endpoint local;
-
-        endpoint_format(&path->endpoint, path->peer);
-        if (endpoint_from_socket(fd, &local) == 0)
-                endpoint_format(&local, path->local);
-}
-
-/* Says which addresses did not answer before one did, and how long it all took. */
-static void path_print(const Path *path, const ConnectionOptions *options) {
-        for (size_t i = 0; i < path->failed_count && options->warn; i++)
-                fprintf(stderr, "mpecho-client: %s\n", path->failed[i]);
-        if (options->verbose)
-                fprintf(stderr,
-                        "mpecho-client: connected %s to %s in %.3f ms, name looked up in %.3f ms\n",
-                        path->local, path->peer, (double)path->connect / CLOCK_MILLISECOND,
-                        (double)path->resolve / CLOCK_MILLISECOND);
-}
-
-int connection_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
-                    Failure *ret_failure) {
-        char text[TARGET_TEXT_SIZE];
-        Failure failure = {};
-        Race race = { .options = options, .path = ret_path, .failure = &failure };
-        uint64_t start = clock_now();
-        int r;
-
-        ret_path->failed_count = 0;
-        target_format(target, text);
-        failure_set_kind(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
-        r = connection_find(target, options, &race.addresses, &failure);
-        if (r == 0) {
-                ret_path->resolve = clock_now() - start;
-                if (options->race)
-                        race_interleave(&race.addresses);
-                r = connection_ask(&race);
-        }
-        if (r < 0) {
-                *ret_failure = failure;
-        } else {
-                path_describe(ret_path, r);
-                path_print(ret_path, options);
-        }
-        return r;
+        if (r < 0 && polled[1].fd >= 0)
+                close(polled[1].fd);
+        return r < 0 ? r : polled[1].fd;
 }

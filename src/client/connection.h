@@ -5,18 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/target.h"
 #include "lib/endpoint.h"
-#include "lib/failure.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
-typedef struct Path Path;
-
-enum {
-        /* Further addresses that failed are only counted. */
-        PATH_FAILED_MAXIMUM = 8,
-        PATH_FAILED_SIZE = ENDPOINT_TEXT_SIZE + 80,
-};
 
 struct ConnectionOptions {
         /* Nanoseconds that each address has to answer in; 0 for as long as the kernel tries. */
@@ -36,57 +27,29 @@ struct ConnectionOptions {
         /* Whether to ask the addresses of a name in parallel (Happy Eyeballs, RFC 8305) and not one
          * after the other. */
         bool race;
-        /* Whether connection_open() says on standard error which addresses failed before one
+        /* Whether path_open() says on standard error which addresses failed before one
          * answered, and how long it all took. */
         bool warn;
         bool verbose;
 };
 
 /*
- * How a connection came about.
- */
-struct Path {
-        /* The address that answered, as it was asked, and as text. */
-        Endpoint endpoint;
-        char peer[ENDPOINT_TEXT_SIZE];
-        /* The own address, as text. */
-        char local[ENDPOINT_TEXT_SIZE];
-        /* The instant at which it was asked; nanoseconds that looking up the name and connecting to
-         * this address took. */
-        uint64_t start;
-        uint64_t resolve;
-        uint64_t connect;
-        /* The addresses that failed before, a line for each. */
-        size_t failed_count;
-        char failed[PATH_FAILED_MAXIMUM][PATH_FAILED_SIZE];
-};
-
-/*
- * connection_open: connects to @target. It asks the addresses that getaddrinfo(3) knows for its
- * host, in that order, until one answers.
+ * connection_open: connects to @endpoint and waits until the connection is there.
  *
  * Returns a connected, blocking stream socket that is the caller's to close: close-on-exec, and
- * with TCP_NODELAY (tcp(7)) where it is TCP. Sets @ret_path. Returns a negative errno, sets
- * @ret_failure and adds to the failed addresses of @ret_path when no address answered; the errno is
- * the last address's, those of connection_open_endpoint().
+ * with TCP_NODELAY (tcp(7)) where it is TCP. Returns a negative errno of socket(2) or connect(2),
+ * -ETIME when the time is over, -EINTR when the interrupt came, or -EAFNOSUPPORT when the address
+ * to connect from is of another family.
  */
-int connection_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
-                    Failure *ret_failure);
+int connection_open(const Endpoint *endpoint, const ConnectionOptions *options);
 
 /*
- * connection_open_endpoint: like connection_open(), for one address. Returns the socket or a
- * negative errno: -ETIME when the time is over, -EINTR when the interrupt came, -ELOOP when
- * the kernel connected the socket to itself.
- */
-int connection_open_endpoint(const Endpoint *endpoint, const ConnectionOptions *options);
-
-/*
- * connection_begin: begins to connect to @endpoint and does not wait for the end of it, but where
- * there is no such thing, with Unix sockets; those may wait for options->timeout.
+ * connection_begin: begins to connect to @endpoint, and never waits.
  *
  * Returns a non-blocking socket that is the caller's to close, and sets @ret_pending to whether the
  * connection is under way: connection_finish() tells its end once the socket is writable (poll(2)).
- * Returns a negative errno if there will be no connection.
+ * Returns a negative errno if there will be no connection; -EAGAIN where the queue of a Unix socket
+ * is full, and another try may help.
  */
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options, bool *ret_pending);
 
@@ -96,3 +59,9 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
  * Returns 0, or a negative errno of connect(2)'s.
  */
 int connection_finish(int fd);
+
+/*
+ * connection_end: returns the instant at which an address that was asked at @start has had its
+ * time; CLOCK_NEVER for no limit.
+ */
+uint64_t connection_end(const ConnectionOptions *options, uint64_t start);

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -33,7 +32,7 @@ typedef struct Crew {
         size_t count;
         struct pollfd polled[CREW_AT_ONCE];
         size_t slots[CREW_AT_ONCE];
-        uint64_t deadlines[CREW_AT_ONCE];
+        uint64_t starts[CREW_AT_ONCE];
 } Crew;
 
 void crew_fail(LoadPage *page, int error) {
@@ -50,54 +49,92 @@ static void crew_settle(Crew *crew, size_t slot, int fd) {
                 crew_fail(crew->plan->page, -fd);
 }
 
-static void crew_begin(Crew *crew, size_t slot) {
-        const ConnectionOptions *options = &crew->plan->options->connection;
-        bool pending = false;
-        int fd = connection_begin(crew->plan->peer, options, &pending);
+void crew_count_connection(LoadPage *page, uint64_t begun) {
+        page->phases.connections++;
+        page->phases.connect += clock_now() - begun;
+}
 
-        if (!pending) {
-                crew_settle(crew, slot, fd);
-                return;
-        }
-        crew->polled[crew->count] = (struct pollfd){ .fd = fd, .events = POLLOUT };
-        crew->slots[crew->count] = slot;
-        crew->deadlines[crew->count++] =
-                        options->timeout == 0 ? CLOCK_NEVER : clock_now() + options->timeout;
+/* Asks for the connection at place @i, which is under way then, or its Unix socket's queue is full
+ * and its descriptor -1. Returns 1 when it is there already, 0, or a negative errno. */
+static int crew_ask(Crew *crew, size_t i) {
+        bool pending = true;
+        int fd = connection_begin(crew->plan->peer, &crew->plan->options->connection, &pending);
+
+        crew->polled[i] = (struct pollfd){ .fd = fd, .events = POLLOUT };
+        if (fd >= 0)
+                return pending ? 0 : 1;
+        return fd == -EAGAIN ? 0 : fd;
 }
 
 /* Ends what is under way at place @i, successfully if @r is 0. */
 static void crew_end(Crew *crew, size_t i, int r) {
         int fd = crew->polled[i].fd;
 
-        if (r < 0)
+        if (r < 0 && fd >= 0)
                 close(fd);
+        if (r >= 0)
+                crew_count_connection(crew->plan->page, crew->starts[i]);
         crew_settle(crew, crew->slots[i], r < 0 ? r : fd);
         crew->count--;
         crew->polled[i] = crew->polled[crew->count];
         crew->slots[i] = crew->slots[crew->count];
-        crew->deadlines[i] = crew->deadlines[crew->count];
+        crew->starts[i] = crew->starts[crew->count];
 }
 
-static void crew_look(Crew *crew) {
+static void crew_begin(Crew *crew, size_t slot) {
+        size_t i = crew->count++;
+        int r;
+
+        crew->slots[i] = slot;
+        crew->starts[i] = clock_now();
+        r = crew_ask(crew, i);
+        if (r != 0)
+                crew_end(crew, i, r);
+}
+
+/* Looks at place @i at the instant @now. Returns 0 while it is under way. */
+static int crew_look_at(Crew *crew, size_t i, uint64_t now) {
+        uint64_t timeout = crew->plan->options->connection.timeout;
+        int r;
+
+        if (crew->plan->page->stop)
+                return -EINTR;
+        if (timeout > 0 && now >= crew->starts[i] + timeout)
+                return -ETIME;
+        if (crew->polled[i].fd < 0)
+                return crew_ask(crew, i);
+        if (crew->polled[i].revents == 0)
+                return 0;
+        r = connection_finish(crew->polled[i].fd);
+        return r < 0 ? r : 1;
+}
+
+/* Returns whether the queue of a Unix socket is full. */
+static bool crew_look(Crew *crew) {
         uint64_t now = clock_now();
+        bool queued = false;
 
         /* Backwards, since the last one takes the place of one that ends. */
         for (size_t i = crew->count; i-- > 0;) {
-                if (crew->plan->page->stop)
-                        crew_end(crew, i, -EINTR);
-                else if (crew->polled[i].revents != 0)
-                        crew_end(crew, i, connection_finish(crew->polled[i].fd));
-                else if (now >= crew->deadlines[i])
-                        crew_end(crew, i, -ETIME);
+                int r = crew_look_at(crew, i, now);
+
+                if (r != 0)
+                        crew_end(crew, i, r);
+                else
+                        queued |= crew->polled[i].fd < 0;
         }
+        return queued;
 }
 
 void crew_connect(const LoadPlan *plan, int *ret_fds) {
         Crew crew = { .plan = plan, .fds = ret_fds };
+        bool queued = false;
         size_t next = 0;
 
-        if (plan->first >= 0)
+        if (plan->first >= 0) {
+                crew_count_connection(plan->page, clock_now() - plan->setup);
                 ret_fds[next++] = plan->first;
+        }
         while (next < plan->connections || crew.count > 0) {
                 while (next < plan->connections && crew.count < CREW_AT_ONCE && !plan->page->stop)
                         crew_begin(&crew, next++);
@@ -105,24 +142,20 @@ void crew_connect(const LoadPlan *plan, int *ret_fds) {
                         ret_fds[next++] = -EINTR;
                 if (crew.count == 0)
                         continue;
-                if (poll(crew.polled, crew.count, CREW_TICK_MILLISECONDS) >= 0)
-                        crew_look(&crew);
+                if (poll(crew.polled, crew.count, queued ? 1 : CREW_TICK_MILLISECONDS) >= 0)
+                        queued = crew_look(&crew);
         }
 }
 
 uint64_t crew_start(const LoadPlan *plan) {
         struct pollfd go = { .fd = plan->go };
-        struct timespec then;
         uint64_t start;
 
         close(plan->ready);
         while (poll(&go, 1, -1) < 0 && errno == EINTR)
                 ;
         start = plan->page->start;
-        then = (struct timespec){ .tv_sec = (time_t)(start / CLOCK_SECOND),
-                                  .tv_nsec = (long)(start % CLOCK_SECOND) };
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &then, NULL) == EINTR)
-                ;
+        clock_sleep(start);
         return start;
 }
 
@@ -131,8 +164,8 @@ void crew_close_window(const LoadPlan *plan, uint64_t elapsed) {
 
         if (page->window.elapsed > 0)
                 return;
-        page->window = (ReportWindow){ .elapsed = elapsed,
-                                       .answered = page->answered,
-                                       .bytes_sent = page->bytes_sent,
-                                       .bytes_received = page->bytes_received };
+        page->window = (Interim){ .elapsed = elapsed,
+                                  .answered = page->answered,
+                                  .bytes_sent = page->bytes_sent,
+                                  .bytes_received = page->bytes_received };
 }

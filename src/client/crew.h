@@ -11,6 +11,11 @@
 void crew_fail(LoadPage *page, int error);
 
 /*
+ * crew_count_connection: counts in @page a connection that was asked for at the instant @begun.
+ */
+void crew_count_connection(LoadPage *page, uint64_t begun);
+
+/*
  * crew_connect: opens all connections of @plan at the same time, as many as 128 at once. Each has
  * the time to connect that the plan's options give it. Takes the plan's first one.
  *

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
 #include "client/interrupt.h"
 #include "lib/clock.h"
 
@@ -239,7 +240,7 @@ static int export_wait(pid_t pid, int interrupt) {
         bool ended = false;
         int status = 0;
 
-        while (!ended && polled[0].fd >= 0 && (poll(polled, 2, -1) > 0 || errno == EINTR)) {
+        while (!ended && polled[0].fd >= 0 && inquiry_poll(polled, 2, CLOCK_NEVER) > 0) {
                 ended = (polled[0].revents & POLLIN) != 0;
                 if (!ended && interrupt_is_due(interrupt))
                         break;

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Runs a load: connects once, forks a worker for each core, and watches over them.
+ *
+ * The first connection finds out which address answers; a worker inherits it, so that the service
+ * counts no connection that the load does not. Each worker writes its counts to a page of shared
+ * memory, which this process reads for progress, reports and inquiries without disturbing it.
+ *
+ * The workers connect, say so by closing a pipe, and all begin at the instant that this process
+ * chooses (crew.c). This process then only waits for the end of another pipe, which is the end of
+ * the last worker. An interrupt lets the workers end soon. No worker outlives this process.
+ */
 #include "client/load.h"
 
 #include <assert.h>
@@ -15,6 +26,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
+#include "client/load_result.h"
 #include "client/progress.h"
 #include "client/quantity.h"
 #include "client/stream.h"
@@ -23,10 +36,11 @@
 #include "lib/memory.h"
 
 enum {
-        LOAD_TICK_MILLISECONDS = 200,
         /* Descriptors that a worker needs beside its connections. */
         LOAD_DESCRIPTORS = 16,
 };
+
+#define LOAD_TICK (200 * CLOCK_MILLISECOND)
 
 /* So long before the start the workers are told of it. */
 #define LOAD_LEAD CLOCK_MILLISECOND
@@ -39,6 +53,10 @@ typedef struct Load {
         int first;
         uint64_t setup;
         unsigned workers;
+        /* The instant of the start, 0 before it is known. */
+        uint64_t start;
+        Interims interims;
+        Progress progress;
         pid_t *pids;
         LoadPage *pages;
         LoadSent *sent;
@@ -96,6 +114,7 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
+        inquiry_ignore();
         close(load->ready[0]);
         close(load->go[1]);
         close(load->end[0]);
@@ -135,35 +154,61 @@ static int load_fork(Load *load) {
         return r;
 }
 
-/* Lets the workers begin, all at the same instant, which it returns. */
-static uint64_t load_start(Load *load) {
-        uint64_t start = clock_now() + LOAD_LEAD;
-
+/* Lets the workers begin, all at the same instant. */
+static void load_start(Load *load) {
+        load->start = clock_now() + LOAD_LEAD;
+        interims_init(&load->interims, load->options, load->start);
         for (unsigned i = 0; i < load->workers; i++)
-                load->pages[i].start = start;
+                load->pages[i].start = load->start;
         load_close(&load->go[1]);
-        return start;
 }
 
-static void load_show_progress(const Load *load, Progress *progress, uint64_t start) {
+/* Counts what the workers have done so far. */
+static Interim load_count(const Load *load) {
         uint64_t now = clock_now();
         /* The start may still lie ahead. */
-        double elapsed = (double)(now > start ? now - start : 1) / (double)CLOCK_SECOND;
-        double left = (double)load->options->duration / (double)CLOCK_SECOND - elapsed;
-        uint64_t answered = 0, bytes = 0;
-        char rate[QUANTITY_TEXT_SIZE];
+        Interim count = { .elapsed = load->start > 0 && now > load->start ? now - load->start : 0 };
 
         for (unsigned i = 0; i < load->workers; i++) {
-                answered += load->pages[i].answered;
-                bytes += load->pages[i].bytes_received;
+                const LoadPage *page = &load->pages[i];
+
+                count.answered += page->answered;
+                count.bytes_sent += page->bytes_sent;
+                count.bytes_received += page->bytes_received;
+                for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                        count.errors += page->errors[kind];
         }
-        quantity_format_bytes((double)bytes / elapsed, rate);
+        return count;
+}
+
+static void load_show_progress(Load *load) {
+        const Interim count = load_count(load);
+        double left = (double)load->options->duration - (double)count.elapsed;
+        double seconds = left > 0 ? left / (double)CLOCK_SECOND : 0;
+        char rate[QUANTITY_TEXT_SIZE];
+
+        quantity_format_bytes(interim_rate(count.bytes_received, count.elapsed), rate);
         if (load->options->load == LOAD_STREAMS)
-                progress_show(progress, "%.1f s  %s/s  %.1f s left", elapsed, rate,
-                              left > 0 ? left : 0);
+                progress_show(&load->progress, "%.1f s  %s/s  %.1f s left",
+                              (double)count.elapsed / (double)CLOCK_SECOND, rate, seconds);
         else
-                progress_show(progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left", elapsed,
-                              answered, (double)answered / elapsed, left > 0 ? left : 0);
+                progress_show(&load->progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left",
+                              (double)count.elapsed / (double)CLOCK_SECOND, count.answered,
+                              interim_rate(count.answered, count.elapsed), seconds);
+}
+
+/* Answers an inquiry. */
+static void load_answer(void *userdata) {
+        static Histogram latency;
+        Load *load = userdata;
+        const Interim count = load_count(load);
+
+        progress_clear(&load->progress);
+        interim_print(stderr, &(Interim){}, &count, load->options);
+        latency = (Histogram){};
+        for (unsigned i = 0; i < load->workers; i++)
+                histogram_add(&latency, &load->pages[i].latency);
+        report_print_times(stderr, &latency);
 }
 
 static void load_stop(Load *load) {
@@ -173,24 +218,28 @@ static void load_stop(Load *load) {
 
 /* Waits until the workers have closed the pipe that @fd is the other end of. The interrupt makes
  * them do so soon, and is taken once. */
-static void load_wait(Load *load, int fd, int *interrupt, uint64_t start) {
+static void load_wait(Load *load, int fd, int *interrupt) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
                                    { .fd = *interrupt, .events = POLLIN } };
-        Progress progress;
 
-        progress_init(&progress, start > 0 && client_options_want_progress(load->options));
         while (polled[0].revents == 0) {
-                int r = poll(polled, 2, LOAD_TICK_MILLISECONDS);
+                uint64_t wake = clock_now() + LOAD_TICK;
+                Interim count;
+                int r;
 
-                if (r < 0 && errno != EINTR)
+                r = inquiry_poll(polled, 2, clock_earlier(wake, load->interims.next));
+                if (r < 0)
                         break;
                 if (r > 0 && polled[1].revents != 0) {
                         load_stop(load);
                         polled[1].fd = *interrupt = -1;
                 }
-                load_show_progress(load, &progress, start);
+                count = load_count(load);
+                if (load->start + count.elapsed >= load->interims.next)
+                        interims_report(&load->interims, &count);
+                if (load->start > 0)
+                        load_show_progress(load);
         }
-        progress_clear(&progress);
 }
 
 /* Reaps all workers; one that did not end in order has lost its part of the results. */
@@ -215,102 +264,12 @@ static void load_reap(Load *load) {
         }
 }
 
-static void load_add_window(ReportWindow *sum, const LoadPage *page) {
-        const ReportWindow *window = &page->window;
-
-        /* A worker that died has counted until then. */
-        sum->answered += window->elapsed > 0 ? window->answered : page->answered;
-        sum->bytes_sent += window->elapsed > 0 ? window->bytes_sent : page->bytes_sent;
-        sum->bytes_received += window->elapsed > 0 ? window->bytes_received : page->bytes_received;
-        if (window->elapsed > sum->elapsed)
-                sum->elapsed = window->elapsed;
-}
-
-static void load_sum_up(const Load *load) {
-        Report *report = load->report;
-
-        report->processes = load->workers;
-        for (unsigned i = 0; i < load->workers; i++) {
-                const LoadPage *page = &load->pages[i];
-
-                report->answered += page->answered;
-                report->overdue += page->overdue;
-                report->reconnects += page->reconnects;
-                report->bytes_sent += page->bytes_sent;
-                report->bytes_received += page->bytes_received;
-                for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                        report->errors[kind] += page->errors[kind];
-                if (page->elapsed > report->elapsed)
-                        report->elapsed = page->elapsed;
-                load_add_window(&report->window, page);
-                histogram_add(&report->latency, &page->latency);
-        }
-}
-
-/* The kind that stands for all errors: damage before all others, else the most frequent one. */
-static FailureKind load_find_worst(const Report *report) {
-        FailureKind worst = FAILURE_NONE;
-
-        if (report->errors[FAILURE_DIFFERS] > 0)
-                return FAILURE_DIFFERS;
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                if (report->errors[kind] > report->errors[worst])
-                        worst = (FailureKind)kind;
-        return worst;
-}
-
-/* Only the local errors need more than their number: what is wrong, and what helps. */
-static const char *load_find_reason(const Load *load) {
-        int error = 0;
-
-        for (unsigned i = 0; i < load->workers; i++)
-                if (load->pages[i].local_error != 0)
-                        error = load->pages[i].local_error;
-        if (error == EADDRNOTAVAIL)
-                return "no local port is free; an address for --source has ports of its own";
-        return strerror(error);
-}
-
-static void load_judge_errors(const Load *load, uint64_t errors) {
-        Failure *failure = &load->report->failure;
-        FailureKind worst = load_find_worst(load->report);
-        char seconds[QUANTITY_TEXT_SIZE];
-        uint64_t unclosed = 0;
-
-        for (unsigned i = 0; i < load->workers; i++)
-                unclosed += load->pages[i].unclosed;
-        failure_set_kind(failure, worst, 0,
-                         errors == 1 ? "there was %" PRIu64 " error"
-                                     : "there were %" PRIu64 " errors",
-                         errors);
-        if (worst == FAILURE_LOCAL)
-                failure_append(failure, ": %s", load_find_reason(load));
-        if (unclosed == errors)
-                failure_set_kind(failure, worst, 0,
-                                 "all came back intact, but %" PRIu64 " connection%s not closed "
-                                 "within %s s",
-                                 unclosed, unclosed == 1 ? " was" : "s were",
-                                 quantity_format_time(load->options->timeout, seconds));
-}
-
-static void load_judge(const Load *load) {
-        Report *report = load->report;
-        uint64_t errors = 0;
-
-        if (report->failure.kind != FAILURE_NONE)
-                return;
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                errors += report->errors[kind];
-        if (errors > 0)
-                load_judge_errors(load, errors);
-        else if (report->bytes_received == 0)
-                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
-                                 "the end came before the first answer");
-}
-
 static void load_measure(Load *load) {
         int interrupt = load->options->connection.interrupt, r;
+        Interim count;
 
+        progress_init(&load->progress, client_options_want_progress(load->options));
+        inquiry_set(load_answer, load);
         r = load_fork(load);
         if (r < 0) {
                 failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
@@ -318,12 +277,15 @@ static void load_measure(Load *load) {
                 load_stop(load);
                 load_close(&load->go[1]);
         } else {
-                load_wait(load, load->ready[0], &interrupt, 0);
-                load_wait(load, load->end[0], &interrupt, load_start(load));
+                load_wait(load, load->ready[0], &interrupt);
+                load_start(load);
+                load_wait(load, load->end[0], &interrupt);
         }
+        progress_clear(&load->progress);
         load_reap(load);
-        load_sum_up(load);
-        load_judge(load);
+        count = load_count(load);
+        interims_end(&load->interims, &count);
+        load_result_set(load->options, load->pages, load->workers, load->report);
         for (int i = 0; i < 2; i++) {
                 load_close(&load->ready[i]);
                 load_close(&load->go[i]);
@@ -336,6 +298,7 @@ void load_run(const ClientOptions *options, Report *report) {
         Load load = { .options = options,
                       .report = report,
                       .first = -1,
+                      .interims.next = CLOCK_NEVER,
                       .ready = { -1, -1 },
                       .go = { -1, -1 },
                       .end = { -1, -1 } };
@@ -352,13 +315,14 @@ void load_run(const ClientOptions *options, Report *report) {
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
                                  "no memory for %" PRIu64 " connections", options->connections);
         else
-                load.first = connection_open(&options->target, &options->connection, &report->path,
-                                             &report->failure);
+                load.first = path_open(&options->target, &options->connection, &report->path,
+                                       &report->failure);
         if (load.first >= 0) {
                 load.peer = report->path.endpoint;
                 load.setup = clock_now() - report->path.start;
                 load_measure(&load);
         }
+        inquiry_set(NULL, NULL);
         memory_free(load.sent, sent);
         memory_free(load.pages, pages);
         free(load.pids);

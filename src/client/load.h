@@ -5,7 +5,10 @@
 
 #include "client/client_options.h"
 #include "client/connection.h"
+#include "client/foreign.h"
 #include "client/histogram.h"
+#include "client/kernel.h"
+#include "client/phases.h"
 #include "client/report.h"
 
 typedef struct LoadPage LoadPage;
@@ -46,10 +49,14 @@ struct LoadPage {
         /* Nanoseconds from there to the end of the work, and the counts at the end of the duration.
          */
         atomic_uint_fast64_t elapsed;
-        ReportWindow window;
+        Interim window;
         /* Of a stream worker: what was sent on each connection, and whether that is all. */
         LoadSent *sent;
         atomic_bool sent_all;
+        Phases phases;
+        Kernel kernel;
+        /* Half a sentence about a service that is none of echo; empty for none. */
+        char foreign[FOREIGN_TEXT_SIZE];
         Histogram latency;
 };
 

@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reports a ping as a monitoring plugin: a state, one line of text, performance data.
+ *
+ * The state is that of the service, as far as it is known. A service that is silent, damages what
+ * it echoes or exceeds the time is CRITICAL, whatever the thresholds allow; they are about slow and
+ * lossy services only. UNKNOWN is left for reasons on this side, lest somebody is woken up for a
+ * wrong command line. Performance data are always there: graphs must have no hole just when it
+ * matters.
+ */
 #include "client/monitor.h"
 
 #include <inttypes.h>
@@ -19,13 +28,14 @@ static double monitor_loss(const Report *report) {
         return 100 * (double)(report->attempts - report->latency.count) / (double)report->attempts;
 }
 
-static bool monitor_exceeds(const Report *report, const Threshold *threshold) {
-        return (threshold->time > 0 && report->latency.mean > (double)threshold->time) ||
-               (threshold->loss > 0 && monitor_loss(report) >= (double)threshold->loss);
+static bool monitor_alerts(const Report *report, const Threshold *threshold) {
+        return range_alerts(&threshold->time, report->latency.mean / CLOCK_MILLISECOND) ||
+               range_alerts(&threshold->loss, monitor_loss(report));
 }
 
 MonitorState monitor_state(const Report *report, const ClientOptions *options) {
-        const bool bounded = options->warn.loss > 0 || options->critical.loss > 0;
+        const bool bounded = options->warn.loss.text[0] != '\0' ||
+                             options->critical.loss.text[0] != '\0';
 
         switch (report->failure.kind) {
         case FAILURE_RESOLVE:
@@ -36,18 +46,11 @@ MonitorState monitor_state(const Report *report, const ClientOptions *options) {
                 break;
         }
         if (report->latency.count == 0 || report->errors[FAILURE_DIFFERS] > 0 ||
-            report->attempts < options->count || monitor_exceeds(report, &options->critical))
+            report->attempts < options->count || monitor_alerts(report, &options->critical))
                 return MONITOR_CRITICAL;
-        if (monitor_exceeds(report, &options->warn) || (!bounded && monitor_loss(report) > 0))
+        if (monitor_alerts(report, &options->warn) || (!bounded && monitor_loss(report) > 0))
                 return MONITOR_WARNING;
         return MONITOR_OK;
-}
-
-/* An empty threshold is none. */
-static void monitor_print_threshold(uint64_t threshold, uint64_t unit) {
-        putchar(';');
-        if (threshold > 0)
-                printf("%.9g", (double)threshold / (double)unit);
 }
 
 static void monitor_print_time(const char *name, double time, const Report *report) {
@@ -63,16 +66,12 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
 
         fputs(" |", stdout);
         monitor_print_time("rta", latency->mean, report);
-        monitor_print_threshold(options->warn.time, CLOCK_MILLISECOND);
-        monitor_print_threshold(options->critical.time, CLOCK_MILLISECOND);
-        fputs(";0", stdout);
+        printf(";%s;%s;0", options->warn.time.text, options->critical.time.text);
         monitor_print_time("rtmin", (double)latency->minimum, report);
         fputs(";;;0", stdout);
         monitor_print_time("rtmax", (double)latency->maximum, report);
-        printf(";;;0 pl=%.3g%%", monitor_loss(report));
-        monitor_print_threshold(options->warn.loss, 1);
-        monitor_print_threshold(options->critical.loss, 1);
-        fputs(";0;100", stdout);
+        printf(";;;0 pl=%.3g%%;%s;%s;0;100", monitor_loss(report), options->warn.loss.text,
+               options->critical.loss.text);
         if (report->path.peer[0] != '\0')
                 printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
                        (double)report->path.resolve / CLOCK_MILLISECOND,

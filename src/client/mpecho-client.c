@@ -12,6 +12,7 @@
 #include "client/check.h"
 #include "client/client_help.h"
 #include "client/client_options.h"
+#include "client/inquiry.h"
 #include "client/interrupt.h"
 #include "client/load.h"
 #include "client/monitor.h"
@@ -118,6 +119,7 @@ int main(int argc, char **argv) {
         /* The kernel's default lets each timer be 50 microseconds late, which is as long as a round
          * trip on one machine. */
         (void)prctl(PR_SET_TIMERSLACK, 1);
+        (void)inquiry_open();
         /* A filter ends at once, and has nothing to say about it. */
         if (options.action != CLIENT_RELAY || options.json)
                 options.connection.interrupt = interrupt_open();

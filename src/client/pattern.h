@@ -9,20 +9,31 @@ typedef struct Pattern Pattern;
 
 enum {
         PATTERN_WORD_SIZE = sizeof(uint64_t),
+        PATTERN_BLOCK_WORDS = 4096,
+        PATTERN_SLOTS = 2 * PATTERN_BLOCK_WORDS,
 };
 
 /*
  * An endless pseudo-random stream of bytes of which any part can be had at once, and whose parts
- * say where they belong: each aligned word of it is a bijective mix (SplitMix64) of its place.
+ * say where they belong.
  */
 struct Pattern {
         uint64_t seed;
+        /* The words of a block, in the order of their bytes. */
+        uint64_t words[PATTERN_BLOCK_WORDS];
+        /* A hash table of the differences of neighbouring words: their numbers, plus one. */
+        uint16_t slots[PATTERN_SLOTS];
 };
 
 /*
- * pattern_init: seeds @ret_pattern at random (getrandom(2)).
+ * pattern_init: makes the pattern of a random seed (getrandom(2)).
  */
 void pattern_init(Pattern *ret_pattern);
+
+/*
+ * pattern_init_seed: makes the pattern of @seed, the same one each time.
+ */
+void pattern_init_seed(Pattern *ret_pattern, uint64_t seed);
 
 /*
  * pattern_fill: writes the @size bytes from @offset on to @buffer.

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/connection.h"
+#include "client/inquiry.h"
 #include "client/interrupt.h"
 #include "client/pattern.h"
 #include "client/progress.h"
@@ -56,7 +56,7 @@ typedef struct Ping {
 static void ping_disconnect(Ping *ping) {
         if (ping->fd < 0)
                 return;
-        report_set_kernel(ping->report, ping->fd);
+        kernel_note(&ping->report->kernel, ping->fd);
         close(ping->fd);
         ping->fd = -1;
 }
@@ -67,14 +67,13 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
 
         *ret_start = clock_now();
         if (ping->known) {
-                ping->fd = connection_open_endpoint(&path->endpoint, &ping->connection);
+                ping->fd = connection_open(&path->endpoint, &ping->connection);
                 if (ping->fd < 0)
                         failure_set_kind(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
                                          ping->fd == -ETIME ? "no connection in time"
                                                             : strerror(-ping->fd));
         } else {
-                ping->fd = connection_open(&ping->options->target, &ping->connection, path,
-                                           failure);
+                ping->fd = path_open(&ping->options->target, &ping->connection, path, failure);
                 ping->known = ping->fd >= 0;
                 if (ping->known)
                         *ret_start = path->start;
@@ -106,8 +105,8 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
                 snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
 }
 
-static void ping_count_phases(Phases *phases, uint64_t start, uint64_t connected, uint64_t first) {
-        phases->connect += connected - start;
+static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first) {
+        phases->answers++;
         phases->first += first - connected;
         phases->last += clock_now() - first;
 }
@@ -124,6 +123,8 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 r = ping_connect(ping, &start, failure);
                 if (r < 0)
                         return r;
+                ping->report->phases.connections++;
+                ping->report->phases.connect += clock_now() - start;
         }
         connected = clock_now();
         if (!options->connect)
@@ -133,7 +134,7 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                      end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
         *ret_time = clock_now() - start;
         if (r == 0)
-                ping_count_phases(&ping->report->phases, start, connected, result.first);
+                ping_count_answer(&ping->report->phases, connected, result.first);
         else
                 ping_describe(ping, -r, failure);
         if (r == -EBADMSG &&
@@ -231,12 +232,27 @@ static bool ping_wait(Ping *ping) {
         while (now < ping->due && now < ping->end) {
                 uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
 
-                if (poll(&polled, 1, clock_timeout(now, wake)) > 0)
+                if (inquiry_poll(&polled, 1, wake) > 0)
                         break;
                 now = clock_now();
         }
         ping->interrupted = interrupt_is_due(ping->connection.interrupt);
         return now < ping->end && !ping->interrupted;
+}
+
+/* Answers an inquiry. */
+static void ping_answer(void *userdata) {
+        Ping *ping = userdata;
+        const Report *report = ping->report;
+        Interim count = { .elapsed = clock_now() - ping->start,
+                          .answered = report->latency.count,
+                          .bytes_sent = report->bytes_sent,
+                          .bytes_received = report->bytes_received,
+                          .errors = report->attempts - report->latency.count };
+
+        progress_clear(&ping->progress);
+        interim_print(stderr, &(Interim){}, &count, ping->options);
+        report_print_times(stderr, &report->latency);
 }
 
 static void ping_show_progress(Ping *ping) {
@@ -328,7 +344,9 @@ static void ping_measure(Ping *ping) {
         ping->start = clock_now();
         ping->end = options->duration == 0 ? CLOCK_NEVER : ping->start + options->duration;
         ping->connection.end = options->duration == 0 ? 0 : ping->end;
+        inquiry_set(ping_answer, ping);
         ping_loop(ping);
+        inquiry_set(NULL, NULL);
         ping->report->elapsed = clock_now() - ping->start;
         progress_clear(&ping->progress);
         ping_disconnect(ping);

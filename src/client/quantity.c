@@ -58,7 +58,7 @@ static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_numb
         return 0;
 }
 
-/* Reads @text with one of @units, of which the first belongs to a number alone. */
+/* Reads @text with one of @units. */
 static int quantity_parse(const char *text, const QuantityUnit *units, size_t count,
                           uint64_t minimum, uint64_t maximum, uint64_t *ret_number) {
         size_t length = strspn(text, "0123456789.");
@@ -85,23 +85,41 @@ static int quantity_parse(const char *text, const QuantityUnit *units, size_t co
         return 0;
 }
 
-int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size) {
 #define QUANTITY_POWER(letter, shift)                                                              \
         { letter, UINT64_C(1) << (shift) }, { letter "B", UINT64_C(1) << (shift) }, {              \
                 letter "iB", UINT64_C(1) << (shift)                                                \
         }
-        static const QuantityUnit units[] = {
-                { "", 1 },
-                { "B", 1 },
-                QUANTITY_POWER("K", 10),
-                QUANTITY_POWER("M", 20),
-                QUANTITY_POWER("G", 30),
-                QUANTITY_POWER("T", 40),
-                QUANTITY_POWER("P", 50),
-        };
 
-        return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
-                              ret_size);
+enum {
+        QUANTITY_BANDWIDTHS = 3,
+};
+
+/* Units of bandwidth alone, in bytes, and then those of sizes. */
+static const QuantityUnit quantity_bytes[] = {
+        { "kbit", 1000 / 8 },
+        { "Mbit", 1000000 / 8 },
+        { "Gbit", 1000000000 / 8 },
+        { "", 1 },
+        { "B", 1 },
+        QUANTITY_POWER("K", 10),
+        QUANTITY_POWER("M", 20),
+        QUANTITY_POWER("G", 30),
+        QUANTITY_POWER("T", 40),
+        QUANTITY_POWER("P", 50),
+};
+
+int quantity_parse_size(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_size) {
+        return quantity_parse(text, quantity_bytes + QUANTITY_BANDWIDTHS,
+                              sizeof quantity_bytes / sizeof quantity_bytes[0] -
+                                              QUANTITY_BANDWIDTHS,
+                              minimum, maximum, ret_size);
+}
+
+int quantity_parse_bandwidth(const char *text, uint64_t minimum, uint64_t maximum,
+                             uint64_t *ret_bandwidth) {
+        return quantity_parse(text, quantity_bytes,
+                              sizeof quantity_bytes / sizeof quantity_bytes[0], minimum, maximum,
+                              ret_bandwidth);
 }
 
 int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
@@ -119,12 +137,14 @@ int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint6
                               ret_time);
 }
 
-int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum,
-                         uint64_t *ret_count) {
-        static const QuantityUnit units[] = { { "", 1 }, { "k", 1000 }, { "M", 1000000 } };
+int quantity_parse_rate(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
+                        uint64_t *ret_rate) {
+        const QuantityUnit units[] = { { "", unit },
+                                       { "k", 1000 * unit },
+                                       { "M", 1000000 * unit } };
 
         return quantity_parse(text, units, sizeof units / sizeof units[0], minimum, maximum,
-                              ret_count);
+                              ret_rate);
 }
 
 const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]) {

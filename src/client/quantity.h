@@ -31,12 +31,23 @@ int quantity_parse_time(const char *text, uint64_t unit, uint64_t minimum, uint6
                         uint64_t *ret_time);
 
 /*
- * quantity_parse_count: reads @text as a number between @minimum and @maximum, both included:
- * "500", "10k", "1.5M", where k and M are 10^3 and 10^6.
+ * quantity_parse_rate: reads @text as a number of @unit parts each, between @minimum and @maximum
+ * parts, both included: "500", "0.5", "10k", "1.5M", where k and M are 10^3 and 10^6.
  *
- * Returns 0 and sets @ret_count; errors are those of quantity_parse_size().
+ * Returns 0 and sets @ret_rate; errors are those of quantity_parse_size().
  */
-int quantity_parse_count(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_count);
+int quantity_parse_rate(const char *text, uint64_t unit, uint64_t minimum, uint64_t maximum,
+                        uint64_t *ret_rate);
+
+/*
+ * quantity_parse_bandwidth: reads @text as a number of bytes per second between @minimum and
+ * @maximum, both included, as quantity_parse_size() does, or in kbit, Mbit or Gbit, which are 10^3,
+ * 10^6 and 10^9 bits.
+ *
+ * Returns 0 and sets @ret_bandwidth; errors are those of quantity_parse_size().
+ */
+int quantity_parse_bandwidth(const char *text, uint64_t minimum, uint64_t maximum,
+                             uint64_t *ret_bandwidth);
 
 /*
  * quantity_format_bytes: writes @bytes to @text with the unit that leaves 1 to 4 digits before the

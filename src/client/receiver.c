@@ -1,11 +1,22 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Receives what comes back, hands it to the mode's sink, and watches over the run meanwhile.
+ *
+ * The loop receives as long as there is something. Where there is nothing it waits for the
+ * connection, the end of the sender and the interrupt together. A peer that keeps the loop busy
+ * must not hide the others, so it looks at all of them every fifth of a second anyway.
+ *
+ * The timeout counts while the peer owes something: bytes that the kernel has taken from the sender
+ * and that have not come back, or the end of the connection once all was sent. Bytes that nobody
+ * owes never restart it, and a peer that sends a mebibyte of them is not waited for.
+ */
 #include "client/receiver.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 
+#include "client/inquiry.h"
 #include "lib/clock.h"
 
 enum {
@@ -28,7 +39,8 @@ typedef struct ReceiverWait {
         struct pollfd polled[POLLED_COUNT];
         /* The peer has owed us something since then. */
         uint64_t since;
-        uint64_t next_tick;
+        /* When to look at all but the connection, even while it keeps us busy. */
+        uint64_t next_look;
 } ReceiverWait;
 
 /* A peer owes us something while less has come back than was sent, or when only its end is due. */
@@ -56,20 +68,19 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
         return receiver->bytes > begun + RECEIVER_SURPLUS ? RECEIVER_ENDLESS : -EAGAIN;
 }
 
-/* Waits until there is something to receive, or a reason to look at something else. */
-static int receiver_wait(Receiver *receiver, ReceiverWait *wait) {
-        uint64_t now = clock_now(), wake = wait->next_tick;
+/* Waits until there is something to receive, or until @wake; looks at everything else. Returns a
+ * value of the enum, a negative errno, or -EAGAIN to go on. */
+static int receiver_wait(Receiver *receiver, ReceiverWait *wait, uint64_t wake) {
+        uint64_t now = clock_now();
+        int r;
 
-        if (receiver->timeout > 0) {
-                if (!receiver_is_owed(receiver, wait))
-                        wait->since = now;
-                else if (now - wait->since >= receiver->timeout)
-                        return RECEIVER_TIMEOUT;
-                /* What is sent meanwhile shows only to those who look. */
-                wake = now + RECEIVER_TICK;
-        }
-        if (poll(wait->polled, POLLED_COUNT, clock_timeout(now, wake)) < 0)
-                return errno == EINTR ? 0 : -errno;
+        if (!receiver_is_owed(receiver, wait))
+                wait->since = now;
+        else if (receiver->timeout > 0 && now - wait->since >= receiver->timeout)
+                return RECEIVER_TIMEOUT;
+        r = inquiry_poll(wait->polled, POLLED_COUNT, wake);
+        if (r < 0)
+                return r;
         if (wait->polled[POLLED_INTERRUPT].revents != 0)
                 return RECEIVER_INTERRUPTED;
         if (wait->polled[POLLED_SENDER].revents != 0) {
@@ -77,23 +88,43 @@ static int receiver_wait(Receiver *receiver, ReceiverWait *wait) {
                 shutdown(receiver->fd, SHUT_WR);
                 wait->polled[POLLED_SENDER].fd = -1;
         }
-        return 0;
+        return -EAGAIN;
 }
 
-static void receiver_tick(Receiver *receiver, ReceiverWait *wait) {
-        uint64_t now;
+/* Looks at everything but the connection when it is time to. Returns as receiver_wait() does. */
+static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
+        uint64_t now = clock_now(), next;
 
-        if (receiver->tick == NULL)
-                return;
-        now = clock_now();
-        if (now < wait->next_tick)
-                return;
-        receiver->tick(receiver, receiver->tick_userdata);
-        wait->next_tick = now + RECEIVER_TICK;
+        if (now < wait->next_look)
+                return -EAGAIN;
+        wait->next_look = now + RECEIVER_TICK;
+        if (receiver->tick != NULL) {
+                next = receiver->tick(receiver, receiver->tick_userdata);
+                wait->next_look = clock_earlier(wait->next_look, next);
+        }
+        return receiver_wait(receiver, wait, now);
+}
+
+/* Receives what is there. Returns a value of the enum, a negative errno, or -EAGAIN to go on. */
+static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
+        static char buffer[RECEIVER_BUFFER_SIZE];
+        ssize_t n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+
+        if (n == 0)
+                return RECEIVER_END;
+        if (n > 0)
+                return receiver_take(receiver, wait, buffer, (size_t)n);
+        if (errno == EINTR)
+                return -EAGAIN;
+        if (errno != EAGAIN)
+                return -errno;
+        /* What is sent meanwhile shows only to those who look. */
+        return receiver_wait(receiver, wait,
+                             receiver->timeout > 0 || receiver->tick != NULL ? wait->next_look
+                                                                             : CLOCK_NEVER);
 }
 
 int receiver_run(Receiver *receiver) {
-        static char buffer[RECEIVER_BUFFER_SIZE];
         uint64_t now = clock_now();
         ReceiverWait wait = {
                 .polled = {
@@ -102,25 +133,14 @@ int receiver_run(Receiver *receiver) {
                         [POLLED_INTERRUPT] = { .fd = receiver->interrupt, .events = POLLIN },
                 },
                 .since = now,
-                .next_tick = receiver->tick == NULL ? CLOCK_NEVER : now + RECEIVER_TICK,
+                .next_look = now,
         };
+        int r;
 
-        for (;;) {
-                ssize_t n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
-                int r = n < 0 ? -errno : 0;
-
-                receiver_tick(receiver, &wait);
-                if (n == 0)
-                        return RECEIVER_END;
-                if (n < 0) {
-                        if (r == -EAGAIN || r == -EINTR)
-                                r = receiver_wait(receiver, &wait);
-                        if (r != 0)
-                                return r;
-                        continue;
-                }
-                r = receiver_take(receiver, &wait, buffer, (size_t)n);
-                if (r != -EAGAIN)
-                        return r;
-        }
+        do {
+                r = receiver_look(receiver, &wait);
+                if (r == -EAGAIN)
+                        r = receiver_receive(receiver, &wait);
+        } while (r == -EAGAIN);
+        return r;
 }

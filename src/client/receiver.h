@@ -32,8 +32,8 @@ struct Receiver {
         uint64_t timeout;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
-        /* Called about five times a second, if set. */
-        void (*tick)(Receiver *receiver, void *userdata);
+        /* If set: called soon, and again at the instant that it returns or a little before. */
+        uint64_t (*tick)(Receiver *receiver, void *userdata);
         void *tick_userdata;
 
         /* Bytes that the sink has taken, and the instant when it did so last, 0 if never. */

@@ -9,13 +9,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/connection.h"
 #include "client/digest.h"
+#include "client/inquiry.h"
 #include "client/quantity.h"
 #include "client/receiver.h"
 #include "client/sender.h"
 #include "lib/clock.h"
 #include "lib/memory.h"
+
+/* What the answer to an inquiry is about. */
+typedef struct RelayProgress {
+        const ClientOptions *options;
+        const Receiver *receiver;
+        uint64_t start;
+} RelayProgress;
 
 /* Terminals and pipes may be non-blocking because of another process that shares them. */
 static int relay_wait(int fd, short events) {
@@ -131,6 +138,17 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
         }
 }
 
+/* Answers an inquiry. */
+static void relay_answer(void *userdata) {
+        const RelayProgress *progress = userdata;
+        const Receiver *receiver = progress->receiver;
+        const Interim count = { .elapsed = clock_now() - progress->start,
+                                .bytes_sent = sender_bytes(receiver->sender),
+                                .bytes_received = receiver->bytes };
+
+        interim_print(stderr, &(Interim){}, &count, progress->options);
+}
+
 /* The sending process has the digest @sent in memory that this one shares. */
 static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, Report *report) {
         uint64_t start = clock_now();
@@ -149,7 +167,9 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
                                  "cannot start the sending process: %s", strerror(-r));
                 return;
         }
+        inquiry_set(relay_answer, &(RelayProgress){ options, &receiver, start });
         r = receiver_run(&receiver);
+        inquiry_set(NULL, NULL);
         /* A peer that ends before it was told to leaves a sender that waits for its input. */
         sender_stop(&sender);
         report->elapsed = clock_now() - start;
@@ -165,8 +185,7 @@ void relay_run(const ClientOptions *options, Report *report) {
 
         /* A reader that has left is worth a sentence. */
         signal(SIGPIPE, SIG_IGN);
-        fd = connection_open(&options->target, &options->connection, &report->path,
-                             &report->failure);
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
         sent = memory_new_shared(sizeof *sent);
@@ -176,7 +195,7 @@ void relay_run(const ClientOptions *options, Report *report) {
         else
                 relay_exchange(fd, sent, options, report);
         memory_free(sent, sizeof *sent);
-        report_set_kernel(report, fd);
+        kernel_note(&report->kernel, fd);
         close(fd);
         /* Some file systems say only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)

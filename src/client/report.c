@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "client/monitor.h"
 #include "client/quantity.h"
 #include "client/report_json.h"
+#include "client/schedule.h"
 #include "client/terminal.h"
 #include "lib/clock.h"
 
@@ -21,25 +21,6 @@ enum {
         /* Fewer values are no distribution. */
         REPORT_CHART_MINIMUM = 10,
 };
-
-void report_set_kernel(Report *report, int fd) {
-        struct tcp_info info = {};
-
-        /* A Unix socket has none. */
-        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
-                return;
-        report->kernel = (Kernel){ .known = true,
-                                   .rtt = (uint64_t)info.tcpi_rtt * 1000,
-                                   .rtt_variance = (uint64_t)info.tcpi_rttvar * 1000,
-                                   .mss = info.tcpi_snd_mss,
-                                   .congestion_window = info.tcpi_snd_cwnd,
-                                   .retransmits = report->kernel.retransmits +
-                                                  info.tcpi_total_retrans };
-}
-
-double report_rate(uint64_t bytes, uint64_t time) {
-        return time == 0 ? 0 : (double)bytes / ((double)time / (double)CLOCK_SECOND);
-}
 
 static void report_print_check(const Report *report, const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
@@ -52,43 +33,47 @@ static void report_print_check(const Report *report, const char *target) {
         printf(": %" PRIu64 " bytes sent, %" PRIu64 " came back in %.3f s, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
                (double)report->elapsed / (double)CLOCK_SECOND,
-               quantity_format_bytes(report_rate(report->bytes_sent, report->send_time), there),
-               quantity_format_bytes(report_rate(report->bytes_received, report->receive_time),
+               quantity_format_bytes(interim_rate(report->bytes_sent, report->send_time), there),
+               quantity_format_bytes(interim_rate(report->bytes_received, report->receive_time),
                                      back));
 }
 
 /* Prints the quantiles, of which some need more values than there are. */
-static void report_print_quantiles(const Histogram *latency) {
+static void report_print_quantiles(FILE *file, const Histogram *latency) {
         static const unsigned permilles[] = { 500, 900, 990, 999 };
         const char *separator = "p50/p90/p99/p99.9 = ";
         char text[QUANTITY_TEXT_SIZE];
 
         for (size_t i = 0; i < sizeof permilles / sizeof permilles[0]; i++) {
-                fputs(separator, stdout);
+                fputs(separator, file);
                 separator = "/";
                 if (histogram_has_quantile(latency, permilles[i]))
                         fputs(quantity_format_duration((double)histogram_quantile(latency,
                                                                                   permilles[i]),
                                                        text),
-                              stdout);
+                              file);
                 else
-                        putchar('-');
+                        putc('-', file);
         }
-        putchar('\n');
+        putc('\n', file);
 }
 
-static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+void report_print_times(FILE *file, const Histogram *latency) {
         char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
                         deviation[QUANTITY_TEXT_SIZE];
 
         if (latency->count == 0)
                 return;
-        printf("min/avg/max/stddev = %s/%s/%s/%s\n",
-               quantity_format_duration((double)latency->minimum, least),
-               quantity_format_duration(latency->mean, mean),
-               quantity_format_duration((double)latency->maximum, most),
-               quantity_format_duration(histogram_deviation(latency), deviation));
-        report_print_quantiles(latency);
+        fprintf(file, "min/avg/max/stddev = %s/%s/%s/%s\n",
+                quantity_format_duration((double)latency->minimum, least),
+                quantity_format_duration(latency->mean, mean),
+                quantity_format_duration((double)latency->maximum, most),
+                quantity_format_duration(histogram_deviation(latency), deviation));
+        report_print_quantiles(file, latency);
+}
+
+static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+        report_print_times(stdout, latency);
         if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
@@ -108,16 +93,21 @@ void report_print_errors(const Report *report) {
                 putchar(')');
 }
 
-/* Prints the means of a new connection's phases. */
-static void report_print_phases(const Report *report) {
-        double count = (double)report->latency.count;
+static double report_mean(uint64_t sum, uint64_t count) {
+        return count == 0 ? 0 : (double)sum / (double)count;
+}
+
+/* Prints the means of the phases, as far as there were any. */
+static void report_print_phases(const Phases *phases) {
         char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
 
-        if (count > 0)
-                printf("connect/first byte/last byte = %s/%s/%s\n",
-                       quantity_format_duration((double)report->phases.connect / count, connect),
-                       quantity_format_duration((double)report->phases.first / count, first),
-                       quantity_format_duration((double)report->phases.last / count, last));
+        quantity_format_duration(report_mean(phases->connect, phases->connections), connect);
+        quantity_format_duration(report_mean(phases->first, phases->answers), first);
+        quantity_format_duration(report_mean(phases->last, phases->answers), last);
+        if (phases->connections > 0 && phases->answers > 0)
+                printf("connect/first byte/last byte = %s/%s/%s\n", connect, first, last);
+        else if (phases->connections > 0)
+                printf("connect = %s\n", connect);
 }
 
 static void report_print_ping(const Report *report, const ClientOptions *options,
@@ -133,14 +123,14 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
         if (options->connect)
-                report_print_phases(report);
+                report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
 }
 
 static void report_print_load(const Report *report, const ClientOptions *options,
                               const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
-        const ReportWindow *window = &report->window;
+        const Interim *window = &report->window;
         uint64_t errors = 0;
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
@@ -152,11 +142,11 @@ static void report_print_load(const Report *report, const ClientOptions *options
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
-                       report_rate(window->answered, window->elapsed), options->size);
+                       interim_rate(window->answered, window->elapsed), options->size);
         printf("%" PRIu64 " bytes sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
                report->bytes_sent, report->bytes_received,
-               quantity_format_bytes(report_rate(window->bytes_sent, window->elapsed), there),
-               quantity_format_bytes(report_rate(window->bytes_received, window->elapsed), back));
+               quantity_format_bytes(interim_rate(window->bytes_sent, window->elapsed), there),
+               quantity_format_bytes(interim_rate(window->bytes_received, window->elapsed), back));
         printf("%" PRIu64 " errors", errors);
         report_print_errors(report);
         if (report->reconnects > 0)
@@ -167,6 +157,7 @@ static void report_print_load(const Report *report, const ClientOptions *options
         putchar('\n');
         if (report->failure.kind != FAILURE_NONE)
                 printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
+        report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
 }
 
@@ -194,7 +185,7 @@ static void report_describe(const Report *report, const ClientOptions *options, 
         else if (options->interval > 0)
                 fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
         if (options->rate > 0)
-                fprintf(file, ", %" PRIu64 "/s", options->rate);
+                fprintf(file, ", %.9g/s", (double)options->rate / SCHEDULE_UNIT);
         if (options->connect)
                 fputs(", each on a new connection", file);
         (void)gethostname(host, sizeof host - 1);

@@ -5,52 +5,16 @@
 #include <time.h>
 
 #include "client/client_options.h"
-#include "client/connection.h"
 #include "client/fault.h"
 #include "client/foreign.h"
 #include "client/histogram.h"
+#include "client/interim.h"
+#include "client/kernel.h"
+#include "client/path.h"
+#include "client/phases.h"
 #include "lib/failure.h"
 
 typedef struct Report Report;
-typedef struct Kernel Kernel;
-typedef struct Phases Phases;
-typedef struct ReportWindow ReportWindow;
-
-/*
- * What the kernel knows of a connection (TCP_INFO, tcp(7)) at its end. Nanoseconds and bytes.
- */
-struct Kernel {
-        /* Whether there was a TCP connection. */
-        bool known;
-        uint64_t rtt;
-        uint64_t rtt_variance;
-        uint64_t mss;
-        /* Segments. */
-        uint64_t congestion_window;
-        /* Of all connections of a ping. */
-        uint64_t retransmits;
-};
-
-/*
- * Of a ping that connects anew each time: the sums, over the answered round trips, of the
- * nanoseconds from the request for a connection to the connection, to the first byte of the answer,
- * and to its last.
- */
-struct Phases {
-        uint64_t connect;
-        uint64_t first;
-        uint64_t last;
-};
-
-/*
- * What a load has counted @elapsed nanoseconds after its start, when its duration was over.
- */
-struct ReportWindow {
-        uint64_t elapsed;
-        uint64_t answered;
-        uint64_t bytes_sent;
-        uint64_t bytes_received;
-};
 
 /*
  * What a run of any mode has to say at its end. What a mode has no use for stays zero.
@@ -62,8 +26,8 @@ struct Report {
         time_t time;
         /* How the first connection came about; its peer is empty where there was none. */
         Path path;
-        /* Check, ping and the plain mode. */
         Kernel kernel;
+        /* Ping and load. */
         Phases phases;
         /* Nanoseconds from the first connection's being there to the end. */
         uint64_t elapsed;
@@ -82,7 +46,7 @@ struct Report {
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
 
-        /* Ping and check: half a sentence about a service that is none of echo; empty for none. */
+        /* Half a sentence about a service that is none of echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
 
         /* Load: what was answered, what was due and not begun in time, connections that replaced
@@ -91,13 +55,8 @@ struct Report {
         uint64_t overdue;
         uint64_t reconnects;
         uint64_t processes;
-        ReportWindow window;
+        Interim window;
 };
-
-/*
- * report_set_kernel: notes what the kernel knows of the connection @fd, before it is closed.
- */
-void report_set_kernel(Report *report, int fd);
 
 /*
  * report_prepare: tries whether the files that @options ask for can be written, before the run.
@@ -117,15 +76,16 @@ void report_export(Report *report, const ClientOptions *options);
 int report_status(const Report *report, const ClientOptions *options);
 
 /*
- * report_rate: @bytes in @time nanoseconds, as bytes per second; 0 in no time.
- */
-double report_rate(uint64_t bytes, uint64_t time);
-
-/*
  * report_print_errors: prints the errors by kind, in parentheses with a space in front; nothing if
  * there are none.
  */
 void report_print_errors(const Report *report);
+
+/*
+ * report_print_times: prints the extremes, the mean and the quantiles of @latency to @file; nothing
+ * if there are none.
+ */
+void report_print_times(FILE *file, const Histogram *latency);
 
 /*
  * report_print: prints @report as @options ask for: results to standard output, what kept the

@@ -2,6 +2,7 @@
 #include "client/report_json.h"
 
 #include "client/json.h"
+#include "client/schedule.h"
 #include "lib/clock.h"
 
 static double report_microseconds(double nanoseconds) {
@@ -47,9 +48,9 @@ static void report_json_fault(Json *json, const Report *report) {
 static void report_json_check(Json *json, const Report *report, const ClientOptions *options) {
         json_open(json, "check");
         json_integer(json, "size", options->check_size);
-        json_number(json, "send_rate", report_rate(report->bytes_sent, report->send_time));
+        json_number(json, "send_rate", interim_rate(report->bytes_sent, report->send_time));
         json_number(json, "receive_rate",
-                    report_rate(report->bytes_received, report->receive_time));
+                    interim_rate(report->bytes_received, report->receive_time));
         report_json_fault(json, report);
         json_close(json);
 }
@@ -74,7 +75,7 @@ static void report_json_ping(Json *json, const Report *report, const ClientOptio
 }
 
 static void report_json_load(Json *json, const Report *report, const ClientOptions *options) {
-        const ReportWindow *window = &report->window;
+        const Interim *window = &report->window;
 
         json_open(json, "load");
         json_string(json, "kind", client_load_name(options->load));
@@ -84,13 +85,13 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
         if (options->rate == 0)
                 json_null(json, "wanted_rate");
         else
-                json_integer(json, "wanted_rate", options->rate);
+                json_number(json, "wanted_rate", (double)options->rate / SCHEDULE_UNIT);
         json_number(json, "duration", report_seconds(window->elapsed));
         json_number(json, "drain", report_seconds(report->elapsed - window->elapsed));
         json_integer(json, "answered", report->answered);
-        json_number(json, "rate", report_rate(window->answered, window->elapsed));
-        json_number(json, "send_rate", report_rate(window->bytes_sent, window->elapsed));
-        json_number(json, "receive_rate", report_rate(window->bytes_received, window->elapsed));
+        json_number(json, "rate", interim_rate(window->answered, window->elapsed));
+        json_number(json, "send_rate", interim_rate(window->bytes_sent, window->elapsed));
+        json_number(json, "receive_rate", interim_rate(window->bytes_received, window->elapsed));
         json_integer(json, "overdue", report->overdue);
         json_integer(json, "reconnects", report->reconnects);
         report_json_errors(json, report);
@@ -134,26 +135,27 @@ static void report_json_target(Json *json, const Report *report, const Target *t
         report_json_warnings(json, &report->path);
 }
 
-static void report_json_phase(Json *json, const char *name, bool known, double time) {
-        if (known)
-                json_number(json, name, report_microseconds(time));
+/* A member for the mean of @count, null if that is 0. */
+static void report_json_mean(Json *json, const char *name, uint64_t sum, uint64_t count) {
+        if (count > 0)
+                json_number(json, name, report_microseconds((double)sum / (double)count));
         else
                 json_null(json, name);
 }
 
-/* Of a ping with a new connection each time these are means; else the first connection's. */
-static void report_json_phases(Json *json, const Report *report, const ClientOptions *options) {
+/* Where a mode does not count its connections there is but one. */
+static void report_json_phases(Json *json, const Report *report) {
         const Phases *phases = &report->phases;
-        bool known = report->path.peer[0] != '\0';
-        bool means = options->connect && report->latency.count > 0;
-        double count = (double)report->latency.count;
+        const uint64_t known = report->path.peer[0] == '\0' ? 0 : 1;
 
         json_open(json, "phases");
-        report_json_phase(json, "resolve", known, (double)report->path.resolve);
-        report_json_phase(json, "connect", known,
-                          means ? (double)phases->connect / count : (double)report->path.connect);
-        report_json_phase(json, "first_byte", means, (double)phases->first / count);
-        report_json_phase(json, "last_byte", means, (double)phases->last / count);
+        report_json_mean(json, "resolve", report->path.resolve, known);
+        if (phases->connections > 0)
+                report_json_mean(json, "connect", phases->connect, phases->connections);
+        else
+                report_json_mean(json, "connect", report->path.connect, known);
+        report_json_mean(json, "first_byte", phases->first, phases->answers);
+        report_json_mean(json, "last_byte", phases->last, phases->answers);
         json_close(json);
 }
 
@@ -192,7 +194,7 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
         json_string(&json, "mode", client_action_name(options->action));
         report_json_run(&json, report, options);
         report_json_target(&json, report, &options->target);
-        report_json_phases(&json, report, options);
+        report_json_phases(&json, report);
         report_json_kernel(&json, &report->kernel);
         json_integer(&json, "status", (uint64_t)report_status(report, options));
         report_json_failure(&json, &report->failure);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
 #include "lib/clock.h"
 
 /*
@@ -60,6 +61,7 @@ static _Noreturn void resolve_child(const Target *target, int fd, pid_t parent) 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(1);
+        inquiry_ignore();
         resolve_now(target, 0, &resolution);
         _exit(write(fd, &resolution, sizeof resolution) == sizeof resolution ? 0 : 1);
 }
@@ -71,15 +73,13 @@ static int resolve_read(int fd, uint64_t end, int interrupt, Resolution *ret_res
         size_t size = 0;
 
         while (size < sizeof *ret_resolution) {
-                int r = poll(polled, 2, clock_timeout(clock_now(), end));
+                int r = inquiry_poll(polled, 2, end);
                 ssize_t n;
 
-                if (r < 0 && errno != EINTR)
-                        return -errno;
+                if (r < 0)
+                        return r;
                 if (r == 0)
                         return -ETIME;
-                if (r < 0)
-                        continue;
                 if (polled[1].revents != 0)
                         return -EINTR;
                 n = read(fd, (char *)ret_resolution + size, sizeof *ret_resolution - size);

@@ -19,16 +19,14 @@ uint64_t schedule_due(const Schedule *schedule, uint64_t number) {
         uint64_t k = number / schedule->own * schedule->connections + schedule->index +
                      number % schedule->own * schedule->workers;
 
-        /* In two steps, since a day's nanoseconds times the rate would not fit. */
-        return schedule->start + k / schedule->rate * CLOCK_SECOND +
-               k % schedule->rate * CLOCK_SECOND / schedule->rate;
+        return schedule->start +
+               (uint64_t)((unsigned __int128)k * SCHEDULE_UNIT * CLOCK_SECOND / schedule->rate);
 }
 
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration) {
-        uint64_t second = CLOCK_SECOND;
-        /* As above; what is due at the very end is not within. */
-        uint64_t all = duration / second * schedule->rate +
-                       (duration % second * schedule->rate + second - 1) / second;
+        const uint64_t unit = SCHEDULE_UNIT * CLOCK_SECOND;
+        /* What is due at the very end is not within. */
+        uint64_t all = (uint64_t)(((unsigned __int128)duration * schedule->rate + unit - 1) / unit);
         uint64_t rest = all % schedule->connections, more = 0;
 
         if (rest > schedule->index)

@@ -5,13 +5,18 @@
 
 typedef struct Schedule Schedule;
 
+enum {
+        /* Rates are whole numbers of thousandths of a request a second. */
+        SCHEDULE_UNIT = 1000,
+};
+
 /*
  * When the requests of one worker are due at a fixed rate. Instants are clock_now()'s, durations
  * nanoseconds.
  */
 struct Schedule {
         uint64_t start;
-        /* Requests a second of all workers, at least 1. */
+        /* Requests of all workers in SCHEDULE_UNIT seconds, at least 1. */
         uint64_t rate;
         /* The worker's number, from 0, and how many there are. */
         unsigned index;

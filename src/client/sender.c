@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/inquiry.h"
 #include "lib/clock.h"
 #include "lib/memory.h"
 
@@ -92,6 +93,7 @@ static _Noreturn void sender_main(pid_t parent, int fd, SenderPage *page, const 
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(SENDER_STOPPED);
+        inquiry_ignore();
         end = sender_run(fd, page, source);
         /* Before the shutdown: whoever sees the peer's answer to it must see that it was due. */
         page->state = SENDER_STATE_ENDING;

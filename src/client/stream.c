@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "client/crew.h"
+#include "client/pace.h"
 #include "client/pattern.h"
 #include "lib/clock.h"
 
@@ -25,6 +26,9 @@ enum {
         STREAM_PERIOD = 1048573,
         STREAM_STRIDE = 65537,
 };
+
+/* At a fixed bandwidth each connection sends this often, more at once if it is late. */
+#define STREAM_PACE CLOCK_MILLISECOND
 
 /* One connection as the receiver sees it. */
 typedef struct StreamLine {
@@ -66,10 +70,9 @@ static size_t stream_place(size_t i, uint64_t before) {
         return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
 }
 
-/* Sends what the connection takes at once; returns whether it will take more some time. */
-static bool stream_send(Stream *stream, size_t i) {
+/* Sends what the connection takes at once of @size bytes; returns whether it will take more. */
+static bool stream_send(Stream *stream, size_t i, size_t size) {
         size_t place = stream_place(i, stream->page->sent[i].bytes), left = STREAM_PERIOD - place;
-        size_t size = stream->plan->options->size;
         ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -91,25 +94,53 @@ static bool stream_start(Stream *stream) {
         return stream->start != 0;
 }
 
-static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
+/* Sends as much as the connections take. */
+static void stream_send_freely(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
         size_t live = stream->live;
-        int epoll;
+        int epoll = stream_watch(stream, EPOLLOUT);
 
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent || !stream_start(stream))
-                _exit(1);
-        epoll = stream_watch(stream, EPOLLOUT);
         while (epoll >= 0 && live > 0 && clock_now() < stream->end && !stream->page->stop) {
                 int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
 
                 for (int i = 0; i < n; i++)
-                        if (!stream_send(stream, events[i].data.u64)) {
+                        if (!stream_send(stream, events[i].data.u64, stream->plan->options->size)) {
                                 (void)epoll_ctl(epoll, EPOLL_CTL_DEL,
                                                 stream->lines[events[i].data.u64].fd, NULL);
                                 live--;
                         }
         }
+}
+
+/* Sends as much as --bandwidth allows, each connection its part. */
+static void stream_send_paced(Stream *stream) {
+        const ClientOptions *options = stream->plan->options;
+        const Pace pace = { .start = stream->start, .rate = options->bandwidth };
+        uint64_t now = stream->start;
+
+        for (; now < stream->end && !stream->page->stop; now = clock_now()) {
+                uint64_t allowed = pace_allowance(&pace, now) / options->connections;
+
+                for (size_t i = 0; i < stream->plan->connections; i++) {
+                        LoadSent *sent = &stream->page->sent[i];
+                        uint64_t left = allowed > sent->bytes ? allowed - sent->bytes : 0;
+
+                        if (stream->lines[i].fd >= 0 && left > 0 && sent->error == 0)
+                                (void)stream_send(stream, i,
+                                                  left < options->size ? left : options->size);
+                }
+                clock_sleep(now + STREAM_PACE);
+        }
+}
+
+static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent || !stream_start(stream))
+                _exit(1);
+        if (stream->plan->options->bandwidth > 0)
+                stream_send_paced(stream);
+        else
+                stream_send_freely(stream);
         stream->page->sent_all = true;
         for (size_t i = 0; i < stream->plan->connections; i++)
                 if (stream->lines[i].fd >= 0)
@@ -119,6 +150,7 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
 
 /* The end of a connection, which is an error unless @kind is FAILURE_NONE. */
 static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) {
+        kernel_note(&stream->page->kernel, line->fd);
         if (kind != FAILURE_NONE)
                 stream->page->errors[kind]++;
         /* The sender has a descriptor of its own: it must be stopped, and closing ours is not
@@ -165,6 +197,9 @@ static void stream_receive(Stream *stream, size_t i) {
                 stream->page->bytes_received += (uint64_t)n;
                 line->last = clock_now();
                 right = stream_is_right(stream, i, (size_t)n);
+                if (!right && line->received == 0)
+                        (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
+                                               (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
                 /* The sender counts what it has sent a moment later, but not after its end. */
                 if (!right ||

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "client/inquiry.h"
 #include "lib/clock.h"
 
 typedef struct Trip {
@@ -49,10 +50,10 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         short wanted = (short)(POLLIN | (trip->sent < trip->size ? POLLOUT : 0));
         struct pollfd polled[] = { { .fd = trip->fd, .events = wanted },
                                    { .fd = interrupt, .events = POLLIN } };
-        int r = poll(polled, 2, end == CLOCK_NEVER ? -1 : clock_timeout(clock_now(), end));
+        int r = inquiry_poll(polled, 2, end);
 
         if (r < 0)
-                return errno == EINTR ? 0 : -errno;
+                return r;
         if (r == 0)
                 return -ETIME;
         return polled[1].revents != 0 ? -EINTR : 0;

@@ -12,6 +12,7 @@
  */
 #include "lib/clock.h"
 
+#include <errno.h>
 #include <time.h>
 
 uint64_t clock_now(void) {
@@ -34,4 +35,12 @@ int clock_timeout(uint64_t now, uint64_t then) {
                 return 0;
         milliseconds = (then - now - 1) / CLOCK_MILLISECOND + 1;
         return milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
+}
+
+void clock_sleep(uint64_t then) {
+        const struct timespec until = { .tv_sec = (time_t)(then / CLOCK_SECOND),
+                                        .tv_nsec = (long)(then % CLOCK_SECOND) };
+
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
+                ;
 }

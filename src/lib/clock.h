@@ -29,3 +29,8 @@ uint64_t clock_earlier(uint64_t one, uint64_t other);
  * is past, -1 when it is CLOCK_NEVER.
  */
 int clock_timeout(uint64_t now, uint64_t then);
+
+/*
+ * clock_sleep: Waits until the instant @then, through signals too (clock_nanosleep(2)).
+ */
+void clock_sleep(uint64_t then);

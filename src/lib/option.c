@@ -13,6 +13,7 @@
 #include "lib/option.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -98,11 +99,22 @@ static const OptionRow *option_find(const OptionParse *parse, int found) {
         return NULL;
 }
 
+/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so this
+ * returns the whole word then. */
+static const char *option_name_letter(int letter, char *const *argv, char *text, size_t size) {
+        for (; !isgraph(letter) && *argv != NULL; argv++)
+                if ((*argv)[0] == '-' && (*argv)[1] != '-' && strchr(*argv, letter) != NULL)
+                        return *argv;
+        snprintf(text, size, "-%c", letter);
+        return text;
+}
+
 /* Explains the error of getopt_long(3) in the word before optind. */
 static int option_refuse(const OptionParse *parse, int found, int argc, char **argv) {
         const char *last = argv[argc - 1], *word = argv[optind - 1];
         const int length = (int)strcspn(word, "=");
         const OptionRow *row;
+        char text[sizeof "-c"];
 
         /* Only the last word can lack its value. */
         if (found == ':' && strncmp(last, "--", 2) == 0)
@@ -114,7 +126,9 @@ static int option_refuse(const OptionParse *parse, int found, int argc, char **a
                                    "there is no option %.*s, or it is ambiguous", length, word);
         row = option_find(parse, optopt);
         if (row == NULL)
-                return failure_set(parse->failure, -EINVAL, "there is no option -%c", optopt);
+                return failure_set(parse->failure, -EINVAL, "there is no option %s",
+                                   option_name_letter((unsigned char)optopt, argv + 1, text,
+                                                      sizeof text));
         return failure_set(parse->failure, -EINVAL, "%.*s takes no value%s%s", length, word,
                            row->hint == NULL ? "" : ": ", row->hint == NULL ? "" : row->hint);
 }

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contenders import (BARE, MPECHO_DEFAULT, MPECHO_ROOMY, MPECHO_SILENT, MPECHO_UNREAD, NAIVE,
                         NOFORK, SPLICE, STATIC, Mpecho)
 from crowds import burst, live
+from loaders import LoaderPhase, loaders
 from measures import (LARGE, SMALL, Wrong, connections, connections_of_many, first_echo, round_trip,
                       stopped, streams)
 from metrics import LIVE, METRICS
@@ -118,6 +119,8 @@ STREAMS = [
     Measure("16 streams, small writes", ("stream-16-small",), streams(16, SMALL, 0.3)),
 ]
 STOPPED = Measure("connections beside a journald that is stopped", ("stopped-",), stopped(32, 1))
+LOADS = [Measure(f"load of {kind}", (f"load-{kind}", f"load-{kind}-cpu"), None)
+         for kind in ("requests", "connections", "streams", "check", "trips")]
 MEASURE_BURST = Measure("a burst of connects", ("burst",), burst)
 
 
@@ -152,6 +155,7 @@ def full(before=None):
         # Of servers that have nothing else to do: not what ends thousands of others.
         Phase("a burst of connects", 30, [BARE, MPECHO_ROOMY, NOFORK, *there], [MEASURE_BURST],
               every=rare, together=False),
+        LoaderPhase("programs that load a server", 60, loaders(1), LOADS),
         # Stopped all the time, and busy half of it.
         Phase("journald stopped", 60, [MPECHO_DEFAULT, MPECHO_UNREAD], [STOPPED], anew=False),
     ]

@@ -16,6 +16,11 @@ static bool is_time(uint64_t time) {
         return time >= CLOCK_MILLISECOND && time <= DAY;
 }
 
+static void check_range(const Range *range) {
+        FUZZ_CHECK(memchr(range->text, '\0', sizeof range->text) != NULL);
+        FUZZ_CHECK(range->start <= range->end);
+}
+
 static void check_ranges(const ClientOptions *options) {
         FUZZ_CHECK(options->action <= CLIENT_LOAD && options->load <= LOAD_STREAMS);
         FUZZ_CHECK(options->action != CLIENT_CHECK || options->check_size >= 1);
@@ -24,14 +29,18 @@ static void check_ranges(const ClientOptions *options) {
                    (options->size >= 1 && options->size <= (uint64_t)16 << 20));
         FUZZ_CHECK(options->count <= UINT32_MAX);
         FUZZ_CHECK(options->connections >= 1 && options->connections <= 65536);
-        FUZZ_CHECK(options->rate <= 10000000);
+        FUZZ_CHECK(options->rate <= UINT64_C(10000000000));
         FUZZ_CHECK(options->timeout <= DAY && options->connection.timeout <= DAY);
         FUZZ_CHECK(options->duration == 0 || is_time(options->duration));
         FUZZ_CHECK(options->action != CLIENT_LOAD || options->duration > 0);
         FUZZ_CHECK(options->connection.dscp <= 63 && options->connection.ttl <= 255);
-        FUZZ_CHECK(options->flood ? options->interval == 0 : is_time(options->interval));
-        FUZZ_CHECK(options->warn.time <= DAY && options->critical.time <= DAY);
-        FUZZ_CHECK(options->warn.loss <= 100 && options->critical.loss <= 100);
+        FUZZ_CHECK(options->interval == 0 || is_time(options->interval));
+        FUZZ_CHECK(options->action != CLIENT_PING || options->flood || options->interval > 0);
+        FUZZ_CHECK(!options->flood || options->interval == 0);
+        check_range(&options->warn.time);
+        check_range(&options->warn.loss);
+        check_range(&options->critical.time);
+        check_range(&options->critical.loss);
 }
 
 static void check_target(const ClientOptions *options, const Words *words) {
@@ -60,6 +69,9 @@ static void check_together(const ClientOptions *options, const Words *words) {
         FUZZ_CHECK(ping || !(options->monitor || options->flood || options->connect ||
                              options->count > 0 || (options->duration > 0 && !load)));
         FUZZ_CHECK(load || (options->load == LOAD_REQUESTS && options->rate == 0));
+        FUZZ_CHECK(options->bandwidth == 0 || options->action == CLIENT_CHECK ||
+                   options->load == LOAD_STREAMS);
+        FUZZ_CHECK(!options->reset || options->load == LOAD_CONNECTIONS);
         FUZZ_CHECK(ping || load || (options->csv == NULL && options->plot == NULL));
         FUZZ_CHECK(options->csv == NULL || words_point(words, options->csv));
         FUZZ_CHECK(options->plot == NULL || words_point(words, options->plot));
@@ -69,7 +81,6 @@ static void check_together(const ClientOptions *options, const Words *words) {
         if (!options->monitor)
                 return;
         FUZZ_CHECK(!options->json && options->count > 0 && options->duration > 0);
-        FUZZ_CHECK(options->critical.time == 0 || options->warn.time <= options->critical.time);
 }
 
 /* The sentence names an option or quotes a word of the line. */

@@ -11,6 +11,24 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 CLONE_NEWNET = 0x40000000
+CLONE_NEWNS = 0x00020000
+MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+
+
+def own_hosts(tmp_path, text):
+    """A preexec_fn after which a program finds `text` in /etc/hosts."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace needs root")
+    hosts = tmp_path / "hosts"
+    hosts.write_text(text)
+    libc = ctypes.CDLL(None)
+
+    def prepare():
+        assert libc.unshare(CLONE_NEWNS) == 0
+        assert libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
+        assert libc.mount(bytes(hosts), b"/etc/hosts", None, MS_BIND, None) == 0
+
+    return prepare
 
 
 class Network:

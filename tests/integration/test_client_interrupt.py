@@ -54,12 +54,12 @@ def full_queue(tmp_path, family):
 
 
 @pytest.mark.parametrize("mode", MODES, ids=" ".join)
-@pytest.mark.parametrize("family, where", [(socket.AF_UNIX, "unix_wait"), (socket.AF_INET, "poll")])
-def test_while_connecting(mode, family, where, tmp_path):
+@pytest.mark.parametrize("family", [socket.AF_UNIX, socket.AF_INET])
+def test_while_connecting(mode, family, tmp_path):
     """There is an object of a run that never had a connection."""
     with full_queue(tmp_path, family) as address:
         with Client("--json", *mode, "--connect-timeout=0", *address) as client:
-            waits(client, where)
+            waits(client, "poll")
             client.process.send_signal(signal.SIGINT)
             status, output, errors = client.end()
     result = parse((output or errors[0].encode() + b"\n").decode())

@@ -7,6 +7,7 @@ import pathlib
 import re
 import resource
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 
 import servers
 from client import DEADLINE, Client, command, gone, run, until
+from network import Network
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
@@ -364,8 +366,8 @@ def test_text():
         r"drained in \d+\.\d+ s", lines[0]
     )
     assert re.fullmatch(r"\d+ answered, \d+\.\d/s, 64 bytes each", lines[1])
-    assert lines[3] == "0 errors" and lines[4].startswith("min/avg/max/stddev = ")
-    assert len(lines) > 6
+    assert lines[3] == "0 errors" and lines[4].startswith("connect/first byte/last byte = ")
+    assert lines[5].startswith("min/avg/max/stddev = ") and len(lines) > 7
 
 
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
@@ -457,22 +459,123 @@ def test_more_connections_than_descriptors():
     assert re.search(r"1000 connections need \d+ descriptors .* allows 100$", errors[0])
 
 
-@pytest.mark.parametrize(
-    "arguments, sentence",
-    [
-        (["--load", "-kbytes"], "--kind takes requests, connections or streams, not 'bytes'"),
-        (["--load", "--connections=0"], "--connections takes a number from 1 to 65536, not '0'"),
-        (["--load", "--duration=0"], "--duration takes a time from 0.001 to 86400 seconds"),
-        (["--load", "--rate=0"], "--rate takes a number from 1 to 10000000, as 500 or 10k, not '0'"),
-        (["--load", "-kstreams", "--rate=5"], "--rate cannot be used with --kind streams"),
-        (["--ping", "--rate=5"], "--rate is only valid with --load"),
-        (["--load", "--interval=5"], "--interval is only valid with --ping"),
-        (["--ping", "--kind=streams"], "--kind is only valid with --load"),
-        (["--load", "--ping"], "--ping is a second mode, and there can be only one"),
-    ],
-)
-def test_wrong_values(arguments, sentence):
-    """Status 2 and one sentence that names the wrong value."""
-    status, output, errors = run(*arguments, "host", data=b"")
-    assert (status, output, len(errors)) == (2, b"", 2)
-    assert sentence in errors[0]
+def test_a_rate_with_a_fraction():
+    """Half a request a second: one in the first two seconds, and each other one later."""
+    with servers.tcp(servers.echo) as server:
+        result = load("requests", "-R0.5", "-w1", "-P2", *server.address)
+    assert result["load"]["answered"] == 1 and result["load"]["wanted_rate"] == 0.5
+
+
+def test_phases():
+    """A late connection, a late first byte and a late last byte are told apart."""
+
+    def behaviour(connection):
+        data = servers.receive(connection, 64)
+        time.sleep(0.02)
+        connection.sendall(data[:1])
+        time.sleep(0.05)
+        connection.sendall(data[1:])
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("connections", "-P2", "-w0.3", *server.address)
+        phases = result["phases"]
+        assert phases["first_byte"] >= 20000 and phases["last_byte"] >= 49000
+        assert 0 < phases["connect"] and 0 < phases["resolve"]
+        # The phases are the whole, but for the time between connecting and sending.
+        whole = phases["connect"] + phases["first_byte"] + phases["last_byte"]
+        assert whole <= result["latency"]["mean"] * 1.01
+        assert load("streams", "-P2", "-w0.1", *server.address)["phases"]["first_byte"] is None
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_the_kernels_view(kind):
+    """TCP_INFO of the last connection; a Unix socket has none."""
+    with servers.tcp(servers.echo) as server:
+        kernel = load(kind, "-P2", "-w0.1", *server.address)["kernel"]
+    assert kernel["rtt"] > 0 and kernel["mss"] > 500 and kernel["congestion_window"] > 0
+    with servers.local(servers.echo, f"@mpecho-kernel-{os.getpid()}") as server:
+        assert load(kind, "-P2", "-w0.1", *server.address)["kernel"] is None
+
+
+@pytest.mark.parametrize("rate", [[], ["-R100"]])
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_a_service_of_another_kind(kind, rate):
+    """It is named by its greeting, which comes before the first request or instead of the answer."""
+    if kind == "streams" and rate:
+        return
+
+    def ssh(connection):
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n")
+        servers.silent(connection)
+
+    sentence = "not an echo service: it answered «SSH-2.0-OpenSSH_9.2p1 Debian-2»"
+    with servers.tcp(ssh) as server:
+        result = load(kind, "-P4", "-w0.2", *rate, *server.address, status=1)
+        _, output, _ = run(*command(kind, "-P4", "-w0.2", *rate), *server.address)
+    assert result["failure"] == {"kind": "differs", "message": sentence}
+    assert f"differs: {sentence}\n" in output.decode()
+
+
+def test_damage_is_no_other_service():
+    """A service that has answered right is one of echo, whatever comes later."""
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 64))
+        connection.sendall(b"SSH-2.0-OpenSSH" * 10)
+        servers.silent(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("requests", "-P2", "-w0.2", *server.address, status=1)
+    assert "not an echo" not in result["failure"]["message"]
+
+
+def test_ports_in_time_wait():
+    """Each connection takes a port for a minute; with --reset none does. The sentence says so."""
+    network = Network("192.0.2.1/32")
+    network.run(pathlib.Path("/proc/sys/net/ipv4/tcp_tw_reuse").write_text, "0")
+    network.run(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text, "40001 40100")
+    with network.run(servers.tcp, servers.echo, "192.0.2.1", 7) as server:
+        status, output, _ = network.run(run, *command("connections", "-P4", "-w1", "--reset"),
+                                        "--json", *server.address)
+        result = parse(output.decode())
+        assert status == 0 and result["load"]["answered"] > 100 and result["load"]["errors"] == {}
+        status, output, _ = network.run(run, *command("connections", "-P4", "-w1"), "--json",
+                                        *server.address)
+        result = parse(output.decode())
+    network.close()
+    assert status == 1 and 0 < result["load"]["answered"] <= 100
+    assert "no local port is free" in result["failure"]["message"]
+    assert "--reset" in result["failure"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
+def test_a_full_queue_does_not_block(kind, tmp_path):
+    """A Unix socket with room for one connection at a time gets all of them, and a load that waits
+    for it still ends when it should."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{tmp_path}/s")
+    listener.listen(0)
+    with servers.Server(servers.echo, listener, delay=0.005) as server:
+        result = load(kind, "-P6", "-w0.5", *server.address)
+    assert result["load"]["errors"] == {} and result["bytes_received"] > 0
+    assert server.accepted >= 6
+
+
+def test_a_full_queue_and_the_timeout(tmp_path):
+    """Who never gets a place is an error after --connect-timeout; the others go on."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        listener.listen(0)
+        connection = []
+
+        def answer():
+            connection.append(listener.accept()[0])
+            servers.echo(connection[0])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        result = load("requests", "-P3", "-w1", "-W0.5", "--connect-timeout=0.1", f"{tmp_path}/s", status=1)
+        thread.join(DEADLINE)
+        connection[0].close()
+    # The queue has one place, whose connection nobody accepts.
+    assert result["load"]["answered"] > 0 and result["load"]["errors"]["timeout"] >= 1

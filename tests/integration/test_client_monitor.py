@@ -16,8 +16,8 @@ from client import CLIENT, DEADLINE, Client, run
 SCRIPT = pathlib.Path(__file__).parents[2] / "packaging" / "check_mpecho"
 LINE = re.compile(
     r"ECHO (OK|WARNING|CRITICAL|UNKNOWN) - [^|]+"
-    r"( \| rta=(?:([0-9.]+)ms|U);([0-9.]*);([0-9.]*);0 rtmin=(?:[0-9.]+ms|U);;;0 "
-    r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9]*);([0-9]*);0;100"
+    r"( \| rta=(?:([0-9.]+)ms|U);([0-9.:@~]*);([0-9.:@~]*);0 rtmin=(?:[0-9.]+ms|U);;;0 "
+    r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9.:@~]*);([0-9.:@~]*);0;100"
     r"(?: resolve=[0-9.]+ms;;;0 connect=[0-9.]+ms;;;0)?)?"
 )
 STATES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
@@ -77,9 +77,13 @@ def test_thresholds(warning, critical, state):
     [
         ([], "WARNING"),
         (["-w", "10000"], "WARNING"),
-        (["-w", "10000,20%"], "WARNING"),
-        (["-w", "10000,21%"], "OK"),
-        (["-c", "10000,20%"], "CRITICAL"),
+        (["-w", "10000,19%"], "WARNING"),
+        (["-w", "10000,20%"], "OK"),
+        (["-w", "10000,@20:100%"], "WARNING"),
+        (["-c", "10000,19.9%"], "CRITICAL"),
+        (["-w", "~:0"], "WARNING"),
+        (["-w", "10000:,100%"], "WARNING"),
+        (["-w", "@0:10000,100%"], "WARNING"),
         (["-w", "10000,10%", "-c", "10000,60%"], "WARNING"),
     ],
 )
@@ -88,6 +92,9 @@ def test_loss(thresholds, state):
     with servers.tcp(servers.reset_after(64 * 3)) as server:
         found, data = ask(server, *thresholds)
     assert found == state
+    # The data repeat the ranges as they were given.
+    warning = thresholds[1] if thresholds[:1] == ["-w"] else ""
+    assert (data[4], data[7]) == (warning.partition(",")[0], warning.partition(",")[2].rstrip("%"))
     assert "4 of 5 answered" in data[0] and "(1 reset)" in data[0] and data[6] == "20"
 
 
@@ -145,9 +152,9 @@ def test_what_cannot_be_known():
         ["-H", "host", "-w", "x"],
         ["-H", "host", "-w", "5,20"],
         ["-H", "host", "-w", "5,101%"],
-        ["-H", "host", "-w", "0"],
+        ["-H", "host", "-w", "2:1"],
         ["-H", "host", "--nonsense"],
-        ["-H", "host", "-w", "2", "-c", "1"],
+        ["-H", "host", "-c", "20ms"],
         ["-H", "host", "extra"],
         ["-w", "1"],
         ["-H"],

@@ -2,7 +2,6 @@
 """How mpecho-client comes to a connection, and to the next one."""
 
 import contextlib
-import ctypes
 import functools
 import json
 import re
@@ -14,11 +13,9 @@ import pytest
 
 import servers
 from client import Client, run
-from network import Network
+from network import Network, own_hosts
 from test_client_interrupt import waits
 
-CLONE_NEWNS = 0x20000
-MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 1 << 18
 
 
 @pytest.mark.parametrize("arguments", [["--ping", "-c3", "-i0.01", "--connect"],
@@ -46,7 +43,7 @@ def test_the_next_answer_does_not_include_the_new_connection(tmp_path):
                 # There is no room in the queue for the next connection.
                 other.connect(f"{tmp_path}/s")
                 first.close()
-                waits(client, "unix_wait")
+                waits(client, "poll")
                 begin = time.monotonic()
                 time.sleep(0.5)
                 listener.accept()[0].close()
@@ -83,14 +80,7 @@ def half_dead(tmp_path):
     network = Network()
     network.execute("nft", "-f", "-", text="table inet hole { chain output { type filter hook "
                     "output priority 0; meta nfproto ipv6 drop; }\n}\n")
-    (tmp_path / "hosts").write_text("::1 dual.test\n127.0.0.1 dual.test\n")
-    libc = ctypes.CDLL(None)
-
-    def prepare():
-        assert libc.unshare(CLONE_NEWNS) == 0
-        assert libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) == 0
-        assert libc.mount(bytes(tmp_path / "hosts"), b"/etc/hosts", None, MS_BIND, None) == 0
-
+    prepare = own_hosts(tmp_path, "::1 dual.test\n127.0.0.1 dual.test\n")
     with contextlib.ExitStack() as stack:
         network.run(lambda: stack.enter_context(servers.tcp(servers.echo, "127.0.0.1", port=7)))
         yield functools.partial(network.run, functools.partial(run, preexec_fn=prepare))

@@ -20,7 +20,7 @@ enum {
         LARGE = 4 << 20,
 };
 
-static const Pattern pattern = { .seed = 862 };
+static Pattern pattern;
 static uint8_t original[TOTAL], edited[2 * TOTAL];
 static size_t edited_size;
 static Comparison comparison;
@@ -383,5 +383,6 @@ int main(void) {
                 cmocka_unit_test_setup(test_adrift, prepare),
         };
 
+        pattern_init_seed(&pattern, 862);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -143,7 +143,7 @@ static void test_modes(void **state) {
         assert_int_equal(options.duration, 10000000000);
         assert_int_equal(PARSE(&options, &failure, "--load", "-t1m", "-R2.5k", "-P7", "host"), 0);
         assert_int_equal(options.duration, 60000000000);
-        assert_int_equal(options.rate, 2500);
+        assert_int_equal(options.rate, 2500 * 1000);
         assert_int_equal(options.connections, 7);
 }
 
@@ -211,16 +211,16 @@ static void test_monitor(void **state) {
         Failure failure;
 
         (void)state;
-        assert_int_equal(PARSE(&options, &failure, "--monitor", "-H", "host", "-w1.5,20%", "-c2s"),
+        assert_int_equal(PARSE(&options, &failure, "--monitor", "-H", "host", "-w1.5,20%",
+                               "-c@2:3"),
                          0);
         assert_int_equal(options.action, CLIENT_PING);
         assert_true(options.monitor);
         assert_string_equal(options.target.host, "host");
         assert_int_equal(options.target.port, 7);
-        assert_int_equal(options.warn.time, 1500000);
-        assert_int_equal(options.warn.loss, 20);
-        assert_int_equal(options.critical.time, 2000000000);
-        assert_int_equal(options.critical.loss, 0);
+        assert_true(options.warn.time.end == 1.5 && options.warn.loss.end == 20);
+        assert_true(options.critical.time.inside && options.critical.time.start == 2);
+        assert_string_equal(options.critical.loss.text, "");
         assert_int_equal(options.count, 5);
         assert_int_equal(options.duration, 10000000000);
         assert_int_equal(PARSE(&options, &failure, "--monitor", "-H::1", "-p9", "-t2"), 0);
@@ -230,13 +230,12 @@ static void test_monitor(void **state) {
         assert_int_equal(options.connection.timeout, 2000000000);
 }
 
-/* Thresholds are milliseconds and a percentage, and the critical one is the higher. */
+/* Thresholds are ranges of milliseconds and of a percentage. */
 static void test_thresholds(void **state) {
         static const char *const wrong[][2] = {
-                { "-w", NULL },           { "-w=5", NULL },     { "-w5,", NULL },
-                { "-w5,20", NULL },       { "-w5,101%", NULL }, { "-w,5%", NULL },
-                { "-w5,%", NULL },        { "-w5,2,3%", NULL }, { "-w2", "-c1" },
-                { "-w1,30%", "-c2,20%" }, { "-w0", NULL },      { "--json", NULL },
+                { "-w", NULL },       { "-w=5", NULL },   { "-w5,", NULL },  { "-w5,20", NULL },
+                { "-w5,101%", NULL }, { "-w,5%", NULL },  { "-w5,%", NULL }, { "-w5,2,3%", NULL },
+                { "-w2:1", NULL },    { "-w1,30", NULL }, { "-c20s", NULL }, { "--json", NULL },
         };
         ClientOptions options;
         Failure failure;

@@ -106,18 +106,21 @@ static void test_times(void **state) {
         }
 }
 
-/* Counts have powers of ten. */
-static void test_counts(void **state) {
-        uint64_t count = 7;
+/* Rates have powers of ten, and fractions down to their unit. */
+static void test_rates(void **state) {
+        uint64_t rate = 7;
 
         (void)state;
-        assert_int_equal(quantity_parse_count("1.5k", 1, 2000, &count), 0);
-        assert_int_equal(count, 1500);
-        assert_int_equal(quantity_parse_count("2M", 1, 2000000, &count), 0);
-        assert_int_equal(count, 2000000);
-        assert_int_equal(quantity_parse_count("2001", 1, 2000, &count), -ERANGE);
-        assert_int_equal(quantity_parse_count("0.5", 0, 2000, &count), -EINVAL);
-        assert_int_equal(count, 2000000);
+        assert_int_equal(quantity_parse_rate("1.5k", 1000, 1, 2000000, &rate), 0);
+        assert_int_equal(rate, 1500000);
+        assert_int_equal(quantity_parse_rate("2M", 1000, 1, UINT64_C(2000000000), &rate), 0);
+        assert_int_equal(rate, 2000000000);
+        assert_int_equal(quantity_parse_rate("0.5", 1000, 1, 2000, &rate), 0);
+        assert_int_equal(rate, 500);
+        assert_int_equal(quantity_parse_rate("2.001", 1000, 1, 2000, &rate), -ERANGE);
+        assert_int_equal(quantity_parse_rate("0.0001", 1000, 1, 2000, &rate), -ERANGE);
+        assert_int_equal(quantity_parse_rate("1K5", 1000, 1, 2000, &rate), -EINVAL);
+        assert_int_equal(rate, 500);
 }
 
 /* A size has the unit that makes it readable, and rounding never gives 1024 of one. */
@@ -155,11 +158,35 @@ static void test_durations(void **state) {
                 assert_string_equal(quantity_format_duration(cases[i].time, text), cases[i].text);
 }
 
+/* A bandwidth is a size or a number of bits in the units of networks. */
+static void test_bandwidths(void **state) {
+        static const struct {
+                const char *text;
+                int r;
+                uint64_t bandwidth;
+        } cases[] = {
+                { "1", 0, 1 },          { "64K", 0, 65536 },         { "100Mbit", 0, 12500000 },
+                { "8kbit", 0, 1000 },   { "1.5Gbit", 0, 187500000 }, { "2mbit", 0, 250000 },
+                { "2bit", -EINVAL, 0 }, { "0", -ERANGE, 0 },         { "2Gbits", -EINVAL, 0 },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                uint64_t bandwidth = 7;
+
+                assert_int_equal(quantity_parse_bandwidth(cases[i].text, 1, UINT64_C(1) << 50,
+                                                          &bandwidth),
+                                 cases[i].r);
+                assert_int_equal(bandwidth, cases[i].r == 0 ? cases[i].bandwidth : 7);
+        }
+        assert_int_equal(quantity_parse_size("2Mbit", 1, UINT64_MAX, &(uint64_t){ 0 }), -EINVAL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes),     cmocka_unit_test(test_times),
-                cmocka_unit_test(test_formats),   cmocka_unit_test(test_counts),
-                cmocka_unit_test(test_durations),
+                cmocka_unit_test(test_sizes), cmocka_unit_test(test_bandwidths),
+                cmocka_unit_test(test_times), cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_rates), cmocka_unit_test(test_durations),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

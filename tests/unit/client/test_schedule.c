@@ -14,7 +14,7 @@ enum {
 
 static Schedule make(unsigned index, unsigned workers, uint64_t connections, uint64_t rate) {
         return (Schedule){ .start = 862,
-                           .rate = rate,
+                           .rate = rate * SCHEDULE_UNIT,
                            .index = index,
                            .workers = workers,
                            .connections = connections,
@@ -62,6 +62,18 @@ static void test_count(void **state) {
                 }
 }
 
+/* Half a request a second is one every two seconds. */
+static void test_fraction(void **state) {
+        Schedule schedule = make(0, 1, 1, 1);
+
+        (void)state;
+        schedule.rate = SCHEDULE_UNIT / 2;
+        for (uint64_t k = 0; k < 10; k++)
+                assert_int_equal(schedule_due(&schedule, k), 862 + 2 * k * CLOCK_SECOND);
+        assert_int_equal(schedule_count(&schedule, 2 * CLOCK_SECOND), 1);
+        assert_int_equal(schedule_count(&schedule, 2 * CLOCK_SECOND + 1), 2);
+}
+
 /* A day at the highest rate does not overflow. */
 static void test_longest(void **state) {
         const uint64_t day = 86400 * CLOCK_SECOND;
@@ -77,6 +89,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_share),
                 cmocka_unit_test(test_count),
+                cmocka_unit_test(test_fraction),
                 cmocka_unit_test(test_longest),
         };
 

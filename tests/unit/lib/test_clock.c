@@ -47,9 +47,20 @@ static void test_timeout(void **state) {
         assert_int_equal(clock_timeout(0, CLOCK_NEVER), -1);
 }
 
+/* A sleep ends at its instant or later, and at once where that is past. */
+static void test_sleep(void **state) {
+        uint64_t then = clock_now() + 3 * CLOCK_MILLISECOND;
+
+        (void)state;
+        clock_sleep(then);
+        assert_true(clock_now() >= then);
+        clock_sleep(0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_now),
+                cmocka_unit_test(test_sleep),
                 cmocka_unit_test(test_earlier),
                 cmocka_unit_test(test_timeout),
         };

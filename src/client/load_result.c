@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Adds up what the workers of a load have counted, and says in one sentence what is wrong.
+ *
+ * Each worker counts in a page of its own. Rates come from what was counted when the duration was
+ * over, totals from the end. Damage outweighs all other errors, since it is the one that a tool
+ * for echoes must never miss; of the others the most frequent kind stands for all. Only errors of
+ * this machine need more than their number: the reason, and what helps.
+ *
+ * A worker that died has counted until then. Its parent has set a failure, which stays.
+ */
+#include "client/load_result.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "client/quantity.h"
+
+typedef struct LoadResult {
+        const ClientOptions *options;
+        const LoadPage *pages;
+        unsigned workers;
+        Report *report;
+} LoadResult;
+
+static void load_result_add_window(Interim *sum, const LoadPage *page) {
+        const Interim *window = &page->window;
+
+        /* A worker that died has counted until then. */
+        sum->answered += window->elapsed > 0 ? window->answered : page->answered;
+        sum->bytes_sent += window->elapsed > 0 ? window->bytes_sent : page->bytes_sent;
+        sum->bytes_received += window->elapsed > 0 ? window->bytes_received : page->bytes_received;
+        if (window->elapsed > sum->elapsed)
+                sum->elapsed = window->elapsed;
+}
+
+static void load_result_sum_up(const LoadResult *result) {
+        Report *report = result->report;
+
+        report->processes = result->workers;
+        for (unsigned i = 0; i < result->workers; i++) {
+                const LoadPage *page = &result->pages[i];
+
+                report->answered += page->answered;
+                report->phases.connections += page->phases.connections;
+                report->phases.connect += page->phases.connect;
+                report->phases.answers += page->phases.answers;
+                report->phases.first += page->phases.first;
+                report->phases.last += page->phases.last;
+                kernel_add(&report->kernel, &page->kernel);
+                if (page->foreign[0] != '\0')
+                        memcpy(report->foreign, page->foreign, sizeof report->foreign);
+                report->overdue += page->overdue;
+                report->reconnects += page->reconnects;
+                report->bytes_sent += page->bytes_sent;
+                report->bytes_received += page->bytes_received;
+                for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                        report->errors[kind] += page->errors[kind];
+                if (page->elapsed > report->elapsed)
+                        report->elapsed = page->elapsed;
+                load_result_add_window(&report->window, page);
+                histogram_add(&report->latency, &page->latency);
+        }
+}
+
+/* The kind that stands for all errors: damage before all others, else the most frequent one. */
+static FailureKind load_result_find_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        if (report->errors[FAILURE_DIFFERS] > 0)
+                return FAILURE_DIFFERS;
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                if (report->errors[kind] > report->errors[worst])
+                        worst = (FailureKind)kind;
+        return worst;
+}
+
+/* Only the local errors need more than their number: what is wrong, and what helps. */
+static const char *load_result_find_reason(const LoadResult *result) {
+        int error = 0;
+
+        for (unsigned i = 0; i < result->workers; i++)
+                if (result->pages[i].local_error != 0)
+                        error = result->pages[i].local_error;
+        if (error == EADDRNOTAVAIL)
+                return "no local port is free: each --source has its own, and --reset leaves none "
+                       "in "
+                       "TIME_WAIT";
+        return strerror(error);
+}
+
+static void load_result_judge_errors(const LoadResult *result, uint64_t errors) {
+        Failure *failure = &result->report->failure;
+        FailureKind worst = load_result_find_worst(result->report);
+        char seconds[QUANTITY_TEXT_SIZE];
+        uint64_t unclosed = 0;
+
+        for (unsigned i = 0; i < result->workers; i++)
+                unclosed += result->pages[i].unclosed;
+        failure_set_kind(failure, worst, 0,
+                         errors == 1 ? "there was %" PRIu64 " error"
+                                     : "there were %" PRIu64 " errors",
+                         errors);
+        if (worst == FAILURE_DIFFERS && result->report->foreign[0] != '\0')
+                failure_set_kind(failure, worst, 0, "%s", result->report->foreign);
+        if (worst == FAILURE_LOCAL)
+                failure_append(failure, ": %s", load_result_find_reason(result));
+        if (unclosed == errors)
+                failure_set_kind(failure, worst, 0,
+                                 "all came back intact, but %" PRIu64 " connection%s not closed "
+                                 "within %s s",
+                                 unclosed, unclosed == 1 ? " was" : "s were",
+                                 quantity_format_time(result->options->timeout, seconds));
+}
+
+static void load_result_judge(const LoadResult *result) {
+        Report *report = result->report;
+        uint64_t errors = 0;
+
+        if (report->failure.kind != FAILURE_NONE)
+                return;
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                errors += report->errors[kind];
+        if (errors > 0)
+                load_result_judge_errors(result, errors);
+        else if (report->bytes_received == 0)
+                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
+                                 "the end came before the first answer");
+}
+
+void load_result_set(const ClientOptions *options, const LoadPage *pages, unsigned workers,
+                     Report *report) {
+        const LoadResult result = { options, pages, workers, report };
+
+        load_result_sum_up(&result);
+        load_result_judge(&result);
+}
