@@ -132,7 +132,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-cbmc check-model mutation check-system check-sanitize lint fuzz image-bookworm image-trixie image-prover: deps
+$(BUILD)/flags deb check check-cbmc check-model mutation check-system check-cross check-sanitize lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -153,6 +153,8 @@ check:
 # What the suites that test programs have in common, before they run side by side.
 programs:
 	@$(MAKE) -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS) $(BASELINES) $(CROWD) $(PUSHER)
+
+unit-tests: $(UNIT_TESTS)
 
 ## check-unit: run the unit tests
 check-unit: $(UNIT_TESTS)
@@ -231,6 +233,10 @@ check-valgrind: $(UNIT_TESTS)
 		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes' \
 		xargs -P $(JOBS) -n 1 tests/quietly
 
+## check-cross: build for arm64, armhf, riscv64 and s390x, run unit tests of two under qemu; downloads compilers (as root)
+check-cross:
+	@tests/cross/run $(BUILD)
+
 ## fuzz: run each fuzzer with clang's libFuzzer for FUZZ_SECONDS (60); what it finds is under build/fuzz/found/
 fuzz:
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang FUZZ_MAIN= LDFLAGS=-fsanitize=fuzzer \
@@ -301,9 +307,9 @@ uninstall: require-unit-directories
 		'$(DESTDIR)$(schemadir)/mpecho-client.schema.json' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 
-## clean: remove everything that was built but the images of machines and the inetds, which take longest
+## clean: remove everything that was built but the images of machines, cross compilers and the inetds, which take longest
 clean:
-	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers -exec rm -rf {} +
+	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers ! -name cross -exec rm -rf {} +
 
 ## distclean: remove these as well (as root, as they were made)
 distclean:
@@ -313,7 +319,7 @@ distclean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
+.PHONY: all check check-quick check-cross unit-tests check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
 	check-sanitize check-cbmc check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie image-prover fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
