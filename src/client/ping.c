@@ -167,8 +167,8 @@ static bool ping_print(Ping *ping, uint64_t time) {
         if (!client_options_want_lines(ping->options))
                 return true;
         ping_print_time(ping);
-        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
-               ping->report->path.peer, ping->sequence,
+        printf("%" PRIu64 " byte%s from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
+               quantity_plural(ping->options->size), ping->report->path.peer, ping->sequence,
                quantity_format_duration((double)time, text));
         return ping_flush(ping);
 }
@@ -316,8 +316,9 @@ static void ping_judge(const Ping *ping) {
                 failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
         else if (worst != FAILURE_NONE)
                 failure_set_kind(&report->failure, worst, 0,
-                                 "%" PRIu64 " of %" PRIu64 " round trips failed",
-                                 report->attempts - answered, report->attempts);
+                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
+                                 report->attempts - answered, report->attempts,
+                                 quantity_plural(report->attempts));
         if (answered == 0 || answered < count)
                 if (worst == FAILURE_NONE || ping->interrupted)
                         failure_set_kind(&report->failure,

@@ -150,7 +150,7 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
         size_t unit = 0;
 
         if (bytes < 1024) {
-                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f bytes", bytes);
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f byte%s", bytes, bytes == 1 ? "" : "s");
                 return text;
         }
         /* From 1023.95 on, "%.1f" would write four digits and round them up to the next unit. */
@@ -158,6 +158,10 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
                 bytes /= 1024;
         snprintf(text, QUANTITY_TEXT_SIZE, "%.1f %s", bytes, units[unit]);
         return text;
+}
+
+const char *quantity_plural(uint64_t number) {
+        return number == 1 ? "" : "s";
 }
 
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]) {
