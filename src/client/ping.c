@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Makes round trips one after the other. The first one looks up the name and connects; one that
+ * fails ends the connection, and the next makes a new one, to the address that answered before.
+ * Unless
+ * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
+ * no reason to give up; a name without an address is.
+ *
+ * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
+ */
 #include "client/ping.h"
 
 #include <errno.h>
@@ -19,15 +28,6 @@
 #include "lib/clock.h"
 
 #define PING_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
-
-/*
- * Round trips one after the other. The first one looks up the name and connects; one that fails
- * ends the connection, and the next makes a new one, to the address that answered before. Unless
- * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
- * no reason to give up; a name without an address is.
- *
- * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
- */
 /* At the end of a connection it is waited for that of the peer for so long. */
 #define PING_END_PATIENCE CLOCK_SECOND
 

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
+ * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
+ * below the smallest unit are dropped.
+ */
 #include "client/quantity.h"
 
 #include <errno.h>
@@ -7,12 +12,6 @@
 
 #include "lib/clock.h"
 #include "lib/number.h"
-
-/*
- * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
- * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
- * below the smallest unit are dropped.
- */
 
 typedef struct QuantityUnit {
         const char *name;

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The plain mode: a filter that sends standard input to the service and writes the echo to standard
+ * output.
+ *
+ * The child reads standard input and sends, this process receives and writes, so neither waits for
+ * the other. Both keep a digest of their stream; at the end the digests show damage that the number
+ * of bytes does not. Standard output belongs to the peer: everything else goes to standard error.
+ */
 #include "client/relay.h"
 
 #include <errno.h>

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Prints the results of a run for people, and sends them to the files that the options name.
+ *
+ * Each mode has its sentences; times, errors and phases are printed alike everywhere. Numbers that
+ * would need more values than there are print as "-", and units follow the size of a value. Results
+ * go to standard output, and what kept the program from having any to standard error.
+ */
 #include "client/report.h"
 
 #include <errno.h>
