@@ -1,7 +1,7 @@
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
 # Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,
-# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS.
+# CPPFLAGS, LDFLAGS, LDLIBS, PKG_CONFIG, PYTHON, BUILD, V, FUZZ_SECONDS, MUTATIONS, MUTATION_OPTIONS.
 
 BUILD   ?= build
 prefix  ?= /usr/local
@@ -68,6 +68,7 @@ JOBS ?= $(shell echo $$((3 * $$(nproc))))
 # libFuzzer has a main of its own; without it, that of the replay.
 FUZZ_MAIN    ?= $(REPLAY)
 FUZZ_SECONDS ?= 60
+MUTATIONS    ?= 100
 
 ifeq ($(V),1)
 quiet =
@@ -131,7 +132,7 @@ $(BUILD)/flags: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-model check-system check-sanitize lint fuzz image-bookworm image-trixie: deps
+$(BUILD)/flags deb check check-cbmc check-model mutation check-system check-sanitize lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -174,6 +175,11 @@ QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_jso
 check-model:
 	@CC='$(CC)' tests/model/run $(BUILD)
 
+## check-cbmc: prove with cbmc what reads bytes of others, a few minutes (as root where cbmc is not installed)
+check-cbmc:
+	@command -v cbmc >/dev/null || $(MAKE) --no-print-directory image-prover
+	@tests/cbmc/run $(BUILD)
+
 ## check-integration: run the tests of the built programs
 check-integration: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
@@ -196,9 +202,9 @@ check-packages: deb
 ## check-bookworm: run the tests of the packages on booted Debian 12 (as root)
 ## check-trixie: run the tests of the packages on booted Debian 13 (as root)
 check-bookworm check-trixie: check-%: deb previous image-%
-	@$(PYTEST) -v --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+	@$(PYTEST) -v -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
-image-bookworm image-trixie: image-%:
+image-bookworm image-trixie image-prover: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
 
 previous: deb
@@ -232,6 +238,10 @@ fuzz:
 		$(patsubst $(BUILD)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 	@tests/fuzz/run $(BUILD)/fuzz $(FUZZ_SECONDS)
 
+## mutation: change src/ in MUTATIONS (100) places, one at a time, and name the changes that no test notices, for hours
+mutation: all
+	@tests/mutation/run --count=$(MUTATIONS) $(MUTATION_OPTIONS) $(BUILD)
+
 ## bench: measure mpecho against other echo servers, 10 to 15 minutes; figures go to build/bench/ (as root)
 bench: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTHON) tests/bench/bench.py $(BENCH_OPTIONS) $(BUILD)
@@ -246,7 +256,7 @@ lint:
 
 ## format: rewrite the C sources as .clang-format says
 format:
-	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/*/*.h tests/*/*/*.h)
+	@clang-format -i $(MAINS) $(SOURCES) $(HEADERS) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH) $(wildcard tests/cbmc/*.c tests/*/*.h tests/*/*/*.h)
 
 # Without it the units would land in the root directory.
 require-unit-directories:
@@ -304,6 +314,6 @@ help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: all check check-quick check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
-	check-sanitize check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie fuzz bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
+	check-sanitize check-cbmc check-model check-sanitize-quick check-valgrind programs previous image-bookworm image-trixie image-prover fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -19,12 +19,13 @@
 #include "report/journal.h"
 #include "restart/fdstore.h"
 #include "server/inetd.h"
+#include "server/inherited.h"
 #include "server/listeners.h"
 #include "server/master.h"
 #include "server/options.h"
 #include "server/resources.h"
 
-/* How long the journal has at the end to take what it could not take before. */
+/* How long the journal has at the end to take records that wait. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)
 
 typedef enum Status {
@@ -39,9 +40,10 @@ static Status fail(Journal *journal, const Failure *failure) {
         return STATUS_FAILED;
 }
 
-/* Says what is wrong with @options, or with what was passed: to whoever called mpecho, or in the
- * journal where records go there. */
-static Status fail_usage(const Options *options, const Passed *passed, const Failure *failure) {
+/* Reports wrong usage to the person who called mpecho: on stderr, or in the journal where records
+ * go there. */
+static Status fail_usage(const Options *options, const Inherited *inherited,
+                         const Failure *failure) {
         Journal *journal;
 
         if (journal_target(options->log) == LOG_TARGET_STDERR) {
@@ -52,11 +54,11 @@ static Status fail_usage(const Options *options, const Passed *passed, const Fai
                 journal_finish(journal, FINISH_PATIENCE);
                 journal_free(journal);
         }
-        passed_refuse(passed);
+        inherited_refuse(inherited);
         return STATUS_USAGE;
 }
 
-/* Says so when @limit allows fewer than @needed connections. */
+/* Logs a @limit that allows fewer than @needed connections. */
 static void check_limit(const char *name, uint64_t limit, uint64_t needed, const Options *options,
                         Journal *journal) {
         if (limit < needed)
@@ -68,30 +70,33 @@ static void check_limit(const char *name, uint64_t limit, uint64_t needed, const
                               clock_now());
 }
 
-static Status serve_listeners(const Options *options, Listeners *listeners, Journal *journal) {
+static Status serve_listeners(const Options *options, Inherited *inherited, Listeners *listeners,
+                              Journal *journal) {
         const Resource resource = resources_scarcest();
+        Restore *restore = inherited->manager ? &inherited->restore : NULL;
         Failure failure = {};
         Master *master;
         int r;
 
         check_limit(resource.name, resource.limit, options->max_connections, options, journal);
         /* Each connection, and the ledgers of two runs. */
-        if (listeners->manager)
-                check_limit("FileDescriptorStoreMax", fdstore_limit(),
-                            (uint64_t)options->max_connections + 2, options, journal);
-        r = master_new(options, listeners, journal, &master);
+        if (restore != NULL)
+                check_limit("FileDescriptorStoreMax", fdstore_limit(), options->max_connections + 2,
+                            options, journal);
+        r = master_new(options, listeners, restore, journal, &master);
         if (r == 0) {
                 r = master_run(master);
                 master_free(master);
         }
         if (r < 0) {
-                failure_set(&failure, r, "Cannot go on: %s", strerrordesc_np(-r));
+                failure_set(&failure, r, "Cannot serve the listeners: %s", strerrordesc_np(-r));
                 return fail(journal, &failure);
         }
         return STATUS_DONE;
 }
 
-static Status serve(const Options *options, Listeners *listeners, Journal *journal) {
+static Status serve(const Options *options, Inherited *inherited, Listeners *listeners,
+                    Journal *journal) {
         Failure failure = {};
         int r;
 
@@ -100,13 +105,13 @@ static Status serve(const Options *options, Listeners *listeners, Journal *journ
                 failure_set(&failure, r, "Cannot use /dev/null: %s", strerrordesc_np(-r));
                 return fail(journal, &failure);
         }
-        if (listeners->connection < 0)
-                return serve_listeners(options, listeners, journal);
-        r = inetd_serve(listeners->connection, options, journal, &failure);
+        if (inherited->connection < 0)
+                return serve_listeners(options, inherited, listeners, journal);
+        r = inetd_serve(inherited->connection, options, journal, &failure);
         return r < 0 ? fail(journal, &failure) : STATUS_DONE;
 }
 
-static Status run(const Options *options, const Passed *passed) {
+static Status run(const Options *options, Inherited *inherited) {
         Listeners *listeners;
         Failure failure = {};
         Journal *journal;
@@ -115,20 +120,22 @@ static Status run(const Options *options, const Passed *passed) {
 
         r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot log: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot open the log: %s\n", strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         journal_set_empty_level(journal, options->log_empty);
         resources_raise();
-        r = listeners_check(options, &failure);
+        r = listeners_check(options, inherited, &failure);
+        if (r == 0 && (inherited->n != 0 || options->n_listen == 0))
+                r = inherited_sort(inherited, journal, &failure);
         if (r == 0)
-                r = listeners_new(options, passed, journal, &listeners, &failure);
+                r = listeners_new(options, inherited, &listeners, &failure);
         if (r == 0) {
-                status = serve(options, listeners, journal);
+                status = serve(options, inherited, listeners, journal);
                 listeners_free(listeners);
         } else {
-                status = r == LISTENERS_USAGE ? fail_usage(options, passed, &failure)
-                                              : fail(journal, &failure);
+                status = r == WRONG_USAGE ? fail_usage(options, inherited, &failure)
+                                          : fail(journal, &failure);
         }
         journal_finish(journal, FINISH_PATIENCE);
         journal_free(journal);
@@ -142,10 +149,10 @@ static Status print(const char *text) {
         return STATUS_FAILED;
 }
 
-static Status test(const Options *options) {
+static Status test(const Options *options, const Inherited *inherited) {
         Failure failure = {};
 
-        if (listeners_check(options, &failure) == 0)
+        if (listeners_check(options, inherited, &failure) == 0)
                 return print("The options are valid.\n");
         fprintf(stderr, "mpecho: %s\n", failure.text);
         return STATUS_USAGE;
@@ -154,7 +161,7 @@ static Status test(const Options *options) {
 int main(int argc, char **argv) {
         Failure failure = {};
         Options options;
-        Passed passed;
+        Inherited inherited;
         Status status = STATUS_DONE;
         int r;
 
@@ -165,16 +172,17 @@ int main(int argc, char **argv) {
         }
         r = proctitle_init(argc, argv);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot keep the process title: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot make room for the process title: %s\n",
+                        strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
-        passed_take(&passed);
+        inherited_take(&inherited);
         switch (options_parse(argc, argv, &options, &failure)) {
         case OPTIONS_RUN:
-                status = run(&options, &passed);
+                status = run(&options, &inherited);
                 break;
         case OPTIONS_TEST:
-                status = test(&options);
+                status = test(&options, &inherited);
                 break;
         case OPTIONS_HELP:
                 status = print(options_help());
@@ -183,8 +191,8 @@ int main(int argc, char **argv) {
                 status = print("mpecho " MPECHO_VERSION "\n");
                 break;
         default:
-                status = fail_usage(&options, &passed, &failure);
+                status = fail_usage(&options, &inherited, &failure);
         }
-        passed_deinit(&passed);
+        inherited_deinit(&inherited);
         return status;
 }

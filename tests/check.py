@@ -28,11 +28,15 @@ NEEDS = {
     "check-trixie": ["deb", "previous", "image-trixie"],
     "programs": [],
     "check-sanitize-quick": [],
+    "check-model": [],
+    "lint": [],
     "check-integration": ["programs"],
     "check-unit": ["programs"],
     "check-fuzz": ["programs"],
     "check-packages": ["deb"],
 }
+# These compute all the time. The others wait for something most of the time, and come first when it is there.
+NICE = ("check-sanitize-quick", "check-model", "lint")
 # The sanitizers have memory, files, libraries and a stack of their own, which these tests would look at.
 SKIPPED_FOR_A_REASON = re.compile(r"SKIPPED .*the sanitizer|test_stack, SKIPPED: ")
 ENDING_SECONDS = 60
@@ -53,8 +57,9 @@ class Suite:
         made = [word for needed in NEEDS[name] for word in ("-o", needed)]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [make, "--no-print-directory", *made, name], stdin=subprocess.DEVNULL,
-                stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+                [*(["nice"] if name in NICE else []), make, "--no-print-directory", *made, name],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                start_new_session=True)
 
     def text(self):
         return self.output.read_text(errors="replace").strip()

@@ -116,6 +116,31 @@ def count(kind, field):
     return len(records_of(kind)) + sum(int(record[field]) for record in records_of(SUMMARY))
 
 
+def handlers(master):
+    """The processes of the master's handlers."""
+    return [int(pid) for pid in
+            pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+
+
+def processor_time(pid):
+    """The processor time of a process so far, in nanoseconds. Counts of ticks in proc(5) are this
+    sum, cut: the time of one wake-up can make the difference between two of them."""
+    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+def wake_ups(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\t(\d+)$", status, re.M)[1])
+
+
+def rest(pids, seconds):
+    """What each of the processes does while nothing happens: nanoseconds and wake-ups."""
+    before = {pid: (processor_time(pid), wake_ups(pid)) for pid in pids}
+    time.sleep(seconds)
+    return {pid: (processor_time(pid) - used, wake_ups(pid) - woken)
+            for pid, (used, woken) in before.items()}
+
+
 def documented(beginning):
     """The literal example after the text that begins so, in the examples of mpecho(8)."""
     text = MANUAL.read_text().partition("\n.Sh EXAMPLES\n")[2].partition(beginning)[2]

@@ -73,7 +73,8 @@ void histogram_add(Histogram *histogram, const Histogram *other) {
 
 uint64_t histogram_quantile(const Histogram *histogram, unsigned permille) {
         /* In integers: 99.9 / 100 * 1000 is a little more than 999 in doubles. */
-        uint64_t rank = (uint64_t)(((unsigned __int128)histogram->count * permille + 999) / 1000);
+        uint64_t rank = histogram->count / 1000 * permille +
+                        (histogram->count % 1000 * permille + 999) / 1000;
         uint64_t seen = 0;
 
         for (size_t i = 0; i < HISTOGRAM_SIZE; i++) {
@@ -88,7 +89,7 @@ uint64_t histogram_quantile(const Histogram *histogram, unsigned permille) {
 }
 
 bool histogram_has_quantile(const Histogram *histogram, unsigned permille) {
-        return (unsigned __int128)histogram->count * (1000 - permille) >= 1000;
+        return permille < 1000 && histogram->count >= (1999 - permille) / (1000 - permille);
 }
 
 double histogram_deviation(const Histogram *histogram) {

@@ -18,6 +18,8 @@ typedef struct QuantityUnit {
         uint64_t factor;
 } QuantityUnit;
 
+#define BILLION UINT64_C(1000000000)
+
 /* Reads the digits behind the point as billionths. */
 static int quantity_parse_fraction(const char *digits, uint64_t *ret_billionths) {
         size_t length = strlen(digits);
@@ -34,8 +36,7 @@ static int quantity_parse_fraction(const char *digits, uint64_t *ret_billionths)
 /* Reads @text, a number of @factor units each. A fraction of what cannot be divided is refused. */
 static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_number) {
         char *point = strchr(text, '.');
-        uint64_t whole = 0, billionths = 0;
-        unsigned __int128 number;
+        uint64_t whole = 0, billionths = 0, number;
         int r;
 
         if (point != NULL) {
@@ -47,11 +48,12 @@ static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_numb
         r = point == text ? 0 : number_parse(text, 0, UINT64_MAX, &whole);
         if (r < 0)
                 return r;
-        number = (unsigned __int128)whole * factor +
-                 (unsigned __int128)billionths * factor / 1000000000;
-        if (number > UINT64_MAX)
+        /* In two steps, none of which overflows. */
+        billionths = billionths * (factor / BILLION) + billionths * (factor % BILLION) / BILLION;
+        if (__builtin_mul_overflow(whole, factor, &number) ||
+            __builtin_add_overflow(number, billionths, &number))
                 return -ERANGE;
-        *ret_number = (uint64_t)number;
+        *ret_number = number;
         return 0;
 }
 

@@ -39,7 +39,7 @@ static void echo_set_timeout(int fd, int option, uint64_t duration) {
                                          .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /
                                                                   CLOCK_MICROSECOND) };
 
-        /* Does not fail on a stream socket; without it the peer only never times out. */
+        /* Cannot fail on a stream socket. */
         (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
@@ -62,8 +62,8 @@ static EndReason echo_reason(int error) {
                                                                           : END_FAILED;
 }
 
-/* No other process writes the counter. An atomic addition faults as a write, and so the kernel does
- * not map the neighbouring pages, as it does for a read. */
+/* No other process writes the counter. A process just forked pays less for an addition than for a
+ * read and a write: see fork.c. */
 static void echo_count(const Echo *echo, uint64_t bytes) {
         (void)atomic_fetch_add_explicit(echo->bytes, bytes, memory_order_relaxed);
 }
@@ -96,7 +96,7 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, EndReason
                 *ret_reason = END_STOPPED;
                 return false;
         }
-        /* The peer read somewhere within the slice; without progress, at the latest before it. */
+        /* With progress, the peer read within the slice; without, before it. */
         if (echo_is_acknowledged(echo, slowness) || n > 0)
                 slowness->progress = now - timeout / SLICES / 2;
         else if (slowness->progress == CLOCK_NEVER)

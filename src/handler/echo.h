@@ -21,7 +21,7 @@ typedef struct Echo Echo;
 struct Echo {
         int in;                  /* for reading */
         int out;                 /* for writing */
-        char *buffer;            /* for reads; its pages are touched only as far as reads fill it */
+        char *buffer;            /* for reads; echo_run() touches no more of it than they fill */
         size_t buffer_size;      /* in bytes */
         uint64_t timeout;        /* for a peer that sends or acknowledges nothing; 0 for never */
         uint64_t stop_patience;  /* for a peer that reads slowly once `stopping` is true */

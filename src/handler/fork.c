@@ -18,6 +18,9 @@
  * - Restartable sequences. The kernel writes to the thread's rseq(2) area whenever it schedules the
  *   process, and so copies a page in each child. Nothing here uses them.
  *
+ * Elsewhere a handler writes little, and writes its counter without reading it first: for a read,
+ * the kernel maps neighbouring pages as well.
+ *
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
  * never call a function of the libraries named below: their code is not there. The program is
  * linked with -z now, so no jump into the dynamic linker is left. The master's tables stay out of
@@ -55,7 +58,7 @@ static int library_is_unused(const char *path) {
         return 0;
 }
 
-/* Keeps the mappings of one library out of children; called by dl_iterate_phdr(3). */
+/* Keeps the mappings of one unused library out of children; called by dl_iterate_phdr(3). */
 static int library_withhold(struct dl_phdr_info *library, size_t size, void *data) {
         const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 
@@ -70,6 +73,7 @@ static int library_withhold(struct dl_phdr_info *library, size_t size, void *dat
                 const uintptr_t end = library->dlpi_addr + segment->p_vaddr + segment->p_memsz;
 
                 if (segment->p_type == PT_LOAD)
+                        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the linker has numbers only */
                         (void)madvise((void *)start, end - start, MADV_DONTFORK);
         }
         return 0;
@@ -107,8 +111,4 @@ void fork_unblock_signals(void) {
 
         (void)sigemptyset(&none);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-_Noreturn void fork_exit(int code) {
-        _exit(code);
 }

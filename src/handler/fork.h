@@ -28,8 +28,3 @@ pid_t fork_child(void);
  * fork_unblock_signals: Unblocks all signals of the calling thread.
  */
 void fork_unblock_signals(void);
-
-/*
- * fork_exit: Ends the process as _exit(2) does, with @code.
- */
-_Noreturn void fork_exit(int code);

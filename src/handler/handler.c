@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a handler: fork, echo until the peer is done, exit with a code that says why. It is
- * single use, blocks in read(2) and write(2), and never logs: the master reaps it and writes the
- * record.
+ * The life of a handler: fork, echo until the peer is done, exit with the reason as its code. A
+ * handler serves one connection, blocks in read(2) and write(2), and never logs: the master reaps
+ * it and writes the record.
  *
  * The connection has two descriptors in a handler, one for reading and one for writing. On SIGTERM
  * the signal handler replaces the first by /dev/null. So a read that waits is interrupted, the next
@@ -16,9 +16,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "handler/echo.h"
@@ -28,8 +32,8 @@
 #include "lib/socket.h"
 #include "restart/unsent.h"
 
-/* How long a peer may take to accept a write once the handler is told to stop: the rest goes to the
- * next handler, or else is lost. */
+/* How long a peer may take to accept a write once the handler must stop: the rest goes to the next
+ * handler, or else is lost. */
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
@@ -58,6 +62,26 @@ static void handler_stop(int number) {
         errno = error;
 }
 
+/* Makes execve(2) and execveat(2) fail from here on, where a sandbox filters system calls already.
+ * systemd cannot: it executes this program after it has installed its filter. Elsewhere, nothing
+ * else is confined, and a filter would slow down each system call. */
+static void handler_forbid_execve(void) {
+        static struct sock_filter instructions[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 2, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 1, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        };
+        static const struct sock_fprog program = {
+                .len = sizeof instructions / sizeof instructions[0],
+                .filter = instructions,
+        };
+
+        if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
+                (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
 void handler_init(void) {
         static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
         static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
@@ -68,10 +92,11 @@ void handler_init(void) {
                                 NULL);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-        /* A caller that ignored it would have the kernel reap handlers behind the master's back. */
+        /* If a caller ignored it, the kernel would reap handlers without the master. */
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
+        handler_forbid_execve();
         fork_prepare();
 }
 
@@ -103,7 +128,7 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
         if (r != -ECANCELED && echo->unsent_size > 0)
                 reason = END_FAILED;
 
-        /* For the next master, should this one not be there to see the exit code. */
+        /* For the next master, if this one dies before it reaps. */
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
         if (reason == END_FAILED)
                 socket_set_reset(echo->out);
@@ -148,7 +173,7 @@ static bool handler_move_descriptors(Handler *handler) {
         int first_other = unsent;
 
         if (handler->unsent >= 0) {
-                /* First out of the way. */
+                /* Its number may be the one that the connection needs. */
                 handler->unsent = fcntl(handler->unsent, F_DUPFD, unsent + 1);
                 if (handler->unsent < 0)
                         return false;
@@ -176,7 +201,7 @@ static _Noreturn void handler_run(const Handler *handler) {
                 socket_set_reset(handler->connection);
         if (child.exits != NULL)
                 ledger_announce_exit(child.exits, child.ledger);
-        fork_exit(code);
+        _exit(code);
 }
 
 pid_t handler_start(const Handler *handler) {

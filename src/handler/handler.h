@@ -27,16 +27,16 @@ struct Handler {
         int unsent;                     /* a memfd with bytes to write first (unsent.h), or -1 */
         uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */
-        LedgerEntry *ledger;            /* counts bytes, and says why the connection ended */
+        LedgerEntry *ledger;            /* where it reports bytes and the reason of the end */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
 };
 
 /*
- * handler_init: Installs the signal dispositions that handlers inherit, prepares cheap forks, and
- * keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)). Call once in the master, before the first fork; the master blocks these signals, so it
- * is not affected itself.
+ * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
+ * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
+ * prctl(2)), and in a sandbox of seccomp(2) keeps both from execve(2). Call once in the master,
+ * before the first fork; the master blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to
@@ -58,7 +58,7 @@ pid_t handler_start(const Handler *handler);
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
  * and handler_init() must have been called. Unblocks all signals and sets this process's title.
  *
- * Returns why the connection ended, a EndReason; or HANDLER_HANDED_OVER. The connection is still
- * open; exiting closes it.
+ * Returns why the connection ended, an EndReason, or HANDLER_HANDED_OVER. The connection stays open
+ * until the process exits.
  */
 int handler_serve(const Handler *handler);

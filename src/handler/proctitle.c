@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes the process title over the command line and the environment, which the kernel keeps in one
- * piece on the stack. proctitle_init() moves the environment away to make room. A handler sets its
- * title after the fork, so proctitle_set() must not allocate, nor touch more pages than it needs.
+ * Writes the process title over the command line, as everybody does: the kernel places the strings
+ * of argv and of the environment next to each other on the stack, and reads the title from there
+ * for ps(1). proctitle_init() moves the environment to the heap to make room for a long title.
+ *
+ * A handler sets its title after the fork, so proctitle_set() must not allocate, and must write
+ * little (fork.c).
  */
 #include "handler/proctitle.h"
 
@@ -11,20 +14,20 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Volatile, for the kernel reads it: so the loops that write it stay loops, and a handler does not
- * have to read in the page of memcpy(3). */
+/* Volatile keeps the compiler from calling memcpy(3), which costs a new process more than a loop.
+ */
 static volatile char *title_start;
 static size_t title_arguments; /* bytes of the command line */
 static size_t title_size;      /* bytes of the command line and, behind it, the environment */
 
-/* The strings of argv and of environ follow one another on the stack. */
+/* Returns the end of those @strings that follow one another from @end on. */
 static char *title_extend(char **strings, char *end) {
         for (; *strings != NULL && *strings == end; strings++)
                 end = *strings + strlen(*strings) + 1;
         return end;
 }
 
-/* Into one piece of memory: first the pointers, then the strings. */
+/* Copies the environment into one piece of memory: first the pointers, then the strings. */
 static int title_move_environment(void) {
         size_t count = 0, size = sizeof(char *);
         char **pointers, *string;
@@ -70,8 +73,7 @@ void proctitle_set(const char *title) {
                 title_start[length] = title[length];
                 length++;
         }
-        /* A shorter title ends where the command line did; no more is touched than that, each page
-         * of it would be a copy for a forked process. */
+        /* Clears the rest of the command line, which the kernel would show. */
         do
                 title_start[length++] = '\0';
         while (length < title_arguments);

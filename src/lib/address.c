@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Identifies peers: by address, or by user and process for a Unix socket. address_source() reduces
- * a peer to the unit that limits count, an IPv6 /64 for example; the text of both serves the
- * records.
+ * Identifies peers: by address, or by user and process on a Unix socket.
+ *
+ * An Address is binary, for the tables of the master, and has a text, for records and titles.
+ * address_source() reduces it to the unit that limits count: whoever has one IPv6 address has 2^64
+ * of them, and a local user has any number of processes. The journal sees only texts, so
+ * address_cut_host() and address_cut_source() cut these.
+ *
+ * Nothing here may ask a name server: records would wait for it.
  */
 #include "lib/address.h"
 
@@ -111,7 +116,7 @@ void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE])
         }
 }
 
-/* How many bytes from @start on belong to the host. */
+/* Returns the number of bytes from @start that belong to the host. */
 static size_t address_host_length(const char *start, bool bracket) {
         const char *first = strchr(start, ':'), *last = strrchr(start, ':');
 

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the monotonic clock in nanoseconds. All deadlines use it, and none the time of day.
+ * Reads the monotonic clock. All deadlines and durations use it, so no change of the time of day
+ * makes a time-out early or late.
+ *
+ * The event loops of both programs work alike: each part names the instant of its next deadline, or
+ * CLOCK_NEVER, and the loop waits until the earliest. clock_timeout() rounds up, so that a loop
+ * does not wake before its deadline and spin until then.
+ *
+ * Most functions take the instant @now as a parameter instead of calling clock_now(), so that all
+ * parts of a turn agree and tests move the clock. Nothing here may read the time of day.
  */
 #include "lib/clock.h"
 

@@ -4,8 +4,8 @@
 #include <stdint.h>
 
 /*
- * Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)):
- * to set the time of day does not move them.
+ * Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)),
+ * which no change of the time of day moves.
  */
 
 #define CLOCK_MICROSECOND UINT64_C(1000)

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names the reasons for the end of a connection. A handler's exit code is untrusted input: any
- * unknown code counts as a failure.
+ * Names the reasons for the end of a connection. A handler exits with the number of its reason, and
+ * the master turns the exit code into the text of its record.
+ *
+ * A handler that a peer has taken over exits with any code, and a killed one leaves any number in
+ * the ledger. Nothing here may use such a number as an index before it is checked.
  */
 #include "lib/end_reason.h"
 

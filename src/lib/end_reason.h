@@ -4,11 +4,11 @@
 typedef enum EndReason EndReason;
 
 /*
- * Why a connection ended: a closed list, the same in exit codes, log and man page.
- * A handler exits with the number of its reason.
+ * The reason for the end of a connection: a closed list, the same in exit codes, records and
+ * mpecho(8). A handler exits with the number of its reason.
  */
 enum EndReason {
-        END_CLOSED_BY_PEER, /* the peer sent everything and got everything back */
+        END_CLOSED_BY_PEER, /* the peer sent everything and received it back */
         END_RESET_BY_PEER,  /* the peer broke the connection off */
         END_IDLE,           /* the peer sent nothing for the idle timeout */
         END_STALLED,        /* the peer acknowledged nothing for the idle timeout */
@@ -18,12 +18,12 @@ enum EndReason {
 };
 
 /*
- * end_reason_text: the reason as the log and the man page name it, a constant string.
+ * end_reason_text: Returns the name of @reason in records and mpecho(8), a constant string.
  */
 const char *end_reason_text(EndReason reason);
 
 /*
- * end_reason_from_exit_code: the reason that a handler's exit code stands for; any code that is
- * none is a failure.
+ * end_reason_from_exit_code: Returns the reason of a handler's exit code; END_FAILED for a code
+ * outside of the list.
  */
 EndReason end_reason_from_exit_code(int code);

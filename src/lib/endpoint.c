@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parses and formats socket addresses to listen at. Addresses are numeric: nothing here may ask a
- * name server, which could block the start or choose where the service listens.
+ * Parses and formats socket addresses: the LISTEN words of a command line, the address of a passed
+ * socket, the socket of the service manager.
+ *
+ * A LISTEN word is strict, because a mistake would open another port than meant. It is numeric, an
+ * IPv6 address needs brackets, and each error has its own explanation. The texts go to records, so
+ * endpoint_format() escapes bytes that a terminal or the journal interprets.
+ *
+ * Nothing here may ask a name server: it could block the start, or choose where the service
+ * listens.
  */
 #include "lib/endpoint.h"
 
@@ -30,8 +37,7 @@ int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **
                 *ret_why = "a name must follow the @";
                 return -EINVAL;
         }
-        /* A path keeps its terminating NUL; an abstract name has one in front, in place of the @.
-         */
+        /* A path keeps its terminating NUL; in an abstract name a NUL replaces the @. */
         if (length + (abstract ? 0 : 1) > sizeof endpoint.local.sun_path) {
                 *ret_why = "a Unix socket's name has at most 107 bytes";
                 return -EINVAL;
@@ -56,7 +62,6 @@ static int endpoint_parse_port(const char *text, in_port_t *ret_port, const char
         return 0;
 }
 
-/* Numeric only: a service must not wait for a name server, nor bind where one sends it. */
 static int endpoint_parse_address(const char *text, int family, Endpoint *ret_endpoint) {
         const struct addrinfo hints = { .ai_family = family,
                                         .ai_socktype = SOCK_STREAM,
@@ -85,13 +90,13 @@ static int endpoint_parse_internet(const char *text, const char *colon, Endpoint
         r = endpoint_parse_port(colon + 1, &port, ret_why);
         if (r < 0)
                 return r;
-        *ret_why = bracketed ? "what is in brackets is not an IPv6 address"
-                             : "what is before the colon is not an IPv4 address";
+        *ret_why = bracketed ? "the brackets contain no IPv6 address"
+                             : "an IPv4 address must precede the colon";
         if (length >= sizeof address)
                 return -EINVAL;
         memcpy(address, text + (bracketed ? 1 : 0), length);
         address[length] = '\0';
-        /* inet_aton(3)'s short forms ("127.1", "1") are refused: they are rather typing errors. */
+        /* Rejects the short forms of inet_aton(3), "127.1" or "1": they are likely mistakes. */
         if (!bracketed && inet_pton(AF_INET, address, &(struct in_addr){}) != 1)
                 return -EINVAL;
         r = endpoint_parse_address(address, bracketed ? AF_INET6 : AF_INET, &endpoint);
@@ -142,7 +147,7 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint) {
 
         if (getsockname(fd, (struct sockaddr *)&storage, &length) < 0)
                 return -errno;
-        /* Families with longer addresses are only ever named by their number. */
+        /* The text of a family with longer addresses has only its number. */
         endpoint.length = length < sizeof endpoint.local ? length : sizeof endpoint.local;
         memcpy(&endpoint.local, &storage, endpoint.length);
         *ret_endpoint = endpoint;
@@ -171,7 +176,7 @@ static void endpoint_format_local(const Endpoint *endpoint, char text[static END
         text[written] = '\0';
 }
 
-/* As ListenStream= has it, systemd.socket(5). */
+/* In the form of ListenStream= (systemd.socket(5)). */
 static void endpoint_format_vsock(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
         const struct sockaddr_vm *name = (const struct sockaddr_vm *)&endpoint->local;
 

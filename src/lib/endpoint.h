@@ -9,7 +9,7 @@
 typedef struct Endpoint Endpoint;
 
 /*
- * A socket address that somebody wrote down, ready for bind(2) or connect(2).
+ * A socket address, numeric or of a Unix socket, ready for bind(2) or connect(2).
  */
 struct Endpoint {
         union {
@@ -19,47 +19,47 @@ struct Endpoint {
                 struct sockaddr_un local;
         };
         socklen_t length;
-        /* A port alone: all addresses of the machine, IPv6 and IPv4 on one socket. */
+        /* From a bare port: all addresses of the machine, IPv6 and IPv4 on one socket. */
         bool wildcard;
 };
 
 enum {
-        /* Room for any endpoint as text, the terminating NUL included: each of the bytes of a path
-           may need four. */
+        /* Room for any endpoint as text, with the terminating NUL: each byte of a path can become
+           four. */
         ENDPOINT_TEXT_SIZE = 4 * sizeof(((struct sockaddr_un *)0)->sun_path) + 2,
 };
 
 /*
- * endpoint_parse: reads "PORT", "ADDRESS:PORT", "[ADDRESS6]:PORT", "/path" or "@abstract".
+ * endpoint_parse: Parses "PORT", "ADDRESS:PORT", "[ADDRESS6]:PORT", "/path" or "@abstract".
  *
- * Addresses are numeric; an IPv6 address may carry a zone ("[fe80::1%eth0]:7"). A port is 0 to
- * 65535, where 0 lets the kernel choose one (ip(7)). Paths and abstract names are those of unix(7).
+ * Addresses are numeric; an IPv6 address can have a zone ("[fe80::1%eth0]:7"). A port is 0 to
+ * 65535; with 0 the kernel chooses one (ip(7)). Paths and abstract names are those of unix(7).
  *
- * Returns 0 and sets @ret_endpoint. Returns -EINVAL when @text is none of these and sets @ret_why
- * to half a sentence that says what is wrong with it, a constant string.
+ * Returns 0 and sets @ret_endpoint; or -EINVAL and sets @ret_why to half a sentence that explains
+ * the error, a constant string.
  */
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, const char **ret_why);
 
 /*
- * endpoint_parse_local: like endpoint_parse(), for "/path" and "@abstract" only.
+ * endpoint_parse_local: Parses "/path" or "@abstract" like endpoint_parse().
  */
 int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **ret_why);
 
 /*
- * endpoint_is_local: whether @text is meant as a "/path" or an "@abstract" name.
+ * endpoint_is_local: Returns whether @text begins like "/path" or "@abstract".
  */
 bool endpoint_is_local(const char *text);
 
 /*
- * endpoint_from_socket: the address that the socket @fd is bound to, as getsockname(2) tells it.
+ * endpoint_from_socket: Finds the address of the socket @fd.
  *
  * Returns 0 and sets @ret_endpoint, or a negative errno of getsockname(2).
  */
 int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 
 /*
- * endpoint_format: writes @endpoint to @text as endpoint_parse() reads it. Bytes of a path that are
- * not printable ASCII become "\xNN"; a vsock(7) address becomes "vsock:CID:PORT", without CID when
- * it is any; another address family "family N".
+ * endpoint_format: Writes @endpoint to @text in the form that endpoint_parse() reads. Bytes of a
+ * path outside of printable ASCII become "\xNN". A vsock(7) address becomes "vsock:CID:PORT", or
+ * "vsock::PORT" for any CID; any other address family becomes "family N".
  */
 void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Formats the one sentence that explains a failure to a person, and sorts failures into kinds for
- * programs. A function fills a Failure and returns an error; its caller decides where the sentence
- * goes. Nothing here may print.
+ * programs. The sentence names the object that failed, as in "Cannot listen on '[::]:7': Address
+ * already in use".
+ *
+ * The function that fails knows the object, but not the reader: a terminal, the journal or a JSON
+ * document. So it fills a Failure and returns an error, and its caller decides where the sentence
+ * goes. Nothing here may print, allocate memory or exit.
  */
 #include "lib/failure.h"
 

@@ -8,7 +8,7 @@ enum {
         FAILURE_TEXT_SIZE = 1024,
 };
 
-/* Kinds of failures, as far as programs that read a result tell them apart. */
+/* Kinds of failures, for programs that read results. */
 enum FailureKind {
         FAILURE_NONE,
         FAILURE_RESOLVE,     /* the host has no address */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passes descriptors over Unix sockets (SCM_RIGHTS in unix(7)). The order of the descriptors has a
- * meaning, so a message of which only some arrive is an error, and the received ones are closed:
- * nothing here may leak a descriptor.
+ * Passes descriptors over Unix sockets (SCM_RIGHTS, unix(7)). Handlers send their connections to
+ * the master this way, and bundles and systemd's store consist of such messages.
+ *
+ * The order of the descriptors has a meaning. If the kernel cannot open all of them here, it opens
+ * the first ones and sets MSG_CTRUNC; such a message is an error, and the opened ones are closed.
+ * Nothing here may leak a descriptor.
  */
 #include "lib/fdpass.h"
 
@@ -11,7 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Room for the control message with all descriptors; cmsg(3). */
+/* Room for a control message with FDPASS_MOST descriptors, aligned for its header (cmsg(3)). */
 typedef union Control {
         char room[CMSG_SPACE(FDPASS_MOST * sizeof(int))];
         struct cmsghdr header;
@@ -42,9 +45,8 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
         return 0;
 }
 
-/* Takes the descriptors out of a received @message. They are open in this process in any case. When
- * some of them did not fit (MSG_CTRUNC), the rest is worth nothing: their order has a meaning. The
- * sender may also have enabled other control messages (socket(7)). */
+/* Takes the descriptors from a received @message. The sender may have enabled other control
+ * messages too (socket(7)). */
 static int fdpass_take(struct msghdr *message, int *ret_fds) {
         int n = 0;
 

@@ -6,21 +6,19 @@
 #include "lib/endpoint.h"
 
 /*
- * Descriptors that are passed over a Unix socket: a message with copies of them (SCM_RIGHTS in
- * unix(7)).
+ * Passes descriptors over Unix sockets: a message carries duplicates of them (SCM_RIGHTS, unix(7)).
  */
 
 enum {
-        /* The most descriptors in one message. */
+        /* Descriptors of one message at most (SCM_MAX_FD of the kernel). */
         FDPASS_MOST = 253,
 };
 
 /*
- * fdpass_send: sends the @size bytes of @data, at least one, with copies of the @n descriptors
- * @fds, 0 to FDPASS_MOST, from @socket.
+ * fdpass_send: Sends @size bytes of @data, at least one, with duplicates of the @n descriptors
+ * @fds, 0 to FDPASS_MOST, from @socket. Retries when a signal interrupts it.
  *
- * @to: where to, or NULL when @socket is connected. @flags: MSG_DONTWAIT or 0. A signal does not
- * interrupt it.
+ * @to: the receiver, or NULL if @socket is connected. @flags: MSG_DONTWAIT or 0.
  *
  * Returns 0, or a negative errno of sendmsg(2).
  */
@@ -28,13 +26,14 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
                 size_t n, int flags);
 
 /*
- * fdpass_receive: receives a message with descriptors, up to @most of them, from @socket, if there
- * is one. What else is in it does not matter.
+ * fdpass_receive: Receives a message with 1 to @most descriptors from @socket, without blocking,
+ * and ignores its bytes.
  *
- * @flags: MSG_PEEK or 0; with it the message stays there.
+ * @flags: MSG_PEEK to leave the message in the queue, or 0.
  *
- * Returns how many there are and sets as many of @ret_fds, which are the caller's; or a negative
- * errno of recvmsg(2): -EBADMSG when there are none in it, or the other end is closed; -EMFILE when
- * there are more than @most, or than the process has room for.
+ * Returns the number of descriptors and sets as many of @ret_fds, which the caller closes; -EAGAIN
+ * without a message; -EBADMSG if the message has no descriptors or the other end is closed; -EMFILE
+ * if it has more than @most, or more than this process can open; or another negative errno of
+ * recvmsg(2).
  */
 int fdpass_receive(int socket, int *ret_fds, size_t most, int flags);

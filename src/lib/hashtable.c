@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table of fixed size: open addressing, linear probing, at most half full. Removing moves
- * later entries back (Knuth 6.4, algorithm R), so the table has no tombstones and does not slow
- * down. Peers influence the keys; a random seed keeps them from choosing collisions.
+ * A hash table of fixed size: open addressing with linear probing. It has at least twice as many
+ * places as entries, so a search ends after a few of them at an empty one.
+ *
+ * Removing an entry moves later ones back into the hole (Knuth, The Art of Computer Programming 3,
+ * 6.4, algorithm R). So the table has no tombstones, and does not slow down with age.
+ *
+ * Peers influence the keys, such as their addresses. A random seed determines the place of each
+ * key, so that nobody can choose keys that collide. Nothing here may grow the table or allocate
+ * memory after hashtable_new().
  */
 #include "lib/hashtable.h"
 
@@ -21,7 +27,7 @@ typedef struct TableEntry {
 } TableEntry;
 
 struct Hashtable {
-        size_t size; /* of all this, in bytes */
+        size_t size; /* of the whole table, in bytes */
         uint64_t seed;
         uint32_t capacity;
         uint32_t used;
@@ -70,7 +76,7 @@ static uint32_t table_home(const Hashtable *table, HashtableKey key) {
         return (uint32_t)hash & table->mask;
 }
 
-/* Where @key is, or the free place where it would go. */
+/* Returns the place of @key, or the free place for it. */
 static uint32_t table_place(const Hashtable *table, HashtableKey key) {
         uint32_t place = table_home(table, key);
 
@@ -107,8 +113,7 @@ void hashtable_remove(Hashtable *table, HashtableKey key) {
                 place = (place + 1) & table->mask;
                 if (!table->entries[place].used)
                         break;
-                /* An entry may fill the hole only when the hole is on the way from its home to it.
-                 */
+                /* Only an entry whose search passes the hole can move there. */
                 home = table_home(table, table->entries[place].key);
                 if (((place - home) & table->mask) >= ((place - hole) & table->mask)) {
                         table->entries[hole] = table->entries[place];

@@ -6,13 +6,8 @@
 typedef struct Hashtable Hashtable;
 
 /*
- * A map from 128-bit keys to 32-bit values in memory that is sized once: open addressing with
- * linear probing, and deletion by moving entries back (Knuth, The Art of Computer Programming
- * 3, 6.4, algorithm R). Finding, adding and removing take the same time however full it is meant to
- * get: it is at most half full.
- *
- * Keys come from peers, who could choose them so that they collide; where a key lands depends on a
- * random number that the table drew.
+ * Maps 128-bit keys to 32-bit values, in memory of fixed size. Each call takes constant time on
+ * average, even if peers choose the keys.
  */
 typedef struct HashtableKey {
         uint64_t high;
@@ -20,32 +15,33 @@ typedef struct HashtableKey {
 } HashtableKey;
 
 /*
- * hashtable_new: a table with room for @capacity entries, 1 to 2^30, that forked processes do not
- * have.
+ * hashtable_new: Creates a table for up to @capacity entries, 1 to 2^30, that forked processes do
+ * not inherit.
  *
- * Returns 0 and sets @ret_table, which the caller frees with hashtable_free(); or a negative errno.
+ * Returns 0 and sets @ret_table, which the caller frees with hashtable_free(); or a negative errno
+ * of mmap(2), madvise(2) or getrandom(2).
  */
 int hashtable_new(uint32_t capacity, Hashtable **ret_table);
 
 /*
- * hashtable_free: frees @table, which may be NULL. Returns NULL.
+ * hashtable_free: Frees @table, which may be NULL. Returns NULL.
  */
 Hashtable *hashtable_free(Hashtable *table);
 
 /*
- * hashtable_find: the value of @key, for reading and writing until the table is changed next; NULL
- * when it has none.
+ * hashtable_find: Returns the value of @key, which the caller may change, valid until the next
+ * change of the table; NULL if @key is not in the table.
  */
 uint32_t *hashtable_find(Hashtable *table, HashtableKey key);
 
 /*
- * hashtable_add: adds @key, which must not be in the table, with @value.
+ * hashtable_add: Adds @key, which must not be in the table, with @value.
  *
- * Returns 0, or -ENOSPC when the table has as many entries as it has room for.
+ * Returns 0, or -ENOSPC if the table is full.
  */
 int hashtable_add(Hashtable *table, HashtableKey key, uint32_t value);
 
 /*
- * hashtable_remove: removes @key, which must be in the table.
+ * hashtable_remove: Removes @key, which must be in the table.
  */
 void hashtable_remove(Hashtable *table, HashtableKey key);

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps the memory of the master, once at its start. Handlers do not inherit it (MADV_DONTFORK): a
- * fork stays cheap, and a compromised handler cannot read about other connections.
+ * Maps memory: private to the master, shared with its handlers, or a file that outlives both.
+ *
+ * The master maps its tables once, at its start, so that it never fails for lack of memory while it
+ * serves. Handlers do not inherit the private ones: the address space of a child has a hole there.
+ * So a compromised handler cannot read about other connections, and a fork copies no page tables of
+ * them. malloc(3) cannot promise that: its blocks share pages with each other.
+ *
+ * Nothing here may map memory that is both writable and executable: the unit forbids it.
  */
 #include "lib/memory.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Of Linux 6.3; the headers of Debian 12 are older. */
+/* The headers of Debian 12 are older than Linux 6.3. */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
 void *memory_new_unforked(size_t size) {
-        /* All at once: there are no page faults later, and no want of memory. */
+        /* With all pages present, the master neither faults nor lacks memory later. */
         void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
@@ -39,7 +45,7 @@ int memory_new_file(const char *name) {
         int fd;
 
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-        /* Linux before 6.3 does not know MFD_NOEXEC_SEAL; vm.memfd_noexec=2 insists on it. */
+        /* Linux before 6.3 rejects MFD_NOEXEC_SEAL; vm.memfd_noexec=2 requires it. */
         if (fd < 0 && errno == EINVAL)
                 fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
         return fd < 0 ? -errno : fd;

@@ -4,37 +4,37 @@
 #include <stddef.h>
 
 /*
- * Memory of the master, mapped once at its start.
+ * Maps memory that lives as long as its owner.
  */
 
 /*
- * memory_new_unforked: @size bytes of zeros that forked processes do not have: their address space
- * has a hole there.
- *
- * A fork neither copies its page tables nor makes its pages copy-on-write, so that it costs a fork
- * nothing however large it is, and no handler can read what the master knows of others' connections
+ * memory_new_unforked: Maps @size bytes of zeros that forked processes do not inherit
  * (MADV_DONTFORK, madvise(2)).
  *
- * Returns the memory, which the caller gives back with memory_free(), or NULL with errno set.
+ * No handler can read it, and it adds nothing to the cost of a fork, whatever its size. Its pages
+ * are present from the start: later writes do not fault.
+ *
+ * Returns the memory, which the caller frees with memory_free(); or NULL with errno set.
  */
 void *memory_new_unforked(size_t size);
 
 /*
- * memory_new_shared: @size bytes of zeros that forked processes share, for reading and writing.
+ * memory_new_shared: Maps @size bytes of zeros that forked processes share, for reading and
+ * writing.
  *
- * Returns the memory, which the caller gives back with memory_free(), or NULL with errno set.
+ * Returns the memory, which the caller frees with memory_free(); or NULL with errno set.
  */
 void *memory_new_shared(size_t size);
 
 /*
- * memory_new_file: Creates an empty file in memory, called @name in /proc, that can be sealed and
- * never executed (memfd_create(2)).
+ * memory_new_file: Creates an empty file in memory, named @name in /proc, that the caller can seal
+ * and nobody can execute (memfd_create(2)).
  *
  * Returns its descriptor, which the caller closes; or a negative errno.
  */
 int memory_new_file(const char *name);
 
 /*
- * memory_free: gives back @size bytes at @memory, which may be NULL. Returns NULL.
+ * memory_free: Unmaps @size bytes at @memory, which may be NULL. Returns NULL.
  */
 void *memory_free(void *memory, size_t size);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parses decimal numbers more strictly than strtoull(3): digits alone, within a range.
+ * Parses decimal numbers: options, ports, and the numbers in names of stored descriptors.
+ *
+ * strtoull(3) accepts blanks and signs, wraps "-1" to a large number, and stops at the first other
+ * character. Here each of these is an error, because it is more often a mistake than an intention.
+ * Nothing here may depend on the locale or on errno.
  */
 #include "lib/number.h"
 
@@ -12,8 +16,7 @@ int number_parse(const char *text, uint64_t minimum, uint64_t maximum, uint64_t 
 
         if (*text == '\0')
                 return -EINVAL;
-        /* strtoull(3) would take blanks and signs. All digits are looked at even once the number is
-         * too large: what follows may make it no number at all. */
+        /* Goes on after an overflow: "99999999999999999999x" is not a number out of range. */
         for (; *text != '\0'; text++) {
                 uint64_t digit = (uint64_t)*text - '0';
 

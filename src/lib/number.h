@@ -3,14 +3,11 @@
 
 #include <stdint.h>
 
-/* Numbers as people write them on command lines: decimal digits and nothing else. */
-
 /*
- * number_parse: reads @text as a decimal number between @minimum and @maximum, both included.
+ * number_parse: Parses @text, decimal digits alone, as a number from @minimum to @maximum. Rejects
+ * signs, blanks, prefixes and suffixes; accepts leading zeros.
  *
- * No sign, no blank, no prefix, no suffix is taken; leading zeros are.
- *
- * Returns 0 and sets @ret_number; -EINVAL when @text is not a number, -ERANGE when it is one
- * outside the range.
+ * Returns 0 and sets @ret_number; -EINVAL if @text is not a number; -ERANGE if the number is
+ * outside of the range.
  */
 int number_parse(const char *text, uint64_t minimum, uint64_t maximum, uint64_t *ret_number);

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Reads the command lines of both programs. A program describes its options in a table of rows.
+ * option_read() translates the table for getopt_long(3), and calls the function of each row that it
+ * finds. A row without a letter gets its index as the value that getopt_long(3) returns for it.
+ *
+ * getopt_long(3) prints nothing here: a mistake becomes one sentence that names the word, so that
+ * the caller decides where it goes. It would read "-check" as the letter c with the value "heck";
+ * so option_read() first rejects long names with one dash.
+ *
+ * Nothing here may print or exit, or know an option of one program.
+ */
 #include "lib/option.h"
 
 #include <assert.h>
@@ -11,17 +22,8 @@
 
 #include "lib/number.h"
 
-/*
- * The command lines of both programs. A program describes its options in a table of rows;
- * option_read() gives the table to getopt_long(3) and calls each row's function with its value. The
- * functions that more than one program needs are here, the others are the programs' own.
- *
- * getopt_long(3) prints nothing: a wrong command line becomes one sentence, which names the word.
- * Each option without a letter needs a value of its own for getopt_long(3): the number of its row.
- */
-
 enum {
-        /* The first value that is no letter. */
+        /* The first value that is not a letter. */
         OPTION_FIRST_VALUE = UINT8_MAX + 1,
         OPTION_LETTERS_SIZE = 4 * OPTION_ROWS_MAXIMUM + 2,
 };
@@ -97,8 +99,8 @@ static const OptionRow *option_find(const OptionParse *parse, int found) {
         return NULL;
 }
 
-/* Names the option of the byte @letter in @text: of another character than ASCII's the whole word,
- * since the byte is only a part of it. */
+/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so this
+ * returns the whole word then. */
 static const char *option_name_letter(int letter, char *const *argv, char *text, size_t size) {
         for (; !isgraph(letter) && *argv != NULL; argv++)
                 if ((*argv)[0] == '-' && (*argv)[1] != '-' && strchr(*argv, letter) != NULL)
@@ -107,14 +109,14 @@ static const char *option_name_letter(int letter, char *const *argv, char *text,
         return text;
 }
 
-/* Explains what getopt_long(3) found wrong with the word before optind. */
+/* Explains the error of getopt_long(3) in the word before optind. */
 static int option_refuse(const OptionParse *parse, int found, int argc, char **argv) {
         const char *last = argv[argc - 1], *word = argv[optind - 1];
         const int length = (int)strcspn(word, "=");
         const OptionRow *row;
         char text[sizeof "-c"];
 
-        /* The option that lacks its value is the last word. */
+        /* Only the last word can lack its value. */
         if (found == ':' && strncmp(last, "--", 2) == 0)
                 return failure_set(parse->failure, -EINVAL, "%s needs a value", last);
         if (found == ':')
@@ -131,7 +133,7 @@ static int option_refuse(const OptionParse *parse, int found, int argc, char **a
                            row->hint == NULL ? "" : ": ", row->hint == NULL ? "" : row->hint);
 }
 
-/* Refuses "-name", which getopt_long(3) would take for letters. */
+/* Rejects "-name", which getopt_long(3) would read as letters. */
 static int option_check_dashes(const OptionParse *parse, char *const *argv) {
         for (; *argv != NULL && strcmp(*argv, "--") != 0; argv++)
                 for (size_t i = 0; i < parse->count && (*argv)[0] == '-'; i++)
@@ -153,7 +155,7 @@ int option_read(OptionParse *parse, int argc, char **argv) {
         if (r < 0)
                 return r;
 
-        /* 0 starts from the front again and makes getopt_long(3) forget another command line. */
+        /* 0 makes getopt_long(3) start at the front, and forget an earlier command line. */
         optind = 0;
         opterr = 0;
         while ((found = getopt_long(argc, argv, letters, longs, NULL)) >= 0) {

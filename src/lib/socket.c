@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small helpers for sockets whose state other processes share: listeners that systemd holds as
- * well, connections that lie in its descriptor store. They ask the kernel by the descriptor alone
- * and never block.
+ * Questions to the kernel about a socket, by its descriptor alone. mpecho gets many descriptors
+ * from others: from systemd, from its descriptor store, from handlers. Neither a name nor a
+ * position shows what they are.
+ *
+ * Other processes hold many of these sockets too: systemd holds the listeners and stored
+ * connections. Nothing here may block, shut a socket down or change its file status flags.
  */
 #include "lib/socket.h"
 

@@ -5,18 +5,18 @@
 #include <stdint.h>
 
 /*
- * Questions about sockets, and an abrupt end.
+ * Asks the kernel about sockets, and ends connections abruptly.
  */
 
 /*
- * socket_cookie: Returns the number by which the kernel knows the socket @fd for as long as the
- * machine runs (SO_COOKIE, socket(7)); 0 when @fd is no socket.
+ * socket_cookie: Returns the number that identifies the socket @fd while the machine runs
+ * (SO_COOKIE, socket(7)); 0 if @fd is not a socket.
  */
 uint64_t socket_cookie(int fd);
 
 /*
- * socket_is_stream: Returns whether @fd is a stream socket that does not listen: a connection, or
- * one that was reset already.
+ * socket_is_stream: Returns whether @fd is a stream socket that does not listen: a connection, even
+ * if the peer has reset it already.
  */
 bool socket_is_stream(int fd);
 

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts the three standard descriptors in order. A closed one is filled with /dev/null, so that no
- * socket becomes stdout by accident; a client's socket on stdout or stderr is replaced, so that no
- * message can reach the client.
+ * Puts the three standard descriptors in order, whatever the parent has made of them.
+ *
+ * A parent can leave some closed. open(2) returns the lowest free number, so the next socket would
+ * become stdout and receive the text of --help. An inetd connects all three to the client, which
+ * must neither read error messages nor lose its own copy of the socket when stdin is closed.
+ *
+ * So stdfds_fill() runs before anything opens a descriptor, and stdfds_detach() after the program
+ * has duplicated the client's socket. Nothing here may close a descriptor without a replacement.
  */
 #include "lib/stdfds.h"
 
@@ -41,7 +46,7 @@ int stdfds_detach(void) {
 
         if (null < 0)
                 return -errno;
-        /* Downwards: stdin is what the others are compared with. */
+        /* Downwards: the others are compared with stdin, which is replaced last. */
         for (int fd = STDERR_FILENO; fd >= STDIN_FILENO; fd--)
                 if ((fd == STDIN_FILENO || descriptor_is_stdin(fd)) && dup2(null, fd) < 0)
                         r = -errno;

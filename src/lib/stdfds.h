@@ -3,25 +3,27 @@
 
 #include <stdbool.h>
 
-/* The standard descriptors, 0 to 2, of a process that somebody else started. */
+/*
+ * Puts the standard descriptors, 0 to 2, in order.
+ */
 
 /*
- * stdfds_fill: opens /dev/null in place of those that are closed, lest a socket that is opened
- * next becomes one of them. First thing in main().
+ * stdfds_fill: Opens /dev/null in place of each closed one, so that no socket becomes one of them.
+ * Call first in main().
  *
  * Returns 0, or a negative errno of open(2).
  */
 int stdfds_fill(void);
 
 /*
- * stdfds_stderr_is_stdin: whether stderr is the same socket as stdin, as inetd(8) passes it:
- * what is written there reaches the peer.
+ * stdfds_stderr_is_stdin: Returns whether stderr is the same socket as stdin, as inetd(8) passes
+ * it. Text on such a stderr reaches the peer.
  */
 bool stdfds_stderr_is_stdin(void);
 
 /*
- * stdfds_detach: makes stdin /dev/null, and stdout and stderr too where they are the same
- * socket as stdin.
+ * stdfds_detach: Replaces stdin by /dev/null, and so stdout and stderr if they are the same socket
+ * as stdin.
  *
  * Returns 0, or a negative errno of open(2) or dup2(2).
  */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes records to journald's socket or stderr without ever blocking. A record that the receiver
- * does not accept waits in a queue; when the queue is full, the journal drops and counts it, and
- * the next record that fits is preceded by one with the counts.
+ * Writes records to journald's socket or stderr. Every record passes the same three stages.
  *
- * A token bucket limits the records of connections. Beyond it the journal counts them, and sums
- * them up each second: refused ones by source as well. It also writes them in batches, because
- * waking journald can cost more than the record.
+ * The rate: a token bucket limits the records of connections; summary.c counts those beyond it. The
+ * queue: each record goes through it, so that the order stays. The drain: it sends the queue until
+ * the receiver refuses a record, and tries again after 2 ms, doubling up to a second. Records of
+ * connections wait for a drain every 10 ms, because waking journald can cost more than the record.
  *
- * Each connection must appear in a record, a summary or a count of lost records: none may vanish.
+ * A record that finds the queue full is lost, and counted. Before the next one the journal
+ * confesses the count, in its order.
+ *
+ * Nothing here may block but journal_finish(). Each connection must appear in a record, a summary
+ * or a count of lost records: none may vanish.
  */
 #include "report/journal.h"
 
@@ -35,7 +38,6 @@ enum {
         TOKENS_MOST = 1000,
 };
 
-/* To wake the reader may take longer than to write a record. */
 #define BATCH (10 * CLOCK_MILLISECOND)
 
 #define RETRY_FIRST (2 * CLOCK_MILLISECOND)
@@ -54,18 +56,18 @@ struct Journal {
         int level;
         int empty_level;
         struct sockaddr_un socket;
-        uint64_t tokens; /* a token is worth the time in which it grows */
+        uint64_t tokens; /* in nanoseconds: a token grows in CLOCK_SECOND / TOKENS_PER_SECOND */
         uint64_t tokens_counted;
         Summary summary;           /* of records beyond the rate */
         uint64_t summary_deadline; /* CLOCK_NEVER without a summary */
         Tally lost;
-        uint64_t drained;        /* when the queue was last empty */
-        uint64_t drain_deadline; /* CLOCK_NEVER when nothing is queued */
-        uint64_t retry;
-        bool refused;                    /* what is first in the queue */
-        char sentence[RECORD_SIZE - 48]; /* of the record being written */
-        char data[RECORD_SIZE];          /* its message; here, because the pages of the stack are */
-        Queue queue;                     /* copied when they are written after a fork */
+        uint64_t drained;                /* the instant of the last empty queue */
+        uint64_t drain_deadline;         /* CLOCK_NEVER with an empty queue */
+        uint64_t retry;                  /* the next delay after a refusal */
+        bool refused;                    /* the receiver refused the first record of the queue */
+        char sentence[RECORD_SIZE - 48]; /* of the record that is being written */
+        char data[RECORD_SIZE];          /* its message; on the stack, each fork would copy it */
+        Queue queue;
 };
 
 static bool stderr_is_journal(void) {
@@ -89,7 +91,6 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         const int room = 8 * 1024 * 1024;
         Journal *journal;
 
-        /* A handler has no need of it, nor a fork of its pages. */
         journal = memory_new_unforked(sizeof *journal);
         if (journal == NULL)
                 return -errno;
@@ -110,8 +111,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
                         memory_free(journal, sizeof *journal);
                         return r;
                 }
-                /* Room for a burst that journald has not read yet; beyond net.core.wmem_max where
-                 * that is allowed. */
+                /* Room for a burst. SO_SNDBUFFORCE exceeds net.core.wmem_max, with a capability. */
                 (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
                 (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
         }
@@ -127,8 +127,9 @@ Journal *journal_free(Journal *journal) {
         return memory_free(journal, sizeof *journal);
 }
 
-/* By path each time: a journald that was started anew has made its socket anew. A line is shorter
- * than PIPE_BUF, so a pipe that is ready takes it whole and at once (pipe(7)). */
+/* Returns whether the receiver accepted @data. Sends by path each time, because a restarted
+ * journald has a new socket. A line is shorter than PIPE_BUF, so a ready pipe accepts it whole
+ * (pipe(7)). */
 static bool journal_send(const Journal *journal, const char *data, size_t size) {
         struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
 
@@ -139,7 +140,7 @@ static bool journal_send(const Journal *journal, const char *data, size_t size) 
         return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
 }
 
-/* The time of day in UTC (RFC 3339), which needs no file of the machine. */
+/* Writes the time of day in UTC (RFC 3339): local time needs files that the sandbox hides. */
 static void time_format(char text[static TIME_SIZE]) {
         const time_t now = time(NULL);
         struct tm parts;
@@ -149,7 +150,7 @@ static void time_format(char text[static TIME_SIZE]) {
                 text[0] = '\0';
 }
 
-/* Returns the size of the message. */
+/* Writes the message of @record to data. Returns its size. */
 static size_t journal_format(Journal *journal, const Record *record) {
         char *data = journal->data, *sentence = journal->sentence, text[TIME_SIZE];
 
@@ -163,7 +164,7 @@ static size_t journal_format(Journal *journal, const Record *record) {
         return (size_t)snprintf(data, RECORD_SIZE, "%s mpecho: %s\n", text, sentence);
 }
 
-/* Returns whether there was room for a copy of the @size bytes at @data. */
+/* Queues a copy of the @size bytes at @data. Returns whether there was room. */
 static bool queue_add(Queue *queue, const char *data, size_t size) {
         const size_t needed = sizeof size + size;
 
@@ -195,7 +196,7 @@ static void queue_remove(Queue *queue, size_t size) {
                 queue->head = queue->tail = 0;
 }
 
-/* Sends what is queued; returns whether all of it. */
+/* Sends the queue until the receiver refuses a record. Returns whether the queue is empty. */
 static bool journal_drain(Journal *journal, uint64_t now) {
         const char *data;
         size_t size;
@@ -221,7 +222,7 @@ static bool record_is_of_connection(RecordKind kind) {
                kind == RECORD_REFUSED;
 }
 
-/* Sends or queues @record; returns false when it can do neither. */
+/* Sends or queues @record. Returns false if the queue is full. */
 static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
         const size_t size = journal_format(journal, record);
         const uint64_t next_batch = journal->drained + BATCH;
@@ -237,7 +238,7 @@ static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
         return true;
 }
 
-/* A token bucket. */
+/* Takes a token. Returns whether there was one. */
 static bool journal_has_token(Journal *journal, uint64_t now) {
         const uint64_t token = CLOCK_SECOND / TOKENS_PER_SECOND;
 
@@ -250,7 +251,7 @@ static bool journal_has_token(Journal *journal, uint64_t now) {
         return true;
 }
 
-/* Returns whether everything lost has been said. */
+/* Writes the count of lost records. Returns whether none is left to report. */
 static bool journal_confess(Journal *journal, uint64_t now) {
         const Record record = tally_record(&journal->lost, RECORD_LOST);
 
@@ -262,8 +263,8 @@ static bool journal_confess(Journal *journal, uint64_t now) {
         return true;
 }
 
-/* The priority of a connection that has echoed nothing is the caller's. When it is accepted nobody
- * knows yet. */
+/* Returns @record with the priority of empty connections if it is of one. An accepted connection
+ * may become one. */
 static Record journal_set_priority(const Journal *journal, const Record *record) {
         const bool empty = record->kind == RECORD_ACCEPTED ||
                            (record->kind == RECORD_CLOSED && record->bytes == 0);
@@ -291,14 +292,14 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
         }
 }
 
-/* Returns whether it could be written. */
+/* Writes the summary. Returns whether nothing is left to summarize. */
 static bool journal_summarize(Journal *journal, uint64_t now) {
         Record records[SUMMARY_RECORDS];
         const size_t n = summary_records(&journal->summary, records, now);
 
         if (n == 0)
                 return true;
-        /* Otherwise it goes on counting for another second. */
+        /* Without room, the summary goes on for another second. */
         journal->summary_deadline = now + CLOCK_SECOND;
         if (!journal_confess(journal, now) || !journal_put(journal, &records[0], now))
                 return false;
@@ -326,7 +327,7 @@ void journal_finish(Journal *journal, uint64_t patience) {
         for (;;) {
                 uint64_t now = clock_now();
 
-                /* First makes room for what is still to be said. */
+                /* The first drain makes room for the counts. */
                 if (journal_drain(journal, now) && journal_confess(journal, now) &&
                     journal_summarize(journal, now) && journal_drain(journal, now))
                         return;

@@ -8,78 +8,75 @@
 
 typedef struct Journal Journal;
 
-/* Where records go. */
+/* The destination of records. */
 typedef enum LogTarget {
-        LOG_TARGET_AUTO, /* the journal when it reads stderr, else stderr */
+        LOG_TARGET_AUTO, /* see journal_target() */
         LOG_TARGET_JOURNAL,
         LOG_TARGET_STDERR,
 } LogTarget;
 
 /*
- * Where records go, and when.
+ * Writes records to the journal or stderr. Only journal_finish() can block.
  *
- * Writing never waits. What the journal or stderr does not take at once is queued, and when the
- * queue is full it is lost, and the next record that there is room for says how many were.
+ * A record that the receiver does not accept waits in a queue. When the queue is full, the journal
+ * drops and counts records; a RECORD_LOST with the counts precedes the next record that fits.
  *
- * Accepted, closed, crashed and refused are queued as well when there was one in the last 10 ms,
- * and written together when these are over, or another kind of record is written: who reads them is
- * woken a hundred times a second at most, not for each. A process that is killed takes with it what
- * it has queued.
- *
- * Accepted, closed, crashed and refused are told one by one up to 200 a second, with a burst of
- * 1000; above that they are counted, and a summary says the counts each second. One-by-one records,
- * summaries and lost ones together account for every connection. Refused ones are summed by source
- * as well, with a RECORD_REFUSALS each for the ten busiest sources and for the rest.
+ * Records of connections (accepted, closed, crashed, refused) are sent together if they come within
+ * 10 ms, or before a record of another kind. At most 200 of them a second are written, after a
+ * burst of 1000. Each second a RECORD_SUMMARY counts the suppressed ones, with a RECORD_REFUSALS
+ * for each of the ten busiest sources and one for all others. So records, summaries and RECORD_LOST
+ * together account for every connection, unless a signal kills the process: its queue is lost.
  */
 
-/* The well-known socket of systemd-journald(8). */
+/* The socket of systemd-journald(8). */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 /*
- * journal_target: @target itself, or for LOG_TARGET_AUTO the journal when stderr is the stream that
- * $JOURNAL_STREAM names (systemd.exec(5)), or when stderr is the same socket as stdin, because a
- * line there would reach an inetd's client; else stderr.
+ * journal_target: Returns @target, but resolves LOG_TARGET_AUTO: to the journal if stderr is the
+ * stream of $JOURNAL_STREAM (systemd.exec(5)), or the same socket as stdin, where an inetd's client
+ * would read it; otherwise to stderr.
  */
 LogTarget journal_target(LogTarget target);
 
 /*
- * journal_new: opens what journal_target() says of @target.
+ * journal_new: Opens the destination journal_target(@target).
  *
- * @level: records of a less important priority are not written. Summaries and lost records are:
- * they stand for records that would have been.
- * @socket: path of the journal's socket.
+ * @level: a priority of syslog(3). Less urgent records are neither written nor counted.
+ * RECORD_SUMMARY and RECORD_LOST pass always: they count records that pass.
+ * @socket: the path of the journal's socket.
  *
- * Returns 0 and sets @ret_journal, which the caller frees with journal_free(); or a negative errno.
+ * Returns 0 and sets @ret_journal, which the caller frees with journal_free(); or a negative errno
+ * of mmap(2), madvise(2) or socket(2).
  */
 int journal_new(LogTarget target, int level, const char *socket, Journal **ret_journal);
 
 /*
- * journal_set_empty_level: gives records of connections that have echoed nothing this priority,
- * where it is a less important one than theirs, and those of accepted connections, of which nobody
- * knows yet. At first they have their own.
+ * journal_set_empty_level: Gives the priority @level to records of connections that echoed nothing,
+ * and to those of accepted connections, unless their own priority is less urgent. The default is
+ * their own.
  */
 void journal_set_empty_level(Journal *journal, int level);
 
 /*
- * journal_free: frees @journal, which may be NULL, with what is queued; see journal_finish().
- * Returns NULL.
+ * journal_free: Frees @journal, which may be NULL, with its queue; see journal_finish(). Returns
+ * NULL.
  */
 Journal *journal_free(Journal *journal);
 
 /*
- * journal_write: writes, queues or counts @record at @now, an instant of clock_now().
+ * journal_write: Writes, queues or counts @record at @now, an instant of clock_now().
  */
 void journal_write(Journal *journal, const Record *record, uint64_t now);
 
 /*
- * journal_tick: writes what is due at @now: what was queued, how many were lost, the summary.
- * journal_deadline: when that is next; CLOCK_NEVER when everything has been written.
+ * journal_tick: Writes what is due at @now: queued records, RECORD_LOST, the summary.
+ * journal_deadline: Returns the instant of the next tick, or CLOCK_NEVER if everything is written.
  */
 void journal_tick(Journal *journal, uint64_t now);
 uint64_t journal_deadline(const Journal *journal);
 
 /*
- * journal_finish: writes everything that is left, without regard to when it is due. Waits for the
- * journal to take it, for @patience nanoseconds at most.
+ * journal_finish: Writes everything that remains, due or not. Waits at most @patience nanoseconds
+ * for the journal to accept it.
  */
 void journal_finish(Journal *journal, uint64_t patience);

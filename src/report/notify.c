@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Speaks to the service manager, in the protocol that sd_notify(3) documents. The functions of
- * libsystemd block while the manager does not read, and handlers do not inherit the library: what
- * handlers call, notify_once(), must not use it.
+ * Reports to the service manager, in the protocol that sd_notify(3) documents: READY=1, STOPPING=1,
+ * STATUS= and WATCHDOG=1.
  *
- * The master reports READY=1, STOPPING=1, STATUS= and WATCHDOG=1, and never blocks for them. When
- * the manager's socket is full, it sends the state and the sign of life again later, and composes
- * the status anew then. It must not open a descriptor for that after notify_init(): there may be
- * none left.
+ * The functions of libsystemd block while the manager does not read its socket, and open a
+ * descriptor for each message. The master keeps one socket and never blocks. When the manager's
+ * socket is full, it sends the state and the sign of life again later, and composes a new status
+ * then.
+ *
+ * Handlers call notify_once(), for systemd's descriptor store. They do not inherit libsystemd, so
+ * notify_once() must not use it. Nothing else here may open a descriptor after notify_init(): the
+ * process may have none left.
  */
 #include "report/notify.h"
 
@@ -22,11 +25,11 @@
 #include "lib/clock.h"
 #include "lib/fdpass.h"
 
-/* Seldom enough that a manager that hangs does not keep the master awake. */
+/* So rare that a manager that hangs does not keep the master awake. */
 #define RETRY CLOCK_SECOND
 
-/* Returns a socket to send to the manager that $NOTIFY_SOCKET names, and sets @ret_manager; or a
- * negative errno, -ENOTCONN without a manager. */
+/* Returns a socket for messages to the manager that $NOTIFY_SOCKET names, and sets @ret_manager; or
+ * a negative errno, -ENOTCONN without a manager. */
 static int notify_open(Endpoint *ret_manager) {
         const char *name = getenv("NOTIFY_SOCKET"), *why;
         int fd;
@@ -81,8 +84,9 @@ bool notify_has_manager(const Notify *notify) {
         return notify->fd >= 0;
 }
 
-/* Returns false when the master must send @message again because there was no room. A manager that
- * is gone will not ask for it. */
+/* Returns false if the manager had no room for @message. A manager that is gone needs no
+ * repetition.
+ */
 static bool notify_send(const Notify *notify, const char *message) {
         const int r = fdpass_send(notify->fd, &notify->manager, message, strlen(message), NULL, 0,
                                   MSG_DONTWAIT);
@@ -118,8 +122,7 @@ void notify_status(Notify *notify, const char *status, uint64_t now) {
         notify->status_deadline = CLOCK_NEVER;
         if (notify->fd < 0)
                 return;
-        /* The next check is due a second after this one, whether or not this one sends anything:
-         * a deadline that nobody moves would keep the master awake. */
+        /* Even if the status is the same: a deadline in the past would keep the master awake. */
         notify->status_checked = now;
         if (strcmp(notify->status, status) == 0)
                 return;

@@ -14,36 +14,38 @@ enum {
 };
 
 /*
- * Reports to the service manager in the protocol of sd_notify(3); without a manager, does nothing.
+ * Reports to the service manager in the protocol of sd_notify(3); does nothing without a manager.
  *
- * No call blocks or opens a descriptor after notify_init(). Messages that the manager has no room
- * for are sent again later; the status as it is then.
+ * After notify_init() no call blocks or opens a descriptor. Messages that the manager does not
+ * accept are sent again later.
  */
 struct Notify {
-        int fd; /* a datagram socket; -1 when there is no manager */
+        int fd; /* a datagram socket; -1 without a manager */
         Endpoint manager;
-        const char *state;               /* that there was no room for, or NULL */
-        uint64_t state_deadline;         /* when it is tried again; CLOCK_NEVER */
-        uint64_t watchdog;               /* from one sign of life to the next */
-        uint64_t watchdog_deadline;      /* CLOCK_NEVER when none is wanted */
-        uint64_t status_deadline;        /* CLOCK_NEVER when nothing has changed */
-        uint64_t status_checked;         /* when notify_status() was last called */
-        char status[NOTIFY_STATUS_SIZE]; /* as it was last told */
+        const char *state;               /* a message to send again, or NULL */
+        uint64_t state_deadline;         /* when to send it, or CLOCK_NEVER */
+        uint64_t watchdog;               /* nanoseconds between signs of life */
+        uint64_t watchdog_deadline;      /* CLOCK_NEVER without a watchdog */
+        uint64_t status_deadline;        /* CLOCK_NEVER without a change */
+        uint64_t status_checked;         /* the instant of the last notify_status() */
+        char status[NOTIFY_STATUS_SIZE]; /* the last one sent */
 };
 
 /*
  * notify_once: Sends @message, assignments separated by newlines, with duplicates of the @n
  * descriptors @fds, 0 to FDPASS_MOST, to the service manager that $NOTIFY_SOCKET names.
  *
- * @flags: MSG_DONTWAIT or 0. A signal does not interrupt it.
+ * Retries when a signal interrupts it.
+ *
+ * @flags: MSG_DONTWAIT or 0.
  *
  * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2) or sendmsg(2).
  */
 int notify_once(const char *message, const int *fds, size_t n, int flags);
 
 /*
- * notify_init: Finds the service manager and reads whether it wants signs of life, which it then
- * gets twice as often as it asks for (sd_watchdog_enabled(3)). Call before the environment changes.
+ * notify_init: Finds the service manager and its watchdog (sd_watchdog_enabled(3)), which gets
+ * signs of life twice as often as it requires. Call before the environment changes.
  *
  * Returns 0, or a negative errno of socket(2); @notify needs notify_deinit() in any case.
  */
@@ -75,7 +77,7 @@ void notify_changed(Notify *notify, uint64_t now);
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_tick: Sends what is due at @now: a state that did not fit, a sign of life.
+ * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life.
  */
 void notify_tick(Notify *notify, uint64_t now);
 

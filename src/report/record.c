@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Turns a record into text: one sentence for people, and fields for the journal. A table holds the
- * message ID, the priority, the fields and the sentence of each kind.
+ * Turns a record into text: a sentence for people, and fields for the journal. Two tables hold all
+ * of it: one has the name and the member of each field, the other the message ID, the priority, the
+ * fields and the sentence of each kind. The functions that write the sentences stand between them.
  *
- * Peers choose none of the text, but whoever names a socket or a path does. A newline would begin
- * another field of the journal's protocol, so nothing here may let an unprintable byte through.
+ * Peers choose none of the text, but administrators name sockets and paths. In the journal's
+ * protocol a newline begins another field, and a terminal obeys escape sequences. Nothing here may
+ * let an unprintable byte through.
  */
 #include "report/record.h"
 
@@ -19,7 +21,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 
-/* Bytes of a text in a field. Most are far shorter; names of passed sockets can be anything. */
+/* Bytes of a text in a field at most. Only names of passed sockets can be longer. */
 #define TEXT_MOST 1024
 
 typedef struct RecordField {
@@ -90,8 +92,7 @@ static const RecordField fields[FIELD_COUNT] = {
         [FIELD_LIMIT_VALUE] = NUMBER("MPECHO_LIMIT_VALUE", limit_value),
 };
 
-/* A line being put together. What does not fit is cut; the sizes make room for all that there is.
- */
+/* A text that grows up to @size bytes and is cut there. RECORD_SIZE is enough for every record. */
 typedef struct Line {
         char *text;
         size_t size;
@@ -110,8 +111,6 @@ __attribute__((format(printf, 2, 3))) static void line_add(Line *line, const cha
         line->length += (size_t)n < room ? (size_t)n : room - 1;
 }
 
-/* A newline would begin another field of the journal's protocol, an escape sequence reach a
- * terminal. */
 static void line_make_printable(Line *line, size_t start) {
         for (size_t i = start; i < line->length; i++)
                 if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
@@ -165,9 +164,9 @@ static void line_add_crashed(Line *line, const Record *record) {
         const char *signal = sigabbrev_np((int)record->signal);
 
         line_add(line,
-                 "The handler of %s, process %" PRIu64 ", was killed by signal %" PRIu64
-                 " (SIG%s): %" PRIu64 " bytes echoed in ",
-                 record->peer, record->handler_pid, record->signal, signal != NULL ? signal : "?",
+                 "Signal %" PRIu64 " (SIG%s) killed the handler of %s, process %" PRIu64
+                 ": %" PRIu64 " bytes echoed in ",
+                 record->signal, signal != NULL ? signal : "?", record->peer, record->handler_pid,
                  record->bytes);
         line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
@@ -181,61 +180,57 @@ static void line_add_connection(Line *line, const Record *record) {
 
 static void line_add_refused(Line *line, const Record *record) {
         line_add(line,
-                 "%s was refused at %s: its source has %" PRIu64
-                 " connections, as many as --%s allows",
+                 "Refused %s at %s: its source has %" PRIu64 " connections, the limit of --%s",
                  record->peer, record->listener, record->limit_value, record->limit);
 }
 
 static void line_add_refusals(Line *line, const Record *record) {
-        line_add(line, "%s %s refused %" PRIu64 " %s in the last ",
-                 record->peer != NULL ? record->peer : "Other sources",
-                 record->peer != NULL ? "was" : "were", record->refused,
+        line_add(line, "Refused %s %" PRIu64 " %s in the last ",
+                 record->peer != NULL ? record->peer : "other sources", record->refused,
                  record->refused == 1 ? "time" : "times");
         line_add_duration(line, record->duration);
-        line_add(line, ", because of --%s", record->limit);
+        line_add(line, " because of --%s", record->limit);
 }
 
 static void line_add_exhausted(Line *line, const Record *record) {
-        line_add(line, "Cannot take connections at %s now (limit: %s; %s), %" PRIu64 " refused",
-                 record->listener, record->limit, strerrordesc_np((int)record->error),
+        line_add(line, "Cannot accept connections at %s: %s (limit: %s), %" PRIu64 " refused",
+                 record->listener, strerrordesc_np((int)record->error), record->limit,
                  record->refused);
 }
 
 static void line_add_summary(Line *line, const Record *record) {
-        line_add(line, "Not logged one by one in the last ");
+        line_add(line, "Suppressed in the last ");
         line_add_duration(line, record->duration);
         line_add(line, ": ");
         line_add_counts(line, record);
 }
 
 static void line_add_lost(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " %s lost, among them of connections: ", record->lost,
-                 record->lost == 1 ? "record was" : "records were");
+        line_add(line, "Lost %" PRIu64 " %s, of connections: ", record->lost,
+                 record->lost == 1 ? "record" : "records");
         line_add_counts(line, record);
 }
 
 static void line_add_limited(Line *line, const Record *record) {
-        line_add(line,
-                 "%s is %" PRIu64 ", too little for the %" PRIu64
-                 " connections of --max-connections",
-                 record->limit, record->limit_value, record->max_connections);
+        line_add(line, "%s is %" PRIu64 ", too low for --max-connections=%" PRIu64, record->limit,
+                 record->limit_value, record->max_connections);
 }
 
 static void line_add_resumed(Line *line, const Record *record) {
-        line_add(line, "%" PRIu64 " %s that the last run handed over", record->live,
-                 record->live == 1 ? "connection goes on" : "connections go on");
+        line_add(line, "%" PRIu64 " %s", record->live,
+                 record->live == 1 ? "connection of the last run goes on"
+                                   : "connections of the last run go on");
 }
 
 static void line_add_unnamed(Line *line, const Record *record) {
         (void)record;
-        line_add(line, "LISTEN_FDNAMES does not have one name for each passed file descriptor: "
-                       "names are ignored");
+        line_add(line, "Ignoring LISTEN_FDNAMES: it does not name each passed file descriptor");
 }
 
 static void line_add_recounted(Line *line, const Record *record) {
         (void)record;
-        line_add(line, "The last run stored its counts in a form of another version: all counts "
-                       "begin again at 0");
+        line_add(line, "Counts begin at 0 again: the last run, a different version, stored them in "
+                       "another form");
 }
 
 static void line_add_text(Line *line, const Record *record) {

@@ -8,8 +8,8 @@ typedef struct Record Record;
 typedef enum RecordKind RecordKind;
 
 /*
- * What mpecho logs. Each kind has a message ID, a priority, fields of its own and an entry in
- * mpecho.catalog; all of these are listed in mpecho(8).
+ * The kinds of records. Each has a message ID, a priority, its own fields and an entry in
+ * mpecho.catalog. mpecho(8) lists all of these.
  */
 enum RecordKind {
         RECORD_STARTED,    /* the master listens */
@@ -17,35 +17,35 @@ enum RecordKind {
         RECORD_ACCEPTED,   /* a connection got a handler */
         RECORD_CLOSED,     /* a connection ended */
         RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
-        RECORD_REFUSED,    /* a connection was reset because of a limit */
-        RECORD_REFUSALS,   /* refused connections of one source that are not logged one by one */
-        RECORD_SUMMARY,    /* connections not logged one by one */
-        RECORD_LOST,       /* records that the journal did not take */
-        RECORD_EXHAUSTED,  /* the machine had nothing left for a connection */
-        RECORD_CONNECTION, /* a live connection, told on SIGUSR1 */
-        RECORD_TOTALS,     /* all counts, told on SIGUSR1 */
-        RECORD_LIMITED,    /* the machine cannot carry --max-connections */
-        RECORD_STRANGER,   /* a passed descriptor is not served */
+        RECORD_REFUSED,    /* the master reset a connection because of a limit */
+        RECORD_REFUSALS,   /* suppressed RECORD_REFUSED of one source */
+        RECORD_SUMMARY,    /* suppressed records of connections */
+        RECORD_LOST,       /* records that the journal did not accept */
+        RECORD_EXHAUSTED,  /* the master cannot accept connections for now */
+        RECORD_CONNECTION, /* a live connection, on SIGUSR1 */
+        RECORD_TOTALS,     /* all counts, on SIGUSR1 */
+        RECORD_LIMITED,    /* a limit of the machine is below --max-connections */
+        RECORD_STRANGER,   /* the master does not serve a passed descriptor */
         RECORD_UNNAMED,    /* passed descriptors have no names */
-        RECORD_RECOUNTED,  /* what the last process of this service counted cannot be read */
-        RECORD_RESUMED,    /* connections of the last process of this service go on */
-        RECORD_FAILED,     /* mpecho cannot do its work and exits */
+        RECORD_RECOUNTED,  /* the counts of the last run cannot be read */
+        RECORD_RESUMED,    /* connections of the last run go on */
+        RECORD_FAILED,     /* mpecho exits because of an error */
         RECORD_COUNT,
 };
 
 /*
- * One record. Each kind uses the members that its fields stand for; texts are never NULL then, but
- * for listener_name.
+ * One record. Each kind reads the members of its own fields; of these, only listener_name can be
+ * NULL, and peer of RECORD_REFUSALS.
  */
 struct Record {
         RecordKind kind;
-        const char *peer; /* of RECORD_REFUSALS the source, or NULL for all other ones */
+        int less_urgent;  /* priorities below that of the kind */
+        const char *peer; /* of RECORD_REFUSALS the source, or NULL for all others */
         const char *listener;
-        const char *listener_name; /* what systemd calls the socket, or NULL */
-        const char *reason;
-        const char *limit;    /* the option or resource that a limit comes from */
-        const char *sentence; /* for RECORD_STRANGER and RECORD_FAILED: the human text */
-        int less_urgent;      /* how much, than records of this kind are */
+        const char *listener_name; /* FileDescriptorName= of the socket */
+        const char *reason;        /* end_reason_text() */
+        const char *limit;         /* the option or resource */
+        const char *sentence;      /* of RECORD_STRANGER and RECORD_FAILED */
         uint64_t handler_pid;
         uint64_t bytes;
         uint64_t duration;
@@ -70,22 +70,18 @@ enum {
 };
 
 /*
- * record_priority: the priority of @record, LOG_ERR to LOG_DEBUG (syslog(3)).
+ * record_priority: Returns the priority of @record, LOG_ERR to LOG_DEBUG (syslog(3)).
  */
 int record_priority(const Record *record);
 
 /*
- * record_format_sentence: writes the human text of @record to @text, without a newline, cut to
- * @size bytes with the terminating NUL. Bytes that are not printable become '?'.
- *
- * Returns the length.
+ * record_format_sentence: Writes the sentence of @record to @text, without a newline, cut to @size
+ * bytes with the terminating NUL. Unprintable bytes become '?'. Returns the length.
  */
 size_t record_format_sentence(const Record *record, char *text, size_t size);
 
 /*
- * record_format_journal: writes @record to @data in the journal's native protocol
- * (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), each field a line.
- *
- * Returns the length.
+ * record_format_journal: Writes @record to @data in the journal's native protocol
+ * (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), one line for each field. Returns the length.
  */
 size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts the connections that the journal does not write one by one, by kind and, of refused ones,
- * by source. A flood comes from few sources as a rule; an administrator wants to see those, so the
- * busiest ones get a record each. Memory is bounded: sources beyond the first 256 of a summary
- * count together.
+ * Counts the records of connections that the journal suppresses: by kind, and refused ones also by
+ * source. A flood usually comes from few sources, and an administrator needs their names. So each
+ * of the busiest sources gets a record, and all others share one.
  *
- * Each connection that is added must be in the counts of the summary: none may vanish.
+ * Memory is bounded: sources beyond the first 256 of a summary count together. Each connection must
+ * be in the counts of the summary: none may vanish.
  */
 #include "report/summary.h"
 

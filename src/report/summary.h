@@ -12,7 +12,7 @@ typedef struct Refusals Refusals;
 typedef struct Summary Summary;
 typedef struct Tally Tally;
 
-/* Records that the journal does not write one by one, counted by kind. All zeros counts none. */
+/* Counts of records that the journal does not write, by kind. All zeros counts none. */
 struct Tally {
         uint64_t records;
         uint64_t accepted;
@@ -29,7 +29,7 @@ struct Refusals {
 };
 
 enum {
-        /* Sources that a summary tells apart, and those that get a record. */
+        /* Sources that a summary distinguishes, and those with a record of their own. */
         SUMMARY_SOURCES = 256,
         SUMMARY_SOURCES_TOLD = 10,
         /* The most records of one summary. */
@@ -37,13 +37,13 @@ enum {
 };
 
 /*
- * The connections of about a second that the journal does not write one by one: their counts, and
- * the sources that the master refused most often. All zeros is an empty summary.
+ * Suppressed records of about a second: their counts, and the sources of refused connections. All
+ * zeros is an empty summary.
  */
 struct Summary {
         Tally tally;
-        uint64_t since;    /* when it began */
-        const char *limit; /* why the master refused connections */
+        uint64_t since;    /* the instant of the first record */
+        const char *limit; /* the limit of the refused connections */
         uint32_t n;
         Refusals refusals[SUMMARY_SOURCES];
         uint64_t other; /* refused connections of other sources */
@@ -61,11 +61,11 @@ Record tally_record(const Tally *tally, RecordKind kind);
 bool summary_add(Summary *summary, const Record *record, uint64_t now);
 
 /*
- * summary_records: Sets @ret_records to a RECORD_SUMMARY and a RECORD_REFUSALS each for the
- * busiest sources, the busiest first, and for all others together. Their texts are valid until the
+ * summary_records: Sets @ret_records to a RECORD_SUMMARY, then a RECORD_REFUSALS for each of the
+ * busiest sources, the busiest first, and one for all others. Their texts are valid until the
  * summary changes.
  *
- * Returns how many records there are: 0 for an empty summary.
+ * Returns the number of records: 0 for an empty summary.
  */
 size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECORDS], uint64_t now);
 

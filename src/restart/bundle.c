@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packs descriptors into one for systemd's descriptor store. The message waits in the receiving end
- * of a socket pair for as long as anybody has that end. Readers only peek at it (MSG_PEEK), so each
- * reader gets duplicates of its own, and a bundle can be read any number of times. A reader must
- * not take the message out: another master may need it after a crash.
+ * Packs many descriptors into one for systemd's descriptor store: a message that carries them waits
+ * in the receiving end of a socket pair, whose sending end is closed, for as long as some process
+ * or the store has that end open.
+ *
+ * Readers only peek at the message (MSG_PEEK): each gets duplicates of its own, and can read a
+ * bundle any number of times. A reader must not take the message out, since another master may need
+ * it after a crash.
  */
 #include "restart/bundle.h"
 

@@ -35,20 +35,24 @@ static const char *const prefixes[] = {
         [FDSTORE_LEDGER] = "mpecho-ledger.",
 };
 
-/* Parses the number of a run, and the process ID that may follow it if @own. */
-static bool run_parse(const char *text, bool own, uint64_t *ret_run) {
+/* Of what a handler stores by itself. After a crash there are thousands of such names in
+ * LISTEN_FDNAMES, and execve(2) takes no variable of more than 128 KiB: 8,000 names of 15 bytes
+ * fit, with their colons. */
+static const char prefix_own[] = "h.";
+
+/* Parses the number of a run, and the process ID behind it. */
+static bool own_parse(const char *text, uint64_t *ret_run) {
         char copy[FDSTORE_NAME_SIZE];
         uint64_t handler;
         char *dot;
 
         (void)stpcpy(copy, text);
         dot = strchr(copy, '.');
-        if (dot != NULL && own) {
-                *dot = '\0';
-                if (number_parse(dot + 1, 1, INT32_MAX, &handler) < 0)
-                        return false;
-        }
-        return number_parse(copy, 1, FDSTORE_RUN_MOST, ret_run) == 0;
+        if (dot == NULL)
+                return false;
+        *dot = '\0';
+        return number_parse(dot + 1, 1, INT32_MAX, &handler) == 0 &&
+               number_parse(copy, 1, FDSTORE_RUN_MOST, ret_run) == 0;
 }
 
 FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
@@ -59,9 +63,12 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
                 const size_t length = strlen(prefixes[kind]);
 
                 if (strncmp(name, prefixes[kind], length) == 0 &&
-                    run_parse(name + length, kind == FDSTORE_CONNECTION, ret_run))
+                    number_parse(name + length, 1, FDSTORE_RUN_MOST, ret_run) == 0)
                         return kind;
         }
+        if (strncmp(name, prefix_own, strlen(prefix_own)) == 0 &&
+            own_parse(name + strlen(prefix_own), ret_run))
+                return FDSTORE_CONNECTION;
         if (strcmp(name, "mpecho-connection") == 0)
                 return FDSTORE_OLD_CONNECTION;
         if (strcmp(name, "mpecho-pending") == 0)
@@ -71,13 +78,19 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
         return FDSTORE_STRANGER;
 }
 
-int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
-        char message[128], own[16] = "";
+int fdstore_put(FdstoreKind kind, uint64_t run, int fd) {
+        char message[128];
 
-        if (handler != 0)
-                snprintf(own, sizeof own, ".%d", handler);
-        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju%s", prefixes[kind],
-                 (uintmax_t)run, own);
+        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju", prefixes[kind],
+                 (uintmax_t)run);
+        return notify_once(message, &fd, 1, 0);
+}
+
+int fdstore_put_own(uint64_t run, pid_t handler, int fd) {
+        char message[128];
+
+        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju.%d", prefix_own,
+                 (uintmax_t)run, handler);
         return notify_once(message, &fd, 1, 0);
 }
 
@@ -91,8 +104,8 @@ void fdstore_remove(const char *name) {
 void fdstore_remove_own(uint64_t run, pid_t handler) {
         char message[128];
 
-        snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s%ju.%d",
-                 prefixes[FDSTORE_CONNECTION], (uintmax_t)run, handler);
+        snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s%ju.%d", prefix_own,
+                 (uintmax_t)run, handler);
         (void)notify_once(message, NULL, 0, MSG_DONTWAIT);
 }
 

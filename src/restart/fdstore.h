@@ -15,7 +15,7 @@ typedef enum FdstoreKind FdstoreKind;
  * Each run of the service has a number, and all that it stores has that number in its name:
  * "mpecho-connection.12". So a run removes exactly the descriptors that systemd passed to it,
  * whatever handlers store meanwhile. A handler that stores its connection by itself adds its
- * process ID, "mpecho-connection.12.4711", so that the master can remove that bundle alone.
+ * process ID, "h.12.4711", so that the master can remove that bundle alone.
  */
 enum FdstoreKind {
         FDSTORE_STRANGER,       /* not mpecho's */
@@ -45,11 +45,13 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
  * stays there even when its peer hangs up (FDPOLL=0). Sent, but not yet taken: see
  * fdstore_barrier().
  *
- * @handler: the process ID of the handler that stores it; 0 for the master.
+ * fdstore_put_own: The same for the bundle of a connection that the process @handler stores by
+ * itself.
  *
- * Returns 0, or a negative errno; -ENOTCONN when there is no service manager.
+ * Return 0, or a negative errno; -ENOTCONN when there is no service manager.
  */
-int fdstore_put(FdstoreKind kind, uint64_t run, pid_t handler, int fd);
+int fdstore_put(FdstoreKind kind, uint64_t run, int fd);
+int fdstore_put_own(uint64_t run, pid_t handler, int fd);
 
 /*
  * fdstore_remove: Asks systemd to close all descriptors stored as @name.
@@ -69,7 +71,7 @@ void fdstore_remove_own(uint64_t run, pid_t handler);
 int fdstore_barrier(void);
 
 /*
- * fdstore_limit: Returns how many descriptors the store of this service takes, as systemd says from
- * version 254 on; UINT64_MAX when that is unknown.
+ * fdstore_limit: Returns how many descriptors the store of this service takes ($FDSTORE, from
+ * systemd 254 on); UINT64_MAX when that is unknown.
  */
 uint64_t fdstore_limit(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hands connections over. A handler that is told to stop connects to its master and sends one
+ * Hands connections over. A handler that must stop connects to its master and sends one
  * message: its connection and, directly behind it, a memfd with the bytes that the peer has not
  * accepted. A master that stops collects such messages into a bundle, sends the bundle to systemd,
  * waits until systemd has it, and answers. So at any time some process holds the connection.
@@ -12,7 +12,7 @@
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
- * connection only from the handler that serves it, and after a stranger accepts nobody for half a
+ * connection only from the handler that serves it, and after a stranger does not accept for a
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
  */
 #include "restart/handover.h"
@@ -35,10 +35,12 @@
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the master accepts nobody after a stranger. */
-#define STRANGER_PAUSE (CLOCK_SECOND / 2)
+/* How long the master does not accept after a stranger: one killed handler can leave thousands of
+ * channels in the queue, and each of them wakes the master up. */
+#define STRANGER_PAUSE CLOCK_SECOND
 
 static const char ANSWER_STORED = 's';
+static const char ANSWER_CLOSED = '\0';
 static const char ANSWER_DECLINED = 'd';
 
 static int handover_listen(Handover *handover) {
@@ -101,7 +103,7 @@ void handover_deinit(Handover *handover) {
         handover->listener = handover->fd = -1;
 }
 
-/* The process at the other end of a Unix socket; 0 for one of another user. */
+/* Returns the process at the other end of a Unix socket; 0 for one of another user. */
 static pid_t channel_peer(int fd) {
         struct ucred peer;
         socklen_t size = sizeof peer;
@@ -111,7 +113,7 @@ static pid_t channel_peer(int fd) {
         return peer.pid;
 }
 
-/* Polls the listener, or stops polling it: while it stayed readable, the master would not sleep. */
+/* Polls the listener, or stops polling it: a readable listener would keep the master awake. */
 static void handover_set_listening(Handover *handover, bool listening) {
         struct epoll_event event = { .events = listening ? EPOLLIN : 0 };
 
@@ -153,7 +155,7 @@ static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
                     channel_add(handover, fd, handler, now))
                         continue;
                 close(fd);
-                /* A stop goes on: it ends soon, and handlers wait for it. */
+                /* No pause during a stop, as handlers wait for answers. */
                 if (!stopping)
                         handover->pause_until = now + STRANGER_PAUSE;
         }
@@ -183,13 +185,15 @@ static void handover_receive(Handover *handover, uint64_t now) {
                         channel_drop(handover, i);
 }
 
+/* Stores a bundle, of the master when @handler is 0. */
 static int bundle_store(const int *fds, size_t n, uint64_t run, pid_t handler) {
         int bundle, r;
 
         bundle = bundle_new(fds, n);
         if (bundle < 0)
                 return bundle;
-        r = fdstore_put(FDSTORE_CONNECTION, run, handler, bundle);
+        r = handler == 0 ? fdstore_put(FDSTORE_CONNECTION, run, bundle)
+                         : fdstore_put_own(run, handler, bundle);
         if (r == 0)
                 r = fdstore_barrier();
         close(bundle);
@@ -243,7 +247,6 @@ void handover_take(Handover *handover, bool stopping, uint64_t now) {
 
 size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         size_t stored = 0, answered;
-        char answer;
 
         if (handover->fd < 0)
                 return 0;
@@ -252,14 +255,14 @@ size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
         while (stopping) {
                 const bool is_stored = handover_store(handover);
 
-                answer = is_stored ? ANSWER_STORED : '\0';
-                answered = handover_answer(handover, answer);
+                answered = is_stored ? handover_answer(handover, ANSWER_STORED)
+                                     : handover_answer(handover, ANSWER_CLOSED);
                 stored += is_stored ? answered : 0;
                 if (answered == 0)
                         break;
                 handover_take(handover, stopping, now);
         }
-        /* At the end: channels that were closed make room for others. */
+        /* Now that closed channels have made room. */
         handover_set_listening(handover, handover_accepts(handover, now));
         return stored;
 }

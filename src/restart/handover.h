@@ -16,8 +16,8 @@ typedef struct HandoverChannel HandoverChannel;
 typedef struct HandoverMaster HandoverMaster;
 
 /*
- * The way of a connection from a handler that is told to stop to the next master, through systemd's
- * file descriptor store. handover.c describes it.
+ * Moves connections from handlers that must stop through their master into systemd's descriptor
+ * store, where the next master finds them.
  */
 
 /* Where a handler hands its connection over. Without a master, it has length 0. */
@@ -58,7 +58,7 @@ struct Handover {
         int listener;
         HandoverAddress address;
         HandoverMaster master;
-        uint64_t pause_until; /* nobody is accepted before; 0 when somebody may be */
+        uint64_t pause_until; /* does not accept before; 0 without a pause */
         bool listening;       /* whether @fd is readable for the listener as well */
         size_t n;
         HandoverChannel channels[HANDOVER_MOST];
@@ -78,7 +78,7 @@ void handover_deinit(Handover *handover);
  * any. @stopping: whether the master stops.
  *
  * handover_settle: Stores the connections that were received, when the master is @stopping, and
- * answers; otherwise tells the handlers to end them. The master must look for its own SIGTERM
+ * answers; otherwise declines, and the handlers end them. The master must look for its own SIGTERM
  * between the two calls: systemd sends it before those of the handlers.
  *
  * Returns how many connections systemd has taken.

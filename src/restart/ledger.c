@@ -3,18 +3,19 @@
  * Keeps what the next master needs in two sealed memfds, which systemd's descriptor store holds in
  * one bundle for as long as the service restarts.
  *
- * - The handlers' part is inherited by every handler. Each one counts its bytes there, and tells
- *   why its connection ended in case no master reaps it. Handlers also announce their exits there,
+ * - The handlers' part is inherited by every handler. Each one counts its bytes there, and notes
+ * why its connection ended, in case no master reaps it. Handlers also announce their exits there,
  *   in a lock-free stack: waitpid(2) for any child would look at thousands of them to find one.
  * - The masters' part is not inherited (MADV_DONTFORK), and it is a file of its own: a handler
  *   could otherwise grow its mapping over the rest of a shared file (mremap(2)).
  *
  * The counts are in the masters' part, so they survive a crash and add up afterwards. Nothing that
  * a handler writes may decide anything: a number that is too large is reported as it is, and the
- * announcements only say where to look first.
+ * announcements are only hints where to look first.
  */
 #include "restart/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -36,13 +37,13 @@ struct LedgerExits {
         _Atomic uint32_t last; /* the slot that was announced last, plus 1; 0 for none */
 };
 
-/* What handlers write: nothing that says how to read it. */
+/* Handlers write it, so it holds nothing that describes its layout. */
 typedef struct HandlersPart {
         LedgerExits exits;
         LedgerEntry entries[];
 } HandlersPart;
 
-/* What masters write. */
+/* Only masters write and map it. */
 typedef struct MastersPart {
         uint64_t version;
         uint64_t slots;
@@ -89,7 +90,7 @@ Ledger *ledger_free(Ledger *ledger) {
 }
 
 /* Creates a sealed file of @size bytes and maps it. Returns its descriptor, or a negative errno. */
-static int part_new(const char *name, size_t size, void *ret_part) {
+static int part_new(const char *name, size_t size, void **ret_part) {
         void *part = MAP_FAILED;
         int fd, r;
 
@@ -100,22 +101,28 @@ static int part_new(const char *name, size_t size, void *ret_part) {
                 part = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (part == MAP_FAILED) {
                 r = -errno;
+                assert(r < 0);
                 close(fd);
                 return r;
         }
-        *(void **)ret_part = part;
+        *ret_part = part;
         return fd;
 }
 
 static int ledger_create(Ledger *ledger, uint64_t now) {
         const uint32_t slots = ledger->slots;
+        void *part;
 
-        ledger->handlers_fd = part_new("mpecho-handlers", handlers_size(slots), &ledger->handlers);
+        ledger->handlers_fd = part_new("mpecho-handlers", handlers_size(slots), &part);
         if (ledger->handlers_fd < 0)
                 return ledger->handlers_fd;
-        ledger->masters_fd = part_new("mpecho-masters", masters_size(slots), &ledger->masters);
+        ledger->handlers = part;
+
+        ledger->masters_fd = part_new("mpecho-masters", masters_size(slots), &part);
         if (ledger->masters_fd < 0)
                 return ledger->masters_fd;
+        ledger->masters = part;
+
         ledger->masters->version = VERSION;
         ledger->masters->slots = slots;
         ledger->masters->counts.started = now;
@@ -153,7 +160,7 @@ int ledger_take_bundle(Ledger *ledger) {
 /* Maps the file @fd of an earlier ledger for reading, if it has at least
  * @least bytes. The seals keep it from shrinking under the reader; the kernel may have set others
  * as well. Returns 0 and sets @ret_part and @ret_size, or a negative errno. */
-static int part_open(int fd, size_t least, void *ret_part, size_t *ret_size) {
+static int part_open(int fd, size_t least, void **ret_part, size_t *ret_size) {
         const int seals = fcntl(fd, F_GET_SEALS);
         struct stat status;
         void *part;
@@ -163,13 +170,13 @@ static int part_open(int fd, size_t least, void *ret_part, size_t *ret_size) {
                 return -EBADMSG;
         part = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, fd, 0);
         if (part == MAP_FAILED)
-                return -errno;
+                return -ENOMEM;
         /* Handlers that are forked while the master restores must not inherit who was connected. */
         if (madvise(part, (size_t)status.st_size, MADV_DONTFORK) < 0) {
                 (void)munmap(part, (size_t)status.st_size);
                 return -EBADMSG;
         }
-        *(void **)ret_part = part;
+        *ret_part = part;
         *ret_size = (size_t)status.st_size;
         return 0;
 }
@@ -183,8 +190,7 @@ static bool parts_fit(const MastersPart *masters, size_t size, size_t handlers_b
 
 static int ledger_map(const int fds[static 2], Ledger **ret_ledger) {
         size_t size = 0, handlers_bytes = 0;
-        MastersPart *masters = NULL;
-        HandlersPart *handlers = NULL;
+        void *handlers = NULL, *masters = NULL;
         Ledger *ledger;
         int r;
 
@@ -193,7 +199,7 @@ static int ledger_map(const int fds[static 2], Ledger **ret_ledger) {
                 r = part_open(fds[1], sizeof(MastersPart), &masters, &size);
         if (r == 0 && !parts_fit(masters, size, handlers_bytes))
                 r = -EBADMSG;
-        ledger = r == 0 ? ledger_new_empty((uint32_t)masters->slots) : NULL;
+        ledger = r == 0 ? ledger_new_empty(((MastersPart *)masters)->slots) : NULL;
         if (ledger == NULL) {
                 memory_free(handlers, handlers_bytes);
                 memory_free(masters, size);

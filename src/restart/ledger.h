@@ -57,10 +57,6 @@ enum {
  * Returns 0 and sets @ret_ledger, which the caller frees with ledger_free(); or a negative errno.
  */
 int ledger_new(uint32_t slots, uint64_t now, Ledger **ret_ledger);
-
-/*
- * ledger_free: Frees @ledger, which may be NULL. Returns NULL.
- */
 Ledger *ledger_free(Ledger *ledger);
 
 /*

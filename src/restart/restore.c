@@ -17,23 +17,20 @@
  * them. In the end exactly the names that systemd passed are removed from the store: what handlers
  * store meanwhile has the number of this run in its name.
  *
- * mpecho 0.1.0 stored connections and unsent bytes under two names without a number, matched by a
- * cookie in front of the bytes. Such connections are restored once. Nothing that this version
- * stores may be matched like that: a handler could put bytes into another's connection.
+ * What mpecho 0.1.0 stored has another form (legacy.h) and counts as the oldest run.
  */
 #include "restart/restore.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/hashtable.h"
 #include "lib/memory.h"
 #include "lib/socket.h"
 #include "restart/bundle.h"
-#include "restart/unsent.h"
+#include "restart/legacy.h"
 
 struct RestoreItem {
         FdstoreKind kind;
@@ -111,7 +108,7 @@ void restore_deinit(Restore *restore) {
 static int item_open(const RestoreItem *item, int ret_fds[static BUNDLE_MOST]) {
         if (item->kind == FDSTORE_OLD_CONNECTION && socket_is_stream(item->fd)) {
                 ret_fds[0] = dup(item->fd);
-                return ret_fds[0] < 0 ? -errno : 1;
+                return ret_fds[0] < 0 ? -EMFILE : 1;
         }
         return bundle_open(item->fd, ret_fds);
 }
@@ -130,16 +127,6 @@ static bool item_count(RestoreItem *item) {
         return true;
 }
 
-/* Unsent bytes of mpecho 0.1.0 are in a memfd, or in a bundle of such. */
-static bool item_is_old_unsent(const RestoreItem *item) {
-        int fds[BUNDLE_MOST], n = bundle_open(item->fd, fds);
-        struct stat status;
-
-        for (int i = 0; i < n; i++)
-                close(fds[i]);
-        return n > 0 || (fstat(item->fd, &status) == 0 && S_ISREG(status.st_mode));
-}
-
 static bool item_is_right(Restore *restore, RestoreItem *item) {
         Ledger *ledger;
 
@@ -148,7 +135,7 @@ static bool item_is_right(Restore *restore, RestoreItem *item) {
         case FDSTORE_OLD_CONNECTION:
                 return item_count(item);
         case FDSTORE_OLD_UNSENT:
-                return item_is_old_unsent(item);
+                return legacy_is_unsent(item->fd);
         case FDSTORE_OLD_LEDGER:
                 restore->ledger_lost = true;
                 return true;
@@ -184,7 +171,7 @@ bool restore_take(Restore *restore, int fd, const char *name) {
         return true;
 }
 
-/* Newest run first; the names of a run together. */
+/* Orders the newest run first, and a name's bundles together. */
 static int item_compare(const void *one, const void *other) {
         const RestoreItem *a = one, *b = other;
 
@@ -232,7 +219,7 @@ static void restore_match(Restore *restore, Hashtable *by_cookie) {
 
                 if (found->skip || found->run > restore->ledger_run)
                         continue;
-                /* Logged while the run of the ledger lived. */
+                /* The run of the ledger has logged its end. */
                 if (found->slot == 0)
                         found->skip = true;
                 else if (found->run < restore->ledger_run &&
@@ -265,36 +252,15 @@ int restore_prepare(Restore *restore) {
         return r;
 }
 
-/* Returns the memfd of mpecho 0.1.0 with the bytes of the connection @cookie as one of today, or
- * -1. Its first 8 bytes are the cookie. */
-static int old_unsent_convert(int old, uint64_t cookie) {
-        static char buffer[256 * 1024];
-        uint64_t found = 0;
-        ssize_t n;
+/* Returns the unsent bytes that mpecho 0.1.0 stored for the connection @cookie, as a memfd of today
+ * that the caller closes; or -1. */
+static int restore_find_legacy(const Restore *restore, uint64_t cookie) {
+        int unsent = -1;
 
-        if (pread(old, &found, sizeof found, 0) != sizeof found || found != cookie)
-                return -1;
-        n = pread(old, buffer, sizeof buffer, sizeof found);
-        return n > 0 ? unsent_new(buffer, (size_t)n) : -1;
-}
-
-static int old_unsent_find(const Restore *restore, uint64_t cookie) {
-        int converted = -1;
-
-        for (size_t i = 0; i < restore->n && converted < 0; i++) {
-                int fds[BUNDLE_MOST], n;
-
-                if (restore->items[i].kind != FDSTORE_OLD_UNSENT)
-                        continue;
-                converted = old_unsent_convert(restore->items[i].fd, cookie);
-                n = bundle_open(restore->items[i].fd, fds);
-                while (n-- > 0) {
-                        if (converted < 0)
-                                converted = old_unsent_convert(fds[n], cookie);
-                        close(fds[n]);
-                }
-        }
-        return converted;
+        for (size_t i = 0; i < restore->n && unsent < 0; i++)
+                if (restore->items[i].kind == FDSTORE_OLD_UNSENT)
+                        unsent = legacy_find_unsent(restore->items[i].fd, cookie);
+        return unsent;
 }
 
 /* Sets the connection at the position of the open bundle, and goes past it. */
@@ -310,7 +276,7 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
                 close_if_open(open->converted);
-                open->converted = old_unsent_find(restore, socket_cookie(ret_connection->fd));
+                open->converted = restore_find_legacy(restore, socket_cookie(ret_connection->fd));
                 ret_connection->unsent = open->converted;
         }
 }

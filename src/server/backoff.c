@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Backs off when descriptors, processes or memory run out. It closes a reserved descriptor, accepts
- * one client with it and resets that client. Then the master stops accepting for 10 ms, doubling up
- * to 1 s, until a handler exits. It logs at most once a second, and must never accept in a busy
- * loop.
+ * Backs off when descriptors, processes or memory run out. A client that waits keeps its listener
+ * readable, so a master that cannot accept it must not poll that listener: it would spin.
+ *
+ * - It closes a reserved descriptor, accepts one client in its place and resets that client, so
+ * that the client learns of it at once.
+ * - Then the master stops accepting for 10 ms, doubling up to 1 s, until a handler exits.
+ * - It logs the resource, the last error and the number of refused clients, at most once a second.
+ *
+ * A connection that gets all that it needs ends the back-off. Failures of a single connection are
+ * no shortage (accept(2) lists them) and must not begin one.
  */
 #include "server/backoff.h"
 
@@ -18,8 +24,7 @@
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
 #define PAUSE_MOST  CLOCK_SECOND
 
-/* A file of its own, so that giving it up helps when it is the whole system that has too many
- * (ENFILE). */
+/* Opens a file of its own: to close a duplicate would not help against ENFILE. */
 static int reserve_open(void) {
         return eventfd(0, EFD_CLOEXEC);
 }
@@ -99,7 +104,7 @@ bool backoff_is_on(const Backoff *backoff) {
 }
 
 static uint64_t backoff_log_deadline(const Backoff *backoff) {
-        return backoff->listener != NULL ? backoff->told + CLOCK_SECOND : CLOCK_NEVER;
+        return backoff->listener != NULL ? backoff->logged + CLOCK_SECOND : CLOCK_NEVER;
 }
 
 void backoff_tick(Backoff *backoff, Journal *journal, uint32_t live, uint64_t now) {
@@ -118,7 +123,7 @@ void backoff_tick(Backoff *backoff, Journal *journal, uint32_t live, uint64_t no
                       now);
         backoff->listener = NULL;
         backoff->refused = 0;
-        backoff->told = now;
+        backoff->logged = now;
 }
 
 uint64_t backoff_deadline(const Backoff *backoff) {

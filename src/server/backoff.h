@@ -9,34 +9,31 @@
 
 typedef struct Backoff Backoff;
 
-/*
- * Backs off when descriptors, processes or memory run out: resets one client through a reserved
- * descriptor, then stops accepting for 10 ms, doubling up to 1 s, until a handler exits. Logs at
- * most once a second.
+/* A shortage of descriptors, processes or memory, and how long the master stops accepting for it.
  */
 struct Backoff {
-        int reserve;       /* a descriptor to give up, or -1 */
+        int reserve;       /* a descriptor to close in need, or -1 */
         uint64_t pause;    /* how long the next back-off takes */
         uint64_t deadline; /* when this one ends; CLOCK_NEVER when there is none */
 
-        const Listener *listener; /* where it was seen; NULL when there is nothing to tell */
+        /* For the next record: */
+        const Listener *listener; /* whose client failed; NULL when no record is due */
         const char *limit;
         int error;
         uint64_t refused;
-        uint64_t told; /* when it was last told */
+        uint64_t logged; /* when the last record was written */
 };
 
 /*
- * backoff_init: Initializes without a back-off and opens the reserve, which the caller closes
- * with backoff_deinit().
+ * backoff_init: Begins without a back-off and opens the reserve. backoff_deinit: Closes it.
  */
 void backoff_init(Backoff *backoff);
 void backoff_deinit(Backoff *backoff);
 
 /*
- * backoff_limit: Returns what ran out when accept4(2) fails with @error: "descriptors", "memory"
- * or, for an unexpected error, "listener"; constant strings. Returns NULL when only the connection
- * failed before it was accepted (accept(2)).
+ * backoff_limit: Returns the resource that ran out when accept4(2) fails with @error:
+ * "descriptors", "memory" or, for an unexpected error, "listener"; constant strings. Returns NULL
+ * when the connection failed before it was accepted (accept(2)).
  */
 const char *backoff_limit(int error);
 
@@ -48,10 +45,8 @@ const char *backoff_limit(int error);
 uint32_t backoff_refuse(Backoff *backoff, const Listener *listener);
 
 /*
- * backoff_begin: Starts a back-off, which lasts until backoff_deadline(), after a connection
- * of
- * @listener failed for want of @limit with the errno @error. Counts @refused clients for the
- * record.
+ * backoff_begin: Starts a back-off after a connection of @listener failed for want of @limit with
+ * the errno @error. Counts @refused clients for the record.
  */
 void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit, int error,
                    uint32_t refused, uint64_t now);

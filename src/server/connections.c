@@ -5,9 +5,9 @@
  * in the program serves these two paths.
  *
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
- * status alone, and "handed over" only while the service stops: at any other time nobody would take
- * the connection back, so it is removed from the store and has failed. A handler that opens a
- * second channel, or sends signals to its master, is killed.
+ * status alone, and "handed over" only while the service stops: at any other time no next
+ * master would take the connection back, so it is removed from the store and counts as failed. The
+ * master kills a handler that opens a second channel, or sends it signals.
  *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */
@@ -24,34 +24,16 @@
 #include "lib/memory.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
-#include "server/backoff.h"
-#include "server/quota.h"
-#include "server/reaper.h"
 
 enum {
-        /* Connections of one listener before others and signals get their turn. */
+        /* Clients of one listener before others and signals get their turn. */
         ACCEPTS_PER_TURN = 16,
 };
 
-struct Connections {
-        const Options *options;
-        const Listeners *listeners;
-        Journal *journal;
-        Roster *roster;
-        Reaper reaper;
-        Quota *quota;
-        Backoff backoff;
-        HandoverAddress handover;
-        bool stopping;
-        bool killing;
-        uint32_t handed_over;
-};
-
-int connections_new(const Options *options, const Listeners *listeners, Journal *journal,
-                    Connections **ret_connections) {
-        const uint32_t stored = listeners->restore.n_found;
-        const uint32_t slots =
-                        stored > options->max_connections ? stored : options->max_connections;
+int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
+                    Journal *journal, Connections **ret_connections) {
+        const uint32_t most = (uint32_t)options->max_connections;
+        const uint32_t slots = restored > most ? restored : most;
         Connections *connections;
         int r;
 
@@ -108,11 +90,13 @@ static bool connections_serves(void *data, pid_t handler, uint64_t cookie) {
 }
 
 static void connections_note_stored(void *data, pid_t handler) {
-        const Connections *connections = data;
+        Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection != NULL)
-                connection->stored = true;
+        if (connection == NULL || connection->stored)
+                return;
+        connection->stored = true;
+        connections->stored++;
 }
 
 HandoverMaster connections_master(Connections *connections) {
@@ -120,10 +104,6 @@ HandoverMaster connections_master(Connections *connections) {
                                  .admit = connections_admit,
                                  .serves = connections_serves,
                                  .note_stored = connections_note_stored };
-}
-
-void connections_set_handover(Connections *connections, const HandoverAddress *address) {
-        connections->handover = *address;
 }
 
 /* Returns the record of @connection, valid until the connection is removed. */
@@ -139,9 +119,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                          .live = roster_live(connections->roster) };
 }
 
-/* Forks the handler of @connection. Returns 0 or a negative errno; both descriptors stay the
- * caller's. */
-static int connection_start(Connections *connections, Connection *connection, int fd, int unsent) {
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
@@ -180,7 +158,7 @@ static void connections_refuse(Connections *connections, int fd, const Address *
                       now);
 }
 
-/* The kernel cannot fork: resets the client and backs off. */
+/* Resets the client and backs off, as the kernel cannot fork. */
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
         const Listener *listener = connection->listener;
@@ -205,7 +183,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
-        r = connection_start(connections, connection, fd, -1);
+        r = connections_start(connections, connection, fd, -1);
         if (r < 0) {
                 connections_fork_failed(connections, connection, fd, -r, now);
                 return;
@@ -218,14 +196,13 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         journal_write(connections->journal, &record, now);
 }
 
-/* accept4(2) failed with @error. Returns whether to go on with the next client. */
+/* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
 static bool connections_accept_failed(Connections *connections, const Listener *listener, int error,
                                       int failures, uint64_t now) {
         const char *limit = backoff_limit(error);
         uint32_t refused = 0;
 
-        /* A connection that failed before accept4(2) is gone, but the network fails where there is
-         * no end to them. */
+        /* That client is gone and the next may be well, but a failing network fails for all. */
         if (limit == NULL && failures < ACCEPTS_PER_TURN)
                 return true;
         if (error == EMFILE || error == ENFILE)
@@ -245,34 +222,28 @@ void connections_accept(Connections *connections, const Listener *listener, uint
         int failures = 0;
 
         for (int i = 0; i < ACCEPTS_PER_TURN && connections_can_accept(connections); i++) {
-                struct sockaddr_storage name;
-                socklen_t length = sizeof name;
-                Address peer = {};
+                Address peer;
                 int fd;
 
-                fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);
-                if (fd >= 0) {
-                        /* Without SO_PEERCRED a Unix peer has no name. */
-                        (void)address_from_peer(fd, &name, &peer);
+                fd = listener_accept(listener, &peer);
+                if (fd >= 0)
                         connections_serve(connections, fd, &peer, listener, now);
-                } else if (errno == EAGAIN || !connections_accept_failed(connections, listener,
-                                                                         errno, ++failures, now)) {
+                else if (fd == -EAGAIN ||
+                         !connections_accept_failed(connections, listener, -fd, ++failures, now))
                         return;
-                }
         }
 }
 
-/* The connection goes on without its handler: no record, and the next master finds it in the
- * ledger. */
+/* Lets go of a connection that goes on without its handler: the next master finds it in the ledger,
+ * and writes its record. */
 static void connection_leave(Connections *connections, Connection *connection) {
         quota_release(connections->quota, address_source(&connection->peer));
+        connections->stored -= connection->stored;
         roster_leave(connections->roster, connection);
         connections->handed_over++;
 }
 
-/* Writes the record of the end of a handler, and removes its connection. */
-static void connection_end(Connections *connections, Connection *connection, int status,
-                           uint64_t now) {
+void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
         const Source source = address_source(&connection->peer);
         Record record;
@@ -285,7 +256,7 @@ static void connection_end(Connections *connections, Connection *connection, int
                 record.reason = end_reason_text(END_STOPPED);
         else
                 record.reason = end_reason_text(end_reason_from_exit_code(WEXITSTATUS(status)));
-        /* Nobody would take back what it may have stored by itself. */
+        /* No master would take back the bundle that the handler may have stored. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
         quota_release(connections->quota, source);
@@ -308,154 +279,10 @@ bool connections_reap(Connections *connections, uint64_t now) {
                 if (handed_over || connection->stored)
                         connection_leave(connections, connection);
                 else
-                        connection_end(connections, connection, status, now);
+                        connections_end(connections, connection, status, now);
                 reaped = true;
         }
         return reaped;
-}
-
-/* Adds a stored connection to the roster. Returns it, or NULL without room. */
-static Connection *connections_readmit(Connections *connections, const RestoredConnection *restored,
-                                       uint64_t now) {
-        const Listener *listener = listeners_find(connections->listeners, restored->fd);
-        Connection *connection;
-        Address peer = {};
-
-        /* A connection that was reset meanwhile has no peer; its handler finds out. */
-        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
-                peer = restored->facts->peer;
-        connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
-                                now);
-        if (connection == NULL)
-                return NULL;
-        quota_recharge(connections->quota, address_source(&peer));
-        if (restored->facts != NULL)
-                roster_resume(connections->roster, connection, restored->facts,
-                              restored->entry->bytes);
-        return connection;
-}
-
-/* Writes the record of a connection that ended while there was no master. */
-static void connections_bury(Connections *connections, const LedgerFacts *facts,
-                             const LedgerEntry *entry, uint64_t now) {
-        /* Handlers can have written any number. */
-        const uint32_t reason = entry->reason;
-        const int exit_code = reason >= 1 && reason <= END_COUNT ? (int)reason - 1 : END_FAILED;
-        char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
-        const Listener *listener;
-
-        /* A compromised handler can have stored a ledger, in which the text has no end. */
-        snprintf(text, sizeof text, "%.*s", (int)sizeof facts->listener, facts->listener);
-        listener = listeners_find_text(connections->listeners, text);
-        address_format(&facts->peer, peer);
-        journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_CLOSED,
-                                 .peer = peer,
-                                 .listener = text,
-                                 .listener_name = listener != NULL ? listener->name : NULL,
-                                 .handler_pid = (uint64_t)facts->handler,
-                                 .bytes = entry->bytes,
-                                 .duration = now - clock_earlier(now, facts->started),
-                                 .reason = end_reason_text(end_reason_from_exit_code(exit_code)),
-                                 .live = roster_live(connections->roster) },
-                      now);
-}
-
-/* Continues the counts of the earlier run, with the bytes of connections that have ended since. */
-static void connections_restore_counts(Connections *connections, const Restore *restore,
-                                       uint64_t now) {
-        LedgerCounts *counts = connections_counts(connections);
-
-        if (restore->ledger == NULL)
-                return;
-        *counts = *ledger_counts(restore->ledger);
-        counts->started = clock_earlier(counts->started, now);
-        for (uint32_t i = 0; i < restore->n_ended; i++)
-                counts->bytes += ledger_entry(restore->ledger, restore->ended[i])->bytes;
-}
-
-/* Writes the records of connections that have ended since the earlier run. */
-static void connections_log_ended(Connections *connections, const Restore *restore, uint64_t now) {
-        if (restore->ledger == NULL && restore->ledger_lost)
-                journal_write(connections->journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
-        for (uint32_t i = 0; i < restore->n_ended; i++)
-                connections_bury(connections, ledger_facts(restore->ledger, restore->ended[i]),
-                                 ledger_entry(restore->ledger, restore->ended[i]), now);
-}
-
-/* Stores the ledger of this run. */
-static int connections_store_ledger(Connections *connections, uint64_t run) {
-        int bundle;
-
-        bundle = ledger_take_bundle(roster_ledger(connections->roster));
-        if (bundle < 0)
-                return bundle;
-        (void)fdstore_put(FDSTORE_LEDGER, run, 0, bundle);
-        close(bundle);
-        return 0;
-}
-
-/* Adds all stored connections to the roster, in the order of the restore. */
-static void connections_readmit_all(Connections *connections, Restore *restore, uint64_t now) {
-        RestoredConnection restored;
-
-        while (restore_next(restore, &restored)) {
-                if (restored.ended && restored.fd >= 0)
-                        socket_set_reset(restored.fd);
-                if (!restored.skip &&
-                    (restored.fd < 0 || connections_readmit(connections, &restored, now) == NULL))
-                        restore_drop(restore);
-        }
-}
-
-/* Forks the handlers of all connections in the roster, in the order of the restore. */
-static void connections_start_all(Connections *connections, Restore *restore, uint64_t now) {
-        Connection *connection, *next = roster_next(connections->roster, NULL);
-        RestoredConnection restored;
-
-        while (restore_next(restore, &restored)) {
-                if (restored.skip)
-                        continue;
-                connection = next;
-                next = roster_next(connections->roster, connection);
-                if (restored.fd >= 0 &&
-                    connection_start(connections, connection, restored.fd, restored.unsent) == 0)
-                        continue;
-                if (restored.fd >= 0)
-                        socket_set_reset(restored.fd);
-                connection_end(connections, connection, W_EXITCODE(END_FAILED, 0), now);
-        }
-}
-
-int connections_restore(Connections *connections, Restore *restore, uint64_t now) {
-        uint32_t live;
-        int r;
-
-        connections_restore_counts(connections, restore, now);
-        connections_readmit_all(connections, restore, now);
-        live = roster_live(connections->roster);
-
-        /* No handler has counted anything yet: whenever this master is killed, the store has all
-         * counts. */
-        r = connections_store_ledger(connections, restore->run);
-        if (r < 0)
-                return r;
-        /* systemd ignores messages of a process that is gone, and without this ledger the next
-         * master would serve connections again that handlers of this one had begun. */
-        if (restore->n_found > 0)
-                (void)fdstore_barrier();
-
-        /* After the barrier: the next master does not write them again. */
-        connections_log_ended(connections, restore, now);
-        connections_start_all(connections, restore, now);
-        restore_forget(restore);
-        /* No connection ends, and is logged, while the store still has it. */
-        if (restore->n_found > 0)
-                (void)fdstore_barrier();
-        if (live > 0)
-                journal_write(connections->journal,
-                              &(Record){ .kind = RECORD_RESUMED, .live = live }, now);
-        return 0;
 }
 
 static void connections_signal(const Connections *connections, int signal) {
@@ -496,6 +323,10 @@ uint64_t connections_deadline(const Connections *connections) {
 
 uint32_t connections_live(const Connections *connections) {
         return roster_live(connections->roster);
+}
+
+bool connections_are_stored(const Connections *connections) {
+        return connections->stored == roster_live(connections->roster);
 }
 
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now) {

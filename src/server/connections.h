@@ -6,9 +6,11 @@
 
 #include "report/journal.h"
 #include "restart/handover.h"
-#include "restart/restore.h"
+#include "server/backoff.h"
 #include "server/listeners.h"
 #include "server/options.h"
+#include "server/quota.h"
+#include "server/reaper.h"
 #include "server/roster.h"
 
 typedef struct Connections Connections;
@@ -19,41 +21,49 @@ typedef struct Connections Connections;
  *
  * After connections_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
  */
+struct Connections {
+        const Options *options;
+        const Listeners *listeners;
+        Journal *journal;
+        Roster *roster;
+        Reaper reaper;
+        Quota *quota;
+        Backoff backoff;
+        HandoverAddress handover; /* where handlers forked from now on hand over */
+        bool stopping;
+        bool killing;
+        uint32_t handed_over; /* connections that the next master will have */
+        uint32_t stored;      /* connections of the roster that systemd's store has */
+};
 
 /*
- * connections_new: Begins without connections, with room for as many as @options allows, or as many
- * as were stored. Handlers inherit the caller's blocked signals and dispositions; see
+ * connections_new: Begins without connections, with room for as many as @options allows, or
+ * @restored ones. Handlers inherit the caller's blocked signals and dispositions; see
  * handler_init(). @options, @listeners and @journal are used until connections_free().
  *
- * Returns 0 and sets @ret_connections, which the caller frees with connections_free(); or a
- * negative errno.
+ * Returns 0 and sets @ret_connections, which the caller frees with connections_free(), which
+ * leaves handlers alone; or a negative errno.
  */
-int connections_new(const Options *options, const Listeners *listeners, Journal *journal,
-                    Connections **ret_connections);
-
-/*
- * connections_free: Frees @connections, which may be NULL, and leaves handlers alone. Returns NULL.
- */
+int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
+                    Journal *journal, Connections **ret_connections);
 Connections *connections_free(Connections *connections);
 
 /*
  * connections_master: Returns the answers that a Handover needs about the handlers.
- *
- * connections_set_handover: Lets handlers hand their connections over to @address, from the next
- * fork on.
  */
 HandoverMaster connections_master(Connections *connections);
-void connections_set_handover(Connections *connections, const HandoverAddress *address);
 
 /*
- * connections_restore: Takes back what earlier runs stored, whatever the limits are, and writes the
- * records of connections that ended meanwhile. The ledger of this run is in the store before the
- * first handler is forked.
+ * connections_start: Forks the handler of @connection, which is in the roster. Both descriptors
+ * stay the caller's. @unsent: a memfd with bytes to write first (unsent.h), or -1.
  *
- * Returns 0, or a negative errno of ledger_take_bundle(); the connections of @restore are lost
- * then.
+ * Returns 0, or a negative errno of fork(2).
+ *
+ * connections_end: Writes the record of the end of @connection, whose handler ended with @status
+ * (waitpid(2)), and removes the connection.
  */
-int connections_restore(Connections *connections, Restore *restore, uint64_t now);
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent);
+void connections_end(Connections *connections, Connection *connection, int status, uint64_t now);
 
 /*
  * connections_can_accept: Returns whether accepting makes sense: there is room for a connection,
@@ -74,8 +84,8 @@ void connections_accept(Connections *connections, const Listener *listener, uint
 bool connections_reap(Connections *connections, uint64_t now);
 
 /*
- * connections_stop: Tells all handlers to finish, and believes from then on that a handler has
- * handed its connection over. connections_kill: Kills all handlers, which then count as stopped.
+ * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
+ * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
  *
  * connections_disobeys: Kills the handler that is the process @pid, which has sent the master a
  * signal that only systemd or an administrator may send. Returns whether there is such a handler.
@@ -85,8 +95,8 @@ void connections_kill(Connections *connections);
 bool connections_disobeys(Connections *connections, pid_t pid);
 
 /*
- * connections_tick: Does what is due at @now. connections_deadline: Returns when that is next, or
- * CLOCK_NEVER.
+ * connections_tick: Ends a back-off, writes its record and sweeps for ended handlers, each when due
+ * at @now. connections_deadline: Returns when a tick is due next, or CLOCK_NEVER.
  */
 void connections_tick(Connections *connections, uint64_t now);
 uint64_t connections_deadline(const Connections *connections);
@@ -94,11 +104,15 @@ uint64_t connections_deadline(const Connections *connections);
 /*
  * connections_live: Returns how many there are.
  *
+ * connections_are_stored: Returns whether systemd's store has all of them, so that nothing is lost
+ * when their handlers are killed.
+ *
  * connections_totals: Returns a record of @kind, RECORD_TOTALS or RECORD_STOPPED, with the counts
  * of all connections there were.
  *
  * connections_report: Writes a record of each live connection, and one of the totals.
  */
 uint32_t connections_live(const Connections *connections);
+bool connections_are_stored(const Connections *connections);
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now);
 void connections_report(Connections *connections, uint64_t now);

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serves one passed connection in this process, without a fork: an inetd or systemd (Accept=yes)
- * starts mpecho for each. It runs a handler's code, and writes the records that a master would
- * write.
+ * Serves one passed connection in this process, without a fork: an inetd ("nowait") or systemd
+ * (Accept=yes) starts mpecho for each. The process runs the code of a handler and writes the
+ * records that a master would write.
+ *
+ * There is no master to hand the connection over to and no ledger that others read: the entry lies
+ * on the stack. Nothing may write to stdout or stderr from here on, as both can be the connection.
  */
 #include "server/inetd.h"
 
@@ -21,7 +24,7 @@
 static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
         int r;
 
-        /* A peer that has reset the connection meanwhile is unknown. */
+        /* After a reset there is no peer to name. */
         *ret_peer = (Address){};
         r = address_from_peer(connection, NULL, ret_peer);
         if (r < 0 && r != -ENOTCONN)
@@ -29,7 +32,7 @@ static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint)
         return endpoint_from_socket(connection, ret_endpoint);
 }
 
-/* Makes reads and writes wait: systemd passes a connection that does not with NonBlocking=yes. */
+/* Makes reads and writes block: with NonBlocking=yes systemd passes a connection that does not. */
 static int inetd_block(int connection) {
         const int flags = fcntl(connection, F_GETFL);
 
@@ -58,7 +61,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         if (r == 0)
                 r = inetd_block(connection);
         if (r < 0)
-                return failure_set(ret_failure, r, "The passed connection cannot be served: %s",
+                return failure_set(ret_failure, r, "Cannot serve the passed connection: %s",
                                    strerrordesc_np(-r));
         address_format(&peer, peer_text);
         endpoint_format(&endpoint, listener_text);
@@ -68,7 +71,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
                            .handler_pid = (uint64_t)getpid(),
                            .live = 1 };
         journal_write(journal, &record, started);
-        /* Nothing is written until the connection ends. */
+        /* The handler blocks: the journal writes nothing more until the connection ends. */
         journal_finish(journal, 0);
 
         handler_init();

@@ -6,13 +6,11 @@
 #include "server/options.h"
 
 /*
- * Serving the one connection that was passed, in this process: inetd's "nowait" and systemd's
- * Accept=yes.
+ * inetd_serve: Serves @connection in this process until it ends, and writes its records to
+ * @journal. Sends READY=1 (sd_notify(3)) first where systemd waits for it. The connection stays
+ * open until the process exits.
  *
- * inetd_serve: serves @connection, which it takes over, and writes what becomes of it to @journal.
- * Sends READY=1 (sd_notify(3)) first where systemd waits for it.
- *
- * Returns 0 when the connection has ended, however, also when the peer has reset it before; a
- * negative errno with the reason in @ret_failure when it could not be served.
+ * Returns 0 when the connection has ended, for any reason; a negative errno, with the reason in
+ * @ret_failure, when it is not a connection.
  */
 int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure);

@@ -1,89 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the sockets to serve: passed by systemd, named on the command line, or passed by an inetd
- * as stdin. It looks at each descriptor to learn its type, because neither position nor name can be
- * trusted, and closes those that it cannot serve, with a record.
+ * The sockets that the master listens on: inherited ones, or those that the command line names,
+ * which get the options of mpecho.socket here. Connections inherit these options.
  *
- * systemd also returns the descriptors that earlier runs stored; these go to the restore. A passed
- * socket stays open in systemd, so nothing here may shut it down.
+ * A listener knows its address as text, for records, and the master finds the listener of a
+ * restored connection by that.
+ *
+ * A running server must never lose its socket: the file of a Unix socket is replaced only when a
+ * connection attempt shows that no process listens, and inherited sockets are closed here but never
+ * shut down.
  */
 #include "server/listeners.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <systemd/sd-daemon.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/clock.h"
-#include "lib/socket.h"
-#include "restart/fdstore.h"
-#include "server/bind.h"
+/* The kernel cuts it to net.core.somaxconn. */
+#define BACKLOG 4096
 
+/* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
 enum {
-        REFUSE_MOST = 4096,
+        KEEPALIVE_SECONDS = 60,
+        KEEPALIVE_INTERVAL_SECONDS = 10,
+        KEEPALIVE_PROBES = 6,
 };
 
-void passed_take(Passed *ret_passed) {
-        const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
-        Passed passed = { .missing = SD_LISTEN_FDS_START };
-
-        if (pid != NULL && strtol(pid, NULL, 10) != getpid())
-                passed.foreign_pid = strdup(pid);
-        if (fds != NULL)
-                passed.promised = strdup(fds);
-        passed.n = sd_listen_fds_with_names(false, &passed.names);
-        /* It takes no descriptor when there are more or fewer names; sd_listen_fds() does not care.
-         */
-        passed.n = sd_listen_fds(true);
-        while (passed.n == -EBADF && fcntl(passed.missing, F_GETFD) >= 0)
-                passed.missing++;
-        *ret_passed = passed;
-}
-
-void passed_deinit(Passed *passed) {
-        for (char **name = passed->names; name != NULL && *name != NULL; name++)
-                free(*name);
-        free(passed->names);
-        free(passed->promised);
-        free(passed->foreign_pid);
-}
-
-/* At most as many as a backlog has, lest somebody who goes on connecting keeps this process. */
-static void descriptor_refuse(int fd) {
-        const int flags = fcntl(fd, F_GETFL);
-
-        if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-                return;
-        for (int i = 0; i < REFUSE_MOST; i++) {
-                const int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-
-                if (client < 0)
-                        return;
-                socket_reset(client);
-        }
-}
-
-void passed_refuse(const Passed *passed) {
-        for (int i = 0; i < passed->n; i++) {
-                const int fd = SD_LISTEN_FDS_START + i;
-
-                if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
-                        descriptor_refuse(fd);
-        }
-}
-
-static Listeners *listeners_new_empty(uint32_t n, bool passed) {
-        Listeners *listeners = calloc(1, sizeof *listeners + n * sizeof listeners->items[0]);
-
-        if (listeners == NULL)
-                return NULL;
-        listeners->passed = passed;
-        listeners->connection = -1;
-        return listeners;
-}
+/* The most bytes that the kernel queues for a connection beyond those on their way. A peer that
+ * does not read costs no more memory, and a long path loses no speed. */
+#define UNSENT_MOST (128 * 1024)
 
 void listeners_close(Listeners *listeners) {
         for (uint32_t i = 0; i < listeners->n; i++) {
@@ -102,40 +52,28 @@ Listeners *listeners_free(Listeners *listeners) {
         if (listeners == NULL)
                 return NULL;
         listeners_close(listeners);
-        if (listeners->connection >= 0)
-                close(listeners->connection);
-        restore_deinit(&listeners->restore);
-        for (uint32_t i = 0; i < listeners->n; i++) {
-                free(listeners->items[i].name);
-                free(listeners->items[i].path);
-        }
         free(listeners);
         return NULL;
 }
 
-/* Adds @fd, which becomes the listeners', makes accepting from it never wait, and keeps urgent data
- * in the stream from the first byte: TCP connections inherit that. A handler that set it would be
- * too late for what has come before it, of which a second urgent byte deletes the first. */
-static int listeners_add(Listeners *listeners, int fd, const char *name) {
-        Listener *listener = &listeners->items[listeners->n];
+/* Adds @fd, which becomes the listeners'. Accepting from it never blocks. Urgent data stays in the
+ * stream from the first byte: TCP connections inherit that, and a handler would set it too late,
+ * when a second urgent byte can have deleted the first. */
+static int listeners_add(Listeners *listeners, int fd, const char *name, const char *path) {
+        Listener *listener = &listeners->items[listeners->n++];
         Endpoint endpoint;
         int flags, r;
 
+        *listener = (Listener){ .fd = fd, .name = name, .path = path };
         flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){ UNSENT_MOST }, sizeof(int));
         r = endpoint_from_socket(fd, &endpoint);
         if (r < 0)
                 return r;
-        if (name != NULL) {
-                listener->name = strdup(name);
-                if (listener->name == NULL)
-                        return -ENOMEM;
-        }
         endpoint_format(&endpoint, listener->text);
-        listener->fd = fd;
-        listeners->n++;
         return 0;
 }
 
@@ -143,115 +81,177 @@ static int listener_parse(const char *text, Endpoint *ret_endpoint, Failure *ret
         const char *why;
 
         if (endpoint_parse(text, ret_endpoint, &why) < 0)
-                return failure_set(ret_failure, LISTENERS_USAGE, "Cannot listen on '%s': %s", text,
+                return failure_set(ret_failure, WRONG_USAGE, "Cannot listen on '%s': %s", text,
                                    why);
         return 0;
 }
 
-static int listeners_bind(Listeners *listeners, const char *text, Failure *ret_failure) {
-        Listener *listener = &listeners->items[listeners->n];
+/* Returns whether the socket file at @endpoint is left over from a process that was killed. */
+static bool socket_file_is_stale(const Endpoint *endpoint) {
+        const char *path = endpoint->local.sun_path;
+        struct stat status;
+        bool refused;
+        int fd;
+
+        if (endpoint->any.sa_family != AF_UNIX || path[0] == '\0')
+                return false;
+        if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
+                return false;
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return false;
+        refused = connect(fd, &endpoint->any, endpoint->length) < 0 && errno == ECONNREFUSED;
+        close(fd);
+        return refused;
+}
+
+static void listener_set_tcp(int fd) {
+        static const struct {
+                int level;
+                int option;
+                int value;
+        } settings[] = {
+                { SOL_SOCKET, SO_REUSEADDR, 1 },
+                { IPPROTO_TCP, TCP_NODELAY, 1 },
+                { SOL_SOCKET, SO_KEEPALIVE, 1 },
+                { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS },
+                { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS },
+                { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES },
+        };
+
+        for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+                (void)setsockopt(fd, settings[i].level, settings[i].option, &settings[i].value,
+                                 sizeof settings[i].value);
+}
+
+/* Returns a socket that listens at @endpoint and nowhere else, or a negative errno. */
+static int listener_open_exactly(const Endpoint *endpoint) {
+        const int v6only = !endpoint->wildcard;
+        int fd, r;
+
+        fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        if (endpoint->any.sa_family == AF_INET6)
+                (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
+        if (endpoint->any.sa_family != AF_UNIX)
+                listener_set_tcp(fd);
+        if (bind(fd, &endpoint->any, endpoint->length) < 0 || listen(fd, BACKLOG) < 0) {
+                r = -errno;
+                close(fd);
+                return r;
+        }
+        return fd;
+}
+
+/* Returns a socket that listens at @endpoint, or a negative errno. */
+static int listener_open(const Endpoint *endpoint) {
+        const Endpoint ipv4 = {
+                .ipv4 = { .sin_family = AF_INET, .sin_port = endpoint->ipv6.sin6_port },
+                .length = sizeof ipv4.ipv4,
+        };
+        int fd;
+
+        fd = listener_open_exactly(endpoint);
+        /* A machine without IPv6 still has all its IPv4 addresses. */
+        if (endpoint->wildcard && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL))
+                return listener_open_exactly(&ipv4);
+        if (fd == -EADDRINUSE && socket_file_is_stale(endpoint) &&
+            unlink(endpoint->local.sun_path) == 0)
+                return listener_open_exactly(endpoint);
+        return fd;
+}
+
+static int listeners_open(Listeners *listeners, const char *text, Failure *ret_failure) {
         Endpoint endpoint;
         int fd, r;
 
         r = listener_parse(text, &endpoint, ret_failure);
         if (r != 0)
                 return r;
-        fd = bind_endpoint(&endpoint);
-        if (fd < 0)
-                return failure_set(ret_failure, fd, "Cannot listen on %s: %s", text,
-                                   strerrordesc_np(-fd));
-        if (text[0] == '/') {
-                listener->path = strdup(text);
-                if (listener->path == NULL)
-                        return failure_set(ret_failure, -ENOMEM, "Out of memory");
-        }
-        r = listeners_add(listeners, fd, NULL);
+        fd = listener_open(&endpoint);
+        r = fd < 0 ? fd : listeners_add(listeners, fd, NULL, text[0] == '/' ? text : NULL);
         if (r < 0)
                 return failure_set(ret_failure, r, "Cannot listen on %s: %s", text,
                                    strerrordesc_np(-r));
         return 0;
 }
 
-/* What a descriptor is that is not served, as the second half of a sentence. */
-static const char *descriptor_text(int fd) {
-        if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
-                return "is not a socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
-                return "is a datagram socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
-                return "is neither a stream nor a datagram socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
-                return "is a listening socket that was stored";
-        return "is a stream socket that does not listen";
-}
-
-static void stranger_close(int fd, const char *name, Journal *journal) {
-        Failure failure = {};
-
-        failure_set(&failure, 0, "Passed file descriptor %d%s%s%s %s: closed, not served", fd,
-                    name != NULL ? " (" : "", name != NULL ? name : "", name != NULL ? ")" : "",
-                    descriptor_text(fd));
-        journal_write(journal,
-                      &(Record){ .kind = RECORD_STRANGER,
-                                 .descriptor = (uint64_t)fd,
-                                 .listener_name = name,
-                                 .sentence = failure.text },
-                      clock_now());
-        close(fd);
-}
-
-static int listeners_take_descriptor(Listeners *listeners, int fd, const char *name,
-                                     Journal *journal, Failure *ret_failure) {
-        uint64_t run;
+static int listeners_fill(Listeners *listeners, const Options *options, const Inherited *inherited,
+                          Failure *ret_failure) {
         int r;
 
-        if (restore_take(&listeners->restore, fd, name))
-                return 0;
-        if (fdstore_parse_name(name, &run) != FDSTORE_STRANGER ||
-            sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
-                stranger_close(fd, name, journal);
-                return 0;
-        }
-        r = listeners_add(listeners, fd, name);
-        if (r < 0)
-                return failure_set(ret_failure, r, "Cannot use passed file descriptor %d: %s", fd,
-                                   strerrordesc_np(-r));
-        return 0;
-}
+        for (uint32_t i = 0; i < inherited->n_sockets; i++) {
+                const InheritedSocket *socket = &inherited->sockets[i];
 
-static int listeners_take_passed(Listeners *listeners, const Passed *passed, Journal *journal,
-                                 Failure *ret_failure) {
-        uint64_t run;
-        int r;
-
-        if (passed->n == 1 && socket_is_stream(SD_LISTEN_FDS_START) &&
-            (passed->names == NULL ||
-             fdstore_parse_name(passed->names[0], &run) == FDSTORE_STRANGER)) {
-                listeners->connection = SD_LISTEN_FDS_START;
-                return 0;
-        }
-        listeners->manager = true;
-        r = restore_init(&listeners->restore, (size_t)passed->n);
-        if (r < 0)
-                return failure_set(ret_failure, r, "Out of memory");
-        if (passed->names == NULL)
-                journal_write(journal, &(Record){ .kind = RECORD_UNNAMED }, clock_now());
-        for (int i = 0; i < passed->n; i++) {
-                r = listeners_take_descriptor(listeners, SD_LISTEN_FDS_START + i,
-                                              passed->names != NULL ? passed->names[i] : NULL,
-                                              journal, ret_failure);
+                r = listeners_add(listeners, socket->fd, socket->name, NULL);
                 if (r < 0)
+                        return failure_set(ret_failure, r,
+                                           "Cannot use passed file descriptor %d: %s", socket->fd,
+                                           strerrordesc_np(-r));
+        }
+        for (uint32_t i = 0; i < options->n_listen; i++) {
+                r = listeners_open(listeners, options->listen[i], ret_failure);
+                if (r != 0)
                         return r;
         }
-        if (listeners->n == 0 && listeners->restore.n_found == 0)
-                return failure_set(ret_failure, -ENOTSOCK,
-                                   "None of the %d passed file descriptors is a listening stream "
-                                   "socket",
-                                   passed->n);
         return 0;
 }
 
-/* In network byte order; 0 for a family without ports. */
+int listeners_new(const Options *options, const Inherited *inherited, Listeners **ret_listeners,
+                  Failure *ret_failure) {
+        const size_t n = inherited->n_sockets + options->n_listen;
+        Listeners *listeners;
+        int r;
+
+        listeners = calloc(1, sizeof *listeners + n * sizeof listeners->items[0]);
+        if (listeners == NULL)
+                return failure_set(ret_failure, -ENOMEM,
+                                   "Cannot allocate memory for the listeners");
+        r = listeners_fill(listeners, options, inherited, ret_failure);
+        if (r != 0) {
+                listeners_free(listeners);
+                return r;
+        }
+        *ret_listeners = listeners;
+        return 0;
+}
+
+int listeners_check(const Options *options, const Inherited *inherited, Failure *ret_failure) {
+        Endpoint endpoint;
+        int r;
+
+        for (uint32_t i = 0; i < options->n_listen; i++) {
+                r = listener_parse(options->listen[i], &endpoint, ret_failure);
+                if (r != 0)
+                        return r;
+        }
+        if (inherited->n > 0 && options->n_listen > 0)
+                return failure_set(ret_failure, WRONG_USAGE,
+                                   "Cannot listen on '%s': systemd has passed sockets",
+                                   options->listen[0]);
+        if (options->exit_idle != 0 && options->n_listen > 0)
+                return failure_set(ret_failure, WRONG_USAGE,
+                                   "--exit-idle works only with passed sockets: without them no "
+                                   "process starts mpecho again");
+        return 0;
+}
+
+int listener_accept(const Listener *listener, Address *ret_peer) {
+        struct sockaddr_storage name;
+        socklen_t length = sizeof name;
+        int fd;
+
+        fd = accept4(listener->fd, (struct sockaddr *)&name, &length, SOCK_CLOEXEC);
+        if (fd < 0)
+                return -errno;
+        *ret_peer = (Address){};
+        /* Without SO_PEERCRED a Unix peer has no name. */
+        (void)address_from_peer(fd, &name, ret_peer);
+        return fd;
+}
+
+/* Returns the port in network byte order; 0 for a family without ports. */
 static in_port_t endpoint_port(const Endpoint *endpoint) {
         switch (endpoint->any.sa_family) {
         case AF_INET:
@@ -270,8 +270,8 @@ const Listener *listeners_find_text(const Listeners *listeners, const char *text
         return NULL;
 }
 
-/* Whether connections of @listener can have @endpoint as their own address, though @listener has
- * another: the wildcard address, as a rule. */
+/* Returns whether connections of @listener can have @endpoint as their own address: it has the same
+ * port, and the wildcard address as a rule. */
 static bool listener_has_port(const Listener *listener, const Endpoint *endpoint) {
         const in_port_t port = endpoint_port(endpoint);
         Endpoint own;
@@ -281,7 +281,7 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
 }
 
 const Listener *listeners_find(const Listeners *listeners, int fd) {
-        static const Listener gone = { .fd = -1, .text = LISTENER_GONE };
+        static const Listener gone = { .fd = -1, .text = "a former listener" };
         char text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
         Endpoint endpoint;
@@ -297,106 +297,4 @@ const Listener *listeners_find(const Listeners *listeners, int fd) {
                 if (listener_has_port(&listeners->items[i], &endpoint))
                         return &listeners->items[i];
         return &gone;
-}
-
-/* inetd(8): "nowait" passes a connection, "wait" a listening socket. */
-static int listeners_take_stdin(Listeners *listeners, const Passed *passed, Failure *ret_failure) {
-        int fd, r;
-
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0 && passed->foreign_pid != NULL)
-                return failure_set(ret_failure, LISTENERS_USAGE,
-                                   "LISTEN_PID is %s, so the passed sockets are another "
-                                   "process's, this is %d",
-                                   passed->foreign_pid, getpid());
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
-                return failure_set(ret_failure, LISTENERS_USAGE,
-                                   "Nothing to listen on: name a LISTEN address, have systemd "
-                                   "pass sockets, or have "
-                                   "an inetd pass one as stdin");
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
-                return failure_set(ret_failure, -EPROTOTYPE, "The socket passed as stdin %s",
-                                   descriptor_text(STDIN_FILENO));
-        fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
-        if (fd < 0)
-                return failure_set(ret_failure, -errno, "Cannot use the socket passed as stdin: %s",
-                                   strerrordesc_np(errno));
-        if (socket_is_stream(fd)) {
-                listeners->connection = fd;
-                return 0;
-        }
-        r = sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 ? listeners_add(listeners, fd, NULL)
-                                                            : -ENOTCONN;
-        if (r < 0)
-                return failure_set(ret_failure, r, "Cannot use the socket passed as stdin: %s",
-                                   strerrordesc_np(-r));
-        return 0;
-}
-
-static int listeners_fill(Listeners *listeners, const Options *options, const Passed *passed,
-                          Journal *journal, Failure *ret_failure) {
-        int r;
-
-        if (passed->n > 0)
-                return listeners_take_passed(listeners, passed, journal, ret_failure);
-        if (options->n_listen == 0)
-                return listeners_take_stdin(listeners, passed, ret_failure);
-        for (uint32_t i = 0; i < options->n_listen; i++) {
-                r = listeners_bind(listeners, options->listen[i], ret_failure);
-                if (r != 0)
-                        return r;
-        }
-        return 0;
-}
-
-int listeners_check(const Options *options, Failure *ret_failure) {
-        Endpoint endpoint;
-        int r;
-
-        for (uint32_t i = 0; i < options->n_listen; i++) {
-                r = listener_parse(options->listen[i], &endpoint, ret_failure);
-                if (r != 0)
-                        return r;
-        }
-        if (options->exit_idle != 0 && options->n_listen > 0)
-                return failure_set(ret_failure, LISTENERS_USAGE,
-                                   "--exit-idle works only with passed sockets: nobody would "
-                                   "start mpecho again");
-        return 0;
-}
-
-int listeners_new(const Options *options, const Passed *passed, Journal *journal,
-                  Listeners **ret_listeners, Failure *ret_failure) {
-        Listeners *listeners;
-        uint32_t n;
-        int r;
-
-        if (passed->n == -EBADF)
-                return failure_set(ret_failure, passed->n,
-                                   "LISTEN_FDS promises file descriptor %d, which is not open",
-                                   passed->missing);
-        if (passed->n < 0 && passed->promised == NULL)
-                return failure_set(ret_failure, passed->n,
-                                   "Cannot take passed file descriptors: LISTEN_PID is %s, and "
-                                   "LISTEN_FDS is not set",
-                                   passed->foreign_pid);
-        if (passed->n < 0)
-                return failure_set(
-                                ret_failure, passed->n,
-                                "Cannot take the file descriptors that LISTEN_FDS=%s promises: %s",
-                                passed->promised, strerrordesc_np(-passed->n));
-        if (passed->n > 0 && options->n_listen > 0)
-                return failure_set(ret_failure, LISTENERS_USAGE,
-                                   "'%s' cannot be listened on: sockets were passed",
-                                   options->listen[0]);
-        n = passed->n > 0 ? (uint32_t)passed->n : options->n_listen > 0 ? options->n_listen : 1;
-        listeners = listeners_new_empty(n, options->n_listen == 0);
-        if (listeners == NULL)
-                return failure_set(ret_failure, -ENOMEM, "Out of memory");
-        r = listeners_fill(listeners, options, passed, journal, ret_failure);
-        if (r != 0) {
-                listeners_free(listeners);
-                return r;
-        }
-        *ret_listeners = listeners;
-        return 0;
 }

@@ -5,11 +5,12 @@
  *
  * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
- * settles the gifts, accepts, and lets its parts do what is due.
+ * settles the gifts, accepts, and ticks its parts.
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
  * have. It kills the rest after 4 seconds, or at once on a second signal. While systemd stores
- * connections, each one stored or reaped starts the 4 seconds again: there may be thousands.
+ * connections, each one stored or reaped starts the 4 seconds again: there may be thousands. Once
+ * all are stored, their handlers have a second left.
  *
  * The master must never read from a peer, block anywhere but in ppoll(2) and in the exchange with
  * systemd's descriptor store, or allocate memory once it runs.
@@ -31,9 +32,13 @@
 #include "report/notify.h"
 #include "restart/handover.h"
 #include "server/connections.h"
+#include "server/takeover.h"
 
 /* Leaves one second of the five that a stop may take, to reap killed handlers. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
+
+/* How long handlers whose connections are stored may take to exit. */
+#define EXIT_PATIENCE CLOCK_SECOND
 
 enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
@@ -46,6 +51,7 @@ struct Master {
         size_t size; /* of the whole object, in bytes */
         const Options *options;
         Listeners *listeners;
+        Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
         Handover handover;
@@ -77,20 +83,19 @@ static int master_init_signals(Master *master) {
 /* Chooses the number of this run, and listens for handlers that hand over. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
-        Restore *restore = &master->listeners->restore;
         int r;
 
-        r = restore_prepare(restore);
+        r = restore_prepare(master->restore);
         if (r < 0)
                 return r;
-        r = handover_init(&master->handover, restore->run, &answers);
+        r = handover_init(&master->handover, master->restore->run, &answers);
         if (r < 0)
                 return r;
-        connections_set_handover(master->connections, &master->handover.address);
+        master->connections->handover = master->handover.address;
         return 0;
 }
 
-int master_new(const Options *options, Listeners *listeners, Journal *journal,
+int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master) {
         size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
         Master *master;
@@ -102,6 +107,7 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         master->size = size;
         master->options = options;
         master->listeners = listeners;
+        master->restore = restore;
         master->journal = journal;
         master->kill_deadline = CLOCK_NEVER;
         master->idle_since = clock_now();
@@ -115,8 +121,9 @@ int master_new(const Options *options, Listeners *listeners, Journal *journal,
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)
-                r = connections_new(options, listeners, journal, &master->connections);
-        if (r == 0 && listeners->manager && notify_has_manager(&master->notify))
+                r = connections_new(options, listeners, restore != NULL ? restore->n_found : 0,
+                                    journal, &master->connections);
+        if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
                 r = master_init_handover(master);
         if (r < 0) {
                 master_free(master);
@@ -152,10 +159,14 @@ static void master_stop(Master *master, uint64_t now) {
 }
 
 /* Starts the patience again after a connection was stored or a handler reaped. Killing a handler
- * loses its connection, and a busy machine may have thousands to store. */
+ * loses its connection, and a busy machine may have thousands to store. Once all are stored, no
+ * handler can delay the stop any more. */
 static void master_note_progress(Master *master) {
-        if (master->kill_deadline != CLOCK_NEVER && master->handover.fd >= 0)
-                master->kill_deadline = clock_now() + STOP_PATIENCE;
+        if (master->kill_deadline == CLOCK_NEVER || master->handover.fd < 0)
+                return;
+        master->kill_deadline =
+                        clock_now() + (connections_are_stored(master->connections) ? EXIT_PATIENCE
+                                                                                   : STOP_PATIENCE);
 }
 
 static void master_take_signal(Master *master, const struct signalfd_siginfo *signal,
@@ -189,7 +200,7 @@ static bool master_accepts(const Master *master) {
         return !master->stopping && connections_can_accept(master->connections);
 }
 
-/* Returns whether nobody has connected for the time of --exit-idle. A client that connects after
+/* Returns whether there was no connection for the time of --exit-idle. A client that connects after
  * this check waits at the listener; systemd holds it too and starts the service again. */
 static bool master_is_idle(Master *master, uint64_t now) {
         if (master->options->exit_idle == 0 || master->stopping ||
@@ -200,13 +211,13 @@ static bool master_is_idle(Master *master, uint64_t now) {
 }
 
 /* Sends the sentence of the totals record as STATUS=. */
-static void master_tell_status(Master *master, uint64_t now) {
+static void master_send_status(Master *master, uint64_t now) {
         const Record totals = connections_totals(master->connections, RECORD_TOTALS, now);
         char status[NOTIFY_STATUS_SIZE];
 
         record_format_sentence(&totals, status, sizeof status);
         notify_status(&master->notify, status, now);
-        /* Handlers go on counting bytes. */
+        /* Handlers go on counting bytes, so the next status differs. */
         if (totals.live > 0)
                 notify_changed(&master->notify, now);
 }
@@ -230,7 +241,7 @@ static void master_tick(Master *master, uint64_t now) {
         journal_tick(master->journal, now);
         notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
-                master_tell_status(master, now);
+                master_send_status(master, now);
         if (master->kill_deadline <= now) {
                 master->kill_deadline = CLOCK_NEVER;
                 connections_kill(master->connections);
@@ -272,7 +283,7 @@ int master_turn(Master *master, uint64_t patience) {
                  handover_deadline(&master->handover) <= now;
         if (handed)
                 handover_take(&master->handover, master->stopping, now);
-        /* The calls below decide differently while the service stops. */
+        /* Before the calls below, which decide differently while the service stops. */
         if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
             connections_deadline(master->connections) <= now) {
                 master_take_signals(master, now);
@@ -294,7 +305,7 @@ int master_turn(Master *master, uint64_t patience) {
 }
 
 /* Logs the start with as many listeners as fit, separated by commas. */
-static void master_tell_started(const Master *master) {
+static void master_log_started(const Master *master) {
         char text[1024] = "";
 
         for (uint32_t i = 0; i < master->listeners->n; i++) {
@@ -317,17 +328,16 @@ int master_run(Master *master) {
         Record stopped;
         int r;
 
-        /* Without a manager nobody could store the connections again. */
+        /* Without a manager, no process could store the connections again. */
         if (master->handover.fd >= 0) {
-                r = connections_restore(master->connections, &master->listeners->restore,
-                                        clock_now());
+                r = takeover_run(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
         }
         now = clock_now();
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
-        master_tell_started(master);
+        master_log_started(master);
         do
                 r = master_turn(master, CLOCK_NEVER);
         while (r == MASTER_RUNNING);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "report/journal.h"
+#include "restart/restore.h"
 #include "server/listeners.h"
 #include "server/options.h"
 
@@ -24,16 +25,17 @@ enum {
 
 /*
  * master_new: Creates the master of this process: blocks the signals that it waits for and installs
- * the dispositions that handlers inherit (handler_init()). Uses @options, @listeners and @journal
- * until master_free().
+ * the dispositions that handlers inherit (handler_init()). Uses what it is given until
+ * master_free().
  *
- * Returns 0 and sets @ret_master, which the caller frees with master_free(); or a negative errno.
+ * @restore: the connections that earlier runs stored in systemd; NULL when systemd does not keep
+ * connections for this process.
+ *
+ * Returns 0 and sets @ret_master, which the caller frees with master_free(), after which
+ * signals stay blocked; or a negative errno.
  */
-int master_new(const Options *options, Listeners *listeners, Journal *journal, Master **ret_master);
-
-/*
- * master_free: Frees @master, which may be NULL. Signals stay blocked. Returns NULL.
- */
+int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
+               Master **ret_master);
 Master *master_free(Master *master);
 
 /*

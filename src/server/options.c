@@ -12,10 +12,6 @@
 #include "lib/clock.h"
 #include "lib/option.h"
 
-/*
- * The service's command line: a table of its options for lib/option.h, their defaults, and --help.
- */
-
 static const char *const level_names[] = {
         [LOG_EMERG] = "emerg", [LOG_ALERT] = "alert",     [LOG_CRIT] = "crit",
         [LOG_ERR] = "err",     [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
@@ -63,26 +59,26 @@ static const OptionRow options_rows[] = {
 
 const char *options_help(void) {
         return "Usage: mpecho [OPTION]... [LISTEN]...\n"
-               "Echo service (RFC 862): sends back to each client what it sends.\n"
+               "Echo service (RFC 862): returns to each client, unchanged, what it sends.\n"
                "\n"
-               "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path or @abstract. Without it\n"
-               "the sockets are those that systemd passes, or the one that an inetd passes as\n"
-               "stdin.\n"
+               "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path or @abstract. Without it,\n"
+               "mpecho serves the sockets that systemd passes, or that an inetd passes as stdin.\n"
                "\n"
-               "  -c, --max-connections=N     live connections at most, 1 to 65536\n"
+               "  -c, --max-connections=N     serve at most N connections at once, 1 to 65536\n"
                "                              (default 1024)\n"
-               "  -s, --max-per-source=N      of these from one source, 1 to 65536; 0 for no\n"
-               "                              limit (default 256)\n"
-               "  -i, --idle-timeout=SECONDS  end connections that carry nothing for so long,\n"
-               "                              1 to 86400; 0 for never (default 900)\n"
-               "  -x, --exit-idle=SECONDS     exit after so long without a connection, 1 to\n"
-               "                              86400; only with passed sockets (default never)\n"
-               "  -l, --log=TARGET            auto, journal or stderr (default auto: the\n"
-               "                              journal when stderr is connected to it)\n"
-               "      --log-level=LEVEL       emerg, alert, crit, err, warning, notice, info\n"
+               "  -s, --max-per-source=N      serve at most N connections of one source, 1 to\n"
+               "                              65536; 0 sets no limit (default 256)\n"
+               "  -i, --idle-timeout=SECONDS  end connections that carry nothing for this time,\n"
+               "                              1 to 86400; 0 sets no limit (default 900)\n"
+               "  -x, --exit-idle=SECONDS     exit after this time without a connection, 1 to\n"
+               "                              86400; needs passed sockets (default never)\n"
+               "  -l, --log=TARGET            write records to journal or stderr (default auto:\n"
+               "                              to the journal if it reads stderr)\n"
+               "      --log-level=LEVEL       write only records of this priority and above:\n"
+               "                              emerg, alert, crit, err, warning, notice, info\n"
                "                              or debug (default info)\n"
-               "      --log-empty=LEVEL       the level of connections that echo nothing, and\n"
-               "                              of accepted ones (default info)\n"
+               "      --log-empty=LEVEL       give this priority to connections that echo\n"
+               "                              nothing, and to accepted ones (default info)\n"
                "      --test                  check the options and LISTEN, open nothing, exit\n"
                "  -h, --help                  show this help\n"
                "  -V, --version               show the version\n"

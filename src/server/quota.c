@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts the live connections of each source, in a hash table that is allocated once. A source
- * without connections has no entry. Each charge needs exactly one release: a missing one would lock
- * a source out, and a second one aborts the master.
+ * Counts the live connections of each source. A hash table, allocated once, holds a count for each
+ * source that has a connection; a source without connections has no entry, so the table never needs
+ * more room than there are connections.
+ *
+ * Each charge needs exactly one release: a missing one would lock a source out, and a second one
+ * aborts the master. A restored connection is charged whatever the limit: refusing it would cut a
+ * transfer that an earlier run had admitted.
  */
 #include "server/quota.h"
 

@@ -19,10 +19,6 @@ typedef struct Quota Quota;
  * Returns 0 and sets @ret_quota, which the caller frees with quota_free(); or a negative errno.
  */
 int quota_new(uint32_t connections, uint32_t per_source, Quota **ret_quota);
-
-/*
- * quota_free: Frees @quota, which may be NULL. Returns NULL.
- */
 Quota *quota_free(Quota *quota);
 
 /*

@@ -9,8 +9,8 @@
  * all children: in each turn while there are few, and otherwise so seldom that sweeps take a
  * hundredth of the time, but at least once a second.
  *
- * An announcement only says where to look. The reaper must take nobody for ended that waitpid(2)
- * has not returned, and finds the connection by that process ID.
+ * An announcement only says where to look. The reaper must take no handler for ended that
+ * waitpid(2) has not returned, and finds the connection by that process ID.
  */
 #include "server/reaper.h"
 
@@ -47,7 +47,7 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
         for (uint32_t i = 0; i < n; i++) {
                 Connection *connection = roster_at(reaper->roster, announced[i]);
 
-                /* Once each, however often a handler announces it. */
+                /* Takes each once, however often a handler announces it. */
                 if (connection->handler != 0 && !connection->leaving) {
                         connection->leaving = true;
                         reaper->leaving[reaper->n++] = announced[i];
@@ -70,7 +70,7 @@ static Connection *reaper_sweep(Reaper *reaper, int *ret_status) {
         while ((pid = waitpid(-1, ret_status, WNOHANG)) > 0) {
                 Connection *connection = roster_find(reaper->roster, pid);
 
-                /* Not a child from before execve(2). */
+                /* Children from before execve(2) are not in the roster. */
                 if (connection != NULL)
                         return connection;
         }

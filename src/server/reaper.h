@@ -16,10 +16,10 @@ struct Reaper {
         uint32_t *leaving; /* slots whose handlers have announced an exit and are not reaped yet */
         uint32_t most;     /* room in @leaving */
         uint32_t n;
-        uint32_t next; /* those before it are still to be looked at in this turn */
+        uint32_t next; /* slots before it are left for this turn */
         uint64_t now;
         uint64_t rest_until;     /* no sweep before this instant */
-        uint64_t sweep_deadline; /* when to sweep; CLOCK_NEVER when nobody can have ended */
+        uint64_t sweep_deadline; /* when to sweep; CLOCK_NEVER when no handler can have ended */
 };
 
 /*

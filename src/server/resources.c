@@ -40,7 +40,7 @@ static void resource_lower_rlimit(Resource *resource, const char *name, int whic
                 resource_lower(resource, name, limit.rlim_cur);
 }
 
-/* Of this process's group in the unified hierarchy, number 0 (cgroups(7)), where systemd sets
+/* Looks at this process's group in the unified hierarchy, number 0 (cgroups(7)), where systemd sets
  * TasksMax=. */
 static void resource_lower_tasks(Resource *resource) {
         char line[1024], path[sizeof line + 64] = "";

@@ -114,7 +114,7 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
 
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes) {
-        /* Where the clock began anew, it does not begin in the future. */
+        /* The clock of the earlier run may have been ahead: no start lies in the future. */
         connection->started = clock_earlier(facts->started, connection->started);
         connection_facts(roster, connection)->started = connection->started;
         atomic_store_explicit(&connection->ledger->bytes, bytes, memory_order_relaxed);

@@ -42,10 +42,6 @@ struct Connection {
  * Returns 0 and sets @ret_roster, which the caller frees with roster_free(); or a negative errno.
  */
 int roster_new(uint32_t slots, Roster **ret_roster);
-
-/*
- * roster_free: Frees @roster, which may be NULL. Returns NULL.
- */
 Roster *roster_free(Roster *roster);
 
 /*

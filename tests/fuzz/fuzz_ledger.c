@@ -21,7 +21,7 @@
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/restore.h"
-#include "server/connections.h"
+#include "server/takeover.h"
 
 enum {
         CONNECTIONS_MOST = 3,
@@ -72,10 +72,6 @@ void fork_prepare(void) {
 }
 
 void fork_unblock_signals(void) {
-}
-
-void fork_exit(int code) {
-        _exit(code);
 }
 
 /* In place of the C library's, for the journal: records are lines of text. */
@@ -323,7 +319,7 @@ static void scene_check(const Connections *connections, const Expected *expected
 
 static void scene_play(Scene *scene) {
         const Options options = { .max_connections = MOST, .max_per_source = 1 };
-        Listeners listeners = { .connection = -1 };
+        Listeners listeners = {};
         const uint64_t begin = clock_now();
         Connections *connections;
         Expected expected;
@@ -333,9 +329,9 @@ static void scene_play(Scene *scene) {
         scene_check_restore(scene);
         expected = scene_expect(scene);
         FUZZ_CHECK(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal) == 0);
-        listeners.restore.n_found = scene->restore.n_found;
-        FUZZ_CHECK(connections_new(&options, &listeners, journal, &connections) == 0);
-        FUZZ_CHECK(connections_restore(connections, &scene->restore, clock_now()) == 0);
+        FUZZ_CHECK(connections_new(&options, &listeners, scene->restore.n_found, journal,
+                                   &connections) == 0);
+        FUZZ_CHECK(takeover_run(connections, &scene->restore, clock_now()) == 0);
         journal_finish(journal, 0);
         FUZZ_CHECK(scene->restore.ledger == NULL);
         scene_check(connections, &expected, begin);

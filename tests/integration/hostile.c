@@ -1,25 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile code in a handler: a library that the test preloads into mpecho. When a peer sends
- * "HOSTILE attack number...", the handler that reads it makes the attack and answers with a line.
+ * Hostile code in a handler: a library that a test preloads into mpecho. When a peer sends
+ * "HOSTILE attack argument", the handler that reads it makes the attack and answers with a line: a
+ * number, or what it could do, or "nothing".
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+enum {
+        MOST_DESCRIPTORS = 64,
+        MOST_NEEDLE = 64,
+        OWN_CONNECTION = 3,
+        MASK = 0x5a, /* of what to search for: the question itself must not be found */
+};
+
 static char argument[256];
+static char could[512];
+
+static void note(const char *what) {
+        const size_t length = strlen(could);
+
+        if (strstr(could, what) == NULL)
+                snprintf(could + length, sizeof could - length, "%s%s", length > 0 ? ", " : "",
+                         what);
+}
 
 static double now(void) {
         struct timespec time;
@@ -43,78 +66,312 @@ static int connect_to_master(void) {
         return -1;
 }
 
-/* How many of the processes in the argument have memory that this one can open or read. */
-static int read_memory(void) {
-        int could = 0;
-        char byte, path[64];
+static void reach_memory(pid_t pid) {
+        static char byte;
+        struct iovec local = { &byte, 1 }, remote = { &byte, 1 };
+        char path[64];
+
+        snprintf(path, sizeof path, "/proc/%d/mem", pid);
+        if (open(path, O_RDONLY) >= 0)
+                note("open its memory");
+        if (open(path, O_RDWR) >= 0)
+                note("open its memory for writing");
+        if (syscall(SYS_process_vm_readv, pid, &local, 1L, &remote, 1L, 0L) > 0)
+                note("read its memory");
+        if (syscall(SYS_process_vm_writev, pid, &local, 1L, &remote, 1L, 0L) > 0)
+                note("write its memory");
+        if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0)
+                note("trace it");
+        snprintf(path, sizeof path, "/proc/%d/environ", pid);
+        if (open(path, O_RDONLY) >= 0)
+                note("open its environment");
+}
+
+static void reach_descriptors(pid_t pid) {
+        const int process = (int)syscall(SYS_pidfd_open, pid, 0);
+        char path[64], target[64];
+
+        for (int fd = 0; fd < MOST_DESCRIPTORS; fd++) {
+                if (process >= 0 && syscall(SYS_pidfd_getfd, process, fd, 0) >= 0)
+                        note("take its descriptors");
+                snprintf(path, sizeof path, "/proc/%d/fd/%d", pid, fd);
+                if (readlink(path, target, sizeof target) >= 0)
+                        note("see its descriptors");
+                if (open(path, O_RDONLY) >= 0)
+                        note("open its descriptors");
+        }
+        if (syscall(SYS_kcmp, pid, getpid(), 0, OWN_CONNECTION, OWN_CONNECTION) >= 0)
+                note("compare its descriptors");
+}
+
+/* What it can do to the processes in the argument. */
+static void attack_processes(void) {
         char *rest = NULL;
 
         for (char *pid = strtok_r(argument, " ", &rest); pid != NULL;
              pid = strtok_r(NULL, " ", &rest)) {
-                struct iovec local = { &byte, 1 }, remote = { &byte, 1 };
-
-                snprintf(path, sizeof path, "/proc/%s/mem", pid);
-                could += open(path, O_RDWR) >= 0;
-                could += syscall(SYS_process_vm_readv, atoi(pid), &local, 1L, &remote, 1L, 0L) > 0;
+                reach_memory(atoi(pid));
+                reach_descriptors(atoi(pid));
         }
-        return could;
+}
+
+/* Which processes in the argument it sees in /proc. */
+static void attack_see(void) {
+        char path[64], *rest = NULL;
+
+        for (char *pid = strtok_r(argument, " ", &rest); pid != NULL;
+             pid = strtok_r(NULL, " ", &rest)) {
+                snprintf(path, sizeof path, "/proc/%s/cmdline", pid);
+                if (access(path, F_OK) == 0)
+                        note(path);
+        }
+}
+
+static int count(const unsigned char *start, size_t size, const unsigned char *masked,
+                 size_t length) {
+        int found = 0;
+
+        for (size_t i = 0; i + length <= size; i++) {
+                size_t n = 0;
+
+                while (n < length && (start[i + n] ^ MASK) == masked[n])
+                        n++;
+                found += n == length;
+        }
+        return found;
+}
+
+/* In which parts of its own memory the bytes in the argument are, masked and in hexadecimal. */
+static void attack_search(void) {
+        unsigned char masked[MOST_NEEDLE];
+        FILE *maps = fopen("/proc/self/maps", "r");
+        char line[512], where[512], mode[8];
+        void *start, *end;
+        size_t length = 0;
+
+        while (length < sizeof masked &&
+               sscanf(argument + 2 * length, "%2hhx", &masked[length]) == 1)
+                length++;
+        while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+                where[0] = '\0';
+                if (sscanf(line, "%p-%p %7s %*s %*s %*s %511s", &start, &end, mode, where) < 3 ||
+                    mode[0] != 'r' || strncmp(where, "[v", 2) == 0)
+                        continue;
+                if (count(start, (size_t)((char *)end - (char *)start), masked, length) > 0)
+                        note(where[0] != '\0' ? where : "anonymous memory");
+        }
+}
+
+static uint64_t cookie(int fd) {
+        uint64_t cookie = 0;
+        socklen_t size = sizeof cookie;
+
+        (void)getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size);
+        return cookie;
+}
+
+/* Which sockets it has but its own connection, and the output and errors of the service. */
+static void attack_inherited(void) {
+        char what[32];
+
+        for (int fd = STDERR_FILENO + 1; fd < 1024; fd++) {
+                snprintf(what, sizeof what, "descriptor %d", fd);
+                if (cookie(fd) != 0 && cookie(fd) != cookie(OWN_CONNECTION))
+                        note(what);
+        }
+}
+
+static void try_to_execute(const char *name, int fd, const char *path) {
+        char *const arguments[] = { "mpecho", "--version", NULL }, *const environment[] = { NULL };
+        /* fork(3) would run code of libraries that handlers do not have. */
+        const pid_t pid = _Fork();
+        int status;
+
+        if (pid == 0) {
+                (void)dup2(STDIN_FILENO, STDOUT_FILENO);
+                if (fd >= 0)
+                        (void)syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
+                else if (path != NULL)
+                        (void)execve(path, arguments, environment);
+                _exit(99);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
+            WEXITSTATUS(status) != 99)
+                note(name);
+}
+
+/* Which programs in the argument, and a copy of this one in memory, it can execute. */
+static void attack_execute(void) {
+        const int own = open("/proc/self/exe", O_RDONLY), copy = memfd_create("copy", 0);
+        static char block[1 << 16];
+        char *rest = NULL;
+        ssize_t n;
+
+        while (own >= 0 && (n = syscall(SYS_read, own, block, sizeof block)) > 0)
+                (void)!write(copy, block, (size_t)n);
+        try_to_execute("its own program", own, NULL);
+        try_to_execute("a program in memory", copy, NULL);
+        close(own);
+        close(copy);
+        for (char *path = strtok_r(argument, " ", &rest); path != NULL;
+             path = strtok_r(NULL, " ", &rest))
+                try_to_execute(path, -1, path);
+}
+
+/* Sends a descriptor with a text, to an address or where the socket is connected to. */
+static bool send_descriptor(int to, struct sockaddr_un *name, const char *text, int fd) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
+        struct iovec data = { (char *)text, strlen(text) };
+        struct msghdr message = { .msg_name = name,
+                                  .msg_namelen = name != NULL ? sizeof *name : 0,
+                                  .msg_iov = &data,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control,
+                                  .msg_controllen = sizeof control };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        *header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd),
+                                    .cmsg_level = SOL_SOCKET,
+                                    .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        return sendmsg(to, &message, 0) >= 0;
+}
+
+/* Sends a descriptor to systemd's store, under the name in the argument. */
+static void store(int fd) {
+        struct sockaddr_un name = { .sun_family = AF_UNIX };
+        const char *path = getenv("NOTIFY_SOCKET");
+        char text[512];
+
+        snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", argument);
+        strncpy(name.sun_path, path != NULL ? path : "", sizeof name.sun_path - 1);
+        if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, text, fd))
+                note("store");
+}
+
+/* Stores a bundle of bytes that no connection is in front of, and the bytes alone. */
+static void attack_store(void) {
+        const int bytes = memfd_create("injected", 0);
+        int pair[2];
+
+        if (write(bytes, "INJECTED", 8) != 8 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
+            !send_descriptor(pair[1], NULL, "x", bytes))
+                return;
+        store(pair[0]);
+        store(bytes);
 }
 
 /* Overwrites all that it shares with the master. */
-static int scribble(void) {
+static int attack_scribble(void) {
         FILE *maps = fopen("/proc/self/maps", "r");
         char line[512];
         int written = 0;
 
         while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
-                unsigned long start, end;
+                void *start, *end;
 
-                if (strstr(line, "rw-s") == NULL || sscanf(line, "%lx-%lx", &start, &end) != 2)
+                if (strstr(line, "rw-s") == NULL || sscanf(line, "%p-%p", &start, &end) != 2)
                         continue;
-                for (unsigned long at = start; at < end; at++)
-                        *(volatile unsigned char *)at = (unsigned char)(at * 2654435761UL >> 16);
+                for (volatile unsigned char *at = start; at != end; at++)
+                        *at = (unsigned char)((uintptr_t)at * 2654435761UL >> 16);
                 written++;
         }
         return written;
 }
 
-static int attack(const char *name) {
+/* Knocks at the master's door or sends it a signal, the number in the argument, all the time. */
+static int attack_master(const char *name) {
         const double end = now() + 3;
         int n = 0;
 
-        if (strcmp(name, "memory") == 0)
-                return read_memory();
-        if (strcmp(name, "scribble") == 0)
-                return scribble();
-        if (strcmp(name, "exit") == 0)
-                _exit(atoi(argument));
-        if (strcmp(name, "silent") == 0)
-                return connect_to_master();
         for (; now() < end; n++) {
                 if (strcmp(name, "knock") == 0)
                         (void)connect_to_master();
-                else if (strcmp(name, "signal") == 0)
+                else
                         (void)kill(getppid(), atoi(argument));
         }
         return n;
 }
 
+static void ignore_signals(sigset_t *ret_all) {
+        (void)sigfillset(ret_all);
+        (void)sigprocmask(SIG_BLOCK, ret_all, NULL);
+}
+
+/* Does not stop when it is told to. */
+static void attack_hang(void) {
+        sigset_t all;
+
+        ignore_signals(&all);
+        for (;;)
+                (void)pause();
+}
+
+/* The same, and knocks once a second. */
+static void attack_deaf(void) {
+        sigset_t all;
+
+        ignore_signals(&all);
+        for (;;) {
+                (void)connect_to_master();
+                (void)poll(NULL, 0, 1000);
+        }
+}
+
+/* Hands its connection over at the last moment when it is told to stop, and stays. */
+static void attack_late(void) {
+        sigset_t all;
+
+        ignore_signals(&all);
+        while (sigpending(&all) == 0 && !sigismember(&all, SIGTERM))
+                (void)poll(NULL, 0, 10);
+        (void)poll(NULL, 0, 3500);
+        (void)send_descriptor(connect_to_master(), NULL, "x", OWN_CONNECTION);
+        attack_hang();
+}
+
+static const struct {
+        const char *name;
+        void (*attack)(void);
+} attacks[] = {
+        { "processes", attack_processes }, { "see", attack_see },
+        { "search", attack_search },       { "inherited", attack_inherited },
+        { "execute", attack_execute },     { "store", attack_store },
+        { "hang", attack_hang },           { "deaf", attack_deaf },
+        { "late", attack_late },
+};
+
+/* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */
+static int attack(const char *name) {
+        for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++)
+                if (strcmp(name, attacks[i].name) == 0) {
+                        attacks[i].attack();
+                        return -1;
+                }
+        if (strcmp(name, "scribble") == 0)
+                return attack_scribble();
+        if (strcmp(name, "exit") == 0)
+                _exit(atoi(argument));
+        if (strcmp(name, "silent") == 0)
+                return connect_to_master();
+        /* For the other attacks to find what they look for. */
+        if (strcmp(name, "undress") == 0)
+                return prctl(PR_SET_DUMPABLE, 1);
+        return attack_master(name);
+}
+
 ssize_t read(int fd, void *buffer, size_t size) {
         const ssize_t n = syscall(SYS_read, fd, buffer, size);
         char text[512] = "", name[32] = "";
-        sigset_t all;
+        int number;
 
         if (n < 8 || n >= (ssize_t)sizeof text || memcmp(buffer, "HOSTILE ", 8) != 0)
                 return n;
         memcpy(text, buffer, (size_t)n);
+        could[0] = '\0';
         (void)sscanf(text, "HOSTILE %31s %255[^\n]", name, argument);
-        if (strcmp(name, "deaf") == 0) {
-                (void)sigfillset(&all);
-                (void)sigprocmask(SIG_BLOCK, &all, NULL);
-                for (;;) {
-                        (void)connect_to_master();
-                        (void)poll(NULL, 0, 1000);
-                }
-        }
-        return snprintf(buffer, size, "%d\n", attack(name));
+        number = attack(name);
+        if (number >= 0)
+                return snprintf(buffer, size, "%d\n", number);
+        return snprintf(buffer, size, "%s\n", could[0] != '\0' ? could : "nothing");
 }

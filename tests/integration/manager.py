@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,9 @@ class Stored:
 
     @property
     def kind(self):
-        """The name without the number of the run."""
-        return self.name.partition(".")[0]
+        """The name without the number of the run; h.RUN.PID is a connection as well."""
+        name = self.name.partition(".")[0]
+        return CONNECTION if name == "h" else name
 
     def files(self):
         """The files in a bundle, a message that waits in a socket: identity and whether each one is
@@ -80,6 +82,7 @@ class Manager(Notifications):
 
     def __init__(self, directory):
         self.store = []
+        self.taken = []  # of each message: when it was taken, its sender and what it says
         self.keeping = False  # to be set where removing is to come too late
         self._pause = threading.Lock()
         super().__init__(directory)
@@ -100,6 +103,7 @@ class Manager(Notifications):
                 self._arrived.notify_all()
 
     def _take(self, message, sender, descriptors):
+        self.taken.append((time.time(), sender, message))
         name = message.get("FDNAME", "stored")
         if message.get("FDSTOREREMOVE") == "1" and not self.keeping:
             self.remove(name)
@@ -186,6 +190,11 @@ class Unit:
 
     def start(self, listening=True):
         """Starts the program with the listener and what is stored; returns when it is ready."""
+        self.launch(listening)
+        self.manager.wait_for("READY", "1", count=self.started)
+
+    def launch(self, listening=True):
+        """The same, and returns at once."""
         stored = self.manager.passed()
         passed = [("echo", self.listener)] if listening else []
         passed += [(one.name, one.descriptor) for one in stored]
@@ -197,7 +206,6 @@ class Unit:
             env=variables({"NOTIFY_SOCKET": self.manager.path, "LISTEN_FDNAMES": ":".join(names)}),
             pass_fds=[one if isinstance(one, int) else one.fileno() for one in sockets])
         self.started += 1
-        self.manager.wait_for("READY", "1", count=self.started)
 
     def handlers(self):
         return processes.children(self.pid)
@@ -275,15 +283,15 @@ class Unit:
         self.signal(signal.SIGUSR1)
         return self.journal.wait_for("totals", count + 1)[-1]
 
-    def connect(self):
+    def connect(self, source=None):
         """A client's connection; closed with the unit."""
-        client = clients.connect((socket.AF_INET, self.listener.getsockname()))
+        client = clients.connect((socket.AF_INET, self.listener.getsockname()), source)
         self.clients.append(client)
         return client
 
-    def connect_served(self):
+    def connect_served(self, source=None):
         """A connection that has seen its first echo, so that it has a handler."""
-        client = self.connect()
+        client = self.connect(source)
         clients.ping(client)
         return client
 

@@ -5,6 +5,9 @@ import ctypes
 import os
 import signal
 import struct
+import time
+
+import processes
 
 PTRACE_SYSCALL = 24
 PTRACE_DETACH = 17
@@ -45,8 +48,10 @@ class Stepped:
     def __init__(self, pid):
         self.pid = pid
         self.status = None
+        self.held = True
         self._signal = 0
         self._event = None
+        self.calls = self._most = 0
         self._wait()
 
     @classmethod
@@ -102,9 +107,44 @@ class Stepped:
         kind, number = struct.unpack_from("B23xQ", info)
         return number if kind == PTRACE_SYSCALL_INFO_ENTRY else None
 
+    def begin_walk(self, calls):
+        """Lets it run until it begins its call of that number from here, the first one being 1."""
+        self.calls, self._most = 0, calls
+        self.held = False
+        self._run()
+
+    def _run(self):
+        ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
+        self._signal = 0
+
+    def go_on(self):
+        """Goes on with its walk if it has stopped on the way. Returns whether it had stopped or
+        ended."""
+        if self.held or self.status is not None:
+            return False
+        pid, status = os.waitpid(self.pid, WALL | os.WNOHANG)
+        if not pid:
+            return False
+        if not os.WIFSTOPPED(status):
+            self.status = status
+            return True
+        number, self._event = os.WSTOPSIG(status), status >> 16
+        if number == SYSCALL_STOP:
+            self.calls += self._entered() is not None
+        elif self._event != PTRACE_EVENT_STOP:
+            self._signal = number
+        self.held = self.calls == self._most
+        if not self.held:
+            self._run()
+        return True
+
     def detach(self):
         """Lets it run on from where it is."""
-        ptrace(PTRACE_DETACH, self.pid)
+        if self.status is None and not self.held:
+            ptrace(PTRACE_INTERRUPT, self.pid)
+            self._wait()
+        if self.status is None:
+            ptrace(PTRACE_DETACH, self.pid)
 
     def end(self):
         """Kills it where it is; again is harmless."""
@@ -112,3 +152,20 @@ class Stepped:
             os.kill(self.pid, signal.SIGKILL)
             while self.status is None:
                 self._wait()
+
+
+def walk(calls):
+    """Lets processes, Stepped -> number, run side by side until each of them begins that call from
+    here, ends, or sleeps because it waits for one that is held already."""
+    for process, number in calls.items():
+        process.begin_walk(number)
+    asleep = 0
+    while asleep < 3:
+        if any([process.go_on() for process in calls]):
+            asleep = 0
+            continue
+        running = [one.pid for one in calls if not one.held and one.status is None]
+        if not running:
+            break
+        asleep = asleep + 1 if all(processes.state(pid) == "S" for pid in running) else 0
+        time.sleep(0.002 * asleep)

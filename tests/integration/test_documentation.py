@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -89,7 +90,7 @@ def source_records():
 
 def page_records():
     """The same of mpecho(8)."""
-    text = read(PAGES["mpecho"]).partition(".Sh RECORDS")[2].partition("\n.El")[0]
+    text = read(PAGES["mpecho"]).partition(".Sh LOG RECORDS")[2].partition("\n.El")[0]
     records, fields = {}, {}
     for entry in re.split(r"^\.It Sy ", text, flags=re.M)[1:]:
         name, priority, message_id = re.match(r"(\w+) Pq (\w+)\n(\w{32})\n", entry).groups()
@@ -143,30 +144,106 @@ def commands(path):
         for line in block.splitlines():
             if kind == "console" and not line.startswith("$ "):
                 found[-1][1].append(line)
-            elif re.match(r"(\$ )?[\w./=…-]+ ", line):
+            elif re.match(r"(\$ )?[\w./=-]+ [ -~]*$", line):
                 found.append((re.sub(r"^\$ |\s+# .*", "", line), []))
     return found
 
 
-READMES = ["README.md", "tests/README.md", "tests/bench/README.md"]
-# Run by the tests of the packages, on booted machines.
-ELSEWHERE = ("sudo apt install ", "sudo systemctl ", "mpecho 9190 &", "MPECHO_SEED=…")
+READMES = sorted(str(path.relative_to(SOURCE)) for part in ("", "src/", "tests/")
+                 for path in SOURCE.glob(part + ("**/" if part else "") + "README.md"))
+# What a test runs in the place of a command, and the file of that test.
+ELSEWHERE = {
+    "sudo apt install ./build/deb/": ("apt-get install", "tests/system/test_dep8.py"),
+    "sudo systemctl enable --now mpecho.socket": ("systemctl enable --now mpecho.socket",
+                                                  "tests/system/test_lifecycle.py"),
+}
+SERVE = "mpecho 9190 &"
+
+
+def is_target(word):
+    """Whether make has this target; a unit test is one by its source."""
+    if word.startswith("build/tests/unit/"):
+        return (SOURCE / word.removeprefix("build/")).with_suffix(".c").exists()
+    return re.search(rf"^([\w -]* )?{re.escape(word)}[ :]", read("Makefile"), re.M) is not None
+
+
+def is_test(name):
+    """Whether pytest finds tests by this word: a part of the name of one, or of its file."""
+    return any(name in path.name or re.search(rf"^def test_\w*{name.removeprefix('test_')}",
+                                              path.read_text(), re.M)
+               for path in SOURCE.glob("tests/*/test_*.py"))
+
+
+def objection(command):
+    """What is wrong with a command of a README that is not of mpecho-client, or None."""
+    if command == SERVE:
+        return None
+    for beginning, (run, where) in ELSEWHERE.items():
+        if command.startswith(beginning):
+            return None if run in read(where) else f"{where} does not run it"
+    for part in re.sub("^sudo ", "", command).split(" && "):
+        words = re.sub(r"PYTEST_OPTIONS='(?:-n 0 )?-k (\w+)'", r"-k=\1", part).split()
+        if re.fullmatch(r"MPECHO_SEED=\d+", words[0]):
+            words.pop(0)
+            if '"seed.h"' not in read(words[0].removeprefix("build/") + ".c"):
+                return f"{words[0]} has no seed"
+        if words[0] == "make":
+            words.pop(0)
+        elif len(words) != 1 or not words[0].startswith("build/"):
+            return f"no test runs {words[0]}"
+        for word in words:
+            if word.startswith("-k="):
+                if not is_test(word[3:]):
+                    return f"there is no test {word[3:]}"
+            elif not is_target(word):
+                return f"there is no target {word}"
+    return None
+
+
+def test_readmes_have_commands():
+    """The READMEs with commands are those known to have some."""
+    assert [path for path in READMES if commands(path)] == [
+        "README.md", "tests/README.md", "tests/bench/README.md"]
 
 
 @pytest.mark.parametrize("path", READMES)
-def test_make_commands(path):
-    """Each make command of a README has targets that exist; the others are run elsewhere, below or
-    in the tests of the packages."""
-    found = commands(path)
-    assert found
-    for command, _ in found:
-        if re.match("(sudo )?make ", command):
-            words = re.sub("PYTEST_OPTIONS='.*?'", "", command).split("&&")[0].split("make ")[1]
-            for target in words.split():
-                assert re.search(rf"^([\w -]* )?{target}[ :]", read("Makefile"), re.M) or (
-                    target.startswith("build/tests/unit/")), command
-        else:
-            assert command.startswith((*ELSEWHERE, "mpecho-client ")), command
+def test_commands(path):
+    """Each command of a README has targets and tests that exist, or another test runs it."""
+    for command, _ in commands(path):
+        assert command.startswith("mpecho-client ") or objection(command) is None, command
+    for command in re.findall(r"`(?:sudo )?make ([\w -]+?)(?: \w+=.*?)?`", read(path)):
+        for word in command.split():
+            assert is_target(word), command
+
+
+@pytest.mark.parametrize("command", [
+    "sudo make deps chekc", "make build/tests/unit/test_echo", "make --no-such-option check",
+    "make check-integration PYTEST_OPTIONS='-n 0 -k test_of_nothing'",
+    "MPECHO_SEED=7 build/tests/unit/handler/test_fork", "build/mpecho --no-such-option",
+    "sudo systemctl enable mpecho.socket", "mpecho 9191 &", "iperf3 -s"])
+def test_wrong_commands(command):
+    """A wrong command of a README would be found."""
+    assert objection(command) is not None
+
+
+def test_bench_options():
+    """The options of tests/bench/README.md are those of the benchmark."""
+    said = subprocess.run([sys.executable, SOURCE / "tests/bench/bench.py", "--help"], text=True,
+                          stdout=subprocess.PIPE, check=True).stdout
+    options = set(re.findall(r"^ +(--\w+)", said, re.M))
+    assert set(re.findall(r"^\| `(--\w+)", read("tests/bench/README.md"), re.M)) == (
+        options - {"--help", "--quick"})
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="no systemd")
+def test_make_run():
+    """`make run` starts mpecho by a connection, echoes through it, and shows its records."""
+    said = subprocess.run([SOURCE / "packaging/demonstrate", BUILD], text=True, check=True,
+                          stdout=subprocess.PIPE).stdout
+    assert "\nHello, world.\n" in said
+    log = said.partition("after a stop:\n\n")[2].splitlines()
+    assert [line.split()[0] for line in (log[0], log[-1])] == ["Echoing", "Stopped"]
+    assert any("14 bytes echoed" in line for line in log)
 
 
 def shape(lines):
@@ -174,27 +251,40 @@ def shape(lines):
     return [re.sub(r"[\d.]+( ([KMG]iB/s|[mu]?s)\b)?", "#", line) for line in lines]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
-def test_client_commands():
-    """The commands of mpecho-client in README.md succeed in a network where mpecho has port 9190,
-    and print what README.md shows, with other figures."""
-    script = 'ip link set lo up && exec mpecho --log=stderr 127.0.0.1:9190'
+@pytest.fixture(name="served")
+def fixture_served():
+    """Runs a command of a README in a network where the service of README.md has port 9190."""
     environment = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}"}
-    shown = [found for found in commands("README.md") if found[0].startswith("mpecho-client ")]
-    assert len(shown) >= 7
-    with subprocess.Popen(["unshare", "--net", "sh", "-c", script], env=environment,
+    script = "ip link set lo up && exec " + SERVE.removesuffix(" &")
+    with subprocess.Popen(["unshare", "--net", "sh", "-c", script], env=environment, text=True,
                           stderr=subprocess.PIPE) as service:
         try:
-            assert b"Echoing" in service.stderr.readline()
-            for command, output in shown:
-                result = subprocess.run(
-                    ["nsenter", f"--net=/proc/{service.pid}/ns/net", "sh", "-c", command],
-                    env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-                assert result.returncode == 0, (command, result.stdout)
-                if output:
-                    assert shape(result.stdout.splitlines()) == shape(output)
+            assert "Echoing" in service.stderr.readline()
+            yield lambda command: subprocess.run(
+                ["nsenter", f"--net=/proc/{service.pid}/ns/net", "sh", "-c", command],
+                env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         finally:
             service.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+@pytest.mark.parametrize("command,output", [found for path in READMES for found in commands(path)
+                                            if found[0].startswith("mpecho-client ")])
+def test_client_commands(served, command, output):
+    """The commands of mpecho-client in READMEs succeed, and print what is shown, with other
+    figures."""
+    result = served(command)
+    assert result.returncode == 0, result.stdout
+    if output:
+        assert shape(result.stdout.splitlines()) == shape(output)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+@pytest.mark.parametrize("command", ["mpecho-client --no-such-option 127.0.0.1:9190",
+                                     "mpecho-client --check -s 1M 127.0.0.1:9191"])
+def test_wrong_client_commands(served, command):
+    """A wrong command of mpecho-client fails there."""
+    assert served(command).returncode != 0
 
 
 def test_reasons():

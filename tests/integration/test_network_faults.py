@@ -134,8 +134,9 @@ def documented():
         int(unit["Socket"][name].removesuffix("s"))
         for name in ("KeepAliveTimeSec", "KeepAliveIntervalSec", "KeepAliveProbes"))
     page = " ".join((ROOT / "packaging" / "mpecho.8").read_text().split())
-    said = re.search(r"nothing has come from it for (\d+) seconds the kernel asks it, (\d+) times, "
-                     r"(\d+) seconds apart; without an answer the connection ends, (\d+) seconds",
+    said = re.search(r"After (\d+) seconds without a sign of the peer, the kernel sends probes: (\d+), "
+                     r"(\d+) seconds apart. Without an answer the connection ends with the reason "
+                     r"failed, (\d+) seconds",
                      page)
     assert [int(number) for number in said.groups()] == [
         idle, probes, interval, idle + probes * interval]

@@ -23,8 +23,8 @@ def number(option, low, high, text):
 
 LEVELS = "emerg, alert, crit, err, warning, notice, info or debug"
 NO_PORT = "a port is a number from 0 to 65535"
-NO_IPV4 = "what is before the colon is not an IPv4 address"
-NO_IPV6 = "what is in brackets is not an IPv6 address"
+NO_IPV4 = "an IPv4 address must precede the colon"
+NO_IPV6 = "the brackets contain no IPv6 address"
 
 WRONG = [
     (["--max-connections=0"], number("max-connections", 1, 65536, "0")),

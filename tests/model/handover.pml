@@ -84,6 +84,15 @@ bool reached = false;
 #define UNSENT_TAKEN    12
 #define CRASHED_STARTING 13
 
+/* What an observer of a service sees, and what it saw next in a run that the model is to repeat: README.md. Other
+ * steps can come in between. */
+#ifdef TRACE
+#include "trace.pml"
+#define EVENT(event, of) expected == 16 * (event) + (of) -> advance()
+#else
+#define EVENT(event, of) true
+#endif
+
 /* Handlers. */
 mtype = { none, taking, marking, serving, giving, given, storing, zombie }; /* what it does */
 mtype = { ended, handed_over, crashed };                            /* how it has ended */
@@ -240,7 +249,7 @@ end:    do
                 does[c] = serving
            }
         /* The file cannot be read: the connection ends, as a byte is missing. */
-        :: d_step { does[c] == taking && crashes > 0 ->
+        :: d_step { does[c] == taking && crashes > 0 && EVENT(EXITS_ENDED, c) ->
                 crashes--;
                 source[c] = 0;
 #ifdef REVERT_UNSENT_DROPPED
@@ -261,7 +270,7 @@ end:    do
                 written[c] = buffer[c];
                 buffer[c] = 0
            }
-        :: d_step { does[c] == serving && buffer[c] == 0 && CLOSES(c) ->
+        :: d_step { does[c] == serving && buffer[c] == 0 && CLOSES(c) && EVENT(EXITS_ENDED, c) ->
                 exit_handler(c, ended)
            }
 
@@ -271,7 +280,7 @@ end:    do
                 ADD(told, c);
                 ADD(excused, c)
            }
-        :: d_step { ALIVE(c) && crashes > 0 ->
+        :: d_step { ALIVE(c) && crashes > 0 && EVENT(IS_KILLED, c) ->
                 crashes--;
                 source[c] = 0;
                 DROP(bare, c);
@@ -280,7 +289,8 @@ end:    do
            }
 
         /* Stops. */
-        :: d_step { does[c] == serving && HAS(told, c) ->
+        :: d_step { does[c] == serving && HAS(told, c) &&
+                    EVENT((MASTER_LIVES -> GIVES : STORES_OWN), c) ->
                 DROP(told, c);
                 unsent[run_number].byte_of[c] = buffer[c];
                 if
@@ -309,21 +319,21 @@ end:    do
                 check_holders()
            }
 #endif
-        :: d_step { does[c] == given && answer[c] == stored ->
+        :: d_step { does[c] == given && answer[c] == stored && EVENT(EXITS_STORED, c) ->
                 exit_handler(c, handed_over);
                 check_holders()
            }
-        :: d_step { does[c] == given && answer[c] == declined ->
+        :: d_step { does[c] == given && answer[c] == declined && EVENT(EXITS_DECLINED, c) ->
                 exit_handler(c, ended)
            }
 #ifndef REVERT_WAITS_FOR_EVER
         /* The master is gone, or the handler loses its patience, at any time. */
-        :: d_step { does[c] == given && answer[c] == silence -> store_own(c) }
+        :: d_step { does[c] == given && answer[c] == silence && EVENT(STORES_OWN, c) -> store_own(c) }
 #endif
 #ifdef REVERT_NO_BARRIER
-        :: d_step { does[c] == storing ->
+        :: d_step { does[c] == storing && EVENT(EXITS_OWN, c) ->
 #else
-        :: d_step { does[c] == storing && !HAS(own, c) ->
+        :: d_step { does[c] == storing && !HAS(own, c) && EVENT(EXITS_OWN, c) ->
 #endif
                 REACHED(OWN_BUNDLE, true);
                 exit_handler(c, handed_over);
@@ -358,7 +368,8 @@ end:    do
 #ifdef REVERT_DECLINES_UNSEEN
         :: d_step { master_does == up && HAS(gifts, c) && does[c] != none ->
 #else
-        :: d_step { master_does == up && HAS(gifts, c) && does[c] != none && !terminated ->
+        :: d_step { master_does == up && HAS(gifts, c) && does[c] != none && !terminated &&
+                    EVENT(DECLINES, c) ->
 #endif
 #ifndef REVERT_TWO_ANSWERS
                 DROP(gifts, c);
@@ -371,7 +382,7 @@ end:    do
                 :: else
                 fi
            }
-        :: d_step { master_does == stopping && HAS(gifts, c) && does[c] != none ->
+        :: d_step { master_does == stopping && HAS(gifts, c) && does[c] != none && EVENT(COLLECTS, c) ->
                 DROP(gifts, c);
                 ADD(collected, c);
                 if
@@ -385,7 +396,7 @@ end:    do
 #ifndef REVERT_DISBELIEVES_UNSEEN
                     !(master_does == up && terminated && code[c] == handed_over) &&
 #endif
-                    !HAS(removing_own, c) ->
+                    !HAS(removing_own, c) && EVENT(REAPS, c) ->
                 does[c] = none;
                 DROP(gifts, c);
                 if
@@ -534,7 +545,7 @@ inline start() {
 active proctype master() {
 end:    do
         /* systemd has the ledger before the master forks a handler. */
-        :: d_step { master_does == beginning && asked == nothing ->
+        :: d_step { master_does == beginning && asked == nothing && EVENT(ASKS_LEDGER, 0) ->
                 asked = the_ledger;
                 cursor = 0;
                 master_does = storing_ledger
@@ -553,17 +564,18 @@ end:    do
 #endif
            }
         :: d_step { master_does == restoring && cursor < CONNECTIONS -> judge(); TIDY }
-        :: d_step { master_does == starting -> start(); TIDY }
-        :: d_step { master_does == restoring && cursor == CONNECTIONS && asked == nothing ->
+        :: d_step { master_does == starting && EVENT(FORKS, cursor) -> start(); TIDY }
+        :: d_step { master_does == restoring && cursor == CONNECTIONS && asked == nothing &&
+                    EVENT(ASKS_REMOVAL, 0) ->
                 cursor = 0;
                 asked = the_bundles;
                 master_does = removing
            }
         /* systemd has removed the old bundles before the master reaps: the next master must not find them. */
 #ifdef REVERT_REMOVE_NO_BARRIER
-        :: d_step { master_does == removing ->
+        :: d_step { master_does == removing && EVENT(IS_READY, 0) ->
 #else
-        :: d_step { master_does == removing && asked == nothing ->
+        :: d_step { master_does == removing && asked == nothing && EVENT(IS_READY, 0) ->
 #endif
                 master_does = up;
                 if
@@ -589,7 +601,7 @@ end:    do
                 master_does = stopping;
                 tell_all()
            }
-        :: d_step { master_does == stopping && collected != 0 && asked == nothing ->
+        :: d_step { master_does == stopping && collected != 0 && asked == nothing && EVENT(ASKS_BUNDLE, 0) ->
                 REACHED(BUNDLE_OF_MANY, (collected & (collected - 1)) != 0);
                 asked = the_bundle;
 #ifdef REVERT_ANSWER_FIRST
@@ -597,15 +609,16 @@ end:    do
 #endif
                 master_does = collecting
            }
-        :: d_step { master_does == collecting && asked == nothing ->
+        :: d_step { master_does == collecting && asked == nothing && EVENT(ANSWERS, collected) ->
 #ifndef REVERT_ANSWER_FIRST
                 answer_collected();
 #endif
                 collected = 0;
                 master_does = stopping
            }
-        :: d_step { master_does == stopping && collected == 0 && NO_HANDLERS -> end_master() }
-        :: d_step { MASTER_LIVES && accepted != 0 && crashes > 0 ->
+        :: d_step { master_does == stopping && collected == 0 && NO_HANDLERS &&
+                    EVENT(MASTER_EXITS, 0) -> end_master() }
+        :: d_step { MASTER_LIVES && accepted != 0 && crashes > 0 && EVENT(MASTER_IS_KILLED, 0) ->
                 crashes--;
                 REACHED(CRASHED_STARTING, crashes == 0 && master_does == starting);
                 if
@@ -622,7 +635,7 @@ active [CONNECTIONS] proctype manager_and_handler() {
         byte c = _pid - 2 * CONNECTIONS - 1;
 
 end:    do
-        :: d_step { HAS(own, c) ->
+        :: d_step { HAS(own, c) && EVENT(TAKES_OWN, c) ->
                 DROP(own, c);
                 ADD(own_bundles[run_number], c)
            }
@@ -749,7 +762,10 @@ inline begin_run() {
 
 active proctype manager() {
 end:    do
-        :: d_step { asked != nothing -> obey() }
+        :: d_step { asked == the_ledger && EVENT(TAKES_LEDGER, 0) -> obey() }
+        :: d_step { asked == the_bundle && EVENT(TAKES_BUNDLE, 0) -> obey() }
+        :: d_step { asked == the_bundles && EVENT(REMOVES_BUNDLES, 0) -> obey() }
+        :: d_step { asked == the_ledgers && EVENT(REMOVES_LEDGERS, 0) -> obey() }
         :: d_step { asked != nothing && !MASTER_LIVES ->
                 REACHED(IGNORED, true);
                 asked = nothing;
@@ -771,7 +787,7 @@ end:    do
                 manager_does = finishing
            }
         :: d_step { manager_does == finishing && NONE_ALIVE && asked == nothing && own == 0 &&
-                    removing_own == 0 ->
+                    removing_own == 0 && EVENT(BEGINS_RUN, 0) ->
                 begin_run()
            }
         od

@@ -14,25 +14,25 @@ BUILD = pathlib.Path(os.environ.get("MPECHO_BUILD", SOURCE / "build"))
 RELEASES = {"bookworm": 12, "trixie": 13}
 
 
-FIGURES = pytest.StashKey()
-
-
 def pytest_configure(config):
-    config.stash[FIGURES] = []
     # Whatever ends the tests, and whatever the shell that started them ignores: fixtures clean up.
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, signal.default_int_handler)
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    for line in config.stash[FIGURES]:
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter):
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "figures" and report.when == "call":
+                    terminalreporter.write_line(text)
 
 
 @pytest.fixture(name="tell")
 def fixture_tell(request):
     """Says something that was measured, at the end of all tests: figures for readers."""
-    return lambda text: request.config.stash[FIGURES].append(f"{request.node.name}: {text}")
+    properties = request.node.user_properties
+    return lambda text: properties.append(("figures", f"{request.node.name}: {text}"))
 
 
 def pytest_addoption(parser):
@@ -82,7 +82,8 @@ def fixture_binds(packages):
     """What a machine sees of the host, by its path inside."""
     return {"/usr/src/packages": packages,
             "/usr/src/mpecho/debian": SOURCE / "debian",
-            "/usr/src/mpecho/packaging": SOURCE / "packaging"}
+            "/usr/src/mpecho/packaging": SOURCE / "packaging",
+            "/usr/src/mpecho/tests": SOURCE / "tests"}
 
 
 @pytest.fixture(name="host")

@@ -7,7 +7,7 @@ network of its own with nothing but loopback, and its processes live in a PID na
 test ends, however it ends, the kernel ends them all, and with them the mounts and the network. Only
 empty control groups have to be removed by hand.
 
-usage: machine.py RELEASE DIRECTORY    makes the image of a release under DIRECTORY
+usage: machine.py IMAGE DIRECTORY    makes an image under DIRECTORY
 """
 
 import hashlib
@@ -22,7 +22,15 @@ import subprocess
 import sys
 import tempfile
 
-PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3"]
+# Those that tests of debian/tests depend on among them: a machine has no network to get more from.
+PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
+
+# The release and the packages of each image. No test boots the prover: cbmc(1) runs in its tree.
+IMAGES = {
+    "bookworm": ("bookworm", PACKAGES),
+    "trixie": ("trixie", PACKAGES),
+    "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"]),
+}
 
 # On a machine that has much else to do.
 BOOT_SECONDS = 300
@@ -84,19 +92,20 @@ def end(process):
         process.wait()
 
 
-def image(release, directory):
-    """The tree of `release` under `directory`, made if there is none that fits."""
-    make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(PACKAGES),
+def image(name, directory):
+    """The tree of an image under `directory`, made if there is none that fits."""
+    release, packages = IMAGES[name]
+    make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
             release]
-    tree = directory / f"{release}-{hashlib.sha256(repr(make).encode()).hexdigest()[:12]}"
+    tree = directory / f"{name}-{hashlib.sha256(repr(make).encode()).hexdigest()[:12]}"
     if tree.is_dir():
         return tree
     directory.mkdir(parents=True, exist_ok=True)
     # Whatever ends this in between, what is left has no name of a tree that fits, nor lasts.
-    for left in directory.glob(f"tmp-{release}-*"):
+    for left in directory.glob(f"tmp-{name}-*"):
         shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=f"tmp-{release}-") as temporary:
-        for old in directory.glob(f"{release}-*"):
+    with tempfile.TemporaryDirectory(dir=directory, prefix=f"tmp-{name}-") as temporary:
+        for old in directory.glob(f"{name}-*"):
             os.rename(old, f"{temporary}/{old.name}")
             # A lock of systemd-nspawn's.
             directory.joinpath(".#" + old.name + ".lck").unlink(missing_ok=True)

@@ -1,19 +1,11 @@
 # SPDX-License-Identifier: MIT
 """journald is stopped for 20 seconds, killed, restarted and without its socket, under load."""
 
-import pytest
-from conftest import SOURCE
-
 SECONDS = 600
-
-
-@pytest.fixture(name="binds")
-def fixture_binds(binds):
-    return {**binds, "/usr/src/mpecho/tests": SOURCE / "tests/system"}
 
 
 def test_journald(host):
     """Whatever happens to journald, clients are served, and records written and records lost are
     exactly what happened; the service keeps running as it was."""
     host.check("sh", "-c", "apt-get install -q -y /usr/src/packages/mpecho_*.deb")
-    print(host.check("python3", "/usr/src/mpecho/tests/inside_journald.py", timeout=SECONDS))
+    print(host.check("python3", "/usr/src/mpecho/tests/system/inside_journald.py", timeout=SECONDS))

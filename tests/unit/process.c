@@ -87,3 +87,11 @@ void process_wait_ended(pid_t pid) {
 
         assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
 }
+
+void process_set_limit(int resource, rlim_t limit) {
+        struct rlimit both;
+
+        assert_int_equal(getrlimit(resource, &both), 0);
+        both.rlim_cur = limit < both.rlim_max ? limit : both.rlim_max;
+        assert_int_equal(setrlimit(resource, &both), 0);
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 enum {
@@ -47,3 +48,9 @@ const char *process_status(pid_t pid, const char *name);
  * process_wait_ended: waits until the child @pid has ended, and leaves it to be reaped.
  */
 void process_wait_ended(pid_t pid);
+
+/*
+ * process_set_limit: sets the limit of this process for @resource, one of setrlimit(2), to @limit,
+ * or to the most that it may have.
+ */
+void process_set_limit(int resource, rlim_t limit);

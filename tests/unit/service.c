@@ -31,7 +31,7 @@ int service_tear_down(void **state) {
 static void service_start(Service *service, const Options *options) {
         static char text[] = "127.0.0.1:0";
         static char *listen[] = { text };
-        const Passed none = { .n = 0 };
+        const Inherited none = { .connection = -1 };
         Failure failure = {};
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -43,23 +43,21 @@ static void service_start(Service *service, const Options *options) {
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, service->journald.name.sun_path,
                                      &service->journal),
                          0);
-        assert_int_equal(listeners_new(&service->options, &none, service->journal,
-                                       &service->listeners, &failure),
-                         0);
+        assert_int_equal(listeners_new(&service->options, &none, &service->listeners, &failure), 0);
         service->port = peer_port(service->listeners->items[0].fd);
 }
 
 void service_start_connections(Service *service, const Options *options) {
         service_start(service, options);
         handler_init();
-        assert_int_equal(connections_new(&service->options, service->listeners, service->journal,
+        assert_int_equal(connections_new(&service->options, service->listeners, 0, service->journal,
                                          &service->connections),
                          0);
 }
 
 void service_start_master(Service *service, const Options *options) {
         service_start(service, options);
-        assert_int_equal(master_new(&service->options, service->listeners, service->journal,
+        assert_int_equal(master_new(&service->options, service->listeners, NULL, service->journal,
                                     &service->master),
                          0);
 }

@@ -32,7 +32,7 @@ static _Noreturn void be_child(pid_t parent) {
                 seen |= IS_ANOTHER;
         if (sigprocmask(SIG_BLOCK, NULL, &blocked) == 0 && sigisemptyset(&blocked))
                 seen |= BLOCKS_NOTHING;
-        fork_exit(seen);
+        _exit(seen);
 }
 
 static void expect_child(void) {

@@ -83,8 +83,8 @@ static void test_forms(void **state) {
 /* Each wrong text is refused for the reason that is wrong with it, and no name is looked up. */
 static void test_errors(void **state) {
         static const char port[] = "a port is a number from 0 to 65535";
-        static const char ipv4[] = "what is before the colon is not an IPv4 address";
-        static const char ipv6[] = "what is in brackets is not an IPv6 address";
+        static const char ipv4[] = "an IPv4 address must precede the colon";
+        static const char ipv6[] = "the brackets contain no IPv6 address";
         static const char follow[] =
                         "a port must follow the IPv6 address in brackets, as in [::1]:7";
         static const char belongs[] = "an IPv6 address belongs in brackets, as in [::1]:7";

@@ -82,6 +82,16 @@ static void test_nothing(void **state) {
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), -EPIPE);
 }
 
+/* Another control message, which the receiver has asked the kernel for, is passed over. */
+static void test_other_control(void **state) {
+        (void)state;
+        assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        expect_received(pair, 2, 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
+        assert_int_equal(fdpass_receive(pair[0], (int[FDPASS_MOST]){}, FDPASS_MOST, 0), -EBADMSG);
+}
+
 static void expect_lowest(int lowest) {
         const int fd = dup(STDIN_FILENO);
 
@@ -123,6 +133,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_other_control, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         };
 

@@ -67,27 +67,27 @@ static const struct {
                             "192.0.2.7:51234 disconnected from [::]:7, closed by peer: "
                             "102 bytes echoed in 1.234 s, 105 live" },
         [RECORD_CRASHED] = { LOG_WARNING, HANDLER ENDED "MPECHO_SIGNAL=9\n",
-                             "The handler of 192.0.2.7:51234, process 101, was killed by signal 9 "
-                             "(SIGKILL): 102 bytes echoed in 1.234 s, 105 live" },
+                             "Signal 9 (SIGKILL) killed the handler of 192.0.2.7:51234, process "
+                             "101: 102 bytes echoed in 1.234 s, 105 live" },
         [RECORD_REFUSED] = { LOG_NOTICE,
                              PEER LISTENER "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
                                            "MPECHO_LIVE=105\n",
-                             "192.0.2.7:51234 was refused at [::]:7: its source has 114 "
-                             "connections, as many as --max-per-source allows" },
+                             "Refused 192.0.2.7:51234 at [::]:7: its source has 114 connections, "
+                             "the limit of --max-per-source" },
         [RECORD_REFUSALS] = { LOG_NOTICE,
                               "MPECHO_PEER_ADDRESS=192.0.2.7\nMPECHO_LIMIT=max-per-source\n"
                               "MPECHO_REFUSED=111\nMPECHO_DURATION_USEC=1234567\n",
-                              "192.0.2.7:51234 was refused 111 times in the last 1.234 s, because "
-                              "of --max-per-source" },
+                              "Refused 192.0.2.7:51234 111 times in the last 1.234 s because of "
+                              "--max-per-source" },
         [RECORD_SUMMARY] = { LOG_INFO, COUNTS "MPECHO_DURATION_USEC=1234567\n",
-                             "Not logged one by one in the last 1.234 s: " COUNTS_TEXT },
+                             "Suppressed in the last 1.234 s: " COUNTS_TEXT },
         [RECORD_LOST] = { LOG_WARNING, COUNTS "MPECHO_LOST=112\n",
-                          "112 records were lost, among them of connections: " COUNTS_TEXT },
+                          "Lost 112 records, of connections: " COUNTS_TEXT },
         [RECORD_EXHAUSTED] = { LOG_WARNING,
                                LISTENER "MPECHO_LIMIT=max-per-source\nERRNO=24\n"
                                         "MPECHO_REFUSED=111\nMPECHO_LIVE=105\n",
-                               "Cannot take connections at [::]:7 now (limit: max-per-source; "
-                               "Too many open files), 111 refused" },
+                               "Cannot accept connections at [::]:7: Too many open files (limit: "
+                               "max-per-source), 111 refused" },
         [RECORD_CONNECTION] = { LOG_INFO,
                                 HANDLER "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\n",
                                 "192.0.2.7:51234 is connected to [::]:7, process 101: "
@@ -96,18 +96,18 @@ static const struct {
         [RECORD_LIMITED] = { LOG_WARNING,
                              "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
                              "MPECHO_MAX_CONNECTIONS=113\n",
-                             "max-per-source is 114, too little for the 113 connections of "
-                             "--max-connections" },
+                             "max-per-source is 114, too low for --max-connections=113" },
         [RECORD_STRANGER] = { LOG_WARNING, "MPECHO_DESCRIPTOR=104\nMPECHO_LISTENER_NAME=echo\n",
                               "Something failed" },
         [RECORD_UNNAMED] = { LOG_WARNING, "",
-                             "LISTEN_FDNAMES does not have one name for each passed file "
-                             "descriptor: names are ignored" },
+                             "Ignoring LISTEN_FDNAMES: it does not name each passed file "
+                             "descriptor" },
         [RECORD_RECOUNTED] = { LOG_NOTICE, "",
-                               "The last run stored its counts in a form of another version: all "
-                               "counts begin again at 0" },
+                               "Counts begin at 0 again: the last run, a different version, stored "
+                               "them in "
+                               "another form" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
-                             "105 connections go on that the last run handed over" },
+                             "105 connections of the last run go on" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
 };
 
@@ -209,9 +209,9 @@ static void test_one(void **state) {
                 RecordKind kind;
                 const char *beginning;
         } cases[] = {
-                { RECORD_RESUMED, "1 connection goes on that" },
-                { RECORD_LOST, "1 record was lost, " },
-                { RECORD_REFUSALS, "192.0.2.7:51234 was refused 1 time in " },
+                { RECORD_RESUMED, "1 connection of the last run goes on" },
+                { RECORD_LOST, "Lost 1 record, " },
+                { RECORD_REFUSALS, "Refused 192.0.2.7:51234 1 time in " },
         };
         char text[200];
 

@@ -142,10 +142,12 @@ static void open_without_room(void *data) {
                                    &(struct rlimit){ (rlim_t)next + 1, (rlim_t)next + 1 }),
                          0);
         assert_int_equal(bundle_open(bundle, fds), -EMFILE);
+        assert_int_equal(bundle_new(&bundle, 1), -EMFILE);
         assert_int_equal(dup(STDIN_FILENO), next);
 }
 
-/* Without room for all descriptors none stays open, and the bundle keeps them. */
+/* Without room for all descriptors, or for those of a new bundle, none stays open, and the bundle
+ * keeps them. */
 static void test_no_room(void **state) {
         int fds[BUNDLE_MOST], pair[2], bundle;
 

@@ -4,7 +4,9 @@
 #include "restart/fdstore.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,12 +42,14 @@ static void test_put(void **state) {
 
         (void)state;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        assert_int_equal(fdstore_put(FDSTORE_CONNECTION, 12, 0, pair[0]), 0);
+        assert_int_equal(fdstore_put(FDSTORE_CONNECTION, 12, pair[0]), 0);
         manager_expect_stored(&manager, "mpecho-connection.12");
         assert_int_equal(file_of(manager.fds[0]), file_of(pair[0]));
-        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, pair[1]), 0);
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, pair[1]), 0);
         manager_expect_stored(&manager, "mpecho-ledger.1");
         assert_int_equal(file_of(manager.fds[0]), file_of(pair[1]));
+        assert_int_equal(fdstore_put_own(12, 4711, pair[0]), 0);
+        manager_expect_stored(&manager, "h.12.4711");
         close(pair[0]);
         close(pair[1]);
 }
@@ -62,11 +66,30 @@ static void test_names(void **state) {
         (void)state;
         expect_name("mpecho-connection.1", FDSTORE_CONNECTION, 1);
         expect_name("mpecho-connection.12", FDSTORE_CONNECTION, 12);
+        expect_name("h.12.4711", FDSTORE_CONNECTION, 12);
+        expect_name("mpecho-connection.000000000000000000000000000000000000000000001",
+                    FDSTORE_CONNECTION, 1);
         expect_name("mpecho-ledger.999999999999", FDSTORE_LEDGER, UINT64_C(999999999999));
         expect_name("mpecho-connection", FDSTORE_OLD_CONNECTION, 0);
         expect_name("mpecho-pending", FDSTORE_OLD_UNSENT, 0);
         expect_name("mpecho-roster", FDSTORE_OLD_LEDGER, 0);
         expect_name("mpecho-roster-other", FDSTORE_OLD_LEDGER, 0);
+}
+
+/* The names of what 8,000 handlers store fit into LISTEN_FDNAMES, with the longest process IDs and
+ * after thousands of restarts: the kernel takes 32 pages for a variable, execve(2). */
+static void test_many_names(void **state) {
+        char name[FDSTORE_NAME_SIZE];
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(fdstore_put_own(9999, 4194304, pair[0]), 0);
+        snprintf(name, sizeof name, "h.9999.4194304");
+        manager_expect_stored(&manager, name);
+        assert_true(8000 * (strlen(name) + strlen(":")) < 32 * 4096);
+        close(pair[0]);
+        close(pair[1]);
 }
 
 /* All other names are a stranger's, those with a number that no run has among them. */
@@ -84,7 +107,17 @@ static void test_strangers(void **state) {
                 "mpecho-connection.1x",
                 "mpecho-connection.1000000000000",
                 "mpecho-connection.18446744073709551617",
+                "mpecho-connection.0000000000000000000000000000000000000000000001",
+                "mpecho-connection.1.2",
+                "h.1.2147483648",
+                "h..1",
                 "mpecho-connections",
+                "h.",
+                "h.1",
+                "h.1.",
+                "h.1.0",
+                "h.0.1",
+                "h.1.2.3",
                 "mpecho-ledger",
                 "mpecho-ledger.",
                 "mpecho-ledger.1.2",
@@ -104,7 +137,7 @@ static void test_remove(void **state) {
         fdstore_remove("mpecho-roster");
         manager_expect_removed(&manager, "mpecho-roster");
         fdstore_remove_own(7, 4711);
-        manager_expect_removed(&manager, "mpecho-connection.7.4711");
+        manager_expect_removed(&manager, "h.7.4711");
 }
 
 static void remove_without_end(void *data) {
@@ -141,11 +174,11 @@ static void test_barrier(void **state) {
 static void be_alone(void *data) {
         (void)data;
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, STDERR_FILENO), -ENOTCONN);
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, STDERR_FILENO), -ENOTCONN);
         assert_int_equal(fdstore_barrier(), -ENOTCONN);
         fdstore_remove("a name");
         assert_int_equal(setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1), 0);
-        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, 0, STDERR_FILENO), -ENOENT);
+        assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, STDERR_FILENO), -ENOENT);
         assert_int_equal(fdstore_barrier(), -ENOENT);
 }
 
@@ -184,6 +217,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_no_manager, set_up, tear_down),
                 cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_names),
+                cmocka_unit_test_setup_teardown(test_many_names, set_up, tear_down),
                 cmocka_unit_test(test_strangers),
         };
 

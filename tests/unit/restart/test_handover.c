@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -201,7 +202,7 @@ static void expect_connections(size_t first) {
                                 one = &given[i];
                 assert_non_null(one);
                 at++;
-                if (one->unsent == 0)
+                if (one == NULL || one->unsent == 0)
                         continue;
                 assert_true(at < manager.n_fds);
                 assert_int_equal(unsent_take(manager.fds[at++], back, sizeof back), one->unsent);
@@ -282,7 +283,7 @@ static void test_no_manager(void **state) {
 static void expect_stored_by_handler(void) {
         char name[64];
 
-        snprintf(name, sizeof name, "%s.%d", NAME, given[0].handler);
+        snprintf(name, sizeof name, "h.7.%d", given[0].handler);
         manager_expect_bundle(&manager, name, given[0].unsent > 0 ? 2 : 1);
         expect_connections(0);
         manager_expect_barrier(&manager);
@@ -422,10 +423,47 @@ static void test_rest(void **state) {
         assert_false(is_readable());
 }
 
-/* After a process that is no handler the master accepts nobody for half a second, in which it
+static void lack_room(void *unused) {
+        const HandoverMaster master = handover.master;
+        const int next = dup(STDIN_FILENO);
+        Handover other;
+
+        (void)unused;
+        close(next);
+        process_set_limit(RLIMIT_FSIZE, 4);
+        assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "12345", 5), -ENOSPC);
+        for (rlim_t room = 0; room < 2; room++) {
+                process_set_limit(RLIMIT_NOFILE, (rlim_t)next + room);
+                assert_int_equal(handover_init(&other, RUN, &master), -EMFILE);
+                handover_deinit(&other);
+                assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "x", room),
+                                 -EMFILE);
+        }
+        assert_int_equal(dup(STDIN_FILENO), next);
+}
+
+/* Without descriptors no master listens and no handler gives anything away. Without memory for its
+ * unsent bytes no handler gives away the connection. Nothing stays open. */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(lack_room, NULL);
+}
+
+/* A master that does not listen has nothing to do. */
+static void test_not_listening(void **state) {
+        Handover other = { .fd = -1, .listener = -1 };
+
+        (void)state;
+        handover_take(&other, true, NOW);
+        assert_int_equal(handover_settle(&other, true, NOW), 0);
+        assert_true(handover_deadline(&other) == CLOCK_NEVER);
+        handover_deinit(&other);
+}
+
+/* After a process that is no handler the master accepts nobody for a second, in which it
  * sleeps. */
 static void test_stranger(void **state) {
-        const uint64_t end = NOW + CLOCK_SECOND / 2;
+        const uint64_t end = NOW + CLOCK_SECOND;
         int fd = channel_open(), next;
 
         (void)state;
@@ -644,6 +682,8 @@ int main(void) {
                 TEST(test_usurper),
                 TEST(test_interrupted),
                 TEST(test_rest),
+                TEST(test_no_room),
+                TEST(test_not_listening),
                 TEST(test_stranger),
                 TEST(test_stranger_at_stop),
                 TEST(test_strangers_without_end),

@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,10 +124,10 @@ static void test_sealed(void **state) {
 }
 
 static bool is_mapped(const void *memory) {
-        const uintptr_t page = (uintptr_t)memory & ~((uintptr_t)getpagesize() - 1);
+        const size_t in_page = (uintptr_t)memory % (size_t)getpagesize();
         unsigned char resident;
 
-        return mincore((void *)page, 1, &resident) == 0;
+        return mincore((char *)memory - in_page, 1, &resident) == 0;
 }
 
 static void look(void *data) {
@@ -391,6 +393,31 @@ static void test_anything(void **state) {
         assert_in_range(ledgers, ROUNDS / 20, ROUNDS / 2);
 }
 
+static void make_without_room(void *unused) {
+        const int next = dup(STDIN_FILENO);
+        Ledger *other;
+
+        (void)unused;
+        close(next);
+        assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+        process_set_limit(RLIMIT_FSIZE, 64);
+        assert_int_equal(ledger_new(SLOTS, NOW, &other), -EFBIG);
+        process_set_limit(RLIMIT_FSIZE, RLIM_INFINITY);
+        for (rlim_t room = 0; room < PARTS; room++) {
+                process_set_limit(RLIMIT_NOFILE, (rlim_t)next + room);
+                assert_int_equal(ledger_new(SLOTS, NOW, &other), -EMFILE);
+                assert_int_equal(ledger_open(bundle, &other), -EMFILE);
+        }
+        assert_int_equal(dup(STDIN_FILENO), next);
+}
+
+/* Without room for its files or their descriptors there is no ledger, and none of them stays open.
+ */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(make_without_room, NULL);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -398,7 +425,7 @@ int main(void) {
                 TEST(test_new),           TEST(test_read_back),   TEST(test_sealed),
                 TEST(test_not_inherited), TEST(test_shared),      TEST(test_exits),
                 TEST(test_lies),          TEST(test_forged_part), TEST(test_more_seals),
-                TEST(test_forged_bundle), TEST(test_anything),
+                TEST(test_forged_bundle), TEST(test_anything),    TEST(test_no_room),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

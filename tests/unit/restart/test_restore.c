@@ -188,6 +188,14 @@ static void test_run_of_ledger(void **state) {
         assert_int_equal(restore.ledger_run, 6);
 }
 
+/* After the last number of all, runs are numbered from 1. */
+static void test_last_run(void **state) {
+        (void)state;
+        pass_ledger(new_ledger(0), "mpecho-ledger.999999999999");
+        prepare();
+        assert_int_equal(restore.run, 1);
+}
+
 /* Unsent bytes are those directly behind a connection in its bundle. */
 static void test_unsent(void **state) {
         const int one = unsent_new("one", 3), two = unsent_new("two", 3);
@@ -392,7 +400,7 @@ static void test_forget(void **state) {
         assert_false(restore_take(&restore, STDIN_FILENO, "mpecho-connection.13"));
         assert_false(restore_take(&restore, STDIN_FILENO, "stored"));
         prepare();
-        expect_served(3 * (socket_cookie(fds[0]) == 0), NULL);
+        expect_served(3 * (size_t)(socket_cookie(fds[0]) == 0), NULL);
         restore_forget(&restore);
         manager_expect_removed(&manager, "mpecho-connection.12");
         manager_expect_removed(&manager, "mpecho-connection.9");
@@ -626,7 +634,7 @@ int main(void) {
                 TEST(test_entries),         TEST(test_ledgers),    TEST(test_old),
                 TEST(test_old_unsent_only), TEST(test_forget),     TEST(test_deinit),
                 TEST(test_no_room),         TEST(test_drop),       TEST(test_reset),
-                TEST(test_strangers),       TEST(test_anything),
+                TEST(test_strangers),       TEST(test_anything),   TEST(test_last_run),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "peer.h"
+#include "process.h"
 #include "unit.h"
 
 static char data[256 * 1024], back[sizeof data];
@@ -94,11 +96,29 @@ static void test_strangers(void **state) {
         assert_int_equal(unsent_take(-1, back, sizeof back), -EBADF);
 }
 
+static void make_without_room(void *unused) {
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(next);
+        process_set_limit(RLIMIT_FSIZE, 4);
+        assert_int_equal(unsent_new(data, 5), -ENOSPC);
+        assert_int_equal(dup(STDIN_FILENO), next);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next + 1);
+        assert_int_equal(unsent_new(data, 1), -EMFILE);
+}
+
+/* Without room for all bytes, or for a descriptor, there is no file, and none stays open. */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(make_without_room, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_sizes),     cmocka_unit_test(test_twice),
                 cmocka_unit_test(test_too_many),  cmocka_unit_test(test_sealed),
-                cmocka_unit_test(test_strangers),
+                cmocka_unit_test(test_strangers), cmocka_unit_test(test_no_room),
         };
 
         return cmocka_run_group_tests(tests, set_up, NULL);

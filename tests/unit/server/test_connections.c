@@ -287,7 +287,7 @@ static void claim_handed_over(void *data) {
 
         manager_start(&manager);
         start(5, 1);
-        connections_set_handover(service.connections, &(HandoverAddress){ .run = 7 });
+        service.connections->handover.run = 7;
         exit_code = HANDLER_HANDED_OVER;
         client = service_take(&service, FROM_ONE, &handler);
         exit_code = -1;
@@ -300,7 +300,7 @@ static void claim_handed_over(void *data) {
         if (!stopping) {
                 service_expect(&service, RECORD_CLOSED);
                 assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
-                snprintf(name, sizeof name, "mpecho-connection.7.%d", handler);
+                snprintf(name, sizeof name, "h.7.%d", handler);
                 manager_expect_removed(&manager, name);
         }
         service_expect_none(&service);

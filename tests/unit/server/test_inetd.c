@@ -243,7 +243,7 @@ static void test_failed(void **state) {
                                      &journal),
                          0);
         assert_int_equal(inetd_serve(fd, &options, journal, &failure), -ENOTSOCK);
-        assert_string_equal(failure.text, "The passed connection cannot be served: "
+        assert_string_equal(failure.text, "Cannot serve the passed connection: "
                                           "Socket operation on non-socket");
         journald_expect_none(&journald);
         journal_free(journal);

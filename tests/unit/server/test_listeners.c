@@ -18,7 +18,7 @@
 #include "peer.h"
 #include "unit.h"
 
-static const Passed none = { .n = 0 };
+static const Inherited none = { .connection = -1 };
 static Journald directory; /* for its temporary directory only */
 static char path[100];
 static bool without_ipv6;
@@ -54,7 +54,7 @@ static int tear_down(void **state) {
 static int listen_on(char **texts, uint32_t n, Listeners **ret_listeners, Failure *failure) {
         const Options options = { .listen = texts, .n_listen = n };
 
-        return listeners_new(&options, &none, NULL, ret_listeners, failure);
+        return listeners_new(&options, &none, ret_listeners, failure);
 }
 
 static Listeners *listen_on_one(char *text) {
@@ -98,8 +98,6 @@ static void test_bind(void **state) {
         snprintf(abstract, sizeof abstract, "@mpecho-unit-listen-%d", getpid());
         assert_int_equal(listen_on(texts, 3, &listeners, &failure), 0);
         assert_int_equal(listeners->n, 3);
-        assert_false(listeners->passed);
-        assert_int_equal(listeners->connection, -1);
         for (uint32_t i = 0; i < 3; i++) {
                 int fd = listeners->items[i].fd;
 
@@ -181,7 +179,7 @@ static void test_find(void **state) {
 
         others = listen_on_one(wildcard);
         fd = accepted(&others->items[0], INADDR_LOOPBACK);
-        assert_string_equal(listeners_find(all, fd)->text, LISTENER_GONE);
+        assert_string_equal(listeners_find(all, fd)->text, "a former listener");
         close(fd);
         listeners_free(others);
         listeners_free(all);
@@ -313,9 +311,9 @@ static void test_errors(void **state) {
         Failure failure = {};
 
         (void)state;
-        assert_int_equal(listen_on(first, 2, &others, &failure), LISTENERS_USAGE);
-        assert_string_equal(failure.text, "Cannot listen on 'localhost:7': what is before "
-                                          "the colon is not an IPv4 address");
+        assert_int_equal(listen_on(first, 2, &others, &failure), WRONG_USAGE);
+        assert_string_equal(failure.text, "Cannot listen on 'localhost:7': an IPv4 address must "
+                                          "precede the colon");
         assert_int_equal(access(path, F_OK), -1);
 
         snprintf(taken, sizeof taken, "%s", listeners->items[0].text);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Where sockets come from: those that systemd or an inetd passes, in a child with just these. */
+/* Sockets that systemd or an inetd passes, in a child with just these; and listening on them. */
+
+#include "server/inherited.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +25,7 @@ enum {
 static Journald journald;
 static int listener, local, datagram, null, pair[2];
 
-/* How a process is called, and what listeners_new() is to make of it. */
+/* How a process is called, and what inherited_sort() and listeners_new() are to make of it. */
 typedef struct Call {
         const char *fds; /* $LISTEN_FDS; NULL for none */
         const char *names;
@@ -103,8 +105,6 @@ static void arrange_environment(const Call *call) {
 
 static void expect_listeners(const Call *call, const Listeners *listeners) {
         assert_int_equal(listeners->n, call->n);
-        assert_int_equal(listeners->connection >= 0, call->connection);
-        assert_true(listeners->passed);
         for (uint32_t i = 0; i < listeners->n; i++) {
                 const Listener *item = &listeners->items[i];
                 socklen_t length = sizeof(int);
@@ -130,26 +130,31 @@ static void start_mpecho(void *data) {
         Failure failure = {};
         Listeners *listeners;
         Journal *journal;
-        Passed passed;
+        Inherited inherited;
         int r;
 
         arrange_descriptors(call);
         arrange_environment(call);
-        passed_take(&passed);
+        inherited_take(&inherited);
         assert_null(getenv("LISTEN_FDS"));
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
                                      &journal),
                          0);
-        r = listeners_new(&options, &passed, journal, &listeners, &failure);
+        r = listeners_check(&options, &inherited, &failure);
+        if (r == 0)
+                r = inherited_sort(&inherited, journal, &failure);
         if (call->sentence != NULL &&
             strncmp(failure.text, call->sentence, strlen(call->sentence)) != 0)
                 fail_msg("'%s' is not '%s'", failure.text, call->sentence);
         assert_int_equal(r, call->result);
         if (r == 0) {
+                assert_int_equal(inherited.connection >= 0, call->connection);
+                assert_int_equal(inherited.manager, call->fds != NULL && !call->connection);
+                assert_int_equal(listeners_new(&options, &inherited, &listeners, &failure), 0);
                 expect_listeners(call, listeners);
                 listeners_free(listeners);
         }
-        passed_deinit(&passed);
+        inherited_deinit(&inherited);
         journal_free(journal);
 }
 
@@ -203,12 +208,12 @@ static void test_strangers(void **state) {
 
         (void)state;
         process_run(start_mpecho, (void *)&call);
-        expect_stranger(3, "a", "Passed file descriptor 3 (a) is not a socket: closed, not served");
+        expect_stranger(3, "a", "Cannot serve passed file descriptor 3 (a): it is not a socket");
         expect_stranger(5, "c",
-                        "Passed file descriptor 5 (c) is a datagram socket: closed, not served");
+                        "Cannot serve passed file descriptor 5 (c): it is a datagram socket");
         expect_stranger(6, "d",
-                        "Passed file descriptor 6 (d) is a stream socket that does not listen: "
-                        "closed, not served");
+                        "Cannot serve passed file descriptor 6 (d): it is a stream socket that "
+                        "does not listen");
         journald_expect_none(&journald);
 }
 
@@ -224,11 +229,11 @@ static void test_stored_listeners(void **state) {
         (void)state;
         process_run(start_mpecho, (void *)&call);
         expect_stranger(4, "mpecho-connection",
-                        "Passed file descriptor 4 (mpecho-connection) is a listening socket that "
-                        "was stored: closed, not served");
+                        "Cannot serve passed file descriptor 4 (mpecho-connection): it is a "
+                        "listening socket under the name of a stored connection");
         expect_stranger(5, "mpecho-connection",
-                        "Passed file descriptor 5 (mpecho-connection) is not a socket: closed, not "
-                        "served");
+                        "Cannot serve passed file descriptor 5 (mpecho-connection): it is not a "
+                        "socket");
         journald_expect_none(&journald);
 }
 
@@ -240,9 +245,9 @@ static void test_only_strangers(void **state) {
                              .names = "a:b",
                              .passed = { &null, &pair[0] },
                              .result = -ENOTSOCK,
-                             .sentence = "None of the 2 passed file descriptors is a listening "
-                                         "stream socket" });
-        expect_stranger(3, "a", "Passed file descriptor 3 (a) is not a socket: closed, not served");
+                             .sentence = "Cannot serve any of the 2 passed file descriptors: none "
+                                         "is a listening stream socket" });
+        expect_stranger(3, "a", "Cannot serve passed file descriptor 3 (a): it is not a socket");
         journald_expect(&journald, RECORD_STRANGER);
 }
 
@@ -264,13 +269,13 @@ static void test_promises(void **state) {
         (void)state;
         process_run(start_mpecho, &(Call){ .fds = "1",
                                            .result = -EBADF,
-                                           .sentence = "LISTEN_FDS promises file descriptor 3, "
-                                                       "which is not open" });
+                                           .sentence = "Cannot take file descriptor 3, which "
+                                                       "LISTEN_FDS=1 promises: it is not open" });
         process_run(start_mpecho, &(Call){ .fds = "3",
                                            .passed = { &listener, &local },
                                            .result = -EBADF,
-                                           .sentence = "LISTEN_FDS promises file descriptor 5, "
-                                                       "which is not open" });
+                                           .sentence = "Cannot take file descriptor 5, which "
+                                                       "LISTEN_FDS=3 promises: it is not open" });
         process_run(start_mpecho, &(Call){ .fds = "x",
                                            .result = -EINVAL,
                                            .sentence = "Cannot take the file descriptors that "
@@ -278,9 +283,9 @@ static void test_promises(void **state) {
         process_run(start_mpecho, &(Call){ .fds = "1",
                                            .pid = "1",
                                            .passed = { &listener },
-                                           .result = LISTENERS_USAGE,
-                                           .sentence = "LISTEN_PID is 1, so the passed sockets are "
-                                                       "another process's, this is " });
+                                           .result = WRONG_USAGE,
+                                           .sentence = "Cannot take the passed sockets: LISTEN_PID "
+                                                       "is 1, this process is " });
         journald_expect_none(&journald);
 }
 
@@ -291,13 +296,13 @@ static void test_ways(void **state) {
                     &(Call){ .fds = "1",
                              .passed = { &listener },
                              .listen = "9190",
-                             .result = LISTENERS_USAGE,
-                             .sentence = "'9190' cannot be listened on: sockets were passed" });
+                             .result = WRONG_USAGE,
+                             .sentence = "Cannot listen on '9190': systemd has passed sockets" });
         process_run(start_mpecho,
-                    &(Call){ .result = LISTENERS_USAGE,
-                             .sentence = "Nothing to listen on: name a LISTEN address, have "
-                                         "systemd "
-                                         "pass sockets, or have an inetd pass one as stdin" });
+                    &(Call){ .result = WRONG_USAGE,
+                             .sentence = "Cannot find a socket to listen on: name a LISTEN "
+                                         "address, or start mpecho by systemd or an inetd that "
+                                         "passes a socket" });
 }
 
 /* A single connection is taken as one, passed or as stdin; so is a listener that is stdin; other
@@ -310,10 +315,11 @@ static void test_single(void **state) {
                                            .connection = true });
         process_run(start_mpecho, &(Call){ .standard_input = &pair[0], .connection = true });
         process_run(start_mpecho, &(Call){ .standard_input = &listener, .n = 1 });
-        process_run(start_mpecho, &(Call){ .standard_input = &datagram,
-                                           .result = -EPROTOTYPE,
-                                           .sentence = "The socket passed as stdin is a datagram "
-                                                       "socket" });
+        process_run(start_mpecho,
+                    &(Call){ .standard_input = &datagram,
+                             .result = -EPROTOTYPE,
+                             .sentence = "Cannot serve the socket passed as stdin: it "
+                                         "is a datagram socket" });
         journald_expect_none(&journald);
         expect_alive();
 }

@@ -20,7 +20,7 @@
 #include "restart/restore.h"
 #include "restart/unsent.h"
 #include "seed.h"
-#include "server/connections.h"
+#include "server/takeover.h"
 #include "service.h"
 #include "unit.h"
 
@@ -108,7 +108,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const si
 /* Restores: the ledger of this run is in the store before what it replaces is removed. */
 static void restore_all(const char *ledger, size_t n_removed, const char *const *removed) {
         assert_int_equal(restore_prepare(&restore), 0);
-        assert_int_equal(connections_restore(service.connections, &restore, clock_now()), 0);
+        assert_int_equal(takeover_run(service.connections, &restore, clock_now()), 0);
         manager_expect_bundle(&manager, ledger, 2);
         if (restore.n_found > 0)
                 manager_expect_barrier(&manager);
@@ -221,11 +221,9 @@ static void restore_beyond_limits(void *data) {
         start();
         connections_free(service.connections);
         service.options.max_connections = service.options.max_per_source = 1;
-        service.listeners->restore = restore;
-        assert_int_equal(connections_new(&service.options, service.listeners, service.journal,
-                                         &service.connections),
+        assert_int_equal(connections_new(&service.options, service.listeners, restore.n_found,
+                                         service.journal, &service.connections),
                          0);
-        service.listeners->restore = (Restore){};
         RESTORE("mpecho-ledger.4", CONNECTION);
         expect_resumed(6);
         assert_false(connections_can_accept(service.connections));
@@ -426,7 +424,7 @@ static uint64_t scribble(bool connected) {
 static void restore_from_anything(bool connected) {
         const int client = connected ? store_connection(CONNECTION, NULL) : -1;
         const Options options = { .max_connections = 2 };
-        const Listeners none = { .connection = -1 };
+        const Listeners none = {};
         Connections *connections;
         uint64_t bytes;
         Record totals;
@@ -434,8 +432,8 @@ static void restore_from_anything(bool connected) {
         store_ledger(LEDGER);
         bytes = scribble(connected);
         assert_int_equal(restore_prepare(&restore), 0);
-        assert_int_equal(connections_new(&options, &none, service.journal, &connections), 0);
-        assert_int_equal(connections_restore(connections, &restore, clock_now()), 0);
+        assert_int_equal(connections_new(&options, &none, 0, service.journal, &connections), 0);
+        assert_int_equal(takeover_run(connections, &restore, clock_now()), 0);
         manager_expect_bundle(&manager, "mpecho-ledger.4", 2);
         if (connected) {
                 manager_expect_barrier(&manager);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Takes over what earlier runs left in systemd's descriptor store, before the master accepts: it
+ * continues the counts, adds the connections to the roster whatever the limits are, writes the
+ * records of those that ended meanwhile, and forks handlers for the others.
+ *
+ * The master can be killed at any point here, and the next one must find each connection once, with
+ * all counts. Three steps therefore have a fixed order. The ledger of this run, complete, is in the
+ * store before the first handler is forked and before the first record is written: the next master
+ * does not write these again. The bundles and ledgers of earlier runs are removed after all
+ * handlers were forked. And the master waits for the removal before it reaps: no connection may
+ * end, and be logged, while the store still has it.
+ */
+#include "server/takeover.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/end_reason.h"
+#include "lib/socket.h"
+#include "restart/fdstore.h"
+
+/* Adds a stored connection to the roster. Returns it, or NULL without room. */
+static Connection *takeover_readmit(Connections *connections, const RestoredConnection *restored,
+                                    uint64_t now) {
+        const Listener *listener = listeners_find(connections->listeners, restored->fd);
+        Connection *connection;
+        Address peer = {};
+
+        /* A connection that was reset meanwhile has no peer; its handler finds out. */
+        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
+                peer = restored->facts->peer;
+        connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
+                                now);
+        if (connection == NULL)
+                return NULL;
+        quota_recharge(connections->quota, address_source(&peer));
+        if (restored->facts != NULL)
+                roster_resume(connections->roster, connection, restored->facts,
+                              restored->entry->bytes);
+        return connection;
+}
+
+/* Writes the record of a connection that ended while there was no master. */
+static void takeover_bury(Connections *connections, const LedgerFacts *facts,
+                          const LedgerEntry *entry, uint64_t now) {
+        /* A handler can have written any number: what is no reason becomes "failed". */
+        const EndReason reason = end_reason_from_exit_code((int)(entry->reason - 1));
+        char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
+        const Listener *listener;
+
+        /* A compromised handler can have stored a ledger, in which the text has no end. */
+        snprintf(text, sizeof text, "%.*s", (int)sizeof facts->listener, facts->listener);
+        listener = listeners_find_text(connections->listeners, text);
+        address_format(&facts->peer, peer);
+        journal_write(connections->journal,
+                      &(Record){ .kind = RECORD_CLOSED,
+                                 .peer = peer,
+                                 .listener = text,
+                                 .listener_name = listener != NULL ? listener->name : NULL,
+                                 .handler_pid = (uint64_t)facts->handler,
+                                 .bytes = entry->bytes,
+                                 .duration = now - clock_earlier(now, facts->started),
+                                 .reason = end_reason_text(reason),
+                                 .live = roster_live(connections->roster) },
+                      now);
+}
+
+/* Continues the counts of the earlier run, with the bytes of connections that have ended since. */
+static void takeover_counts(Connections *connections, const Restore *restore, uint64_t now) {
+        LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
+
+        if (restore->ledger == NULL)
+                return;
+        *counts = *ledger_counts(restore->ledger);
+        counts->started = clock_earlier(counts->started, now);
+        for (uint32_t i = 0; i < restore->n_ended; i++)
+                counts->bytes += ledger_entry(restore->ledger, restore->ended[i])->bytes;
+}
+
+/* Writes the records of connections that have ended since the earlier run. */
+static void takeover_log_ended(Connections *connections, const Restore *restore, uint64_t now) {
+        if (restore->ledger == NULL && restore->ledger_lost)
+                journal_write(connections->journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
+        for (uint32_t i = 0; i < restore->n_ended; i++)
+                takeover_bury(connections, ledger_facts(restore->ledger, restore->ended[i]),
+                              ledger_entry(restore->ledger, restore->ended[i]), now);
+}
+
+/* Stores the ledger of this run. */
+static int takeover_store_ledger(Connections *connections, uint64_t run) {
+        int bundle;
+
+        bundle = ledger_take_bundle(roster_ledger(connections->roster));
+        if (bundle < 0)
+                return bundle;
+        (void)fdstore_put(FDSTORE_LEDGER, run, bundle);
+        close(bundle);
+        return 0;
+}
+
+/* Adds all stored connections to the roster, in the order of the restore. */
+static void takeover_readmit_all(Connections *connections, Restore *restore, uint64_t now) {
+        RestoredConnection restored;
+
+        while (restore_next(restore, &restored)) {
+                if (restored.ended && restored.fd >= 0)
+                        socket_set_reset(restored.fd);
+                if (!restored.skip &&
+                    (restored.fd < 0 || takeover_readmit(connections, &restored, now) == NULL))
+                        restore_drop(restore);
+        }
+}
+
+/* Forks the handlers of all connections in the roster, in the order of the restore. */
+static void takeover_start_all(Connections *connections, Restore *restore, uint64_t now) {
+        Connection *connection, *next = roster_next(connections->roster, NULL);
+        RestoredConnection restored;
+
+        while (restore_next(restore, &restored)) {
+                if (restored.skip)
+                        continue;
+                connection = next;
+                next = roster_next(connections->roster, connection);
+                if (restored.fd >= 0 &&
+                    connections_start(connections, connection, restored.fd, restored.unsent) == 0)
+                        continue;
+                if (restored.fd >= 0)
+                        socket_set_reset(restored.fd);
+                connections_end(connections, connection, W_EXITCODE(END_FAILED, 0), now);
+        }
+}
+
+int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
+        uint32_t live;
+        int r;
+
+        takeover_counts(connections, restore, now);
+        takeover_readmit_all(connections, restore, now);
+        live = roster_live(connections->roster);
+
+        /* No handler has counted anything yet: whenever this master is killed, the store has all
+         * counts. */
+        r = takeover_store_ledger(connections, restore->run);
+        if (r < 0)
+                return r;
+        /* systemd ignores messages of a process that is gone, and without this ledger the next
+         * master would serve connections again that handlers of this one had begun. */
+        if (restore->n_found > 0)
+                (void)fdstore_barrier();
+
+        /* After the barrier: the next master does not write them again. */
+        takeover_log_ended(connections, restore, now);
+        takeover_start_all(connections, restore, now);
+        restore_forget(restore);
+        /* No connection ends, and is logged, while the store still has it. */
+        if (restore->n_found > 0)
+                (void)fdstore_barrier();
+        if (live > 0)
+                journal_write(connections->journal,
+                              &(Record){ .kind = RECORD_RESUMED, .live = live }, now);
+        return 0;
+}

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""The service hands connections over as the model of the handover does, in tests/model."""
+
+import signal
+
+import clients
+import model
+import processes
+import pytest
+from manager import send, unit  # noqa: F401
+from test_handover_store import waits_at_barrier
+
+
+def terminate(service):
+    """Stops it, and lets systemd take nothing before each process waits for another one."""
+    handlers = service.handlers()
+    with service.manager.busy():
+        service.signal(signal.SIGTERM)
+        send(handlers, signal.SIGTERM)
+        processes.wait_for(lambda: processes.state(service.pid) in (None, "Z")
+                           or waits_at_barrier(service.pid), "the master waiting or gone")
+    assert service.process.wait(processes.DEADLINE) == 0
+    service.manager.sync()
+
+
+def crash(service):
+    """Kills the master; systemd takes nothing before each handler waits for it."""
+    handlers = service.abandon_handlers()
+    with service.manager.busy():
+        send(handlers, signal.SIGTERM)
+        for pid in handlers:
+            processes.wait_for(lambda: processes.state(pid) in (None, "Z")  # noqa: B023
+                               or waits_at_barrier(pid), "the handler waiting or gone")  # noqa: B023
+    service.reap(handlers)
+
+
+def connections(service):
+    """The connections of all handlers, by pid; strace has left another child, which has ended."""
+    found = {pid: processes.descriptors(pid).get(3) for pid in service.handlers()}
+    return {pid: connection for pid, connection in found.items() if connection}
+
+
+@pytest.mark.parametrize("stop, flags", [
+    (terminate, ["-DCRASHES=0", "-DRESTARTS=1"]), (crash, ["-DCRASHES=1", "-DRESTARTS=0"])])
+def test_path_of_the_model(unit, tmp_path, stop, flags):
+    """What master, handlers and systemd do in a restart is a path of the model, in all its events."""
+    service = unit(start=False)
+    logs = [tmp_path / "first", tmp_path / "second"]
+    service.wrapper = model.tracer(logs[0])
+    service.start()
+    connected = [service.connect_served() for _ in range(3)]
+    handlers = connections(service)
+    stop(service)
+    service.wrapper = model.tracer(logs[1])
+    service.start()
+    for client in connected:
+        clients.ping(client)
+    processes.wait_for(lambda: "READY=1" in logs[1].read_text(), "the log written")
+
+    observer = model.Observer(handlers | connections(service))
+    for log in logs:
+        observer.see_calls(log)
+    observer.see_manager(service.manager.taken)
+    model.check_path(observer.observed(), tmp_path / "model", "-DCONNECTIONS=3", "-DSTRAYS=0",
+                     "-DLATE=0", *flags)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""The master and a handler are stopped at any two of their system calls during a handover.
+
+The master stops with two connections. One of the handlers is held at its k-th system call from then
+on, the master at its j-th; then one of them, both or none is killed, and the rest goes on. There are
+some thousand such cases; each run takes a part of them that MPECHO_SEED decides, and all of them with
+MPECHO_PAIRS=all."""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+
+import pytest
+
+import clients
+import processes
+from manager import send, unit  # noqa: F401
+from stepping import Stepped, walk
+
+HELLO = b"Hello, world."
+PART = 40
+PARTS = range(PART) if os.environ.get("MPECHO_PAIRS") == "all" else [None]
+# More than they make; no handler and no master makes fewer than the second.
+ENDLESS, FEWEST_CALLS = 1 << 30, 8
+
+
+class Case:
+    """A handover of two connections in which two processes are held at some of their calls."""
+
+    def __init__(self, service, other):
+        self.service = service
+        self.other = other
+        before = len(service.journal.records("accepted"))
+        self.client = service.connect_served()
+        self.name = clients.peer_text(self.client)
+        # An earlier connection may have had the same port.
+        self.accepted = service.journal.wait_for("accepted", before + 1)[-1]
+        self.victim = self.accepted.number("MPECHO_HANDLER_PID")
+        self.left = [pid for pid in service.handlers() if pid != self.victim]
+        service.totals()
+
+    def stop(self, killed, handler_calls, master_calls):
+        """Returns how many calls the handler and the master have begun, no more than these."""
+        self.handler = Stepped.running(self.victim)
+        self.master = Stepped.running(self.service.pid)
+        held = self.handler, self.master
+        self.service.signal(signal.SIGTERM)
+        send([*self.left, self.victim], signal.SIGTERM)
+        self.client.sendall(HELLO)
+        walk(dict(zip(held, (handler_calls, master_calls))))
+        for one, name in zip(held, ("handler", "master")):
+            if name in killed:
+                one.end()
+        for one in held:
+            one.detach()
+        self.finish()
+        return [one.calls for one in held]
+
+    def finish(self):
+        """Waits until all of the service has ended."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.service.pid, 0)
+        self.service.process.returncode = 0
+        for pid in [*self.left, self.victim]:
+            processes.wait_for(lambda: processes.state(pid) in (None, "Z"), "the handlers' end")
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        self.service.manager.sync()
+
+    def check(self, may_be_lost):
+        """After the next start: the other connection goes on; this one does, too, or it has ended,
+        with one record of that; no byte is lost or sent twice."""
+        self.service.start()
+        clients.ping(self.other)
+        kept = len(self.service.handlers()) == 2
+        assert kept or may_be_lost
+        if kept:
+            assert clients.receive(self.client, len(HELLO)) == HELLO
+            clients.ping(self.client)
+            self.client.close()
+        else:
+            with contextlib.suppress(ConnectionResetError):
+                received = clients.receive_all(self.client)
+                assert received == HELLO[:len(received)]
+        self.service.wait_until_idle(1)
+        # The records before this one have come.
+        self.service.totals()
+        ends = [record for kind in ("crashed", "closed") for record in
+                self.service.journal.records(kind, MPECHO_PEER=self.name)
+                if record.when > self.accepted.when]
+        assert len(ends) == 1, ends
+        self.service.check_store()
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("killed", [(), ("handler",), ("master",), ("handler", "master")])
+def test_held_at_any_two_calls(unit, killed, part):
+    """Whoever is held where, and whoever dies there: only the connection of a handler that was
+    killed can be lost, and has one record of its end."""
+    service = unit(expected=["crashed"])
+    other = service.connect_served()
+    case = Case(service, other)
+    calls = case.stop((), ENDLESS, ENDLESS)
+    case.check(may_be_lost=False)
+    assert min(calls) >= FEWEST_CALLS
+
+    pairs = list(itertools.product(*(range(1, most + 1) for most in calls)))
+    random.Random(os.environ.get("MPECHO_SEED")).shuffle(pairs)
+    for pair in pairs[:len(pairs) // PART] if part is None else sorted(pairs)[part::PART]:
+        print(killed, pair)
+        case = Case(service, other)
+        case.stop(killed, *pair)
+        case.check(may_be_lost="handler" in killed)
