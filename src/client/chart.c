@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/chart.h"
-
-#include <inttypes.h>
-
-#include "client/quantity.h"
-
 /*
  * The histogram in text. A row is a number of whole neighbouring buckets, the same number for each
  * row but the last: rows that cut buckets would show gaps that no measured time has. Buckets grow
  * with their values, and so do rows: a wide range is divided about evenly on a logarithmic scale.
  */
+#include "client/chart.h"
+
+#include <inttypes.h>
+
+#include "client/quantity.h"
 
 enum {
         CHART_ROWS = 10,

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Checks a path: sends pseudo-random bytes, compares what comes back, and names the first fault.
+ *
+ * Two processes share the work. The child makes the bytes of a Pattern and sends them; this process
+ * receives, makes the same bytes once more and compares. Nothing is stored, so a check may be as
+ * long as anyone likes. Faults are printed as they are found: the end may be hours away.
+ *
+ * The verdict has an order. What the bytes say outweighs how the connection ended, and a service of
+ * another kind outweighs both, since its faults would mislead. A check never says "intact" before
+ * the peer has ended in order.
+ */
 #include "client/check.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The texts of --help, of the client and of the monitoring plugin. They name each option once, in
+ * the order of use; the manual pages say more. A test compares their options with those of the
+ * tables, the pages and the completion.
+ */
 #include "client/client_help.h"
 
 const char client_help[] =

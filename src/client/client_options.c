@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The client's command line as a whole: the words that are no options, what goes together, and the
+ * defaults. client_rows.c has the options one by one.
+ *
+ * The words are HOST and maybe PORT. HOST may carry the port, as the service logs it. People also
+ * write what other programs take: the value of a mode behind it, a URL, an address without its
+ * zone. For these there is a sentence that says what to write.
+ */
 #include "client/client_options.h"
 
 #include <arpa/inet.h>
@@ -11,15 +19,6 @@
 #include "client/client_rows.h"
 #include "client/quantity.h"
 #include "lib/clock.h"
-
-/*
- * The client's command line as a whole: the words that are no options, what goes together, and the
- * defaults. client_rows.c has the options one by one.
- *
- * The words are HOST and maybe PORT. HOST may carry the port, as the service logs it. People also
- * write what other programs take: the value of a mode behind it, a URL, an address without its
- * zone. For these there is a sentence that says what to write.
- */
 
 enum {
         CLIENT_DEFAULT_PORT = 7,

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The client's options, and what each does with its value. A function here looks at one value only;
+ * client_options.c decides what goes together, and sets the defaults that depend on the mode.
+ */
 #include "client/client_rows.h"
 
 #include <ctype.h>
@@ -15,11 +19,6 @@
 #include "client/schedule.h"
 #include "lib/clock.h"
 #include "lib/number.h"
-
-/*
- * The client's options, and what each does with its value. A function here looks at one value only;
- * client_options.c decides what goes together, and sets the defaults that depend on the mode.
- */
 
 enum {
         FOR_CHECK = 1 << CLIENT_CHECK,

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The histogram as a file: for spreadsheets, for HdrHistogram's tools, and as a picture. The
+ * picture has the times over the percentiles, on an axis on which each nine takes the same room:
+ * what is rare is what people look for. gnuplot draws it, in a process of its own, with a script
+ * that says everything: neither the user's settings nor text in names may change it.
+ */
 #include "client/export.h"
 
 #include <errno.h>
@@ -19,13 +25,6 @@
 #include "client/inquiry.h"
 #include "client/interrupt.h"
 #include "lib/clock.h"
-
-/*
- * The histogram as a file: for spreadsheets, for HdrHistogram's tools, and as a picture. The
- * picture has the times over the percentiles, on an axis on which each nine takes the same room:
- * what is rare is what people look for. gnuplot draws it, in a process of its own, with a script
- * that says everything: neither the user's settings nor text in names may change it.
- */
 
 typedef void (*ExportLine)(FILE *file, const Histogram *histogram, const HistogramBucket *bucket,
                            uint64_t seen);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Puts into words what a comparison has found. Numbers have their plurals, and each sentence gives
+ * the place, counted in received bytes from zero, since that is what a dump of the stream shows.
+ */
 #include "client/fault.h"
 
 #include <inttypes.h>

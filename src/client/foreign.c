@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/foreign.h"
-
-#include <stdio.h>
-
 /*
  * Damage and a wrong port look alike to whoever compares bytes. Services of other kinds speak text,
  * and what the client sends is pseudo-random: some printable bytes at the beginning, most of them
  * others than were sent, are no damage.
  */
+#include "client/foreign.h"
+
+#include <stdio.h>
 
 enum {
         /* So many bytes are looked at: pseudo-random ones are all printable once in 3000 times. */

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Counts durations in buckets as fine as a thousandth of their values, in constant memory and time.
+ *
+ * Values below 2 * HISTOGRAM_HALF have a bucket each. Above, a value is shifted right until it fits
+ * in the upper half of these; each shift is a further row of HISTOGRAM_HALF buckets. Quantiles are
+ * ranks in whole numbers: floating point is off by one at round counts, where people look.
+ *
+ * Processes write to histograms in shared memory while others read them: a reader may see a value
+ * that is counted in one place and not yet in another, never an invalid one.
+ */
 #include "client/histogram.h"
 
 #include <math.h>
 
-/*
- * Values below 2 * HISTOGRAM_HALF have a bucket each. Above, a value is shifted right until it fits
- * in the upper half of these; each shift is a further row of HISTOGRAM_HALF buckets.
- */
 static unsigned histogram_shift(uint64_t value) {
         unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
 

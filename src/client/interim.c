@@ -52,12 +52,12 @@ void interim_print(FILE *file, const Interim *from, const Interim *to,
                 fprintf(file, "%" PRIu64 " answered, %.1f/s, ", part.answered,
                         interim_rate(part.answered, part.elapsed));
         else
-                fprintf(file, "%" PRIu64 " bytes sent, %" PRIu64 " came back, ", part.bytes_sent,
-                        part.bytes_received);
+                fprintf(file, "%" PRIu64 " byte%s sent, %" PRIu64 " came back, ", part.bytes_sent,
+                        quantity_plural(part.bytes_sent), part.bytes_received);
         fprintf(file, "%s/s there, %s/s back, %" PRIu64 " %s%s\n",
                 quantity_format_bytes(interim_rate(part.bytes_sent, part.elapsed), there),
                 quantity_format_bytes(interim_rate(part.bytes_received, part.elapsed), back),
-                part.errors, fault, part.errors == 1 ? "" : "s");
+                part.errors, fault, quantity_plural(part.errors));
         fflush(file);
 }
 

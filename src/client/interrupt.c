@@ -1,13 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include "client/interrupt.h"
-
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdint.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 /*
  * The first signal makes an eventfd readable, so that loops that poll end in order, and restores
  * the default actions, so that the second signal ends the program wherever it is. Signals are not
@@ -16,6 +7,14 @@
  *
  * A signal handler can know the descriptor from a variable only: the one in this file.
  */
+#include "client/interrupt.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 static const int interrupt_signals[] = { SIGINT, SIGTERM };
 static volatile int interrupt_event = -1;

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Writes JSON as it goes: members in the order of the calls, without a copy in memory. Only text
+ * needs care. UTF-8 passes through; a byte that is no part of a valid sequence becomes the
+ * character of its number, so that whatever bytes a name has, the output is valid.
+ */
 #include "client/json.h"
 
 #include <inttypes.h>

@@ -1,4 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The client's main program: reads the command line, runs the mode, prints the report.
+ *
+ * It prepares what all modes need before that: the standard descriptors, the default action of
+ * SIGCHLD, exact timers, and the signals that end a run or ask for its state. A mode fills in the
+ * Report; only this file and the report's decide what is printed and the exit status.
+ *
+ * Output goes to nobody's disadvantage: a reader that does not read holds up nobody who has asked
+ * the program to end.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

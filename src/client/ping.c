@@ -1,4 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Makes round trips one after the other. The first one looks up the name and connects; one that
+ * fails ends the connection, and the next makes a new one, to the address that answered before.
+ * Unless
+ * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
+ * no reason to give up; a name without an address is.
+ *
+ * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
+ */
 #include "client/ping.h"
 
 #include <errno.h>
@@ -19,15 +28,6 @@
 #include "lib/clock.h"
 
 #define PING_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
-
-/*
- * Round trips one after the other. The first one looks up the name and connects; one that fails
- * ends the connection, and the next makes a new one, to the address that answered before. Unless
- * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
- * no reason to give up; a name without an address is.
- *
- * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
- */
 /* At the end of a connection it is waited for that of the peer for so long. */
 #define PING_END_PATIENCE CLOCK_SECOND
 
@@ -167,8 +167,8 @@ static bool ping_print(Ping *ping, uint64_t time) {
         if (!client_options_want_lines(ping->options))
                 return true;
         ping_print_time(ping);
-        printf("%" PRIu64 " bytes from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
-               ping->report->path.peer, ping->sequence,
+        printf("%" PRIu64 " byte%s from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
+               quantity_plural(ping->options->size), ping->report->path.peer, ping->sequence,
                quantity_format_duration((double)time, text));
         return ping_flush(ping);
 }
@@ -316,8 +316,9 @@ static void ping_judge(const Ping *ping) {
                 failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
         else if (worst != FAILURE_NONE)
                 failure_set_kind(&report->failure, worst, 0,
-                                 "%" PRIu64 " of %" PRIu64 " round trips failed",
-                                 report->attempts - answered, report->attempts);
+                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
+                                 report->attempts - answered, report->attempts,
+                                 quantity_plural(report->attempts));
         if (answered == 0 || answered < count)
                 if (worst == FAILURE_NONE || ping->interrupted)
                         failure_set_kind(&report->failure,

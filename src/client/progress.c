@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Keeps one line at the foot of the terminal. Each new text overwrites the last one in place, so
+ * the line never scrolls; whoever prints something else takes the line away first.
+ */
 #include "client/progress.h"
 
 #include <stdarg.h>

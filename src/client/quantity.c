@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
+ * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
+ * below the smallest unit are dropped.
+ */
 #include "client/quantity.h"
 
 #include <errno.h>
@@ -7,12 +12,6 @@
 
 #include "lib/clock.h"
 #include "lib/number.h"
-
-/*
- * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
- * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
- * below the smallest unit are dropped.
- */
 
 typedef struct QuantityUnit {
         const char *name;
@@ -152,7 +151,7 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
         size_t unit = 0;
 
         if (bytes < 1024) {
-                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f bytes", bytes);
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.0f byte%s", bytes, bytes == 1 ? "" : "s");
                 return text;
         }
         /* From 1023.95 on, "%.1f" would write four digits and round them up to the next unit. */
@@ -160,6 +159,10 @@ const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_S
                 bytes /= 1024;
         snprintf(text, QUANTITY_TEXT_SIZE, "%.1f %s", bytes, units[unit]);
         return text;
+}
+
+const char *quantity_plural(uint64_t number) {
+        return number == 1 ? "" : "s";
 }
 
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]) {

@@ -56,6 +56,11 @@ int quantity_parse_bandwidth(const char *text, uint64_t minimum, uint64_t maximu
 const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]);
 
 /*
+ * quantity_plural: returns the ending of a noun behind @number: "s", or "" behind 1.
+ */
+const char *quantity_plural(uint64_t number);
+
+/*
  * quantity_format_time: writes @time nanoseconds to @text as seconds with as many digits as mean
  * something, without trailing zeros: "10", "0.25". Returns @text.
  */

@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The plain mode: a filter that sends standard input to the service and writes the echo to standard
+ * output.
+ *
+ * The child reads standard input and sends, this process receives and writes, so neither waits for
+ * the other. Both keep a digest of their stream; at the end the digests show damage that the number
+ * of bytes does not. Standard output belongs to the peer: everything else goes to standard error.
+ */
 #include "client/relay.h"
 
 #include <errno.h>
@@ -67,8 +75,9 @@ static int relay_take(void *userdata, const void *data, size_t size) {
 
 static void relay_set_failure(const Receiver *receiver, FailureKind kind, const char *what,
                               Failure *failure) {
-        failure_set_kind(failure, kind, 0, "%s: %" PRIu64 " bytes sent, %" PRIu64 " came back",
-                         what, sender_bytes(receiver->sender), receiver->bytes);
+        failure_set_kind(failure, kind, 0, "%s: %" PRIu64 " byte%s sent, %" PRIu64 " came back",
+                         what, sender_bytes(receiver->sender),
+                         quantity_plural(sender_bytes(receiver->sender)), receiver->bytes);
 }
 
 static void relay_set_broken(const Receiver *receiver, const char *target, int error,
@@ -102,13 +111,14 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
                 failure_set_kind(failure,
                                  sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
                                                                         : FAILURE_DIFFERS,
-                                 0, "%" PRIu64 " bytes were sent to %s but %" PRIu64 " came back",
-                                 sender_bytes(sender), target, receiver->bytes);
+                                 0, "%" PRIu64 " byte%s sent to %s but %" PRIu64 " came back",
+                                 sender_bytes(sender),
+                                 sender_bytes(sender) == 1 ? " was" : "s were", target,
+                                 receiver->bytes);
         } else if (digest_get(sent) != digest_get(receiver->sink.userdata)) {
                 failure_set_kind(failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64
-                                 " bytes were sent to %s, and as many but others came back",
-                                 receiver->bytes, target);
+                                 "%" PRIu64 " byte%s sent to %s, and as many but others came back",
+                                 receiver->bytes, receiver->bytes == 1 ? " was" : "s were", target);
         }
 }
 

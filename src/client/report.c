@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Prints the results of a run for people, and sends them to the files that the options name.
+ *
+ * Each mode has its sentences; times, errors and phases are printed alike everywhere. Numbers that
+ * would need more values than there are print as "-", and units follow the size of a value. Results
+ * go to standard output, and what kept the program from having any to standard error.
+ */
 #include "client/report.h"
 
 #include <errno.h>
@@ -30,8 +37,9 @@ static void report_print_check(const Report *report, const char *target) {
         else
                 printf("%s: %s: %s", target, failure_kind_name(report->failure.kind),
                        report->failure.text);
-        printf(": %" PRIu64 " bytes sent, %" PRIu64 " came back in %.3f s, %s/s there, %s/s back\n",
-               report->bytes_sent, report->bytes_received,
+        printf(": %" PRIu64 " byte%s sent, %" PRIu64
+               " came back in %.3f s, %s/s there, %s/s back\n",
+               report->bytes_sent, quantity_plural(report->bytes_sent), report->bytes_received,
                (double)report->elapsed / (double)CLOCK_SECOND,
                quantity_format_bytes(interim_rate(report->bytes_sent, report->send_time), there),
                quantity_format_bytes(interim_rate(report->bytes_received, report->receive_time),
@@ -135,22 +143,24 @@ static void report_print_load(const Report *report, const ClientOptions *options
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 errors += report->errors[kind];
-        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " processes, for %.3f s, "
+        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " process%s, for %.3f s, "
                "drained in %.3f s\n",
                target, client_load_name(options->load), options->connections, report->processes,
-               (double)window->elapsed / (double)CLOCK_SECOND,
+               report->processes == 1 ? "" : "es", (double)window->elapsed / (double)CLOCK_SECOND,
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
         if (options->load != LOAD_STREAMS)
-                printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " bytes each\n", report->answered,
-                       interim_rate(window->answered, window->elapsed), options->size);
-        printf("%" PRIu64 " bytes sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
-               report->bytes_sent, report->bytes_received,
+                printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " byte%s each\n", report->answered,
+                       interim_rate(window->answered, window->elapsed), options->size,
+                       quantity_plural(options->size));
+        printf("%" PRIu64 " byte%s sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
+               report->bytes_sent, quantity_plural(report->bytes_sent), report->bytes_received,
                quantity_format_bytes(interim_rate(window->bytes_sent, window->elapsed), there),
                quantity_format_bytes(interim_rate(window->bytes_received, window->elapsed), back));
-        printf("%" PRIu64 " errors", errors);
+        printf("%" PRIu64 " error%s", errors, quantity_plural(errors));
         report_print_errors(report);
         if (report->reconnects > 0)
-                printf(", %" PRIu64 " reconnects", report->reconnects);
+                printf(", %" PRIu64 " reconnect%s", report->reconnects,
+                       quantity_plural(report->reconnects));
         if (report->overdue > 0)
                 printf(", %" PRIu64 " due but not begun%s", report->overdue,
                        errors > 0 ? "" : ": the rate is too high");
@@ -178,7 +188,7 @@ static void report_describe(const Report *report, const ClientOptions *options, 
         char time[QUANTITY_TEXT_SIZE];
         struct tm local;
 
-        fprintf(file, "%" PRIu64 " bytes", options->size);
+        fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
         if (options->action == CLIENT_LOAD)
                 fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
                         quantity_format_time(options->duration, time));

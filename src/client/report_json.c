@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Prints the results of a run as one JSON object, in the form of mpecho-client.schema.json.
+ *
+ * Each member is always there, null where there is nothing to say, so that programs need not look
+ * for it. Times are microseconds but for durations of runs, which are seconds; rates are per
+ * second.
+ */
 #include "client/report_json.h"
 
 #include "client/json.h"

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Names become addresses in a child. getaddrinfo(3) may take half a minute where name servers are
+ * silent, and neither signals nor timeouts end it; a child can be killed. It writes one Resolution
+ * to a pipe. What is an address already needs no child.
+ *
+ * The child must do nothing else: it shares the program's descriptors.
+ */
 #include "client/resolve.h"
 
 #include <errno.h>
@@ -15,14 +22,6 @@
 
 #include "client/inquiry.h"
 #include "lib/clock.h"
-
-/*
- * Names become addresses in a child. getaddrinfo(3) may take half a minute where name servers are
- * silent, and neither signals nor timeouts end it; a child can be killed. It writes one Resolution
- * to a pipe. What is an address already needs no child.
- *
- * The child must do nothing else: it shares the program's descriptors.
- */
 
 typedef struct Resolution {
         /* As getaddrinfo(3) returns it, and errno for EAI_SYSTEM. */

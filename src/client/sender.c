@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sends what a source gives, in a process of its own.
+ *
+ * Sending and receiving at once over blocking descriptors takes two processes: a source may block,
+ * and so may send(2). The sender publishes what it has sent, and what it is about to send, in a
+ * page of shared memory; its end shows by the end of a pipe. Whatever ends it, the connection is
+ * half-closed, so that the peer and the receiver end too.
+ *
+ * The delicate part is to end it early. A sender that waits for its source can be killed. One that
+ * sends may hold the connection's only error, and is woken up and left to end by itself.
+ */
 #include "client/sender.h"
 
 #include <errno.h>

@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Keeps the connections of one worker full in both directions, and compares everything that comes.
+ *
+ * Two processes share the connections: the child sends, this one receives. Both know the pattern, a
+ * prime number of bytes that is sent over and over again; each connection begins at a place of its
+ * own. So a lost or doubled block shows at once, and so do the bytes of another connection, without
+ * anything being stored.
+ *
+ * A connection that fails counts as one error and is not replaced. When the duration is over the
+ * sender half-closes all connections, and the receiver goes on until each has ended or the timeout
+ * is over.
+ */
 #include "client/stream.h"
 
 #include <errno.h>

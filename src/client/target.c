@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Writes the name of the target as all sentences have it.
+ */
 #include "client/target.h"
 
 #include <stdio.h>

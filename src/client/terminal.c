@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Asks the terminal for its width.
+ */
 #include "client/terminal.h"
 
 #include <sys/ioctl.h>

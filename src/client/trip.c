@@ -1,4 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Makes one round trip: sends a message and receives its echo, at the same time, so that no message
+ * is too large for the buffers on the way.
+ *
+ * Each piece is compared as it comes: a wrong byte ends the trip. Bytes that are there before the
+ * message was sent are nobody's answer, and neither are those that come after the last one, which
+ * trip_end() looks for.
+ */
 #include "client/trip.h"
 
 #include <errno.h>

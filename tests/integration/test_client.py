@@ -183,7 +183,7 @@ def test_surplus_bytes_are_counted():
     with servers.tcp(add) as server:
         status, output, errors = run(*server.address, data=b"x")
     assert (status, output) == (1, b"xmore")
-    assert "1 bytes were sent" in errors[0] and "5 came back" in errors[0]
+    assert "1 byte was sent" in errors[0] and "5 came back" in errors[0]
 
 
 def leave_after(ending):

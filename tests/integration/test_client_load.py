@@ -17,6 +17,7 @@ import pytest
 import servers
 from client import DEADLINE, Client, command, gone, run, until
 from network import Network
+from test_client_interrupt import children, waits
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
@@ -362,7 +363,7 @@ def test_text():
     assert (status, errors) == (0, [])
     lines = output.decode().splitlines()
     assert re.fullmatch(
-        r".*: load of requests, 2 at once, from [12] processes, for \d+\.\d+ s, "
+        r".*: load of requests, 2 at once, from (1 process|2 processes), for \d+\.\d+ s, "
         r"drained in \d+\.\d+ s", lines[0]
     )
     assert re.fullmatch(r"\d+ answered, \d+\.\d/s, 64 bytes each", lines[1])
@@ -464,6 +465,56 @@ def test_a_rate_with_a_fraction():
     with servers.tcp(servers.echo) as server:
         result = load("requests", "-R0.5", "-w1", "-P2", *server.address)
     assert result["load"]["answered"] == 1 and result["load"]["wanted_rate"] == 0.5
+
+
+def test_singular(tmp_path):
+    """One of a thing has no plural; streams have a process for sending, too."""
+    with servers.tcp(servers.reset_after(0)) as server:
+        _, output, _ = run(*command("requests", "-P1", "-s1", "-w0.04"), *server.address)
+    assert re.search(r"from 1 process, ", output.decode()) and ", 1 byte each" in output.decode()
+    assert re.search(r"^1 error |^(?!1 )\d+ errors ", output.decode(), re.M)
+    with servers.tcp(servers.echo) as server:
+        assert load("streams", "-P1", "-w0.1", *server.address)["load"]["processes"] == 2
+
+
+def test_a_failed_connection_is_replaced_again_and_again():
+    """It rests for a moment each time, and not for long."""
+    with servers.tcp(servers.reset_after(0)) as server:
+        result = load("requests", "-P1", "-w1", *server.address, status=1)
+    # The moment is a twentieth of a second.
+    assert 3 <= result["load"]["errors"]["reset"] <= 21
+
+
+def test_the_time_of_the_first_connection_counts(tmp_path):
+    """The connection that finds the address is made before the load; what it took is in its time."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(f"{tmp_path}/s")
+    listener.listen(0)
+    with socket.socket(socket.AF_UNIX) as waiting:
+        waiting.connect(f"{tmp_path}/s")
+        with Client("--json", *command("connections", "-P1", "-w0.1"), f"{tmp_path}/s") as client:
+            waits(client, "poll")
+            begin = time.monotonic()
+            time.sleep(0.3)
+            took = time.monotonic() - begin
+            with servers.Server(servers.echo, listener):
+                waiting.close()
+                status, output, _ = client.end()
+    assert status == 0 and parse(output.decode())["latency"]["max"] / 1e6 >= took
+
+
+def test_an_interrupt_while_workers_connect():
+    """^C ends a load whose connections never come about."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        host, port = listener.getsockname()
+        with Client("--json", "--load", "-P16", "--connect-timeout=0", host, port) as client:
+            until(lambda: len(children(client).split()) > 0)
+            for worker in children(client).split():
+                until(lambda worker=worker: "poll" in
+                      pathlib.Path(f"/proc/{worker}/wchan").read_text())
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert status == 1 and parse(output.decode())["failure"]["kind"] == "interrupted"
 
 
 def test_phases():
