@@ -27,6 +27,9 @@ pid_t process_fork(void (*function)(void *data), void *data) {
         /* cmocka would go on with the next test here. */
         (void)setenv("CMOCKA_TEST_ABORT", "1", 1);
         function(data);
+        /* libgcov writes files. */
+        process_set_limit(RLIMIT_NOFILE, RLIM_INFINITY);
+        process_set_limit(RLIMIT_FSIZE, RLIM_INFINITY);
         _exit(0);
 }
 

@@ -138,9 +138,7 @@ static void open_without_room(void *data) {
         int fds[BUNDLE_MOST];
 
         close(next);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE,
-                                   &(struct rlimit){ (rlim_t)next + 1, (rlim_t)next + 1 }),
-                         0);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next + 1);
         assert_int_equal(bundle_open(bundle, fds), -EMFILE);
         assert_int_equal(bundle_new(&bundle, 1), -EMFILE);
         assert_int_equal(dup(STDIN_FILENO), next);

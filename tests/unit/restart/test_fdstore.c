@@ -208,12 +208,31 @@ static void test_limit(void **state) {
         process_run(read_limit, NULL);
 }
 
+static void wait_without_room(void *unused) {
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(next);
+        for (rlim_t room = 0; room < 3; room++) {
+                process_set_limit(RLIMIT_NOFILE, (rlim_t)next + room);
+                assert_int_equal(fdstore_barrier(), -EMFILE);
+        }
+        assert_int_equal(dup(STDIN_FILENO), next);
+}
+
+/* Without descriptors there is no waiting, and none stays open. */
+static void test_barrier_no_room(void **state) {
+        (void)state;
+        process_run(wait_without_room, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_barrier_no_room, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_manager, set_up, tear_down),
                 cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_names),
