@@ -29,6 +29,8 @@ void harness(void) {
         prove(run <= FDSTORE_RUN_MOST, "a run has a number that the next one can exceed");
         prove((kind == FDSTORE_CONNECTION || kind == FDSTORE_LEDGER) == (run != 0),
               "these two kinds have a run");
+        prove(kind != FDSTORE_CONNECTION || name[0] != 'h' || strrchr(name, '.') > name + 2,
+              "a handler's bundle has the number of the handler");
         prove(kind != FDSTORE_LEDGER || strrchr(name, '.') == name + strlen("mpecho-ledger"),
               "no handler stores a ledger");
 }

@@ -46,6 +46,12 @@ def identity(descriptor):
     return status.st_dev, status.st_ino
 
 
+def kind_of(name):
+    """A name in the store without the number of the run; h.RUN.PID is a connection as well."""
+    kind = name.partition(".")[0]
+    return CONNECTION if kind == "h" else kind
+
+
 class Stored:
     """A descriptor in the store, by its name; unless told not to, systemd removes what hangs up."""
 
@@ -56,9 +62,7 @@ class Stored:
 
     @property
     def kind(self):
-        """The name without the number of the run; h.RUN.PID is a connection as well."""
-        name = self.name.partition(".")[0]
-        return CONNECTION if name == "h" else name
+        return kind_of(self.name)
 
     def files(self):
         """The files in a bundle, a message that waits in a socket: identity and whether each one is

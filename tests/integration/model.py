@@ -9,6 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from manager import CONNECTION, LEDGER, kind_of
 from service import TRACED
 
 MODEL = Path(__file__).parents[1] / "model" / "handover.pml"
@@ -101,13 +102,13 @@ class Observer:
             self._note(begin, "IS_READY")
         else:
             self._see_notification(begin, self._master, text, {
-                "mpecho-ledger": "ASKS_LEDGER", "mpecho-connection": "ASKS_BUNDLE"})
+                LEDGER: "ASKS_LEDGER", CONNECTION: "ASKS_BUNDLE"})
 
     def _see_notification(self, begin, pid, text, names):
         if match := re.search(r'"(FDSTORE\w*)=1\\n.*FDNAME=([\w-]+)', text):
             if match[1] == "FDSTOREREMOVE" and self._stored.get(pid) != "":
                 self._note(begin, "ASKS_REMOVAL")
-            self._stored[pid] = match[2] if match[1] == "FDSTORE" else ""
+            self._stored[pid] = kind_of(match[2]) if match[1] == "FDSTORE" else ""
         elif "BARRIER=1" in text and (kind := self._stored.pop(pid, "nothing")):
             self._barriers.add(pid)
             self._note(begin, names.get(kind, "ASKS_NOTHING"), self._connections.get(pid, 0))
@@ -116,13 +117,13 @@ class Observer:
         """Sees what Manager.taken has: an event is over when its barrier is taken."""
         last = {}
         for time, sender, message in taken:
-            kind = message.get("FDNAME", "").partition(".")[0]
+            kind = kind_of(message.get("FDNAME", ""))
             if message.get("FDSTORE") == "1":
-                last[sender] = {"mpecho-ledger": "TAKES_LEDGER", "mpecho-connection":
+                last[sender] = {LEDGER: "TAKES_LEDGER", CONNECTION:
                                 "TAKES_OWN" if sender in self._connections else "TAKES_BUNDLE"}[kind]
             elif message.get("FDSTOREREMOVE") == "1":
-                removes = {"mpecho-ledger": "REMOVES_LEDGERS",
-                           "mpecho-connection": "REMOVES_BUNDLES"}[kind]
+                removes = {LEDGER: "REMOVES_LEDGERS",
+                           CONNECTION: "REMOVES_BUNDLES"}[kind]
                 if removes == "REMOVES_BUNDLES" and last.get(sender) != removes:
                     self._note(time, removes)
                 last[sender] = removes
@@ -176,7 +177,7 @@ class Observer:
             del self._to_master[pid]
             self._note(begin, "GIVES", connection)
         else:
-            self._see_notification(begin, pid, text, {"mpecho-connection": "STORES_OWN"})
+            self._see_notification(begin, pid, text, {CONNECTION: "STORES_OWN"})
 
 
 def promela(events):
