@@ -2,6 +2,7 @@
 """mpecho-client --ping: every round trip is counted once, and as what it was."""
 
 import itertools
+import json
 import re
 import signal
 import socket
@@ -272,3 +273,19 @@ def test_wrong_values(arguments, sentence):
     status, output, errors = run(*arguments, "host", data=b"")
     assert (status, output, len(errors)) == (2, b"", 2)
     assert sentence in errors[0]
+
+
+def test_a_stall_is_not_caught_up_with():
+    """What was due meanwhile is left out: the next round trips have their interval again."""
+    stalled = []
+
+    def stall_once(connection):
+        while data := connection.recv(64):
+            if not stalled:
+                stalled.append(time.sleep(0.5))
+            connection.sendall(data)
+
+    with servers.tcp(stall_once) as server:
+        _, output, _ = run("--json", "--ping", "-c6", "-i0.1", *server.address)
+    # The first trip takes the stall, the second is due at its end, and four intervals follow.
+    assert json.loads(output)["seconds"] >= 0.9
