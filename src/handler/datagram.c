@@ -92,6 +92,10 @@ static bool datagram_parse_control(const struct cmsghdr *header, const char *end
                 destination->family = request->local.family = AF_INET;
                 destination->ipv4 = info.ipi_addr;
                 request->local.ipv4 = info.ipi_spec_dst;
+                /* The kernel does not know it of what came before it was asked, and takes no answer
+                 * from an address that is not its own. */
+                if (info.ipi_spec_dst.s_addr == 0)
+                        request->local.ipv4 = info.ipi_addr;
                 request->interface = (uint32_t)info.ipi_ifindex;
         } else if (source->family == AF_INET6) {
                 data = control_data(header, IPPROTO_IPV6, IPV6_PKTINFO, sizeof info6, end);
@@ -252,6 +256,8 @@ int datagram_turn(Datagram *datagram) {
 }
 
 static void datagram_tell(const Datagram *datagram) {
+        /* Either the master sees the counts of this turn, or this sees that it asks for news. */
+        atomic_thread_fence(memory_order_seq_cst);
         if (datagram->news < 0 || atomic_load(&datagram->counts->news) != 0)
                 return;
         atomic_store(&datagram->counts->news, 1);

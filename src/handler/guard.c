@@ -88,11 +88,18 @@ static bool guard_is_same(const Address *one, const Address *other) {
                                        : one->ipv4.s_addr == other->ipv4.s_addr;
 }
 
+/* The kernel drops loopback addresses from outside, but not with all settings (route_localnet). */
+static bool guard_is_martian(const GuardRequest *request) {
+        if (!guard_is_loopback(&request->source))
+                return false;
+        return request->interface != 0 ? request->interface != LOOPBACK_INDEX
+                                       : !guard_is_loopback(&request->destination);
+}
+
 GuardVerdict guard_check(const GuardRequest *request) {
         const Address *source = &request->source, *destination = &request->destination;
 
-        if (!guard_is_host(source) ||
-            (guard_is_loopback(source) && request->interface != LOOPBACK_INDEX))
+        if (!guard_is_host(source) || guard_is_martian(request))
                 return GUARD_SOURCE;
         if (source->family == AF_UNIX)
                 return GUARD_ANSWER;

@@ -47,7 +47,8 @@ enum {
  * which of them forbids it:
  *
  * - a source that is multicast, broadcast, reserved or unspecified (RFC 1122, 3.2.1.3; RFC 4291,
- *   2.5), or a loopback address that came in by another interface than lo;
+ *   2.5), or a loopback address that came in by another interface than lo, or if that is unknown,
+ *   went to an address of another kind;
  * - a destination that is multicast or broadcast;
  * - a source port below 1024, or 2049 (NFS), where services answer;
  * - the address and port that the datagram went to.

@@ -328,6 +328,22 @@ static void test_dropped(void **state) {
         scene_close(&scene);
 }
 
+/* What came before the kernel was asked for addresses is answered as well. */
+static void test_early(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        assert_int_equal(setsockopt(scene.datagram.in, IPPROTO_IP, IP_PKTINFO, &(int){ 0 },
+                                    sizeof(int)),
+                         0);
+        scene_send(&scene, 5);
+        assert_int_equal(datagram_init(scene.datagram.in), 0);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect(&scene, 5);
+        scene_close(&scene);
+}
+
 static void stop(int signal) {
         (void)signal;
         stopping = 1;
@@ -392,7 +408,7 @@ int main(void) {
                 cmocka_unit_test(test_batches),       cmocka_unit_test(test_address),
                 cmocka_unit_test(test_both_families), cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_unnamed),       cmocka_unit_test(test_dropped),
-                cmocka_unit_test(test_run),
+                cmocka_unit_test(test_early),         cmocka_unit_test(test_run),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

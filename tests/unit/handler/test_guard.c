@@ -44,6 +44,8 @@ static void test_addresses(void **state) {
                 { "fe80::7", 40000, "fe80::1", NULL, 2, GUARD_ANSWER },
                 { "127.0.0.1", 40000, "127.0.0.1", NULL, 1, GUARD_ANSWER },
                 { "::1", 40000, "::1", NULL, 1, GUARD_ANSWER },
+                { "127.0.0.1", 40000, "127.0.0.2", NULL, 0, GUARD_ANSWER },
+                { "127.0.0.1", 40000, "127.0.0.2", NULL, 2, GUARD_SOURCE },
                 { "unix", 0, NULL, NULL, 0, GUARD_ANSWER },
 
                 { NULL, 0, NULL, NULL, 0, GUARD_SOURCE },
