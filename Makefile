@@ -57,8 +57,8 @@ BENCH    := $(wildcard tests/bench/*.c)
 
 objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
-BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive)
-CROWD      := $(BUILD)/tests/bench/crowd
+BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive bare-datagram)
+CROWD      := $(addprefix $(BUILD)/tests/bench/,crowd volley)
 PUSHER     := $(BUILD)/tests/bench/pusher
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
@@ -113,13 +113,16 @@ $(BUILD)/tests/bench/bare-static: private LDFLAGS += -static
 $(BUILD)/tests/bench/bare-splice: $(call bench_object,bare splice port)
 $(BUILD)/tests/bench/nofork: $(call bench_object,nofork port)
 $(BUILD)/tests/bench/naive: $(call bench_object,naive port)
+$(BUILD)/tests/bench/bare-datagram: $(call bench_object,bare_datagram port)
 $(BASELINES):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(PUSHER): $(call bench_object,pusher)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(CROWD): $(call bench_object,crowd) $(ARCHIVE)
+$(BUILD)/tests/bench/crowd: $(call bench_object,crowd) $(ARCHIVE)
+$(BUILD)/tests/bench/volley: $(call bench_object,volley) $(ARCHIVE)
+$(CROWD):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
 # Rewritten only when it differs, so that other flags mean a new build and the same flags none.
