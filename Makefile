@@ -57,8 +57,8 @@ BENCH    := $(wildcard tests/bench/*.c)
 
 objects     = $(patsubst %.c,$(BUILD)/%.o,$(1))
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(UNIT))
-BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive)
-CROWD      := $(BUILD)/tests/bench/crowd
+BASELINES  := $(addprefix $(BUILD)/tests/bench/,bare bare-static bare-splice nofork naive bare-datagram)
+CROWD      := $(addprefix $(BUILD)/tests/bench/,crowd volley)
 PUSHER     := $(BUILD)/tests/bench/pusher
 FUZZERS    := $(patsubst %.c,$(BUILD)/%,$(FUZZ))
 
@@ -113,13 +113,16 @@ $(BUILD)/tests/bench/bare-static: private LDFLAGS += -static
 $(BUILD)/tests/bench/bare-splice: $(call bench_object,bare splice port)
 $(BUILD)/tests/bench/nofork: $(call bench_object,nofork port)
 $(BUILD)/tests/bench/naive: $(call bench_object,naive port)
+$(BUILD)/tests/bench/bare-datagram: $(call bench_object,bare_datagram port)
 $(BASELINES):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
 $(PUSHER): $(call bench_object,pusher)
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^
 
-$(CROWD): $(call bench_object,crowd) $(ARCHIVE)
+$(BUILD)/tests/bench/crowd: $(call bench_object,crowd) $(ARCHIVE)
+$(BUILD)/tests/bench/volley: $(call bench_object,volley) $(ARCHIVE)
+$(CROWD):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
 # Rewritten only when it differs, so that other flags mean a new build and the same flags none.
@@ -292,7 +295,7 @@ install: all require-unit-directories
 	sed 's|/usr/sbin/|$(sbindir)/|g' systemd/mpecho.service > $(BUILD)/mpecho.service
 	sed -e '/^Description=/s/$$/, one connection/' -e '/^# From here/,/^# ----/d' $(BUILD)/mpecho.service \
 		> $(BUILD)/mpecho@.service
-	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket $(BUILD)/mpecho.service \
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket systemd/mpecho-udp.socket $(BUILD)/mpecho.service \
 		$(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
@@ -313,7 +316,7 @@ deb:
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall: require-unit-directories
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
-		$(foreach unit,mpecho.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
+		$(foreach unit,mpecho.socket mpecho-udp.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \

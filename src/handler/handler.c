@@ -9,6 +9,9 @@
  * one returns the end of the file, whenever the signal comes, and a write goes on. Then the handler
  * gives its connection to the master, with the bytes that the peer has not accepted, and exits.
  *
+ * The handler of a datagram socket is as simple: read, answer, read again, until SIGTERM, which it
+ * also gets when its master dies.
+ *
  * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
  * handler, must not leave a hole in the stream: it resets the connection and exits with "failed".
  */
@@ -29,6 +32,7 @@
 #include "handler/fork.h"
 #include "handler/proctitle.h"
 #include "lib/clock.h"
+#include "lib/endpoint.h"
 #include "lib/socket.h"
 #include "restart/unsent.h"
 
@@ -166,8 +170,33 @@ int handler_serve(const Handler *handler) {
         return handler_finish(handler, &echo, echo_run(&echo));
 }
 
-/* Moves the connection and the unsent bytes behind the standard three descriptors, wherever they
- * are, and closes everything else. Returns false without room for that. */
+int handler_serve_datagrams(const Handler *handler) {
+        Datagram datagram = { .in = handler->connection,
+                              .news = handler->news,
+                              .counts = handler->datagrams,
+                              .stopping = &state.stopping };
+        Endpoint endpoint;
+        int r;
+
+        datagram.out = dup(handler->connection);
+        if (datagram.out < 0 || endpoint_from_socket(datagram.out, &endpoint) < 0 ||
+            guard_new(handler->max_datagrams_per_source, &datagram.guard) < 0)
+                return END_FAILED;
+        datagram.port = endpoint_port(&endpoint);
+        state.in = datagram.in;
+        state.out = -1;
+        state.serving = true;
+        proctitle_set(handler->title);
+
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+        fork_unblock_signals();
+        /* The master may have died before prctl(2). */
+        r = getppid() == handler->master ? datagram_run(&datagram) : 0;
+        return r < 0 ? END_FAILED : END_STOPPED;
+}
+
+/* Moves the connection and the second descriptor behind the standard three, wherever they are, and
+ * closes everything else. Returns false without room for that. */
 static bool handler_move_descriptors(Handler *handler) {
         const int connection = STDERR_FILENO + 1, unsent = connection + 1;
         int first_other = unsent;
@@ -196,7 +225,8 @@ static _Noreturn void handler_run(const Handler *handler) {
         int code = END_FAILED;
 
         if (handler_move_descriptors(&child))
-                code = handler_serve(&child);
+                code = child.datagrams != NULL ? handler_serve_datagrams(&child)
+                                               : handler_serve(&child);
         else
                 socket_set_reset(handler->connection);
         if (child.exits != NULL)

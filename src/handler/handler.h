@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "handler/datagram.h"
 #include "lib/address.h"
 #include "lib/end_reason.h"
 #include "restart/handover.h"
@@ -20,16 +21,25 @@ enum {
 };
 
 /*
- * The process that serves one connection, from fork(2) to _exit(2): all that it needs, by value.
+ * The process that serves one connection or one datagram socket, from fork(2) to _exit(2): all that
+ * it needs, by value.
  */
 struct Handler {
-        int connection;
-        int unsent;                     /* a memfd with bytes to write first (unsent.h), or -1 */
+        int connection; /* or a datagram socket */
+        union {
+                int unsent; /* a memfd with bytes to write first (unsent.h), or -1 */
+                int news;   /* of a datagram socket: an eventfd to tell the master, or -1 */
+        };
         uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */
         LedgerEntry *ledger;            /* where it reports bytes and the reason of the end */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
+
+        /* Of a datagram socket alone, which uses nothing else but the title. */
+        DatagramCounts *datagrams; /* what it counts; NULL for a connection */
+        uint32_t max_datagrams_per_source;
+        pid_t master; /* without which it ends */
 };
 
 /*
@@ -53,6 +63,16 @@ void handler_init(void);
  * Returns the handler's process ID, in the parent only; or a negative errno of fork(2).
  */
 pid_t handler_start(const Handler *handler);
+
+/*
+ * handler_serve_datagrams: Serves a datagram socket in this process until SIGTERM comes or
+ * handler->master is not its parent any more: the next master must find the socket unserved. What
+ * has been read is answered; what has not stays in the queue of the socket. Otherwise as
+ * handler_serve().
+ *
+ * Returns END_STOPPED or END_FAILED.
+ */
+int handler_serve_datagrams(const Handler *handler);
 
 /*
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,

@@ -154,6 +154,17 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint) {
         return 0;
 }
 
+in_port_t endpoint_port(const Endpoint *endpoint) {
+        switch (endpoint->any.sa_family) {
+        case AF_INET:
+                return ntohs(endpoint->ipv4.sin_port);
+        case AF_INET6:
+                return ntohs(endpoint->ipv6.sin6_port);
+        default:
+                return 0;
+        }
+}
+
 static void endpoint_format_local(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
         size_t length = endpoint->length - offsetof(struct sockaddr_un, sun_path);
         const char *path = endpoint->local.sun_path;

@@ -58,6 +58,11 @@ bool endpoint_is_local(const char *text);
 int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 
 /*
+ * endpoint_port: Returns the port of @endpoint in host byte order; 0 for a family without ports.
+ */
+in_port_t endpoint_port(const Endpoint *endpoint);
+
+/*
  * endpoint_format: Writes @endpoint to @text in the form that endpoint_parse() reads. Bytes of a
  * path outside of printable ASCII become "\xNN". A vsock(7) address becomes "vsock:CID:PORT", or
  * "vsock::PORT" for any CID; any other address family becomes "family N".

@@ -10,6 +10,7 @@
 #include "lib/socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,6 +31,15 @@ uint64_t socket_cookie(int fd) {
 
 bool socket_is_stream(int fd) {
         return socket_get(fd, SO_TYPE, -1) == SOCK_STREAM && socket_get(fd, SO_ACCEPTCONN, 1) == 0;
+}
+
+bool socket_is_datagram(int fd) {
+        const int domain = socket_get(fd, SO_DOMAIN, -1);
+
+        if (socket_get(fd, SO_TYPE, -1) != SOCK_DGRAM)
+                return false;
+        return domain == AF_UNIX || ((domain == AF_INET || domain == AF_INET6) &&
+                                     socket_get(fd, SO_PROTOCOL, -1) == IPPROTO_UDP);
 }
 
 void socket_set_reset(int fd) {

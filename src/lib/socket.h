@@ -21,6 +21,12 @@ uint64_t socket_cookie(int fd);
 bool socket_is_stream(int fd);
 
 /*
+ * socket_is_datagram: Returns whether @fd is a datagram socket that can be echoed on: UDP over IPv4
+ * or IPv6 (udp(7)), or a Unix one (unix(7)).
+ */
+bool socket_is_datagram(int fd);
+
+/*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
  * of the stream (SO_LINGER, socket(7)). socket_reset: Closes @fd like that.
  */

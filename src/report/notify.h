@@ -10,7 +10,7 @@
 typedef struct Notify Notify;
 
 enum {
-        NOTIFY_STATUS_SIZE = 160,
+        NOTIFY_STATUS_SIZE = 256,
 };
 
 /*

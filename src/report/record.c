@@ -55,6 +55,17 @@ typedef enum RecordFieldIndex {
         FIELD_LOST,
         FIELD_MAX_CONNECTIONS,
         FIELD_LIMIT_VALUE,
+        FIELD_ANSWERED,
+        FIELD_DROPPED,
+        FIELD_REFUSED_SOURCE,
+        FIELD_REFUSED_DESTINATION,
+        FIELD_REFUSED_PORT,
+        FIELD_REFUSED_SELF,
+        FIELD_REFUSED_RATE,
+        FIELD_REFUSED_OVERALL,
+        FIELD_DATAGRAMS_ANSWERED,
+        FIELD_DATAGRAMS_REFUSED,
+        FIELD_DATAGRAMS_DROPPED,
         FIELD_COUNT,
 } RecordFieldIndex;
 
@@ -90,6 +101,17 @@ static const RecordField fields[FIELD_COUNT] = {
         [FIELD_LOST] = NUMBER("MPECHO_LOST", lost),
         [FIELD_MAX_CONNECTIONS] = NUMBER("MPECHO_MAX_CONNECTIONS", max_connections),
         [FIELD_LIMIT_VALUE] = NUMBER("MPECHO_LIMIT_VALUE", limit_value),
+        [FIELD_ANSWERED] = NUMBER("MPECHO_ANSWERED", answered),
+        [FIELD_DROPPED] = NUMBER("MPECHO_DROPPED", dropped),
+        [FIELD_REFUSED_SOURCE] = NUMBER("MPECHO_REFUSED_SOURCE", refused_source),
+        [FIELD_REFUSED_DESTINATION] = NUMBER("MPECHO_REFUSED_DESTINATION", refused_destination),
+        [FIELD_REFUSED_PORT] = NUMBER("MPECHO_REFUSED_PORT", refused_port),
+        [FIELD_REFUSED_SELF] = NUMBER("MPECHO_REFUSED_SELF", refused_self),
+        [FIELD_REFUSED_RATE] = NUMBER("MPECHO_REFUSED_RATE", refused_rate),
+        [FIELD_REFUSED_OVERALL] = NUMBER("MPECHO_REFUSED_OVERALL", refused_overall),
+        [FIELD_DATAGRAMS_ANSWERED] = NUMBER("MPECHO_DATAGRAMS_ANSWERED", datagrams_answered),
+        [FIELD_DATAGRAMS_REFUSED] = NUMBER("MPECHO_DATAGRAMS_REFUSED", datagrams_refused),
+        [FIELD_DATAGRAMS_DROPPED] = NUMBER("MPECHO_DATAGRAMS_DROPPED", datagrams_dropped),
 };
 
 /* A text that grows up to @size bytes and is cut there. RECORD_SIZE is enough for every record. */
@@ -134,6 +156,12 @@ static void line_add_totals(Line *line, const Record *record) {
                  "%" PRIu64 " live (peak %" PRIu64 "), %" PRIu64 " served, %" PRIu64
                  " refused, %" PRIu64 " bytes echoed",
                  record->live, record->peak, record->served, record->refused, record->bytes);
+        if (record->datagram_sockets > 0)
+                line_add(line,
+                         "; %" PRIu64 " datagrams answered, %" PRIu64 " refused, %" PRIu64
+                         " dropped",
+                         record->datagrams_answered, record->datagrams_refused,
+                         record->datagrams_dropped);
 }
 
 static void line_add_started(Line *line, const Record *record) {
@@ -233,6 +261,33 @@ static void line_add_recounted(Line *line, const Record *record) {
                        "another form");
 }
 
+static void line_add_datagrams(Line *line, const Record *record) {
+        line_add(line, "Datagrams at %s in the last ", record->listener);
+        line_add_duration(line, record->duration);
+        line_add(line,
+                 ": %" PRIu64 " answered, %" PRIu64 " refused (source %" PRIu64
+                 ", destination %" PRIu64 ", port %" PRIu64 ", self %" PRIu64 ", rate %" PRIu64
+                 ", overall %" PRIu64 "), %" PRIu64 " dropped, %" PRIu64 " bytes echoed",
+                 record->answered, record->refused, record->refused_source,
+                 record->refused_destination, record->refused_port, record->refused_self,
+                 record->refused_rate, record->refused_overall, record->dropped, record->bytes);
+}
+
+static void line_add_restarted(Line *line, const Record *record) {
+        const char *signal = sigabbrev_np((int)record->signal);
+
+        if (record->signal > 0)
+                line_add(line,
+                         "Signal %" PRIu64 " (SIG%s) killed the handler of %s, process %" PRIu64,
+                         record->signal, signal != NULL ? signal : "?", record->listener,
+                         record->handler_pid);
+        else
+                line_add(line, "The handler of %s, process %" PRIu64 ", ended", record->listener,
+                         record->handler_pid);
+        line_add(line, "; the next one starts in ");
+        line_add_duration(line, record->duration);
+}
+
 static void line_add_text(Line *line, const Record *record) {
         line_add(line, "%s", record->sentence);
 }
@@ -240,17 +295,22 @@ static void line_add_text(Line *line, const Record *record) {
 typedef struct RecordType {
         const char *message_id;
         int priority;
-        uint32_t fields; /* a bit for each RecordFieldIndex */
+        uint64_t fields; /* a bit for each RecordFieldIndex */
         void (*sentence)(Line *line, const Record *record);
 } RecordType;
 
-#define BIT(index)    ((uint32_t)1 << FIELD_##index)
+#define BIT(index)    (UINT64_C(1) << FIELD_##index)
 #define BITS_LISTENER (BIT(LISTENER) | BIT(LISTENER_NAME))
 #define BITS_PEER     (BIT(PEER) | BIT(PEER_ADDRESS))
 #define BITS_HANDLER  (BITS_PEER | BITS_LISTENER | BIT(HANDLER_PID))
 #define BITS_ENDED    (BITS_HANDLER | BIT(BYTES) | BIT(DURATION) | BIT(LIVE))
+#define BITS_DATAGRAMS                                                                             \
+        (BITS_LISTENER | BIT(HANDLER_PID) | BIT(ANSWERED) | BIT(REFUSED) | BIT(REFUSED_SOURCE) |   \
+         BIT(REFUSED_DESTINATION) | BIT(REFUSED_PORT) | BIT(REFUSED_SELF) | BIT(REFUSED_RATE) |    \
+         BIT(REFUSED_OVERALL) | BIT(DROPPED) | BIT(BYTES) | BIT(DURATION))
 #define BITS_TOTALS                                                                                \
-        (BIT(LIVE) | BIT(PEAK) | BIT(SERVED) | BIT(REFUSED) | BIT(BYTES) | BIT(DURATION))
+        (BIT(LIVE) | BIT(PEAK) | BIT(SERVED) | BIT(REFUSED) | BIT(BYTES) | BIT(DURATION) |         \
+         BIT(DATAGRAMS_ANSWERED) | BIT(DATAGRAMS_REFUSED) | BIT(DATAGRAMS_DROPPED))
 #define BITS_COUNTS (BIT(ACCEPTED) | BIT(CLOSED) | BIT(CRASHED) | BIT(REFUSED) | BIT(BYTES))
 
 static const RecordType types[RECORD_COUNT] = {
@@ -291,6 +351,13 @@ static const RecordType types[RECORD_COUNT] = {
                                line_add_recounted },
         [RECORD_RESUMED] = { "41fd567a5a0542cba08ca386718739d8", LOG_INFO, BIT(LIVE),
                              line_add_resumed },
+        [RECORD_DATAGRAMS] = { "2092b1ad4ceb49a293a2e4eac8298765", LOG_INFO, BITS_DATAGRAMS,
+                               line_add_datagrams },
+        [RECORD_SOCKET] = { "7fa223f8d9bb4c03bb48ce9a8050d67e", LOG_INFO, BITS_DATAGRAMS,
+                            line_add_datagrams },
+        [RECORD_RESTARTED] = { "c76d66b5eb764056a56a346967efc50c", LOG_WARNING,
+                               BITS_LISTENER | BIT(HANDLER_PID) | BIT(SIGNAL) | BIT(DURATION),
+                               line_add_restarted },
         [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },
 };
 
@@ -337,7 +404,7 @@ size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]
         line_add(&line, "SYSLOG_IDENTIFIER=mpecho\nMESSAGE_ID=%s\nPRIORITY=%d\n", type->message_id,
                  record_priority(record));
         for (int i = 0; i < FIELD_COUNT; i++)
-                if (type->fields & ((uint32_t)1 << i))
+                if (type->fields & (UINT64_C(1) << i))
                         line_add_field(&line, &fields[i], record);
         start = line.length;
         line_add(&line, "MESSAGE=");

@@ -30,6 +30,9 @@ enum RecordKind {
         RECORD_RECOUNTED,  /* the counts of the last run cannot be read */
         RECORD_RESUMED,    /* connections of the last run go on */
         RECORD_FAILED,     /* mpecho exits because of an error */
+        RECORD_DATAGRAMS,  /* what a datagram socket answered and refused in the last minute */
+        RECORD_SOCKET,     /* the same since the start, on SIGUSR1 */
+        RECORD_RESTARTED,  /* the handler of a datagram socket ended, and the next one starts */
         RECORD_COUNT,
 };
 
@@ -62,6 +65,20 @@ struct Record {
         uint64_t lost;
         uint64_t max_connections;
         uint64_t limit_value;
+        /* Of one datagram socket; `refused` is the sum of those below. */
+        uint64_t answered;
+        uint64_t dropped;
+        uint64_t refused_source;
+        uint64_t refused_destination;
+        uint64_t refused_port;
+        uint64_t refused_self;
+        uint64_t refused_rate;
+        uint64_t refused_overall;
+        /* Of all datagram sockets. */
+        uint64_t datagram_sockets;
+        uint64_t datagrams_answered;
+        uint64_t datagrams_refused;
+        uint64_t datagrams_dropped;
 };
 
 enum {

@@ -266,20 +266,30 @@ void connections_end(Connections *connections, Connection *connection, int statu
         journal_write(connections->journal, &record, now);
 }
 
+static void connection_reap(Connections *connections, Connection *connection, int status,
+                            uint64_t now) {
+        const bool handed_over = connections->stopping && WIFEXITED(status) &&
+                                 WEXITSTATUS(status) == HANDLER_HANDED_OVER;
+
+        if (handed_over || connection->stored)
+                connection_leave(connections, connection);
+        else
+                connections_end(connections, connection, status, now);
+}
+
 bool connections_reap(Connections *connections, uint64_t now) {
-        Connection *connection;
         bool reaped = false;
         int status;
+        pid_t pid;
 
         reaper_begin(&connections->reaper, now);
-        while ((connection = reaper_next(&connections->reaper, &status)) != NULL) {
-                const bool handed_over = connections->stopping && WIFEXITED(status) &&
-                                         WEXITSTATUS(status) == HANDLER_HANDED_OVER;
+        while ((pid = reaper_next(&connections->reaper, &status)) > 0) {
+                Connection *connection = roster_find(connections->roster, pid);
 
-                if (handed_over || connection->stored)
-                        connection_leave(connections, connection);
-                else
-                        connections_end(connections, connection, status, now);
+                if (connection != NULL)
+                        connection_reap(connections, connection, status, now);
+                else if (connections->datagrams != NULL)
+                        datagrams_reap(connections->datagrams, pid, status, now);
                 reaped = true;
         }
         return reaped;
@@ -331,14 +341,17 @@ bool connections_are_stored(const Connections *connections) {
 
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now) {
         const LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
+        Record record = { .kind = kind,
+                          .live = roster_live(connections->roster) + connections->handed_over,
+                          .peak = counts->peak,
+                          .served = counts->served,
+                          .refused = counts->refused,
+                          .bytes = roster_total_bytes(connections->roster),
+                          .duration = now - counts->started };
 
-        return (Record){ .kind = kind,
-                         .live = roster_live(connections->roster) + connections->handed_over,
-                         .peak = counts->peak,
-                         .served = counts->served,
-                         .refused = counts->refused,
-                         .bytes = roster_total_bytes(connections->roster),
-                         .duration = now - counts->started };
+        if (connections->datagrams != NULL)
+                datagrams_add_totals(connections->datagrams, &record);
+        return record;
 }
 
 void connections_report(Connections *connections, uint64_t now) {

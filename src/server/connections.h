@@ -7,6 +7,7 @@
 #include "report/journal.h"
 #include "restart/handover.h"
 #include "server/backoff.h"
+#include "server/datagrams.h"
 #include "server/listeners.h"
 #include "server/options.h"
 #include "server/quota.h"
@@ -30,6 +31,7 @@ struct Connections {
         Quota *quota;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
+        Datagrams *datagrams;     /* whose handlers are reaped here too, or NULL */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */

@@ -5,8 +5,8 @@
  * restore.
  *
  * Position and name of a descriptor prove nothing, so inherited_sort() asks the kernel for the type
- * of each. A single connection is served alone; listening stream sockets become listeners; mpecho
- * closes and logs all others.
+ * of each. A single connection is served alone; listening stream sockets and datagram sockets
+ * become listeners; mpecho closes and logs all others.
  *
  * A passed socket stays open in systemd: nothing here may shut it down. Nothing may open a
  * descriptor before inherited_take() has counted those that systemd promised.
@@ -72,29 +72,40 @@ static void descriptor_refuse(int fd) {
         }
 }
 
+/* Discards as many datagrams. */
+static void descriptor_discard(int fd) {
+        char byte;
+
+        for (int i = 0; i < REFUSE_MOST; i++)
+                if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT) < 0)
+                        return;
+}
+
 void inherited_refuse(const Inherited *inherited) {
         for (int i = 0; i < inherited->n; i++) {
                 const int fd = SD_LISTEN_FDS_START + i;
 
                 if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0)
                         descriptor_refuse(fd);
+                else if (socket_is_datagram(fd))
+                        descriptor_discard(fd);
         }
 }
 
 static bool descriptor_is_listener(int fd) {
-        return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0;
+        return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 || socket_is_datagram(fd);
 }
 
 /* Returns why mpecho does not serve @fd, as half a sentence. */
 static const char *descriptor_text(int fd) {
         if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
                 return "it is not a socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
-                return "it is a datagram socket";
-        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
-                return "it is neither a stream nor a datagram socket";
         if (descriptor_is_listener(fd))
                 return "it is a listening socket under the name of a stored connection";
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
+                return "it is a datagram socket, but neither of UDP nor a Unix one";
+        if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+                return "it is neither a stream nor a datagram socket";
         return "it is a stream socket that does not listen";
 }
 
@@ -147,12 +158,12 @@ static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure
         if (inherited->n_sockets == 0 && inherited->restore.n_found == 0)
                 return failure_set(ret_failure, -ENOTSOCK,
                                    "Cannot serve any of the %d passed file descriptors: none is a "
-                                   "listening stream socket",
+                                   "listening stream socket or a datagram socket",
                                    inherited->n);
         return 0;
 }
 
-/* inetd(8): "nowait" passes a connection, "wait" a listening socket. */
+/* inetd(8): "nowait" passes a connection, "wait" a listening or a datagram socket. */
 static int inherited_sort_stdin(Inherited *inherited, Failure *ret_failure) {
         int fd;
 
@@ -165,7 +176,8 @@ static int inherited_sort_stdin(Inherited *inherited, Failure *ret_failure) {
                 return failure_set(ret_failure, WRONG_USAGE,
                                    "Cannot find a socket to listen on: name a LISTEN address, or "
                                    "start mpecho by systemd or an inetd that passes a socket");
-        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0)
+        if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0 &&
+            !socket_is_datagram(STDIN_FILENO))
                 return failure_set(ret_failure, -EPROTOTYPE,
                                    "Cannot serve the socket passed as stdin: %s",
                                    descriptor_text(STDIN_FILENO));

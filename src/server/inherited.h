@@ -11,7 +11,7 @@
 typedef struct Inherited Inherited;
 typedef struct InheritedSocket InheritedSocket;
 
-/* A listening stream socket that this process inherited. */
+/* A listening stream socket or a datagram socket that this process inherited. */
 struct InheritedSocket {
         int fd;
         const char *name; /* its name in systemd, or NULL; valid as long as the Inherited */
@@ -58,7 +58,8 @@ void inherited_deinit(Inherited *inherited);
 int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure);
 
 /*
- * inherited_refuse: Resets the clients that wait at the passed listening sockets. For a process
- * that does not serve: systemd would start the service again for each of them, without end.
+ * inherited_refuse: Resets the clients that wait at the passed listening sockets, and discards the
+ * datagrams that wait. For a process that does not serve: systemd would start the service again for
+ * each of them, without end.
  */
 void inherited_refuse(const Inherited *inherited);

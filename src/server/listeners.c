@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sockets that the master listens on: inherited ones, or those that the command line names,
+ * The sockets that the master serves: inherited ones, or those that the command line names,
  * which get the options of mpecho.socket here. Connections inherit these options.
  *
  * A listener knows its address as text, for records, and the master finds the listener of a
@@ -16,13 +16,23 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "handler/datagram.h"
+#include "lib/socket.h"
+
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 4096
+
+/* As in mpecho-udp.socket; the kernel cuts it to net.core.rmem_max. */
+#define RECEIVE_BUFFER (4 * 1024 * 1024)
+
+/* Of a LISTEN that serves datagrams. */
+#define UDP_PREFIX "udp:"
 
 /* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
 enum {
@@ -56,34 +66,60 @@ Listeners *listeners_free(Listeners *listeners) {
         return NULL;
 }
 
-/* Adds @fd, which becomes the listeners'. Accepting from it never blocks. Urgent data stays in the
- * stream from the first byte: TCP connections inherit that, and a handler would set it too late,
- * when a second urgent byte can have deleted the first. */
-static int listeners_add(Listeners *listeners, int fd, const char *name, const char *path) {
-        Listener *listener = &listeners->items[listeners->n++];
-        Endpoint endpoint;
-        int flags, r;
+/* Makes accepting from @fd never block. Urgent data stays in the stream from the first byte: TCP
+ * connections inherit that, and a handler would set it too late, when a second urgent byte can have
+ * deleted the first. */
+static int listener_init_stream(int fd) {
+        const int flags = fcntl(fd, F_GETFL);
 
-        *listener = (Listener){ .fd = fd, .name = name, .path = path };
-        flags = fcntl(fd, F_GETFL);
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
         (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){ UNSENT_MOST }, sizeof(int));
-        r = endpoint_from_socket(fd, &endpoint);
-        if (r < 0)
-                return r;
-        endpoint_format(&endpoint, listener->text);
         return 0;
 }
 
-static int listener_parse(const char *text, Endpoint *ret_endpoint, Failure *ret_failure) {
-        const char *why;
+static void listener_format(Listener *listener, const Endpoint *endpoint) {
+        char text[ENDPOINT_TEXT_SIZE];
+        const char *prefix = "";
 
-        if (endpoint_parse(text, ret_endpoint, &why) < 0)
-                return failure_set(ret_failure, WRONG_USAGE, "Cannot listen on '%s': %s", text,
-                                   why);
+        if (listener->datagram)
+                prefix = endpoint->any.sa_family == AF_UNIX ? "datagram:" : UDP_PREFIX;
+        endpoint_format(endpoint, text);
+        snprintf(listener->text, sizeof listener->text, "%s%s", prefix, text);
+}
+
+/* Adds @fd, which becomes the listeners'. */
+static int listeners_add(Listeners *listeners, int fd, const char *name, const char *path) {
+        Listener *listener = &listeners->items[listeners->n++];
+        Endpoint endpoint;
+        int r;
+
+        *listener = (Listener){
+                .fd = fd, .datagram = socket_is_datagram(fd), .name = name, .path = path
+        };
+        r = listener->datagram ? datagram_init(fd) : listener_init_stream(fd);
+        if (r < 0)
+                return r;
+        r = endpoint_from_socket(fd, &endpoint);
+        if (r < 0)
+                return r;
+        listener_format(listener, &endpoint);
         return 0;
+}
+
+/* Returns SOCK_STREAM or SOCK_DGRAM and sets @ret_endpoint; or -EINVAL and sets @ret_failure. */
+static int listener_parse(const char *text, Endpoint *ret_endpoint, Failure *ret_failure) {
+        const bool udp = strncmp(text, UDP_PREFIX, strlen(UDP_PREFIX)) == 0;
+        const char *address = udp ? text + strlen(UDP_PREFIX) : text;
+        const char *why = "a port or an address with a port must follow udp:";
+
+        if ((udp && endpoint_is_local(address)) ||
+            endpoint_parse(address, ret_endpoint, &why) < 0) {
+                failure_set(ret_failure, 0, "Cannot listen on '%s': %s", text, why);
+                return -EINVAL;
+        }
+        return udp ? SOCK_DGRAM : SOCK_STREAM;
 }
 
 /* Returns whether the socket file at @endpoint is left over from a process that was killed. */
@@ -124,19 +160,23 @@ static void listener_set_tcp(int fd) {
                                  sizeof settings[i].value);
 }
 
-/* Returns a socket that listens at @endpoint and nowhere else, or a negative errno. */
-static int listener_open_exactly(const Endpoint *endpoint) {
+/* Returns a socket of @type that is bound to @endpoint and nothing else, and listens if it is a
+ * stream socket; or a negative errno. */
+static int listener_open_exactly(const Endpoint *endpoint, int type) {
         const int v6only = !endpoint->wildcard;
         int fd, r;
 
-        fd = socket(endpoint->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = socket(endpoint->any.sa_family, type | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
         if (endpoint->any.sa_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
-        if (endpoint->any.sa_family != AF_UNIX)
+        if (type == SOCK_DGRAM)
+                (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RECEIVE_BUFFER }, sizeof(int));
+        else if (endpoint->any.sa_family != AF_UNIX)
                 listener_set_tcp(fd);
-        if (bind(fd, &endpoint->any, endpoint->length) < 0 || listen(fd, BACKLOG) < 0) {
+        if (bind(fd, &endpoint->any, endpoint->length) < 0 ||
+            (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
                 r = -errno;
                 close(fd);
                 return r;
@@ -144,32 +184,32 @@ static int listener_open_exactly(const Endpoint *endpoint) {
         return fd;
 }
 
-/* Returns a socket that listens at @endpoint, or a negative errno. */
-static int listener_open(const Endpoint *endpoint) {
+/* Returns a socket of @type at @endpoint, or a negative errno. */
+static int listener_open(const Endpoint *endpoint, int type) {
         const Endpoint ipv4 = {
                 .ipv4 = { .sin_family = AF_INET, .sin_port = endpoint->ipv6.sin6_port },
                 .length = sizeof ipv4.ipv4,
         };
         int fd;
 
-        fd = listener_open_exactly(endpoint);
+        fd = listener_open_exactly(endpoint, type);
         /* A machine without IPv6 still has all its IPv4 addresses. */
         if (endpoint->wildcard && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL))
-                return listener_open_exactly(&ipv4);
+                return listener_open_exactly(&ipv4, type);
         if (fd == -EADDRINUSE && socket_file_is_stale(endpoint) &&
             unlink(endpoint->local.sun_path) == 0)
-                return listener_open_exactly(endpoint);
+                return listener_open_exactly(endpoint, type);
         return fd;
 }
 
 static int listeners_open(Listeners *listeners, const char *text, Failure *ret_failure) {
         Endpoint endpoint;
-        int fd, r;
+        int type, fd, r;
 
-        r = listener_parse(text, &endpoint, ret_failure);
-        if (r != 0)
-                return r;
-        fd = listener_open(&endpoint);
+        type = listener_parse(text, &endpoint, ret_failure);
+        if (type < 0)
+                return WRONG_USAGE;
+        fd = listener_open(&endpoint, type);
         r = fd < 0 ? fd : listeners_add(listeners, fd, NULL, text[0] == '/' ? text : NULL);
         if (r < 0)
                 return failure_set(ret_failure, r, "Cannot listen on %s: %s", text,
@@ -219,13 +259,10 @@ int listeners_new(const Options *options, const Inherited *inherited, Listeners 
 
 int listeners_check(const Options *options, const Inherited *inherited, Failure *ret_failure) {
         Endpoint endpoint;
-        int r;
 
-        for (uint32_t i = 0; i < options->n_listen; i++) {
-                r = listener_parse(options->listen[i], &endpoint, ret_failure);
-                if (r != 0)
-                        return r;
-        }
+        for (uint32_t i = 0; i < options->n_listen; i++)
+                if (listener_parse(options->listen[i], &endpoint, ret_failure) < 0)
+                        return WRONG_USAGE;
         if (inherited->n > 0 && options->n_listen > 0)
                 return failure_set(ret_failure, WRONG_USAGE,
                                    "Cannot listen on '%s': systemd has passed sockets",
@@ -251,18 +288,6 @@ int listener_accept(const Listener *listener, Address *ret_peer) {
         return fd;
 }
 
-/* Returns the port in network byte order; 0 for a family without ports. */
-static in_port_t endpoint_port(const Endpoint *endpoint) {
-        switch (endpoint->any.sa_family) {
-        case AF_INET:
-                return endpoint->ipv4.sin_port;
-        case AF_INET6:
-                return endpoint->ipv6.sin6_port;
-        default:
-                return 0;
-        }
-}
-
 const Listener *listeners_find_text(const Listeners *listeners, const char *text) {
         for (uint32_t i = 0; i < listeners->n; i++)
                 if (strcmp(listeners->items[i].text, text) == 0)
@@ -276,7 +301,7 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
         const in_port_t port = endpoint_port(endpoint);
         Endpoint own;
 
-        return port != 0 && endpoint_from_socket(listener->fd, &own) == 0 &&
+        return port != 0 && !listener->datagram && endpoint_from_socket(listener->fd, &own) == 0 &&
                endpoint_port(&own) == port;
 }
 

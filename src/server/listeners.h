@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/address.h"
@@ -12,10 +13,16 @@
 typedef struct Listener Listener;
 typedef struct Listeners Listeners;
 
-/* A listening stream socket, non-blocking. */
+enum {
+        /* Room for the address of any listener as text. */
+        LISTENER_TEXT_SIZE = ENDPOINT_TEXT_SIZE + sizeof "datagram:",
+};
+
+/* A listening stream socket, non-blocking; or a datagram socket. */
 struct Listener {
         int fd;                        /* -1 once it is closed */
-        char text[ENDPOINT_TEXT_SIZE]; /* its address, in the form of LISTEN */
+        bool datagram;                 /* for datagrams.h: nobody can connect */
+        char text[LISTENER_TEXT_SIZE]; /* its address, in the form of LISTEN */
         const char *name;              /* its name in systemd, or NULL */
         const char *path;              /* the Unix socket file to remove at the end, or NULL */
 };
@@ -66,8 +73,8 @@ Listeners *listeners_free(Listeners *listeners);
 int listener_accept(const Listener *listener, Address *ret_peer);
 
 /*
- * listeners_find: Returns the listener that the connection @fd most likely came from, by its own
- * address; or one with the text "a former listener".
+ * listeners_find: Returns the stream listener that the connection @fd most likely came from, by its
+ * own address; or one with the text "a former listener".
  *
  * listeners_find_text: Returns the listener whose address is @text, or NULL.
  */

@@ -32,6 +32,7 @@
 #include "report/notify.h"
 #include "restart/handover.h"
 #include "server/connections.h"
+#include "server/datagrams.h"
 #include "server/takeover.h"
 
 /* Leaves one second of the five that a stop may take, to reap killed handlers. */
@@ -44,6 +45,7 @@ enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
         POLLED_HANDOVER,
         POLLED_SIGNALS,
+        POLLED_DATAGRAMS,
         POLLED_LISTENERS,
 };
 
@@ -54,12 +56,13 @@ struct Master {
         Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
+        Datagrams *datagrams;
         Handover handover;
         Notify notify;
         bool stopping;
         uint64_t kill_deadline; /* when the master kills handlers that have not finished */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
-        struct pollfd polled[]; /* POLLED_HANDOVER, POLLED_SIGNALS, then the listeners */
+        struct pollfd polled[]; /* in the order above */
 };
 
 static int master_init_signals(Master *master) {
@@ -113,16 +116,23 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->idle_since = clock_now();
         master->polled[POLLED_SIGNALS].fd = -1;
         master->polled[POLLED_HANDOVER].fd = -1;
+        master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->handover.fd = master->handover.listener = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
-                master->polled[POLLED_LISTENERS + i] =
-                                (struct pollfd){ .fd = listeners->items[i].fd, .events = POLLIN };
+                master->polled[POLLED_LISTENERS + i] = (struct pollfd){
+                        .fd = listeners->items[i].datagram ? -1 : listeners->items[i].fd,
+                        .events = POLLIN
+                };
         r = notify_init(&master->notify);
         if (r == 0)
                 r = master_init_signals(master);
         if (r == 0)
                 r = connections_new(options, listeners, restore != NULL ? restore->n_found : 0,
                                     journal, &master->connections);
+        if (r == 0)
+                r = datagrams_new(options, listeners, journal, &master->datagrams);
+        if (r == 0)
+                master->connections->datagrams = master->datagrams;
         if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
                 r = master_init_handover(master);
         if (r < 0) {
@@ -139,6 +149,7 @@ Master *master_free(Master *master) {
         if (master == NULL)
                 return NULL;
         connections_free(master->connections);
+        datagrams_free(master->datagrams);
         handover_deinit(&master->handover);
         notify_deinit(&master->notify);
         if (master->polled[POLLED_SIGNALS].fd >= 0)
@@ -149,6 +160,7 @@ Master *master_free(Master *master) {
 static void master_stop(Master *master, uint64_t now) {
         if (master->stopping) {
                 connections_kill(master->connections);
+                datagrams_kill(master->datagrams);
                 return;
         }
         master->stopping = true;
@@ -156,6 +168,7 @@ static void master_stop(Master *master, uint64_t now) {
         notify_stopping(&master->notify, now);
         listeners_close(master->listeners);
         connections_stop(master->connections);
+        datagrams_stop(master->datagrams);
 }
 
 /* Starts the patience again after a connection was stored or a handler reaped. Killing a handler
@@ -174,17 +187,20 @@ static void master_take_signal(Master *master, const struct signalfd_siginfo *si
         /* The kernel fills in the sender of these alone; with sigqueue(3) the sender chooses it. */
         const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL;
         const bool disobeys = attested &&
-                              connections_disobeys(master->connections, (pid_t)signal->ssi_pid);
+                              (connections_disobeys(master->connections, (pid_t)signal->ssi_pid) ||
+                               datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid));
 
         /* A signal of a child can have merged with the kernel's. */
         if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
                 master_note_progress(master);
         if (signal->ssi_signo == SIGCHLD || disobeys || !attested)
                 return;
-        if (signal->ssi_signo == SIGUSR1)
+        if (signal->ssi_signo == SIGUSR1) {
+                datagrams_report(master->datagrams, now);
                 connections_report(master->connections, now);
-        else if (signal->ssi_signo != SIGHUP)
+        } else if (signal->ssi_signo != SIGHUP) {
                 master_stop(master, now);
+        }
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
@@ -200,8 +216,9 @@ static bool master_accepts(const Master *master) {
         return !master->stopping && connections_can_accept(master->connections);
 }
 
-/* Returns whether there was no connection for the time of --exit-idle. A client that connects after
- * this check waits at the listener; systemd holds it too and starts the service again. */
+/* Returns whether there was no connection and no datagram for the time of --exit-idle. A client
+ * that connects after this check waits at the listener; systemd holds it too and starts the service
+ * again. */
 static bool master_is_idle(Master *master, uint64_t now) {
         if (master->options->exit_idle == 0 || master->stopping ||
             master->idle_since == CLOCK_NEVER ||
@@ -226,6 +243,7 @@ static uint64_t master_deadline(const Master *master) {
         uint64_t deadline = clock_earlier(master->kill_deadline,
                                           connections_deadline(master->connections));
 
+        deadline = clock_earlier(deadline, datagrams_deadline(master->datagrams));
         deadline = clock_earlier(deadline, handover_deadline(&master->handover));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
@@ -237,7 +255,12 @@ static uint64_t master_deadline(const Master *master) {
 }
 
 static void master_tick(Master *master, uint64_t now) {
+        const bool quiet = datagrams_are_quiet(master->datagrams);
+
         connections_tick(master->connections, now);
+        datagrams_tick(master->datagrams, now);
+        if (datagrams_are_quiet(master->datagrams) != quiet)
+                notify_changed(&master->notify, now);
         journal_tick(master->journal, now);
         notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
@@ -245,8 +268,9 @@ static void master_tick(Master *master, uint64_t now) {
         if (master->kill_deadline <= now) {
                 master->kill_deadline = CLOCK_NEVER;
                 connections_kill(master->connections);
+                datagrams_kill(master->datagrams);
         }
-        if (connections_live(master->connections) > 0)
+        if (connections_live(master->connections) > 0 || !datagrams_are_quiet(master->datagrams))
                 master->idle_since = CLOCK_NEVER;
         else if (master->idle_since == CLOCK_NEVER)
                 master->idle_since = now;
@@ -262,12 +286,22 @@ static int master_wait(Master *master, uint64_t patience) {
 
         for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
                 master->polled[i].revents = 0;
+        master->polled[POLLED_DATAGRAMS].fd = datagrams_are_quiet(master->datagrams)
+                                                              ? datagrams_fd(master->datagrams)
+                                                              : -1;
         if (deadline == CLOCK_NEVER)
                 wait = patience;
         if (ppoll(master->polled, n, wait == CLOCK_NEVER ? NULL : &timeout, NULL) < 0 &&
             errno != EINTR)
                 return -errno;
         return 0;
+}
+
+static bool master_is_done(Master *master, uint64_t now) {
+        if (master_is_idle(master, now))
+                master_stop(master, now);
+        return (master->stopping || master->listeners->n == 0) &&
+               connections_live(master->connections) == 0 && datagrams_live(master->datagrams) == 0;
 }
 
 int master_turn(Master *master, uint64_t patience) {
@@ -296,12 +330,12 @@ int master_turn(Master *master, uint64_t patience) {
                         connections_accept(master->connections, &master->listeners->items[i], now);
                         notify_changed(&master->notify, now);
                 }
+        if (master->polled[POLLED_DATAGRAMS].revents != 0) {
+                datagrams_take_news(master->datagrams, now);
+                notify_changed(&master->notify, now);
+        }
         master_tick(master, now);
-        if (master->stopping || master->listeners->n == 0
-                            ? connections_live(master->connections) == 0
-                            : master_is_idle(master, now))
-                return 0;
-        return MASTER_RUNNING;
+        return master_is_done(master, now) ? 0 : MASTER_RUNNING;
 }
 
 /* Logs the start with as many listeners as fit, separated by commas. */
@@ -335,6 +369,7 @@ int master_run(Master *master) {
                         return r;
         }
         now = clock_now();
+        datagrams_tick(master->datagrams, now);
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
         master_log_started(master);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <syslog.h>
 
+#include "handler/guard.h"
 #include "lib/clock.h"
 #include "lib/option.h"
 
@@ -43,6 +44,8 @@ static const OptionRow options_rows[] = {
           .maximum = 65536 },
         { "max-per-source", "s", true, option_take_number, FIELD(max_per_source),
           .maximum = 65536 },
+        { "max-datagrams-per-source", NULL, true, option_take_number,
+          FIELD(max_datagrams_per_source), .maximum = GUARD_RATE_MAXIMUM },
         { "idle-timeout", "i", true, option_take_number, FIELD(idle_timeout), .maximum = 86400,
           .unit = CLOCK_SECOND },
         { "exit-idle", "x", true, option_take_number, FIELD(exit_idle), .minimum = 1,
@@ -61,13 +64,18 @@ const char *options_help(void) {
         return "Usage: mpecho [OPTION]... [LISTEN]...\n"
                "Echo service (RFC 862): returns to each client, unchanged, what it sends.\n"
                "\n"
-               "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path or @abstract. Without it,\n"
-               "mpecho serves the sockets that systemd passes, or that an inetd passes as stdin.\n"
+               "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path or @abstract; udp: before\n"
+               "one of the first three serves datagrams. Without LISTEN, mpecho serves the\n"
+               "sockets that systemd passes, or that an inetd passes as stdin.\n"
                "\n"
                "  -c, --max-connections=N     serve at most N connections at once, 1 to 65536\n"
                "                              (default 1024)\n"
                "  -s, --max-per-source=N      serve at most N connections of one source, 1 to\n"
                "                              65536; 0 sets no limit (default 256)\n"
+               "      --max-datagrams-per-source=N\n"
+               "                              answer at most N datagrams of one source a\n"
+               "                              second, 1 to 1000000; 0 sets no limit\n"
+               "                              (default 100)\n"
                "  -i, --idle-timeout=SECONDS  end connections that carry nothing for this time,\n"
                "                              1 to 86400; 0 sets no limit (default 900)\n"
                "  -x, --exit-idle=SECONDS     exit after this time without a connection, 1 to\n"
@@ -96,6 +104,7 @@ int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_fail
         *ret_options = (Options){
                 .max_connections = 1024,
                 .max_per_source = 256,
+                .max_datagrams_per_source = 100,
                 .idle_timeout = 900 * CLOCK_SECOND,
                 .log = LOG_TARGET_AUTO,
                 .log_empty = LOG_INFO,

@@ -12,10 +12,11 @@ typedef struct Options Options;
 struct Options {
         char **listen; /* the LISTEN arguments, in argv */
         uint32_t n_listen;
-        uint64_t max_connections; /* 1 to 65536 */
-        uint64_t max_per_source;  /* 1 to 65536; 0 for no limit */
-        uint64_t idle_timeout;    /* up to 86400 seconds; 0 for never */
-        uint64_t exit_idle;       /* up to 86400 seconds; 0 for never */
+        uint64_t max_connections;          /* 1 to 65536 */
+        uint64_t max_per_source;           /* 1 to 65536; 0 for no limit */
+        uint64_t max_datagrams_per_source; /* a second, 1 to 1000000; 0 for no limit */
+        uint64_t idle_timeout;             /* up to 86400 seconds; 0 for never */
+        uint64_t exit_idle;                /* up to 86400 seconds; 0 for never */
         LogTarget log;
         int log_empty; /* the level of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */

@@ -57,29 +57,25 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
         reaper->next = reaper->n;
 }
 
-static Connection *reaper_sweep(Reaper *reaper, int *ret_status) {
+static pid_t reaper_sweep(Reaper *reaper, int *ret_status) {
         uint64_t began;
         pid_t pid;
 
         if (roster_live(reaper->roster) > FEW && reaper->now < reaper->rest_until) {
                 reaper->sweep_deadline = reaper->rest_until;
-                return NULL;
+                return 0;
         }
 
         began = clock_now();
-        while ((pid = waitpid(-1, ret_status, WNOHANG)) > 0) {
-                Connection *connection = roster_find(reaper->roster, pid);
-
-                /* Children from before execve(2) are not in the roster. */
-                if (connection != NULL)
-                        return connection;
-        }
+        pid = waitpid(-1, ret_status, WNOHANG);
+        if (pid > 0)
+                return pid;
         reaper->rest_until = reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST);
         reaper->sweep_deadline = CLOCK_NEVER;
-        return NULL;
+        return 0;
 }
 
-Connection *reaper_next(Reaper *reaper, int *ret_status) {
+pid_t reaper_next(Reaper *reaper, int *ret_status) {
         while (reaper->next > 0) {
                 const uint32_t last = --reaper->next;
                 Connection *connection = roster_at(reaper->roster, reaper->leaving[last]);
@@ -91,7 +87,7 @@ Connection *reaper_next(Reaper *reaper, int *ret_status) {
                 connection->leaving = false;
                 reaper->leaving[last] = reaper->leaving[--reaper->n];
                 if (pid > 0)
-                        return roster_find(reaper->roster, pid);
+                        return pid;
         }
         return reaper_sweep(reaper, ret_status);
 }

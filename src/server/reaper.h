@@ -36,13 +36,12 @@ void reaper_deinit(Reaper *reaper);
 void reaper_begin(Reaper *reaper, uint64_t now);
 
 /*
- * reaper_next: Reaps a handler that has ended. Children that are no handlers are reaped as well, at
- * the latest after the next SIGCHLD that is not a handler's.
+ * reaper_next: Reaps a child that has ended: the handler of a connection, which the caller removes
+ * from the roster, or another one.
  *
- * Returns its connection, which the caller removes from the roster, and sets @ret_status
- * (waitpid(2)); NULL when the turn is over.
+ * Returns its process ID and sets @ret_status (waitpid(2)); 0 when the turn is over.
  */
-Connection *reaper_next(Reaper *reaper, int *ret_status);
+pid_t reaper_next(Reaper *reaper, int *ret_status);
 
 /*
  * reaper_deadline: Returns when a turn is due without a SIGCHLD, or CLOCK_NEVER.

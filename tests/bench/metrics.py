@@ -51,6 +51,11 @@ METRICS = {
     "restart-stall": Metric("longest stall, ms", "ms"),
     "restart-lost": Metric("connections lost", ""),
     "restart-failed": Metric("connects failed", ""),
+    "datagrams-1": Metric("1 flow", "/s", "datagrams a second, 1 flow"),
+    "datagrams-64": Metric("64 flows", "/s", "datagrams a second, 64 flows"),
+    "datagrams-1-cpu": Metric("CPU of each, 1 flow", "µs"),
+    "datagrams-64-cpu": Metric("CPU of each, 64 flows", "µs"),
+    "datagram-p50": Metric("round trip p50", "µs", "round trip of a datagram, p50"),
     "start-over": Metric("1,000 ended and forked anew, ms", "ms"),
 }
 
@@ -86,6 +91,9 @@ TABLES = [
     Table("Programs that load one epoll loop without fork: speed, and their own processor time",
           ["load-requests", "load-requests-cpu", "load-connections", "load-connections-cpu",
            "load-trips", "load-trips-cpu", "load-streams", "load-check"], "loader-pusher"),
+    Table("Datagrams a second, and round trips of one",
+          ["datagrams-1", "datagrams-64", "datagrams-1-cpu", "datagrams-64-cpu", "datagram-p50"],
+          "bare-datagram"),
     Table("In a booted machine: connections a second, and from connect to first echo",
           ["unit-rate", "unit-first-p50", "unit-first-p99"], "unit-bare"),
     Table("In a booted machine: the first echo of a service that the connection starts, ms",

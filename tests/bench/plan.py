@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contenders import (BARE, MPECHO_DEFAULT, MPECHO_ROOMY, MPECHO_SILENT, MPECHO_UNREAD, NAIVE,
                         NOFORK, SPLICE, STATIC, Mpecho)
 from crowds import burst, live
+from datagrams import DATAGRAM_CONTENDERS, datagram_trip, replies
 from loaders import LoaderPhase, loaders
 from measures import (LARGE, SMALL, Wrong, connections, connections_of_many, first_echo, round_trip,
                       stopped, streams)
@@ -121,6 +122,11 @@ STREAMS = [
 STOPPED = Measure("connections beside a journald that is stopped", ("stopped-",), stopped(32, 1))
 LOADS = [Measure(f"load of {kind}", (f"load-{kind}", f"load-{kind}-cpu"), None)
          for kind in ("requests", "connections", "streams", "check", "trips")]
+DATAGRAMS = [
+    Measure("datagrams of one flow", ("datagrams-1", "datagrams-1-cpu"), replies(1, 32, 0.4)),
+    Measure("datagrams of 64 flows", ("datagrams-64", "datagrams-64-cpu"), replies(64, 4, 0.4)),
+    Measure("round trip of a datagram", ("datagram-p50",), datagram_trip(0.4)),
+]
 MEASURE_BURST = Measure("a burst of connects", ("burst",), burst)
 
 
@@ -156,6 +162,7 @@ def full(before=None):
         Phase("a burst of connects", 30, [BARE, MPECHO_ROOMY, NOFORK, *there], [MEASURE_BURST],
               every=rare, together=False),
         LoaderPhase("programs that load a server", 60, loaders(1), LOADS),
+        Phase("datagrams", 40, [one for one in DATAGRAM_CONTENDERS if one.is_there()], DATAGRAMS),
         # Stopped all the time, and busy half of it.
         Phase("journald stopped", 60, [MPECHO_DEFAULT, MPECHO_UNREAD], [STOPPED], anew=False),
     ]

@@ -70,6 +70,12 @@ TARGETS = [
            difference("live-1000-memory", "bare"), 0, unit="KiB more"),
     Target("journald stopped, connections/s", "running",
            ratio("stopped-rate", "mpecho", "mpecho-unread"), 0.95, True),
+    *(Target(f"datagrams/s, {title}", against, ratio(metric, base), bound, True)
+      for metric, title in (("datagrams-1", "1 flow"), ("datagrams-64", "64 flows"))
+      for against, base, bound in (("bare loop", "bare-datagram", 1.3),
+                                   ("xinetd's echo", "xinetd", 2))),
+    Target("round trip of a datagram, p50", "bare loop", ratio("datagram-p50", "bare-datagram"),
+           1.05),
     Target("restart with 1,000 live: lost", "", plain("restart-lost"), 0, unit=""),
     Target("restart with 1,000 live: failed connects", "", plain("restart-failed"), 0, unit=""),
     Target("restart with 1,000 live: longest stall", "bare loop, ended and forked anew",

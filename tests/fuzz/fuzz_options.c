@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "fuzz.h"
+#include "handler/guard.h"
 #include "lib/clock.h"
 #include "server/options.h"
 #include "words.h"
@@ -19,6 +20,7 @@ static const char *const levels[] = { "emerg",   "alert",  "crit", "err",
 static void check_ranges(const Options *options, const Words *words) {
         FUZZ_CHECK(options->max_connections >= 1 && options->max_connections <= 65536);
         FUZZ_CHECK(options->max_per_source <= 65536);
+        FUZZ_CHECK(options->max_datagrams_per_source <= GUARD_RATE_MAXIMUM);
         FUZZ_CHECK(options->idle_timeout <= 86400 * CLOCK_SECOND);
         FUZZ_CHECK(options->exit_idle <= 86400 * CLOCK_SECOND);
         FUZZ_CHECK(options->log <= LOG_TARGET_STDERR);
@@ -30,7 +32,7 @@ static void check_ranges(const Options *options, const Words *words) {
 
 /* Each option in full, and nothing to listen on. */
 static void check_in_full(const Options *options) {
-        char text[6][64];
+        char text[7][64];
         char *argv[sizeof text / sizeof text[0] + 2] = { "mpecho" };
         int argc = 1;
         Failure failure;
@@ -42,7 +44,9 @@ static void check_in_full(const Options *options) {
                  options->idle_timeout / CLOCK_SECOND);
         snprintf(text[3], sizeof text[3], "--log=%s", targets[options->log]);
         snprintf(text[4], sizeof text[4], "--log-level=%s", levels[options->log_level]);
-        snprintf(text[5], sizeof text[5], "--exit-idle=%" PRIu64,
+        snprintf(text[5], sizeof text[5], "--max-datagrams-per-source=%" PRIu64,
+                 options->max_datagrams_per_source);
+        snprintf(text[6], sizeof text[6], "--exit-idle=%" PRIu64,
                  options->exit_idle / CLOCK_SECOND);
         for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
                 argv[argc++] = text[i];
@@ -52,6 +56,7 @@ static void check_in_full(const Options *options) {
         FUZZ_CHECK(options_parse(argc, argv, &same, &failure) == OPTIONS_RUN);
         FUZZ_CHECK(same.max_connections == options->max_connections);
         FUZZ_CHECK(same.max_per_source == options->max_per_source);
+        FUZZ_CHECK(same.max_datagrams_per_source == options->max_datagrams_per_source);
         FUZZ_CHECK(same.idle_timeout == options->idle_timeout);
         FUZZ_CHECK(same.exit_idle == options->exit_idle);
         FUZZ_CHECK(same.log == options->log && same.log_level == options->log_level);

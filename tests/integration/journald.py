@@ -41,6 +41,9 @@ KINDS = {
     "55773c8eb4e043eeaf109bbf3421b4d8": "unnamed",
     "31cbd06bfb7149b58e6ec48b56d06a2f": "recounted",
     "41fd567a5a0542cba08ca386718739d8": "resumed",
+    "2092b1ad4ceb49a293a2e4eac8298765": "datagrams",
+    "7fa223f8d9bb4c03bb48ce9a8050d67e": "socket",
+    "c76d66b5eb764056a56a346967efc50c": "restarted",
     "3f3cea449864417c913c66c8a5b4dc35": "failed",
 }
 

@@ -137,6 +137,11 @@ class Service:
         """The addresses that it serves, as it wrote them in its started record."""
         return self.journal.wait_for("started")[0]["MPECHO_LISTENER"].split(", ")
 
+    def datagram_sockets(self):
+        """How many datagram sockets it has told that it serves, each with a handler of its own."""
+        return sum(text.startswith(("udp:", "datagram:")) for record in
+                   self.journal.records("started") for text in record["MPECHO_LISTENER"].split(", "))
+
     def connect(self, source=None, address=None):
         """A client's connection, to the first listener unless told; closed with the service."""
         client = self._inside(clients.connect, address or self.listeners()[0], source)
@@ -224,7 +229,7 @@ class Service:
         for client in self.clients:
             client.close()
         if self.process.poll() is None:
-            self.wait_until_idle()
+            self.wait_until_idle(self.datagram_sockets())
             if self.descriptors:
                 # sd_notify(3) has a socket for a moment.
                 before = self.descriptors.items()

@@ -5,8 +5,10 @@ one does not, and its arithmetic is right. Nothing here depends on how fast anyt
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import xml.etree.ElementTree
 from pathlib import Path
 
@@ -112,6 +114,71 @@ def test_the_crowd_loses_what_nobody_accepts():
     with servers.closed_port() as holder:
         found, = crowd([ADDRESS, str(holder.getsockname()[1])], 3, 3)
     assert (found["right"], found["lost"]) == (0, 3)
+
+
+def volley(address, flows, window):
+    """What the client of datagrams says after a tenth of a second."""
+    host, port = address
+    result = subprocess.run([PROGRAMS / "volley", host, str(port), str(flows), str(window), "0.1"],
+                            stdout=subprocess.PIPE, check=True)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture
+def datagrams():
+    """Starts a server of datagrams that answers by a function; returns its address."""
+    receiver, end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), b"the end"
+    receiver.bind((ADDRESS, 0))
+    threads = []
+
+    def begin(change):
+        def serve():
+            while (received := receiver.recvfrom(1 << 16))[0] != end:
+                receiver.sendto(change(received[0]), received[1])
+        threads.append(threading.Thread(target=serve))
+        threads[0].start()
+        return receiver.getsockname()
+
+    yield begin
+    receiver.sendto(end, receiver.getsockname())
+    threads[0].join()
+    receiver.close()
+
+
+@pytest.mark.parametrize("flows, window", [(1, 1), (1, 8), (5, 2)])
+def test_the_volley_counts_answers(datagrams, flows, window):
+    """Answers come at a rate; one flow with one datagram on its way measures its round trips."""
+    found = volley(datagrams(bytes), flows, window)
+    assert found["rate"] > 0 and found["wrong"] == 0
+    assert (found["p50"] > 0) == (window == 1)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"e",
+                                    lambda data: data[:-1] + b"x"])
+def test_the_volley_sees_what_is_wrong(datagrams, change):
+    """An answer with other bytes, or of another length, is wrong."""
+    assert volley(datagrams(change), 1, 1)["wrong"] > 0
+
+
+@pytest.mark.skipif(not (PROGRAMS / "bare-datagram").exists(), reason="no bare-datagram")
+def test_the_baseline_of_datagrams_echoes(network):
+    """A datagram comes back."""
+    net = network()
+    with net.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as client, \
+            net.run(subprocess.Popen, [PROGRAMS / "bare-datagram", ADDRESS, "7"]) as server:
+        try:
+            client.connect((ADDRESS, 7))
+            client.settimeout(0.1)
+
+            def echoed():
+                try:
+                    client.send(b"ping")
+                    return client.recv(100) == b"ping"
+                except (ConnectionRefusedError, TimeoutError):
+                    return False
+            wait_for(echoed, "an answer")
+        finally:
+            server.kill()
 
 
 class Measure:

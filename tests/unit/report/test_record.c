@@ -37,6 +37,18 @@ static const Record whole = {
         .lost = 112,
         .max_connections = 113,
         .limit_value = 114,
+        .answered = 115,
+        .dropped = 116,
+        .refused_source = 117,
+        .refused_destination = 118,
+        .refused_port = 119,
+        .refused_self = 120,
+        .refused_rate = 121,
+        .refused_overall = 122,
+        .datagram_sockets = 2,
+        .datagrams_answered = 123,
+        .datagrams_refused = 124,
+        .datagrams_dropped = 125,
 };
 
 #define LISTENER "MPECHO_LISTENER=[::]:7\nMPECHO_LISTENER_NAME=echo\n"
@@ -45,11 +57,24 @@ static const Record whole = {
 #define ENDED    "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
 #define TOTALS                                                                                     \
         "MPECHO_LIVE=105\nMPECHO_PEAK=106\nMPECHO_SERVED=107\nMPECHO_REFUSED=111\n"                \
-        "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\n"
+        "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_DATAGRAMS_ANSWERED=123\n"          \
+        "MPECHO_DATAGRAMS_REFUSED=124\nMPECHO_DATAGRAMS_DROPPED=125\n"
+#define DATAGRAMS                                                                                  \
+        LISTENER "MPECHO_HANDLER_PID=101\nMPECHO_ANSWERED=115\nMPECHO_REFUSED=111\n"               \
+                 "MPECHO_REFUSED_SOURCE=117\nMPECHO_REFUSED_DESTINATION=118\n"                     \
+                 "MPECHO_REFUSED_PORT=119\nMPECHO_REFUSED_SELF=120\nMPECHO_REFUSED_RATE=121\n"     \
+                 "MPECHO_REFUSED_OVERALL=122\nMPECHO_DROPPED=116\nMPECHO_BYTES=102\n"              \
+                 "MPECHO_DURATION_USEC=1234567\n"
 #define COUNTS                                                                                     \
         "MPECHO_ACCEPTED=108\nMPECHO_CLOSED=109\nMPECHO_CRASHED=110\nMPECHO_REFUSED=111\n"         \
         "MPECHO_BYTES=102\n"
-#define TOTALS_TEXT "105 live (peak 106), 107 served, 111 refused, 102 bytes echoed"
+#define TOTALS_TEXT                                                                                \
+        "105 live (peak 106), 107 served, 111 refused, 102 bytes echoed; 123 datagrams answered, " \
+        "124 refused, 125 dropped"
+#define DATAGRAMS_TEXT                                                                             \
+        "Datagrams at [::]:7 in the last 1.234 s: 115 answered, 111 refused (source 117, "         \
+        "destination 118, port 119, self 120, rate 121, overall 122), 116 dropped, 102 bytes "     \
+        "echoed"
 #define COUNTS_TEXT "108 accepted, 109 closed, 110 crashed, 111 refused, 102 bytes echoed"
 
 /* What the manual promises of each kind. */
@@ -108,6 +133,13 @@ static const struct {
                                "another form" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
                              "105 connections of the last run go on" },
+        [RECORD_DATAGRAMS] = { LOG_INFO, DATAGRAMS, DATAGRAMS_TEXT },
+        [RECORD_SOCKET] = { LOG_INFO, DATAGRAMS, DATAGRAMS_TEXT },
+        [RECORD_RESTARTED] = { LOG_WARNING,
+                               LISTENER "MPECHO_HANDLER_PID=101\nMPECHO_SIGNAL=9\n"
+                                        "MPECHO_DURATION_USEC=1234567\n",
+                               "Signal 9 (SIGKILL) killed the handler of [::]:7, process 101; the "
+                               "next one starts in 1.234 s" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "journald.h"
@@ -23,7 +24,7 @@ enum {
 };
 
 static Journald journald;
-static int listener, local, datagram, null, pair[2];
+static int listener, local, datagram, datagram6, datagram_local, netlink, null, pair[2];
 
 /* How a process is called, and what inherited_sort() and listeners_new() are to make of it. */
 typedef struct Call {
@@ -51,6 +52,9 @@ static int set_up(void **state) {
         listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         local = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         datagram = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        datagram6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        datagram_local = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        netlink = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
         peer_pair(pair);
         /* The kernel gives the Unix socket an abstract name (autobind, unix(7)). */
@@ -65,6 +69,9 @@ static int tear_down(void **state) {
         close(listener);
         close(local);
         close(datagram);
+        close(datagram6);
+        close(datagram_local);
+        close(netlink);
         close(null);
         close(pair[0]);
         close(pair[1]);
@@ -112,8 +119,8 @@ static void expect_listeners(const Call *call, const Listeners *listeners) {
 
                 assert_int_equal(getsockopt(item->fd, SOL_SOCKET, SO_OOBINLINE, &inlined, &length),
                                  0);
-                assert_int_equal(inlined, 1);
-                assert_true(fcntl(item->fd, F_GETFL) & O_NONBLOCK);
+                assert_int_equal(inlined, !item->datagram);
+                assert_int_equal((fcntl(item->fd, F_GETFL) & O_NONBLOCK) != 0, !item->datagram);
                 assert_int_equal(fcntl(item->fd, F_GETFD), FD_CLOEXEC);
                 assert_null(item->path);
                 if (call->listener_names[i] == NULL)
@@ -202,7 +209,7 @@ static void expect_stranger(uint64_t fd, const char *name, const char *message) 
 static void test_strangers(void **state) {
         const Call call = { .fds = "5",
                             .names = "a:b:c:d:e",
-                            .passed = { &null, &listener, &datagram, &pair[0], &local },
+                            .passed = { &null, &listener, &netlink, &pair[0], &local },
                             .n = 2,
                             .listener_names = { "b", "e" } };
 
@@ -210,11 +217,57 @@ static void test_strangers(void **state) {
         process_run(start_mpecho, (void *)&call);
         expect_stranger(3, "a", "Cannot serve passed file descriptor 3 (a): it is not a socket");
         expect_stranger(5, "c",
-                        "Cannot serve passed file descriptor 5 (c): it is a datagram socket");
+                        "Cannot serve passed file descriptor 5 (c): it is a datagram socket, but "
+                        "neither "
+                        "of UDP nor a Unix one");
         expect_stranger(6, "d",
                         "Cannot serve passed file descriptor 6 (d): it is a stream socket that "
                         "does not listen");
         journald_expect_none(&journald);
+}
+
+/* Datagram sockets are served beside listening ones; under the name of a connection they are not.
+ */
+static void test_datagrams(void **state) {
+        const Call call = { .fds = "5",
+                            .names = "a:b:c:d:mpecho-connection",
+                            .passed = { &datagram, &listener, &datagram6, &datagram_local,
+                                        &datagram },
+                            .n = 4,
+                            .listener_names = { "a", "b", "c", "d" } };
+
+        (void)state;
+        process_run(start_mpecho, (void *)&call);
+        expect_stranger(7, "mpecho-connection",
+                        "Cannot serve passed file descriptor 7 (mpecho-connection): it is a "
+                        "listening socket under the name of a stored connection");
+        journald_expect_none(&journald);
+}
+
+static void refuse(void *data) {
+        const Inherited inherited = { .n = 1, .connection = -1 };
+
+        (void)data;
+        if (datagram != SD_LISTEN_FDS_START)
+                assert_int_equal(dup2(datagram, SD_LISTEN_FDS_START), SD_LISTEN_FDS_START);
+        inherited_refuse(&inherited);
+}
+
+/* A process that does not serve leaves no datagram that would start it again. */
+static void test_refuse(void **state) {
+        struct sockaddr_in name;
+        socklen_t length = sizeof name;
+        char byte;
+
+        (void)state;
+        assert_int_equal(getsockname(datagram, (struct sockaddr *)&name, &length), 0);
+        for (size_t i = 0; i < 3; i++)
+                assert_int_equal(sendto(datagram, "xx", i, 0, (const struct sockaddr *)&name,
+                                        length),
+                                 i);
+        process_run(refuse, NULL);
+        assert_int_equal(recv(datagram, &byte, sizeof byte, MSG_DONTWAIT), -1);
+        assert_int_equal(errno, EAGAIN);
 }
 
 /* A listener comes from the service manager. One that was stored as something else is no listener,
@@ -246,7 +299,7 @@ static void test_only_strangers(void **state) {
                              .passed = { &null, &pair[0] },
                              .result = -ENOTSOCK,
                              .sentence = "Cannot serve any of the 2 passed file descriptors: none "
-                                         "is a listening stream socket" });
+                                         "is a listening stream socket or a datagram socket" });
         expect_stranger(3, "a", "Cannot serve passed file descriptor 3 (a): it is not a socket");
         journald_expect(&journald, RECORD_STRANGER);
 }
@@ -305,8 +358,8 @@ static void test_ways(void **state) {
                                          "passes a socket" });
 }
 
-/* A single connection is taken as one, passed or as stdin; so is a listener that is stdin; other
- * sockets there are not. */
+/* A single connection is taken as one, passed or as stdin; so is a listener or a datagram
+ * socket that is stdin; other sockets there are not. */
 static void test_single(void **state) {
         (void)state;
         process_run(start_mpecho, &(Call){ .fds = "1",
@@ -315,11 +368,13 @@ static void test_single(void **state) {
                                            .connection = true });
         process_run(start_mpecho, &(Call){ .standard_input = &pair[0], .connection = true });
         process_run(start_mpecho, &(Call){ .standard_input = &listener, .n = 1 });
+        process_run(start_mpecho, &(Call){ .standard_input = &datagram, .n = 1 });
         process_run(start_mpecho,
-                    &(Call){ .standard_input = &datagram,
+                    &(Call){ .standard_input = &netlink,
                              .result = -EPROTOTYPE,
                              .sentence = "Cannot serve the socket passed as stdin: it "
-                                         "is a datagram socket" });
+                                         "is a datagram socket, but neither of UDP nor a Unix "
+                                         "one" });
         journald_expect_none(&journald);
         expect_alive();
 }
@@ -330,7 +385,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_listeners),      TEST(test_strangers), TEST(test_stored_listeners),
                 TEST(test_only_strangers), TEST(test_names),     TEST(test_promises),
-                TEST(test_ways),           TEST(test_single),
+                TEST(test_ways),           TEST(test_single),    TEST(test_datagrams),
+                TEST(test_refuse),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,7 +187,7 @@ static void test_find(void **state) {
 
 /* A port that a connection was on a moment ago can be listened on. */
 static void test_again(void **state) {
-        char text[] = "127.0.0.1:0", again[ENDPOINT_TEXT_SIZE];
+        char text[] = "127.0.0.1:0", again[LISTENER_TEXT_SIZE];
         Listeners *listeners = listen_on_one(text);
         int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
 
@@ -302,10 +302,62 @@ static void test_stale(void **state) {
         assert_true(S_ISLNK(status.st_mode));
 }
 
+/* "udp:" makes a datagram socket: of all addresses and both families, or of one. It blocks, and the
+ * kernel says where each datagram went. Another process cannot take its port. */
+static void test_datagrams(void **state) {
+        char any[] = "udp:0", ipv4[] = "udp:127.0.0.1:0", ipv6[] = "udp:[::1]:0", stream[] = "0";
+        char taken[LISTENER_TEXT_SIZE], *again = taken;
+        char *texts[] = { any, ipv4, ipv6, stream };
+        static const char *const begins[] = { "udp:[::]:", "udp:127.0.0.1:", "udp:[::1]:",
+                                              "[::]:" };
+        static const int families[] = { AF_INET6, AF_INET, AF_INET6, AF_INET6 };
+        Listeners *listeners, *others;
+        Failure failure = {};
+
+        (void)state;
+        assert_int_equal(listen_on(texts, 4, &listeners, &failure), 0);
+        for (uint32_t i = 0; i < 4; i++) {
+                const Listener *listener = &listeners->items[i];
+                const bool datagram = i < 3;
+
+                assert_int_equal(listener->datagram, datagram);
+                assert_memory_equal(listener->text, begins[i], strlen(begins[i]));
+                assert_int_equal(option(listener->fd, SOL_SOCKET, SO_DOMAIN), families[i]);
+                assert_int_equal(option(listener->fd, SOL_SOCKET, SO_TYPE),
+                                 datagram ? SOCK_DGRAM : SOCK_STREAM);
+                assert_int_equal(option(listener->fd, IPPROTO_IP, IP_PKTINFO), datagram);
+                assert_int_equal((fcntl(listener->fd, F_GETFL) & O_NONBLOCK) != 0, !datagram);
+                if (datagram && families[i] == AF_INET6)
+                        assert_int_equal(option(listener->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+                if (i < 3 && families[i] == AF_INET6)
+                        assert_int_equal(option(listener->fd, IPPROTO_IPV6, IPV6_V6ONLY), i != 0);
+        }
+        snprintf(taken, sizeof taken, "%s", listeners->items[1].text);
+        assert_int_equal(listen_on(&again, 1, &others, &failure), -EADDRINUSE);
+        listeners_free(listeners);
+}
+
+/* Of datagrams only ports and addresses are names. */
+static void test_datagram_names(void **state) {
+        static char *const texts[] = { "udp:", "udp:/run/echo", "udp:@echo", "udp:udp:7",
+                                       "udp7", "udp:65536",     "UDP:7" };
+        Listeners *listeners;
+        Failure failure = {};
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(texts); i++) {
+                char *text = texts[i], expected[64];
+
+                assert_int_equal(listen_on(&text, 1, &listeners, &failure), WRONG_USAGE);
+                snprintf(expected, sizeof expected, "Cannot listen on '%s': ", texts[i]);
+                assert_memory_equal(failure.text, expected, strlen(expected));
+        }
+}
+
 /* What cannot be listened on is named; what was listened on before it is given back. */
 static void test_errors(void **state) {
-        char port[] = "127.0.0.1:0", wrong[] = "localhost:7", taken[ENDPOINT_TEXT_SIZE],
-             expected[512];
+        char port[] = "127.0.0.1:0", wrong[] = "localhost:7", taken[LISTENER_TEXT_SIZE],
+             expected[LISTENER_TEXT_SIZE + 64];
         char *first[] = { path, wrong }, *second[] = { path, taken };
         Listeners *listeners = listen_on_one(port), *others;
         Failure failure = {};
@@ -328,9 +380,10 @@ static void test_errors(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),     TEST(test_connection), TEST(test_again),
-                TEST(test_wildcard), TEST(test_ipv6_only),  TEST(test_close),
-                TEST(test_stale),    TEST(test_errors),     TEST(test_find),
+                TEST(test_bind),      TEST(test_connection),     TEST(test_again),
+                TEST(test_wildcard),  TEST(test_ipv6_only),      TEST(test_close),
+                TEST(test_stale),     TEST(test_errors),         TEST(test_find),
+                TEST(test_datagrams), TEST(test_datagram_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

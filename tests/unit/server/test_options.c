@@ -49,6 +49,7 @@ static void test_defaults(void **state) {
         assert_int_equal(options.n_listen, 0);
         assert_int_equal(options.max_connections, 1024);
         assert_int_equal(options.max_per_source, 256);
+        assert_int_equal(options.max_datagrams_per_source, 100);
         assert_int_equal(options.idle_timeout, 900 * CLOCK_SECOND);
         assert_int_equal(options.exit_idle, 0);
         assert_int_equal(options.log, LOG_TARGET_AUTO);
@@ -61,22 +62,25 @@ static void test_values(void **state) {
                 const char *line;
                 Options options;
         } cases[] = {
-                { "-c 1 -s 1 -i 1 -x 1 -l journal --log-level=emerg",
+                { "-c 1 -s 1 -i 1 -x 1 -l journal --log-level=emerg --max-datagrams-per-source=1",
                   { .max_connections = 1,
                     .max_per_source = 1,
+                    .max_datagrams_per_source = 1,
                     .idle_timeout = CLOCK_SECOND,
                     .exit_idle = CLOCK_SECOND,
                     .log = LOG_TARGET_JOURNAL,
                     .log_level = LOG_EMERG } },
-                { "-c65536 -s65536 -i86400 -x86400 -lstderr --log-level debug",
+                { "-c65536 -s65536 -i86400 -x86400 -lstderr --log-level debug "
+                  "--max-datagrams 1000000",
                   { .max_connections = 65536,
                     .max_per_source = 65536,
+                    .max_datagrams_per_source = 1000000,
                     .idle_timeout = 86400 * CLOCK_SECOND,
                     .exit_idle = 86400 * CLOCK_SECOND,
                     .log = LOG_TARGET_STDERR,
                     .log_level = LOG_DEBUG } },
                 { "--max-connections=9 --max-per-source=0 --idle-timeout=0 --exit-idle=9 "
-                  "--log=auto --log-level=err",
+                  "--log=auto --log-level=err --max-datagrams-per-source=0",
                   { .max_connections = 9,
                     .idle_timeout = 0,
                     .exit_idle = 9 * CLOCK_SECOND,
@@ -85,6 +89,7 @@ static void test_values(void **state) {
                 { "--max-c 8 --max-per 7 --idle 6 --exit 5 -c 4 --log-l=notice",
                   { .max_connections = 4,
                     .max_per_source = 7,
+                    .max_datagrams_per_source = 100,
                     .idle_timeout = 6 * CLOCK_SECOND,
                     .exit_idle = 5 * CLOCK_SECOND,
                     .log_level = LOG_NOTICE } },
@@ -100,6 +105,8 @@ static void test_values(void **state) {
                         fail_msg("%s: %s", cases[i].line, failure.text);
                 assert_int_equal(options.max_connections, cases[i].options.max_connections);
                 assert_int_equal(options.max_per_source, cases[i].options.max_per_source);
+                assert_int_equal(options.max_datagrams_per_source,
+                                 cases[i].options.max_datagrams_per_source);
                 assert_int_equal(options.idle_timeout, cases[i].options.idle_timeout);
                 assert_int_equal(options.exit_idle, cases[i].options.exit_idle);
                 assert_int_equal(options.log, cases[i].options.log);
@@ -181,6 +188,8 @@ static void test_errors(void **state) {
                 { "--max-connections 9190x 7", CONNECTIONS "'9190x'" },
                 { "-s x", SOURCE "'x'" },
                 { "-s 65537", SOURCE "'65537'" },
+                { "--max-datagrams-per-source=1000001",
+                  "--max-datagrams-per-source takes a number from 0 to 1000000, not '1000001'" },
                 { "--max-per-source=1.5", SOURCE "'1.5'" },
                 { "-i 86401", IDLE "'86401'" },
                 { "-i 5s", IDLE "'5s'" },
@@ -245,6 +254,7 @@ static void test_help(void **state) {
         static const char *const options[] = {
                 "-c, --max-connections=",
                 "-s, --max-per-source=",
+                "--max-datagrams-per-source=",
                 "-i, --idle-timeout=",
                 "-x, --exit-idle=",
                 "-l, --log=",

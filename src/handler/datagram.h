@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "handler/guard.h"
+
+typedef struct Datagram Datagram;
+typedef struct DatagramCounts DatagramCounts;
+
+/*
+ * Answers the datagrams of one socket (RFC 862): UDP over IPv4 and IPv6, or a Unix socket.
+ */
+
+/* In memory that a handler shares with its master: a hint, never relied on. */
+struct DatagramCounts {
+        _Atomic uint64_t verdicts[GUARD_VERDICTS]; /* by guard.h; GUARD_ANSWER counts the answers */
+        _Atomic uint64_t dropped; /* answers that the kernel did not take, and what is too long */
+        _Atomic uint64_t bytes;   /* echoed */
+        _Atomic uint32_t news; /* the handler has told the master of datagrams; see datagram_run */
+};
+
+struct Datagram {
+        int in;                 /* for reading, and replaced by a signal handler as that of Echo */
+        int out;                /* for writing: the same socket */
+        int news;               /* an eventfd to tell the master, or -1 */
+        in_port_t port;         /* of the socket, in host byte order; 0 without one */
+        Guard *guard;           /* stays the caller's */
+        DatagramCounts *counts; /* stays the caller's */
+        const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
+};
+
+enum {
+        /* Room for the control data of a datagram in either direction. */
+        DATAGRAM_CONTROL_SIZE = 256,
+};
+
+/*
+ * datagram_init: Prepares the socket @fd for datagram_run(): the kernel reports where each datagram
+ * went (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO, ipv6(7)) or who sent it (SO_PASSCRED, unix(7)), and
+ * reads block.
+ *
+ * Returns 0, or a negative errno.
+ */
+int datagram_init(int fd);
+
+/*
+ * datagram_parse: Reads from @message, as recvmsg(2) has filled it in, where it came from and went
+ * to; @port is that of the socket.
+ *
+ * Returns whether the kernel said all of that; if not, nobody can answer the datagram.
+ */
+bool datagram_parse(const struct msghdr *message, in_port_t port, GuardRequest *ret_request);
+
+/*
+ * datagram_address: Sets the control data of @message, DATAGRAM_CONTROL_SIZE bytes, so that an
+ * answer to @request comes from the address that it went to.
+ */
+void datagram_address(const GuardRequest *request, struct msghdr *message);
+
+/*
+ * datagram_turn: Waits for datagrams, reads up to 16 of them, and answers each at most once, with
+ * the bytes that it has. Answers that the kernel does not take at once are dropped and counted.
+ *
+ * Returns 0, or a negative errno of recvmmsg(2): -EINTR after a signal.
+ */
+int datagram_turn(Datagram *datagram);
+
+/*
+ * datagram_run: Answers datagrams until `stopping` is true. When `news` in the counts is 0 after a
+ * turn, it sets it and writes to the eventfd: the master sets it to 0 when it wants to know again.
+ *
+ * Returns 0, or a negative errno of recvmmsg(2).
+ */
+int datagram_run(Datagram *datagram);

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/* RFC 862 on datagrams: the test is the client, and lets the handler's part take its turns. */
+
+#include "handler/datagram.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/memory.h"
+#include "peer.h"
+#include "process.h"
+#include "seed.h"
+#include "unit.h"
+
+enum {
+        UDP4_MOST = 65507,
+        UDP6_MOST = 65527,
+        ROUNDS = 1000,
+};
+
+static volatile sig_atomic_t stopping;
+
+typedef struct Scene {
+        Datagram datagram;
+        DatagramCounts counts;
+        int client;
+        struct sockaddr_storage server; /* where the client sends to */
+        socklen_t server_length;
+} Scene;
+
+static char sent[UDP6_MOST + 1], received[UDP6_MOST + 1];
+
+static int bound_socket(const struct sockaddr *address, socklen_t length) {
+        const int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        assert_true(fd >= 0);
+        assert_int_equal(bind(fd, address, length), 0);
+        return fd;
+}
+
+/* A socket that is served at @address, and a client of it, with a limit of @rate. */
+static void scene_open(Scene *scene, const void *address, socklen_t length,
+                       const void *client_address, socklen_t client_length, uint32_t rate) {
+        const int fd = bound_socket(address, length);
+
+        *scene = (Scene){ .datagram = { .in = fd,
+                                        .out = fd,
+                                        .news = -1,
+                                        .counts = &scene->counts,
+                                        .stopping = &stopping },
+                          .server_length = sizeof scene->server };
+        assert_int_equal(datagram_init(fd), 0);
+        assert_int_equal(guard_new(rate, &scene->datagram.guard), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&scene->server, &scene->server_length),
+                         0);
+        if (scene->server.ss_family != AF_UNIX)
+                scene->datagram.port = peer_port(fd);
+        scene->client = bound_socket(client_address, client_length);
+}
+
+static void scene_open_ipv4(Scene *scene, const char *client, uint32_t rate) {
+        const struct sockaddr_in any = { .sin_family = AF_INET };
+        struct sockaddr_in address = any;
+
+        assert_int_equal(inet_pton(AF_INET, client, &address.sin_addr), 1);
+        scene_open(scene, &any, sizeof any, &address, sizeof address, rate);
+        ((struct sockaddr_in *)&scene->server)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+}
+
+static void scene_open_ipv6(Scene *scene) {
+        const struct sockaddr_in6 any = { .sin6_family = AF_INET6 };
+        const struct sockaddr_in6 loopback = { .sin6_family = AF_INET6,
+                                               .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+
+        scene_open(scene, &any, sizeof any, &loopback, sizeof loopback, 0);
+        ((struct sockaddr_in6 *)&scene->server)->sin6_addr = in6addr_loopback;
+}
+
+static void scene_open_local(Scene *scene) {
+        const struct sockaddr_un name = { .sun_family = AF_UNIX };
+
+        /* The kernel chooses the names, unix(7). */
+        scene_open(scene, &name, sizeof(sa_family_t), &name, sizeof(sa_family_t), 0);
+}
+
+static void scene_close(Scene *scene) {
+        guard_free(scene->datagram.guard);
+        close(scene->datagram.in);
+        close(scene->client);
+}
+
+static void scene_send(const Scene *scene, size_t size) {
+        assert_int_equal(sendto(scene->client, sent, size, 0,
+                                (const struct sockaddr *)&scene->server, scene->server_length),
+                         size);
+}
+
+/* Asserts that the next datagram is an answer from where the client has sent to, the first @size
+ * bytes of what it has sent. */
+static void scene_expect(const Scene *scene, size_t size) {
+        struct sockaddr_storage from = {};
+        socklen_t length = sizeof from;
+
+        assert_int_equal(recvfrom(scene->client, received, sizeof received, MSG_DONTWAIT,
+                                  (struct sockaddr *)&from, &length),
+                         size);
+        assert_memory_equal(received, sent, size);
+        assert_int_equal(length, scene->server_length);
+        assert_memory_equal(&from, &scene->server, length);
+}
+
+static void scene_expect_nothing(const Scene *scene) {
+        assert_int_equal(recv(scene->client, received, sizeof received, MSG_DONTWAIT), -1);
+        assert_int_equal(errno, EAGAIN);
+}
+
+static uint64_t scene_count(const Scene *scene, GuardVerdict verdict) {
+        return scene->counts.verdicts[verdict];
+}
+
+static void check_size(Scene *scene, size_t size) {
+        seed_fill(sent, size);
+        scene_send(scene, size);
+        assert_int_equal(datagram_turn(&scene->datagram), 0);
+        scene_expect(scene, size);
+        scene_expect_nothing(scene);
+}
+
+/* A datagram of any size that the protocol allows comes back once, byte for byte: sizes around each
+ * boundary, and random ones. */
+static void check_sizes(Scene *scene, size_t most) {
+        static const size_t boundaries[] = { 1,    2,    3,    511,   512,   513,   1472,  1473,
+                                             1500, 2047, 2048, 2049,  4095,  4096,  4097,  8191,
+                                             8192, 8193, 9000, 12288, 16384, 32767, 32768, 65000 };
+        uint64_t bytes = 0;
+
+        check_size(scene, 0);
+        for (size_t i = 0; i < COUNT(boundaries); i++) {
+                check_size(scene, boundaries[i]);
+                bytes += boundaries[i];
+        }
+        for (size_t size = most - 2; size <= most; size++) {
+                check_size(scene, size);
+                bytes += size;
+        }
+        for (int i = 0; i < ROUNDS; i++) {
+                const size_t size = (size_t)random() % (most + 1);
+
+                check_size(scene, size);
+                bytes += size;
+        }
+        assert_int_equal(scene_count(scene, GUARD_ANSWER), 1 + COUNT(boundaries) + 3 + ROUNDS);
+        assert_int_equal(scene->counts.bytes, bytes);
+        assert_int_equal(scene->counts.dropped, 0);
+}
+
+static void test_sizes(void **state) {
+        Scene scene;
+
+        (void)state;
+        (void)seed_choose();
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        check_sizes(&scene, UDP4_MOST);
+        scene_close(&scene);
+
+        scene_open_ipv6(&scene);
+        check_sizes(&scene, UDP6_MOST);
+        scene_close(&scene);
+
+        scene_open_local(&scene);
+        check_sizes(&scene, UDP6_MOST);
+        scene_close(&scene);
+}
+
+/* A datagram of a Unix socket that is longer than any of UDP is not answered in part. */
+static void test_too_long(void **state) {
+        static char longer[UDP6_MOST + 2];
+        Scene scene;
+
+        (void)state;
+        scene_open_local(&scene);
+        assert_int_equal(sendto(scene.client, longer, sizeof longer, 0,
+                                (const struct sockaddr *)&scene.server, scene.server_length),
+                         sizeof longer);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect_nothing(&scene);
+        assert_int_equal(scene.counts.dropped, 1);
+        scene_close(&scene);
+}
+
+/* Datagrams that wait together come back one by one, each with its own length, in their order; more
+ * than one turn takes remain for the next. */
+static void test_batches(void **state) {
+        Scene scene;
+
+        (void)state;
+        (void)seed_choose();
+        seed_fill(sent, sizeof sent);
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        for (int round = 0; round < 20; round++) {
+                const size_t n = 1 + (size_t)random() % 100;
+                size_t sizes[100];
+
+                for (size_t i = 0; i < n; i++) {
+                        sizes[i] = (size_t)random() % 1000;
+                        scene_send(&scene, sizes[i]);
+                }
+                for (size_t served = 0; served < n; served += 16)
+                        assert_int_equal(datagram_turn(&scene.datagram), 0);
+                for (size_t i = 0; i < n; i++)
+                        scene_expect(&scene, sizes[i]);
+                scene_expect_nothing(&scene);
+        }
+        scene_close(&scene);
+}
+
+/* An answer comes from the address that was asked, on a socket of all addresses. */
+static void test_address(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        for (uint32_t i = 1; i < 200; i++) {
+                ((struct sockaddr_in *)&scene.server)->sin_addr.s_addr = htonl(0x7f000000 + i);
+                check_size(&scene, i);
+        }
+        scene_close(&scene);
+}
+
+/* One socket of both families answers both. */
+static void test_both_families(void **state) {
+        const struct sockaddr_in loopback = { .sin_family = AF_INET,
+                                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv6(&scene);
+        check_size(&scene, 100);
+
+        close(scene.client);
+        scene.client = bound_socket((const struct sockaddr *)&loopback, sizeof loopback);
+        memset(&scene.server, 0, sizeof scene.server);
+        for (uint32_t i = 1; i < 10; i++) {
+                *(struct sockaddr_in *)&scene.server = (struct sockaddr_in){
+                        .sin_family = AF_INET,
+                        .sin_addr.s_addr = htonl(0x7f000000 + i),
+                        .sin_port = htons(scene.datagram.port),
+                };
+                scene.server_length = sizeof loopback;
+                check_size(&scene, UDP4_MOST);
+        }
+        scene_close(&scene);
+}
+
+/* What the guard refuses gets no answer and is counted by its reason, beside what is answered. */
+static void test_refused(void **state) {
+        Scene scene;
+        int service;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.7", 1);
+        for (int i = 0; i < 10; i++)
+                scene_send(&scene, 10);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect(&scene, 10);
+        scene_expect(&scene, 10);
+        scene_expect_nothing(&scene);
+        assert_int_equal(scene_count(&scene, GUARD_ANSWER), 2);
+        assert_int_equal(scene_count(&scene, GUARD_RATE), 8);
+
+        service = bound_socket(
+                        (const struct sockaddr *)&(struct sockaddr_in){
+                                        .sin_family = AF_INET,
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                        .sin_port = htons(2049) },
+                        sizeof(struct sockaddr_in));
+        assert_int_equal(sendto(service, sent, 10, 0, (const struct sockaddr *)&scene.server,
+                                scene.server_length),
+                         10);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        assert_int_equal(recv(service, received, sizeof received, MSG_DONTWAIT), -1);
+        assert_int_equal(scene_count(&scene, GUARD_PORT), 1);
+        assert_int_equal(scene.counts.dropped, 0);
+        close(service);
+        scene_close(&scene);
+}
+
+/* A datagram of a Unix socket without a name has nobody to be answered. */
+static void test_unnamed(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_local(&scene);
+        close(scene.client);
+        scene.client = socket(AF_UNIX, SOCK_DGRAM, 0);
+        assert_true(scene.client >= 0);
+        scene_send(&scene, 5);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        assert_int_equal(scene_count(&scene, GUARD_SOURCE), 1);
+        scene_close(&scene);
+}
+
+/* What a full queue does not take is dropped and counted; the next one is answered again. */
+static void test_dropped(void **state) {
+        uint64_t answered = 0;
+        Scene scene;
+
+        (void)state;
+        scene_open_local(&scene);
+        /* Its queue takes a few (net.unix.max_dgram_qlen, unix(7)). */
+        for (int i = 0; scene.counts.dropped == 0; i++) {
+                assert_true(i < 10000);
+                scene_send(&scene, 20);
+                assert_int_equal(datagram_turn(&scene.datagram), 0);
+        }
+        assert_int_equal(scene.counts.dropped, 1);
+        while (recv(scene.client, received, sizeof received, MSG_DONTWAIT) == 20)
+                answered++;
+        assert_int_equal(scene_count(&scene, GUARD_ANSWER), answered);
+        check_size(&scene, 20);
+        scene_close(&scene);
+}
+
+/* What came before the kernel was asked for addresses is answered as well. */
+static void test_early(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        assert_int_equal(setsockopt(scene.datagram.in, IPPROTO_IP, IP_PKTINFO, &(int){ 0 },
+                                    sizeof(int)),
+                         0);
+        scene_send(&scene, 5);
+        assert_int_equal(datagram_init(scene.datagram.in), 0);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect(&scene, 5);
+        scene_close(&scene);
+}
+
+static void stop(int signal) {
+        (void)signal;
+        stopping = 1;
+}
+
+typedef struct Shared {
+        DatagramCounts counts;
+        Scene *scene;
+        int news;
+} Shared;
+
+static void run(void *data) {
+        Shared *shared = data;
+        Datagram *datagram = &shared->scene->datagram;
+
+        (void)sigaction(SIGTERM, &(struct sigaction){ .sa_handler = stop }, NULL);
+        /* Children do not inherit a guard. */
+        assert_int_equal(guard_new(0, &datagram->guard), 0);
+        datagram->counts = &shared->counts;
+        datagram->news = shared->news;
+        assert_int_equal(datagram_run(datagram), 0);
+        _exit(7);
+}
+
+/* It tells the master of datagrams once, and again when the master wants to know; an idle socket
+ * keeps it asleep, and a signal ends it. */
+static void test_run(void **state) {
+        Shared *shared = memory_new_shared(sizeof *shared);
+        uint64_t told;
+        Scene scene;
+        pid_t pid;
+
+        (void)state;
+        assert_non_null(shared);
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        shared->scene = &scene;
+        shared->news = eventfd(0, EFD_NONBLOCK);
+        pid = process_fork(run, shared);
+        for (int round = 0; round < 2; round++) {
+                for (int i = 0; i < 10; i++) {
+                        scene_send(&scene, 10);
+                        peer_wait_readable(scene.client);
+                        scene_expect(&scene, 10);
+                }
+                peer_wait_readable(shared->news);
+                assert_int_equal(read(shared->news, &told, sizeof told), sizeof told);
+                assert_int_equal(told, 1);
+                shared->counts.news = 0;
+        }
+        process_wait_asleep(pid);
+        kill(pid, SIGTERM);
+        process_wait_exit(pid, 7);
+        assert_int_equal(shared->counts.verdicts[GUARD_ANSWER], 20);
+        close(shared->news);
+        scene_close(&scene);
+        memory_free(shared, sizeof *shared);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_sizes),         cmocka_unit_test(test_too_long),
+                cmocka_unit_test(test_batches),       cmocka_unit_test(test_address),
+                cmocka_unit_test(test_both_families), cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_unnamed),       cmocka_unit_test(test_dropped),
+                cmocka_unit_test(test_early),         cmocka_unit_test(test_run),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
