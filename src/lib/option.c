@@ -99,8 +99,8 @@ static const OptionRow *option_find(const OptionParse *parse, int found) {
         return NULL;
 }
 
-/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so this
- * returns the whole word then. */
+/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so
+ * this returns the whole word then. */
 static const char *option_name_letter(int letter, char *const *argv, char *text, size_t size) {
         for (; !isgraph(letter) && *argv != NULL; argv++)
                 if ((*argv)[0] == '-' && (*argv)[1] != '-' && strchr(*argv, letter) != NULL)
