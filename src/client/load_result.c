@@ -39,7 +39,8 @@ static void load_result_sum_up(const LoadResult *result) {
         Report *report = result->report;
 
         /* A worker of streams sends in a process of its own. */
-        report->processes = result->workers * (result->options->load == LOAD_STREAMS ? 2 : 1);
+        report->processes =
+                        (uint64_t)result->workers * (result->options->load == LOAD_STREAMS ? 2 : 1);
         for (unsigned i = 0; i < result->workers; i++) {
                 const LoadPage *page = &result->pages[i];
 
