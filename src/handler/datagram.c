@@ -71,7 +71,8 @@ int datagram_init(int fd) {
 static const void *control_data(const struct cmsghdr *header, int level, int type, size_t size,
                                 const char *end) {
         if (header->cmsg_level != level || header->cmsg_type != type ||
-            header->cmsg_len < CMSG_LEN(size) || (const char *)header + CMSG_LEN(size) > end)
+            header->cmsg_len < CMSG_LEN(size) ||
+            (size_t)(end - (const char *)header) < CMSG_LEN(size))
                 return NULL;
         return CMSG_DATA(header);
 }

@@ -87,7 +87,7 @@ static void test_many_names(void **state) {
         assert_int_equal(fdstore_put_own(9999, 4194304, pair[0]), 0);
         snprintf(name, sizeof name, "h.9999.4194304");
         manager_expect_stored(&manager, name);
-        assert_true(8000 * (strlen(name) + strlen(":")) < 32 * 4096);
+        assert_true(8000 * (strlen(name) + strlen(":")) < (size_t)32 * 4096);
         close(pair[0]);
         close(pair[1]);
 }
