@@ -156,11 +156,12 @@ static uint64_t check_tick(Receiver *receiver, void *userdata) {
 
 /* Answers an inquiry. */
 static void check_answer(void *userdata) {
+        const Interim none = {};
         CheckProgress *progress = userdata;
         const Interim count = check_count(progress);
 
         progress_clear(&progress->progress);
-        interim_print(stderr, &(Interim){}, &count, progress->interims.options);
+        interim_print(stderr, &none, &count, progress->interims.options);
 }
 
 static void check_judge_timeout(const Receiver *receiver, const ClientOptions *options,

@@ -60,14 +60,12 @@ static size_t pattern_slot(uint64_t difference) {
 }
 
 void pattern_init_seed(Pattern *ret_pattern, uint64_t seed) {
-        uint64_t *words = ret_pattern->words;
-
         ret_pattern->seed = seed;
         memset(ret_pattern->slots, 0, sizeof ret_pattern->slots);
         for (size_t i = 0; i < PATTERN_BLOCK_WORDS; i++)
-                words[i] = htole64(pattern_mix(~seed, i));
+                ret_pattern->words[i] = htole64(pattern_mix(~seed, i));
         for (size_t i = 0; i + 1 < PATTERN_BLOCK_WORDS; i++) {
-                size_t slot = pattern_slot(words[i] ^ words[i + 1]);
+                size_t slot = pattern_slot(ret_pattern->words[i] ^ ret_pattern->words[i + 1]);
 
                 while (ret_pattern->slots[slot] != 0)
                         slot = (slot + 1) % PATTERN_SLOTS;

@@ -150,13 +150,14 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
 /* Answers an inquiry. */
 static void relay_answer(void *userdata) {
+        const Interim none = {};
         const RelayProgress *progress = userdata;
         const Receiver *receiver = progress->receiver;
         const Interim count = { .elapsed = clock_now() - progress->start,
                                 .bytes_sent = sender_bytes(receiver->sender),
                                 .bytes_received = receiver->bytes };
 
-        interim_print(stderr, &(Interim){}, &count, progress->options);
+        interim_print(stderr, &none, &count, progress->options);
 }
 
 /* The sending process has the digest @sent in memory that this one shares. */
