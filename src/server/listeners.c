@@ -296,13 +296,13 @@ const Listener *listeners_find_text(const Listeners *listeners, const char *text
 }
 
 /* Returns whether connections of @listener can have @endpoint as their own address: it has the same
- * port, and the wildcard address as a rule. */
+ * port, and the wildcard address as a rule. An IPv6 listener's IPv4 connections are AF_INET6. */
 static bool listener_has_port(const Listener *listener, const Endpoint *endpoint) {
         const in_port_t port = endpoint_port(endpoint);
         Endpoint own;
 
         return port != 0 && !listener->datagram && endpoint_from_socket(listener->fd, &own) == 0 &&
-               endpoint_port(&own) == port;
+               own.any.sa_family == endpoint->any.sa_family && endpoint_port(&own) == port;
 }
 
 const Listener *listeners_find(const Listeners *listeners, int fd) {

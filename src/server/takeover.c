@@ -22,10 +22,30 @@
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
+/* Copies the address of the listener in @facts. A compromised handler can have stored a ledger, in
+ * which the text has no end. */
+static void facts_listener(const LedgerFacts *facts, char text[static ENDPOINT_TEXT_SIZE]) {
+        snprintf(text, ENDPOINT_TEXT_SIZE, "%.*s", (int)sizeof facts->listener, facts->listener);
+}
+
+/* Returns the listener that a stored connection came in by. The ledger has its address; without
+ * one, or when mpecho listens elsewhere now, the connection's own address decides. */
+static const Listener *takeover_listener(const Connections *connections,
+                                         const RestoredConnection *restored) {
+        const Listener *listener = NULL;
+        char text[ENDPOINT_TEXT_SIZE];
+
+        if (restored->facts != NULL) {
+                facts_listener(restored->facts, text);
+                listener = listeners_find_text(connections->listeners, text);
+        }
+        return listener != NULL ? listener : listeners_find(connections->listeners, restored->fd);
+}
+
 /* Adds a stored connection to the roster. Returns it, or NULL without room. */
 static Connection *takeover_readmit(Connections *connections, const RestoredConnection *restored,
                                     uint64_t now) {
-        const Listener *listener = listeners_find(connections->listeners, restored->fd);
+        const Listener *listener = takeover_listener(connections, restored);
         Connection *connection;
         Address peer = {};
 
@@ -51,8 +71,7 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
         char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
-        /* A compromised handler can have stored a ledger, in which the text has no end. */
-        snprintf(text, sizeof text, "%.*s", (int)sizeof facts->listener, facts->listener);
+        facts_listener(facts, text);
         listener = listeners_find_text(connections->listeners, text);
         address_format(&facts->peer, peer);
         journal_write(connections->journal,

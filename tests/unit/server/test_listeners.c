@@ -185,6 +185,26 @@ static void test_find(void **state) {
         listeners_free(all);
 }
 
+/* A connection over IPv4 belongs to the IPv4 wildcard, wherever an IPv6 one of its port stands. */
+static void test_find_family(void **state) {
+        char first[32] = "[::]:0", second[32];
+        char *texts[] = { first, second };
+        Failure failure = {};
+        Listeners *listeners;
+        int fd;
+
+        (void)state;
+        listeners = listen_on_one(first);
+        snprintf(first, sizeof first, "[::]:%hu", peer_port(listeners->items[0].fd));
+        snprintf(second, sizeof second, "0.0.0.0:%hu", peer_port(listeners->items[0].fd));
+        listeners_free(listeners);
+        assert_int_equal(listen_on(texts, 2, &listeners, &failure), 0);
+        fd = accepted(&listeners->items[1], INADDR_LOOPBACK);
+        assert_ptr_equal(listeners_find(listeners, fd), &listeners->items[1]);
+        close(fd);
+        listeners_free(listeners);
+}
+
 /* A port that a connection was on a moment ago can be listened on. */
 static void test_again(void **state) {
         char text[] = "127.0.0.1:0", again[LISTENER_TEXT_SIZE];
@@ -383,7 +403,7 @@ int main(void) {
                 TEST(test_bind),      TEST(test_connection),     TEST(test_again),
                 TEST(test_wildcard),  TEST(test_ipv6_only),      TEST(test_close),
                 TEST(test_stale),     TEST(test_errors),         TEST(test_find),
-                TEST(test_datagrams), TEST(test_datagram_names),
+                TEST(test_datagrams), TEST(test_datagram_names), TEST(test_find_family),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

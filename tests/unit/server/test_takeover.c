@@ -212,6 +212,30 @@ static void test_goes_on(void **state) {
         process_run(go_on, NULL);
 }
 
+static void name_listener(void *data) {
+        int client;
+
+        (void)data;
+        start();
+        client = store_connection(CONNECTION, NULL);
+        store_ledger(LEDGER);
+        (void)enter(0, cookie, 0, 0);
+        memcpy(ledger_facts(before, 0)->listener, service.listeners->items[0].text,
+               sizeof service.listeners->items[0].text);
+        RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
+        expect_resumed(1);
+        leave(client);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER"),
+                            service.listeners->items[0].text);
+        stop();
+}
+
+/* The ledger names the listener of a stored connection, whatever the connection's own address. */
+static void test_listener(void **state) {
+        (void)state;
+        process_run(name_listener, NULL);
+}
+
 static void restore_beyond_limits(void *data) {
         int clients[6];
 
@@ -491,7 +515,7 @@ int main(void) {
                 TEST(test_first),    TEST(test_goes_on),     TEST(test_limits),
                 TEST(test_unsent),   TEST(test_unsent_lost), TEST(test_ended_meanwhile),
                 TEST(test_begun),    TEST(test_no_ledger),   TEST(test_fork),
-                TEST(test_anything),
+                TEST(test_anything), TEST(test_listener),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
