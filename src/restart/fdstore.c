@@ -95,7 +95,8 @@ int fdstore_put_own(uint64_t run, pid_t handler, int fd) {
 }
 
 void fdstore_remove(const char *name) {
-        char message[128];
+        /* systemd takes names of 255 bytes. */
+        char message[320];
 
         snprintf(message, sizeof message, "FDSTOREREMOVE=1\nFDNAME=%s", name);
         (void)notify_once(message, NULL, 0, 0);

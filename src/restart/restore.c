@@ -11,6 +11,9 @@
  *   handler: bytes may be lost, so it must not be served again. The same holds for one that the
  *   newer ledger does not have any more.
  * - An entry without any bundle is a connection that ended while there was no master.
+ * - A run stores its ledger before its first handler starts. With a ledger, no later run is real: a
+ *   compromised handler has stored that name. The master removes it before it stores anything
+ *   itself, as the name can be its own. Only then does the number of this run follow the newest.
  *
  * A process forks with duplicates of all its descriptors, so with thousands open each fork would
  * take long. restore_next() opens one bundle at a time, as often as the master goes over all of
@@ -36,7 +39,7 @@ struct RestoreItem {
         FdstoreKind kind;
         uint64_t run;
         int fd;
-        char name[FDSTORE_NAME_SIZE];
+        const char *name;
         uint32_t n; /* connections in it */
 };
 
@@ -160,15 +163,45 @@ static bool item_is_right(Restore *restore, RestoreItem *item) {
 bool restore_take(Restore *restore, int fd, const char *name) {
         RestoreItem *item = &restore->items[restore->n];
 
-        *item = (RestoreItem){ .fd = fd };
+        *item = (RestoreItem){ .fd = fd, .name = name };
         item->kind = fdstore_parse_name(name, &item->run);
+        /* No run follows the last number, so none can have that number. */
         if (restore->n == restore->room || item->kind == FDSTORE_STRANGER ||
-            !item_is_right(restore, item))
+            item->run == FDSTORE_RUN_MOST || !item_is_right(restore, item))
                 return false;
-        strncpy(item->name, name, sizeof item->name - 1);
         restore->n_found += item->n;
         restore->n++;
         return true;
+}
+
+void restore_note(Restore *restore, const char *name) {
+        RestoreItem *item = &restore->items[restore->n];
+
+        if (restore->n == restore->room)
+                return;
+        *item = (RestoreItem){ .fd = -1, .name = name };
+        (void)fdstore_parse_name(name, &item->run);
+        if (item->run == FDSTORE_RUN_MOST)
+                item->run = 0;
+        restore->n++;
+}
+
+bool restore_reject(Restore *restore, int *ret_fd, const char **ret_name) {
+        for (size_t i = restore->n; restore->ledger != NULL && i-- > 0;) {
+                const RestoreItem item = restore->items[i];
+
+                if (item.run <= restore->ledger_run)
+                        continue;
+                fdstore_remove(item.name);
+                restore->n_found -= item.n;
+                restore->items[i] = restore->items[--restore->n];
+                if (item.fd < 0)
+                        continue;
+                *ret_fd = item.fd;
+                *ret_name = item.name;
+                return true;
+        }
+        return false;
 }
 
 /* Orders the newest run first, and a name's bundles together. */
@@ -235,9 +268,7 @@ int restore_prepare(Restore *restore) {
         int r;
 
         qsort(restore->items, restore->n, sizeof *restore->items, item_compare);
-        restore->run = restore->n > 0 && restore->items[0].run < FDSTORE_RUN_MOST
-                                       ? restore->items[0].run + 1
-                                       : 1;
+        restore->run = restore->n > 0 ? restore->items[0].run + 1 : 1;
         restore->found = memory_new_unforked((restore->n_found + 1) * sizeof *restore->found);
         restore->ended = calloc(restore->ledger != NULL ? ledger_slots(restore->ledger) : 1,
                                 sizeof *restore->ended);

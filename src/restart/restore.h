@@ -52,11 +52,19 @@ void restore_deinit(Restore *restore);
 
 /*
  * restore_take: Takes the passed descriptor @fd when it is a bundle or ledger that its @name, which
- * may be NULL, promises.
+ * may be NULL, promises. Names must stay valid as long as the restore.
  *
  * Returns whether it did; otherwise the descriptor stays the caller's.
+ *
+ * restore_note: Lets restore_forget() remove @name from the store too, though nothing was taken.
+ *
+ * restore_reject: Once everything was taken and noted, removes from the store what no run can have
+ * stored: names of a later run than the newest ledger's. Returns whether there is one, and sets
+ * @ret_fd, which the caller closes, and its name. Call until it returns false.
  */
 bool restore_take(Restore *restore, int fd, const char *name);
+void restore_note(Restore *restore, const char *name);
+bool restore_reject(Restore *restore, int *ret_fd, const char **ret_name);
 
 /*
  * restore_prepare: Matches all connections with one another and with the ledger, once everything
@@ -80,6 +88,6 @@ bool restore_next(Restore *restore, RestoredConnection *ret_connection);
 void restore_drop(Restore *restore);
 
 /*
- * restore_forget: Removes everything that systemd passed from its store, and closes it here.
+ * restore_forget: Removes everything that was taken or noted from the store, and closes it here.
  */
 void restore_forget(Restore *restore);

@@ -6,7 +6,7 @@
  *
  * Position and name of a descriptor prove nothing, so inherited_sort() asks the kernel for the type
  * of each. A single connection is served alone; listening stream sockets and datagram sockets
- * become listeners; mpecho closes and logs all others.
+ * become listeners; mpecho closes and logs all others, and removes them from the store.
  *
  * A passed socket stays open in systemd: nothing here may shut it down. Nothing may open a
  * descriptor before inherited_take() has counted those that systemd promised.
@@ -109,12 +109,13 @@ static const char *descriptor_text(int fd) {
         return "it is a stream socket that does not listen";
 }
 
-static void stranger_close(int fd, const char *name, Journal *journal) {
+/* Logs and closes @fd; @why as half a sentence. */
+static void stranger_close(int fd, const char *name, const char *why, Journal *journal) {
         Failure failure = {};
 
         failure_set(&failure, 0, "Cannot serve passed file descriptor %d%s%s%s: %s", fd,
                     name != NULL ? " (" : "", name != NULL ? name : "", name != NULL ? ")" : "",
-                    descriptor_text(fd));
+                    why);
         journal_write(journal,
                       &(Record){ .kind = RECORD_STRANGER,
                                  .descriptor = (uint64_t)fd,
@@ -134,6 +135,39 @@ static void inherited_add(Inherited *inherited, int fd, const char *name) {
         inherited->sockets[inherited->n_sockets++] = (InheritedSocket){ .fd = fd, .name = name };
 }
 
+static bool name_is_listeners(const Inherited *inherited, const char *name) {
+        for (uint32_t i = 0; i < inherited->n_sockets; i++)
+                if (strcmp(inherited->sockets[i].name, name) == 0)
+                        return true;
+        return false;
+}
+
+/* Takes what earlier runs stored, once the listeners are known, and closes all other descriptors.
+ * They leave systemd's store too, or it would pass them to every run. */
+static void inherited_take_stored(Inherited *inherited, Journal *journal) {
+        const char *rejected;
+        uint32_t n_listeners = 0;
+        int fd;
+
+        for (int i = 0; i < inherited->n; i++) {
+                const char *name = inherited->names != NULL ? inherited->names[i] : NULL;
+
+                fd = SD_LISTEN_FDS_START + i;
+                if (n_listeners < inherited->n_sockets &&
+                    inherited->sockets[n_listeners].fd == fd) {
+                        n_listeners++;
+                        continue;
+                }
+                if (restore_take(&inherited->restore, fd, name))
+                        continue;
+                if (name != NULL && !name_is_listeners(inherited, name))
+                        restore_note(&inherited->restore, name);
+                stranger_close(fd, name, descriptor_text(fd), journal);
+        }
+        while (restore_reject(&inherited->restore, &fd, &rejected))
+                stranger_close(fd, rejected, "it has the number of a run that never was", journal);
+}
+
 static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure *ret_failure) {
         int r;
 
@@ -148,13 +182,10 @@ static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure
                 const char *name = inherited->names != NULL ? inherited->names[i] : NULL;
                 const int fd = SD_LISTEN_FDS_START + i;
 
-                if (restore_take(&inherited->restore, fd, name))
-                        continue;
                 if (!name_is_stored(name) && descriptor_is_listener(fd))
                         inherited_add(inherited, fd, name);
-                else
-                        stranger_close(fd, name, journal);
         }
+        inherited_take_stored(inherited, journal);
         if (inherited->n_sockets == 0 && inherited->restore.n_found == 0)
                 return failure_set(ret_failure, -ENOTSOCK,
                                    "Cannot serve any of the %d passed file descriptors: none is a "

@@ -165,9 +165,10 @@ int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
         r = takeover_store_ledger(connections, restore->run);
         if (r < 0)
                 return r;
-        /* systemd ignores messages of a process that is gone, and without this ledger the next
-         * master would serve connections again that handlers of this one had begun. */
-        if (restore->n_found > 0)
+        /* systemd ignores messages of a process that is gone. Beside an earlier ledger and without
+         * this one, the next master would serve connections again that handlers of this one had
+         * begun, and reject all others of this run. */
+        if (restore->n > 0)
                 (void)fdstore_barrier();
 
         /* After the barrier: the next master does not write them again. */

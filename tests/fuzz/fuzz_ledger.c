@@ -229,8 +229,17 @@ static int64_t scene_find(const Scene *scene, int i) {
         return found;
 }
 
+static uint64_t scene_run(const Scene *scene) {
+        return (scene->choice & SCENE_OLDER) != 0 ? 1 : 9;
+}
+
+/* The restore rejects connections of a later run than the ledger's. */
+static bool scene_is_rejected(const Scene *scene) {
+        return scene->restore.ledger != NULL && scene_run(scene) > scene->restore.ledger_run;
+}
+
 static bool scene_is_stored(const Scene *scene, uint64_t cookie) {
-        for (int i = 0; i < scene->n_connections; i++)
+        for (int i = 0; i < scene->n_connections && !scene_is_rejected(scene); i++)
                 if (scene->cookies[i] == cookie)
                         return true;
         return false;
@@ -243,12 +252,11 @@ static void expect_ended(Expected *expected, const LedgerEntry *entry) {
 
 static void expect_connection(const Scene *scene, int i, Expected *expected) {
         const Ledger *ledger = scene->restore.ledger;
-        const uint64_t run = (scene->choice & SCENE_OLDER) != 0 ? 1 : 9;
-        const bool older = run < scene->restore.ledger_run;
+        const bool older = scene_run(scene) < scene->restore.ledger_run;
         const int64_t slot = ledger != NULL ? scene_find(scene, i) : -1;
         const LedgerEntry *entry = slot >= 0 ? ledger_entry(ledger, (uint32_t)slot) : NULL;
 
-        if (ledger != NULL && run <= scene->restore.ledger_run && entry == NULL)
+        if (ledger != NULL && (entry == NULL || scene_is_rejected(scene)))
                 return;
         if (ledger != NULL && older && entry->started != 0) {
                 expect_ended(expected, entry);
@@ -294,7 +302,7 @@ static void scene_check_restore(const Scene *scene) {
 
         FUZZ_CHECK((kind == FDSTORE_STRANGER) <= !scene->taken);
         FUZZ_CHECK(restore->run != restore->ledger_run);
-        if (kind != FDSTORE_LEDGER)
+        if (kind != FDSTORE_LEDGER || run == FDSTORE_RUN_MOST)
                 return;
         FUZZ_CHECK(scene->taken && restore->run != run);
         FUZZ_CHECK(restore->ledger_lost == (restore->ledger == NULL));
@@ -323,8 +331,12 @@ static void scene_play(Scene *scene) {
         const uint64_t begin = clock_now();
         Connections *connections;
         Expected expected;
+        const char *name;
         Journal *journal;
+        int rejected;
 
+        while (restore_reject(&scene->restore, &rejected, &name))
+                close(rejected);
         FUZZ_CHECK(restore_prepare(&scene->restore) == 0);
         scene_check_restore(scene);
         expected = scene_expect(scene);

@@ -157,7 +157,7 @@ def test_bytes_without_a_connection(unit):
     service = unit()
     client = service.connect_served()
     service.terminate()
-    service.manager.put(f"{CONNECTION}.9", bundle(memfd(b"injected")))
+    service.manager.put(f"{CONNECTION}.1", bundle(memfd(b"injected")))
     service.start()
     clients.ping(client)
     service.check_store()

@@ -171,6 +171,26 @@ def test_exit_code_is_not_believed(victim):
     service.check_store()
 
 
+@pytest.mark.parametrize("name", [
+    "stranger", "s" * 200, "mpecho-connection.2", "mpecho-ledger.2", "mpecho-ledger.999999999998",
+    "mpecho-connection.999999999998", "mpecho-connection.999999999999", "h.999999999999.1"])
+def test_store(victim, name):
+    """Whatever name it stores descriptors by, over two restarts the counts and connections go on,
+    and the store has the name no more."""
+    service = victim(expected=["stranger"])
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "store", name)
+    assert answer(hostile) == "store"
+    for _ in range(2):
+        service.terminate()
+        service.start()
+        clients.ping(other)
+        service.check_store()
+        assert service.totals().number("MPECHO_SERVED") == 2
+    assert not service.journal.records("recounted")
+    clients.ping(hostile)
+
+
 def test_stop(victim):
     """It ignores SIGTERM and knocks every second, or hands its connection over when its master is
     about to kill it, and stays: a stop takes no longer than 5 seconds, where it takes 4 with a

@@ -188,12 +188,67 @@ static void test_run_of_ledger(void **state) {
         assert_int_equal(restore.ledger_run, 6);
 }
 
-/* After the last number of all, runs are numbered from 1. */
+/* No run has the last number of all: none could follow. The one before has a successor. */
 static void test_last_run(void **state) {
+        Ledger *ledger = new_ledger(0);
+        const int bundle = ledger_take_bundle(ledger);
+
         (void)state;
-        pass_ledger(new_ledger(0), "mpecho-ledger.999999999999");
+        assert_false(restore_take(&restore, bundle, "mpecho-ledger.999999999999"));
+        assert_true(restore_take(&restore, bundle, "mpecho-ledger.999999999998"));
+        ledger_free(ledger);
+        restore_note(&restore, "mpecho-connection.999999999999");
         prepare();
-        assert_int_equal(restore.run, 1);
+        assert_int_equal(restore.run, 999999999999);
+}
+
+/* All names of a later run than the newest ledger's leave the store at once, whatever they promise,
+ * and this run's number follows the ledger's. */
+static void test_later_runs(void **state) {
+        Manager manager;
+        const char *name;
+        int fd;
+
+        (void)state;
+        manager_start(&manager);
+        pass_connection(0, "mpecho-connection.6", NULL);
+        pass_connection(1, "h.7.1", NULL);
+        pass_ledger(new_ledger(3), "mpecho-ledger.6");
+        pass_connection(2, "mpecho-connection.5", NULL);
+        restore_note(&restore, "mpecho-connection.7");
+        pass(memfd_create("none", MFD_CLOEXEC), "mpecho-ledger.7");
+        assert_true(restore_reject(&restore, &fd, &name));
+        assert_string_equal(name, "mpecho-ledger.7");
+        close(fd);
+        assert_true(restore_reject(&restore, &fd, &name));
+        assert_string_equal(name, "h.7.1");
+        close(fd);
+        assert_false(restore_reject(&restore, &fd, &name));
+        manager_expect_removed(&manager, "mpecho-ledger.7");
+        manager_expect_removed(&manager, "mpecho-connection.7");
+        manager_expect_removed(&manager, "h.7.1");
+        manager_stop(&manager);
+        prepare();
+        assert_int_equal(restore.run, 7);
+        assert_int_equal(restore.n_found, 2);
+        expect_served(0, NULL);
+        expect_served(2, NULL);
+        expect_no_more();
+}
+
+/* Without a ledger, no run is too late. */
+static void test_no_ledger(void **state) {
+        const char *name;
+        int fd;
+
+        (void)state;
+        pass_connection(0, "mpecho-connection.7", NULL);
+        pass(memfd_create("none", MFD_CLOEXEC), "mpecho-ledger.6");
+        assert_false(restore_reject(&restore, &fd, &name));
+        prepare();
+        assert_int_equal(restore.run, 8);
+        expect_served(0, NULL);
+        expect_no_more();
 }
 
 /* Unsent bytes are those directly behind a connection in its bundle. */
@@ -386,7 +441,8 @@ static void test_old_unsent_only(void **state) {
         expect_no_more();
 }
 
-/* Exactly the names that were passed are removed, each once, and everything is closed here. */
+/* Exactly the names that were taken or noted are removed, each once, and everything is closed here.
+ */
 static void test_forget(void **state) {
         Manager manager;
 
@@ -399,12 +455,14 @@ static void test_forget(void **state) {
         pass_ledger(new_ledger(1), "mpecho-ledger.12");
         assert_false(restore_take(&restore, STDIN_FILENO, "mpecho-connection.13"));
         assert_false(restore_take(&restore, STDIN_FILENO, "stored"));
+        restore_note(&restore, "stored");
         prepare();
         expect_served(3 * (size_t)(socket_cookie(fds[0]) == 0), NULL);
         restore_forget(&restore);
         manager_expect_removed(&manager, "mpecho-connection.12");
         manager_expect_removed(&manager, "mpecho-connection.9");
         manager_expect_removed(&manager, "mpecho-connection");
+        manager_expect_removed(&manager, "stored");
         manager_expect_removed(&manager, "mpecho-ledger.12");
         manager_stop(&manager);
         for (size_t i = 0; i < MOST; i++) {
@@ -635,6 +693,7 @@ int main(void) {
                 TEST(test_old_unsent_only), TEST(test_forget),     TEST(test_deinit),
                 TEST(test_no_room),         TEST(test_drop),       TEST(test_reset),
                 TEST(test_strangers),       TEST(test_anything),   TEST(test_last_run),
+                TEST(test_later_runs),      TEST(test_no_ledger),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
