@@ -162,8 +162,6 @@ int handler_serve(const Handler *handler) {
         proctitle_set(handler->title);
         echo_init(echo.out, handler->idle_timeout);
 
-        /* From here on the next master cannot serve an older copy of this connection. */
-        atomic_store_explicit(&handler->ledger->started, 1, memory_order_relaxed);
         if (!handler_take_unsent(handler, &echo))
                 return handler_finish(handler, &echo, END_FAILED);
         fork_unblock_signals();

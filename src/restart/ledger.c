@@ -4,10 +4,11 @@
  * one bundle for as long as the service restarts.
  *
  * - The handlers' part is inherited by every handler. Each one counts its bytes there, and notes
- * why its connection ended, in case no master reaps it. Handlers also announce their exits there,
+ *   why its connection ended, in case no master reaps it. Handlers also announce their exits there,
  *   in a lock-free stack: waitpid(2) for any child would look at thousands of them to find one.
  * - The masters' part is not inherited (MADV_DONTFORK), and it is a file of its own: a handler
- *   could otherwise grow its mapping over the rest of a shared file (mremap(2)).
+ *   could otherwise grow its mapping over the rest of a shared file (mremap(2)). The master notes
+ *   there, before it forks, that a handler begins: the next master decides by that.
  *
  * The counts are in the masters' part, so they survive a crash and add up afterwards. Nothing that
  * a handler writes may decide anything: a number that is too large is reported as it is, and the
@@ -29,7 +30,7 @@
 #include "restart/bundle.h"
 
 /* Another layout of either part needs another number. */
-#define VERSION UINT64_C(0x6d706563686f0002)
+#define VERSION UINT64_C(0x6d706563686f0003)
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 

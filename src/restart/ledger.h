@@ -26,7 +26,6 @@ typedef struct LedgerCounts LedgerCounts;
 /* In a cache line of its own, so that handlers that count do not slow each other down. */
 struct LedgerEntry {
         _Alignas(64) _Atomic uint64_t bytes; /* echoed */
-        _Atomic uint32_t started;            /* not 0 once a handler may have read from the peer */
         _Atomic uint32_t reason; /* why the connection ended, a EndReason plus 1; 0 before that */
         _Atomic uint32_t announced_before; /* private to the ledger */
 };
@@ -36,6 +35,7 @@ struct LedgerFacts {
         uint64_t started; /* when it was accepted, an instant of clock_now() */
         Address peer;
         pid_t handler;
+        uint32_t begun;                    /* not 0 once a handler may have read from the peer */
         char listener[ENDPOINT_TEXT_SIZE]; /* the address that it came in by */
 };
 

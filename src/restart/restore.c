@@ -7,9 +7,9 @@
  * - Newest run first. A connection, known by its cookie, can be in a bundle of each run. Its newest
  *   copy counts, with the unsent bytes of that copy.
  * - The newest ledger has an entry for each connection of its run. A connection that is only in an
- *   older bundle, and that a handler of the newer run had begun to serve, has ended with that
- *   handler: bytes may be lost, so it must not be served again. The same holds for one that the
- *   newer ledger does not have any more.
+ *   older bundle, and for which the master of the newer run had begun to fork a handler, has ended
+ *   with that handler: bytes may be lost, so it must not be served again. The same holds for one
+ *   that the newer ledger does not have any more.
  * - An entry without any bundle is a connection that ended while there was no master.
  * - A run stores its ledger before its first handler starts. With a ledger, no later run is real: a
  *   compromised handler has stored that name. The master removes it before it stores anything
@@ -256,7 +256,7 @@ static void restore_match(Restore *restore, Hashtable *by_cookie) {
                 if (found->slot == 0)
                         found->skip = true;
                 else if (found->run < restore->ledger_run &&
-                         ledger_entry(restore->ledger, found->slot - 1)->started != 0) {
+                         ledger_facts(restore->ledger, found->slot - 1)->begun != 0) {
                         found->skip = found->ended = true;
                         restore->ended[restore->n_ended++] = found->slot - 1;
                 }

@@ -129,6 +129,7 @@ int connections_start(Connections *connections, Connection *connection, int fd, 
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", connection->peer_text);
+        roster_begin(connections->roster, connection);
         pid = handler_start(&handler);
         if (pid < 0)
                 return pid;

@@ -97,7 +97,6 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
         /* All but `announced_before`: an earlier handler's announcement can still be in the list.
          */
         connection->ledger->bytes = 0;
-        connection->ledger->started = 0;
         connection->ledger->reason = 0;
         facts = connection_facts(roster, connection);
         *facts = (LedgerFacts){ .cookie = cookie, .started = now, .peer = *peer };
@@ -118,6 +117,10 @@ void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *fa
         connection->started = clock_earlier(facts->started, connection->started);
         connection_facts(roster, connection)->started = connection->started;
         atomic_store_explicit(&connection->ledger->bytes, bytes, memory_order_relaxed);
+}
+
+void roster_begin(Roster *roster, const Connection *connection) {
+        connection_facts(roster, connection)->begun = 1;
 }
 
 void roster_assign(Roster *roster, Connection *connection, pid_t handler) {

@@ -61,8 +61,12 @@ void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *fa
                    uint64_t bytes);
 
 /*
+ * roster_begin: Notes in the ledger, for the next master, that @connection is about to get a
+ * handler: from here on no older copy of it may be served.
+ *
  * roster_assign: Makes the process @handler, just forked, the handler of @connection.
  */
+void roster_begin(Roster *roster, const Connection *connection);
 void roster_assign(Roster *roster, Connection *connection, pid_t handler);
 
 /*

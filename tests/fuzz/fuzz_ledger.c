@@ -258,7 +258,7 @@ static void expect_connection(const Scene *scene, int i, Expected *expected) {
 
         if (ledger != NULL && (entry == NULL || scene_is_rejected(scene)))
                 return;
-        if (ledger != NULL && older && entry->started != 0) {
+        if (ledger != NULL && older && ledger_facts(ledger, (uint32_t)slot)->begun != 0) {
                 expect_ended(expected, entry);
                 return;
         }

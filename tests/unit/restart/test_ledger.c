@@ -73,10 +73,10 @@ static void test_new(void **state) {
         assert_int_equal(ledger_slots(ledger), SLOTS);
         for (uint32_t i = 0; i < SLOTS; i++) {
                 assert_int_equal(ledger_entry(ledger, i)->bytes, 0);
-                assert_int_equal(ledger_entry(ledger, i)->started, 0);
                 assert_int_equal(ledger_entry(ledger, i)->reason, 0);
                 assert_int_equal((uintptr_t)ledger_entry(ledger, i) % 64, 0);
                 assert_int_equal(ledger_facts(ledger, i)->cookie, 0);
+                assert_int_equal(ledger_facts(ledger, i)->begun, 0);
         }
         assert_int_equal(ledger_counts(ledger)->started, NOW);
         assert_int_equal(ledger_counts(ledger)->served, 0);
@@ -89,7 +89,7 @@ static void test_read_back(void **state) {
 
         (void)state;
         ledger_entry(ledger, 1)->bytes = 100;
-        ledger_entry(ledger, 1)->started = 1;
+        ledger_facts(ledger, 1)->begun = 1;
         ledger_facts(ledger, 1)->cookie = 17;
         strcpy(ledger_facts(ledger, 1)->listener, "[::]:7");
         ledger_facts(ledger, 2)->handler = 4711;
@@ -99,7 +99,7 @@ static void test_read_back(void **state) {
         assert_int_equal(ledger_open(bundle, &before), 0);
         assert_int_equal(ledger_slots(before), SLOTS);
         assert_int_equal(ledger_entry(before, 1)->bytes, 100);
-        assert_int_equal(ledger_entry(before, 1)->started, 1);
+        assert_int_equal(ledger_facts(before, 1)->begun, 1);
         assert_int_equal(ledger_facts(before, 1)->cookie, 17);
         assert_string_equal(ledger_facts(before, 1)->listener, "[::]:7");
         assert_int_equal(ledger_facts(before, 2)->handler, 4711);

@@ -309,8 +309,11 @@ static void test_killed_run(void **state) {
 
         (void)state;
         /* 0: not begun. 1: begun. 2: begun and stored again. 3: ended, so the ledger has it not. */
-        ledger_entry(ledger, 1)->started = 1;
-        ledger_entry(ledger, 2)->started = 1;
+        ledger_facts(ledger, 1)->begun = 1;
+        ledger_facts(ledger, 2)->begun = 1;
+        /* Whatever handlers have written. */
+        memset((char *)ledger_entry(ledger, 0) + sizeof(uint64_t), 0xff,
+               sizeof(LedgerEntry) - sizeof(uint64_t));
         pass(bundle_new((int[]){ fds[0], fds[1], fds[2], fds[3] }, 4), "mpecho-connection.1");
         pass_ledger(new_ledger(4), "mpecho-ledger.1");
         pass_connection(2, "mpecho-connection.2", "new");
@@ -339,7 +342,7 @@ static void test_entries(void **state) {
 
         (void)state;
         for (uint32_t i = 0; i < 3; i++)
-                ledger_entry(ledger, i)->started = 1;
+                ledger_facts(ledger, i)->begun = 1;
         pass_ledger(ledger, "mpecho-ledger.5");
         pass(bundle_new((int[]){ fds[3], fds[1] }, 2), "mpecho-connection.5");
         prepare();

@@ -67,6 +67,8 @@ static void fail_to_fork(void *data) {
         close(client);
         expect_exhausted(error == EAGAIN ? "processes" : "memory", error, 1, now);
         assert_int_equal(connections_live(service.connections), 0);
+        /* The master notes that a handler begins before it forks. */
+        assert_int_equal(ledger_facts(roster_ledger(service.connections->roster), 0)->begun, 1);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
         peer_echo(client, "Hello");
         assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).served, 1);

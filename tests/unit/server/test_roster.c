@@ -173,12 +173,11 @@ static void test_bytes(void **state) {
         assert_int_equal(other->ledger->bytes, 0);
         other->ledger->bytes = 5;
         assert_int_equal(roster_total_bytes(roster), 7005);
-        one->ledger->started = one->ledger->reason = 1;
+        one->ledger->reason = 1;
         roster_remove(roster, one);
         assert_int_equal(roster_total_bytes(roster), 7005);
         one = take(roster, 3);
         assert_int_equal(one->ledger->bytes, 0);
-        assert_int_equal(one->ledger->started, 0);
         assert_int_equal(one->ledger->reason, 0);
         assert_int_equal(roster_total_bytes(roster), 7005);
         roster_leave(roster, other);
@@ -216,9 +215,12 @@ static void test_ledger(void **state) {
                 else
                         assert_int_equal(at->handler, 0);
         }
+        assert_int_equal(find_facts(roster, 19)->begun, 0);
+        roster_begin(roster, left);
         roster_assign(roster, left, 77);
         facts = find_facts(roster, 19);
         assert_non_null(facts);
+        assert_int_equal(facts->begun, 1);
         assert_int_equal(facts->started, 501);
         assert_int_equal(facts->handler, 77);
         assert_int_equal(facts->peer.local.pid, 4242);
