@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The histogram in text. A row is a number of whole neighbouring buckets, the same number for each
- * row but the last: rows that cut buckets would show gaps that no measured time has. Buckets grow
- * with their values, and so do rows: a wide range is divided about evenly on a logarithmic scale.
+ * Draws a histogram as rows of text.
+ *
+ * A row covers whole neighbouring buckets, the same number in each row but the last: a row that cut
+ * a bucket would show gaps that no measured time has. Buckets grow with their values, and so do
+ * rows: a wide range is divided about evenly on a logarithmic scale.
+ *
+ * The chart must never hide a value: a bar of a counted value has at least one character, and the
+ * last label is the maximum.
  */
 #include "client/chart.h"
 
@@ -12,7 +17,7 @@
 
 enum {
         CHART_ROWS = 10,
-        /* What a row has beside its bar: label, bars' ends and count. */
+        /* The columns of a row beside its bar: label, ends of the bar, count. */
         CHART_MARGIN = 28,
         CHART_BAR_MINIMUM = 5,
         CHART_BAR_MAXIMUM = 50,
@@ -22,7 +27,7 @@ typedef struct Chart {
         uint64_t counts[CHART_ROWS];
         uint64_t largest;
         size_t rows;
-        /* The first bucket, and how many a row has. */
+        /* The first bucket, and the number of buckets in a row. */
         size_t first;
         size_t buckets;
 } Chart;
@@ -63,7 +68,7 @@ void chart_print(const Histogram *histogram, FILE *file, int width) {
                 uint64_t end = row + 1 == chart.rows ? histogram->maximum
                                                      : histogram_bucket(histogram, last).highest;
                 double part = (double)chart.counts[row] / (double)chart.largest;
-                /* Whatever is not nothing is seen. */
+                /* A counted value must show. */
                 int length = (int)(part * room) + (chart.counts[row] > 0 && part < 1);
                 char label[QUANTITY_TEXT_SIZE];
 

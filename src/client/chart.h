@@ -6,8 +6,8 @@
 #include "client/histogram.h"
 
 /*
- * chart_print: draws @histogram to @file as at most ten rows of bars, no wider than @width columns.
- * A row is a number of whole buckets, and its label the longest time that it counts. Fewer than two
- * values are not drawn.
+ * chart_print: Draws @histogram to @file as at most ten rows of bars, no wider than @width columns.
+ * A row covers whole buckets; its label is the longest time that it counts. Draws nothing for fewer
+ * than two values.
  */
 void chart_print(const Histogram *histogram, FILE *file, int width);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checks a path: sends pseudo-random bytes, compares what comes back, and names the first fault.
+ * Checks a path: sends pseudo-random bytes, compares the echo with them, and names the first fault.
  *
- * Two processes share the work. The child makes the bytes of a Pattern and sends them; this process
- * receives, makes the same bytes once more and compares. Nothing is stored, so a check may be as
- * long as anyone likes. Faults are printed as they are found: the end may be hours away.
+ * Two processes share the work. The child makes the bytes of a Pattern and sends them. This process
+ * receives, makes the same bytes again and compares. Neither stores them, so a check may have any
+ * length. Each fault is printed when it is found, because the end may be hours away.
  *
- * The verdict has an order. What the bytes say outweighs how the connection ended, and a service of
- * another kind outweighs both, since its faults would mislead. A check never says "intact" before
- * the peer has ended in order.
+ * The verdict follows an order. A fault in the bytes outweighs the way in which the connection
+ * ended. Another service outweighs both, since its faults would mislead. A check must never report
+ * "intact" before the peer has ended in order.
  */
 #include "client/check.h"
 
@@ -33,20 +33,20 @@
 /* A check that ends sooner shows no progress. */
 #define CHECK_PATIENCE (100 * CLOCK_MILLISECOND)
 
-/* What the receiving process does with what comes back. */
+/* The receiving process's view of the echo. */
 typedef struct CheckSink {
         Comparison comparison;
         const Pattern *pattern;
-        /* The report's sentence about a service of another kind. */
+        /* The report's phrase about another service. */
         char *foreign;
-        /* How many faults have been told, and whether those are that are not over yet. */
+        /* The number of printed faults, and whether a fault without an end is printed. */
         uint64_t told;
         bool adrift;
         bool silent;
         Progress *progress;
 } CheckSink;
 
-/* What the sender's process gives. */
+/* The state of the sender's process. */
 typedef struct CheckSource {
         Pattern pattern;
         Pace pace;
@@ -79,7 +79,7 @@ static void check_print(const CheckSink *sink, const char *text) {
         fflush(stdout);
 }
 
-/* Tells of the first faults as they come: the end of a long check may be hours away. */
+/* Prints the first faults at once: the end of a long check may be hours away. */
 static void check_tell(CheckSink *sink) {
         const Comparison *comparison = &sink->comparison;
         char text[FAULT_TEXT_SIZE];
@@ -99,7 +99,7 @@ static void check_tell(CheckSink *sink) {
         sink->adrift = comparison_is_adrift(comparison);
 }
 
-/* Looks whether the answer begins as a service of another kind would. Its faults are of no use. */
+/* Recognizes the answer of another service, whose faults would mislead. */
 static void check_greet(CheckSink *sink, const void *data, size_t size) {
         char expected[FOREIGN_TEXT_SIZE];
         size_t looked = size < sizeof expected ? size : sizeof expected;
@@ -176,7 +176,7 @@ static void check_judge_timeout(const Receiver *receiver, const ClientOptions *o
                          quantity_format_time(options->timeout, seconds));
 }
 
-/* Why the stream did not come to its end in order, if it did not. */
+/* Explains the end of a stream that did not end in order. */
 static void check_judge_connection(const Receiver *receiver, int r, const ClientOptions *options,
                                    Failure *failure) {
         const Sender *sender = receiver->sender;

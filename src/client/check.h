@@ -5,8 +5,8 @@
 #include "client/report.h"
 
 /*
- * check_run: sends options->check_size pseudo-random bytes in a process of its own, compares what
- * comes back, and says in @report what came of it. SIGCHLD must have its default disposition.
- * No process is left.
+ * check_run: Sends options->check_size pseudo-random bytes from a process of its own, compares the
+ * echo with them, and sets @report to the result. SIGCHLD must have its default disposition. Leaves
+ * no process.
  */
 void check_run(const ClientOptions *options, Report *report);

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The texts of --help, of the client and of the monitoring plugin. They name each option once, in
- * the order of use; the manual pages say more. A test compares their options with those of the
- * tables, the pages and the completion.
+ * The texts of --help: of the client and of the monitoring plugin.
+ *
+ * They name each option once, in the order of use, and fit a terminal of 80 columns; the man pages
+ * contain the details. A test compares these options with those of the tables, the man pages and
+ * the completion.
+ *
+ * A text must never promise more than the tables accept.
  */
 #include "client/client_help.h"
 

@@ -2,11 +2,11 @@
 #pragma once
 
 /*
- * What --help shows.
+ * The text of mpecho-client --help.
  */
 extern const char client_help[];
 
 /*
- * The same of the monitoring plugin, check_mpecho.
+ * The text of check_mpecho --help.
  */
 extern const char monitor_help[];

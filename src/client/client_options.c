@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client's command line as a whole: the words that are no options, what goes together, and the
- * defaults. client_rows.c has the options one by one.
+ * Reads the client's command line as a whole: the words that are not options, the combinations, and
+ * the defaults. client_rows.c contains the options one by one.
  *
- * The words are HOST and maybe PORT. HOST may carry the port, as the service logs it. People also
- * write what other programs take: the value of a mode behind it, a URL, an address without its
- * zone. For these there is a sentence that says what to write.
+ * The words are HOST and optionally PORT. HOST may contain the port, as the service logs it. Users
+ * also write the syntax of other programs: a value after a mode, a URL, an address without its
+ * zone. For these the error message contains the right syntax.
+ *
+ * Nothing here connects or looks up a name: a wrong command line must fail before anything happens.
  */
 #include "client/client_options.h"
 
@@ -55,7 +57,7 @@ static int client_options_check_local(const OptionParse *parse, const Target *ta
         return 0;
 }
 
-/* Refuses an address that needs the name of an interface and has none, or a wrong one. */
+/* Rejects an address that needs the name of an interface and lacks it, or has a wrong one. */
 static int client_options_check_zone(const char *host, const char *word, Failure *failure) {
         const char *zone = strchr(host, '%');
         struct in6_addr address;
@@ -71,7 +73,7 @@ static int client_options_check_zone(const char *host, const char *word, Failure
         return 0;
 }
 
-/* Takes @word as the value that a mode does not take, if it looks like one. */
+/* Rejects a first word that looks like the value of a mode, which takes none. */
 static int client_options_check_value(OptionParse *parse, char *const *words) {
         ClientOptions *options = parse->options;
         Failure ignored;
@@ -93,7 +95,7 @@ static int client_options_check_value(OptionParse *parse, char *const *words) {
         return 0;
 }
 
-/* Whether @text is a numeric IPv6 address, with or without a zone. */
+/* Returns whether @text is a numeric IPv6 address, with or without a zone. */
 static bool client_options_is_ipv6(const char *text) {
         char address[INET6_ADDRSTRLEN];
         size_t length = strcspn(text, "%");
@@ -228,12 +230,12 @@ static int client_options_complete(const OptionParse *parse) {
         options->check_size = options->size;
         if (options->action == CLIENT_PING && options->interval == 0 && !options->flood)
                 options->interval = CLIENT_PING_INTERVAL;
-        /* What the plain mode connects to does not matter, only how soon. */
+        /* The plain mode needs any address, and soon. */
         options->connection.race = options->action == CLIENT_RELAY;
         options->connection.warn = !options->connection.race && !options->quiet && !options->json;
         if (options->action == CLIENT_LOAD && options->duration == 0)
                 options->duration = CLIENT_DURATION;
-        /* Whoever types, or feeds a pipe, may take any time. */
+        /* A user who types, or a slow pipe, may take any time. */
         if (options->action == CLIENT_RELAY && !option_is_given(parse, "timeout"))
                 options->timeout = 0;
         return 0;
@@ -260,7 +262,7 @@ static int client_options_check(OptionParse *parse) {
         return client_options_complete(parse);
 }
 
-/* Some round trips of the plugin's, of which the last ends in time. */
+/* The defaults of the plugin; the last round trip ends within its time. */
 static int client_options_check_monitor(OptionParse *parse, char *const *words) {
         ClientOptions *options = parse->options;
         char *target[] = { (char *)options->monitored, words[0], NULL, NULL };

@@ -15,7 +15,7 @@ typedef enum ClientAction ClientAction;
 typedef enum LoadKind LoadKind;
 
 enum ClientAction {
-        /* The plain mode: standard input there, what comes back to standard output. */
+        /* Copies standard input to the service and the echo to standard output. */
         CLIENT_RELAY,
         CLIENT_CHECK,
         CLIENT_PING,
@@ -34,67 +34,67 @@ enum LoadKind {
 };
 
 /*
- * Where a monitoring plugin begins to complain.
+ * The limits beyond which the monitoring plugin alerts.
  */
 struct Threshold {
-        /* Of the average round trip in milliseconds, and of the percentage of lost ones. */
+        /* Milliseconds of the average round trip; percentage of lost round trips. */
         Range time;
         Range loss;
 };
 
 /*
- * What the command line asks for. Times are nanoseconds, sizes are bytes.
+ * The result of reading the command line. Times are nanoseconds, sizes are bytes.
  */
 struct ClientOptions {
         ClientAction action;
-        /* The words of the command line behind the program's name, borrowed; NULL ends them. */
+        /* The words after the program's name, borrowed; NULL ends them. */
         char *const *arguments;
         /* Set unless help or the version is asked for. */
         Target target;
         ConnectionOptions connection;
-        /* What was sent may take so long to come back; 0 for ever. */
+        /* The longest wait for the echo; 0 for no limit. */
         uint64_t timeout;
 
-        /* Whether pictures and everything else that is not a result are unwanted. */
+        /* Suppresses everything but results. */
         bool quiet;
         bool no_progress;
-        /* Whether the results are wanted as JSON, or as monitoring plugins give them. */
+        /* The form of the results: JSON, or the line of a monitoring plugin. */
         bool json;
         bool monitor;
 
-        /* Ping and load: the files that the histogram goes to, and is drawn to; NULL for none. */
+        /* Ping and load: the files for the histogram and for its drawing; NULL for none. */
         const char *csv;
         const char *hgrm;
         const char *plot;
 
-        /* Check: the bytes to send. */
+        /* Check: the number of bytes to send. */
         uint64_t check_size;
 
-        /* Check and streams: the bytes a second to send at most; 0 for no limit. */
+        /* Check and streams: bytes per second at most; 0 for no limit. */
         uint64_t bandwidth;
 
-        /* Check and load: the time from one report to the next, 0 for none. Ping: the time from one
-         * round trip to the next. */
+        /* Check and load: the time between reports, 0 for none. Ping: the time between round
+         * trips. */
         uint64_t interval;
 
-        /* Ping: round trips to make, 0 for no limit; whether lines have the time of day, and
-         * whether each round trip has a new connection. */
+        /* Ping: the number of round trips, 0 for no limit; no pause between them; the time of day
+         * in each line; a new connection for each. */
         uint64_t count;
         bool flood;
         bool timestamps;
         bool connect;
-        /* Ping and load: nothing begins later; 0 for no limit. */
+        /* Ping and load: nothing begins after this time; 0 for no limit. */
         uint64_t duration;
         /* Ping and load: the size of a message. */
         uint64_t size;
-        /* Monitor: the thresholds, and the host. */
+        /* Monitor: the thresholds, the host, and --verbose, which has no effect. */
         Threshold warn;
         Threshold critical;
         const char *monitored;
         bool verbose;
 
-        /* Load: how many connections at once; how many thousandths of a request or connection a
-         * second, 0 for as many as are answered; and whether connections end by a reset. */
+        /* Load: the number of connections; thousandths of requests or connections per second, 0 for
+         * as many as the service answers; and a reset instead of an orderly end. */
         LoadKind load;
         uint64_t connections;
         uint64_t rate;
@@ -102,41 +102,42 @@ struct ClientOptions {
 };
 
 /*
- * client_options_parse: reads the command line @argv of @argc words (getopt_long(3): it is
- * reordered, and what the options refer to stays in it). Everything is checked that can be checked
- * without a connection. Behind the word --monitor the options are those of the monitoring plugin.
+ * client_options_parse: Reads the command line @argv of @argc words with getopt_long(3), which
+ * reorders it; the result borrows the words. Checks everything that needs no connection. After a
+ * first word --monitor it expects the options of the monitoring plugin.
  *
  * Returns 0 and sets @ret_options, or -EINVAL and sets @ret_failure.
  */
 int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Failure *ret_failure);
 
 /*
- * client_options_want_lines: whether each round trip is to have a line.
+ * client_options_want_lines: Returns whether each round trip gets a line.
  */
 bool client_options_want_lines(const ClientOptions *options);
 
 /*
- * client_options_want_interims: whether there is to be a report for each interval.
+ * client_options_want_interims: Returns whether each interval gets a report.
  */
 bool client_options_want_interims(const ClientOptions *options);
 
 /*
- * client_options_want_progress: whether a line of progress is wanted where there is a terminal.
+ * client_options_want_progress: Returns whether a terminal gets a line of progress.
  */
 bool client_options_want_progress(const ClientOptions *options);
 
 /*
- * client_options_is_monitor: whether the command line @argv, right or wrong, is the one that
- * check_mpecho begins with --monitor: this plugin reports errors in its own way.
+ * client_options_is_monitor: Returns whether the command line @argv, valid or not, begins with the
+ * word --monitor. check_mpecho passes it; this plugin reports errors in its own form.
  */
 bool client_options_is_monitor(char *const *argv);
 
 /*
- * client_action_name: one word for the mode @action, for programs to read; a constant string.
+ * client_action_name: Returns one word for the mode @action, for programs to read; a constant
+ * string.
  */
 const char *client_action_name(ClientAction action);
 
 /*
- * client_load_name: one word for @kind, as --kind takes it; a constant string.
+ * client_load_name: Returns the word that --kind takes for @kind; a constant string.
  */
 const char *client_load_name(LoadKind kind);

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The client's options, and what each does with its value. A function here looks at one value only;
- * client_options.c decides what goes together, and sets the defaults that depend on the mode.
+ * The tables of the client's options, and the functions that parse their values.
+ *
+ * A row names an option, its range and its place in ClientOptions. A function here checks one value
+ * alone; client_options.c checks combinations and sets the defaults that depend on the mode. The
+ * two programs, the client and the monitoring plugin, have a table each and share the functions.
+ *
+ * An error message names the option, its range with an example, and the wrong value.
+ *
+ * A function here must never look at another option, since the user chooses the order.
  */
 #include "client/client_rows.h"
 

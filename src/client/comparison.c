@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds what a path has done to a stream.
+ * Finds the damage that a path has done to a stream.
  *
- * As long as the bytes are the expected ones, comparing is all. At the first difference the place
- * is lost: from there on each pair of words that comes is looked up in the pattern, whose words say
- * where they belong (pattern.h). The first pair that belongs to the stream is a landing. What
- * happened follows from three numbers: the place where the difference began, the bytes that came
- * since, and the place of the landing. As many bytes as there should be were changed or reordered;
- * fewer were dropped; more were inserted, or duplicated if they are what came before.
+ * While the bytes equal the expected ones, it only compares. A difference loses the place: from
+ * there on it looks up each pair of received words in the pattern, whose words determine their
+ * offsets (pattern.h). The first pair that belongs to the stream is a landing. Three numbers
+ * determine the fault: the place where the difference began, the number of bytes since, and the
+ * place of the landing. With as many bytes as expected, they were changed or reordered; with fewer,
+ * some were dropped; with more, some were inserted, or duplicated if they repeat the bytes before.
  *
  * The search slides over the stream and never gives up, so damage of any size is one fault with its
- * size, and what follows it is compared as usual. Of the bytes that came while the place was lost
- * only the last ones are kept: how they differ in place is counted as they come. Only a stream that
- * ends before a landing is unrecognized.
+ * size, and the bytes behind it are compared as usual. While the place is lost it keeps only the
+ * last bytes, and counts their differences as they come. Only a stream that ends before a landing
+ * is unrecognized.
  *
- * Memory is fixed, and time is proportional to what comes.
+ * Memory is fixed, and time is proportional to the received bytes. It must never store the stream.
  */
 #include "client/comparison.h"
 
@@ -22,17 +22,17 @@
 
 enum {
         COMPARISON_CHUNK_SIZE = 16 * 1024,
-        /* What pattern_find() looks at. */
+        /* The bytes that pattern_find() needs. */
         COMPARISON_LOCK_SIZE = 2 * PATTERN_WORD_SIZE,
-        /* So many bytes at the very end are hardly there by chance. */
+        /* Equal bytes at the very end that are hardly a coincidence. */
         COMPARISON_SUFFIX_SIZE = 4,
-        /* What is kept of the bytes that came while lost when there is room for no more. */
+        /* The bytes that it keeps when the buffer is full. */
         COMPARISON_KEPT_SIZE = 4 * COMPARISON_LOCK_SIZE,
 };
 
 /*
- * How a difference ended: @skipped bytes were received that are not where they belong, and the
- * byte that follows them is the one at @place in the pattern.
+ * The end of a difference: @skipped received bytes are out of place, and the next byte is the one
+ * at @place in the pattern.
  */
 typedef struct Landing {
         uint64_t skipped;
@@ -70,7 +70,7 @@ static void comparison_count(Comparison *comparison, const uint8_t *data, size_t
         comparison->received += size;
 }
 
-/* As many bytes as there should be, but others. Those behind the difference differ in nothing. */
+/* Judges a difference with the expected number of bytes. The bytes behind it are equal. */
 static Fault comparison_judge_in_place(const Comparison *comparison, uint64_t size) {
         Fault fault = { .kind = FAULT_REORDERED,
                         .size = size,
@@ -85,8 +85,8 @@ static Fault comparison_judge_in_place(const Comparison *comparison, uint64_t si
 }
 
 /*
- * Whether the surplus is what came before it once more. The surplus begins with those bytes before
- * the difference that also follow it, if any.
+ * Returns whether the surplus repeats the bytes before it. It begins with those bytes before the
+ * difference that also follow it, if any.
  */
 static bool comparison_is_repetition(const Comparison *comparison, const Landing *landing,
                                      uint64_t surplus) {
@@ -125,12 +125,13 @@ static Fault comparison_judge(const Comparison *comparison, const Landing *landi
         return fault;
 }
 
-/* What was left out turns up later, or what was put in is left out later: it was moved. */
+/* Returns whether bytes moved: the dropped ones turn up later, or the inserted ones are missing
+ * later. */
 static bool comparison_is_counterpart(const Comparison *comparison, const Fault *later,
                                       const Landing *landing) {
         const Fault *first = &comparison->first[0];
 
-        /* Bytes that happen to be equal move the edges of what was left out by a few places. */
+        /* Coincidentally equal bytes move the edges of dropped ones by a few places. */
         if (first->kind == FAULT_DROPPED)
                 return (landing->place + COMPARISON_LOCK_SIZE >= comparison->gap &&
                         landing->place < comparison->gap + first->size) ||
@@ -156,7 +157,7 @@ static void comparison_add(Comparison *comparison, const Landing *landing) {
         comparison_keep(comparison, &fault);
 }
 
-/* Looks for a place where the received bytes go on, the last @fresh of which are new. */
+/* Searches the place at which the received bytes continue, the last @fresh of which are new. */
 static bool comparison_find(Comparison *comparison, size_t fresh, Landing *ret_landing) {
         size_t size = comparison->unknown_size, known = size - fresh;
         size_t from = known < COMPARISON_LOCK_SIZE ? 0 : known - (COMPARISON_LOCK_SIZE - 1);
@@ -170,7 +171,7 @@ static bool comparison_find(Comparison *comparison, size_t fresh, Landing *ret_l
         return false;
 }
 
-/* Words lie on every eighth byte only: what is in front of the first may belong to it. */
+/* Words lie on every eighth byte only: the bytes before the first one may belong to it. */
 static void comparison_stretch(const Comparison *comparison, Landing *landing) {
         uint64_t forgotten = comparison->forgotten;
 
@@ -190,7 +191,7 @@ static void comparison_forget(Comparison *comparison) {
         comparison->unknown_size = COMPARISON_KEPT_SIZE;
 }
 
-/* Takes bytes while it is not known where they belong; returns how many of @size. */
+/* Takes bytes while the place is lost; returns how many of @size. */
 static size_t comparison_take_lost(Comparison *comparison, const uint8_t *data, size_t size) {
         size_t room = COMPARISON_UNKNOWN_SIZE - comparison->unknown_size;
         size_t n = size < room ? size : room;
@@ -206,7 +207,7 @@ static size_t comparison_take_lost(Comparison *comparison, const uint8_t *data, 
                 return n;
         }
 
-        /* What is behind the place that was found is compared as usual. */
+        /* The bytes behind the landing are compared as usual. */
         comparison->unknown_size -= n;
         n = (size_t)(landing.skipped + COMPARISON_LOCK_SIZE - before);
         comparison->unknown_size += n;
@@ -257,7 +258,7 @@ void comparison_take(Comparison *comparison, const void *data, size_t size) {
         }
 }
 
-/* The last few bytes, too few to find their place: they may be in place, or the pattern's last. */
+/* Places the last few bytes, too few to look up: they are in place, or the pattern's last. */
 static Landing comparison_land_at_end(const Comparison *comparison) {
         size_t size = comparison->unknown_size;
         Landing in_place = { .skipped = size, .place = comparison->position + size };
@@ -276,7 +277,7 @@ bool comparison_is_adrift(const Comparison *comparison) {
         return comparison->lost && comparison->forgotten > 0;
 }
 
-/* Judges what came since the place was lost, if anything. */
+/* Judges the bytes since the place was lost, if any. */
 static void comparison_end_lost(Comparison *comparison, bool complete) {
         uint64_t size = comparison->lost_size;
         Landing landing = { .skipped = size, .place = comparison->position + size };
@@ -299,7 +300,7 @@ static void comparison_end_lost(Comparison *comparison, bool complete) {
 void comparison_end(Comparison *comparison, bool complete) {
         if (comparison->lost)
                 comparison_end_lost(comparison, complete);
-        /* Nothing but the end is missing. */
+        /* Only the end is missing. */
         if (complete && !comparison->lost && comparison->position < comparison->total)
                 comparison_keep(comparison,
                                 &(Fault){ .kind = FAULT_TRUNCATED,

@@ -2,13 +2,13 @@
 /*
  * Makes one socket and connects it to one address.
  *
- * A connection of TCP comes about in the background: connection_begin() starts it, the socket
- * becomes writable, and connection_finish() tells how it went. A Unix socket has no background: its
- * listener has a place in its queue, or the caller asks again a moment later. So nothing here waits
- * in connect(2), and loads may connect while they run.
+ * A TCP connection comes about in the background: connection_begin() starts it, the socket becomes
+ * writable, and connection_finish() returns the result. A Unix socket has no background: either the
+ * listener's queue has room, or the caller tries again a moment later. connection_open() is for
+ * callers that have time: it waits for the result, at most for the timeout, and returns a blocking
+ * socket.
  *
- * connection_open() is for callers that have time: it waits, for the timeout at most, and gives
- * back a blocking socket.
+ * Nothing here may block in connect(2), since a load connects while it runs.
  */
 #include "client/connection.h"
 
@@ -23,7 +23,7 @@
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 
-/* A Unix socket whose queue is full is asked again after this. */
+/* The pause before the next attempt at a Unix socket whose queue is full. */
 #define CONNECTION_RETRY (5 * CLOCK_MILLISECOND)
 
 int connection_finish(int fd) {
@@ -40,7 +40,7 @@ uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
         return options->end != 0 && options->end < end ? options->end : end;
 }
 
-/* Sets what the packets of the connection carry and which interface they take. */
+/* Sets the options of the connection's packets and its interface. */
 static int connection_mark(int fd, int family, const ConnectionOptions *options) {
         const bool ipv6 = family == AF_INET6;
         const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
@@ -63,13 +63,13 @@ static int connection_mark(int fd, int family, const ConnectionOptions *options)
 static int connection_prepare(int fd, const Endpoint *endpoint, const ConnectionOptions *options) {
         int r;
 
-        /* What is sent is often one small message whose echo somebody waits for. */
+        /* Somebody waits for the echo of a small message. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         r = connection_mark(fd, endpoint->any.sa_family, options);
         if (r < 0)
                 return r;
         if (options->source.length != 0) {
-                /* Lets connect(2) choose the port, which may serve more than one peer then. */
+                /* connect(2) chooses the port then, which may serve more than one peer. */
                 (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
                 if (bind(fd, &options->source.any, options->source.length) < 0)
                         return -errno;
@@ -111,7 +111,7 @@ int connection_open(const Endpoint *endpoint, const ConnectionOptions *options) 
         while (pending || polled[1].fd == -EAGAIN) {
                 uint64_t now = clock_now();
 
-                /* Nothing tells that a place in the queue of a Unix socket has become free. */
+                /* No event announces room in the queue of a Unix socket. */
                 r = inquiry_poll(polled, 2,
                                  pending ? end : clock_earlier(end, now + CONNECTION_RETRY));
                 if (r > 0)

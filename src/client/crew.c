@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the workers of a load do alike, whether they make requests or streams: they open their
- * connections, start together, and note what they have counted when the duration is over.
+ * The common part of a load's workers, of requests and of streams: they open their connections,
+ * start together, and note their counts at the end of the duration.
  *
- * The parent forks the workers with two pipes. Each worker closes its end of the first one when its
- * connections are there; the parent sees the end of that pipe when all workers have done so, or
- * have died. It then writes the start into each page and closes its end of the second pipe, which
- * all workers see at once. A worker that dies never holds up the others, and a parent that dies or
- * gives up lets all of them go on.
+ * The parent forks the workers with two pipes. A worker closes its end of the first one when its
+ * connections are open; the parent reads the end of that pipe when all workers have done so or
+ * died. The parent then writes the start into each page and closes its end of the second pipe,
+ * which wakes all workers at once. The start lies a moment ahead, so that each worker is awake
+ * before it.
  *
- * The start lies a moment ahead, so that each worker has woken up before it.
+ * No process may hold up the others: a worker that dies counts as ready, and a parent that dies or
+ * gives up releases all workers.
  */
 #include "client/crew.h"
 
@@ -25,7 +26,7 @@ enum {
         CREW_TICK_MILLISECONDS = 50,
 };
 
-/* The connections that are under way. */
+/* The connections under way. */
 typedef struct Crew {
         const LoadPlan *plan;
         int *fds;
@@ -54,8 +55,8 @@ void crew_count_connection(LoadPage *page, uint64_t begun) {
         page->phases.connect += clock_now() - begun;
 }
 
-/* Asks for the connection at place @i, which is under way then, or its Unix socket's queue is full
- * and its descriptor -1. Returns 1 when it is there already, 0, or a negative errno. */
+/* Begins the connection at place @i. Its descriptor stays -1 while the queue of its Unix socket is
+ * full. Returns 1 when it is connected already, 0, or a negative errno. */
 static int crew_ask(Crew *crew, size_t i) {
         bool pending = true;
         int fd = connection_begin(crew->plan->peer, &crew->plan->options->connection, &pending);
@@ -66,7 +67,7 @@ static int crew_ask(Crew *crew, size_t i) {
         return fd == -EAGAIN ? 0 : fd;
 }
 
-/* Ends what is under way at place @i, successfully if @r is 0. */
+/* Ends the attempt at place @i, successfully if @r is 0. */
 static void crew_end(Crew *crew, size_t i, int r) {
         int fd = crew->polled[i].fd;
 
@@ -92,7 +93,7 @@ static void crew_begin(Crew *crew, size_t slot) {
                 crew_end(crew, i, r);
 }
 
-/* Looks at place @i at the instant @now. Returns 0 while it is under way. */
+/* Checks place @i at the instant @now. Returns 0 while it is under way. */
 static int crew_look_at(Crew *crew, size_t i, uint64_t now) {
         uint64_t timeout = crew->plan->options->connection.timeout;
         int r;

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lets two processes compare streams that neither of them stores: the sender computes the digest of
- * what it sent, the receiver that of what came back, and both are the same when the bytes are.
+ * Hashes a stream, so that two processes can compare streams that neither of them stores: the
+ * sender hashes the sent bytes, the receiver those of the echo, and equal streams have equal
+ * hashes.
  *
- * Each word of eight bytes is mixed into the value by a multiplication and a shift, both of which
- * can be undone: a change of one word always changes the value, and so does an exchange of two but
- * by chance. The last, incomplete word counts with zeros behind it; lengths are compared elsewhere.
+ * A multiplication and a shift mix each word of eight bytes into the value. Both are invertible: a
+ * change of one word always changes the value, and an exchange of two words almost always. The
+ * last, incomplete word is padded with zeros; the caller compares lengths.
+ *
+ * The hash must not depend on the pieces in which bytes come, and it resists no adversary.
  */
 #include "client/digest.h"
 
@@ -18,7 +21,7 @@ static uint64_t digest_mix(uint64_t value, uint64_t word) {
         return value ^ value >> 32;
 }
 
-/* Takes as many bytes as complete the pending word, or all; returns how many. */
+/* Takes as many bytes as complete the pending word, or all; returns their number. */
 static size_t digest_complete(Digest *digest, const uint8_t *bytes, size_t size) {
         size_t room = sizeof digest->word - digest->pending, n = size < room ? size : room;
 

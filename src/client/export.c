@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The histogram as a file: for spreadsheets, for HdrHistogram's tools, and as a picture. The
- * picture has the times over the percentiles, on an axis on which each nine takes the same room:
- * what is rare is what people look for. gnuplot draws it, in a process of its own, with a script
- * that says everything: neither the user's settings nor text in names may change it.
+ * Writes a histogram to a file: for spreadsheets (CSV), for the tools of HdrHistogram, and as a
+ * picture.
+ *
+ * The picture shows the times over the percentiles, on an axis on which each further nine takes the
+ * same room, since users look for the rare values. gnuplot draws it in a process of its own, from a
+ * script on its standard input.
+ *
+ * The script must be complete and quoted: neither the user's gnuplot settings nor text in names may
+ * change the picture. A file that cannot be written, even at fclose(3), is an error.
  */
 #include "client/export.h"
 
@@ -62,7 +67,7 @@ static void export_hgrm_line(FILE *file, const Histogram *histogram, const Histo
         putc('\n', file);
 }
 
-/* The rank is that in the middle of the last value, lest the largest lie at infinity. */
+/* The rank is the middle of the last value, since the largest would lie at infinity. */
 static void export_plot_line(FILE *file, const Histogram *histogram, const HistogramBucket *bucket,
                              uint64_t seen) {
         double count = (double)histogram->count;
@@ -151,7 +156,7 @@ static void export_quote(const char *text, FILE *file) {
         putc('\'', file);
 }
 
-/* Where the times differ little a logarithmic axis would have no marks. */
+/* A logarithmic axis of nearly equal times would have no marks. */
 static void export_axes(const Histogram *histogram, FILE *file) {
         double least = (double)histogram->minimum / CLOCK_MILLISECOND;
         double most = (double)histogram->maximum / CLOCK_MILLISECOND;
@@ -232,7 +237,7 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
         return r;
 }
 
-/* Waits for gnuplot, or ends it when the user does not want to. Returns its status, or -EINTR. */
+/* Waits for gnuplot, or kills it after the interrupt. Returns its status, or -EINTR. */
 static int export_wait(pid_t pid, int interrupt) {
         struct pollfd polled[] = { { .fd = pidfd_open(pid, 0), .events = POLLIN },
                                    { .fd = interrupt, .events = POLLIN } };
@@ -259,7 +264,7 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
         int status, r;
         pid_t pid = 0;
 
-        /* A gnuplot that ends early tells why by its status. */
+        /* The exit status reports a gnuplot that ends early. */
         signal(SIGPIPE, SIG_IGN);
         r = export_start(&pid, &script);
         if (r < 0)

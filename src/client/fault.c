@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts into words what a comparison has found. Numbers have their plurals, and each sentence gives
- * the place, counted in received bytes from zero, since that is what a dump of the stream shows.
+ * Puts the faults of a comparison into words.
+ *
+ * Each sentence contains the place, counted in received bytes from zero, because a dump of the
+ * received stream shows that number. Nouns follow their numbers: "1 byte", "2 bytes".
+ * fault_kind_name() returns the words for programs, which the JSON schema lists.
+ *
+ * A sentence must fit FAULT_TEXT_SIZE with any numbers, and must not claim a cause: the client sees
+ * the stream, not the machine that damaged it.
  */
 #include "client/fault.h"
 

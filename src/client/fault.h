@@ -11,42 +11,43 @@ enum {
         FAULT_TEXT_SIZE = 160,
 };
 
-/* What can happen to a stream of bytes on its way. */
+/* The kinds of damage to a stream of bytes. */
 enum FaultKind {
         FAULT_NONE,
-        /* Other bytes, as many of them. */
+        /* Other values of the same number of bytes. */
         FAULT_CHANGED,
         /* The same bytes in another order. */
         FAULT_REORDERED,
-        /* Bytes that came a second time. */
+        /* The echo repeats bytes. */
         FAULT_DUPLICATED,
-        /* Bytes that nobody sent, between those that were sent. */
+        /* The echo contains bytes that the client did not send. */
         FAULT_INSERTED,
-        /* Bytes that did not come, while later ones did. */
+        /* The echo lacks bytes and continues behind them. */
         FAULT_DROPPED,
-        /* The end did not come. */
+        /* The echo ends early. */
         FAULT_TRUNCATED,
-        /* Nothing that was sent has been found in it from there on. */
+        /* From there on the echo contains no part of the pattern. */
         FAULT_UNRECOGNIZED,
 };
 
 struct Fault {
         FaultKind kind;
-        /* Where in the received stream, counted from 0, and how many bytes it is about. */
+        /* The offset in the received stream, from 0, and the number of affected bytes. */
         uint64_t offset;
         uint64_t size;
-        /* For a change: how many bits differ, and the first byte as it was sent and received. */
+        /* For a change: the number of different bits, and the first byte as sent and as
+         * received. */
         uint64_t bits;
         uint8_t sent;
         uint8_t received;
 };
 
 /*
- * fault_format: writes to @text what has happened, as a sentence without the full stop.
+ * fault_format: Writes to @text a sentence about @fault, without the full stop.
  */
 void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]);
 
 /*
- * fault_kind_name: one word for @kind, for programs to read; a constant string.
+ * fault_kind_name: Returns one word for @kind, for programs to read; a constant string.
  */
 const char *fault_kind_name(FaultKind kind);

@@ -1,15 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Damage and a wrong port look alike to whoever compares bytes. Services of other kinds speak text,
- * and what the client sends is pseudo-random: some printable bytes at the beginning, most of them
- * others than were sent, are no damage.
+ * Distinguishes another service from a damaged echo.
+ *
+ * A wrong port and a damaged path look alike to a comparison of bytes. Services other than echo
+ * speak text, and the client sends pseudo-random bytes. So an answer that begins with printable
+ * bytes, most of them different from the sent ones, is no damage.
+ *
+ * It must never excuse damage: a few equal bytes, or one that is not printable, and the answer
+ * counts as an echo.
  */
 #include "client/foreign.h"
 
 #include <stdio.h>
 
 enum {
-        /* So many bytes are looked at: pseudo-random ones are all printable once in 3000 times. */
+        /* The number of bytes to examine: pseudo-random ones are all printable once in 3000
+         * times. */
         FOREIGN_BYTES = 8,
         FOREIGN_BYTES_MINIMUM = 6,
         FOREIGN_LINE_MAXIMUM = 60,

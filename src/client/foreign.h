@@ -10,11 +10,11 @@ enum {
 };
 
 /*
- * foreign_describe: whether the @size bytes @answer, which came back instead of the first bytes of
- * @message, are text of a service of another kind: a greeting, an error page.
+ * foreign_describe: Recognizes the greeting or the error page of another service. @answer has @size
+ * bytes, received in place of the first @size bytes of @message.
  *
- * If so writes half a sentence with its first line to @text, else leaves it alone. @message must
- * have as many bytes.
+ * Returns true and writes a phrase with the first line of @answer to @text; returns false and
+ * leaves @text alone for anything else.
  */
 bool foreign_describe(const void *answer, const void *message, size_t size,
                       char text[static FOREIGN_TEXT_SIZE]);

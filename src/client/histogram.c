@@ -2,12 +2,12 @@
 /*
  * Counts durations in buckets as fine as a thousandth of their values, in constant memory and time.
  *
- * Values below 2 * HISTOGRAM_HALF have a bucket each. Above, a value is shifted right until it fits
- * in the upper half of these; each shift is a further row of HISTOGRAM_HALF buckets. Quantiles are
- * ranks in whole numbers: floating point is off by one at round counts, where people look.
+ * Values below 2 * HISTOGRAM_HALF have a bucket each. A larger value is shifted right until it fits
+ * in the upper half of these; each shift is a further row of HISTOGRAM_HALF buckets. Ranks of
+ * quantiles are integers: floating point is off by one at round counts, where users look.
  *
- * Processes write to histograms in shared memory while others read them: a reader may see a value
- * that is counted in one place and not yet in another, never an invalid one.
+ * Processes write to histograms in shared memory while others read them. A reader may see a value
+ * in one count and not yet in another, but must never see an invalid one.
  */
 #include "client/histogram.h"
 
@@ -47,7 +47,7 @@ void histogram_record(Histogram *histogram, uint64_t value) {
                 histogram->maximum = value;
         histogram->count++;
         histogram->counts[histogram_index(value)]++;
-        /* Welford's way: sums of squares would lose the digits that matter. */
+        /* Welford's algorithm: sums of squares would lose the significant digits. */
         difference = (double)value - histogram->mean;
         histogram->mean += difference / (double)histogram->count;
         histogram->squares += difference * ((double)value - histogram->mean);

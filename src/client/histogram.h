@@ -43,39 +43,40 @@ struct HistogramBucket {
 };
 
 /*
- * histogram_record: counts one duration of @value nanoseconds.
+ * histogram_record: Counts one duration of @value nanoseconds.
  */
 void histogram_record(Histogram *histogram, uint64_t value);
 
 /*
- * histogram_add: counts in @histogram all that is counted in @other.
+ * histogram_add: Adds all counts of @other to @histogram.
  */
 void histogram_add(Histogram *histogram, const Histogram *other);
 
 /*
- * histogram_quantile: the least counted value that at least @permille (0 to 1000) thousandths of
- * all values do not exceed: at most a thousandth above the exact one, and never above the maximum.
- * 0 if there are none.
+ * histogram_quantile: Returns the least counted value that at least @permille (0 to 1000)
+ * thousandths of all values do not exceed: at most a thousandth above the exact one, and never
+ * above the maximum. Returns 0 for an empty histogram.
  */
 uint64_t histogram_quantile(const Histogram *histogram, unsigned permille);
 
 /*
- * histogram_has_quantile: whether there are so many values that at least one lies above @permille
- * (0 to 999) thousandths of them: with fewer, that quantile is just the maximum.
+ * histogram_has_quantile: Returns whether at least one value lies above @permille (0 to 999)
+ * thousandths of all. With fewer values the quantile is just the maximum.
  */
 bool histogram_has_quantile(const Histogram *histogram, unsigned permille);
 
 /*
- * histogram_deviation: the standard deviation of all values, in nanoseconds; 0 if there are none.
+ * histogram_deviation: Returns the standard deviation of all values in nanoseconds; 0 for an empty
+ * histogram.
  */
 double histogram_deviation(const Histogram *histogram);
 
 /*
- * histogram_index: the number of the bucket that counts @value.
+ * histogram_index: Returns the index of the bucket that counts @value.
  */
 size_t histogram_index(uint64_t value);
 
 /*
- * histogram_bucket: the bucket of number @index, below HISTOGRAM_SIZE; most are empty.
+ * histogram_bucket: Returns the bucket at @index, below HISTOGRAM_SIZE; most are empty.
  */
 HistogramBucket histogram_bucket(const Histogram *histogram, size_t index);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Answers SIGQUIT and SIGUSR1 while a run goes on.
+ * Answers SIGQUIT and SIGUSR1 during a run, which continues.
  *
- * The signal makes an eventfd readable. Every wait of the process that the user sees goes through
- * inquiry_poll(), which polls the eventfd beside the caller's descriptors, calls the answer of the
- * mode, and resumes the wait. So no loop of a mode knows of inquiries, and none misses one: not
- * while connecting, not while a name is looked up, not during a round trip.
+ * The signal handler makes an eventfd readable. Every wait of the process that the user sees passes
+ * through inquiry_poll(), which polls the eventfd beside the caller's descriptors, calls the answer
+ * of the mode, and resumes the wait. So no loop of a mode contains inquiries, and none misses one:
+ * neither while connecting nor while looking up a name nor during a round trip.
  *
- * System calls that wait elsewhere are restarted (SA_RESTART, sigaction(2)): an inquiry must never
- * change the outcome of a run. Nothing is printed by the signal handler itself.
+ * An inquiry must never change the outcome of a run: other blocking system calls are restarted
+ * (SA_RESTART, sigaction(2)). The signal handler itself must not print.
  *
- * A signal handler can know the descriptor from a variable only, and the waits must not carry the
- * answer with them: both are variables of this file.
+ * A signal handler can reach the descriptor through a variable only, and the waits must not pass
+ * the answer along: both are variables of this file.
  */
 #include "client/inquiry.h"
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reports on the way: what a load or a check has counted in each interval, and the answer to an
- * inquiry, which is one interval from the start to now.
+ * Prints reports during a run: the counts of a load or a check in each interval, and the answer to
+ * an inquiry, which is one interval from the start to now.
  *
- * A report is the difference of two counts, so that nothing is reset and the reports of a run add
- * up to its results. Intervals end at whole multiples of their length after the start; a report
- * that is late for once covers what it covers and says so, and the next one is on time. The last
- * one may be shorter.
+ * A report is the difference of two counts, so nothing is reset, and the reports of a run add up to
+ * its results. Intervals end at multiples of their length after the start. A late report covers a
+ * longer interval and names it, and the next one is on time; the last one may be shorter.
  *
- * Text is for people, one line each. With --json each report is an object on a line of its own
- * ("JSON lines"), which has but one member, so that nobody takes it for that of the run.
+ * Text has one line for each report. With --json each report is an object on a line of its own
+ * ("JSON lines") with the single member "interval": it must not look like the object of the whole
+ * run.
  */
 #include "client/interim.h"
 

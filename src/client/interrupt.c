@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first signal makes an eventfd readable, so that loops that poll end in order, and restores
- * the default actions, so that the second signal ends the program wherever it is. Signals are not
- * blocked, nor system calls restarted: a write(2) to a full pipe or a connect(2) that waits for a
- * place in a queue fails with EINTR.
+ * Ends a run early and in order, at the first SIGINT or SIGTERM.
  *
- * A signal handler can know the descriptor from a variable only: the one in this file.
+ * The handler makes an eventfd readable, so that loops that poll it end with their results. It also
+ * restores the default actions, so that a second signal ends the program wherever it is. A signal
+ * that the parent ignores stays ignored (nohup(1)).
+ *
+ * Signals must not be blocked, nor system calls restarted: a write(2) to a full pipe or a
+ * connect(2) to a full queue has to fail with EINTR.
+ *
+ * A signal handler can reach the descriptor through a variable only: the one in this file.
  */
 #include "client/interrupt.h"
 

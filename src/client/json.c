@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes JSON as it goes: members in the order of the calls, without a copy in memory. Only text
- * needs care. UTF-8 passes through; a byte that is no part of a valid sequence becomes the
- * character of its number, so that whatever bytes a name has, the output is valid.
+ * Writes JSON without a copy in memory: each call writes one member, in the order of the calls.
+ *
+ * Only text needs care. Valid UTF-8 passes unchanged; a byte that is not part of a valid sequence
+ * becomes the character of the same number. Control characters, quotes and backslashes are escaped.
+ * Numbers have at most three digits after the point.
+ *
+ * The output must be valid for any bytes of a name. It must not contain NaN or an infinity, which
+ * JSON lacks: callers pass finite numbers.
  */
 #include "client/json.h"
 
@@ -40,8 +45,8 @@ void json_close_list(Json *json) {
 
 /* Returns the length of the UTF-8 sequence of several bytes that @text begins with, 0 for none. */
 static size_t json_sequence(const char *text) {
-        /* Of the lengths 2 to 4 the smallest code point: a longer form of a smaller one is wrong.
-         */
+        /* The smallest code point of the lengths 2 to 4: a longer form of a smaller one is
+         * invalid. */
         static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
         const unsigned char first = (unsigned char)text[0];
         size_t length = 0;

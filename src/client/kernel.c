@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps what the kernel has measured of the connections of a run.
+ * Collects the kernel's figures of the connections of a run (TCP_INFO, tcp(7)).
  *
- * The kernel's figures have no part in the client's own: they show which part of a round trip is
- * the network's, and whether segments were lost on the way, which no echo shows. Of several
- * connections the last one's figures are kept, and the retransmits of all.
+ * They show the network's part of a round trip, and the segments lost on the way, which an echo
+ * hides. Of several connections it keeps the figures of the last one, and the retransmits of all.
+ *
+ * The kernel's figures must never enter the client's own times: they are a second opinion. Sockets
+ * other than TCP have none.
  */
 #include "client/kernel.h"
 

@@ -7,27 +7,27 @@
 typedef struct Kernel Kernel;
 
 /*
- * What the kernel knows of a connection (TCP_INFO, tcp(7)). Nanoseconds and bytes.
+ * The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes.
  */
 struct Kernel {
-        /* Whether there was a TCP connection. */
+        /* At least one TCP connection was noted. */
         bool known;
         uint64_t rtt;
         uint64_t rtt_variance;
         uint64_t mss;
         /* Segments. */
         uint64_t congestion_window;
-        /* Of all connections that were noted. */
+        /* The sum over all connections. */
         uint64_t retransmits;
 };
 
 /*
- * kernel_note: notes what the kernel knows of the connection @fd, which is about to be closed.
- * Another than a TCP connection changes nothing.
+ * kernel_note: Reads the figures of the connection @fd before the caller closes it. Ignores any
+ * socket but TCP.
  */
 void kernel_note(Kernel *kernel, int fd);
 
 /*
- * kernel_add: notes what was noted in @other.
+ * kernel_add: Adds the figures of @other to @kernel.
  */
 void kernel_add(Kernel *kernel, const Kernel *other);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs a load: connects once, forks a worker for each core, and watches over them.
+ * Runs a load: connects once, forks a worker for each core, and supervises them.
  *
- * The first connection finds out which address answers; a worker inherits it, so that the service
- * counts no connection that the load does not. Each worker writes its counts to a page of shared
- * memory, which this process reads for progress, reports and inquiries without disturbing it.
+ * The first connection finds the address that answers; a worker inherits it, so that the service
+ * counts no connection beyond those of the load. Each worker writes its counts to a page of shared
+ * memory. This process reads the pages for progress, reports and inquiries without disturbing the
+ * workers.
  *
- * The workers connect, say so by closing a pipe, and all begin at the instant that this process
- * chooses (crew.c). This process then only waits for the end of another pipe, which is the end of
- * the last worker. An interrupt lets the workers end soon. No worker outlives this process.
+ * The workers connect, close a pipe when they are ready, and begin at the instant that this process
+ * chooses (crew.c). It then waits for the end of another pipe, which the last worker closes by its
+ * exit. After an interrupt the workers end soon.
+ *
+ * No worker may outlive this process, and a worker that died must show in the report.
  */
 #include "client/load.h"
 
@@ -36,20 +39,20 @@
 #include "lib/memory.h"
 
 enum {
-        /* Descriptors that a worker needs beside its connections. */
+        /* A worker's descriptors beside its connections. */
         LOAD_DESCRIPTORS = 16,
 };
 
 #define LOAD_TICK (200 * CLOCK_MILLISECOND)
 
-/* So long before the start the workers are told of it. */
+/* The time between the announcement of the start and the start. */
 #define LOAD_LEAD CLOCK_MILLISECOND
 
 typedef struct Load {
         const ClientOptions *options;
         Report *report;
         Endpoint peer;
-        /* The connection that found out which address answers, or -1. */
+        /* The connection that found the address, or -1. */
         int first;
         uint64_t setup;
         unsigned workers;
@@ -60,7 +63,7 @@ typedef struct Load {
         pid_t *pids;
         LoadPage *pages;
         LoadSent *sent;
-        /* Of the pipes of crew_start(), and of one whose end says that all workers have ended. */
+        /* The pipes of crew_start(), and one that all workers hold until they exit. */
         int ready[2];
         int go[2];
         int end[2];
@@ -130,7 +133,7 @@ static void load_close(int *fd) {
         *fd = -1;
 }
 
-/* Forks the workers, which connect; all that were forked are to be reaped, also after an error. */
+/* Forks the workers, which connect. The caller reaps all of them, also after an error. */
 static int load_fork(Load *load) {
         size_t before = 0;
         pid_t parent = getpid();
@@ -154,7 +157,7 @@ static int load_fork(Load *load) {
         return r;
 }
 
-/* Lets the workers begin, all at the same instant. */
+/* Starts all workers at the same instant. */
 static void load_start(Load *load) {
         load->start = clock_now() + LOAD_LEAD;
         interims_init(&load->interims, load->options, load->start);
@@ -163,7 +166,7 @@ static void load_start(Load *load) {
         load_close(&load->go[1]);
 }
 
-/* Counts what the workers have done so far. */
+/* Adds up the workers' counts so far. */
 static Interim load_count(const Load *load) {
         uint64_t now = clock_now();
         /* The start may still lie ahead. */
@@ -216,8 +219,8 @@ static void load_stop(Load *load) {
                 load->pages[i].stop = true;
 }
 
-/* Waits until the workers have closed the pipe that @fd is the other end of. The interrupt makes
- * them do so soon, and is taken once. */
+/* Waits until the workers have closed the other end of the pipe @fd. The first interrupt makes them
+ * end soon. */
 static void load_wait(Load *load, int fd, int *interrupt) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
                                    { .fd = *interrupt, .events = POLLIN } };
@@ -242,7 +245,7 @@ static void load_wait(Load *load, int fd, int *interrupt) {
         }
 }
 
-/* Reaps all workers; one that did not end in order has lost its part of the results. */
+/* Reaps all workers; the counts of one that did not end in order are incomplete. */
 static void load_reap(Load *load) {
         for (unsigned i = 0; i < load->workers; i++) {
                 int status = 0;

@@ -16,8 +16,8 @@ typedef struct LoadPlan LoadPlan;
 typedef struct LoadSent LoadSent;
 
 /*
- * What the sender of a stream has sent on one connection, and the errno that ended it, 0 for none:
- * an error of a connection is seen by one process only.
+ * The bytes sent on one connection of a stream, and the errno that ended it, 0 for none: only one
+ * process sees the error of a connection.
  */
 struct LoadSent {
         atomic_uint_fast64_t bytes;
@@ -25,43 +25,44 @@ struct LoadSent {
 };
 
 /*
- * What the processes of a load share, one page for each worker, in memory of zeros. A worker is the
- * only one to write to its page, but for @stop and @start.
+ * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
+ * writes to its page; the parent writes to @stop and @start.
  */
 struct LoadPage {
-        /* Whether the worker must end at once. */
+        /* The worker must end at once. */
         atomic_bool stop;
-        /* Requests or connections that were answered, whichever are counted. */
+        /* Answered requests or connections, by the kind of the load. */
         atomic_uint_fast64_t answered;
-        /* Those that were due before the end and have not been begun. */
+        /* Requests that were due before the end and did not begin. */
         atomic_uint_fast64_t overdue;
         atomic_uint_fast64_t bytes_sent;
         atomic_uint_fast64_t bytes_received;
         /* Connections that replaced another one. */
         atomic_uint_fast64_t reconnects;
         atomic_uint_fast64_t errors[FAILURE_KINDS];
-        /* The last errno of a FAILURE_LOCAL; and how many FAILURE_TIMEOUTs are connections of which
-         * only the end did not come in time. */
+        /* The last errno of a FAILURE_LOCAL. Of the FAILURE_TIMEOUTs, the connections that lack
+         * only their end. */
         atomic_int local_error;
         atomic_uint_fast64_t unclosed;
         /* The instant at which the load begins, written by the parent; 0 for never. */
         atomic_uint_fast64_t start;
-        /* Nanoseconds from there to the end of the work, and the counts at the end of the duration.
-         */
+        /* Nanoseconds from the start to the end of the work, and the counts at the end of the
+         * duration. */
         atomic_uint_fast64_t elapsed;
         Interim window;
-        /* Of a stream worker: what was sent on each connection, and whether that is all. */
+        /* Of a stream worker: the bytes sent on each connection; and set when the sender has
+         * ended. */
         LoadSent *sent;
         atomic_bool sent_all;
         Phases phases;
         Kernel kernel;
-        /* Half a sentence about a service that is none of echo; empty for none. */
+        /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
         Histogram latency;
 };
 
 /*
- * What one worker has to do.
+ * The task of one worker.
  */
 struct LoadPlan {
         const ClientOptions *options;
@@ -70,8 +71,8 @@ struct LoadPlan {
         /* The worker's number, from 0, and how many there are. */
         unsigned index;
         unsigned workers;
-        /* How many connections are its own, and one that is open already, or -1, with the
-         * nanoseconds that its setup took. */
+        /* The number of connections. One that is already open, or -1, and the nanoseconds of its
+         * setup. */
         size_t connections;
         int first;
         uint64_t setup;
@@ -81,7 +82,7 @@ struct LoadPlan {
 };
 
 /*
- * load_run: loads the service from one process for each core, as @options say, and counts in
- * @report what came of it. SIGCHLD must have its default disposition. No process is left.
+ * load_run: Loads the service from one process for each core, as @options say, and sets @report to
+ * the result. SIGCHLD must have its default disposition. Leaves no process.
  */
 void load_run(const ClientOptions *options, Report *report);

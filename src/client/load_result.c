@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Adds up what the workers of a load have counted, and says in one sentence what is wrong.
+ * Adds up the counts of a load's workers, and describes the errors in one sentence.
  *
- * Each worker counts in a page of its own. Rates come from what was counted when the duration was
- * over, totals from the end. Damage outweighs all other errors, since it is the one that a tool
- * for echoes must never miss; of the others the most frequent kind stands for all. Only errors of
- * this machine need more than their number: the reason, and what helps.
+ * Each worker counts in a page of its own. Rates come from the counts at the end of the duration,
+ * totals from the end. Damage outweighs all other errors, since an echo tool must never miss it; of
+ * the others the most frequent kind represents all. Errors of this machine get a reason and a
+ * remedy.
  *
- * A worker that died has counted until then. Its parent has set a failure, which stays.
+ * A worker that died has counted up to that moment. Its parent has set a failure, and this file
+ * must not replace it.
  */
 #include "client/load_result.h"
 
@@ -65,7 +66,8 @@ static void load_result_sum_up(const LoadResult *result) {
         }
 }
 
-/* The kind that stands for all errors: damage before all others, else the most frequent one. */
+/* Returns the kind that represents all errors: damage before all others, else the most frequent
+ * one. */
 static FailureKind load_result_find_worst(const Report *report) {
         FailureKind worst = FAILURE_NONE;
 
@@ -77,7 +79,7 @@ static FailureKind load_result_find_worst(const Report *report) {
         return worst;
 }
 
-/* Only the local errors need more than their number: what is wrong, and what helps. */
+/* Returns the reason of local errors, and a remedy. */
 static const char *load_result_find_reason(const LoadResult *result) {
         int error = 0;
 

@@ -4,8 +4,8 @@
 #include "client/load.h"
 
 /*
- * load_result_set: adds the counts of the @workers pages at @pages to @report, and sets its failure
- * where there were errors and it has none.
+ * load_result_set: Adds the counts of the @workers pages at @pages to @report. Sets its failure for
+ * errors, unless it has one.
  */
 void load_result_set(const ClientOptions *options, const LoadPage *pages, unsigned workers,
                      Report *report);

@@ -2,11 +2,11 @@
 /*
  * Reports a ping as a monitoring plugin: a state, one line of text, performance data.
  *
- * The state is that of the service, as far as it is known. A service that is silent, damages what
- * it echoes or exceeds the time is CRITICAL, whatever the thresholds allow; they are about slow and
- * lossy services only. UNKNOWN is left for reasons on this side, lest somebody is woken up for a
- * wrong command line. Performance data are always there: graphs must have no hole just when it
- * matters.
+ * The state is that of the service. A service that is silent, damages the echo or exceeds the time
+ * is CRITICAL, whatever the thresholds allow: they concern slow and lossy services only.
+ * Performance data always follow the sentence, because graphs must not have a gap during an outage.
+ *
+ * Errors on this side are UNKNOWN: a wrong command line must never wake anybody up.
  */
 #include "client/monitor.h"
 

@@ -15,20 +15,20 @@ enum MonitorState {
 };
 
 /*
- * monitor_state: what @report means, given the thresholds in @options: CRITICAL or WARNING beyond
- * them. Without thresholds for the loss some lost round trips are WARNING. CRITICAL also when none
- * was answered, an answer was wrong, or the time was over too early; UNKNOWN when the reason lies
- * on this side.
+ * monitor_state: Returns the state of the service by @report and the thresholds in @options:
+ * CRITICAL or WARNING beyond them. Lost round trips are WARNING without thresholds for the loss. No
+ * answer, a wrong answer and a run that exceeds its time are always CRITICAL. Errors on this side
+ * are UNKNOWN.
  */
 MonitorState monitor_state(const Report *report, const ClientOptions *options);
 
 /*
- * monitor_print: prints the state as monitoring plugins do, in one line: the state, a sentence, and
- * performance data, in which U stands for what is not known. Errors are left to be found in stdout.
+ * monitor_print: Prints one line as monitoring plugins do: the state, a sentence, and performance
+ * data, with U for unknown values. The caller checks stdout for errors.
  */
 void monitor_print(const Report *report, const ClientOptions *options);
 
 /*
- * monitor_print_unknown: prints that @why keeps the state from being known.
+ * monitor_print_unknown: Prints the state UNKNOWN and @why.
  */
 void monitor_print_unknown(const char *why);

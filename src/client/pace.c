@@ -2,9 +2,12 @@
 /*
  * Spaces the bytes of a stream evenly, for checks and streams with --bandwidth.
  *
- * Everything counts from the start, in whole numbers: a sender that is late for once catches up,
- * and the mean is exact however long the run takes. The kernel's own pacing (SO_MAX_PACING_RATE,
- * socket(7)) would know nothing of Unix sockets, and would let the first buffer pass at once.
+ * All limits count from the start, in integers: a sender that is late catches up, and the mean is
+ * exact for any length of a run. A sender asks for the next instant, or for the allowance at an
+ * instant, and sends pieces of 5 milliseconds.
+ *
+ * The kernel's own pacing (SO_MAX_PACING_RATE, socket(7)) must not replace it: it ignores Unix
+ * sockets and lets the first buffer pass at once.
  */
 #include "client/pace.h"
 

@@ -7,7 +7,7 @@
 typedef struct Pace Pace;
 
 /*
- * The speed at which bytes may be sent, from an instant on. Instants are clock_now()'s.
+ * A limit of the bytes sent since an instant. Instants are those of clock_now().
  */
 struct Pace {
         uint64_t start;
@@ -16,18 +16,18 @@ struct Pace {
 };
 
 /*
- * pace_due: returns the instant at which @bytes bytes may have been sent.
+ * pace_due: Returns the instant at which the limit allows @bytes bytes.
  */
 uint64_t pace_due(const Pace *pace, uint64_t bytes);
 
 /*
- * pace_allowance: returns how many bytes may have been sent at the instant @now; UINT64_MAX where
- * there is no limit.
+ * pace_allowance: Returns the number of bytes that the limit allows at the instant @now; UINT64_MAX
+ * without a limit.
  */
 uint64_t pace_allowance(const Pace *pace, uint64_t now);
 
 /*
- * pace_piece: returns how many of at most @size bytes to send at once, at least one: some
- * milliseconds' worth, so that the stream is even.
+ * pace_piece: Returns the number of bytes to send at once, from 1 to @size: the share of 5
+ * milliseconds, so that the stream is even.
  */
 size_t pace_piece(const Pace *pace, size_t size);

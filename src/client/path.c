@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gets from a target to a connected socket: looks up the name, asks its addresses, takes the first
- * that answers.
+ * Gets from a target to a connected socket: looks up the name, tries its addresses, takes the first
+ * one that answers.
  *
- * Where the addresses race, the next one is asked as soon as the last one has not answered for a
- * moment, and families take turns (Happy Eyeballs); otherwise an address has all its time first,
- * and the path says which ones failed: a tool that judges paths must not hide a dead one.
+ * In a race, an address that has not answered within 250 ms gets a competitor, and families take
+ * turns (Happy Eyeballs, RFC 8305). Without a race each address has all of its time, and the path
+ * lists the failed ones: a tool that judges paths must not hide a dead one.
  *
- * Later connections go to the address that answered, as it was asked: the name that a server has
- * for its Unix socket may be another socket here.
+ * Later connections go to the address that answered, as passed to connect(2): the name that a
+ * server has for its Unix socket may be another socket here.
  */
 #include "client/path.h"
 
@@ -29,7 +29,7 @@
 /* RFC 8305, "Connection Attempt Delay". */
 #define PATH_RACE_DELAY (250 * CLOCK_MILLISECOND)
 
-/* All addresses of a target. The first @begun were asked; fd is -1 for those that failed. */
+/* All addresses of a target. The first @begun were tried; fd is -1 for those that failed. */
 typedef struct Race {
         const ConnectionOptions *options;
         Addresses addresses;
@@ -42,7 +42,7 @@ typedef struct Race {
         int error;
 } Race;
 
-/* Writes @endpoint to @text with the name of its zone, as people type it. */
+/* Writes @endpoint to @text with the name of its zone, as users type it. */
 static void path_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
         char address[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
 
@@ -80,7 +80,7 @@ static const char *path_describe_error(int error, const Endpoint *endpoint,
         return text;
 }
 
-/* Notes that the address of number @i has failed; several are named with their addresses. */
+/* Notes the failure of address @i; with several addresses the message names them. */
 static void race_fail(Race *race, size_t i, int error) {
         char address[ENDPOINT_TEXT_SIZE], text[PATH_FAILED_SIZE];
         Path *path = race->path;
@@ -104,7 +104,7 @@ static void race_fail(Race *race, size_t i, int error) {
         }
 }
 
-/* Asks the next address. */
+/* Tries the next address. */
 static void race_begin(Race *race) {
         size_t i = race->begun++;
         bool pending = false;
@@ -121,13 +121,13 @@ static void race_begin(Race *race) {
         } else if (fd < 0) {
                 race_fail(race, i, -fd);
         } else {
-                /* A connection that is there already is writable as well. */
+                /* A connection that came about at once is writable as well. */
                 race->polled[i].fd = fd;
                 race->pending++;
         }
 }
 
-/* The instant at which something is to be done even if no address answers. */
+/* Returns the instant of the next action without an answer: a timeout or a competitor. */
 static uint64_t race_wake(const Race *race) {
         uint64_t wake = CLOCK_NEVER;
 
@@ -141,7 +141,7 @@ static uint64_t race_wake(const Race *race) {
         return wake;
 }
 
-/* Looks at the addresses that were asked. Returns the number of one that has answered, or -1. */
+/* Checks the addresses under way. Returns the index of one that has answered, or -1. */
 static int race_look(Race *race) {
         uint64_t now = clock_now();
 
@@ -162,7 +162,7 @@ static int race_look(Race *race) {
         return -1;
 }
 
-/* Returns the number of the address that has answered, or a negative errno. */
+/* Returns the index of the address that has answered, or a negative errno. */
 static int race_run(Race *race) {
         int won = -1, r;
 
@@ -188,7 +188,7 @@ static int race_run(Race *race) {
         return won;
 }
 
-/* Lets the families take turns, the first address's first (RFC 8305, section 4). */
+/* Alternates the families, beginning with that of the first address (RFC 8305, section 4). */
 static void race_interleave(Addresses *addresses) {
         for (size_t i = 1; i < addresses->count; i++) {
                 sa_family_t last = addresses->list[i - 1].any.sa_family;
@@ -245,7 +245,7 @@ static void path_describe(Path *path, int fd) {
                 path_format(&local, path->local);
 }
 
-/* Says which addresses did not answer before one did, and how long it all took. */
+/* Prints the addresses that failed before one answered, and the times. */
 static void path_print(const Path *path, const ConnectionOptions *options) {
         for (size_t i = 0; i < path->failed_count && options->warn; i++)
                 fprintf(stderr, "mpecho-client: %s\n", path->failed[i]);

@@ -12,37 +12,37 @@
 typedef struct Path Path;
 
 enum {
-        /* Further addresses that failed are only counted. */
+        /* Path keeps this many failed addresses, and counts no more. */
         PATH_FAILED_MAXIMUM = 8,
         PATH_FAILED_SIZE = ENDPOINT_TEXT_SIZE + 80,
 };
 
 /*
- * How a connection came about.
+ * The addresses and times of a connection.
  */
 struct Path {
-        /* The address that answered, as it was asked, and as text. */
+        /* The address that answered, as passed to connect(2), and as text. */
         Endpoint endpoint;
         char peer[ENDPOINT_TEXT_SIZE];
-        /* The own address, as text. */
+        /* The local address, as text. */
         char local[ENDPOINT_TEXT_SIZE];
-        /* The instant at which it was asked; nanoseconds that looking up the name and connecting to
-         * this address took. */
+        /* The instant of connect(2); nanoseconds of looking up the name and of connecting to this
+         * address. */
         uint64_t start;
         uint64_t resolve;
         uint64_t connect;
-        /* The addresses that failed before, a line for each. */
+        /* The addresses that failed before, one line each. */
         size_t failed_count;
         char failed[PATH_FAILED_MAXIMUM][PATH_FAILED_SIZE];
 };
 
 /*
- * path_open: connects to @target. It asks the addresses that getaddrinfo(3) knows for its host
- * until one answers: one after the other in that order, or in a race if @options say so.
+ * path_open: Connects to @target. Tries the addresses of getaddrinfo(3) until one answers: one
+ * after the other in that order, or in a race if @options say so.
  *
- * Returns a socket as connection_open() does and sets @ret_path. Returns a negative errno, sets
- * @ret_failure and adds to the failed addresses of @ret_path when no address answered; the errno is
- * the last address's, those of connection_open().
+ * Returns a socket as connection_open() does and sets @ret_path. Otherwise sets @ret_failure, adds
+ * to the failed addresses of @ret_path, and returns a negative errno: that of resolve_target(), or
+ * that of connection_open() for the last address.
  */
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
               Failure *ret_failure);

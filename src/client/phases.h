@@ -6,9 +6,8 @@
 typedef struct Phases Phases;
 
 /*
- * Sums of nanoseconds: of @connections, from the request for a connection to the connection; of
- * @answers, from the beginning of the sending to the first byte of the answer, and from there to
- * its last.
+ * Sums of nanoseconds. For @connections: from connect(2) to the connection. For @answers: from the
+ * first send(2) to the first byte of the answer, and from there to its last byte.
  */
 struct Phases {
         uint64_t connections;

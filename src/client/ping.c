@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes round trips one after the other. The first one looks up the name and connects; one that
- * fails ends the connection, and the next makes a new one, to the address that answered before.
- * Unless
- * --connect asks for it, no time includes a connection's setup. A service that is not there yet is
- * no reason to give up; a name without an address is.
+ * Makes round trips one after the other.
  *
- * Whatever happens, each round trip that was begun is counted: as answered, or as lost and why.
+ * The first one looks up the name and connects. One that fails closes the connection; the next one
+ * connects again, to the address that answered before. No time includes the setup of a connection,
+ * except with --connect. A service that is down is no reason to give up; a name without an address
+ * is.
+ *
+ * Each begun round trip must be counted, as answered or as lost with its reason, however the run
+ * ends.
  */
 #include "client/ping.h"
 
@@ -28,7 +30,7 @@
 #include "lib/clock.h"
 
 #define PING_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
-/* At the end of a connection it is waited for that of the peer for so long. */
+/* The longest wait for the peer's end after the last answer. */
 #define PING_END_PATIENCE CLOCK_SECOND
 
 typedef struct Ping {
@@ -38,14 +40,14 @@ typedef struct Ping {
         Pattern pattern;
         /* -1 between connections. */
         int fd;
-        /* Whether an address has answered. */
+        /* An address has answered. */
         bool known;
         uint64_t sequence;
         uint64_t start;
-        /* When the whole must end, and when the next round trip is due. */
+        /* The end of the run, and the instant of the next round trip. */
         uint64_t end;
         uint64_t due;
-        /* Whether a signal ended the run. */
+        /* A signal ended the run. */
         bool interrupted;
         uint64_t next_progress;
         Progress progress;
@@ -81,8 +83,8 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
         return ping->fd < 0 ? ping->fd : 0;
 }
 
-/* Ends the connection behind an answer, and looks for what comes when nothing is owed. The
- * answer was there in time: how, and whether, the peer ends is no matter of the round trip. */
+/* Half-closes the connection after an answer, and reads any surplus. The answer came in time: the
+ * peer's end does not affect the round trip. */
 static int ping_end(const Ping *ping) {
         int r = trip_end(ping->fd, clock_now() + PING_END_PATIENCE, ping->connection.interrupt);
 
@@ -111,7 +113,7 @@ static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first
         phases->last += clock_now() - first;
 }
 
-/* One round trip; makes the connection first where there is none. Sets @ret_time. */
+/* Makes one round trip; connects first without a connection. Sets @ret_time. */
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
         uint64_t start = 0, connected, end;
@@ -153,7 +155,7 @@ static void ping_print_time(const Ping *ping) {
         printf("[%" PRId64 ".%06ld] ", (int64_t)now.tv_sec, now.tv_nsec / 1000);
 }
 
-/* Ends a line. Returns whether it could be written: a ping that nobody reads is of no use. */
+/* Ends a line. Returns whether it was written: a ping without a reader ends. */
 static bool ping_flush(Ping *ping) {
         if (fflush(stdout) != EOF)
                 return true;
@@ -207,7 +209,7 @@ static bool ping_once(Ping *ping) {
         }
         report->attempts++;
         if (r == -EINTR || (r < 0 && clock_now() >= ping->end)) {
-                /* Lost, though nobody knows what would have become of it. */
+                /* It counts as lost, although its answer might have come. */
                 report->errors[FAILURE_INTERRUPTED]++;
                 ping->interrupted = r == -EINTR;
                 return false;
@@ -290,7 +292,7 @@ static void ping_loop(Ping *ping) {
         }
 }
 
-/* The kind of most failures. */
+/* Returns the most frequent kind of failure. */
 static FailureKind ping_worst(const Report *report) {
         FailureKind worst = FAILURE_NONE;
 
@@ -301,15 +303,15 @@ static FailureKind ping_worst(const Report *report) {
         return worst;
 }
 
-/* Failed round trips are a failure, and so is an end before the count or before any answer. The one
- * that was under way when a signal or the deadline came is none by itself. */
+/* Fails the run for lost round trips, and for an end before the count or before any answer. The
+ * round trip under way at a signal or at the deadline is no failure by itself. */
 static void ping_judge(const Ping *ping) {
         const uint64_t count = ping->options->count;
         Report *report = ping->report;
         uint64_t answered = report->latency.count;
         FailureKind worst = ping_worst(report);
 
-        /* The sentence of the last attempt says more than numbers. */
+        /* The message of the last attempt is more helpful than numbers. */
         if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
                 return;
         if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')

@@ -5,8 +5,8 @@
 #include "client/report.h"
 
 /*
- * ping_run: measures round trips one after the other, on one connection or each on its own, and
- * counts them in @report; prints a line for each, if @options do not say otherwise. A connection
- * that fails is replaced at the next turn.
+ * ping_run: Measures round trips one after the other, on one connection or each on a new one.
+ * Counts them in @report, and prints a line for each unless @options forbid it. Replaces a failed
+ * connection at the next round trip.
  */
 void ping_run(const ClientOptions *options, Report *report);

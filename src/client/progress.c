@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps one line at the foot of the terminal. Each new text overwrites the last one in place, so
- * the line never scrolls; whoever prints something else takes the line away first.
+ * Keeps one line at the foot of the terminal on standard error.
+ *
+ * Each new text overwrites the last one in place (carriage return, erase to the end of the line),
+ * so that the line does not scroll. A caller that prints anything else clears the line first.
+ * Without a terminal nothing is written, so logs and pipes stay clean.
+ *
+ * A text must never fill the last column: some terminals would move the cursor to the next line.
  */
 #include "client/progress.h"
 

@@ -7,8 +7,7 @@
 typedef struct Progress Progress;
 
 /*
- * One line at the foot of the terminal on standard error that says how far the work is. Without a
- * terminal there is none.
+ * A line of progress at the foot of the terminal on standard error; nothing without a terminal.
  */
 struct Progress {
         bool enabled;
@@ -16,18 +15,17 @@ struct Progress {
 };
 
 /*
- * progress_init: prepares @ret_progress; nothing is shown unless @wanted and there is a terminal.
+ * progress_init: Prepares @ret_progress. It shows nothing without @wanted or without a terminal.
  */
 void progress_init(Progress *ret_progress, bool wanted);
 
 /*
- * progress_show: shows @text, printf(3) style, in place of what is shown. What the terminal's width
- * cannot hold is cut.
+ * progress_show: Replaces the line by @format, as printf(3) writes it, cut at the terminal's width.
  */
 void progress_show(Progress *progress, const char *format, ...)
                 __attribute__((format(printf, 2, 3)));
 
 /*
- * progress_clear: takes the line away, before anything else is written to the terminal.
+ * progress_clear: Erases the line. Call it before anything else writes to the terminal.
  */
 void progress_clear(Progress *progress);

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes, times and counts as people write them: a decimal number, maybe with a fraction, and the
- * name of a unit. The product is computed in integers, so that 0.1 s is exactly 100 ms; digits
- * below the smallest unit are dropped.
+ * Parses and formats sizes, times, rates and bandwidths as users write them.
+ *
+ * A quantity is a decimal number, optionally with a fraction, and the name of a unit from a table.
+ * The product is computed in integers, so that 0.1 s is exactly 100 ms; digits below the smallest
+ * unit are dropped. Formatted values choose a unit that leaves few digits.
+ *
+ * Parsing must never round, wrap around or accept half of a word: each error has its errno, and the
+ * option's message contains the range.
  */
 #include "client/quantity.h"
 
@@ -20,7 +25,7 @@ typedef struct QuantityUnit {
 
 #define BILLION UINT64_C(1000000000)
 
-/* Reads the digits behind the point as billionths. */
+/* Parses the digits after the point as billionths. */
 static int quantity_parse_fraction(const char *digits, uint64_t *ret_billionths) {
         size_t length = strlen(digits);
         uint64_t billionths;
@@ -33,7 +38,7 @@ static int quantity_parse_fraction(const char *digits, uint64_t *ret_billionths)
         return 0;
 }
 
-/* Reads @text, a number of @factor units each. A fraction of what cannot be divided is refused. */
+/* Parses @text, a number of @factor units. Rejects a fraction of an indivisible unit. */
 static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_number) {
         char *point = strchr(text, '.');
         uint64_t whole = 0, billionths = 0, number;
@@ -179,7 +184,7 @@ const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT
                 snprintf(text, QUANTITY_TEXT_SIZE, "%.0f ns", time);
                 return text;
         }
-        /* What would be rounded to 1000 belongs to the next unit. */
+        /* A value that would round to 1000 belongs to the next unit. */
         for (time /= 1000; time >= 999.5 && unit < sizeof units / sizeof units[0] - 1; unit++)
                 time /= 1000;
         if (time < 99.95)

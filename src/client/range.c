@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Thresholds as https://www.monitoring-plugins.org/doc/guidelines.html has them.
+ * Parses and applies thresholds in the form of the monitoring plugins' guidelines,
+ * https://www.monitoring-plugins.org/doc/guidelines.html.
  *
  * "10" alerts outside 0 to 10, "10:" below 10, "~:10" above 10, "10:20" outside, and "@10:20"
- * inside, both ends included in the range each time. The text is kept: performance data repeat it.
+ * inside; both ends belong to the range. The text is kept, because performance data repeat it.
+ *
+ * An empty range never alerts. Numbers are decimal: a text that the guidelines do not define must
+ * be an error, not a threshold that nobody meant.
  */
 #include "client/range.h"
 

@@ -11,11 +11,11 @@ enum {
 };
 
 /*
- * A range of the monitoring plugins' guidelines: values outside it, or inside it after an "@", are
- * a reason for an alert.
+ * A range of the monitoring plugins' guidelines. A value outside it raises an alert; after an "@",
+ * a value inside.
  */
 struct Range {
-        /* As it was written; empty for none. */
+        /* The text as given; empty for no range. */
         char text[RANGE_TEXT_SIZE];
         bool inside;
         double start;
@@ -23,14 +23,14 @@ struct Range {
 };
 
 /*
- * range_parse: reads the first @length bytes of @text as "[@][START:][END]", where START is 0 if it
- * is missing and "~" for minus infinity, and END is infinity if it is missing behind a colon.
+ * range_parse: Parses the first @length bytes of @text as "[@][START:][END]". START defaults to 0
+ * and "~" is minus infinity; END after a colon defaults to infinity.
  *
  * Returns 0 and sets @ret_range, or -EINVAL.
  */
 int range_parse(const char *text, size_t length, Range *ret_range);
 
 /*
- * range_alerts: returns whether @value is a reason for an alert; never if there is no range.
+ * range_alerts: Returns whether @value raises an alert; false without a range.
  */
 bool range_alerts(const Range *range, double value);

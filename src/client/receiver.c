@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Receives what comes back, hands it to the mode's sink, and watches over the run meanwhile.
+ * Receives the echo, hands it to the mode's sink, and supervises the run.
  *
- * The loop receives as long as there is something. Where there is nothing it waits for the
- * connection, the end of the sender and the interrupt together. A peer that keeps the loop busy
- * must not hide the others, so it looks at all of them every fifth of a second anyway.
+ * The loop receives while there are bytes. Without any it waits for the connection, the end of the
+ * sender and the interrupt together. A peer that keeps the loop busy must not hide the others, so
+ * the loop checks all of them every fifth of a second.
  *
  * The timeout counts while the peer owes something: bytes that the kernel has taken from the sender
- * and that have not come back, or the end of the connection once all was sent. Bytes that nobody
- * owes never restart it, and a peer that sends a mebibyte of them is not waited for.
+ * and that have not come back, or the end of the connection after all bytes. Bytes that the peer
+ * does not owe never restart it, and a mebibyte of them ends the run.
+ *
+ * It never closes the connection or reaps the sender: both belong to the caller.
  */
 #include "client/receiver.h"
 
@@ -34,16 +36,16 @@ enum {
 
 #define RECEIVER_TICK (200 * CLOCK_MILLISECOND)
 
-/* What the wait for the peer is about. */
+/* The state of the wait for the peer. */
 typedef struct ReceiverWait {
         struct pollfd polled[POLLED_COUNT];
-        /* The peer has owed us something since then. */
+        /* The instant since which the peer has owed something. */
         uint64_t since;
-        /* When to look at all but the connection, even while it keeps us busy. */
+        /* The instant of the next check of all but the connection. */
         uint64_t next_look;
 } ReceiverWait;
 
-/* A peer owes us something while less has come back than was sent, or when only its end is due. */
+/* Returns whether the peer owes bytes or, after all bytes, its end. */
 static bool receiver_is_owed(const Receiver *receiver, const ReceiverWait *wait) {
         return wait->polled[POLLED_SENDER].fd < 0 ||
                sender_begun(receiver->sender) > receiver->bytes;
@@ -62,14 +64,14 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
 
         receiver->bytes += size;
         receiver->last_received = clock_now();
-        /* Bytes that nobody owes do not put off the end of the wait for those that are owed. */
+        /* Surplus bytes must not extend the wait for owed ones. */
         if (receiver->bytes <= begun)
                 wait->since = receiver->last_received;
         return receiver->bytes > begun + RECEIVER_SURPLUS ? RECEIVER_ENDLESS : -EAGAIN;
 }
 
-/* Waits until there is something to receive, or until @wake; looks at everything else. Returns a
- * value of the enum, a negative errno, or -EAGAIN to go on. */
+/* Waits for bytes, or until @wake; checks everything else. Returns a value of the enum, a negative
+ * errno, or -EAGAIN to go on. */
 static int receiver_wait(Receiver *receiver, ReceiverWait *wait, uint64_t wake) {
         uint64_t now = clock_now();
         int r;
@@ -84,14 +86,14 @@ static int receiver_wait(Receiver *receiver, ReceiverWait *wait, uint64_t wake) 
         if (wait->polled[POLLED_INTERRUPT].revents != 0)
                 return RECEIVER_INTERRUPTED;
         if (wait->polled[POLLED_SENDER].revents != 0) {
-                /* The sender has done this itself, unless a signal ended it. */
+                /* Only a sender that a signal ended has not done this itself. */
                 shutdown(receiver->fd, SHUT_WR);
                 wait->polled[POLLED_SENDER].fd = -1;
         }
         return -EAGAIN;
 }
 
-/* Looks at everything but the connection when it is time to. Returns as receiver_wait() does. */
+/* Checks everything but the connection when it is due. Returns as receiver_wait() does. */
 static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
         uint64_t now = clock_now(), next;
 
@@ -105,7 +107,8 @@ static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
         return receiver_wait(receiver, wait, now);
 }
 
-/* Receives what is there. Returns a value of the enum, a negative errno, or -EAGAIN to go on. */
+/* Receives the bytes that have come. Returns a value of the enum, a negative errno, or -EAGAIN to
+ * go on. */
 static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
         static char buffer[RECEIVER_BUFFER_SIZE];
         ssize_t n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
@@ -118,7 +121,7 @@ static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
                 return -EAGAIN;
         if (errno != EAGAIN)
                 return -errno;
-        /* What is sent meanwhile shows only to those who look. */
+        /* The sender's progress announces itself to nobody: look at it each time. */
         return receiver_wait(receiver, wait,
                              receiver->timeout > 0 || receiver->tick != NULL ? wait->next_look
                                                                              : CLOCK_NEVER);

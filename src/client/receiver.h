@@ -7,8 +7,8 @@
 #include "client/sender.h"
 
 /*
- * The receiving half of a connection: runs in the process that started the Sender, hands what
- * comes back to a Sink, and keeps an eye on the sender meanwhile.
+ * The receiving half of a connection. It runs in the process that started the Sender, hands the
+ * echo to a Sink, and supervises the sender.
  */
 
 typedef struct Sink Sink;
@@ -27,24 +27,25 @@ struct Receiver {
         int fd;
         Sender *sender;
         Sink sink;
-        /* Nanoseconds that the peer may keep what was sent, or its end, for itself; 0 for ever.
-         * They count from the first byte that the kernel took from the sender. */
+        /* The longest wait in nanoseconds for owed bytes or for the peer's end; 0 for no limit. It
+         * counts from the first byte that the kernel took from the sender. */
         uint64_t timeout;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
-        /* If set: called soon, and again at the instant that it returns or a little before. */
+        /* If set, receiver_run() calls it soon, and again at the returned instant or shortly
+         * before. */
         uint64_t (*tick)(Receiver *receiver, void *userdata);
         void *tick_userdata;
 
-        /* Bytes that the sink has taken, and the instant when it did so last, 0 if never. */
+        /* Bytes passed to the sink, and the instant of the last ones, 0 for none. */
         uint64_t bytes;
         uint64_t last_received;
-        /* Negative errno of the sink, when receiver_run() says RECEIVER_SINK_FAILED. */
+        /* The sink's negative errno after RECEIVER_SINK_FAILED. */
         int error;
 };
 
 enum {
-        /* The peer has sent everything and said so. */
+        /* The peer closed its side in order. */
         RECEIVER_END,
         /* The sink failed. */
         RECEIVER_SINK_FAILED,
@@ -52,16 +53,15 @@ enum {
         RECEIVER_TIMEOUT,
         /* The interrupt came. */
         RECEIVER_INTERRUPTED,
-        /* The peer has sent a mebibyte more than it was sent by then. */
+        /* The peer sent a mebibyte more than it had received. */
         RECEIVER_ENDLESS,
 };
 
 /*
- * receiver_run: receives until the peer ends, the connection breaks or one of the other things of
- * the enum above happens. A sender that dies without half-closing the connection is stood in for,
- * so that the peer still ends.
+ * receiver_run: Receives until the peer ends, the connection breaks or another event of the enum
+ * above occurs. Half-closes the connection in place of a sender that died without doing so.
  *
- * Returns a value of that enum, or a negative errno of recv(2) or poll(2). The sender is not
- * reaped: that is the caller's next step.
+ * Returns a value of that enum, or a negative errno of recv(2) or poll(2). The caller reaps the
+ * sender next.
  */
 int receiver_run(Receiver *receiver);

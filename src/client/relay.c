@@ -3,9 +3,12 @@
  * The plain mode: a filter that sends standard input to the service and writes the echo to standard
  * output.
  *
- * The child reads standard input and sends, this process receives and writes, so neither waits for
- * the other. Both keep a digest of their stream; at the end the digests show damage that the number
- * of bytes does not. Standard output belongs to the peer: everything else goes to standard error.
+ * The child reads standard input and sends; this process receives and writes, so neither waits for
+ * the other. Both hash their stream; at the end the hashes reveal damage that the number of bytes
+ * does not. An error of standard output counts even at close(2), when some file systems report that
+ * they are full.
+ *
+ * Standard output belongs to the peer: all other text must go to standard error.
  */
 #include "client/relay.h"
 
@@ -25,7 +28,7 @@
 #include "lib/clock.h"
 #include "lib/memory.h"
 
-/* What the answer to an inquiry is about. */
+/* The data for an inquiry. */
 typedef struct RelayProgress {
         const ClientOptions *options;
         const Receiver *receiver;
@@ -88,7 +91,7 @@ static void relay_set_broken(const Receiver *receiver, const char *target, int e
         relay_set_failure(receiver, failure_kind_from_errno(error), what, failure);
 }
 
-/* What the sender's end says, once the peer has ended in order. */
+/* Judges the sender's end, after the peer has ended in order. */
 static void relay_judge_sender(const Receiver *receiver, const Digest *sent, const char *target,
                                Failure *failure) {
         const Sender *sender = receiver->sender;
@@ -159,7 +162,7 @@ static void relay_answer(void *userdata) {
         interim_print(stderr, &(Interim){}, &count, progress->options);
 }
 
-/* The sending process has the digest @sent in memory that this one shares. */
+/* Exchanges the bytes. The sender hashes into @sent, which is shared memory. */
 static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, Report *report) {
         uint64_t start = clock_now();
         Digest received = {};
@@ -180,7 +183,7 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
         inquiry_set(relay_answer, &(RelayProgress){ options, &receiver, start });
         r = receiver_run(&receiver);
         inquiry_set(NULL, NULL);
-        /* A peer that ends before it was told to leaves a sender that waits for its input. */
+        /* A peer that ends early leaves a sender that waits for its input. */
         sender_stop(&sender);
         report->elapsed = clock_now() - start;
         report->bytes_sent = sender_bytes(&sender);
@@ -193,7 +196,7 @@ void relay_run(const ClientOptions *options, Report *report) {
         Digest *sent;
         int fd;
 
-        /* A reader that has left is worth a sentence. */
+        /* The report names a reader that has closed the pipe. */
         signal(SIGPIPE, SIG_IGN);
         fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
@@ -207,7 +210,7 @@ void relay_run(const ClientOptions *options, Report *report) {
         memory_free(sent, sizeof *sent);
         kernel_note(&report->kernel, fd);
         close(fd);
-        /* Some file systems say only now that they are full. */
+        /* Some file systems report only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
                                  "cannot write to standard output: %s", strerror(errno));

@@ -5,11 +5,11 @@
 #include "client/report.h"
 
 /*
- * relay_run: the plain mode. Connects, sends what standard input gives in a process of its own, and
- * writes what comes back to standard output, until the peer has ended. SIGCHLD must have its
- * default disposition; SIGPIPE is ignored from here on.
+ * relay_run: Runs the plain mode: connects, sends standard input from a process of its own, and
+ * writes the echo to standard output until the peer ends. SIGCHLD must have its default
+ * disposition; SIGPIPE is ignored from here on.
  *
- * All is well, and @report without a failure, when everything was sent, and what came back is what
- * was sent. No process is left in either case.
+ * Leaves @report without a failure only if it sent all input and received the same bytes. Leaves no
+ * process.
  */
 void relay_run(const ClientOptions *options, Report *report);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prints the results of a run for people, and sends them to the files that the options name.
+ * Prints the results of a run for people, and writes the files that the options name.
  *
- * Each mode has its sentences; times, errors and phases are printed alike everywhere. Numbers that
- * would need more values than there are print as "-", and units follow the size of a value. Results
- * go to standard output, and what kept the program from having any to standard error.
+ * Each mode has its own sentences; all modes print times, errors and phases alike. A quantile that
+ * needs more values than there are prints as "-", and units follow the size of a value. Results go
+ * to standard output. A failure that prevented any result goes to standard error.
+ *
+ * Nothing here changes a result: the exit status follows from the failure in the Report, or from
+ * the thresholds of the monitoring plugin.
  */
 #include "client/report.h"
 
@@ -25,7 +28,7 @@
 #include "lib/clock.h"
 
 enum {
-        /* Fewer values are no distribution. */
+        /* Fewer values are not a distribution. */
         REPORT_CHART_MINIMUM = 10,
 };
 
@@ -105,7 +108,7 @@ static double report_mean(uint64_t sum, uint64_t count) {
         return count == 0 ? 0 : (double)sum / (double)count;
 }
 
-/* Prints the means of the phases, as far as there were any. */
+/* Prints the means of the phases that occurred. */
 static void report_print_phases(const Phases *phases) {
         char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
 
@@ -182,7 +185,7 @@ void report_prepare(Report *report, const ClientOptions *options) {
                 (void)export_prepare_plot(options->plot, &report->failure);
 }
 
-/* Says what was measured, for a picture that is looked at years later. */
+/* Describes the measurement, for users who see the picture years later. */
 static void report_describe(const Report *report, const ClientOptions *options, FILE *file) {
         char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
         char time[QUANTITY_TEXT_SIZE];

@@ -17,40 +17,41 @@
 typedef struct Report Report;
 
 /*
- * What a run of any mode has to say at its end. What a mode has no use for stays zero.
+ * The result of a run of any mode. Members that a mode does not use stay zero.
  */
 struct Report {
-        /* FAILURE_NONE when all is as it should be. */
+        /* FAILURE_NONE for success. */
         Failure failure;
-        /* The time of day at which the run began. */
+        /* The time of day at the start of the run. */
         time_t time;
-        /* How the first connection came about; its peer is empty where there was none. */
+        /* The first connection; its peer is empty if none came about. */
         Path path;
         Kernel kernel;
         /* Ping and load. */
         Phases phases;
-        /* Nanoseconds from the first connection's being there to the end. */
+        /* Nanoseconds from the first connection to the end. */
         uint64_t elapsed;
         uint64_t bytes_sent;
         uint64_t bytes_received;
 
-        /* Check: nanoseconds until the last byte was sent and received, and what was wrong. */
+        /* Check: nanoseconds to the last byte sent and received, the first fault and the number of
+         * all. */
         uint64_t send_time;
         uint64_t receive_time;
         Fault fault;
         uint64_t faults;
 
-        /* Ping: round trips that were answered or failed. Ping and load: why some failed, and how
-         * long the others took; in a load also those that were given up at the timeout. */
+        /* Ping: round trips begun. Ping and load: errors by kind, and the times of the others; in a
+         * load also of those that the timeout ended. */
         uint64_t attempts;
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
 
-        /* Half a sentence about a service that is none of echo; empty for none. */
+        /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
 
-        /* Load: what was answered, what was due and not begun in time, connections that replaced
-         * another one, how many workers, and what of it all happened within the duration. */
+        /* Load: answered requests, requests due but not begun, replaced connections, processes, and
+         * the counts within the duration. */
         uint64_t answered;
         uint64_t overdue;
         uint64_t reconnects;
@@ -59,37 +60,38 @@ struct Report {
 };
 
 /*
- * report_prepare: tries whether the files that @options ask for can be written, before the run.
- * Sets the report's failure if not.
+ * report_prepare: Creates the files that @options name, before the run. Sets the report's failure
+ * if it cannot.
  */
 void report_prepare(Report *report, const ClientOptions *options);
 
 /*
- * report_export: writes the files that @options ask for. What goes wrong becomes the report's
- * failure, unless it has one.
+ * report_export: Writes the files that @options name. Prints an error, and makes it the report's
+ * failure unless it has one.
  */
 void report_export(Report *report, const ClientOptions *options);
 
 /*
- * report_status: the exit status that @report deserves: 0 or 1, or with thresholds a MonitorState.
+ * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring
+ * plugin.
  */
 int report_status(const Report *report, const ClientOptions *options);
 
 /*
- * report_print_errors: prints the errors by kind, in parentheses with a space in front; nothing if
- * there are none.
+ * report_print_errors: Prints the errors by kind to standard output, after a space and in
+ * parentheses; nothing if there are none.
  */
 void report_print_errors(const Report *report);
 
 /*
- * report_print_times: prints the extremes, the mean and the quantiles of @latency to @file; nothing
- * if there are none.
+ * report_print_times: Prints the extremes, the mean and the quantiles of @latency to @file; nothing
+ * for an empty histogram.
  */
 void report_print_times(FILE *file, const Histogram *latency);
 
 /*
- * report_print: prints @report as @options ask for: results to standard output, what kept the
- * program from having any to standard error.
+ * report_print: Prints @report as @options ask for: results to standard output, and to standard
+ * error the failure that prevented any.
  *
  * Returns 0, or a negative errno of writing to standard output.
  */

@@ -2,9 +2,12 @@
 /*
  * Prints the results of a run as one JSON object, in the form of mpecho-client.schema.json.
  *
- * Each member is always there, null where there is nothing to say, so that programs need not look
- * for it. Times are microseconds but for durations of runs, which are seconds; rates are per
- * second.
+ * The object begins with the run itself: version, time and command line. The result of the mode,
+ * the times and the kernel's figures follow. Times are microseconds, except durations of runs,
+ * which are seconds; rates are per second.
+ *
+ * A member must always be present, null without a value, so that programs need no test for it. A
+ * change of a member is a change of the schema.
  */
 #include "client/report_json.h"
 
@@ -150,7 +153,7 @@ static void report_json_mean(Json *json, const char *name, uint64_t sum, uint64_
                 json_null(json, name);
 }
 
-/* Where a mode does not count its connections there is but one. */
+/* A mode that does not count its connections has exactly one. */
 static void report_json_phases(Json *json, const Report *report) {
         const Phases *phases = &report->phases;
         const uint64_t known = report->path.peer[0] == '\0' ? 0 : 1;

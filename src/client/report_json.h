@@ -7,7 +7,7 @@
 #include "client/report.h"
 
 /*
- * report_print_json: writes @report to @file as one line with one JSON object, which
- * packaging/mpecho-client.schema.json describes. Errors are left to be found in @file.
+ * report_print_json: Writes @report to @file as one line with one JSON object in the form of
+ * packaging/mpecho-client.schema.json. The caller checks @file for errors.
  */
 void report_print_json(const Report *report, const ClientOptions *options, FILE *file);

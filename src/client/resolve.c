@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names become addresses in a child. getaddrinfo(3) may take half a minute where name servers are
- * silent, and neither signals nor timeouts end it; a child can be killed. It writes one Resolution
- * to a pipe. What is an address already needs no child.
+ * Looks up names in a child process.
  *
- * The child must do nothing else: it shares the program's descriptors.
+ * getaddrinfo(3) can take half a minute when name servers are silent, and neither signals nor
+ * timeouts end it; a child can be killed. The child writes one Resolution to a pipe and exits,
+ * while the parent waits for the pipe, the deadline and the interrupt. A numeric address needs no
+ * child.
+ *
+ * The child must do nothing else: it shares the program's descriptors. The parent always reaps it.
  */
 #include "client/resolve.h"
 
@@ -65,7 +68,7 @@ static _Noreturn void resolve_child(const Target *target, int fd, pid_t parent) 
         _exit(write(fd, &resolution, sizeof resolution) == sizeof resolution ? 0 : 1);
 }
 
-/* Waits for all of @ret_resolution. */
+/* Reads all of @ret_resolution, and waits for it. */
 static int resolve_read(int fd, uint64_t end, int interrupt, Resolution *ret_resolution) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
                                    { .fd = interrupt, .events = POLLIN } };

@@ -11,7 +11,7 @@
 typedef struct Addresses Addresses;
 
 enum {
-        /* Further addresses of a name are left out. */
+        /* The resolver drops further addresses of a name. */
         ADDRESSES_MAXIMUM = 32,
 };
 
@@ -21,12 +21,12 @@ struct Addresses {
 };
 
 /*
- * resolve_target: finds the addresses of @target, with its port, in the order of getaddrinfo(3).
+ * resolve_target: Finds the addresses of @target, with its port, in the order of getaddrinfo(3).
  * Waits until the instant @end (CLOCK_NEVER for no limit) or until @interrupt, a descriptor of
  * interrupt_open() or -1, is readable.
  *
- * Returns 0 and sets @ret_addresses, of which there is at least one. Returns -ETIME, -EINTR, or
- * another negative errno, and appends to the sentence of @failure, whose kind it sets.
+ * Returns 0 and sets @ret_addresses to at least one. Returns -ETIME, -EINTR, or another negative
+ * errno; appends to the sentence of @failure and sets its kind.
  */
 int resolve_target(const Target *target, uint64_t end, int interrupt, Addresses *ret_addresses,
                    Failure *failure);

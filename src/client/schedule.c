@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shares the requests of a fixed rate among the workers of a load.
+ * Distributes the requests of a fixed rate among the workers of a load.
  *
  * The requests of all workers are numbered, and number k is due k / rate seconds after the start.
  * Connections are numbered, too: worker w owns w, w + workers, w + 2 × workers and so on. Request k
  * belongs to connection k modulo the number of connections, and so to that one's worker. Hence each
- * worker gets a part in proportion to its connections, each request belongs to one worker only, and
- * the requests of a worker are spread evenly. The worker itself decides which of its connections
+ * worker gets a part in proportion to its connections, each request belongs to exactly one worker,
+ * and the requests of a worker are evenly spaced. The worker itself chooses the connection that
  * carries a request.
  *
- * All of it is arithmetic on whole numbers: nothing drifts, however long a load takes.
+ * All of it is integer arithmetic: no instant may drift, however long a load takes.
  */
 #include "client/schedule.h"
 
@@ -25,7 +25,7 @@ uint64_t schedule_due(const Schedule *schedule, uint64_t number) {
 
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration) {
         const uint64_t unit = SCHEDULE_UNIT * CLOCK_SECOND;
-        /* What is due at the very end is not within. */
+        /* The duration excludes the instant of its end. */
         uint64_t all = (uint64_t)(((unsigned __int128)duration * schedule->rate + unit - 1) / unit);
         uint64_t rest = all % schedule->connections, more = 0;
 

@@ -11,8 +11,8 @@ enum {
 };
 
 /*
- * When the requests of one worker are due at a fixed rate. Instants are clock_now()'s, durations
- * nanoseconds.
+ * The instants at which the requests of one worker are due at a fixed rate. Instants are those of
+ * clock_now(), durations nanoseconds.
  */
 struct Schedule {
         uint64_t start;
@@ -28,12 +28,12 @@ struct Schedule {
 };
 
 /*
- * schedule_due: returns the instant at which the worker's request @number, from 0, is due.
+ * schedule_due: Returns the instant at which the worker's request @number, from 0, is due.
  */
 uint64_t schedule_due(const Schedule *schedule, uint64_t number);
 
 /*
- * schedule_count: returns how many of the worker's requests are due within @duration from the
+ * schedule_count: Returns the number of the worker's requests that are due within @duration of the
  * start.
  */
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sends what a source gives, in a process of its own.
+ * Sends the bytes of a source, in a process of its own.
  *
  * Sending and receiving at once over blocking descriptors takes two processes: a source may block,
- * and so may send(2). The sender publishes what it has sent, and what it is about to send, in a
- * page of shared memory; its end shows by the end of a pipe. Whatever ends it, the connection is
- * half-closed, so that the peer and the receiver end too.
+ * and so may send(2). The sender publishes the number of sent bytes, and of those in the current
+ * send(2), in a page of shared memory. The end of a pipe announces its end. However it ends, it
+ * half-closes the connection, so that the peer and the receiver end too.
  *
- * The delicate part is to end it early. A sender that waits for its source can be killed. One that
- * sends may hold the connection's only error, and is woken up and left to end by itself.
+ * An early end is delicate. A sender that waits for its source can be killed. A sender in send(2)
+ * must not be: it may hold the connection's only error. sender_stop() wakes it up and lets it end
+ * by itself.
  */
 #include "client/sender.h"
 
@@ -33,10 +34,10 @@ enum {
 };
 
 /*
- * What the sender is about. While it takes from its source it may be killed at any moment. While it
- * sends it may hold an error of the connection that no one else will get to see, so it is left to
- * end by itself: sender_stop() first says @stopping and then looks at the state, the sender first
- * says its state and then looks at @stopping, so one of the two always sees the other.
+ * The activity of the sender. While it reads its source it may be killed at any moment. While it
+ * sends it may hold an error of the connection that no other process will see, and ends by itself.
+ * sender_stop() first sets @stopping and then reads the state; the sender first sets its state and
+ * then reads @stopping: at least one of the two notices the other.
  */
 typedef enum SenderState {
         SENDER_STATE_TAKING,
@@ -106,7 +107,7 @@ static _Noreturn void sender_main(pid_t parent, int fd, SenderPage *page, const 
                 _exit(SENDER_STOPPED);
         inquiry_ignore();
         end = sender_run(fd, page, source);
-        /* Before the shutdown: whoever sees the peer's answer to it must see that it was due. */
+        /* Before the shutdown: a process that sees the peer's answer to it must see this state. */
         page->state = SENDER_STATE_ENDING;
         shutdown(fd, SHUT_WR);
         _exit((int)end);

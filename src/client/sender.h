@@ -7,13 +7,13 @@
 #include <sys/types.h>
 
 /*
- * The process that sends. It takes bytes from a Source and writes them to the connection, while the
- * process that started it receives; the two share the connection and a page of counters.
+ * The sending process. It reads bytes from a Source and sends them over the connection, while its
+ * parent receives. Both share the connection and a page of counters.
  *
- * Contract: the connection stays the caller's, in the caller's process. The sender half-closes it
- * (shutdown(2), SHUT_WR) whenever it ends, whatever the reason, so that the receiving side always
- * comes to an end. It never outlives its parent (PR_SET_PDEATHSIG, prctl(2)). Whoever starts one
- * calls sender_stop() and then sender_deinit(), once each.
+ * Contract: The caller's process keeps its descriptor of the connection. The sender half-closes the
+ * connection (shutdown(2), SHUT_WR) however it ends, so that the receiving side always ends. It
+ * never outlives its parent (PR_SET_PDEATHSIG, prctl(2)). After sender_start(), call sender_stop()
+ * and then sender_deinit(), once each.
  */
 
 typedef struct Source Source;
@@ -23,15 +23,15 @@ typedef enum SenderEnd SenderEnd;
 
 struct Source {
         /*
-         * Puts at most @size bytes into @buffer. Runs in the sender's process, and may block.
-         * Returns their number, 0 when there are no more, or a negative errno.
+         * Reads at most @size bytes into @buffer. Runs in the sender's process, and may block.
+         * Returns their number, 0 at the end, or a negative errno.
          */
         ssize_t (*fill)(void *userdata, void *buffer, size_t size);
         void *userdata;
 };
 
 enum SenderEnd {
-        /* Everything was sent. */
+        /* The source ended, and the sender has sent all of it. */
         SENDER_FINISHED,
         /* sender_stop() came before the end of the source. */
         SENDER_STOPPED,
@@ -45,7 +45,8 @@ enum SenderEnd {
 
 struct Sender {
         pid_t pid;
-        /* A pipe whose other end only the process holds: poll(2) tells of its end. */
+        /* The read end of a pipe whose write end only the sender has: it reads as ended when the
+         * sender ends. */
         int ended;
         int fd;
         SenderPage *page;
@@ -55,38 +56,37 @@ struct Sender {
 };
 
 /*
- * sender_start: forks a process that sends what @source gives over @fd, a blocking stream socket.
+ * sender_start: Forks a process that sends the bytes of @source over @fd, a blocking stream socket.
  *
  * Returns 0 and sets @ret_sender, or a negative errno of mmap(2), pipe(2) or fork(2).
  */
 int sender_start(Sender *ret_sender, int fd, const Source *source);
 
 /*
- * sender_bytes: how many bytes it has sent so far; callable at any time.
+ * sender_bytes: Returns the number of bytes that the sender has sent. Callable at any time.
  */
 uint64_t sender_bytes(const Sender *sender);
 
 /*
- * sender_begun: how many bytes it has sent or is sending: never less than sender_bytes(), nor than
- * a true echo can have sent back. A sender that waits in send(2) has already handed bytes to the
- * kernel that sender_bytes() does not count yet. Callable at any time.
+ * sender_begun: Returns the number of bytes sent or passed to the current send(2): never less than
+ * sender_bytes(), nor than the bytes that an echo can return. A blocked send(2) has already passed
+ * bytes to the kernel that sender_bytes() does not count yet. Callable at any time.
  */
 uint64_t sender_begun(const Sender *sender);
 
 /*
- * sender_last_sent: the instant (clock_now()) at which it last sent something, 0 if never.
+ * sender_last_sent: Returns the instant (clock_now()) of the last sent bytes, 0 for none.
  */
 uint64_t sender_last_sent(const Sender *sender);
 
 /*
- * sender_stop: ends the process if it has not come to its end by itself, reaps it and sets @end and
- * @error. Shuts down the connection's sending side. The peer's end of the connection, once it has
- * been seen, is later than whatever the sender did to bring it about: a sender that half-closed
- * first is never SENDER_STOPPED.
+ * sender_stop: Ends the process unless it has ended by itself, reaps it and sets @end and @error.
+ * Shuts down the sending side of the connection. Call it after the peer's end: a sender that
+ * half-closed before that is never SENDER_STOPPED.
  */
 void sender_stop(Sender *sender);
 
 /*
- * sender_deinit: gives back what sender_start() took. The process must have been reaped.
+ * sender_deinit: Releases the resources of sender_start(). Call it after sender_stop().
  */
 void sender_deinit(Sender *sender);

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Carries one request at a time over one connection of a load, and judges what comes back.
+ * Carries one request at a time over one connection of a load, and judges the answer.
  *
  * Each message is a part of a pseudo-random pattern that begins at another place each time, and
  * each connection starts at a place of its own: the answer to another request, or of another
- * connection, differs. Whatever comes while nothing is owed is surplus, and an error. At its end a
- * connection is half-closed and read to the peer's end, which shows a surplus behind the last
- * answer; with --reset it is reset instead, so that no port of this machine stays in TIME_WAIT.
+ * connection, differs. Bytes that come while the peer owes nothing are surplus, and an error. At
+ * its end a connection is half-closed and read to the peer's end, which reveals a surplus after the
+ * last answer. With --reset it is reset instead, so that no local port stays in TIME_WAIT.
  *
- * A slot goes from idle to busy, over connecting where there is no connection, and back; from busy
- * or idle to ending; and from any of these to resting when something fails. The worker decides when
- * a slot begins and ends. Nothing here ever waits: connections of TCP come about in the background,
- * and a Unix socket whose queue is full is asked again at the next tick.
+ * A slot goes from idle to busy, over connecting without a connection, and back; from busy or idle
+ * to ending; and from any of these to resting after a failure. The worker decides when a slot
+ * begins and ends.
  *
- * Times are taken once for each piece that comes, and used for all phases.
+ * Nothing here may wait: TCP connections come about in the background, and a Unix socket whose
+ * queue is full gets its next attempt at the next tick. One reading of the clock for each received
+ * piece serves all phases.
  */
 #include "client/slot.h"
 
@@ -91,7 +92,7 @@ static int slot_send(Slots *slots, Slot *slot) {
         return 0;
 }
 
-/* Sends the request over a connection that is there since @now. */
+/* Sends the request over a connection that is open since @now. */
 static int slot_start(Slots *slots, Slot *slot, uint64_t now) {
         slot->connected = now;
         slot->deadline = slot_deadline(slots->options->timeout, now);
@@ -99,7 +100,7 @@ static int slot_start(Slots *slots, Slot *slot, uint64_t now) {
         return slot_send(slots, slot);
 }
 
-/* Asks for a connection. Returns 0 also while it is under way or has to be asked for again. */
+/* Connects. Returns 0 also while the connection is under way or needs another attempt. */
 static int slot_connect(Slots *slots, Slot *slot) {
         bool pending = false;
         int fd;
@@ -160,7 +161,7 @@ static void slot_count(const Slots *slots, const Slot *slot) {
         phases->last += slot->last - slot->first;
 }
 
-/* Ends a connection whose one answer is there. Returns whether the slot is free. */
+/* Ends a connection after its only answer. Returns whether the slot is free. */
 static bool slot_finish(Slots *slots, Slot *slot) {
         const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 
@@ -195,8 +196,8 @@ static ssize_t slot_take(Slots *slots, const Slot *slot) {
         return n;
 }
 
-/* Looks at @n wrong bytes at the beginning of an answer: a service that has answered right once is
- * one of echo. */
+/* Examines @n wrong bytes at the beginning of an answer. A service that has answered correctly once
+ * is an echo service. */
 static void slot_judge(const Slots *slots, const Slot *slot, size_t n) {
         if (slots->page->answered == 0 && slot->received == 0)
                 (void)foreign_describe(slots->buffer, slots->messages + slot->place,
@@ -227,7 +228,7 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
         int r = 0;
 
         if (slot->state == SLOT_CONNECTING) {
-                /* What can be written to is there; only a failure needs a look. */
+                /* A writable socket is connected; only a failure needs a check. */
                 if ((events & (EPOLLERR | EPOLLHUP)) != 0)
                         r = connection_finish(slot->fd);
                 if (r == 0) {
@@ -244,8 +245,8 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
         return r == 0 && slot->received == slots->options->size && slot_complete(slots, slot);
 }
 
-/* A peer that owes nothing may only leave. The slot stays idle, and connects again when it has
- * something to do. */
+/* Handles events of an idle slot, whose peer may only close. The slot stays idle and connects again
+ * for its next request. */
 static void slot_serve_idle(Slots *slots, Slot *slot) {
         ssize_t n = slot_take(slots, slot);
 
@@ -285,7 +286,7 @@ bool slot_serve(Slots *slots, Slot *slot, uint32_t events) {
         return false;
 }
 
-/* Gives up what is under way. A request that nobody answered has waited as long as any. */
+/* Ends a request at its deadline. Its time counts: it waited as long as any. */
 static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
         if (slot->state == SLOT_ENDING)
                 slots->page->unclosed++;

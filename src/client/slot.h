@@ -16,26 +16,27 @@ enum {
 };
 
 enum SlotState {
-        /* The connection failed, or there is nothing more to do. */
+        /* The connection failed, or the slot has no more requests. */
         SLOT_RESTING,
         SLOT_IDLE,
         SLOT_CONNECTING,
         SLOT_BUSY,
-        /* Half-closed: the peer owes nothing but the end of the connection. */
+        /* Half-closed: only the peer's end is missing. */
         SLOT_ENDING,
 };
 
 /*
- * One connection, and the request under way on it. Instants are clock_now()'s.
+ * One connection and its current request. Instants are those of clock_now().
  */
 struct Slot {
-        /* -1 between connections, and while a Unix socket's queue is full. */
+        /* -1 without a connection, and while the queue of a Unix socket is full. */
         int fd;
         SlotState state;
-        /* Nanoseconds that the connection's setup took before the load, which count. */
+        /* Nanoseconds of the connection's setup before the load, which count for its first
+         * request. */
         uint64_t setup;
-        /* The instants that the latency counts from, of connecting, of sending, and of the first
-         * and the last byte of the answer; and the one at which it is given up. */
+        /* The instant from which the latency counts; those of connect(2), of the first send(2), of
+         * the first and the last byte of the answer; and the deadline. */
         uint64_t due;
         uint64_t begun;
         uint64_t connected;
@@ -56,7 +57,7 @@ struct Slots {
         const ClientOptions *options;
         LoadPage *page;
         int epoll;
-        /* As many as the plan has connections; and how many are neither idle nor resting. */
+        /* One for each connection of the plan; and the number of those neither idle nor resting. */
         Slot *list;
         size_t busy;
         uint8_t *messages;
@@ -64,45 +65,47 @@ struct Slots {
 };
 
 /*
- * slots_init: prepares the connections of @plan. Call slots_deinit() in any case.
+ * slots_init: Prepares the connections of @plan. Call slots_deinit() in either case.
  *
- * Returns 0, or a negative errno of epoll_create1(2) or -ENOMEM.
+ * Returns 0, a negative errno of epoll_create1(2), or -ENOMEM.
  */
 int slots_init(Slots *ret_slots, const LoadPlan *plan);
 void slots_deinit(Slots *slots);
 
 /*
- * slots_connect: opens the connections that requests are made on, before the load begins.
+ * slots_connect: Opens the connections for requests before the load begins.
  *
- * Returns 0 or -ENOMEM. Connections that fail count as errors.
+ * Returns 0 or -ENOMEM. Counts connections that fail as errors.
  */
 int slots_connect(Slots *slots);
 
 /*
- * slot_is_busy: returns whether the peer, or the kernel, owes @slot something.
+ * slot_is_busy: Returns whether @slot waits for the peer or the kernel.
  */
 bool slot_is_busy(const Slot *slot);
 
 /*
- * slot_begin: begins on @slot, which must not be busy, the request that is due at @due; connects
- * first where there is no connection.
+ * slot_begin: Begins on @slot, which must not be busy, the request of the instant @due; connects
+ * first if there is no connection.
  */
 void slot_begin(Slots *slots, Slot *slot, uint64_t due);
 
 /*
- * slot_serve: handles the @events of epoll_wait(2) on @slot. Counts answers and errors.
+ * slot_serve: Handles the @events of epoll_wait(2) on @slot. Counts answers and errors.
  *
- * Returns whether the slot has just become free: it is idle and can begin something.
+ * Returns whether the slot has just become idle and can begin a request.
  */
 bool slot_serve(Slots *slots, Slot *slot, uint32_t events);
 
 /*
- * slot_end: half-closes @slot, which must not be busy, at the instant @now, for good.
+ * slot_end: Half-closes @slot, which must not be busy, for good at the instant @now.
  */
 void slot_end(Slots *slots, Slot *slot, uint64_t now);
 
 /*
- * slot_tick: gives up at the instant @now what has taken too long, and retries to connect to a Unix
- * socket whose queue was full. Returns whether it still is.
+ * slot_tick: Ends a request whose deadline is before @now, and connects again to a Unix socket
+ * whose queue was full.
+ *
+ * Returns whether the queue still is.
  */
 bool slot_tick(Slots *slots, Slot *slot, uint64_t now);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps the connections of one worker full in both directions, and compares everything that comes.
+ * Keeps the connections of one worker full in both directions, and compares every received byte.
  *
- * Two processes share the connections: the child sends, this one receives. Both know the pattern, a
- * prime number of bytes that is sent over and over again; each connection begins at a place of its
- * own. So a lost or doubled block shows at once, and so do the bytes of another connection, without
- * anything being stored.
+ * Two processes share the connections: the child sends, this one receives. Both have the pattern, a
+ * prime number of bytes, sent over and over again; each connection begins at a place of its own. So
+ * a lost or repeated block shows at once, and so do the bytes of another connection.
  *
- * A connection that fails counts as one error and is not replaced. When the duration is over the
- * sender half-closes all connections, and the receiver goes on until each has ended or the timeout
+ * A connection that fails counts as one error and is not replaced. At the end of the duration the
+ * sender half-closes all connections, and the receiver goes on until each has ended or its timeout
  * is over.
+ *
+ * It must store nothing of a stream, and the sender must never outlive this process.
  */
 #include "client/stream.h"
 
@@ -32,21 +33,21 @@ enum {
         STREAM_EVENTS = 64,
         STREAM_BUFFER_SIZE = 256 * 1024,
         STREAM_TICK_MILLISECONDS = 50,
-        /* The pattern repeats after so many bytes, which no buffer on the way has as its size: a
-         * block that is lost or comes twice shows. Each connection starts at a place of its own,
-         * so that another one's bytes differ. Both are primes. */
+        /* The period of the pattern, which no buffer on the way has as its size: a lost or repeated
+         * block shows. Each connection starts at a place of its own, so that another one's bytes
+         * differ. Both are primes. */
         STREAM_PERIOD = 1048573,
         STREAM_STRIDE = 65537,
 };
 
-/* At a fixed bandwidth each connection sends this often, more at once if it is late. */
+/* The time between the writes to a connection at a fixed bandwidth. */
 #define STREAM_PACE CLOCK_MILLISECOND
 
 /* One connection as the receiver sees it. */
 typedef struct StreamLine {
         int fd;
         uint64_t received;
-        /* When something came back last. */
+        /* The instant of the last received bytes. */
         uint64_t last;
 } StreamLine;
 
@@ -58,9 +59,9 @@ typedef struct Stream {
         size_t live;
         uint64_t start;
         uint64_t end;
-        /* What the receiver waits for. */
+        /* The receiver's epoll(7) descriptor. */
         int epoll;
-        /* What is sent over and over again. */
+        /* The bytes that the sender repeats. */
         uint8_t pattern[STREAM_PERIOD];
         uint8_t buffer[STREAM_BUFFER_SIZE];
 } Stream;
@@ -77,12 +78,12 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
-/* Where in the pattern the byte of connection @i is that has @before bytes before it. */
+/* Returns the place in the pattern of the byte of connection @i after @before bytes. */
 static size_t stream_place(size_t i, uint64_t before) {
         return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
 }
 
-/* Sends what the connection takes at once of @size bytes; returns whether it will take more. */
+/* Sends as many of @size bytes as connection @i takes at once. Returns whether it can take more. */
 static bool stream_send(Stream *stream, size_t i, size_t size) {
         size_t place = stream_place(i, stream->page->sent[i].bytes), left = STREAM_PERIOD - place;
         ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
@@ -99,7 +100,7 @@ static bool stream_send(Stream *stream, size_t i, size_t size) {
         return true;
 }
 
-/* Takes the start of the load; returns whether there is one. */
+/* Waits for the start of the load; returns whether there is one. */
 static bool stream_start(Stream *stream) {
         stream->start = crew_start(stream->plan);
         stream->end = stream->start + stream->plan->options->duration;
@@ -160,13 +161,13 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
         _exit(0);
 }
 
-/* The end of a connection, which is an error unless @kind is FAILURE_NONE. */
+/* Ends a connection, with an error unless @kind is FAILURE_NONE. */
 static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) {
         kernel_note(&stream->page->kernel, line->fd);
         if (kind != FAILURE_NONE)
                 stream->page->errors[kind]++;
-        /* The sender has a descriptor of its own: it must be stopped, and closing ours is not
-         * enough to hear no more of the connection. */
+        /* The sender has a descriptor of its own and must stop; closing this one would not end the
+         * events. */
         shutdown(line->fd, SHUT_RDWR);
         (void)epoll_ctl(stream->epoll, EPOLL_CTL_DEL, line->fd, NULL);
         close(line->fd);
@@ -174,7 +175,7 @@ static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) 
         stream->live--;
 }
 
-/* Whether the next @size bytes of connection @i, which are in the buffer, are what was sent. */
+/* Returns whether the next @size bytes of connection @i, in the buffer, equal the sent ones. */
 static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         for (size_t done = 0, n; done < size; done += n) {
                 size_t place = stream_place(i, stream->lines[i].received + done);
@@ -186,7 +187,7 @@ static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         return true;
 }
 
-/* What the end of connection @i means that came after all was sent. */
+/* Judges the end of connection @i after the sender's end. */
 static FailureKind stream_judge(const Stream *stream, size_t i) {
         uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
 
@@ -213,12 +214,12 @@ static void stream_receive(Stream *stream, size_t i) {
                         (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
                                                (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
-                /* The sender counts what it has sent a moment later, but not after its end. */
+                /* The sender counts its bytes a moment after send(2), but not after its end. */
                 if (!right ||
                     (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
         } else if (clock_now() < stream->end && !stream->page->stop) {
-                /* The sender may have seen why. */
+                /* The sender may have the reason. */
                 error = stream->page->sent[i].error;
                 stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
         } else {
@@ -242,7 +243,8 @@ static void stream_tick(Stream *stream) {
         }
 }
 
-/* Milliseconds to the next tick, or to the end of the duration, at which the rates are taken. */
+/* Returns the milliseconds to the next tick, or to the end of the duration, the instant of the
+ * rates. */
 static int stream_wait(const Stream *stream, uint64_t now) {
         int left = clock_timeout(now, stream->end);
 

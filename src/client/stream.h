@@ -4,11 +4,10 @@
 #include "client/load.h"
 
 /*
- * stream_run: the process that receives from all of the plan's connections, compares what comes
- * with what was sent, and counts in the plan's page; it starts another one that sends as much as
- * the connections take. When the plan's duration is over the sender half-closes them all, and the
- * receiver goes on until everything has come back.
+ * stream_run: Receives from all connections of the plan, compares the bytes with the sent ones, and
+ * counts in the plan's page. A child sends as much as the connections take. After the plan's
+ * duration the child half-closes them, and this process receives until each has ended.
  *
- * Returns 0, or a negative errno that kept it from working at all. The sender is reaped.
+ * Returns 0, or a negative errno that prevented any work. Reaps the child.
  */
 int stream_run(const LoadPlan *plan);

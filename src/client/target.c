@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes the name of the target as all sentences have it.
+ * Names the target in messages.
+ *
+ * A host has its port behind it, "HOST port N", so that an IPv6 address needs no brackets; a Unix
+ * socket has no port. The text is the user's own word, not the address that it resolved to, and
+ * appears in the messages and the results of all modes.
+ *
+ * It must never contain more than TARGET_TEXT_SIZE bytes: a longer name is cut.
  */
 #include "client/target.h"
 

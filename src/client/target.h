@@ -13,19 +13,19 @@ enum {
 };
 
 /*
- * Where a connection is to go, as the command line says it.
+ * The peer as the command line names it.
  */
 struct Target {
         /* A name, an address (IPv6 without brackets), a "/path" or an "@abstract" name. */
         char host[TARGET_HOST_SIZE];
-        /* 1 to 65535; without a meaning for Unix sockets. */
+        /* 1 to 65535; unused for Unix sockets. */
         in_port_t port;
-        /* AF_INET or AF_INET6 to use no other; AF_UNSPEC for both. */
+        /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both. */
         int family;
 };
 
 /*
- * target_format: writes "HOST port N", or a Unix socket's name alone, to @text, for use in a
- * sentence. What is too long is cut.
+ * target_format: Writes "HOST port N", or the name of a Unix socket alone, to @text as part of a
+ * sentence. Cuts a longer one.
  */
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]);

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asks the terminal for its width.
+ * Asks the terminal for its width (TIOCGWINSZ, ioctl_tty(2)).
+ *
+ * The chart and the line of progress use it. A file, a pipe and a terminal of unknown size count as
+ * 80 columns wide, so that the output of a script does not depend on the window in which it was
+ * started.
+ *
+ * It reads the width at each call, since a user may resize the window; nothing here may cache it.
  */
 #include "client/terminal.h"
 

@@ -2,11 +2,11 @@
 #pragma once
 
 enum {
-        /* What is assumed where there is no terminal. */
+        /* The width without a terminal. */
         TERMINAL_WIDTH = 80,
 };
 
 /*
- * terminal_width: the columns of the terminal that @fd refers to, TERMINAL_WIDTH if it is none.
+ * terminal_width: Returns the columns of the terminal @fd, or TERMINAL_WIDTH for anything else.
  */
 int terminal_width(int fd);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes one round trip: sends a message and receives its echo, at the same time, so that no message
- * is too large for the buffers on the way.
+ * Makes one round trip: sends a message and receives its echo, both at once, so that any message
+ * fits through the buffers on the way.
  *
- * Each piece is compared as it comes: a wrong byte ends the trip. Bytes that are there before the
- * message was sent are nobody's answer, and neither are those that come after the last one, which
- * trip_end() looks for.
+ * Each piece is compared when it comes, and a wrong byte ends the trip. trip_end() half-closes the
+ * connection and reads to the peer's end.
+ *
+ * No byte may count as an answer that is none: bytes that came before the message was sent and
+ * bytes after its last one are errors.
  */
 #include "client/trip.h"
 
@@ -68,8 +70,8 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
 }
 
 /*
- * Receives into @trip's answer what has come unasked. Returns 0 for nothing, -EBADMSG if there was
- * any, or why there is no peer.
+ * Receives unsolicited bytes into the answer of @trip. Returns 0 for none, -EBADMSG for any, or the
+ * negative errno of the connection.
  */
 static int trip_look(Trip *trip) {
         ssize_t n = recv(trip->fd, trip->answer, trip->size, MSG_DONTWAIT);

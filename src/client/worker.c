@@ -2,15 +2,16 @@
 /*
  * Decides when the connections of one process of a load begin requests, and when they end.
  *
- * Without a rate a connection that has become free begins the next request at once. At a fixed rate
- * requests are due at instants of the Schedule; a connection without one waits in a ring, first in,
- * first out, so that all connections carry the load. When the duration is over the connections end
- * as they become free, and the loop goes on until all have ended.
+ * Without a rate a free connection begins the next request at once. At a fixed rate requests are
+ * due at instants of the Schedule; free connections wait in a ring, first in, first out, so that
+ * all of them carry the load. At the end of the duration connections end when they become free, and
+ * the loop goes on until all have ended.
  *
  * The loop waits for events of the connections, for the instant of the next request, and for a tick
- * that gives up what takes too long. Only the tick looks at all slots, so that the cost of an event
- * does not grow with their number. A failed connection rests until the next tick, lest failures are
- * all that happens.
+ * that enforces the deadlines. Only the tick walks over all slots, so the cost of an event does not
+ * grow with their number.
+ *
+ * A failed connection must rest until the next tick, or failures would take all of the time.
  */
 #include "client/worker.h"
 
@@ -30,29 +31,29 @@ enum {
 
 #define WORKER_TICK (50 * CLOCK_MILLISECOND)
 
-/* While the queue of a Unix socket is full, which no descriptor tells the end of. */
+/* The tick while the queue of a Unix socket is full: no descriptor announces its end. */
 #define WORKER_SHORT_TICK CLOCK_MILLISECOND
 
-/* After the end, what was due before it may still begin for this long: one hitch of the machine is
- * no overload, which leaves more behind than that. */
+/* Requests that were due before the end may begin for this long after it: one hitch of the machine
+ * is not an overload, which leaves more of them. */
 #define WORKER_GRACE (100 * CLOCK_MILLISECOND)
 
 typedef struct Worker {
         const LoadPlan *plan;
         Slots slots;
-        /* The ring of the slots that wait for something to be due. */
+        /* The ring of the free slots. */
         Slot **idle;
         size_t idle_first;
         size_t idle_count;
         uint64_t start;
         uint64_t end;
         uint64_t next_tick;
-        /* At a fixed rate: when requests are due, and the number of the next one. */
+        /* At a fixed rate: the instants of requests, and the number of the next one. */
         Schedule schedule;
         uint64_t next;
 } Worker;
 
-/* Whether the next request may begin at @now. */
+/* Returns whether the next request may begin at @now. */
 static bool worker_is_due(const Worker *worker, uint64_t now) {
         uint64_t due = schedule_due(&worker->schedule, worker->next);
 
@@ -73,7 +74,7 @@ static Slot *worker_pop_idle(Worker *worker) {
         return slot;
 }
 
-/* Finds something to do for a slot that is not busy, or lets it wait. */
+/* Begins or ends something on a slot that is not busy, or puts it into the ring. */
 static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
         const uint64_t rate = worker->plan->options->rate;
 
@@ -87,7 +88,7 @@ static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
                 worker_push_idle(worker, slot);
 }
 
-/* Begins what has become due for the slots that wait for it. */
+/* Begins the requests that are due, on the slots in the ring. */
 static void worker_catch_up(Worker *worker, uint64_t now) {
         while (worker->idle_count > 0 && worker_is_due(worker, now))
                 slot_begin(&worker->slots, worker_pop_idle(worker),
@@ -119,7 +120,7 @@ static struct timespec worker_timeout(const Worker *worker, uint64_t now) {
 
         if (worker->idle_count > 0)
                 wake = clock_earlier(wake, schedule_due(&worker->schedule, worker->next));
-        /* The rates are those of the duration, which must not seem longer than it is. */
+        /* Rates need a window that is not shorter than the duration. */
         if (now < worker->end)
                 wake = clock_earlier(wake, worker->end);
         left = wake > now ? wake - now : 0;
@@ -174,7 +175,7 @@ static int worker_work(Worker *worker) {
                                        .own = plan->connections };
 
         r = worker_loop(worker);
-        /* What was due in time and has not been begun. */
+        /* Counts the requests that were due in time and did not begin. */
         if (r == 0 && plan->options->rate > 0) {
                 due = schedule_count(&worker->schedule, worker->end - worker->start);
                 plan->page->overdue = due > worker->next ? due - worker->next : 0;

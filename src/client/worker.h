@@ -4,14 +4,12 @@
 #include "client/load.h"
 
 /*
- * worker_run: the process that makes connections or requests as fast as they are answered, or at a
- * fixed rate, until the plan's duration is over and everything begun has ended. Counts in the
- * plan's page.
+ * worker_run: Makes connections or requests as fast as the service answers, or at a fixed rate,
+ * until the plan's duration is over and all requests have ended. Counts in the plan's page.
  *
- * At a fixed rate the time of an answer counts from the instant at which the request was due, not
- * from that at which a connection was free for it: a service that stalls makes everybody wait who
- * would have come meanwhile.
+ * At a fixed rate the time of an answer counts from the instant at which the request was due, even
+ * if no connection was free: a stalled service delays everybody who would have come meanwhile.
  *
- * Returns 0, or a negative errno that kept it from working at all.
+ * Returns 0, or a negative errno that prevented any work.
  */
 int worker_run(const LoadPlan *plan);
