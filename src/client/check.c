@@ -195,7 +195,7 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
                 failure_set_kind(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
                 failure_set_kind(failure, FAILURE_LOCAL, 0,
-                                 "the sending process was ended by signal %d (%s)", sender->error,
+                                 "signal %d (%s) ended the sending process", sender->error,
                                  strsignal(sender->error));
         else if (sender->end != SENDER_FINISHED)
                 failure_set_kind(failure, FAILURE_CLOSED, 0, "the connection was closed early");
@@ -253,7 +253,7 @@ static void check_exchange(int fd, int interrupt, const ClientOptions *options, 
         r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
         if (r < 0) {
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "cannot start the sending process: %s", strerror(-r));
+                                 "Cannot start the sending process: %s", strerror(-r));
                 return;
         }
         inquiry_set(check_answer, &progress);

@@ -44,10 +44,10 @@ static int client_options_check_local(const OptionParse *parse, const Target *ta
         const char *why;
 
         if (endpoint_parse_local(target->host, &endpoint, &why) < 0)
-                return failure_set(parse->failure, -EINVAL, "'%s' is no Unix socket: %s",
+                return failure_set(parse->failure, -EINVAL, "Cannot connect to '%s': %s",
                                    target->host, why);
         if (target->port != 0)
-                return failure_set(parse->failure, -EINVAL, "the Unix socket '%s' has no port",
+                return failure_set(parse->failure, -EINVAL, "The Unix socket '%s' has no port",
                                    target->host);
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
                 if (option_is_given(parse, without[i]))
@@ -138,8 +138,7 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
                 return failure_set(parse->failure, -EINVAL,
                                    "'%s' is a URL: write HOST or HOST:PORT", word);
         if (strlen(word) >= sizeof target->host)
-                return failure_set(parse->failure, -EINVAL, "no host has a name as long as '%s'",
-                                   word);
+                return failure_set(parse->failure, -EINVAL, "The host name '%s' is too long", word);
         memcpy(target->host, word, strlen(word) + 1);
         if (endpoint_is_local(word))
                 return 0;
@@ -157,12 +156,12 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
         int r;
 
         if (words[0] == NULL || words[0][0] == '\0')
-                return failure_set(parse->failure, -EINVAL, "the host is missing");
+                return failure_set(parse->failure, -EINVAL, "Missing argument HOST");
         r = client_options_check_value(parse, words);
         if (r < 0)
                 return r;
         if (words[1] != NULL && words[2] != NULL)
-                return failure_set(parse->failure, -EINVAL, "unexpected argument '%s'", words[2]);
+                return failure_set(parse->failure, -EINVAL, "Unexpected argument '%s'", words[2]);
         r = client_options_set_host(parse, words[0]);
         if (r == 0 && words[1] != NULL)
                 r = client_rows_take_port(parse, NULL, words[1]);
@@ -269,8 +268,8 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
 
         if (options->monitored == NULL || words[0] != NULL)
                 return failure_set(parse->failure, -EINVAL,
-                                   words[0] == NULL ? "the host is missing: -H HOST"
-                                                    : "unexpected argument '%s'",
+                                   words[0] == NULL ? "Missing option -H HOST"
+                                                    : "Unexpected argument '%s'",
                                    words[0]);
         options->action = CLIENT_PING;
         options->monitor = true;

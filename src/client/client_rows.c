@@ -142,7 +142,7 @@ static int client_take_mode(OptionParse *parse, const OptionRow *row, const char
         (void)text;
         if (options->action != CLIENT_RELAY)
                 return failure_set(parse->failure, -EINVAL,
-                                   "--%s is a second mode, and there can be only one", row->name);
+                                   "--%s cannot be combined with another mode", row->name);
         for (options->action = CLIENT_CHECK;
              strcmp(client_action_name(options->action), row->name) != 0; options->action++)
                 ;
@@ -161,7 +161,7 @@ static int client_parse_port(const char *text, in_port_t *ret_port, Failure *fai
         service = isdigit((unsigned char)text[0]) ? NULL : getservbyname(text, "tcp");
         if (service == NULL)
                 return failure_set(failure, -EINVAL,
-                                   "a port is a number from 1 to 65535 or the name of a TCP "
+                                   "A port is a number from 1 to 65535 or the name of a TCP "
                                    "service, not '%s'",
                                    text);
         *ret_port = ntohs((in_port_t)service->s_port);
@@ -174,7 +174,7 @@ int client_rows_take_port(OptionParse *parse, const OptionRow *row, const char *
         (void)row;
         if (target->port != 0)
                 return failure_set(parse->failure, -EINVAL,
-                                   "the port is given twice, the second time as '%s'", text);
+                                   "Cannot use port '%s': a port is already given", text);
         return client_parse_port(text, &target->port, parse->failure);
 }
 

@@ -77,7 +77,7 @@ static void export_plot_line(FILE *file, const Histogram *histogram, const Histo
 }
 
 static int export_refuse(const char *path, int error, Failure *failure) {
-        return failure_set_kind(failure, FAILURE_LOCAL, -error, "cannot write '%s': %s", path,
+        return failure_set_kind(failure, FAILURE_LOCAL, -error, "Cannot write '%s': %s", path,
                                 strerror(error));
 }
 
@@ -111,8 +111,8 @@ static bool export_find_gnuplot(void) {
 int export_prepare_plot(const char *path, Failure *ret_failure) {
         if (!export_find_gnuplot())
                 return failure_set_kind(ret_failure, FAILURE_LOCAL, -ENOENT,
-                                        "cannot draw '%s': gnuplot is not installed (Debian's "
-                                        "gnuplot-nox will do)",
+                                        "Cannot draw '%s': gnuplot is not installed (Debian "
+                                        "package gnuplot-nox)",
                                         path);
         return export_prepare(path, ret_failure);
 }
@@ -268,16 +268,16 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
         signal(SIGPIPE, SIG_IGN);
         r = export_start(&pid, &script);
         if (r < 0)
-                return failure_set_kind(ret_failure, FAILURE_LOCAL, r, "cannot start gnuplot: %s",
+                return failure_set_kind(ret_failure, FAILURE_LOCAL, r, "Cannot start gnuplot: %s",
                                         strerror(-r));
         export_script(histogram, path, title, subtitle, script);
         fclose(script);
         status = export_wait(pid, interrupt);
         if (status == -EINTR)
                 return failure_set_kind(ret_failure, FAILURE_INTERRUPTED, -EINTR,
-                                        "interrupted while gnuplot drew '%s'", path);
+                                        "Interrupted while gnuplot drew '%s'", path);
         if (status != 0)
                 return failure_set_kind(ret_failure, FAILURE_LOCAL, -EIO,
-                                        "gnuplot could not draw '%s'", path);
+                                        "Cannot draw '%s': gnuplot failed", path);
         return 0;
 }

@@ -93,9 +93,9 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
                 return failure_set_kind(failure, FAILURE_LOCAL, -EMFILE,
-                                        "%" PRIu64 " connections need %" PRIu64
-                                        " descriptors in each "
-                                        "process, and ulimit -Hn allows %" PRIu64,
+                                        "Cannot open %" PRIu64
+                                        " connections: each process needs %" PRIu64
+                                        " descriptors, and ulimit -Hn allows %" PRIu64,
                                         load->options->connections, needed,
                                         (uint64_t)limit.rlim_max);
         return 0;
@@ -257,13 +257,11 @@ static void load_reap(Load *load) {
                 if (WIFSIGNALED(status))
                         failure_set_kind(
                                         &load->report->failure, FAILURE_LOCAL, 0,
-                                        "a worker was ended by signal %d (%s), and its figures end "
-                                        "there",
+                                        "Signal %d (%s) ended a worker; its figures are incomplete",
                                         WTERMSIG(status), strsignal(WTERMSIG(status)));
                 else if (WEXITSTATUS(status) != 0)
                         failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
-                                         "a worker could not work: %s",
-                                         strerror(WEXITSTATUS(status)));
+                                         "Cannot run a worker: %s", strerror(WEXITSTATUS(status)));
         }
 }
 
@@ -276,7 +274,7 @@ static void load_measure(Load *load) {
         r = load_fork(load);
         if (r < 0) {
                 failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
-                                 "cannot start a worker: %s", strerror(-r));
+                                 "Cannot start a worker: %s", strerror(-r));
                 load_stop(load);
                 load_close(&load->go[1]);
         } else {
@@ -316,7 +314,8 @@ void load_run(const ClientOptions *options, Report *report) {
         load.sent = memory_new_shared(sent);
         if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "no memory for %" PRIu64 " connections", options->connections);
+                                 "Cannot allocate memory for %" PRIu64 " connections",
+                                 options->connections);
         else
                 load.first = path_open(&options->target, &options->connection, &report->path,
                                        &report->failure);

@@ -61,7 +61,7 @@ static int client_refuse(const Failure *failure, bool monitor) {
 }
 
 static int client_fail_to_print(void) {
-        perror("mpecho-client: cannot write to standard output");
+        perror("mpecho-client: Cannot write to standard output");
         return STATUS_FAILED;
 }
 

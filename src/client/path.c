@@ -16,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -251,9 +253,33 @@ static void path_print(const Path *path, const ConnectionOptions *options) {
                 fprintf(stderr, "mpecho-client: %s\n", path->failed[i]);
         if (options->verbose)
                 fprintf(stderr,
-                        "mpecho-client: connected %s to %s in %.3f ms, name looked up in %.3f ms\n",
+                        "mpecho-client: Connected %s to %s in %.3f ms, name looked up in %.3f ms\n",
                         path->local, path->peer, (double)path->connect / CLOCK_MILLISECOND,
                         (double)path->resolve / CLOCK_MILLISECOND);
+}
+
+/* Tries the address of --source alone: the error of a connection would blame the peer's address. */
+static int path_check_source(const ConnectionOptions *options, Failure *ret_failure) {
+        const Endpoint *source = &options->source;
+        char text[NI_MAXHOST] = "";
+        int fd, r = 0;
+
+        if (source->length == 0)
+                return 0;
+
+        fd = socket(source->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return 0;
+        /* Without a port: all of them may be in use, which the connection finds out. */
+        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
+        if (bind(fd, &source->any, source->length) < 0) {
+                r = -errno;
+                (void)getnameinfo(&source->any, source->length, text, sizeof text, NULL, 0,
+                                  NI_NUMERICHOST);
+                failure_set(ret_failure, r, "Cannot use source address %s: %s", text, strerror(-r));
+        }
+        close(fd);
+        return r;
 }
 
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
@@ -265,8 +291,12 @@ int path_open(const Target *target, const ConnectionOptions *options, Path *ret_
         int r;
 
         ret_path->failed_count = 0;
+        r = path_check_source(options, ret_failure);
+        if (r < 0)
+                return r;
+
         target_format(target, text);
-        failure_set_kind(&failure, FAILURE_LOCAL, 0, "cannot connect to %s", text);
+        failure_set_kind(&failure, FAILURE_LOCAL, 0, "Cannot connect to %s", text);
         r = path_find(target, options, &race.addresses, &failure);
         if (r == 0) {
                 ret_path->resolve = clock_now() - start;

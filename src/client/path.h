@@ -41,8 +41,8 @@ struct Path {
  * after the other in that order, or in a race if @options say so.
  *
  * Returns a socket as connection_open() does and sets @ret_path. Otherwise sets @ret_failure, adds
- * to the failed addresses of @ret_path, and returns a negative errno: that of resolve_target(), or
- * that of connection_open() for the last address.
+ * to the failed addresses of @ret_path, and returns a negative errno: that of bind(2) to the local
+ * address, of resolve_target(), or of connection_open() for the last address.
  */
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
               Failure *ret_failure);

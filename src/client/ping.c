@@ -367,7 +367,8 @@ void ping_run(const ClientOptions *options, Report *report) {
 
         if (ping.message == NULL || ping.answer == NULL)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "no memory for messages of %" PRIu64 " bytes", options->size);
+                                 "Cannot allocate memory for messages of %" PRIu64 " bytes",
+                                 options->size);
         else
                 ping_measure(&ping);
         free(ping.message);

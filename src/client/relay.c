@@ -87,7 +87,7 @@ static void relay_set_broken(const Receiver *receiver, const char *target, int e
                              Failure *failure) {
         char what[FAILURE_TEXT_SIZE];
 
-        snprintf(what, sizeof what, "the connection to %s broke: %s", target, strerror(error));
+        snprintf(what, sizeof what, "The connection to %s broke: %s", target, strerror(error));
         relay_set_failure(receiver, failure_kind_from_errno(error), what, failure);
 }
 
@@ -98,11 +98,11 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
         char what[FAILURE_TEXT_SIZE];
 
         if (sender->end == SENDER_SOURCE_FAILED)
-                failure_set_kind(failure, FAILURE_LOCAL, 0, "cannot read standard input: %s",
+                failure_set_kind(failure, FAILURE_LOCAL, 0, "Cannot read standard input: %s",
                                  strerror(sender->error));
         else if (sender->end == SENDER_KILLED)
                 failure_set_kind(failure, FAILURE_LOCAL, 0,
-                                 "the sending process was ended by signal %d (%s)", sender->error,
+                                 "Signal %d (%s) ended the sending process", sender->error,
                                  strsignal(sender->error));
         else if (sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 relay_set_broken(receiver, target, sender->error, failure);
@@ -131,15 +131,15 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
         target_format(&options->target, target);
         if (r == RECEIVER_SINK_FAILED) {
-                failure_set_kind(failure, FAILURE_LOCAL, 0, "cannot write to standard output: %s",
+                failure_set_kind(failure, FAILURE_LOCAL, 0, "Cannot write to standard output: %s",
                                  strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
                 snprintf(what, sizeof what, "%s came back from %s within %s s",
-                         receiver->bytes == 0 ? "0 bytes" : "nothing more", target,
+                         receiver->bytes == 0 ? "0 bytes" : "Nothing more", target,
                          quantity_format_time(options->timeout, seconds));
                 relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
         } else if (r == RECEIVER_INTERRUPTED) {
-                snprintf(what, sizeof what, "interrupted while connected to %s", target);
+                snprintf(what, sizeof what, "Interrupted while connected to %s", target);
                 relay_set_failure(receiver, FAILURE_INTERRUPTED, what, failure);
         } else if (r == RECEIVER_ENDLESS) {
                 snprintf(what, sizeof what, "%s sends more than it was sent", target);
@@ -177,7 +177,7 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
         r = sender_start(&sender, fd, &(Source){ .fill = relay_fill, .userdata = sent });
         if (r < 0) {
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "cannot start the sending process: %s", strerror(-r));
+                                 "Cannot start the sending process: %s", strerror(-r));
                 return;
         }
         inquiry_set(relay_answer, &(RelayProgress){ options, &receiver, start });
@@ -203,8 +203,8 @@ void relay_run(const ClientOptions *options, Report *report) {
                 return;
         sent = memory_new_shared(sizeof *sent);
         if (sent == NULL)
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0, "no memory: %s",
-                                 strerror(errno));
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "Cannot allocate shared memory: %s", strerror(errno));
         else
                 relay_exchange(fd, sent, options, report);
         memory_free(sent, sizeof *sent);
@@ -213,5 +213,5 @@ void relay_run(const ClientOptions *options, Report *report) {
         /* Some file systems report only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "cannot write to standard output: %s", strerror(errno));
+                                 "Cannot write to standard output: %s", strerror(errno));
 }

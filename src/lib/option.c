@@ -99,8 +99,8 @@ static const OptionRow *option_find(const OptionParse *parse, int found) {
         return NULL;
 }
 
-/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so this
- * returns the whole word then. */
+/* Names the option of the byte @letter in @text. A character beyond ASCII has several bytes, so
+ * this returns the whole word then. */
 static const char *option_name_letter(int letter, char *const *argv, char *text, size_t size) {
         for (; !isgraph(letter) && *argv != NULL; argv++)
                 if ((*argv)[0] == '-' && (*argv)[1] != '-' && strchr(*argv, letter) != NULL)
@@ -122,11 +122,11 @@ static int option_refuse(const OptionParse *parse, int found, int argc, char **a
         if (found == ':')
                 return failure_set(parse->failure, -EINVAL, "-%c needs a value", optopt);
         if (optopt == 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "there is no option %.*s, or it is ambiguous", length, word);
+                return failure_set(parse->failure, -EINVAL, "Unknown or ambiguous option '%.*s'",
+                                   length, word);
         row = option_find(parse, optopt);
         if (row == NULL)
-                return failure_set(parse->failure, -EINVAL, "there is no option %s",
+                return failure_set(parse->failure, -EINVAL, "Unknown option '%s'",
                                    option_name_letter((unsigned char)optopt, argv + 1, text,
                                                       sizeof text));
         return failure_set(parse->failure, -EINVAL, "%.*s takes no value%s%s", length, word,

@@ -91,15 +91,15 @@ static void test_wrong_lines(void **state) {
                 const char *words[4];
                 const char *named;
         } lines[] = {
-                { { NULL }, "host is missing" },
+                { { NULL }, "Missing argument HOST" },
                 { { "host", "0" }, "'0'" },
                 { { "host", "65536" }, "'65536'" },
                 { { "host", "7 " }, "'7 '" },
                 { { "host", "7", "more" }, "'more'" },
                 { { "-p", "7", "host", "8" }, "'8'" },
                 { { "-4", "-6", "host" }, "combined" },
-                { { "-x", "host" }, "option -x" },
-                { { "--wrong", "host" }, "option --wrong" },
+                { { "-x", "host" }, "option '-x'" },
+                { { "--wrong", "host" }, "option '--wrong'" },
                 { { "host", "--port" }, "--port needs" },
         };
         ClientOptions options;
