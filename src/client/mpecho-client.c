@@ -19,16 +19,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/check.h"
-#include "client/client_help.h"
-#include "client/client_options.h"
-#include "client/inquiry.h"
-#include "client/interrupt.h"
-#include "client/load.h"
-#include "client/monitor.h"
-#include "client/ping.h"
-#include "client/relay.h"
-#include "client/report.h"
+#include "client/command/client_help.h"
+#include "client/command/client_options.h"
+#include "client/load/load.h"
+#include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
+#include "client/output/monitor.h"
+#include "client/output/report.h"
+#include "client/run/check.h"
+#include "client/run/ping.h"
+#include "client/run/relay.h"
 
 enum {
         STATUS_DONE = 0,

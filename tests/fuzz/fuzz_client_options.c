@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "client/client_options.h"
+#include "client/command/client_options.h"
 #include "fuzz.h"
 #include "lib/clock.h"
 #include "words.h"
