@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
 # Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "lib/hashtable.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/legacy.h"
@@ -97,7 +97,7 @@ void restore_deinit(Restore *restore) {
         restore_close(restore);
         restore->ledger = ledger_free(restore->ledger);
         free(restore->items);
-        memory_free(restore->found, (restore->n_found + 1) * sizeof *restore->found);
+        mapping_free(restore->found, (restore->n_found + 1) * sizeof *restore->found);
         free(restore->ended);
         free(restore->open);
         *restore = (Restore){};
@@ -238,7 +238,7 @@ int restore_prepare(Restore *restore) {
         restore->run = restore->n > 0 && restore->items[0].run < FDSTORE_RUN_MOST
                                        ? restore->items[0].run + 1
                                        : 1;
-        restore->found = memory_new_unforked((restore->n_found + 1) * sizeof *restore->found);
+        restore->found = mapping_new_unforked((restore->n_found + 1) * sizeof *restore->found);
         restore->ended = calloc(restore->ledger != NULL ? ledger_slots(restore->ledger) : 1,
                                 sizeof *restore->ended);
         if (restore->found == NULL || restore->ended == NULL ||

@@ -21,7 +21,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
@@ -37,7 +37,7 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
         Connections *connections;
         int r;
 
-        connections = memory_new_unforked(sizeof *connections);
+        connections = mapping_new_unforked(sizeof *connections);
         if (connections == NULL)
                 return -errno;
         connections->options = options;
@@ -65,7 +65,7 @@ Connections *connections_free(Connections *connections) {
         roster_free(connections->roster);
         quota_free(connections->quota);
         backoff_deinit(&connections->backoff);
-        return memory_free(connections, sizeof *connections);
+        return mapping_free(connections, sizeof *connections);
 }
 
 static bool connections_admit(void *data, pid_t handler) {

@@ -36,7 +36,7 @@
 #include "client/output/progress.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 enum {
         /* A worker's descriptors beside its connections. */
@@ -310,8 +310,8 @@ void load_run(const ClientOptions *options, Report *report) {
         if (load_raise_limit(&load, &report->failure) < 0)
                 return;
         load.pids = calloc(load.workers, sizeof *load.pids);
-        load.pages = memory_new_shared(pages);
-        load.sent = memory_new_shared(sent);
+        load.pages = mapping_new_shared(pages);
+        load.sent = mapping_new_shared(sent);
         if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
                                  "Cannot allocate memory for %" PRIu64 " connections",
@@ -325,7 +325,7 @@ void load_run(const ClientOptions *options, Report *report) {
                 load_measure(&load);
         }
         inquiry_set(NULL, NULL);
-        memory_free(load.sent, sent);
-        memory_free(load.pages, pages);
+        mapping_free(load.sent, sent);
+        mapping_free(load.pages, pages);
         free(load.pids);
 }

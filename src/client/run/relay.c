@@ -26,7 +26,7 @@
 #include "client/value/digest.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 /* The data for an inquiry. */
 typedef struct RelayProgress {
@@ -201,13 +201,13 @@ void relay_run(const ClientOptions *options, Report *report) {
         fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
-        sent = memory_new_shared(sizeof *sent);
+        sent = mapping_new_shared(sizeof *sent);
         if (sent == NULL)
                 failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
                                  "Cannot allocate shared memory: %s", strerror(errno));
         else
                 relay_exchange(fd, sent, options, report);
-        memory_free(sent, sizeof *sent);
+        mapping_free(sent, sizeof *sent);
         kernel_note(&report->kernel, fd);
         close(fd);
         /* Some file systems report only now that they are full. */

@@ -26,7 +26,7 @@
 
 #include "client/network/inquiry.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 enum {
         /* As much as the service reads at once. */
@@ -118,12 +118,12 @@ int sender_start(Sender *ret_sender, int fd, const Source *source) {
         pid_t parent = getpid();
         int ended[2], r;
 
-        sender.page = memory_new_shared(sizeof *sender.page);
+        sender.page = mapping_new_shared(sizeof *sender.page);
         if (sender.page == NULL)
                 return -errno;
         if (pipe2(ended, O_CLOEXEC) < 0) {
                 r = -errno;
-                memory_free(sender.page, sizeof *sender.page);
+                mapping_free(sender.page, sizeof *sender.page);
                 return r;
         }
         sender.pid = fork();
@@ -135,7 +135,7 @@ int sender_start(Sender *ret_sender, int fd, const Source *source) {
         close(ended[1]);
         if (r < 0) {
                 close(ended[0]);
-                memory_free(sender.page, sizeof *sender.page);
+                mapping_free(sender.page, sizeof *sender.page);
                 return r;
         }
         sender.ended = ended[0];
@@ -188,5 +188,5 @@ void sender_stop(Sender *sender) {
 
 void sender_deinit(Sender *sender) {
         close(sender->ended);
-        sender->page = memory_free(sender->page, sizeof *sender->page);
+        sender->page = mapping_free(sender->page, sizeof *sender->page);
 }

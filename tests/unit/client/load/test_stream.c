@@ -10,7 +10,7 @@
 
 #include "client/load/stream.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "peer.h"
 
 static LoadPage *page;
@@ -37,7 +37,7 @@ static void test_interrupt(void **state) {
         pid_t echo;
 
         (void)state;
-        page = memory_new_shared(sizeof *page);
+        page = mapping_new_shared(sizeof *page);
         assert_non_null(page);
         page->sent = &sent;
         page->start = clock_now();
@@ -62,7 +62,7 @@ static void test_interrupt(void **state) {
                 assert_int_equal(page->errors[kind], 0);
         assert_int_equal(waitpid(echo, NULL, 0), echo);
         close(go[0]);
-        memory_free(page, sizeof *page);
+        mapping_free(page, sizeof *page);
 }
 
 int main(void) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Maps memory: private to the master, shared with its handlers, or a file that outlives both.
+ * Maps memory: private to one process, shared with its children, or a file that outlives both.
+ *
+ * The service uses the private kind and files; the client's processes share counters and digests.
  *
  * The master maps its tables once, at its start, so that it never fails for lack of memory while it
  * serves. Handlers do not inherit the private ones: the address space of a child has a hole there.
@@ -9,7 +11,7 @@
  *
  * Nothing here may map memory that is both writable and executable: the unit forbids it.
  */
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -19,7 +21,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-void *memory_new_unforked(size_t size) {
+void *mapping_new_unforked(size_t size) {
         /* With all pages present, the master neither faults nor lacks memory later. */
         void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -29,19 +31,19 @@ void *memory_new_unforked(size_t size) {
         if (madvise(memory, size, MADV_DONTFORK) < 0) {
                 int error = errno;
 
-                memory = memory_free(memory, size);
+                memory = mapping_free(memory, size);
                 errno = error;
         }
         return memory;
 }
 
-void *memory_new_shared(size_t size) {
+void *mapping_new_shared(size_t size) {
         void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
         return memory == MAP_FAILED ? NULL : memory;
 }
 
-int memory_new_file(const char *name) {
+int mapping_new_file(const char *name) {
         int fd;
 
         fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
@@ -51,7 +53,7 @@ int memory_new_file(const char *name) {
         return fd < 0 ? -errno : fd;
 }
 
-void *memory_free(void *memory, size_t size) {
+void *mapping_free(void *memory, size_t size) {
         if (memory != NULL)
                 (void)munmap(memory, size);
         return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory that forked processes share, and memory that they do not have. */
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static void expect_hole(void *data) {
 
 /* Private memory is zeros, and a forked process has a hole there. */
 static void test_private(void **state) {
-        unsigned char *memory = memory_new_unforked(SIZE);
+        unsigned char *memory = mapping_new_unforked(SIZE);
 
         (void)state;
         assert_non_null(memory);
@@ -43,7 +43,7 @@ static void test_private(void **state) {
         memset(memory, 7, SIZE);
         process_run(expect_hole, memory);
         assert_int_equal(memory[SIZE - 1], 7);
-        assert_null(memory_free(memory, SIZE));
+        assert_null(mapping_free(memory, SIZE));
 }
 
 static void fill(void *data) {
@@ -52,7 +52,7 @@ static void fill(void *data) {
 
 /* Shared memory is zeros, and what a forked process writes there is seen here. */
 static void test_shared(void **state) {
-        unsigned char *memory = memory_new_shared(SIZE);
+        unsigned char *memory = mapping_new_shared(SIZE);
 
         (void)state;
         assert_non_null(memory);
@@ -60,15 +60,15 @@ static void test_shared(void **state) {
         process_run(fill, memory);
         for (size_t i = 0; i < SIZE; i++)
                 assert_int_equal(memory[i], 7);
-        assert_null(memory_free(memory, SIZE));
+        assert_null(mapping_free(memory, SIZE));
 }
 
 static void free_and_look(void *data) {
         (void)data;
         for (int i = 0; i < 2; i++) {
-                void *memory = i == 0 ? memory_new_unforked(SIZE) : memory_new_shared(SIZE);
+                void *memory = i == 0 ? mapping_new_unforked(SIZE) : mapping_new_shared(SIZE);
 
-                memory_free(memory, SIZE);
+                mapping_free(memory, SIZE);
                 expect_hole(memory);
         }
 }
@@ -77,19 +77,19 @@ static void free_and_look(void *data) {
 static void test_nothing(void **state) {
         (void)state;
         process_run(free_and_look, NULL);
-        assert_null(memory_free(NULL, 5));
+        assert_null(mapping_free(NULL, 5));
         errno = 0;
-        assert_null(memory_new_unforked(SIZE_MAX / 2));
+        assert_null(mapping_new_unforked(SIZE_MAX / 2));
         assert_int_not_equal(errno, 0);
         errno = 0;
-        assert_null(memory_new_shared(SIZE_MAX / 2));
+        assert_null(mapping_new_shared(SIZE_MAX / 2));
         assert_int_not_equal(errno, 0);
 }
 
 /* A file in memory begins empty, can be sealed, is closed by execve(2), and cannot be executed
  * where the kernel can forbid that. */
 static void test_file(void **state) {
-        const int fd = memory_new_file("mpecho-test");
+        const int fd = mapping_new_file("mpecho-test");
         struct stat status;
 
         (void)state;
@@ -109,7 +109,7 @@ static void test_file(void **state) {
 static void fill_descriptors(void *data) {
         (void)data;
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 0, 0 }), 0);
-        assert_int_equal(memory_new_file("mpecho-test"), -EMFILE);
+        assert_int_equal(mapping_new_file("mpecho-test"), -EMFILE);
 }
 
 /* Without a descriptor to be had there is no file. */
