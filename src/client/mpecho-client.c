@@ -29,12 +29,7 @@
 #include "client/run/check.h"
 #include "client/run/ping.h"
 #include "client/run/relay.h"
-
-enum {
-        STATUS_DONE = 0,
-        STATUS_FAILED = 1,
-        STATUS_USAGE = 2,
-};
+#include "lib/failure.h"
 
 /*
  * The next open(2) or socket(2) would take a closed standard descriptor. Its replacement is opened

@@ -157,9 +157,9 @@ int ledger_take_bundle(Ledger *ledger) {
         return bundle;
 }
 
-/* Maps the file @fd of an earlier ledger for reading, if it has at least
- * @least bytes. The seals keep it from shrinking under the reader; the kernel may have set others
- * as well. Returns 0 and sets @ret_part and @ret_size, or a negative errno. */
+/* Maps the file @fd of an earlier ledger for reading, if it has at least @least bytes. The
+ * seals keep it from shrinking under the reader; the kernel may have set others as well. Returns 0
+ * and sets @ret_part and @ret_size, or a negative errno. */
 static int part_open(int fd, size_t least, void **ret_part, size_t *ret_size) {
         const int seals = fcntl(fd, F_GET_SEALS);
         struct stat status;

@@ -27,7 +27,7 @@ typedef struct LedgerCounts LedgerCounts;
 struct LedgerEntry {
         _Alignas(64) _Atomic uint64_t bytes; /* echoed */
         _Atomic uint32_t started;            /* not 0 once a handler may have read from the peer */
-        _Atomic uint32_t reason; /* why the connection ended, a EndReason plus 1; 0 before that */
+        _Atomic uint32_t reason; /* why the connection ended, an EndReason plus 1; 0 before that */
         _Atomic uint32_t announced_before; /* private to the ledger */
 };
 

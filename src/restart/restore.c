@@ -26,6 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/fdpass.h"
 #include "lib/hashtable.h"
 #include "lib/mapping.h"
 #include "lib/socket.h"
@@ -71,15 +72,10 @@ int restore_init(Restore *restore, size_t most) {
         return 0;
 }
 
-static void close_if_open(int fd) {
-        if (fd >= 0)
-                close(fd);
-}
-
 static void open_close(struct RestoreOpen *open) {
         for (int i = 0; i < open->n_fds; i++)
-                close_if_open(open->fds[i]);
-        close_if_open(open->converted);
+                fdpass_close(open->fds[i]);
+        fdpass_close(open->converted);
         open->n_fds = open->position = 0;
         open->converted = -1;
         open->opened = false;
@@ -89,7 +85,7 @@ static void restore_close(Restore *restore) {
         if (restore->open != NULL)
                 open_close(restore->open);
         for (size_t i = 0; i < restore->n; i++)
-                close_if_open(restore->items[i].fd);
+                fdpass_close(restore->items[i].fd);
         restore->n = 0;
 }
 
@@ -275,7 +271,7 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
         if (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
-                close_if_open(open->converted);
+                fdpass_close(open->converted);
                 open->converted = restore_find_legacy(restore, socket_cookie(ret_connection->fd));
                 ret_connection->unsent = open->converted;
         }

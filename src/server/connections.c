@@ -5,9 +5,9 @@
  * in the program serves these two paths.
  *
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
- * status alone, and "handed over" only while the service stops: at any other time no next
- * master would take the connection back, so it is removed from the store and counts as failed. The
- * master kills a handler that opens a second channel, or sends it signals.
+ * status alone, and "handed over" only while the service stops: at any other time no next master
+ * would take the connection back, so it is removed from the store and counts as failed. The master
+ * kills a handler that opens a second channel, or sends it signals.
  *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */

@@ -192,9 +192,9 @@ static int client_options_check_modes(const OptionParse *parse, ClientAction act
         char modes[64];
 
         for (size_t i = 0; i < client_rows_count; i++)
-                if (parse->given[i] && client_rows[i].modes != 0 &&
-                    (client_rows[i].modes & (uint64_t)1 << action) == 0) {
-                        client_options_name_modes(client_rows[i].modes, modes, sizeof modes);
+                if (parse->given[i] && client_rows[i].tags != 0 &&
+                    (client_rows[i].tags & (uint64_t)1 << action) == 0) {
+                        client_options_name_modes(client_rows[i].tags, modes, sizeof modes);
                         return failure_set(parse->failure, -EINVAL, "--%s is only valid with %s",
                                            client_rows[i].name, modes);
                 }

@@ -5,7 +5,8 @@
 
 #include "lib/option.h"
 
-/* The client's options: a row for each, which sets a member of ClientOptions. */
+/* The client's options: a row for each, which sets a member of ClientOptions. The tags are bits of
+ * the modes, 1 << ClientAction, that have the option; 0 for all. */
 extern const OptionRow client_rows[];
 extern const size_t client_rows_count;
 

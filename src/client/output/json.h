@@ -43,11 +43,6 @@ void json_integer(Json *json, const char *name, uint64_t number);
 void json_number(Json *json, const char *name, double number);
 
 /*
- * json_boolean: Writes a member that is true or false.
- */
-void json_boolean(Json *json, const char *name, bool value);
-
-/*
  * json_null: Writes a member without a value.
  */
 void json_null(Json *json, const char *name);

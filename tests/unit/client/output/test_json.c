@@ -30,14 +30,14 @@ static void test_structure(void **state) {
         json_close(&json);
         json_open_list(&json, "list");
         json_string(&json, NULL, "one");
-        json_boolean(&json, NULL, true);
+        json_integer(&json, NULL, 2);
         json_close_list(&json);
         json_string(&json, "last", NULL);
         json_close(&json);
         assert_int_equal(fclose(json.file), 0);
         assert_string_equal(text, "{\"empty\": {}, \"full\": {\"most\": 18446744073709551615, "
                                   "\"rounded\": 0.123, \"none\": null}, "
-                                  "\"list\": [\"one\", true], \"last\": null}");
+                                  "\"list\": [\"one\", 2], \"last\": null}");
         free(text);
 }
 
