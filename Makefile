@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # mpecho: builds with GNU make. `make help` lists the targets.
 #
 # Variables meant to be set from outside: prefix, DESTDIR, systemdsystemunitdir, catalogdir, sysconfdir, CC, CFLAGS,
@@ -45,9 +46,9 @@ CMOCKA_LIBS    = $(shell $(PKG_CONFIG) --libs cmocka)
 MAINS    := src/mpecho.c src/client/mpecho-client.c
 PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
 ARCHIVE  := $(BUILD)/libmpecho.a
-SOURCES  := $(filter-out $(MAINS),$(wildcard src/*/*.c))
-HEADERS  := $(wildcard src/*/*.h)
-UNIT     := $(wildcard tests/unit/*/test_*.c)
+SOURCES  := $(filter-out $(MAINS),$(wildcard src/*/*.c src/*/*/*.c))
+HEADERS  := $(wildcard src/*/*.h src/*/*/*.h)
+UNIT     := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 HELPERS  := $(wildcard tests/unit/*.c)
 FUZZ     := $(wildcard tests/fuzz/fuzz_*.c)
 REPLAY   := tests/fuzz/replay.c

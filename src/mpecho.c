@@ -28,12 +28,6 @@
 /* How long the journal has at the end to take records that wait. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)
 
-typedef enum Status {
-        STATUS_DONE = 0,
-        STATUS_FAILED = 1,
-        STATUS_USAGE = 2,
-} Status;
-
 static Status fail(Journal *journal, const Failure *failure) {
         journal_write(journal, &(Record){ .kind = RECORD_FAILED, .sentence = failure->text },
                       clock_now());

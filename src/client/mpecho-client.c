@@ -2,12 +2,12 @@
 /*
  * The client's main program: reads the command line, runs the mode, prints the report.
  *
- * It prepares what all modes need before that: the standard descriptors, the default action of
- * SIGCHLD, exact timers, and the signals that end a run or ask for its state. A mode fills in the
- * Report; only this file and the report's decide what is printed and the exit status.
+ * Before the mode it prepares the process: the standard descriptors, the default action of SIGCHLD,
+ * exact timers, and the signals that end a run or print its state. A mode fills in the Report; only
+ * this file and report.c decide the output and the exit status.
  *
- * Output goes to nobody's disadvantage: a reader that does not read holds up nobody who has asked
- * the program to end.
+ * A mode must never print results or exit by itself. A reader that does not read must not hold up a
+ * user who has ended the program with a signal.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,26 +19,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "client/check.h"
-#include "client/client_help.h"
-#include "client/client_options.h"
-#include "client/inquiry.h"
-#include "client/interrupt.h"
-#include "client/load.h"
-#include "client/monitor.h"
-#include "client/ping.h"
-#include "client/relay.h"
-#include "client/report.h"
-
-enum {
-        STATUS_DONE = 0,
-        STATUS_FAILED = 1,
-        STATUS_USAGE = 2,
-};
+#include "client/command/client_help.h"
+#include "client/command/client_options.h"
+#include "client/load/load.h"
+#include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
+#include "client/output/monitor.h"
+#include "client/output/report.h"
+#include "client/run/check.h"
+#include "client/run/ping.h"
+#include "client/run/relay.h"
+#include "lib/failure.h"
 
 /*
- * A standard descriptor that is closed would be taken by the next open or socket. What stands in
- * for it is opened the wrong way round, so that using it is an error and no data is lost silently.
+ * The next open(2) or socket(2) would take a closed standard descriptor. Its replacement is opened
+ * in the wrong direction: each use is an error, and no data vanish silently.
  */
 static int client_fill_descriptors(void) {
         for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
@@ -61,7 +56,7 @@ static int client_refuse(const Failure *failure, bool monitor) {
 }
 
 static int client_fail_to_print(void) {
-        perror("mpecho-client: cannot write to standard output");
+        perror("mpecho-client: Cannot write to standard output");
         return STATUS_FAILED;
 }
 
@@ -91,7 +86,7 @@ static void client_run(const ClientOptions *options, Report *report) {
         }
 }
 
-/* What nobody reads would block for ever; a signal has said that nobody waits. */
+/* Output that nobody reads would block forever; after a signal nobody waits for it. */
 static bool client_can_print(const ClientOptions *options, bool interrupted) {
         struct pollfd polled = { .fd = STDOUT_FILENO, .events = POLLOUT };
 
@@ -130,7 +125,7 @@ int main(int argc, char **argv) {
          * trip on one machine. */
         (void)prctl(PR_SET_TIMERSLACK, 1);
         (void)inquiry_open();
-        /* A filter ends at once, and has nothing to say about it. */
+        /* The plain mode is a filter: it ends at once and prints nothing about it. */
         if (options.action != CLIENT_RELAY || options.json)
                 options.connection.interrupt = interrupt_open();
         report.time = time(NULL);

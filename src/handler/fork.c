@@ -24,7 +24,7 @@
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
  * never call a function of the libraries named below: their code is not there. The program is
  * linked with -z now, so no jump into the dynamic linker is left. The master's tables stay out of
- * children for another reason first: see memory_new_unforked().
+ * children for another reason first: see mapping_new_unforked().
  */
 #include "handler/fork.h"
 

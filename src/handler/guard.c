@@ -27,7 +27,7 @@
 
 #include "lib/clock.h"
 #include "lib/hashtable.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 enum {
         FIRST_CLIENT_PORT = 1024,
@@ -119,7 +119,7 @@ int guard_new(uint32_t per_second, Guard **ret_guard) {
         Guard *guard;
         int r;
 
-        guard = memory_new_unforked(sizeof *guard);
+        guard = mapping_new_unforked(sizeof *guard);
         if (guard == NULL)
                 return -errno;
         if (per_second > 0)
@@ -138,7 +138,7 @@ Guard *guard_free(Guard *guard) {
         if (guard == NULL)
                 return NULL;
         hashtable_free(guard->places);
-        return memory_free(guard, sizeof *guard);
+        return mapping_free(guard, sizeof *guard);
 }
 
 static void guard_unlink(Guard *guard, const GuardSource *source) {

@@ -15,12 +15,17 @@
 #include <stdio.h>
 #include <string.h>
 
+__attribute__((format(printf, 3, 0))) static void
+failure_write(Failure *failure, FailureKind kind, const char *format, va_list arguments) {
+        failure->kind = kind;
+        vsnprintf(failure->text, sizeof failure->text, format, arguments);
+}
+
 int failure_set(Failure *failure, int error, const char *format, ...) {
         va_list arguments;
 
-        failure->kind = FAILURE_LOCAL;
         va_start(arguments, format);
-        vsnprintf(failure->text, sizeof failure->text, format, arguments);
+        failure_write(failure, FAILURE_LOCAL, format, arguments);
         va_end(arguments);
         return error;
 }
@@ -28,9 +33,8 @@ int failure_set(Failure *failure, int error, const char *format, ...) {
 int failure_set_kind(Failure *failure, FailureKind kind, int error, const char *format, ...) {
         va_list arguments;
 
-        failure->kind = kind;
         va_start(arguments, format);
-        vsnprintf(failure->text, sizeof failure->text, format, arguments);
+        failure_write(failure, kind, format, arguments);
         va_end(arguments);
         return error;
 }

@@ -3,6 +3,14 @@
 
 typedef struct Failure Failure;
 typedef enum FailureKind FailureKind;
+typedef enum Status Status;
+
+/* The exit status of both programs. */
+enum Status {
+        STATUS_DONE = 0,
+        STATUS_FAILED = 1,
+        STATUS_USAGE = 2, /* a wrong command line */
+};
 
 enum {
         FAILURE_TEXT_SIZE = 1024,

@@ -81,3 +81,8 @@ int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
                         return -errno;
         return fdpass_take(&message, ret_fds);
 }
+
+void fdpass_close(int fd) {
+        if (fd >= 0)
+                close(fd);
+}

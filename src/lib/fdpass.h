@@ -37,3 +37,8 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
  * recvmsg(2).
  */
 int fdpass_receive(int socket, int *ret_fds, size_t most, int flags);
+
+/*
+ * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor.
+ */
+void fdpass_close(int fd);

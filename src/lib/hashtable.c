@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <sys/random.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 typedef struct TableEntry {
         HashtableKey key;
@@ -46,7 +46,7 @@ int hashtable_new(uint32_t capacity, Hashtable **ret_table) {
         if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
                 return -errno;
         size = sizeof *table + places * sizeof table->entries[0];
-        table = memory_new_unforked(size);
+        table = mapping_new_unforked(size);
         if (table == NULL)
                 return -errno;
         table->size = size;
@@ -58,7 +58,7 @@ int hashtable_new(uint32_t capacity, Hashtable **ret_table) {
 }
 
 Hashtable *hashtable_free(Hashtable *table) {
-        return table != NULL ? memory_free(table, table->size) : NULL;
+        return table != NULL ? mapping_free(table, table->size) : NULL;
 }
 
 /* The finalizer of MurmurHash3 (Austin Appleby, public domain) over both halves. */

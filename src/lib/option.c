@@ -122,11 +122,11 @@ static int option_refuse(const OptionParse *parse, int found, int argc, char **a
         if (found == ':')
                 return failure_set(parse->failure, -EINVAL, "-%c needs a value", optopt);
         if (optopt == 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "there is no option %.*s, or it is ambiguous", length, word);
+                return failure_set(parse->failure, -EINVAL, "Unknown or ambiguous option '%.*s'",
+                                   length, word);
         row = option_find(parse, optopt);
         if (row == NULL)
-                return failure_set(parse->failure, -EINVAL, "there is no option %s",
+                return failure_set(parse->failure, -EINVAL, "Unknown option '%s'",
                                    option_name_letter((unsigned char)optopt, argv + 1, text,
                                                       sizeof text));
         return failure_set(parse->failure, -EINVAL, "%.*s takes no value%s%s", length, word,

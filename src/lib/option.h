@@ -38,7 +38,7 @@ struct OptionRow {
         uint64_t maximum;
         uint64_t unit;            /* option_take_number() multiplies by it; 0 for 1 */
         const char *const *names; /* for option_take_name(), @maximum of them */
-        uint64_t modes;           /* bits of the modes that have the option; 0 for all */
+        uint64_t tags;            /* for the program alone: option_read() does not read them */
         const char *hint;         /* half a sentence for users who give it a value; or NULL */
 };
 

@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/stdfds.h"
 #include "report/summary.h"
 
@@ -91,7 +91,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         const int room = 8 * 1024 * 1024;
         Journal *journal;
 
-        journal = memory_new_unforked(sizeof *journal);
+        journal = mapping_new_unforked(sizeof *journal);
         if (journal == NULL)
                 return -errno;
         journal->fd = -1;
@@ -108,7 +108,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
                 if (journal->fd < 0) {
                         int r = -errno;
 
-                        memory_free(journal, sizeof *journal);
+                        mapping_free(journal, sizeof *journal);
                         return r;
                 }
                 /* Room for a burst. SO_SNDBUFFORCE exceeds net.core.wmem_max, with a capability. */
@@ -124,7 +124,7 @@ Journal *journal_free(Journal *journal) {
                 return NULL;
         if (journal->fd >= 0)
                 close(journal->fd);
-        return memory_free(journal, sizeof *journal);
+        return mapping_free(journal, sizeof *journal);
 }
 
 /* Returns whether the receiver accepted @data. Sends by path each time, because a restarted

@@ -43,6 +43,7 @@ LogTarget journal_target(LogTarget target);
  *
  * @level: a priority of syslog(3). Less urgent records are neither written nor counted.
  * RECORD_SUMMARY and RECORD_LOST pass always: they count records that pass.
+ *
  * @socket: the path of the journal's socket.
  *
  * Returns 0 and sets @ret_journal, which the caller frees with journal_free(); or a negative errno

@@ -80,26 +80,21 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
         return 0;
 }
 
-static void close_if_open(int fd) {
-        if (fd >= 0)
-                close(fd);
-}
-
 /* Closes a channel and what came through it; the last channel takes its place. */
 static void channel_drop(Handover *handover, size_t index) {
         HandoverChannel *channel = &handover->channels[index];
 
         close(channel->fd);
-        close_if_open(channel->connection);
-        close_if_open(channel->unsent);
+        fdpass_close(channel->connection);
+        fdpass_close(channel->unsent);
         *channel = handover->channels[--handover->n];
 }
 
 void handover_deinit(Handover *handover) {
         while (handover->n > 0)
                 channel_drop(handover, 0);
-        close_if_open(handover->listener);
-        close_if_open(handover->fd);
+        fdpass_close(handover->listener);
+        fdpass_close(handover->fd);
         handover->listener = handover->fd = -1;
 }
 
@@ -215,8 +210,8 @@ static bool handover_store(const Handover *handover) {
         return n > 0 && bundle_store(fds, n, handover->address.run, 0) == 0;
 }
 
-/* Answers the handlers that have given their connections, or closes their channels when
- * @answer is 0: they store by themselves then. Returns how many. */
+/* Answers the handlers that have given their connections, or closes their channels when @answer
+ * is 0: they store by themselves then. Returns how many. */
 static size_t handover_answer(Handover *handover, char answer) {
         const HandoverMaster *master = &handover->master;
         size_t answered = 0;
@@ -335,6 +330,6 @@ int handover_give(const HandoverAddress *address, int connection, const char *un
         r = handover_ask(address, fds, n);
         if (r < 0 && r != -ECANCELED)
                 r = bundle_store(fds, n, address->run, getpid());
-        close_if_open(fds[1]);
+        fdpass_close(fds[1]);
         return r;
 }

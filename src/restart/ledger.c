@@ -26,7 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "restart/bundle.h"
 
 /* Another layout of either part needs another number. */
@@ -80,8 +80,8 @@ static Ledger *ledger_new_empty(uint32_t slots) {
 Ledger *ledger_free(Ledger *ledger) {
         if (ledger == NULL)
                 return NULL;
-        memory_free(ledger->handlers, handlers_size(ledger->slots));
-        memory_free(ledger->masters, masters_size(ledger->slots));
+        mapping_free(ledger->handlers, handlers_size(ledger->slots));
+        mapping_free(ledger->masters, masters_size(ledger->slots));
         if (ledger->handlers_fd >= 0)
                 close(ledger->handlers_fd);
         if (ledger->masters_fd >= 0)
@@ -95,7 +95,7 @@ static int part_new(const char *name, size_t size, void **ret_part) {
         void *part = MAP_FAILED;
         int fd, r;
 
-        fd = memory_new_file(name);
+        fd = mapping_new_file(name);
         if (fd < 0)
                 return fd;
         if (ftruncate(fd, (off_t)size) == 0 && fcntl(fd, F_ADD_SEALS, SEALS) == 0)
@@ -158,9 +158,9 @@ int ledger_take_bundle(Ledger *ledger) {
         return bundle;
 }
 
-/* Maps the file @fd of an earlier ledger for reading, if it has at least
- * @least bytes. The seals keep it from shrinking under the reader; the kernel may have set others
- * as well. Returns 0 and sets @ret_part and @ret_size, or a negative errno. */
+/* Maps the file @fd of an earlier ledger for reading, if it has at least @least bytes. The
+ * seals keep it from shrinking under the reader; the kernel may have set others as well. Returns 0
+ * and sets @ret_part and @ret_size, or a negative errno. */
 static int part_open(int fd, size_t least, void **ret_part, size_t *ret_size) {
         const int seals = fcntl(fd, F_GET_SEALS);
         struct stat status;
@@ -202,8 +202,8 @@ static int ledger_map(const int fds[static 2], Ledger **ret_ledger) {
                 r = -EBADMSG;
         ledger = r == 0 ? ledger_new_empty(((MastersPart *)masters)->slots) : NULL;
         if (ledger == NULL) {
-                memory_free(handlers, handlers_bytes);
-                memory_free(masters, size);
+                mapping_free(handlers, handlers_bytes);
+                mapping_free(masters, size);
                 return r < 0 ? r : -ENOMEM;
         }
         ledger->handlers = handlers;

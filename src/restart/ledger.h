@@ -26,7 +26,7 @@ typedef struct LedgerCounts LedgerCounts;
 /* In a cache line of its own, so that handlers that count do not slow each other down. */
 struct LedgerEntry {
         _Alignas(64) _Atomic uint64_t bytes; /* echoed */
-        _Atomic uint32_t reason; /* why the connection ended, a EndReason plus 1; 0 before that */
+        _Atomic uint32_t reason; /* why the connection ended, an EndReason plus 1; 0 before that */
         _Atomic uint32_t announced_before; /* private to the ledger */
 };
 

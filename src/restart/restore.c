@@ -29,8 +29,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/fdpass.h"
 #include "lib/hashtable.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/legacy.h"
@@ -74,15 +75,10 @@ int restore_init(Restore *restore, size_t most) {
         return 0;
 }
 
-static void close_if_open(int fd) {
-        if (fd >= 0)
-                close(fd);
-}
-
 static void open_close(struct RestoreOpen *open) {
         for (int i = 0; i < open->n_fds; i++)
-                close_if_open(open->fds[i]);
-        close_if_open(open->converted);
+                fdpass_close(open->fds[i]);
+        fdpass_close(open->converted);
         open->n_fds = open->position = 0;
         open->converted = -1;
         open->opened = false;
@@ -92,7 +88,7 @@ static void restore_close(Restore *restore) {
         if (restore->open != NULL)
                 open_close(restore->open);
         for (size_t i = 0; i < restore->n; i++)
-                close_if_open(restore->items[i].fd);
+                fdpass_close(restore->items[i].fd);
         restore->n = 0;
 }
 
@@ -100,7 +96,7 @@ void restore_deinit(Restore *restore) {
         restore_close(restore);
         restore->ledger = ledger_free(restore->ledger);
         free(restore->items);
-        memory_free(restore->found, (restore->n_found + 1) * sizeof *restore->found);
+        mapping_free(restore->found, (restore->n_found + 1) * sizeof *restore->found);
         free(restore->ended);
         free(restore->open);
         *restore = (Restore){};
@@ -269,7 +265,7 @@ int restore_prepare(Restore *restore) {
 
         qsort(restore->items, restore->n, sizeof *restore->items, item_compare);
         restore->run = restore->n > 0 ? restore->items[0].run + 1 : 1;
-        restore->found = memory_new_unforked((restore->n_found + 1) * sizeof *restore->found);
+        restore->found = mapping_new_unforked((restore->n_found + 1) * sizeof *restore->found);
         restore->ended = calloc(restore->ledger != NULL ? ledger_slots(restore->ledger) : 1,
                                 sizeof *restore->ended);
         if (restore->found == NULL || restore->ended == NULL ||
@@ -306,7 +302,7 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
         if (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
-                close_if_open(open->converted);
+                fdpass_close(open->converted);
                 open->converted = restore_find_legacy(restore, socket_cookie(ret_connection->fd));
                 ret_connection->unsent = open->converted;
         }

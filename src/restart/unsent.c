@@ -16,12 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 int unsent_new(const char *data, size_t size) {
         int fd;
 
-        fd = memory_new_file("mpecho-unsent");
+        fd = mapping_new_file("mpecho-unsent");
         if (fd < 0)
                 return fd;
         if (pwrite(fd, data, size, 0) != (ssize_t)size) {

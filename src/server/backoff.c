@@ -4,7 +4,7 @@
  * readable, so a master that cannot accept it must not poll that listener: it would spin.
  *
  * - It closes a reserved descriptor, accepts one client in its place and resets that client, so
- * that the client learns of it at once.
+ *   that the client learns of it at once.
  * - Then the master stops accepting for 10 ms, doubling up to 1 s, until a handler exits.
  * - It logs the resource, the last error and the number of refused clients, at most once a second.
  *

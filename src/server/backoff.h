@@ -9,8 +9,7 @@
 
 typedef struct Backoff Backoff;
 
-/* A shortage of descriptors, processes or memory, and how long the master stops accepting for it.
- */
+/* A shortage of descriptors, processes or memory, and the pause in accepting for it. */
 struct Backoff {
         int reserve;       /* a descriptor to close in need, or -1 */
         uint64_t pause;    /* how long the next back-off takes */
@@ -54,8 +53,7 @@ void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit
 /*
  * backoff_relieve: Ends the back-off after a handler has exited; the next one is longer still.
  *
- * backoff_end: Ends the back-off after a connection got all that it needs; the next one is
- * short.
+ * backoff_end: Ends the back-off after a connection got all that it needs; the next one is short.
  */
 void backoff_relieve(Backoff *backoff);
 void backoff_end(Backoff *backoff);

@@ -5,9 +5,9 @@
  * in the program serves these two paths.
  *
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
- * status alone, and "handed over" only while the service stops: at any other time no next
- * master would take the connection back, so it is removed from the store and counts as failed. The
- * master kills a handler that opens a second channel, or sends it signals.
+ * status alone, and "handed over" only while the service stops: at any other time no next master
+ * would take the connection back, so it is removed from the store and counts as failed. The master
+ * kills a handler that opens a second channel, or sends it signals.
  *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */
@@ -21,7 +21,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
@@ -37,7 +37,7 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
         Connections *connections;
         int r;
 
-        connections = memory_new_unforked(sizeof *connections);
+        connections = mapping_new_unforked(sizeof *connections);
         if (connections == NULL)
                 return -errno;
         connections->options = options;
@@ -65,7 +65,7 @@ Connections *connections_free(Connections *connections) {
         roster_free(connections->roster);
         quota_free(connections->quota);
         backoff_deinit(&connections->backoff);
-        return memory_free(connections, sizeof *connections);
+        return mapping_free(connections, sizeof *connections);
 }
 
 static bool connections_admit(void *data, pid_t handler) {

@@ -26,7 +26,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
 #define PAUSE_MOST  CLOCK_SECOND
@@ -81,7 +81,7 @@ static uint32_t count_sockets(const Listeners *listeners) {
 static int datagrams_init_shared(Datagrams *datagrams) {
         const size_t size = datagrams->n * sizeof *datagrams->counts;
 
-        datagrams->counts = memory_new_shared(size);
+        datagrams->counts = mapping_new_shared(size);
         if (datagrams->counts == NULL || madvise(datagrams->counts, size, MADV_DONTFORK) < 0)
                 return -errno;
         datagrams->news = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -95,7 +95,7 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
         Datagrams *datagrams;
         int r = 0;
 
-        datagrams = memory_new_unforked(size);
+        datagrams = mapping_new_unforked(size);
         if (datagrams == NULL)
                 return -errno;
         datagrams->size = size;
@@ -129,10 +129,10 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
 Datagrams *datagrams_free(Datagrams *datagrams) {
         if (datagrams == NULL)
                 return NULL;
-        memory_free(datagrams->counts, datagrams->n * sizeof *datagrams->counts);
+        mapping_free(datagrams->counts, datagrams->n * sizeof *datagrams->counts);
         if (datagrams->news >= 0)
                 close(datagrams->news);
-        return memory_free(datagrams, datagrams->size);
+        return mapping_free(datagrams, datagrams->size);
 }
 
 int datagrams_fd(const Datagrams *datagrams) {

@@ -28,7 +28,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "report/notify.h"
 #include "restart/handover.h"
 #include "server/connections.h"
@@ -104,7 +104,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         Master *master;
         int r;
 
-        master = memory_new_unforked(size);
+        master = mapping_new_unforked(size);
         if (master == NULL)
                 return -errno;
         master->size = size;
@@ -154,7 +154,7 @@ Master *master_free(Master *master) {
         notify_deinit(&master->notify);
         if (master->polled[POLLED_SIGNALS].fd >= 0)
                 close(master->polled[POLLED_SIGNALS].fd);
-        return memory_free(master, master->size);
+        return mapping_free(master, master->size);
 }
 
 static void master_stop(Master *master, uint64_t now) {

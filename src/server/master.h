@@ -31,8 +31,8 @@ enum {
  * @restore: the connections that earlier runs stored in systemd; NULL when systemd does not keep
  * connections for this process.
  *
- * Returns 0 and sets @ret_master, which the caller frees with master_free(), after which
- * signals stay blocked; or a negative errno.
+ * Returns 0 and sets @ret_master, which the caller frees with master_free(), after which signals
+ * stay blocked; or a negative errno.
  */
 int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master);

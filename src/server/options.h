@@ -41,8 +41,7 @@ enum {
  *
  * Returns OPTIONS_RUN; OPTIONS_TEST, OPTIONS_HELP or OPTIONS_VERSION for these options; -EINVAL
  * when an option or its value is wrong, with the reason in @ret_failure and the options before it
- * in
- * @ret_options.
+ * in @ret_options.
  */
 int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_failure);
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 #include "lib/hashtable.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 struct Quota {
         uint32_t per_source;
@@ -26,7 +26,7 @@ int quota_new(uint32_t connections, uint32_t per_source, Quota **ret_quota) {
         Quota *quota;
         int r;
 
-        quota = memory_new_unforked(sizeof *quota);
+        quota = mapping_new_unforked(sizeof *quota);
         if (quota == NULL)
                 return -errno;
         quota->per_source = per_source;
@@ -45,7 +45,7 @@ Quota *quota_free(Quota *quota) {
         if (quota == NULL)
                 return NULL;
         hashtable_free(quota->sources);
-        return memory_free(quota, sizeof *quota);
+        return mapping_free(quota, sizeof *quota);
 }
 
 static HashtableKey quota_key(Source source) {

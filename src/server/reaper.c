@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 enum {
         FEW = 64,
@@ -31,12 +31,12 @@ int reaper_init(Reaper *reaper, Roster *roster) {
         *reaper = (Reaper){ .roster = roster,
                             .most = ledger_slots(roster_ledger(roster)),
                             .sweep_deadline = CLOCK_NEVER };
-        reaper->leaving = memory_new_unforked(reaper->most * sizeof(uint32_t));
+        reaper->leaving = mapping_new_unforked(reaper->most * sizeof(uint32_t));
         return reaper->leaving == NULL ? -errno : 0;
 }
 
 void reaper_deinit(Reaper *reaper) {
-        reaper->leaving = memory_free(reaper->leaving, reaper->most * sizeof(uint32_t));
+        reaper->leaving = mapping_free(reaper->leaving, reaper->most * sizeof(uint32_t));
 }
 
 void reaper_begin(Reaper *reaper, uint64_t now) {

@@ -17,7 +17,7 @@
 
 #include "lib/clock.h"
 #include "lib/hashtable.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 
 struct Roster {
         size_t size; /* of all this, in bytes */
@@ -37,7 +37,7 @@ int roster_new(uint32_t slots, Roster **ret_roster) {
         Roster *roster;
         int r;
 
-        roster = memory_new_unforked(size);
+        roster = mapping_new_unforked(size);
         if (roster == NULL)
                 return -errno;
         roster->size = size;
@@ -62,7 +62,7 @@ Roster *roster_free(Roster *roster) {
                 return NULL;
         hashtable_free(roster->by_handler);
         ledger_free(roster->ledger);
-        return memory_free(roster, roster->size);
+        return mapping_free(roster, roster->size);
 }
 
 static HashtableKey handler_key(pid_t handler) {

@@ -26,8 +26,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/histogram.h"
-#include "client/json.h"
+#include "client/output/json.h"
+#include "client/value/histogram.h"
 #include "lib/clock.h"
 
 enum { MESSAGE_SIZE = 64, EVENTS = 256, STRIDE = 617 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* cbmc: src/client/histogram.c --unwind 2 --slice-formula */
-/* smaller: s/HISTOGRAM_HALF_BITS = 10/HISTOGRAM_HALF_BITS = 3/ src/client/histogram.h */
+/* cbmc: src/client/value/histogram.c --unwind 2 --slice-formula */
+/* smaller: s/HISTOGRAM_HALF_BITS = 10/HISTOGRAM_HALF_BITS = 3/ src/client/value/histogram.h */
 /* Each duration has a bucket of the histogram, which contains it and is never wider than a
  * thousandth of it; the buckets follow each other without a gap. */
-#include "client/histogram.h"
+#include "client/value/histogram.h"
 
 #include "prove.h"
 

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "prove.h"
 #include "restart/bundle.h"
 
@@ -91,13 +91,13 @@ int munmap(void *part, size_t size) {
         return 0;
 }
 
-void *memory_free(void *part, size_t size) {
+void *mapping_free(void *part, size_t size) {
         prove(part == NULL || __CPROVER_OBJECT_SIZE(part) == size, "the whole part is unmapped");
         free(part);
         return NULL;
 }
 
-int memory_new_file(const char *name) {
+int mapping_new_file(const char *name) {
         (void)name;
         return -EMFILE;
 }

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "prove.h"
 
 enum {
@@ -63,7 +63,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
         return nondet_bool() ? (ssize_t)n : fail();
 }
 
-int memory_new_file(const char *name) {
+int mapping_new_file(const char *name) {
         (void)name;
         if (nondet_bool())
                 return -EMFILE;

@@ -65,14 +65,15 @@ static void check_in_full(const Options *options) {
 
 /* What may follow the name of an option; nothing does where the sentence was cut. */
 static bool is_complaint(const char *text) {
-        return strncmp(text, ", or it is ambiguous", strlen(text)) == 0 ||
-               strcmp(text, " needs a value") == 0 || strcmp(text, " takes no value") == 0;
+        return text[0] == '\0' || strcmp(text, "'") == 0 || strcmp(text, " needs a value") == 0 ||
+               strcmp(text, " takes no value") == 0;
 }
 
 /* The value that @sentence quotes was given; or else the option that it is about, which stands at
- * its beginning or behind "no option". */
+ * its beginning or in quotes behind "option". */
 static void check_failure(const Failure *failure, const Words *words) {
-        static const char none[] = "there is no option ";
+        static const char *const unknown[] = { "Unknown option '",
+                                               "Unknown or ambiguous option '" };
         const char *text = failure->text;
 
         FUZZ_CHECK(memchr(text, '\0', sizeof failure->text) != NULL);
@@ -80,8 +81,9 @@ static void check_failure(const Failure *failure, const Words *words) {
                 return;
         if (strstr(text, ", not '") != NULL && words_quoted(words, text, sizeof failure->text))
                 return;
-        if (strncmp(text, none, strlen(none)) == 0)
-                text += strlen(none);
+        for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
+                if (strncmp(failure->text, unknown[i], strlen(unknown[i])) == 0)
+                        text = failure->text + strlen(unknown[i]);
         FUZZ_CHECK(text[0] == '-' && text[1] != '\0');
         if (text[1] != '-') {
                 FUZZ_CHECK(words_have_letter(words, text[1]));

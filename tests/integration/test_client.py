@@ -112,7 +112,7 @@ def test_a_name_whose_address_lacks_its_zone(tmp_path):
     prepare = own_hosts(tmp_path, "fe80::7 zoneless.test\n")
     status, _, errors = run("zoneless.test", "9", data=b"", preexec_fn=prepare)
     assert status == 1
-    assert errors == ["mpecho-client: cannot connect to zoneless.test port 9: the address needs its "
+    assert errors == ["mpecho-client: Cannot connect to zoneless.test port 9: the address needs its "
                       "zone, the interface, as in fe80::1%eth0"]
 
 
@@ -128,7 +128,7 @@ def test_brackets():
             assert status == 2
             assert errors[0] == f"mpecho-client: '{host}' is not an IPv6 address in brackets"
         status, _, errors = run("]", port, data=b"")
-        assert status == 1 and errors[0].startswith("mpecho-client: cannot connect to ")
+        assert status == 1 and errors[0].startswith("mpecho-client: Cannot connect to ")
 
 
 @pytest.mark.parametrize("name", ["path", "@mpecho-client-test"])
@@ -147,7 +147,7 @@ def test_a_refused_connection_names_host_port_and_error():
         status, output, errors = run("127.0.0.1", port, data=b"")
     assert (status, output) == (1, b"")
     assert errors == [
-        f"mpecho-client: cannot connect to 127.0.0.1 port {port}: Connection refused"
+        f"mpecho-client: Cannot connect to 127.0.0.1 port {port}: Connection refused"
     ]
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_host_is_named():
     """A name without an address is said to be the reason."""
     status, _, errors = run("no-such-host.invalid", data=b"")
     assert status == 1 and len(errors) == 1
-    assert errors[0].startswith("mpecho-client: cannot connect to no-such-host.invalid port 7: ")
+    assert errors[0].startswith("mpecho-client: Cannot connect to no-such-host.invalid port 7: ")
 
 
 def test_missing_bytes_are_counted():
@@ -258,7 +258,7 @@ def test_output_closed_by_its_reader():
             client.process.stdout = None
             status, _, errors = client.end()
     assert status == 1
-    assert errors == ["mpecho-client: cannot write to standard output: Broken pipe"]
+    assert errors == ["mpecho-client: Cannot write to standard output: Broken pipe"]
 
 
 def test_a_full_disk_behind_the_output():
@@ -266,7 +266,7 @@ def test_a_full_disk_behind_the_output():
     with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
         status, _, errors = run(*server.address, data=b"x", stdout=full)
     assert status == 1
-    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+    assert errors == ["mpecho-client: Cannot write to standard output: No space left on device"]
 
 
 def test_unreadable_input(tmp_path):
@@ -278,7 +278,7 @@ def test_unreadable_input(tmp_path):
     finally:
         os.close(directory)
     assert status == 1
-    assert errors == ["mpecho-client: cannot read standard input: Is a directory"]
+    assert errors == ["mpecho-client: Cannot read standard input: Is a directory"]
 
 
 @pytest.mark.parametrize("closed", [0, 1])
@@ -290,7 +290,7 @@ def test_closed_standard_descriptors_are_not_mistaken_for_the_connection(closed)
         )
     assert status == 1
     assert errors == [
-        "mpecho-client: cannot "
+        "mpecho-client: Cannot "
         + ["read standard input", "write to standard output"][closed]
         + ": Bad file descriptor"
     ]
@@ -335,7 +335,7 @@ def test_a_killed_sender_is_named():
         assert client.process.wait(DEADLINE) == 1
         status, _, errors = client.end()
     assert status == 1
-    assert errors == ["mpecho-client: the sending process was ended by signal 9 (Killed)"]
+    assert errors == ["mpecho-client: Signal 9 (Killed) ended the sending process"]
 
 
 def test_stopped_and_continued():
@@ -399,4 +399,4 @@ def test_help_and_version():
     with open("/dev/full", "wb") as full:
         status, _, errors = run("--help", data=b"", stdout=full)
     assert status == 1
-    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+    assert errors == ["mpecho-client: Cannot write to standard output: No space left on device"]

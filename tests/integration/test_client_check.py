@@ -238,7 +238,7 @@ def test_a_full_disk_behind_the_verdict():
     with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
         status, _, errors = run("--check", "-s10", *server.address, stdout=full)
     assert status == 1
-    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+    assert errors == ["mpecho-client: Cannot write to standard output: No space left on device"]
 
 
 def test_the_source_address():
@@ -256,6 +256,12 @@ def test_the_source_address():
     assert status == 1 and errors[0].endswith(": the address family differs from that of --source")
 
 
+def test_an_address_of_another_machine_as_the_source():
+    """The error names the source address, not the host."""
+    assert run("--check", "-s10", "--source=192.0.2.1", "127.0.0.1", "9")[::2] == (
+        1, ["mpecho-client: Cannot use source address 192.0.2.1: Cannot assign requested address"])
+
+
 def test_the_connect_timeout_names_itself(tmp_path):
     """A server whose queue is full does not answer; the sentence says for how long."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
@@ -265,7 +271,7 @@ def test_the_connect_timeout_names_itself(tmp_path):
         status, _, errors = run("--check", "--connect-timeout=0.3", f"{tmp_path}/full", data=b"")
     assert status == 1
     assert errors == [
-        f"mpecho-client: cannot connect to {tmp_path}/full: no answer within 0.3 s"
+        f"mpecho-client: Cannot connect to {tmp_path}/full: no answer within 0.3 s"
     ]
 
 
@@ -281,7 +287,7 @@ def test_the_connect_timeout_over_tcp():
         status, _, errors = run("--check", "--connect-timeout=0.3", "127.0.0.1", port, data=b"")
     assert status == 1
     assert errors == [
-        f"mpecho-client: cannot connect to 127.0.0.1 port {port}: no answer within 0.3 s"
+        f"mpecho-client: Cannot connect to 127.0.0.1 port {port}: no answer within 0.3 s"
     ]
 
 
@@ -294,7 +300,7 @@ def test_the_connect_timeout_over_tcp():
         (["--check", "-s-1"], "not '-1'"),
         (["--check", "-s99999999G"], "not '99999999G'"),
         (["--check", "-s20000000000000000000000"], "not '20000000000000000000000'"),
-        (["--check", "--check"], "--check is a second mode"),
+        (["--check", "--check"], "--check cannot be combined with another mode"),
         (["--timeout=x"], "--timeout takes a time from 0 to 86400 seconds, as 2, 0.5, 200ms or 1m, not 'x'"),
         (["--timeout=86400.1", "--check"], "not '86400.1'"),
         (["--timeout=1.", "--check"], "not '1.'"),

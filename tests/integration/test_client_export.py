@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_written(option, directory, reason, tmp_path):
         assert server.accepted == 0
     assert (status, errors) == (1, [])
     assert json.loads(output)["failure"] == {
-        "kind": "local", "message": f"cannot write '{file}': {reason}"}
+        "kind": "local", "message": f"Cannot write '{file}': {reason}"}
 
 
 def test_without_gnuplot(tmp_path):
@@ -120,8 +120,8 @@ def test_without_gnuplot(tmp_path):
         assert server.accepted == 0
     assert (status, output) == (1, b"")
     assert errors == [
-        f"mpecho-client: cannot draw '{tmp_path}/plot.svg': gnuplot is not installed "
-        "(Debian's gnuplot-nox will do)"
+        f"mpecho-client: Cannot draw '{tmp_path}/plot.svg': gnuplot is not installed "
+        "(Debian package gnuplot-nox)"
     ]
 
 
@@ -140,14 +140,14 @@ def test_a_gnuplot_that_fails(tmp_path):
     (tmp_path / "gnuplot").chmod(0o755)
     status, _, errors = ping(f"--plot={tmp_path}/plot.svg", env={"PATH": str(tmp_path)})
     assert status == 1
-    assert errors == [f"mpecho-client: gnuplot could not draw '{tmp_path}/plot.svg'"]
+    assert errors == [f"mpecho-client: Cannot draw '{tmp_path}/plot.svg': gnuplot failed"]
 
 
 def test_a_full_disk():
     """A file that can be opened but not written is named; the results are printed all the same."""
     status, output, errors = ping("--csv=/dev/full")
     assert status == 1 and b"50 answered" in output
-    assert errors == ["mpecho-client: cannot write '/dev/full': No space left on device"]
+    assert errors == ["mpecho-client: Cannot write '/dev/full': No space left on device"]
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_gnuplot_that_hangs(hanging_gnuplot, tmp_path):
             client.process.send_signal(signal.SIGINT)
             status, output, errors = client.end()
     assert status == 1 and b"3 answered" in output
-    assert errors == [f"mpecho-client: interrupted while gnuplot drew '{tmp_path}/p.svg'"]
+    assert errors == [f"mpecho-client: Interrupted while gnuplot drew '{tmp_path}/p.svg'"]
 
 
 def test_the_second_signal_ends_the_program(hanging_gnuplot, tmp_path):
@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_unnoticed():
             client.process.stdout.close()
             client.process.stdout = None
             status, _, errors = client.end()
-    assert (status, errors) == (1, ["mpecho-client: cannot write to standard output: Broken pipe"])
+    assert (status, errors) == (1, ["mpecho-client: Cannot write to standard output: Broken pipe"])
 
 
 def test_a_full_disk_ends_a_ping():
@@ -169,4 +169,4 @@ def test_a_full_disk_ends_a_ping():
     with servers.tcp(servers.echo) as server, open("/dev/full", "wb") as full:
         status, _, errors = run("--ping", "-i0.01", *server.address, stdout=full)
     assert status == 1
-    assert errors == ["mpecho-client: cannot write to standard output: No space left on device"]
+    assert errors == ["mpecho-client: Cannot write to standard output: No space left on device"]

@@ -410,7 +410,7 @@ def test_a_killed_worker_is_named():
             client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
     assert status == 1
-    assert "ended by signal 9" in json.loads(output)["failure"]["message"]
+    assert "Signal 9 (Killed) ended a worker" in json.loads(output)["failure"]["message"]
 
 
 def test_a_worker_that_is_missing_is_a_sentence():
@@ -423,10 +423,10 @@ def test_a_worker_that_is_missing_is_a_sentence():
             client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
         assert status == 1
-        assert b"\nlocal: a worker was ended by signal 9 (Killed), and its figures end " in output
+        assert b"\nlocal: Signal 9 (Killed) ended a worker; its figures are incomplete" in output
         status, output, _ = run(*arguments, *server.address, preexec_fn=without_processes)
     assert status == 1
-    assert b"\nlocal: cannot start a worker: Resource temporarily unavailable\n" in output
+    assert b"\nlocal: Cannot start a worker: Resource temporarily unavailable\n" in output
 
 
 def without_processes():
@@ -472,7 +472,7 @@ def test_more_connections_than_descriptors():
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100)),
         )
     assert status == 1 and len(errors) == 1
-    assert re.search(r"1000 connections need \d+ descriptors .* allows 100$", errors[0])
+    assert re.search(r"Cannot open 1000 connections: each process needs \d+ descriptors, .* allows 100$", errors[0])
 
 
 def test_a_rate_with_a_fraction():

@@ -256,7 +256,7 @@ def test_a_reader_that_leaves_ends_it():
     [
         (["--ping", "-c0"], "--count takes a number from 1 to 4294967295, not '0'"),
         (["--ping", "-cx"], "not 'x'"),
-        (["--ping", "--check"], "--check is a second mode"),
+        (["--ping", "--check"], "--check cannot be combined with another mode"),
         (["--ping", "--interval=0"], "--interval takes a time from 0.001 to 86400 seconds"),
         (["--ping", "--size=0"], "--size takes a number of bytes from 1 to 1.0 PiB"),
         (["--ping", "--size=17M"], "--size is at most 16M with --ping"),
@@ -265,7 +265,7 @@ def test_a_reader_that_leaves_ends_it():
         (["--connect"], "--connect is only valid with --ping"),
         (["--check", "--flood"], "--flood is only valid with --ping"),
         (["--check", "-w", "5"], "--duration is only valid with --ping and --load"),
-        (["--con"], "there is no option --con, or it is ambiguous"),
+        (["--con"], "Unknown or ambiguous option '--con'"),
     ],
 )
 def test_wrong_values(arguments, sentence):

@@ -17,11 +17,13 @@ def test_directions():
 
 @pytest.mark.parametrize("room, include", [
     ("lib", "report/journal.h"), ("report", "restart/handover.h"), ("restart", "server/roster.h"),
-    ("handler", "server/master.h"), ("client", "server/options.h"), ("server", "client/load.h"),
-    ("server", "master.h"), ("elsewhere", "lib/clock.h")])
+    ("handler", "server/master.h"), ("client/run", "server/options.h"),
+    ("client/run", "client/load/load.h"), ("client/load", "client/run/check.h"),
+    ("client/value", "client/network/path.h"), ("lib", "client/value/pace.h"),
+    ("server", "client/load/load.h"), ("server", "master.h"), ("elsewhere", "lib/clock.h")])
 def test_wrong_directions(tmp_path, room, include):
     """An include to the left, of another program's room, or without a room is named."""
-    (tmp_path / room).mkdir()
+    (tmp_path / room).mkdir(parents=True)
     (tmp_path / room / "file.c").write_text(f'#include <stdio.h>\n#include "{include}"\n')
     result = subprocess.run([CHECK, tmp_path], stdout=subprocess.PIPE, text=True)
     assert result.returncode == 1

@@ -8,15 +8,15 @@
 #include <unistd.h>
 
 #include "handler/handler.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
 
 static void session_open(Session *session, bool tcp, uint64_t timeout, int room) {
         *session = (Session){ .timeout = timeout,
-                              .ledger = memory_new_shared(sizeof *session->ledger),
-                              .handler = memory_new_shared(sizeof *session->handler) };
+                              .ledger = mapping_new_shared(sizeof *session->ledger),
+                              .handler = mapping_new_shared(sizeof *session->handler) };
         assert_non_null(session->ledger);
         assert_non_null(session->handler);
         if (tcp)
@@ -108,6 +108,6 @@ void session_end(Session *session, EndReason reason, uint64_t bytes) {
         process_wait_exit(session->pid, (int)reason);
         if (bytes != SESSION_ANY)
                 assert_int_equal(session->ledger->bytes, bytes);
-        memory_free(session->ledger, sizeof *session->ledger);
-        memory_free(session->handler, sizeof *session->handler);
+        mapping_free(session->ledger, sizeof *session->ledger);
+        mapping_free(session->handler, sizeof *session->handler);
 }

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "peer.h"
 #include "process.h"
 #include "seed.h"
@@ -371,7 +371,7 @@ static void run(void *data) {
 /* It tells the master of datagrams once, and again when the master wants to know; an idle socket
  * keeps it asleep, and a signal ends it. */
 static void test_run(void **state) {
-        Shared *shared = memory_new_shared(sizeof *shared);
+        Shared *shared = mapping_new_shared(sizeof *shared);
         uint64_t told;
         Scene scene;
         pid_t pid;
@@ -399,7 +399,7 @@ static void test_run(void **state) {
         assert_int_equal(shared->counts.verdicts[GUARD_ANSWER], 20);
         close(shared->news);
         scene_close(&scene);
-        memory_free(shared, sizeof *shared);
+        mapping_free(shared, sizeof *shared);
 }
 
 int main(void) {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "peer.h"
 #include "process.h"
 #include "session.h"
@@ -363,7 +363,7 @@ int main(void) {
                 cmocka_unit_test(test_failed),
         };
 
-        here = memory_new_shared(sizeof *here);
+        here = mapping_new_shared(sizeof *here);
         here->queued = -1;
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

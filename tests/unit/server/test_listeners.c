@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where sockets come from: those that mpecho binds itself. test_listen_passed.c has those that it
- * is given. */
+/* Where sockets come from: those that mpecho binds itself. test_inherited.c has the passed ones. */
 
 #include "server/listeners.h"
 

@@ -11,7 +11,7 @@
 #include "clone.h"
 #include "lib/clock.h"
 #include "lib/end_reason.h"
-#include "lib/memory.h"
+#include "lib/mapping.h"
 #include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
@@ -380,7 +380,7 @@ static void lose_ledger(void *data) {
         (void)data;
         start();
         client = store_connection(CONNECTION, NULL);
-        assert_true(restore_take(&restore, memory_new_file("none"), LEDGER));
+        assert_true(restore_take(&restore, mapping_new_file("none"), LEDGER));
         RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
         service_expect(&service, RECORD_RECOUNTED);
         expect_resumed(1);

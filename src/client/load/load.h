@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "client/command/client_options.h"
+#include "client/network/connection.h"
+#include "client/network/kernel.h"
+#include "client/output/report.h"
+#include "client/value/foreign.h"
+#include "client/value/histogram.h"
+#include "client/value/phases.h"
+
+typedef struct LoadPage LoadPage;
+typedef struct LoadPlan LoadPlan;
+typedef struct LoadSent LoadSent;
+
+/*
+ * The bytes sent on one connection of a stream, and the errno that ended it, 0 for none: only one
+ * process sees the error of a connection.
+ */
+struct LoadSent {
+        atomic_uint_fast64_t bytes;
+        atomic_int error;
+};
+
+/*
+ * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
+ * writes to its page; the parent writes to @stop and @start.
+ */
+struct LoadPage {
+        /* The worker must end at once. */
+        atomic_bool stop;
+        /* Answered requests or connections, by the kind of the load. */
+        atomic_uint_fast64_t answered;
+        /* Requests that were due before the end and did not begin. */
+        atomic_uint_fast64_t overdue;
+        atomic_uint_fast64_t bytes_sent;
+        atomic_uint_fast64_t bytes_received;
+        /* Connections that replaced another one. */
+        atomic_uint_fast64_t reconnects;
+        atomic_uint_fast64_t errors[FAILURE_KINDS];
+        /* The last errno of a FAILURE_LOCAL. Of the FAILURE_TIMEOUTs, the connections that lack
+         * only their end. */
+        atomic_int local_error;
+        atomic_uint_fast64_t unclosed;
+        /* The instant at which the load begins, written by the parent; 0 for never. */
+        atomic_uint_fast64_t start;
+        /* Nanoseconds from the start to the end of the work, and the counts at the end of the
+         * duration. */
+        atomic_uint_fast64_t elapsed;
+        Interim window;
+        /* Of a stream worker: the bytes sent on each connection; and set when the sender has
+         * ended. */
+        LoadSent *sent;
+        atomic_bool sent_all;
+        Phases phases;
+        Kernel kernel;
+        /* A phrase about another service than echo; empty for none. */
+        char foreign[FOREIGN_TEXT_SIZE];
+        Histogram latency;
+};
+
+/*
+ * The task of one worker.
+ */
+struct LoadPlan {
+        const ClientOptions *options;
+        const Endpoint *peer;
+        LoadPage *page;
+        /* The worker's number, from 0, and how many there are. */
+        unsigned index;
+        unsigned workers;
+        /* The number of connections. One that is already open, or -1, and the nanoseconds of its
+         * setup. */
+        size_t connections;
+        int first;
+        uint64_t setup;
+        /* The pipes of crew_start(). */
+        int ready;
+        int go;
+};
+
+/*
+ * load_run: Loads the service from one process for each core, as @options say, and sets @report to
+ * the result. SIGCHLD must have its default disposition. Leaves no process.
+ */
+void load_run(const ClientOptions *options, Report *report);

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/load/load.h"
+
+typedef struct Slot Slot;
+typedef struct Slots Slots;
+typedef enum SlotState SlotState;
+
+enum {
+        SLOT_BUFFER_SIZE = 64 * 1024,
+};
+
+enum SlotState {
+        /* The connection failed, or the slot has no more requests. */
+        SLOT_RESTING,
+        SLOT_IDLE,
+        SLOT_CONNECTING,
+        SLOT_BUSY,
+        /* Half-closed: only the peer's end is missing. */
+        SLOT_ENDING,
+};
+
+/*
+ * One connection and its current request. Instants are those of clock_now().
+ */
+struct Slot {
+        /* -1 without a connection, and while the queue of a Unix socket is full. */
+        int fd;
+        SlotState state;
+        /* Nanoseconds of the connection's setup before the load, which count for its first
+         * request. */
+        uint64_t setup;
+        /* The instant from which the latency counts; those of connect(2), of the first send(2), of
+         * the first and the last byte of the answer; and the deadline. */
+        uint64_t due;
+        uint64_t begun;
+        uint64_t connected;
+        uint64_t first;
+        uint64_t last;
+        uint64_t deadline;
+        size_t sent;
+        size_t received;
+        size_t place;
+        bool wants_out;
+};
+
+/*
+ * The connections of one worker.
+ */
+struct Slots {
+        const LoadPlan *plan;
+        const ClientOptions *options;
+        LoadPage *page;
+        int epoll;
+        /* One for each connection of the plan; and the number of those neither idle nor resting. */
+        Slot *list;
+        size_t busy;
+        uint8_t *messages;
+        uint8_t buffer[SLOT_BUFFER_SIZE];
+};
+
+/*
+ * slots_init: Prepares the connections of @plan. Call slots_deinit() in either case.
+ *
+ * Returns 0, a negative errno of epoll_create1(2), or -ENOMEM.
+ */
+int slots_init(Slots *ret_slots, const LoadPlan *plan);
+void slots_deinit(Slots *slots);
+
+/*
+ * slots_connect: Opens the connections for requests before the load begins.
+ *
+ * Returns 0 or -ENOMEM. Counts connections that fail as errors.
+ */
+int slots_connect(Slots *slots);
+
+/*
+ * slot_is_busy: Returns whether @slot waits for the peer or the kernel.
+ */
+bool slot_is_busy(const Slot *slot);
+
+/*
+ * slot_begin: Begins on @slot, which must not be busy, the request of the instant @due; connects
+ * first if there is no connection.
+ */
+void slot_begin(Slots *slots, Slot *slot, uint64_t due);
+
+/*
+ * slot_serve: Handles the @events of epoll_wait(2) on @slot. Counts answers and errors.
+ *
+ * Returns whether the slot has just become idle and can begin a request.
+ */
+bool slot_serve(Slots *slots, Slot *slot, uint32_t events);
+
+/*
+ * slot_end: Half-closes @slot, which must not be busy, for good at the instant @now.
+ */
+void slot_end(Slots *slots, Slot *slot, uint64_t now);
+
+/*
+ * slot_tick: Ends a request whose deadline is before @now, and connects again to a Unix socket
+ * whose queue was full.
+ *
+ * Returns whether the queue still is.
+ */
+bool slot_tick(Slots *slots, Slot *slot, uint64_t now);

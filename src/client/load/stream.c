@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Keeps the connections of one worker full in both directions, and compares every received byte.
+ *
+ * Two processes share the connections: the child sends, this one receives. Both have the pattern, a
+ * prime number of bytes, sent over and over again; each connection begins at a place of its own. So
+ * a lost or repeated block shows at once, and so do the bytes of another connection.
+ *
+ * A connection that fails counts as one error and is not replaced. At the end of the duration the
+ * sender half-closes all connections, and the receiver goes on until each has ended or its timeout
+ * is over.
+ *
+ * It must store nothing of a stream, and the sender must never outlive this process.
+ */
+#include "client/load/stream.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/load/crew.h"
+#include "client/value/pace.h"
+#include "client/value/pattern.h"
+#include "lib/clock.h"
+
+enum {
+        STREAM_EVENTS = 64,
+        STREAM_BUFFER_SIZE = 256 * 1024,
+        STREAM_TICK_MILLISECONDS = 50,
+        /* The period of the pattern, which no buffer on the way has as its size: a lost or repeated
+         * block shows. Each connection starts at a place of its own, so that another one's bytes
+         * differ. Both are primes. */
+        STREAM_PERIOD = 1048573,
+        STREAM_STRIDE = 65537,
+};
+
+/* The time between the writes to a connection at a fixed bandwidth. */
+#define STREAM_PACE CLOCK_MILLISECOND
+
+/* One connection as the receiver sees it. */
+typedef struct StreamLine {
+        int fd;
+        uint64_t received;
+        /* The instant of the last received bytes. */
+        uint64_t last;
+} StreamLine;
+
+typedef struct Stream {
+        const LoadPlan *plan;
+        LoadPage *page;
+        StreamLine *lines;
+        /* Those that have not ended. */
+        size_t live;
+        uint64_t start;
+        uint64_t end;
+        /* The receiver's epoll(7) descriptor. */
+        int epoll;
+        /* The bytes that the sender repeats. */
+        uint8_t pattern[STREAM_PERIOD];
+        uint8_t buffer[STREAM_BUFFER_SIZE];
+} Stream;
+
+static int stream_watch(const Stream *stream, uint32_t events) {
+        int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+        for (size_t i = 0; epoll >= 0 && i < stream->plan->connections; i++) {
+                struct epoll_event event = { .events = events, .data.u64 = i };
+
+                if (stream->lines[i].fd >= 0)
+                        (void)epoll_ctl(epoll, EPOLL_CTL_ADD, stream->lines[i].fd, &event);
+        }
+        return epoll < 0 ? -errno : epoll;
+}
+
+/* Returns the place in the pattern of the byte of connection @i after @before bytes. */
+static size_t stream_place(size_t i, uint64_t before) {
+        return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
+}
+
+/* Sends as many of @size bytes as connection @i takes at once. Returns whether it can take more. */
+static bool stream_send(Stream *stream, size_t i, size_t size) {
+        size_t place = stream_place(i, stream->page->sent[i].bytes), left = STREAM_PERIOD - place;
+        ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return true;
+        if (n < 0) {
+                stream->page->sent[i].error = errno;
+                return false;
+        }
+        stream->page->sent[i].bytes += (uint64_t)n;
+        stream->page->bytes_sent += (uint64_t)n;
+        return true;
+}
+
+/* Waits for the start of the load; returns whether there is one. */
+static bool stream_start(Stream *stream) {
+        stream->start = crew_start(stream->plan);
+        stream->end = stream->start + stream->plan->options->duration;
+        return stream->start != 0;
+}
+
+/* Sends as much as the connections take. */
+static void stream_send_freely(Stream *stream) {
+        struct epoll_event events[STREAM_EVENTS];
+        size_t live = stream->live;
+        int epoll = stream_watch(stream, EPOLLOUT);
+
+        while (epoll >= 0 && live > 0 && clock_now() < stream->end && !stream->page->stop) {
+                int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
+
+                for (int i = 0; i < n; i++)
+                        if (!stream_send(stream, events[i].data.u64, stream->plan->options->size)) {
+                                (void)epoll_ctl(epoll, EPOLL_CTL_DEL,
+                                                stream->lines[events[i].data.u64].fd, NULL);
+                                live--;
+                        }
+        }
+}
+
+/* Sends as much as --bandwidth allows, each connection its part. */
+static void stream_send_paced(Stream *stream) {
+        const ClientOptions *options = stream->plan->options;
+        const Pace pace = { .start = stream->start, .rate = options->bandwidth };
+        uint64_t now = stream->start;
+
+        for (; now < stream->end && !stream->page->stop; now = clock_now()) {
+                uint64_t allowed = pace_allowance(&pace, now) / options->connections;
+
+                for (size_t i = 0; i < stream->plan->connections; i++) {
+                        LoadSent *sent = &stream->page->sent[i];
+                        uint64_t left = allowed > sent->bytes ? allowed - sent->bytes : 0;
+
+                        if (stream->lines[i].fd >= 0 && left > 0 && sent->error == 0)
+                                (void)stream_send(stream, i,
+                                                  left < options->size ? left : options->size);
+                }
+                clock_sleep(now + STREAM_PACE);
+        }
+}
+
+static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent || !stream_start(stream))
+                _exit(1);
+        if (stream->plan->options->bandwidth > 0)
+                stream_send_paced(stream);
+        else
+                stream_send_freely(stream);
+        stream->page->sent_all = true;
+        for (size_t i = 0; i < stream->plan->connections; i++)
+                if (stream->lines[i].fd >= 0)
+                        shutdown(stream->lines[i].fd, SHUT_WR);
+        _exit(0);
+}
+
+/* Ends a connection, with an error unless @kind is FAILURE_NONE. */
+static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) {
+        kernel_note(&stream->page->kernel, line->fd);
+        if (kind != FAILURE_NONE)
+                stream->page->errors[kind]++;
+        /* The sender has a descriptor of its own and must stop; closing this one would not end the
+         * events. */
+        shutdown(line->fd, SHUT_RDWR);
+        (void)epoll_ctl(stream->epoll, EPOLL_CTL_DEL, line->fd, NULL);
+        close(line->fd);
+        line->fd = -1;
+        stream->live--;
+}
+
+/* Returns whether the next @size bytes of connection @i, in the buffer, equal the sent ones. */
+static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
+        for (size_t done = 0, n; done < size; done += n) {
+                size_t place = stream_place(i, stream->lines[i].received + done);
+
+                n = size - done < STREAM_PERIOD - place ? size - done : STREAM_PERIOD - place;
+                if (memcmp(stream->buffer + done, stream->pattern + place, n) != 0)
+                        return false;
+        }
+        return true;
+}
+
+/* Judges the end of connection @i after the sender's end. */
+static FailureKind stream_judge(const Stream *stream, size_t i) {
+        uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
+
+        if (received == sent)
+                return FAILURE_NONE;
+        return received < sent ? FAILURE_MISSING : FAILURE_DIFFERS;
+}
+
+static void stream_receive(Stream *stream, size_t i) {
+        StreamLine *line = &stream->lines[i];
+        ssize_t n = recv(line->fd, stream->buffer, sizeof stream->buffer, MSG_DONTWAIT);
+        int error = n < 0 ? errno : 0;
+        bool right;
+
+        if (error == EAGAIN || error == EINTR)
+                return;
+        if (n < 0) {
+                stream_end_line(stream, line, failure_kind_from_errno(error));
+        } else if (n > 0) {
+                stream->page->bytes_received += (uint64_t)n;
+                line->last = clock_now();
+                right = stream_is_right(stream, i, (size_t)n);
+                if (!right && line->received == 0)
+                        (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
+                                               (size_t)n, stream->page->foreign);
+                line->received += (uint64_t)n;
+                /* The sender counts its bytes a moment after send(2), but not after its end. */
+                if (!right ||
+                    (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
+                        stream_end_line(stream, line, FAILURE_DIFFERS);
+        } else if (clock_now() < stream->end && !stream->page->stop) {
+                /* The sender may have the reason. */
+                error = stream->page->sent[i].error;
+                stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
+        } else {
+                stream_end_line(stream, line, stream_judge(stream, i));
+        }
+}
+
+static void stream_tick(Stream *stream) {
+        uint64_t timeout = stream->plan->options->timeout, now = clock_now();
+
+        for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
+                StreamLine *line = &stream->lines[i];
+                uint64_t sent = stream->page->sent[i].bytes;
+                bool owed = now >= stream->end || sent > line->received;
+
+                if (line->fd < 0 || !owed || now - line->last < timeout)
+                        continue;
+                if (stream->page->sent_all && sent == line->received)
+                        stream->page->unclosed++;
+                stream_end_line(stream, line, FAILURE_TIMEOUT);
+        }
+}
+
+/* Returns the milliseconds to the next tick, or to the end of the duration, the instant of the
+ * rates. */
+static int stream_wait(const Stream *stream, uint64_t now) {
+        int left = clock_timeout(now, stream->end);
+
+        return now < stream->end && left < STREAM_TICK_MILLISECONDS ? left
+                                                                    : STREAM_TICK_MILLISECONDS;
+}
+
+static int stream_receive_all(Stream *stream) {
+        struct epoll_event events[STREAM_EVENTS];
+        uint64_t now = stream->start;
+
+        stream->epoll = stream_watch(stream, EPOLLIN);
+        if (stream->epoll < 0)
+                return stream->epoll;
+        while (stream->live > 0 && !stream->page->stop) {
+                int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, stream_wait(stream, now));
+
+                for (int i = 0; i < n; i++)
+                        stream_receive(stream, events[i].data.u64);
+                now = clock_now();
+                if (now >= stream->end)
+                        crew_close_window(stream->plan, now - stream->start);
+                stream_tick(stream);
+        }
+        crew_close_window(stream->plan, now - stream->start);
+        stream->page->elapsed = now - stream->start;
+        close(stream->epoll);
+        return 0;
+}
+
+static int stream_exchange(Stream *stream) {
+        pid_t parent = getpid(), sender;
+        int r = 0;
+
+        sender = fork();
+        if (sender < 0)
+                return -errno;
+        if (sender == 0)
+                stream_send_all(stream, parent);
+        if (stream_start(stream)) {
+                for (size_t i = 0; i < stream->plan->connections; i++)
+                        stream->lines[i].last = stream->start;
+                r = stream_receive_all(stream);
+        }
+        kill(sender, SIGKILL);
+        while (waitpid(sender, NULL, 0) < 0 && errno == EINTR)
+                ;
+        return r;
+}
+
+static int stream_connect(Stream *stream) {
+        size_t count = stream->plan->connections;
+        int *fds = calloc(count, sizeof *fds);
+
+        if (fds == NULL)
+                return -ENOMEM;
+        crew_connect(stream->plan, fds);
+        for (size_t i = 0; i < count; i++) {
+                stream->lines[i].fd = fds[i] < 0 ? -1 : fds[i];
+                stream->live += fds[i] < 0 ? 0 : 1;
+        }
+        free(fds);
+        return 0;
+}
+
+int stream_run(const LoadPlan *plan) {
+        Stream *stream = calloc(1, sizeof *stream);
+        Pattern pattern;
+        int r = -ENOMEM;
+
+        if (stream == NULL)
+                return r;
+        stream->plan = plan;
+        stream->page = plan->page;
+        stream->lines = calloc(plan->connections, sizeof *stream->lines);
+        if (stream->lines != NULL) {
+                pattern_init(&pattern);
+                pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
+                r = stream_connect(stream);
+                if (r == 0)
+                        r = stream_exchange(stream);
+        }
+        free(stream->lines);
+        free(stream);
+        return r;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Makes one socket and connects it to one address.
+ *
+ * A TCP connection comes about in the background: connection_begin() starts it, the socket becomes
+ * writable, and connection_finish() returns the result. A Unix socket has no background: either the
+ * listener's queue has room, or the caller tries again a moment later. connection_open() is for
+ * callers that have time: it waits for the result, at most for the timeout, and returns a blocking
+ * socket.
+ *
+ * Nothing here may block in connect(2), since a load connects while it runs.
+ */
+#include "client/network/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/network/inquiry.h"
+#include "lib/clock.h"
+#include "lib/endpoint.h"
+
+/* The pause before the next attempt at a Unix socket whose queue is full. */
+#define CONNECTION_RETRY (5 * CLOCK_MILLISECOND)
+
+int connection_finish(int fd) {
+        int error = 0;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error }) < 0)
+                return -errno;
+        return -error;
+}
+
+uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
+        uint64_t end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
+
+        return options->end != 0 && options->end < end ? options->end : end;
+}
+
+/* Sets the options of the connection's packets and its interface. */
+static int connection_mark(int fd, int family, const ConnectionOptions *options) {
+        const bool ipv6 = family == AF_INET6;
+        const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        const int class = (int)options->dscp << 2, ttl = (int)options->ttl;
+
+        if (options->device[0] != '\0' &&
+            setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, options->device,
+                       (socklen_t)strlen(options->device)) < 0)
+                return -errno;
+        if (class != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_TCLASS : IP_TOS, &class, sizeof class) < 0)
+                return -errno;
+        if (ttl != 0 &&
+            setsockopt(fd, level, ipv6 ? IPV6_UNICAST_HOPS : IP_TTL, &ttl, sizeof ttl) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Prepares a socket of TCP. */
+static int connection_prepare(int fd, const Endpoint *endpoint, const ConnectionOptions *options) {
+        int r;
+
+        /* Somebody waits for the echo of a small message. */
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+        r = connection_mark(fd, endpoint->any.sa_family, options);
+        if (r < 0)
+                return r;
+        if (options->source.length != 0) {
+                /* connect(2) chooses the port then, which may serve more than one peer. */
+                (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
+                if (bind(fd, &options->source.any, options->source.length) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
+                     bool *ret_pending) {
+        const int family = endpoint->any.sa_family;
+        int fd, r = 0;
+
+        if (options->source.length != 0 && options->source.any.sa_family != family)
+                return -EAFNOSUPPORT;
+        fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+
+        if (family != AF_UNIX)
+                r = connection_prepare(fd, endpoint, options);
+        if (r == 0 && connect(fd, &endpoint->any, endpoint->length) < 0)
+                r = -errno;
+        if (r < 0 && r != -EINPROGRESS) {
+                close(fd);
+                return r;
+        }
+        *ret_pending = r < 0;
+        return fd;
+}
+
+int connection_open(const Endpoint *endpoint, const ConnectionOptions *options) {
+        struct pollfd polled[] = { { .fd = options->interrupt, .events = POLLIN },
+                                   { .fd = -1, .events = POLLOUT } };
+        const uint64_t end = connection_end(options, clock_now());
+        bool pending = false;
+        int r = 0;
+
+        polled[1].fd = connection_begin(endpoint, options, &pending);
+        while (pending || polled[1].fd == -EAGAIN) {
+                uint64_t now = clock_now();
+
+                /* No event announces room in the queue of a Unix socket. */
+                r = inquiry_poll(polled, 2,
+                                 pending ? end : clock_earlier(end, now + CONNECTION_RETRY));
+                if (r > 0)
+                        r = polled[0].revents != 0 ? -EINTR : connection_finish(polled[1].fd);
+                else if (r == 0 && clock_now() >= end)
+                        r = -ETIME;
+                if (r < 0 || pending)
+                        break;
+                polled[1].fd = connection_begin(endpoint, options, &pending);
+        }
+        if (r == 0 && polled[1].fd >= 0 && fcntl(polled[1].fd, F_SETFL, 0) < 0)
+                r = -errno;
+        if (r < 0 && polled[1].fd >= 0)
+                close(polled[1].fd);
+        return r < 0 ? r : polled[1].fd;
+}

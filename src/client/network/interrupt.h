@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+
+/*
+ * The wish to end early, as a descriptor to poll: SIGINT and SIGTERM end a run with its results.
+ */
+
+/*
+ * interrupt_open: Catches the first SIGINT or SIGTERM; the second one has its default action. An
+ * ignored signal stays ignored. Blocking system calls are not restarted: they fail with EINTR.
+ * Children inherit all of it. Call it once.
+ *
+ * Returns a close-on-exec descriptor that the first signal makes readable, or a negative errno of
+ * eventfd(2). It stays readable until interrupt_clear().
+ */
+int interrupt_open(void);
+
+/*
+ * interrupt_is_due: Returns whether @fd, of interrupt_open(), is readable; false for -1.
+ */
+bool interrupt_is_due(int fd);
+
+/*
+ * interrupt_clear: Makes @fd unreadable until another signal is caught.
+ */
+void interrupt_clear(int fd);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collects the kernel's figures of the connections of a run (TCP_INFO, tcp(7)).
+ *
+ * They show the network's part of a round trip, and the segments lost on the way, which an echo
+ * hides. Of several connections it keeps the figures of the last one, and the retransmits of all.
+ *
+ * The kernel's figures must never enter the client's own times: they are a second opinion. Sockets
+ * other than TCP have none.
+ */
+#include "client/network/kernel.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "lib/clock.h"
+
+void kernel_add(Kernel *kernel, const Kernel *other) {
+        uint64_t retransmits = kernel->retransmits + other->retransmits;
+
+        if (!other->known)
+                return;
+        *kernel = *other;
+        kernel->retransmits = retransmits;
+}
+
+void kernel_note(Kernel *kernel, int fd) {
+        struct tcp_info info = {};
+
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
+                return;
+        kernel_add(kernel, &(Kernel){ .known = true,
+                                      .rtt = info.tcpi_rtt * CLOCK_MICROSECOND,
+                                      .rtt_variance = info.tcpi_rttvar * CLOCK_MICROSECOND,
+                                      .mss = info.tcpi_snd_mss,
+                                      .congestion_window = info.tcpi_snd_cwnd,
+                                      .retransmits = info.tcpi_total_retrans });
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct Kernel Kernel;
+
+/*
+ * The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes.
+ */
+struct Kernel {
+        /* At least one TCP connection was noted. */
+        bool known;
+        uint64_t rtt;
+        uint64_t rtt_variance;
+        uint64_t mss;
+        /* Segments. */
+        uint64_t congestion_window;
+        /* The sum over all connections. */
+        uint64_t retransmits;
+};
+
+/*
+ * kernel_note: Reads the figures of the connection @fd before the caller closes it. Ignores any
+ * socket but TCP.
+ */
+void kernel_note(Kernel *kernel, int fd);
+
+/*
+ * kernel_add: Adds the figures of @other to @kernel.
+ */
+void kernel_add(Kernel *kernel, const Kernel *other);

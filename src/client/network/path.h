@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/network/connection.h"
+#include "client/network/target.h"
+#include "lib/endpoint.h"
+#include "lib/failure.h"
+
+typedef struct Path Path;
+
+enum {
+        /* Path keeps this many failed addresses, and counts no more. */
+        PATH_FAILED_MAXIMUM = 8,
+        PATH_FAILED_SIZE = ENDPOINT_TEXT_SIZE + 80,
+};
+
+/*
+ * The addresses and times of a connection.
+ */
+struct Path {
+        /* The address that answered, as passed to connect(2), and as text. */
+        Endpoint endpoint;
+        char peer[ENDPOINT_TEXT_SIZE];
+        /* The local address, as text. */
+        char local[ENDPOINT_TEXT_SIZE];
+        /* The instant of connect(2); nanoseconds of looking up the name and of connecting to this
+         * address. */
+        uint64_t start;
+        uint64_t resolve;
+        uint64_t connect;
+        /* The addresses that failed before, one line each. */
+        size_t failed_count;
+        char failed[PATH_FAILED_MAXIMUM][PATH_FAILED_SIZE];
+};
+
+/*
+ * path_open: Connects to @target. Tries the addresses of getaddrinfo(3) until one answers: one
+ * after the other in that order, or in a race if @options say so.
+ *
+ * Returns a socket as connection_open() does and sets @ret_path. Otherwise sets @ret_failure, adds
+ * to the failed addresses of @ret_path, and returns a negative errno: that of bind(2) to the local
+ * address, of resolve_target(), or of connection_open() for the last address.
+ */
+int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
+              Failure *ret_failure);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <netinet/in.h>
+
+typedef struct Target Target;
+
+enum {
+        /* Room for target_format(): a host name (at most 253 bytes) or a Unix socket's name. */
+        TARGET_TEXT_SIZE = 300,
+        /* A DNS name has at most 253 bytes, a Unix socket's name 107. */
+        TARGET_HOST_SIZE = 256,
+};
+
+/*
+ * The peer as the command line names it.
+ */
+struct Target {
+        /* A name, an address (IPv6 without brackets), a "/path" or an "@abstract" name. */
+        char host[TARGET_HOST_SIZE];
+        /* 1 to 65535; unused for Unix sockets. */
+        in_port_t port;
+        /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both. */
+        int family;
+};
+
+/*
+ * target_format: Writes "HOST port N", or the name of a Unix socket alone, to @text as part of a
+ * sentence. Cuts a longer one.
+ */
+void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]);

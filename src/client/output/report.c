@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Prints the results of a run for people, and writes the files that the options name.
+ *
+ * Each mode has its own sentences; all modes print times, errors and phases alike. A quantile that
+ * needs more values than there are prints as "-", and units follow the size of a value. Results go
+ * to standard output. A failure that prevented any result goes to standard error.
+ *
+ * Nothing here changes a result: the exit status follows from the failure in the Report, or from
+ * the thresholds of the monitoring plugin.
+ */
+#include "client/output/report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/output/chart.h"
+#include "client/output/export.h"
+#include "client/output/monitor.h"
+#include "client/output/report_json.h"
+#include "client/output/terminal.h"
+#include "client/value/quantity.h"
+#include "client/value/schedule.h"
+#include "lib/clock.h"
+
+enum {
+        /* Fewer values are not a distribution. */
+        REPORT_CHART_MINIMUM = 10,
+};
+
+static void report_print_check(const Report *report, const char *target) {
+        char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+
+        if (report->failure.kind == FAILURE_NONE)
+                printf("%s: intact", target);
+        else
+                printf("%s: %s: %s", target, failure_kind_name(report->failure.kind),
+                       report->failure.text);
+        printf(": %" PRIu64 " byte%s sent, %" PRIu64
+               " came back in %.3f s, %s/s there, %s/s back\n",
+               report->bytes_sent, quantity_plural(report->bytes_sent), report->bytes_received,
+               (double)report->elapsed / (double)CLOCK_SECOND,
+               quantity_format_bytes(interim_rate(report->bytes_sent, report->send_time), there),
+               quantity_format_bytes(interim_rate(report->bytes_received, report->receive_time),
+                                     back));
+}
+
+/* Prints the quantiles, of which some need more values than there are. */
+static void report_print_quantiles(FILE *file, const Histogram *latency) {
+        static const unsigned permilles[] = { 500, 900, 990, 999 };
+        const char *separator = "p50/p90/p99/p99.9 = ";
+        char text[QUANTITY_TEXT_SIZE];
+
+        for (size_t i = 0; i < sizeof permilles / sizeof permilles[0]; i++) {
+                fputs(separator, file);
+                separator = "/";
+                if (histogram_has_quantile(latency, permilles[i]))
+                        fputs(quantity_format_duration((double)histogram_quantile(latency,
+                                                                                  permilles[i]),
+                                                       text),
+                              file);
+                else
+                        putc('-', file);
+        }
+        putc('\n', file);
+}
+
+void report_print_times(FILE *file, const Histogram *latency) {
+        char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
+                        deviation[QUANTITY_TEXT_SIZE];
+
+        if (latency->count == 0)
+                return;
+        fprintf(file, "min/avg/max/stddev = %s/%s/%s/%s\n",
+                quantity_format_duration((double)latency->minimum, least),
+                quantity_format_duration(latency->mean, mean),
+                quantity_format_duration((double)latency->maximum, most),
+                quantity_format_duration(histogram_deviation(latency), deviation));
+        report_print_quantiles(file, latency);
+}
+
+static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
+        report_print_times(stdout, latency);
+        if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
+                chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
+}
+
+void report_print_errors(const Report *report) {
+        const char *separator = " (";
+        bool any = false;
+
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                if (report->errors[kind] > 0) {
+                        printf("%s%" PRIu64 " %s", separator, report->errors[kind],
+                               failure_kind_name((FailureKind)kind));
+                        separator = ", ";
+                        any = true;
+                }
+        if (any)
+                putchar(')');
+}
+
+static double report_mean(uint64_t sum, uint64_t count) {
+        return count == 0 ? 0 : (double)sum / (double)count;
+}
+
+/* Prints the means of the phases that occurred. */
+static void report_print_phases(const Phases *phases) {
+        char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
+
+        quantity_format_duration(report_mean(phases->connect, phases->connections), connect);
+        quantity_format_duration(report_mean(phases->first, phases->answers), first);
+        quantity_format_duration(report_mean(phases->last, phases->answers), last);
+        if (phases->connections > 0 && phases->answers > 0)
+                printf("connect/first byte/last byte = %s/%s/%s\n", connect, first, last);
+        else if (phases->connections > 0)
+                printf("connect = %s\n", connect);
+}
+
+static void report_print_ping(const Report *report, const ClientOptions *options,
+                              const char *target) {
+        uint64_t answered = report->latency.count;
+
+        if (client_options_want_lines(options))
+                putchar('\n');
+        printf("%s: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " lost", target,
+               report->attempts, answered, report->attempts - answered);
+        report_print_errors(report);
+        printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
+        if (report->foreign[0] != '\0')
+                puts(report->foreign);
+        if (options->connect)
+                report_print_phases(&report->phases);
+        report_print_latency(&report->latency, options);
+}
+
+static void report_print_load(const Report *report, const ClientOptions *options,
+                              const char *target) {
+        char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+        const Interim *window = &report->window;
+        uint64_t errors = 0;
+
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                errors += report->errors[kind];
+        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " process%s, for %.3f s, "
+               "drained in %.3f s\n",
+               target, client_load_name(options->load), options->connections, report->processes,
+               report->processes == 1 ? "" : "es", (double)window->elapsed / (double)CLOCK_SECOND,
+               (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
+        if (options->load != LOAD_STREAMS)
+                printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " byte%s each\n", report->answered,
+                       interim_rate(window->answered, window->elapsed), options->size,
+                       quantity_plural(options->size));
+        printf("%" PRIu64 " byte%s sent, %" PRIu64 " came back, %s/s there, %s/s back\n",
+               report->bytes_sent, quantity_plural(report->bytes_sent), report->bytes_received,
+               quantity_format_bytes(interim_rate(window->bytes_sent, window->elapsed), there),
+               quantity_format_bytes(interim_rate(window->bytes_received, window->elapsed), back));
+        printf("%" PRIu64 " error%s", errors, quantity_plural(errors));
+        report_print_errors(report);
+        if (report->reconnects > 0)
+                printf(", %" PRIu64 " reconnect%s", report->reconnects,
+                       quantity_plural(report->reconnects));
+        if (report->overdue > 0)
+                printf(", %" PRIu64 " due but not begun%s", report->overdue,
+                       errors > 0 ? "" : ": the rate is too high");
+        putchar('\n');
+        if (report->failure.kind != FAILURE_NONE)
+                printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
+        report_print_phases(&report->phases);
+        report_print_latency(&report->latency, options);
+}
+
+void report_prepare(Report *report, const ClientOptions *options) {
+        int r = 0;
+
+        if (options->csv != NULL)
+                r = export_prepare(options->csv, &report->failure);
+        if (r == 0 && options->hgrm != NULL)
+                r = export_prepare(options->hgrm, &report->failure);
+        if (r == 0 && options->plot != NULL)
+                (void)export_prepare_plot(options->plot, &report->failure);
+}
+
+/* Describes the measurement, for users who see the picture years later. */
+static void report_describe(const Report *report, const ClientOptions *options, FILE *file) {
+        char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
+        char time[QUANTITY_TEXT_SIZE];
+        struct tm local;
+
+        fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
+        if (options->action == CLIENT_LOAD)
+                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
+                        quantity_format_time(options->duration, time));
+        else if (options->interval > 0)
+                fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
+        if (options->rate > 0)
+                fprintf(file, ", %.9g/s", (double)options->rate / SCHEDULE_UNIT);
+        if (options->connect)
+                fputs(", each on a new connection", file);
+        (void)gethostname(host, sizeof host - 1);
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
+        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
+}
+
+static int report_plot(const Report *report, const ClientOptions *options, Failure *failure) {
+        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
+        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
+
+        if (file == NULL)
+                return -errno;
+        report_describe(report, options, file);
+        fclose(file);
+        target_format(&options->target, target);
+        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target,
+                 options->action == CLIENT_LOAD ? client_load_name(options->load) : "round trips",
+                 report->latency.count);
+        return export_plot(&report->latency, options->plot, title, subtitle,
+                           options->connection.interrupt, failure);
+}
+
+void report_export(Report *report, const ClientOptions *options) {
+        Failure failure = {};
+
+        if (report->latency.count > 0 && options->csv != NULL)
+                (void)export_csv(&report->latency, options->csv, &failure);
+        if (report->latency.count > 0 && options->hgrm != NULL)
+                (void)export_hgrm(&report->latency, options->hgrm, &failure);
+        if (report->latency.count > 0 && options->plot != NULL)
+                (void)report_plot(report, options, &failure);
+        if (failure.kind == FAILURE_NONE)
+                return;
+        fprintf(stderr, "mpecho-client: %s\n", failure.text);
+        if (report->failure.kind == FAILURE_NONE)
+                report->failure = failure;
+}
+
+int report_status(const Report *report, const ClientOptions *options) {
+        if (options->monitor)
+                return (int)monitor_state(report, options);
+        return report->failure.kind == FAILURE_NONE ? 0 : 1;
+}
+
+static void report_print_kernel(const Kernel *kernel) {
+        char rtt[QUANTITY_TEXT_SIZE], variance[QUANTITY_TEXT_SIZE];
+
+        if (kernel->known)
+                fprintf(stderr,
+                        "mpecho-client: kernel: round-trip time %s (variance %s), %" PRIu64
+                        " retransmits, MSS %" PRIu64 ", congestion window %" PRIu64 "\n",
+                        quantity_format_duration((double)kernel->rtt, rtt),
+                        quantity_format_duration((double)kernel->rtt_variance, variance),
+                        kernel->retransmits, kernel->mss, kernel->congestion_window);
+}
+
+static void report_print_text(const Report *report, const ClientOptions *options) {
+        char target[TARGET_TEXT_SIZE];
+
+        target_format(&options->target, target);
+        if ((report->path.peer[0] == '\0' && report->attempts == 0) ||
+            options->action == CLIENT_RELAY) {
+                if (report->failure.kind != FAILURE_NONE)
+                        fprintf(stderr, "mpecho-client: %s\n", report->failure.text);
+        } else if (options->action == CLIENT_CHECK) {
+                report_print_check(report, target);
+        } else if (options->action == CLIENT_LOAD) {
+                report_print_load(report, options, target);
+        } else {
+                report_print_ping(report, options, target);
+        }
+        if (options->connection.verbose)
+                report_print_kernel(&report->kernel);
+}
+
+int report_print(const Report *report, const ClientOptions *options) {
+        if (options->monitor)
+                monitor_print(report, options);
+        else if (options->json)
+                /* In the plain mode standard output is the peer's. */
+                report_print_json(report, options,
+                                  options->action == CLIENT_RELAY ? stderr : stdout);
+        else
+                report_print_text(report, options);
+        if (options->action == CLIENT_RELAY)
+                return 0;
+        return fflush(stdout) == EOF ? -errno : 0;
+}

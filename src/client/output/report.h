@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdint.h>
+#include <time.h>
+
+#include "client/command/client_options.h"
+#include "client/network/kernel.h"
+#include "client/network/path.h"
+#include "client/output/interim.h"
+#include "client/value/fault.h"
+#include "client/value/foreign.h"
+#include "client/value/histogram.h"
+#include "client/value/phases.h"
+#include "lib/failure.h"
+
+typedef struct Report Report;
+
+/*
+ * The result of a run of any mode. Members that a mode does not use stay zero.
+ */
+struct Report {
+        /* FAILURE_NONE for success. */
+        Failure failure;
+        /* The time of day at the start of the run. */
+        time_t time;
+        /* The first connection; its peer is empty if none came about. */
+        Path path;
+        Kernel kernel;
+        /* Ping and load. */
+        Phases phases;
+        /* Nanoseconds from the first connection to the end. */
+        uint64_t elapsed;
+        uint64_t bytes_sent;
+        uint64_t bytes_received;
+
+        /* Check: nanoseconds to the last byte sent and received, the first fault and the number of
+         * all. */
+        uint64_t send_time;
+        uint64_t receive_time;
+        Fault fault;
+        uint64_t faults;
+
+        /* Ping: round trips begun. Ping and load: errors by kind, and the times of the others; in a
+         * load also of those that the timeout ended. */
+        uint64_t attempts;
+        uint64_t errors[FAILURE_KINDS];
+        Histogram latency;
+
+        /* A phrase about another service than echo; empty for none. */
+        char foreign[FOREIGN_TEXT_SIZE];
+
+        /* Load: answered requests, requests due but not begun, replaced connections, processes, and
+         * the counts within the duration. */
+        uint64_t answered;
+        uint64_t overdue;
+        uint64_t reconnects;
+        uint64_t processes;
+        Interim window;
+};
+
+/*
+ * report_prepare: Creates the files that @options name, before the run. Sets the report's failure
+ * if it cannot.
+ */
+void report_prepare(Report *report, const ClientOptions *options);
+
+/*
+ * report_export: Writes the files that @options name. Prints an error, and makes it the report's
+ * failure unless it has one.
+ */
+void report_export(Report *report, const ClientOptions *options);
+
+/*
+ * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring
+ * plugin.
+ */
+int report_status(const Report *report, const ClientOptions *options);
+
+/*
+ * report_print_errors: Prints the errors by kind to standard output, after a space and in
+ * parentheses; nothing if there are none.
+ */
+void report_print_errors(const Report *report);
+
+/*
+ * report_print_times: Prints the extremes, the mean and the quantiles of @latency to @file; nothing
+ * for an empty histogram.
+ */
+void report_print_times(FILE *file, const Histogram *latency);
+
+/*
+ * report_print: Prints @report as @options ask for: results to standard output, and to standard
+ * error the failure that prevented any.
+ *
+ * Returns 0, or a negative errno of writing to standard output.
+ */
+int report_print(const Report *report, const ClientOptions *options);

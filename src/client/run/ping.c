@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Makes round trips one after the other.
+ *
+ * The first one looks up the name and connects. One that fails closes the connection; the next one
+ * connects again, to the address that answered before. No time includes the setup of a connection,
+ * except with --connect. A service that is down is no reason to give up; a name without an address
+ * is.
+ *
+ * Each begun round trip must be counted, as answered or as lost with its reason, however the run
+ * ends.
+ */
+#include "client/run/ping.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
+#include "client/output/progress.h"
+#include "client/run/trip.h"
+#include "client/value/pattern.h"
+#include "client/value/quantity.h"
+#include "lib/clock.h"
+
+#define PING_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
+/* The longest wait for the peer's end after the last answer. */
+#define PING_END_PATIENCE CLOCK_SECOND
+
+typedef struct Ping {
+        const ClientOptions *options;
+        Report *report;
+        ConnectionOptions connection;
+        Pattern pattern;
+        /* -1 between connections. */
+        int fd;
+        /* An address has answered. */
+        bool known;
+        uint64_t sequence;
+        uint64_t start;
+        /* The end of the run, and the instant of the next round trip. */
+        uint64_t end;
+        uint64_t due;
+        /* A signal ended the run. */
+        bool interrupted;
+        uint64_t next_progress;
+        Progress progress;
+        char *message;
+        char *answer;
+} Ping;
+
+static void ping_disconnect(Ping *ping) {
+        if (ping->fd < 0)
+                return;
+        kernel_note(&ping->report->kernel, ping->fd);
+        close(ping->fd);
+        ping->fd = -1;
+}
+
+/* Connects, and sets @ret_start to the instant at which the address that answered was asked. */
+static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
+        Path *path = &ping->report->path;
+
+        *ret_start = clock_now();
+        if (ping->known) {
+                ping->fd = connection_open(&path->endpoint, &ping->connection);
+                if (ping->fd < 0)
+                        failure_set_kind(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
+                                         ping->fd == -ETIME ? "no connection in time"
+                                                            : strerror(-ping->fd));
+        } else {
+                ping->fd = path_open(&ping->options->target, &ping->connection, path, failure);
+                ping->known = ping->fd >= 0;
+                if (ping->known)
+                        *ret_start = path->start;
+        }
+        return ping->fd < 0 ? ping->fd : 0;
+}
+
+/* Half-closes the connection after an answer, and reads any surplus. The answer came in time: the
+ * peer's end does not affect the round trip. */
+static int ping_end(const Ping *ping) {
+        int r = trip_end(ping->fd, clock_now() + PING_END_PATIENCE, ping->connection.interrupt);
+
+        return r == -EBADMSG ? r : 0;
+}
+
+static void ping_describe(const Ping *ping, int error, Failure *failure) {
+        char seconds[QUANTITY_TEXT_SIZE];
+
+        failure->kind = failure_kind_from_errno(error);
+        if (error == ETIME)
+                snprintf(failure->text, sizeof failure->text, "no answer within %s s",
+                         quantity_format_time(ping->options->timeout, seconds));
+        else if (error == EPIPE)
+                snprintf(failure->text, sizeof failure->text, "the connection was closed");
+        else if (error == EBADMSG)
+                snprintf(failure->text, sizeof failure->text,
+                         "the answer differs from what was sent");
+        else
+                snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
+}
+
+static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first) {
+        phases->answers++;
+        phases->first += first - connected;
+        phases->last += clock_now() - first;
+}
+
+/* Makes one round trip; connects first without a connection. Sets @ret_time. */
+static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
+        const ClientOptions *options = ping->options;
+        uint64_t start = 0, connected, end;
+        TripResult result;
+        int r;
+
+        pattern_fill(&ping->pattern, ping->sequence * options->size, ping->message, options->size);
+        if (ping->fd < 0) {
+                r = ping_connect(ping, &start, failure);
+                if (r < 0)
+                        return r;
+                ping->report->phases.connections++;
+                ping->report->phases.connect += clock_now() - start;
+        }
+        connected = clock_now();
+        if (!options->connect)
+                start = connected;
+        end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
+        r = trip_run(ping->fd, ping->message, ping->answer, options->size,
+                     end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
+        *ret_time = clock_now() - start;
+        if (r == 0)
+                ping_count_answer(&ping->report->phases, connected, result.first);
+        else
+                ping_describe(ping, -r, failure);
+        if (r == -EBADMSG &&
+            foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))
+                failure_set_kind(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
+        return r;
+}
+
+/* Begins a line; with the time of day in the form of ping(8). */
+static void ping_print_time(const Ping *ping) {
+        struct timespec now;
+
+        if (!ping->options->timestamps)
+                return;
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        printf("[%" PRId64 ".%06ld] ", (int64_t)now.tv_sec, now.tv_nsec / 1000);
+}
+
+/* Ends a line. Returns whether it was written: a ping without a reader ends. */
+static bool ping_flush(Ping *ping) {
+        if (fflush(stdout) != EOF)
+                return true;
+        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return false;
+}
+
+static bool ping_print(Ping *ping, uint64_t time) {
+        char text[QUANTITY_TEXT_SIZE];
+
+        if (!client_options_want_lines(ping->options))
+                return true;
+        ping_print_time(ping);
+        printf("%" PRIu64 " byte%s from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
+               quantity_plural(ping->options->size), ping->report->path.peer, ping->sequence,
+               quantity_format_duration((double)time, text));
+        return ping_flush(ping);
+}
+
+static bool ping_print_error(Ping *ping, const Failure *failure) {
+        const char *peer = ping->known ? ping->report->path.peer : ping->options->target.host;
+
+        if (!client_options_want_lines(ping->options))
+                return true;
+        ping_print_time(ping);
+        printf("from %s: seq=%" PRIu64 " error: %s\n", peer, ping->sequence, failure->text);
+        return ping_flush(ping);
+}
+
+/* Returns whether to go on. */
+static bool ping_once(Ping *ping) {
+        Report *report = ping->report;
+        Failure failure = {};
+        uint64_t time = 0;
+        bool last;
+        int r;
+
+        ping->sequence++;
+        r = ping_try(ping, &time, &failure);
+        last = ping->options->connect || ping->sequence == ping->options->count;
+        if (r == 0 && last) {
+                r = ping_end(ping);
+                if (r < 0)
+                        ping_describe(ping, -r, &failure);
+        }
+        if (last || r < 0)
+                ping_disconnect(ping);
+        if (failure.kind == FAILURE_RESOLVE && !ping->known) {
+                report->failure = failure;
+                return false;
+        }
+        report->attempts++;
+        if (r == -EINTR || (r < 0 && clock_now() >= ping->end)) {
+                /* It counts as lost, although its answer might have come. */
+                report->errors[FAILURE_INTERRUPTED]++;
+                ping->interrupted = r == -EINTR;
+                return false;
+        }
+        if (r < 0) {
+                report->errors[failure.kind]++;
+                if (!ping->known)
+                        report->failure = failure;
+                return ping_print_error(ping, &failure);
+        }
+        report->bytes_sent += ping->options->size;
+        report->bytes_received += ping->options->size;
+        histogram_record(&report->latency, time);
+        return ping_print(ping, time);
+}
+
+/* Waits until the next round trip is due; returns whether to go on. */
+static bool ping_wait(Ping *ping) {
+        struct pollfd polled = { .fd = ping->connection.interrupt, .events = POLLIN };
+        uint64_t now = clock_now();
+
+        while (now < ping->due && now < ping->end) {
+                uint64_t wake = ping->due < ping->end ? ping->due : ping->end;
+
+                if (inquiry_poll(&polled, 1, wake) > 0)
+                        break;
+                now = clock_now();
+        }
+        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return now < ping->end && !ping->interrupted;
+}
+
+/* Answers an inquiry. */
+static void ping_answer(void *userdata) {
+        const Interim none = {};
+        Ping *ping = userdata;
+        const Report *report = ping->report;
+        Interim count = { .elapsed = clock_now() - ping->start,
+                          .answered = report->latency.count,
+                          .bytes_sent = report->bytes_sent,
+                          .bytes_received = report->bytes_received,
+                          .errors = report->attempts - report->latency.count };
+
+        progress_clear(&ping->progress);
+        interim_print(stderr, &none, &count, ping->options);
+        report_print_times(stderr, &report->latency);
+}
+
+static void ping_show_progress(Ping *ping) {
+        const Report *report = ping->report;
+        uint64_t now = clock_now();
+        double elapsed = (double)(now - ping->start) / (double)CLOCK_SECOND;
+
+        if (client_options_want_lines(ping->options) || now < ping->next_progress)
+                return;
+        ping->next_progress = now + PING_PROGRESS_INTERVAL;
+        if (ping->options->count > 0)
+                progress_show(&ping->progress, "%.1f s  %" PRIu64 " of %" PRIu64 "  %.0f/s",
+                              elapsed, report->attempts, ping->options->count,
+                              (double)report->attempts / elapsed);
+        else
+                progress_show(&ping->progress, "%.1f s  %" PRIu64 "  %.0f/s", elapsed,
+                              report->attempts, (double)report->attempts / elapsed);
+}
+
+static void ping_loop(Ping *ping) {
+        const ClientOptions *options = ping->options;
+
+        ping->due = ping->start;
+        while (ping_once(ping)) {
+                uint64_t now = clock_now();
+
+                if (options->count > 0 && ping->sequence == options->count)
+                        return;
+                ping_show_progress(ping);
+                ping->due += options->interval;
+                if (ping->due < now)
+                        ping->due = now;
+                if (!ping_wait(ping))
+                        return;
+        }
+}
+
+/* Returns the most frequent kind of failure. */
+static FailureKind ping_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
+                if (report->errors[kind] > 0 &&
+                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
+                        worst = (FailureKind)kind;
+        return worst;
+}
+
+/* Fails the run for lost round trips, and for an end before the count or before any answer. The
+ * round trip under way at a signal or at the deadline is no failure by itself. */
+static void ping_judge(const Ping *ping) {
+        const uint64_t count = ping->options->count;
+        Report *report = ping->report;
+        uint64_t answered = report->latency.count;
+        FailureKind worst = ping_worst(report);
+
+        /* The message of the last attempt is more helpful than numbers. */
+        if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
+                return;
+        if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
+                failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
+        else if (worst != FAILURE_NONE)
+                failure_set_kind(&report->failure, worst, 0,
+                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
+                                 report->attempts - answered, report->attempts,
+                                 quantity_plural(report->attempts));
+        if (answered == 0 || answered < count)
+                if (worst == FAILURE_NONE || ping->interrupted)
+                        failure_set_kind(&report->failure,
+                                         ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT,
+                                         0,
+                                         "the run ended with %" PRIu64 " of %" PRIu64
+                                         " round trips answered",
+                                         answered, count > 0 ? count : report->attempts);
+}
+
+static void ping_measure(Ping *ping) {
+        const ClientOptions *options = ping->options;
+        char target[TARGET_TEXT_SIZE];
+
+        if (client_options_want_lines(options)) {
+                target_format(&options->target, target);
+                printf("mpecho-client: %" PRIu64 " bytes to %s%s\n", options->size, target,
+                       options->connect ? ", each on a new connection" : "");
+                fflush(stdout);
+        }
+        progress_init(&ping->progress,
+                      client_options_want_progress(options) && !client_options_want_lines(options));
+        pattern_init(&ping->pattern);
+        ping->start = clock_now();
+        ping->end = options->duration == 0 ? CLOCK_NEVER : ping->start + options->duration;
+        ping->connection.end = options->duration == 0 ? 0 : ping->end;
+        inquiry_set(ping_answer, ping);
+        ping_loop(ping);
+        inquiry_set(NULL, NULL);
+        ping->report->elapsed = clock_now() - ping->start;
+        progress_clear(&ping->progress);
+        ping_disconnect(ping);
+        if (ping->report->attempts > 0)
+                ping_judge(ping);
+}
+
+void ping_run(const ClientOptions *options, Report *report) {
+        Ping ping = { .options = options,
+                      .report = report,
+                      .connection = options->connection,
+                      .fd = -1,
+                      .message = malloc(options->size),
+                      .answer = malloc(options->size) };
+
+        if (ping.message == NULL || ping.answer == NULL)
+                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                                 "Cannot allocate memory for messages of %" PRIu64 " bytes",
+                                 options->size);
+        else
+                ping_measure(&ping);
+        free(ping.message);
+        free(ping.answer);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/run/sender.h"
+
+/*
+ * The receiving half of a connection. It runs in the process that started the Sender, hands the
+ * echo to a Sink, and supervises the sender.
+ */
+
+typedef struct Sink Sink;
+typedef struct Receiver Receiver;
+
+struct Sink {
+        /*
+         * Takes all of @size bytes at @data; may block. Returns 0, or a negative errno, which ends
+         * the receiving.
+         */
+        int (*take)(void *userdata, const void *data, size_t size);
+        void *userdata;
+};
+
+struct Receiver {
+        int fd;
+        Sender *sender;
+        Sink sink;
+        /* The longest wait in nanoseconds for owed bytes or for the peer's end; 0 for no limit. It
+         * counts from the first byte that the kernel took from the sender. */
+        uint64_t timeout;
+        /* A descriptor of interrupt_open(), or -1. */
+        int interrupt;
+        /* If set, receiver_run() calls it soon, and again at the returned instant or shortly
+         * before. */
+        uint64_t (*tick)(Receiver *receiver, void *userdata);
+        void *tick_userdata;
+
+        /* Bytes passed to the sink, and the instant of the last ones, 0 for none. */
+        uint64_t bytes;
+        uint64_t last_received;
+        /* The sink's negative errno after RECEIVER_SINK_FAILED. */
+        int error;
+};
+
+enum {
+        /* The peer closed its side in order. */
+        RECEIVER_END,
+        /* The sink failed. */
+        RECEIVER_SINK_FAILED,
+        /* The timeout is over. */
+        RECEIVER_TIMEOUT,
+        /* The interrupt came. */
+        RECEIVER_INTERRUPTED,
+        /* The peer sent a mebibyte more than it had received. */
+        RECEIVER_ENDLESS,
+};
+
+/*
+ * receiver_run: Receives until the peer ends, the connection breaks or another event of the enum
+ * above occurs. Half-closes the connection in place of a sender that died without doing so.
+ *
+ * Returns a value of that enum, or a negative errno of recv(2) or poll(2). The caller reaps the
+ * sender next.
+ */
+int receiver_run(Receiver *receiver);

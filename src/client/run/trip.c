@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Makes one round trip: sends a message and receives its echo, both at once, so that any message
+ * fits through the buffers on the way.
+ *
+ * Each piece is compared when it comes, and a wrong byte ends the trip. trip_end() half-closes the
+ * connection and reads to the peer's end.
+ *
+ * No byte may count as an answer that is none: bytes that came before the message was sent and
+ * bytes after its last one are errors.
+ */
+#include "client/run/trip.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "client/network/inquiry.h"
+#include "lib/clock.h"
+
+typedef struct Trip {
+        int fd;
+        const char *message;
+        char *answer;
+        size_t size;
+        size_t sent;
+        size_t received;
+        uint64_t first;
+} Trip;
+
+static int trip_send(Trip *trip) {
+        ssize_t n = send(trip->fd, trip->message + trip->sent, trip->size - trip->sent,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        trip->sent += (size_t)n;
+        return 0;
+}
+
+static int trip_receive(Trip *trip) {
+        ssize_t n = recv(trip->fd, trip->answer + trip->received, trip->size - trip->received,
+                         MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        if (n == 0)
+                return -EPIPE;
+        if (trip->received == 0)
+                trip->first = clock_now();
+        trip->received += (size_t)n;
+        return memcmp(trip->message + trip->received - n, trip->answer + trip->received - n,
+                      (size_t)n) == 0
+                               ? 0
+                               : -EBADMSG;
+}
+
+static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
+        short wanted = (short)(POLLIN | (trip->sent < trip->size ? POLLOUT : 0));
+        struct pollfd polled[] = { { .fd = trip->fd, .events = wanted },
+                                   { .fd = interrupt, .events = POLLIN } };
+        int r = inquiry_poll(polled, 2, end);
+
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return -ETIME;
+        return polled[1].revents != 0 ? -EINTR : 0;
+}
+
+/*
+ * Receives unsolicited bytes into the answer of @trip. Returns 0 for none, -EBADMSG for any, or the
+ * negative errno of the connection.
+ */
+static int trip_look(Trip *trip) {
+        ssize_t n = recv(trip->fd, trip->answer, trip->size, MSG_DONTWAIT);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        trip->received = (size_t)n;
+        return n == 0 ? -EPIPE : -EBADMSG;
+}
+
+int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt,
+             TripResult *ret_result) {
+        Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
+        int r;
+
+        r = trip_look(&trip);
+        while (r == 0 && trip.received < size) {
+                if (trip.sent < size)
+                        r = trip_send(&trip);
+                if (r == 0)
+                        r = trip_wait(&trip, end, interrupt);
+                if (r == 0)
+                        r = trip_receive(&trip);
+        }
+        if (ret_result != NULL)
+                *ret_result = (TripResult){ .received = trip.received, .first = trip.first };
+        return r;
+}
+
+int trip_end(int fd, uint64_t end, int interrupt) {
+        char byte;
+        Trip trip = { .fd = fd, .answer = &byte, .size = sizeof byte, .sent = sizeof byte };
+        int r;
+
+        if (shutdown(fd, SHUT_WR) < 0)
+                return errno == ENOTCONN ? 0 : -errno;
+        while ((r = trip_look(&trip)) == 0) {
+                r = trip_wait(&trip, end, interrupt);
+                if (r < 0)
+                        return r;
+        }
+        return r == -EPIPE ? 0 : r;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Spaces the bytes of a stream evenly, for checks and streams with --bandwidth.
+ *
+ * All limits count from the start, in integers: a sender that is late catches up, and the mean is
+ * exact for any length of a run. A sender asks for the next instant, or for the allowance at an
+ * instant, and sends pieces of 5 milliseconds.
+ *
+ * The kernel's own pacing (SO_MAX_PACING_RATE, socket(7)) must not replace it: it ignores Unix
+ * sockets and lets the first buffer pass at once.
+ */
+#include "client/value/pace.h"
+
+#include "lib/clock.h"
+
+enum {
+        /* The pieces of a second. */
+        PACE_PIECES = 200,
+};
+
+uint64_t pace_due(const Pace *pace, uint64_t bytes) {
+        if (pace->rate == 0)
+                return pace->start;
+        return pace->start + (uint64_t)((unsigned __int128)bytes * CLOCK_SECOND / pace->rate);
+}
+
+uint64_t pace_allowance(const Pace *pace, uint64_t now) {
+        uint64_t elapsed = now > pace->start ? now - pace->start : 0;
+
+        if (pace->rate == 0)
+                return UINT64_MAX;
+        return (uint64_t)((unsigned __int128)elapsed * pace->rate / CLOCK_SECOND);
+}
+
+size_t pace_piece(const Pace *pace, size_t size) {
+        uint64_t piece = pace->rate / PACE_PIECES + 1;
+
+        return pace->rate == 0 || piece > size ? size : (size_t)piece;
+}

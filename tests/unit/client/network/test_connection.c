@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* One socket and its connection to one address. */
+
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "client/network/connection.h"
+#include "lib/clock.h"
+
+static int get(int fd, int level, int option) {
+        int value = -1;
+
+        assert_int_equal(getsockopt(fd, level, option, &value, &(socklen_t){ sizeof value }), 0);
+        return value;
+}
+
+static int listen_on(Endpoint *endpoint, int family, int backlog) {
+        int listener = socket(family, SOCK_STREAM, 0);
+
+        *endpoint = (Endpoint){ .any.sa_family = (sa_family_t)family,
+                                .length = family == AF_UNIX ? sizeof(sa_family_t)
+                                                            : sizeof(struct sockaddr_in) };
+        if (family == AF_INET)
+                endpoint->ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        /* A Unix socket without a name gets an abstract one. */
+        assert_int_equal(bind(listener, &endpoint->any, endpoint->length), 0);
+        endpoint->length = sizeof *endpoint - sizeof endpoint->length;
+        assert_int_equal(getsockname(listener, &endpoint->any, &endpoint->length), 0);
+        assert_int_equal(listen(listener, backlog), 0);
+        return listener;
+}
+
+/* Small messages are sent at once, marks are set, and the port is chosen as late as it can be. */
+static void test_options(void **state) {
+        Endpoint endpoint;
+        int listener = listen_on(&endpoint, AF_INET, 5), fd;
+        ConnectionOptions options = { .interrupt = -1, .dscp = 46, .ttl = 9 };
+
+        (void)state;
+        options.source.ipv4 = (struct sockaddr_in){ .sin_family = AF_INET,
+                                                    .sin_addr.s_addr = htonl(0x7f000102) };
+        options.source.length = sizeof options.source.ipv4;
+        fd = connection_open(&endpoint, &options);
+        assert_true(fd >= 0);
+        assert_int_equal(get(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+        assert_int_equal(get(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT), 1);
+        assert_int_equal(get(fd, IPPROTO_IP, IP_TOS), 46 << 2);
+        assert_int_equal(get(fd, IPPROTO_IP, IP_TTL), 9);
+        assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+        assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+        close(fd);
+        close(listener);
+}
+
+/* A Unix socket whose queue is full is no reason to wait, unless for the timeout. */
+static void test_full_queue(void **state) {
+        ConnectionOptions options = { .interrupt = -1, .timeout = 20 * CLOCK_MILLISECOND };
+        Endpoint endpoint;
+        int listener = listen_on(&endpoint, AF_UNIX, 0), first;
+        uint64_t start = clock_now();
+        bool pending = true;
+
+        (void)state;
+        first = connection_begin(&endpoint, &options, &pending);
+        assert_true(first >= 0 && !pending);
+        assert_int_equal(connection_begin(&endpoint, &options, &pending), -EAGAIN);
+        assert_int_equal(connection_open(&endpoint, &options), -ETIME);
+        assert_true(clock_now() - start >= options.timeout);
+        close(first);
+        close(accept(listener, NULL, NULL));
+        first = connection_open(&endpoint, &options);
+        assert_true(first >= 0);
+        close(first);
+        close(listener);
+}
+
+/* Nobody listens; the interrupt has come; the families differ. */
+static void test_errors(void **state) {
+        ConnectionOptions options = { .interrupt = -1 };
+        Endpoint endpoint, local;
+        int listener = listen_on(&endpoint, AF_INET, 5), queue, first, fds[2];
+
+        (void)state;
+        close(listener);
+        assert_int_equal(connection_open(&endpoint, &options), -ECONNREFUSED);
+        options.source.ipv6.sin6_family = AF_INET6;
+        options.source.length = sizeof options.source.ipv6;
+        assert_int_equal(connection_open(&endpoint, &options), -EAFNOSUPPORT);
+
+        options = (ConnectionOptions){ .interrupt = -1 };
+        queue = listen_on(&local, AF_UNIX, 0);
+        first = connection_open(&local, &options);
+        assert_int_equal(pipe(fds), 0);
+        close(fds[1]);
+        options.interrupt = fds[0];
+        assert_int_equal(connection_open(&local, &options), -EINTR);
+        close(fds[0]);
+        close(first);
+        close(queue);
+}
+
+/* The limit of each address, and that of everything, whichever comes first. */
+static void test_end(void **state) {
+        (void)state;
+        assert_true(connection_end(&(ConnectionOptions){}, 5) == CLOCK_NEVER);
+        assert_int_equal(connection_end(&(ConnectionOptions){ .timeout = 7 }, 5), 12);
+        assert_int_equal(connection_end(&(ConnectionOptions){ .timeout = 7, .end = 9 }, 5), 9);
+        assert_int_equal(connection_end(&(ConnectionOptions){ .timeout = 7, .end = 90 }, 5), 12);
+        assert_int_equal(connection_end(&(ConnectionOptions){ .end = 9 }, 5), 9);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_options),
+                cmocka_unit_test(test_full_queue),
+                cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_end),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

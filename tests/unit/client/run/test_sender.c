@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/* The sending process and the receiving half, on a pair of sockets. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/run/receiver.h"
+#include "client/run/sender.h"
+
+enum {
+        NEAR,
+        FAR,
+};
+
+typedef struct Fixture {
+        int pair[2];
+        Sender sender;
+} Fixture;
+
+/* Gives *userdata zeros. */
+static ssize_t fill_count(void *userdata, void *buffer, size_t size) {
+        size_t *left = userdata, n = *left < size ? *left : size;
+
+        memset(buffer, 0, n);
+        *left -= n;
+        return (ssize_t)n;
+}
+
+static ssize_t fill_never(void *userdata, void *buffer, size_t size) {
+        (void)userdata, (void)buffer, (void)size;
+        pause();
+        return 0;
+}
+
+static ssize_t fill_error(void *userdata, void *buffer, size_t size) {
+        (void)userdata, (void)buffer, (void)size;
+        return -EIO;
+}
+
+static int take_none(void *userdata, const void *data, size_t size) {
+        (void)userdata, (void)data, (void)size;
+        return -ENOSPC;
+}
+
+static int take_all(void *userdata, const void *data, size_t size) {
+        (void)data;
+        *(size_t *)userdata += size;
+        return 0;
+}
+
+static void start(Fixture *fixture, const Source *source) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fixture->pair), 0);
+        assert_int_equal(sender_start(&fixture->sender, fixture->pair[NEAR], source), 0);
+}
+
+static void wait_for_end(const Fixture *fixture) {
+        struct pollfd ended = { .fd = fixture->sender.ended, .events = POLLIN };
+
+        assert_int_equal(poll(&ended, 1, 60000), 1);
+}
+
+/* No child is left, and no zombie. */
+static void end(Fixture *fixture) {
+        sender_deinit(&fixture->sender);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
+        close(fixture->pair[NEAR]);
+        close(fixture->pair[FAR]);
+}
+
+/* At the end of its source the sender half-closes and ends; the bytes are counted. */
+static void test_finish(void **state) {
+        size_t left = 100000, received = 0;
+        char buffer[4096];
+        Fixture fixture;
+        ssize_t n;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_count, .userdata = &left });
+        while ((n = read(fixture.pair[FAR], buffer, sizeof buffer)) > 0)
+                received += (size_t)n;
+        assert_int_equal(n, 0);
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_FINISHED);
+        assert_int_equal(received, 100000);
+        assert_int_equal(sender_bytes(&fixture.sender), 100000);
+        end(&fixture);
+}
+
+/* A sender that waits for its source is ended. */
+static void test_stop_while_taking(void **state) {
+        Fixture fixture;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_STOPPED);
+        end(&fixture);
+}
+
+/* A sender that waits for its peer is ended, though the peer reads nothing and stays. */
+static void test_stop_while_sending(void **state) {
+        size_t left = SIZE_MAX;
+        Fixture fixture;
+        char byte;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_count, .userdata = &left });
+        assert_int_equal(recv(fixture.pair[FAR], &byte, 1, MSG_PEEK), 1);
+        sender_stop(&fixture.sender);
+        assert_true(fixture.sender.end == SENDER_STOPPED ||
+                    (fixture.sender.end == SENDER_CONNECTION_FAILED &&
+                     fixture.sender.error == EPIPE));
+        end(&fixture);
+}
+
+/* The source's error is passed on, and the peer sees an orderly end. */
+static void test_source_failed(void **state) {
+        Fixture fixture;
+        char byte;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_error });
+        assert_int_equal(read(fixture.pair[FAR], &byte, 1), 0);
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_SOURCE_FAILED);
+        assert_int_equal(fixture.sender.error, EIO);
+        end(&fixture);
+}
+
+/* A peer that goes away is an error of the connection, not a signal. */
+static void test_connection_failed(void **state) {
+        size_t left = SIZE_MAX;
+        Fixture fixture;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_count, .userdata = &left });
+        assert_int_equal(shutdown(fixture.pair[FAR], SHUT_RD), 0);
+        wait_for_end(&fixture);
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_CONNECTION_FAILED);
+        assert_int_equal(fixture.sender.error, EPIPE);
+        end(&fixture);
+}
+
+/* Somebody else's signal is told from sender_stop()'s own. */
+static void test_killed(void **state) {
+        Fixture fixture;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        kill(fixture.sender.pid, SIGKILL);
+        wait_for_end(&fixture);
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_KILLED);
+        assert_int_equal(fixture.sender.error, SIGKILL);
+        end(&fixture);
+}
+
+/* When a signal ends the sender, the receiver half-closes in its place, and so comes to its end. */
+static void test_receiver_stands_in(void **state) {
+        Fixture fixture;
+        Receiver receiver = { .sender = &fixture.sender, .interrupt = -1 };
+        pid_t peer;
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        receiver.fd = fixture.pair[NEAR];
+        receiver.sink = (Sink){ .take = take_none };
+        kill(fixture.sender.pid, SIGKILL);
+        peer = fork();
+        if (peer == 0) {
+                char byte;
+
+                /* Ends when it is told to. */
+                close(fixture.pair[NEAR]);
+                _exit(read(fixture.pair[FAR], &byte, 1) == 0 ? 0 : 1);
+        }
+        close(fixture.pair[FAR]);
+        assert_int_equal(receiver_run(&receiver), RECEIVER_END);
+        assert_int_equal(waitpid(peer, NULL, 0), peer);
+        sender_stop(&fixture.sender);
+        assert_int_equal(fixture.sender.end, SENDER_KILLED);
+        fixture.pair[FAR] = -1;
+        end(&fixture);
+}
+
+/* The sink's error ends the receiving; what it had taken is counted, what it refused is not. */
+static void test_sink_failed(void **state) {
+        size_t taken = 0;
+        Fixture fixture;
+        Receiver receiver = { .sender = &fixture.sender, .interrupt = -1 };
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        receiver.fd = fixture.pair[NEAR];
+        receiver.sink = (Sink){ .take = take_none };
+        assert_int_equal(write(fixture.pair[FAR], "12345", 5), 5);
+        assert_int_equal(receiver_run(&receiver), RECEIVER_SINK_FAILED);
+        assert_int_equal(receiver.error, -ENOSPC);
+        assert_int_equal(receiver.bytes, 0);
+        receiver.sink = (Sink){ .take = take_all, .userdata = &taken };
+        assert_int_equal(write(fixture.pair[FAR], "12345", 5), 5);
+        assert_int_equal(shutdown(fixture.pair[FAR], SHUT_WR), 0);
+        assert_int_equal(receiver_run(&receiver), RECEIVER_END);
+        assert_int_equal(receiver.bytes, 5);
+        assert_int_equal(taken, 5);
+        sender_stop(&fixture.sender);
+        end(&fixture);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_finish),
+                cmocka_unit_test(test_stop_while_taking),
+                cmocka_unit_test(test_stop_while_sending),
+                cmocka_unit_test(test_source_failed),
+                cmocka_unit_test(test_connection_failed),
+                cmocka_unit_test(test_killed),
+                cmocka_unit_test(test_receiver_stands_in),
+                cmocka_unit_test(test_sink_failed),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

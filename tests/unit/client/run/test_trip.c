@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* One message and its answer, with peers that do with it what they like. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "client/run/trip.h"
+#include "lib/clock.h"
+
+enum {
+        LARGE = 8 << 20,
+        SMALL = 64,
+};
+
+/* A process that gives back what it receives, with @mask applied to the byte at @place. */
+static pid_t start_echo(int pair[2], size_t place, char mask) {
+        static char buffer[65536];
+        size_t passed = 0;
+        pid_t pid;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid != 0) {
+                close(pair[1]);
+                return pid;
+        }
+        close(pair[0]);
+        for (;;) {
+                ssize_t n = read(pair[1], buffer, sizeof buffer);
+
+                if (n <= 0)
+                        _exit(0);
+                if (place >= passed && place < passed + (size_t)n)
+                        buffer[place - passed] = (char)(buffer[place - passed] ^ mask);
+                passed += (size_t)n;
+                for (ssize_t done = 0, m; done < n; done += m) {
+                        m = write(pair[1], buffer + done, (size_t)(n - done));
+                        if (m < 0)
+                                _exit(0);
+                }
+        }
+}
+
+static int run_echo(size_t size, size_t place, char mask) {
+        char *message = malloc(size), *answer = malloc(size);
+        int pair[2], r;
+        pid_t pid = start_echo(pair, place, mask);
+
+        assert_non_null(message);
+        assert_non_null(answer);
+        memset(message, 'm', size);
+        r = trip_run(pair[0], message, answer, size, CLOCK_NEVER, -1, NULL);
+        close(pair[0]);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        free(message);
+        free(answer);
+        return r;
+}
+
+/* What comes back is compared to its last byte, and no size is too large for what is in between. */
+static void test_answers(void **state) {
+        (void)state;
+        assert_int_equal(run_echo(1, 0, 0), 0);
+        assert_int_equal(run_echo(LARGE, 0, 0), 0);
+        assert_int_equal(run_echo(1, 0, 1), -EBADMSG);
+        assert_int_equal(run_echo(LARGE, LARGE - 1, 0x40), -EBADMSG);
+        assert_int_equal(run_echo(LARGE, LARGE, 0x40), 0);
+}
+
+static int run_silent(uint64_t end, int interrupt, int direction) {
+        char message[SMALL] = "", answer[SMALL];
+        int pair[2], r;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        if (direction >= 0)
+                assert_int_equal(shutdown(pair[1], direction), 0);
+        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt, NULL);
+        close(pair[0]);
+        close(pair[1]);
+        return r;
+}
+
+/* A peer that says nothing is waited for until the time is over, and not longer. */
+static void test_timeout(void **state) {
+        uint64_t start = clock_now(), end = start + 50 * CLOCK_MILLISECOND;
+
+        (void)state;
+        assert_int_equal(run_silent(end, -1, -1), -ETIME);
+        assert_true(clock_now() >= end);
+        assert_int_equal(run_silent(start, -1, -1), -ETIME);
+}
+
+/* A peer that leaves is not waited for, whichever way it leaves. */
+static void test_closed(void **state) {
+        (void)state;
+        assert_int_equal(run_silent(CLOCK_NEVER, -1, SHUT_WR), -EPIPE);
+        assert_int_equal(run_silent(CLOCK_NEVER, -1, SHUT_RDWR), -EPIPE);
+}
+
+/* The interrupt ends the wait. */
+static void test_interrupt(void **state) {
+        int interrupt = eventfd(1, EFD_CLOEXEC);
+
+        (void)state;
+        assert_true(interrupt >= 0);
+        assert_int_equal(run_silent(CLOCK_NEVER, interrupt, -1), -EINTR);
+        close(interrupt);
+}
+
+/* What comes before anything was sent is no answer, even if it is the message. */
+static void test_unasked(void **state) {
+        char message[SMALL] = "", answer[SMALL];
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(write(pair[1], message, sizeof message), sizeof message);
+        assert_int_equal(trip_run(pair[0], message, answer, sizeof message, CLOCK_NEVER, -1, NULL),
+                         -EBADMSG);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+/* A connection ends in order only when nothing comes before its end, which is waited for. */
+static void test_end(void **state) {
+        static const struct {
+                const char *last;
+                int direction;
+                int result;
+        } ends[] = { { "", SHUT_WR, 0 },
+                     { "x", SHUT_WR, -EBADMSG },
+                     { "", SHUT_RD, -ETIME },
+                     { "x", SHUT_RD, -EBADMSG } };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+                uint64_t end = clock_now() + 50 * CLOCK_MILLISECOND;
+                int pair[2];
+                char byte;
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+                assert_int_equal(write(pair[1], ends[i].last, strlen(ends[i].last)),
+                                 strlen(ends[i].last));
+                assert_int_equal(shutdown(pair[1], ends[i].direction), 0);
+                assert_int_equal(trip_end(pair[0], end, -1), ends[i].result);
+                assert_int_equal(recv(pair[1], &byte, 1, MSG_DONTWAIT), 0);
+                close(pair[0]);
+                close(pair[1]);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_answers), cmocka_unit_test(test_timeout),
+                cmocka_unit_test(test_closed),  cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_unasked), cmocka_unit_test(test_end),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* Unsent bytes of mpecho 0.1.0: a memfd with a cookie and the bytes, or a bundle of such memfds. */
+
+#include "restart/legacy.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "peer.h"
+#include "restart/bundle.h"
+#include "restart/unsent.h"
+#include "unit.h"
+
+enum {
+        FIRST = 7,
+        SECOND = 8,
+        DESCRIPTORS = 64, /* more than a test opens */
+};
+
+static int opened; /* descriptors before and after a test */
+
+static int count_descriptors(void) {
+        int n = 0;
+
+        for (int fd = 0; fd < DESCRIPTORS; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+static int old_unsent(uint64_t cookie, const char *text) {
+        const int fd = memfd_create("mpecho-pending", MFD_CLOEXEC);
+
+        assert_int_equal(write(fd, &cookie, sizeof cookie), sizeof cookie);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        return fd;
+}
+
+static int set_up(void **state) {
+        (void)state;
+        opened = count_descriptors();
+        return 0;
+}
+
+/* No test leaves a descriptor open. */
+static int tear_down(void **state) {
+        (void)state;
+        assert_int_equal(count_descriptors(), opened);
+        return 0;
+}
+
+/* The bytes behind the cookie come back as a memfd of this version, which has no cookie. */
+static void expect_found(int fd, uint64_t cookie, const char *text) {
+        char back[16] = "";
+        int unsent = legacy_find_unsent(fd, cookie);
+
+        assert_true(unsent >= 0);
+        assert_int_equal(unsent_take(unsent, back, sizeof back), strlen(text));
+        assert_string_equal(back, text);
+        close(unsent);
+}
+
+/* A memfd belongs to the connection of its cookie alone, and can be read again. */
+static void test_alone(void **state) {
+        int fd = old_unsent(FIRST, "bytes");
+
+        (void)state;
+        assert_true(legacy_is_unsent(fd));
+        assert_int_equal(legacy_find_unsent(fd, SECOND), -1);
+        expect_found(fd, FIRST, "bytes");
+        expect_found(fd, FIRST, "bytes");
+        close(fd);
+}
+
+/* In a bundle each connection finds its own bytes, whatever their order. */
+static void test_bundle(void **state) {
+        const int fds[] = { old_unsent(FIRST, "one"), old_unsent(SECOND, "two") };
+        int bundle = bundle_new(fds, 2);
+
+        (void)state;
+        assert_true(bundle >= 0);
+        assert_true(legacy_is_unsent(bundle));
+        expect_found(bundle, SECOND, "two");
+        expect_found(bundle, FIRST, "one");
+        assert_int_equal(legacy_find_unsent(bundle, 0), -1);
+        close(bundle);
+        close(fds[0]);
+        close(fds[1]);
+}
+
+/* A memfd without a whole cookie, or without a byte behind it, holds nothing. */
+static void test_too_short(void **state) {
+        int nothing = old_unsent(FIRST, ""), half = old_unsent(FIRST, "bytes");
+
+        (void)state;
+        assert_int_equal(ftruncate(half, 4), 0);
+        assert_int_equal(legacy_find_unsent(nothing, FIRST), -1);
+        assert_int_equal(legacy_find_unsent(half, FIRST), -1);
+        close(nothing);
+        close(half);
+}
+
+/* A connection and a pipe hold no bytes: a stored connection stays one. */
+static void test_others(void **state) {
+        int pair[2], pipes[2];
+
+        (void)state;
+        peer_pair(pair);
+        assert_int_equal(pipe(pipes), 0);
+        assert_false(legacy_is_unsent(pair[0]));
+        assert_false(legacy_is_unsent(pipes[0]));
+        assert_int_equal(legacy_find_unsent(pair[0], FIRST), -1);
+        assert_int_equal(legacy_find_unsent(pipes[0], FIRST), -1);
+        for (int i = 0; i < 2; i++) {
+                close(pair[i]);
+                close(pipes[i]);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_alone, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bundle, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_too_short, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
