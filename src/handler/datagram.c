@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -118,12 +119,15 @@ static bool datagram_parse_control(const struct cmsghdr *header, const char *end
 }
 
 /* Sets the source of a request but for what the control data says. A Unix socket without a name has
- * no address. */
+ * no address. A path counts as none either: the sender chose it, and the kernel would resolve it
+ * again here, where it can name a socket of systemd. */
 static void datagram_parse_name(const struct msghdr *message, GuardRequest *request) {
         const struct sockaddr_storage *name = message->msg_name;
+        const struct sockaddr_un *local = message->msg_name;
         const socklen_t length = message->msg_namelen;
 
-        if (length > sizeof name->ss_family && name->ss_family == AF_UNIX)
+        if (length > sizeof name->ss_family && name->ss_family == AF_UNIX &&
+            local->sun_path[0] == '\0')
                 request->source.family = AF_UNIX;
         else if ((length >= sizeof(struct sockaddr_in) && name->ss_family == AF_INET) ||
                  (length >= sizeof(struct sockaddr_in6) && name->ss_family == AF_INET6))
@@ -174,7 +178,12 @@ static void datagram_count(_Atomic uint64_t *count, uint64_t n) {
                 (void)atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 
-static void message_prepare(unsigned i) {
+/* A Unix socket has room for the credentials alone, so that the kernel drops the descriptors that
+ * senders pass. */
+static void message_prepare(const Datagram *datagram, unsigned i) {
+        const size_t room = datagram->local ? CMSG_SPACE(sizeof(struct ucred))
+                                            : sizeof batch.controls[i];
+
         batch.vectors[i] = (struct iovec){ .iov_base = batch.bytes[i],
                                            .iov_len = sizeof batch.bytes[i] };
         batch.messages[i].msg_hdr = (struct msghdr){ .msg_name = &batch.names[i],
@@ -182,7 +191,7 @@ static void message_prepare(unsigned i) {
                                                      .msg_iov = &batch.vectors[i],
                                                      .msg_iovlen = 1,
                                                      .msg_control = &batch.controls[i],
-                                                     .msg_controllen = sizeof batch.controls[i] };
+                                                     .msg_controllen = room };
 }
 
 /* Makes an answer of @message, which has @length bytes. Returns whether there is one. */
@@ -247,7 +256,7 @@ int datagram_turn(Datagram *datagram) {
         int n;
 
         while (unprepared > 0)
-                message_prepare(--unprepared);
+                message_prepare(datagram, --unprepared);
         n = recvmmsg(datagram->in, batch.messages, BATCH, MSG_WAITFORONE, NULL);
         if (n < 0)
                 return -errno;

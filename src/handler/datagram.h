@@ -29,6 +29,7 @@ struct Datagram {
         int out;                /* for writing: the same socket */
         int news;               /* an eventfd to tell the master, or -1 */
         in_port_t port;         /* of the socket, in host byte order; 0 without one */
+        bool local;             /* a Unix socket */
         Guard *guard;           /* stays the caller's */
         DatagramCounts *counts; /* stays the caller's */
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */

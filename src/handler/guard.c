@@ -5,13 +5,13 @@
  * victim from here. Both have three answers:
  *
  * - Addresses and ports. No answer goes to many hosts at once, and none to the port of another
- *   service: clients have ports from 1024 on.
- * - A token bucket for each source. A reflector on a high port ends here: as soon as the two are
- *   faster than the limit, the guard refuses the only datagram on its way.
+ *   service: clients have ports from 1024 on, and not the port of this socket.
+ * - A token bucket for each source. A reflector on a high port ends here, if the two are faster
+ * than the limit: then the guard refuses the only datagram on its way.
  * - A token bucket for all sources together, for a flood from many forged ones. A source that the
- *   table does not have may take a token only while the bucket is half full: the rest is for the
- *   sources that it has. A flood of new sources therefore costs no token that an old one needs, and
- *   enters the table slowly, so that it does not displace the old ones either.
+ *   table does not have may take a token only while the bucket is half full, and a tenth of all
+ *   tokens: the rest is for the sources that it has. A flood of new sources costs old ones little,
+ *   and displaces those alone that have been quiet for many seconds.
  *
  * A bucket is one number: the instant at which it is full again. An answer moves it by the interval
  * of the rate, and is refused when that leaves it too far ahead (the generic cell rate algorithm of
@@ -34,7 +34,8 @@ enum {
         NFS_PORT = 2049,
         /* The kernel gives it to the loopback interface of each network namespace. */
         LOOPBACK_INDEX = 1,
-        OVERALL = 100, /* sources that may use their limits at once */
+        OVERALL = 100,  /* sources that may use their limits at once */
+        NEWCOMERS = 10, /* of these, may be new */
 };
 
 /* A bucket fills in this time, so it holds the datagrams of two seconds. */
@@ -52,6 +53,7 @@ typedef struct GuardSource {
 struct Guard {
         uint64_t interval; /* of the answers to one source; 0 without a limit */
         uint64_t overall_full;
+        uint64_t newcomers_full;
         Hashtable *places; /* of the sources in the array */
         uint32_t n;
         /* The first is the head of the list. */
@@ -81,15 +83,19 @@ static bool guard_is_loopback(const Address *address) {
                                                  *(const uint8_t *)&address->ipv4 == 127;
 }
 
-static bool guard_is_same(const Address *one, const Address *other) {
-        if (one->family != other->family || one->port != other->port)
+static bool guard_is_same_host(const Address *one, const Address *other) {
+        if (one->family != other->family)
                 return false;
         return one->family == AF_INET6 ? IN6_ARE_ADDR_EQUAL(&one->ipv6, &other->ipv6)
                                        : one->ipv4.s_addr == other->ipv4.s_addr;
 }
 
-/* The kernel drops loopback addresses from outside, but not with all settings (route_localnet). */
+/* The kernel drops loopback addresses from outside, but not with all settings (route_localnet), and
+ * of its own addresses those of IPv4 alone. */
 static bool guard_is_martian(const GuardRequest *request) {
+        if (request->interface > LOOPBACK_INDEX &&
+            guard_is_same_host(&request->source, &request->destination))
+                return true;
         if (!guard_is_loopback(&request->source))
                 return false;
         return request->interface != 0 ? request->interface != LOOPBACK_INDEX
@@ -106,11 +112,11 @@ GuardVerdict guard_check(const GuardRequest *request) {
 
         /* Only a broadcast has another address than the one to answer from. */
         if (source->family != destination->family || !guard_is_host(destination) ||
-            !guard_is_same(destination, &request->local))
+            !guard_is_same_host(destination, &request->local))
                 return GUARD_DESTINATION;
         if (source->port < FIRST_CLIENT_PORT || source->port == NFS_PORT)
                 return GUARD_PORT;
-        if (guard_is_same(source, destination))
+        if (source->port == destination->port)
                 return GUARD_SELF;
         return GUARD_ANSWER;
 }
@@ -183,7 +189,7 @@ static uint64_t bucket_take(uint64_t full, uint64_t interval, uint64_t now) {
 
 GuardVerdict guard_charge(Guard *guard, Source source, uint64_t now) {
         const HashtableKey key = { .high = source.family_and_scope, .low = source.prefix };
-        uint64_t full, overall;
+        uint64_t full, overall, newcomers;
         const uint32_t *known;
         uint32_t place;
 
@@ -197,7 +203,12 @@ GuardVerdict guard_charge(Guard *guard, Source source, uint64_t now) {
         overall = bucket_take(guard->overall_full, guard->interval / OVERALL, now);
         if (overall > now + (known != NULL ? BURST : BURST / 2))
                 return GUARD_OVERALL;
+        newcomers = bucket_take(guard->newcomers_full, guard->interval / NEWCOMERS, now);
+        if (known == NULL && newcomers > now + BURST)
+                return GUARD_OVERALL;
 
+        if (known == NULL)
+                guard->newcomers_full = newcomers;
         place = known != NULL ? *known : guard_add(guard, key);
         if (known != NULL)
                 guard_unlink(guard, &guard->sources[place]);

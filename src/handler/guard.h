@@ -20,7 +20,7 @@ enum GuardVerdict {
         GUARD_SOURCE,      /* its source is not the address of one other host, or is none at all */
         GUARD_DESTINATION, /* it was sent to many hosts at once */
         GUARD_PORT,        /* its source port is that of a service */
-        GUARD_SELF,        /* it comes from the socket that it went to */
+        GUARD_SELF,        /* it comes from the port that it went to */
         GUARD_RATE,        /* its source has sent too many */
         GUARD_OVERALL,     /* all sources together have sent too many */
         GUARD_VERDICTS,
@@ -47,11 +47,11 @@ enum {
  * which of them forbids it:
  *
  * - a source that is multicast, broadcast, reserved or unspecified (RFC 1122, 3.2.1.3; RFC 4291,
- *   2.5), or a loopback address that came in by another interface than lo, or if that is unknown,
- *   went to an address of another kind;
+ *   2.5); the destination itself, or a loopback address, that came in by another interface than lo;
+ *   or a loopback address, if the interface is unknown, that went to an address of another kind;
  * - a destination that is multicast or broadcast;
  * - a source port below 1024, or 2049 (NFS), where services answer;
- * - the address and port that the datagram went to.
+ * - the port that the datagram went to, where another service of the kind may answer.
  */
 GuardVerdict guard_check(const GuardRequest *request);
 

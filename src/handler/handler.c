@@ -138,6 +138,10 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
                 socket_set_reset(echo->out);
         else if (reason == END_IDLE || reason == END_STALLED || reason == END_STOPPED)
                 echo_finish(echo);
+        /* The kernel goes on sending to a peer that does not read, and nobody counts that any more.
+         */
+        else if (handler->idle_timeout > 0)
+                socket_set_user_timeout(echo->out, handler->idle_timeout);
         return (int)reason;
 }
 
@@ -181,6 +185,7 @@ int handler_serve_datagrams(const Handler *handler) {
             guard_new(handler->max_datagrams_per_source, &datagram.guard) < 0)
                 return END_FAILED;
         datagram.port = endpoint_port(&endpoint);
+        datagram.local = endpoint.any.sa_family == AF_UNIX;
         state.in = datagram.in;
         state.out = -1;
         state.serving = true;

@@ -11,8 +11,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "lib/clock.h"
 
 /* Returns the value of a socket option that is a number, or @otherwise. */
 static int socket_get(int fd, int option, int otherwise) {
@@ -51,4 +54,10 @@ void socket_set_reset(int fd) {
 void socket_reset(int fd) {
         socket_set_reset(fd);
         close(fd);
+}
+
+void socket_set_user_timeout(int fd, uint64_t timeout) {
+        const unsigned milliseconds = (unsigned)(timeout / CLOCK_MILLISECOND);
+
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }

@@ -32,3 +32,10 @@ bool socket_is_datagram(int fd);
  */
 void socket_set_reset(int fd);
 void socket_reset(int fd);
+
+/*
+ * socket_set_user_timeout: Lets the kernel give up the TCP connection @fd when the peer has
+ * acknowledged nothing for @timeout nanoseconds, also after close(2) (TCP_USER_TIMEOUT, tcp(7)).
+ * Changes nothing on other sockets.
+ */
+void socket_set_user_timeout(int fd, uint64_t timeout);

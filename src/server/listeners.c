@@ -30,6 +30,7 @@
 
 /* As in mpecho-udp.socket; the kernel cuts it to net.core.rmem_max. */
 #define RECEIVE_BUFFER (4 * 1024 * 1024)
+#define SEND_BUFFER    (32 * 1024 * 1024)
 
 /* Of a LISTEN that serves datagrams. */
 #define UDP_PREFIX "udp:"
@@ -160,6 +161,14 @@ static void listener_set_tcp(int fd) {
                                  sizeof settings[i].value);
 }
 
+/* Answers to hosts that do not exist wait for them for seconds, in the same buffer as all others.
+ */
+static void listener_set_udp(int fd) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RECEIVE_BUFFER }, sizeof(int));
+        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ SEND_BUFFER }, sizeof(int)) < 0)
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ SEND_BUFFER }, sizeof(int));
+}
+
 /* Returns a socket of @type that is bound to @endpoint and nothing else, and listens if it is a
  * stream socket; or a negative errno. */
 static int listener_open_exactly(const Endpoint *endpoint, int type) {
@@ -172,7 +181,7 @@ static int listener_open_exactly(const Endpoint *endpoint, int type) {
         if (endpoint->any.sa_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
         if (type == SOCK_DGRAM)
-                (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RECEIVE_BUFFER }, sizeof(int));
+                listener_set_udp(fd);
         else if (endpoint->any.sa_family != AF_UNIX)
                 listener_set_tcp(fd);
         if (bind(fd, &endpoint->any, endpoint->length) < 0 ||

@@ -282,12 +282,21 @@ def test_loop_of_two_services_ends(start, pair):
     """A forged packet makes two services at high ports answer each other until the limit of one of
     them ends it."""
     first, second = pair
-    services = [start("udp:9190", network=one) for one in pair]
-    forge(second, ("10.0.0.2", 9190), ("10.0.0.1", 9190))
+    services = [start(f"udp:{port}", network=one) for port, one in zip((9190, 9191), pair)]
+    forge(second, ("10.0.0.2", 9191), ("10.0.0.1", 9190))
     wait_for(lambda: sum(reported(one).number("MPECHO_REFUSED_RATE") for one in services),
              "the end of the loop")
     came, went = counted(first)
     assert went <= came and came + went >= BURST
+
+
+def test_two_services_at_one_port_make_no_loop(start, pair):
+    """A service does not answer the port that it has itself."""
+    first, second = pair
+    services = [start("udp:9190", network=one) for one in pair]
+    forge(second, ("10.0.0.2", 9190), ("10.0.0.1", 9190))
+    wait_for(lambda: reported(services[0]).number("MPECHO_REFUSED_SELF") == 1, "the refusal")
+    assert counted(first) == (1, 0)
 
 
 def test_limit_of_a_source(start, pair):
@@ -418,9 +427,11 @@ def test_stopped_while_busy(start, client):
 
 
 def test_unix_socket(start, tmp_path):
-    """A passed Unix socket is served: whoever has a name is answered, nobody else."""
+    """A passed Unix socket is served: whoever has an abstract name is answered. Nobody else is: the
+    handler would look for a path in its own file system, where it can be systemd's socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as passed, \
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as path, \
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as nobody:
         passed.bind(str(tmp_path / "echo"))
         client.bind(f"\0mpecho-test-{os.getpid()}")
@@ -428,11 +439,34 @@ def test_unix_socket(start, tmp_path):
         service = start(passed=[passed])
         assert service.listeners() == [f"datagram:{tmp_path}/echo"]
         nobody.sendto(b"nobody", str(tmp_path / "echo"))
+        path.bind(str(tmp_path / "client"))
+        path.sendto(b"path", str(tmp_path / "echo"))
         client.sendto(b"ping", str(tmp_path / "echo"))
         assert client.recvfrom(100) == (b"ping", str(tmp_path / "echo"))
         record = reported(service)
-        assert record.number("MPECHO_REFUSED_SOURCE") == 1
+        assert record.number("MPECHO_REFUSED_SOURCE") == 2
         assert record["MPECHO_LISTENER"] == f"datagram:{tmp_path}/echo"
+        assert not clients.is_readable(path, 0)
+
+
+def test_descriptors_of_others(start):
+    """A handler does not keep the descriptors that a peer passes with a datagram."""
+    name = f"\0mpecho-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as passed, \
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        passed.bind(name)
+        client.bind(name + "-client")
+        client.settimeout(DEADLINE)
+        service = start(passed=[passed])
+        client.sendto(b"first", name)
+        assert client.recv(100) == b"first"
+        handler, = service.handlers()
+        before = processes.descriptors(handler)
+        for _ in range(3):
+            rights = struct.pack("50i", *[passed.fileno()] * 50)
+            client.sendmsg([b"ping"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)], 0, name)
+            assert client.recv(100) == b"ping"
+        assert processes.descriptors(handler) == before
 
 
 def test_standard_input(start, client):

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -222,6 +223,12 @@ def test_vanished_peer_without_an_idle_timeout(served):
     assert_serving(service)
 
 
+def kept(network):
+    """The connections of a network that have bytes to send and no process, in /proc/net/tcp."""
+    lines = network.run(lambda: Path("/proc/thread-self/net/tcp").read_text()).splitlines()[1:]
+    return [line for line in lines if int(line.split()[4].partition(":")[0], 16) > 0]
+
+
 def test_vanished_peer_that_did_not_read(served):
     """A peer that has closed its window and then vanishes has stalled, by the idle timeout."""
     timeout = 3
@@ -232,6 +239,19 @@ def test_vanished_peer_that_did_not_read(served):
     assert record.number("MPECHO_DURATION_USEC") / 1e6 > 0.9 * timeout
     assert 0 < record.number("MPECHO_BYTES") <= len(b"ping") + written
     assert_serving(service)
+
+
+def test_ended_connection_that_nobody_reads(served):
+    """What a peer has not read when its connection has ended does not stay in the kernel for longer
+    than the idle timeout: nobody counts it any more."""
+    cable, service, client = served("--idle-timeout=2")
+    # More than the peer takes, and less than the kernel takes here.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.sendall(bytes(30_000))
+    client.shutdown(socket.SHUT_WR)
+    closed(service, "closed by peer")
+    assert kept(cable.here)
+    wait_for(lambda: not kept(cable.here), "the kernel has given up")
 
 
 def test_window_that_is_closed_for_long(served):

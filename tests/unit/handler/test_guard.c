@@ -90,9 +90,13 @@ static void test_addresses(void **state) {
 
                 { SELF, 9190, SELF, NULL, 1, GUARD_SELF },
                 { SELF, 9191, SELF, NULL, 1, GUARD_ANSWER },
-                { "192.0.2.7", 9190, SELF, NULL, 1, GUARD_ANSWER },
+                { "192.0.2.7", 9190, SELF, NULL, 2, GUARD_SELF },
+                { SELF, 9191, SELF, NULL, 0, GUARD_ANSWER },
+                { SELF, 9191, SELF, NULL, 2, GUARD_SOURCE },
+                { "2001:db8::1", 9191, "2001:db8::1", NULL, 2, GUARD_SOURCE },
                 { "2001:db8::1", 9190, "2001:db8::1", NULL, 1, GUARD_SELF },
-                { "2001:db8::2", 9190, "2001:db8::1", NULL, 1, GUARD_ANSWER },
+                { "2001:db8::2", 9190, "2001:db8::1", NULL, 2, GUARD_SELF },
+                { "2001:db8::2", 9189, "2001:db8::1", NULL, 2, GUARD_ANSWER },
         };
 
         (void)state;
@@ -150,7 +154,7 @@ static void test_rate(void **state) {
 }
 
 /* All sources together get a hundred times the rate of one, and twice that at once when they are
- * known; new ones take only half of it. */
+ * known; new ones take only a tenth of it, and nothing of the second half. */
 static void test_overall(void **state) {
         Guard *guard = guard_of(10);
         const uint64_t start = CLOCK_SECOND;
@@ -159,19 +163,20 @@ static void test_overall(void **state) {
         (void)state;
         for (uint64_t i = 0; i < 10000; i++)
                 answers += guard_charge(guard, source_of(i), start) == GUARD_ANSWER;
-        assert_int_equal(answers, 1000);
+        assert_int_equal(answers, 200);
         assert_int_equal(guard_charge(guard, source_of(5000), start), GUARD_OVERALL);
 
-        /* The first 1,000 are known. */
+        /* The first 200 are known, and get 20 each. */
         answers = 0;
         for (uint64_t i = 0; i < 10000; i++)
-                answers += guard_charge(guard, source_of(i % 1000), start) == GUARD_ANSWER;
-        assert_int_equal(answers, 1000);
+                answers += guard_charge(guard, source_of(i % 200), start) == GUARD_ANSWER;
+        assert_int_equal(answers, 1800);
         assert_int_equal(guard_charge(guard, source_of(1), start), GUARD_OVERALL);
 
+        /* While known sources use more than half, no new one is answered. */
         answers = 0;
         for (uint64_t i = 0; i < 100000; i++)
-                answers += guard_charge(guard, source_of(i % 1000),
+                answers += guard_charge(guard, source_of(i % 200),
                                         start + i * CLOCK_SECOND / 10000) == GUARD_ANSWER;
         assert_in_range(answers, 9999, 10000);
         assert_null(guard_free(guard));
