@@ -279,7 +279,8 @@ static int attack_scribble(void) {
         return written;
 }
 
-/* Knocks at the master's door or sends it a signal, the number in the argument, all the time. */
+/* Knocks at the master's door or sends it a signal, the number in the argument, all the time: as
+ * itself, or under any name. */
 static int attack_master(const char *name) {
         const double end = now() + 3;
         int n = 0;
@@ -287,6 +288,8 @@ static int attack_master(const char *name) {
         for (; now() < end; n++) {
                 if (strcmp(name, "knock") == 0)
                         (void)connect_to_master();
+                else if (strcmp(name, "queue") == 0)
+                        (void)sigqueue(getppid(), atoi(argument), (union sigval){ 0 });
                 else
                         (void)kill(getppid(), atoi(argument));
         }
