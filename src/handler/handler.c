@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,6 +105,12 @@ void handler_init(void) {
         fork_prepare();
 }
 
+/* Makes fork(2) fail, except for root: systemd would wait for a child that blocks signals, and the
+ * master would not know a signal's sender. */
+static void handler_forbid_fork(void) {
+        (void)setrlimit(RLIMIT_NPROC, &(struct rlimit){});
+}
+
 /* Takes the bytes that the last handler could not write. Returns false when some are lost. */
 static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         ssize_t n;
@@ -160,6 +167,7 @@ int handler_serve(const Handler *handler) {
         state.out = echo.out;
         state.serving = true;
         proctitle_set(handler->title);
+        handler_forbid_fork();
         echo_init(echo.out, handler->idle_timeout);
 
         if (!handler_take_unsent(handler, &echo))
@@ -185,6 +193,7 @@ int handler_serve_datagrams(const Handler *handler) {
         state.out = -1;
         state.serving = true;
         proctitle_set(handler->title);
+        handler_forbid_fork();
 
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         fork_unblock_signals();

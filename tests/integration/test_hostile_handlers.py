@@ -180,6 +180,14 @@ def test_queued_signals(victim, number):
     clients.ping(other)
 
 
+def test_fork(victim):
+    """It cannot fork: a child that blocks all signals would delay each stop of the service."""
+    service = victim()
+    hostile = service.connect_served()
+    ask(hostile, "fork")
+    assert answer(hostile) == "nothing"
+
+
 def test_exit_code_is_not_believed(victim):
     """It claims that its connection was handed over: the master logs it failed and forgets it."""
     service = victim()
