@@ -13,7 +13,8 @@
  * also gets when its master dies.
  *
  * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
- * handler, must not leave a hole in the stream: it resets the connection and exits with "failed".
+ * handler, must not leave a hole in the stream: it resets the connection and exits with "failed",
+ * or with "stalled" if the peer accepts nothing.
  */
 #include "handler/handler.h"
 
@@ -128,22 +129,18 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
 
 /* Hands the connection over, or ends it; @reason: why echoing ended. Returns the exit code. */
 static int handler_finish(const Handler *handler, const Echo *echo, EndReason reason) {
-        int r = -ECANCELED;
-
-        if (reason == END_STOPPED && handler->handover.length > 0) {
-                r = handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size);
-                if (r == 0)
-                        return HANDLER_HANDED_OVER;
-        }
-        /* Bytes that can be neither written nor handed over leave a hole. */
-        if (r != -ECANCELED && echo->unsent_size > 0)
+        if (reason == END_STOPPED && handler->handover.length > 0 &&
+            handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size) == 0)
+                return HANDLER_HANDED_OVER;
+        if (reason == END_STOPPED && echo->unsent_size > 0)
                 reason = END_FAILED;
 
         /* For the next master, if this one dies before it reaps. */
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
-        if (reason == END_FAILED)
+        /* Bytes that can be neither written nor handed over leave a hole. */
+        if (reason == END_FAILED || echo->unsent_size > 0)
                 socket_set_reset(echo->out);
-        else if (reason == END_IDLE || reason == END_STALLED || reason == END_STOPPED)
+        else if (reason == END_IDLE || reason == END_STOPPED)
                 echo_finish(echo);
         return (int)reason;
 }
