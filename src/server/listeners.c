@@ -28,8 +28,11 @@
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 4096
 
-/* As in mpecho-udp.socket; the kernel cuts it to net.core.rmem_max. */
-#define RECEIVE_BUFFER (4 * 1024 * 1024)
+/* As in mpecho.socket and mpecho-udp.socket; the kernel cuts them to net.core.wmem_max and
+ * net.core.rmem_max. */
+#define STREAM_SEND_BUFFER      (512 * 1024)
+#define STREAM_RECEIVE_BUFFER   (256 * 1024)
+#define DATAGRAM_RECEIVE_BUFFER (4 * 1024 * 1024)
 
 /* Of a LISTEN that serves datagrams. */
 #define UDP_PREFIX "udp:"
@@ -148,6 +151,8 @@ static void listener_set_tcp(int fd) {
                 int value;
         } settings[] = {
                 { SOL_SOCKET, SO_REUSEADDR, 1 },
+                { SOL_SOCKET, SO_SNDBUF, STREAM_SEND_BUFFER },
+                { SOL_SOCKET, SO_RCVBUF, STREAM_RECEIVE_BUFFER },
                 { IPPROTO_TCP, TCP_NODELAY, 1 },
                 { SOL_SOCKET, SO_KEEPALIVE, 1 },
                 { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS },
@@ -172,7 +177,8 @@ static int listener_open_exactly(const Endpoint *endpoint, int type) {
         if (endpoint->any.sa_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
         if (type == SOCK_DGRAM)
-                (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RECEIVE_BUFFER }, sizeof(int));
+                (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ DATAGRAM_RECEIVE_BUFFER },
+                                 sizeof(int));
         else if (endpoint->any.sa_family != AF_UNIX)
                 listener_set_tcp(fd);
         if (bind(fd, &endpoint->any, endpoint->length) < 0 ||
