@@ -218,7 +218,7 @@ static int listeners_open(Listeners *listeners, const char *text, Failure *ret_f
         fd = listener_open(&endpoint, type);
         r = fd < 0 ? fd : listeners_add(listeners, fd, NULL, text[0] == '/' ? text : NULL);
         if (r < 0)
-                return failure_set(ret_failure, r, "Cannot listen on %s: %s", text,
+                return failure_set(ret_failure, r, "Cannot listen on '%s': %s", text,
                                    strerrordesc_np(-r));
         return 0;
 }

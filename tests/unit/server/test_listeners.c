@@ -280,7 +280,7 @@ static void test_ipv6_only(void **state) {
         }
         without_ipv6 = true;
         assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EAFNOSUPPORT);
-        assert_string_equal(failure.text, "Cannot listen on [::]:0: Address family not supported "
+        assert_string_equal(failure.text, "Cannot listen on '[::]:0': Address family not supported "
                                           "by protocol");
 }
 
@@ -303,7 +303,7 @@ static void expect_in_use(void) {
         Listeners *listeners;
 
         assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EADDRINUSE);
-        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", path);
+        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", path);
         assert_string_equal(failure.text, expected);
 }
 
@@ -406,7 +406,7 @@ static void test_errors(void **state) {
 
         snprintf(taken, sizeof taken, "%s", listeners->items[0].text);
         assert_int_equal(listen_on(second, 2, &others, &failure), -EADDRINUSE);
-        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", taken);
+        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", taken);
         assert_string_equal(failure.text, expected);
         assert_int_equal(access(path, F_OK), -1);
         listeners_free(listeners);
