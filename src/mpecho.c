@@ -78,10 +78,13 @@ static Status serve_listeners(const Options *options, Inherited *inherited, List
                 check_limit("FileDescriptorStoreMax", fdstore_limit(), options->max_connections + 2,
                             options, journal);
         r = master_new(options, listeners, restore, journal, &master);
-        if (r == 0) {
-                r = master_run(master);
-                master_free(master);
+        if (r < 0) {
+                failure_set(&failure, r, "Cannot create the master's memory or sockets: %s",
+                            strerrordesc_np(-r));
+                return fail(journal, &failure);
         }
+        r = master_run(master);
+        master_free(master);
         if (r < 0) {
                 failure_set(&failure, r, "Cannot serve the listeners: %s", strerrordesc_np(-r));
                 return fail(journal, &failure);
@@ -114,7 +117,8 @@ static Status run(const Options *options, Inherited *inherited) {
 
         r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot open the log: %s\n", strerrordesc_np(-r));
+                fprintf(stderr, "mpecho: Cannot create the memory or the socket of the log: %s\n",
+                        strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         journal_set_empty_level(journal, options->log_empty);

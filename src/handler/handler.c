@@ -13,7 +13,8 @@
  * also gets when its master dies.
  *
  * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
- * handler, must not leave a hole in the stream: it resets the connection and exits with "failed".
+ * handler, must not leave a hole in the stream: it resets the connection and exits with "failed",
+ * or with "stalled" if the peer accepts nothing.
  */
 #include "handler/handler.h"
 
@@ -25,6 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,6 +106,12 @@ void handler_init(void) {
         fork_prepare();
 }
 
+/* Makes fork(2) fail, except for root: systemd would wait for a child that blocks signals, and the
+ * master would not know a signal's sender. */
+static void handler_forbid_fork(void) {
+        (void)setrlimit(RLIMIT_NPROC, &(struct rlimit){});
+}
+
 /* Takes the bytes that the last handler could not write. Returns false when some are lost. */
 static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         ssize_t n;
@@ -121,22 +129,18 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
 
 /* Hands the connection over, or ends it; @reason: why echoing ended. Returns the exit code. */
 static int handler_finish(const Handler *handler, const Echo *echo, EndReason reason) {
-        int r = -ECANCELED;
-
-        if (reason == END_STOPPED && handler->handover.length > 0) {
-                r = handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size);
-                if (r == 0)
-                        return HANDLER_HANDED_OVER;
-        }
-        /* Bytes that can be neither written nor handed over leave a hole. */
-        if (r != -ECANCELED && echo->unsent_size > 0)
+        if (reason == END_STOPPED && handler->handover.length > 0 &&
+            handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size) == 0)
+                return HANDLER_HANDED_OVER;
+        if (reason == END_STOPPED && echo->unsent_size > 0)
                 reason = END_FAILED;
 
         /* For the next master, if this one dies before it reaps. */
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
-        if (reason == END_FAILED)
+        /* Bytes that can be neither written nor handed over leave a hole. */
+        if (reason == END_FAILED || echo->unsent_size > 0)
                 socket_set_reset(echo->out);
-        else if (reason == END_IDLE || reason == END_STALLED || reason == END_STOPPED)
+        else if (reason == END_IDLE || reason == END_STOPPED)
                 echo_finish(echo);
         /* The kernel goes on sending to a peer that does not read, and nobody counts that any more.
          */
@@ -164,6 +168,7 @@ int handler_serve(const Handler *handler) {
         state.out = echo.out;
         state.serving = true;
         proctitle_set(handler->title);
+        handler_forbid_fork();
         echo_init(echo.out, handler->idle_timeout);
 
         if (!handler_take_unsent(handler, &echo))
@@ -190,6 +195,7 @@ int handler_serve_datagrams(const Handler *handler) {
         state.out = -1;
         state.serving = true;
         proctitle_set(handler->title);
+        handler_forbid_fork();
 
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         fork_unblock_signals();

@@ -144,29 +144,36 @@ static void line_add_duration(Line *line, uint64_t duration) {
                  duration / CLOCK_MILLISECOND % 1000);
 }
 
+/* Returns the ending of a noun that @n stands before. */
+static const char *plural(uint64_t n) {
+        return n == 1 ? "" : "s";
+}
+
 static void line_add_counts(Line *line, const Record *record) {
         line_add(line,
                  "%" PRIu64 " accepted, %" PRIu64 " closed, %" PRIu64 " crashed, %" PRIu64
-                 " refused, %" PRIu64 " bytes echoed",
-                 record->accepted, record->closed, record->crashed, record->refused, record->bytes);
+                 " refused, %" PRIu64 " byte%s echoed",
+                 record->accepted, record->closed, record->crashed, record->refused, record->bytes,
+                 plural(record->bytes));
 }
 
 static void line_add_totals(Line *line, const Record *record) {
         line_add(line,
                  "%" PRIu64 " live (peak %" PRIu64 "), %" PRIu64 " served, %" PRIu64
-                 " refused, %" PRIu64 " bytes echoed",
-                 record->live, record->peak, record->served, record->refused, record->bytes);
+                 " refused, %" PRIu64 " byte%s echoed",
+                 record->live, record->peak, record->served, record->refused, record->bytes,
+                 plural(record->bytes));
         if (record->datagram_sockets > 0)
                 line_add(line,
-                         "; %" PRIu64 " datagrams answered, %" PRIu64 " refused, %" PRIu64
+                         "; %" PRIu64 " datagram%s answered, %" PRIu64 " refused, %" PRIu64
                          " dropped",
-                         record->datagrams_answered, record->datagrams_refused,
-                         record->datagrams_dropped);
+                         record->datagrams_answered, plural(record->datagrams_answered),
+                         record->datagrams_refused, record->datagrams_dropped);
 }
 
 static void line_add_started(Line *line, const Record *record) {
-        line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connections at once",
-                 record->listener, record->max_connections);
+        line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connection%s at once",
+                 record->listener, record->max_connections, plural(record->max_connections));
 }
 
 static void line_add_stopped(Line *line, const Record *record) {
@@ -182,8 +189,8 @@ static void line_add_accepted(Line *line, const Record *record) {
 }
 
 static void line_add_closed(Line *line, const Record *record) {
-        line_add(line, "%s disconnected from %s, %s: %" PRIu64 " bytes echoed in ", record->peer,
-                 record->listener, record->reason, record->bytes);
+        line_add(line, "%s disconnected from %s, %s: %" PRIu64 " byte%s echoed in ", record->peer,
+                 record->listener, record->reason, record->bytes, plural(record->bytes));
         line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
@@ -193,29 +200,31 @@ static void line_add_crashed(Line *line, const Record *record) {
 
         line_add(line,
                  "Signal %" PRIu64 " (SIG%s) killed the handler of %s, process %" PRIu64
-                 ": %" PRIu64 " bytes echoed in ",
+                 ": %" PRIu64 " byte%s echoed in ",
                  record->signal, signal != NULL ? signal : "?", record->peer, record->handler_pid,
-                 record->bytes);
+                 record->bytes, plural(record->bytes));
         line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
 
 static void line_add_connection(Line *line, const Record *record) {
-        line_add(line, "%s is connected to %s, process %" PRIu64 ": %" PRIu64 " bytes echoed in ",
-                 record->peer, record->listener, record->handler_pid, record->bytes);
+        line_add(line, "%s is connected to %s, process %" PRIu64 ": %" PRIu64 " byte%s echoed in ",
+                 record->peer, record->listener, record->handler_pid, record->bytes,
+                 plural(record->bytes));
         line_add_duration(line, record->duration);
 }
 
 static void line_add_refused(Line *line, const Record *record) {
         line_add(line,
-                 "Refused %s at %s: its source has %" PRIu64 " connections, the limit of --%s",
-                 record->peer, record->listener, record->limit_value, record->limit);
+                 "Refused %s at %s: its source has %" PRIu64 " connection%s, the limit of --%s",
+                 record->peer, record->listener, record->limit_value, plural(record->limit_value),
+                 record->limit);
 }
 
 static void line_add_refusals(Line *line, const Record *record) {
-        line_add(line, "Refused %s %" PRIu64 " %s in the last ",
+        line_add(line, "Refused %s %" PRIu64 " time%s in the last ",
                  record->peer != NULL ? record->peer : "other sources", record->refused,
-                 record->refused == 1 ? "time" : "times");
+                 plural(record->refused));
         line_add_duration(line, record->duration);
         line_add(line, " because of --%s", record->limit);
 }
@@ -234,8 +243,8 @@ static void line_add_summary(Line *line, const Record *record) {
 }
 
 static void line_add_lost(Line *line, const Record *record) {
-        line_add(line, "Lost %" PRIu64 " %s, of connections: ", record->lost,
-                 record->lost == 1 ? "record" : "records");
+        line_add(line, "Lost %" PRIu64 " record%s, of connections: ", record->lost,
+                 plural(record->lost));
         line_add_counts(line, record);
 }
 
@@ -267,10 +276,11 @@ static void line_add_datagrams(Line *line, const Record *record) {
         line_add(line,
                  ": %" PRIu64 " answered, %" PRIu64 " refused (source %" PRIu64
                  ", destination %" PRIu64 ", port %" PRIu64 ", self %" PRIu64 ", rate %" PRIu64
-                 ", overall %" PRIu64 "), %" PRIu64 " dropped, %" PRIu64 " bytes echoed",
+                 ", overall %" PRIu64 "), %" PRIu64 " dropped, %" PRIu64 " byte%s echoed",
                  record->answered, record->refused, record->refused_source,
                  record->refused_destination, record->refused_port, record->refused_self,
-                 record->refused_rate, record->refused_overall, record->dropped, record->bytes);
+                 record->refused_rate, record->refused_overall, record->dropped, record->bytes,
+                 plural(record->bytes));
 }
 
 static void line_add_restarted(Line *line, const Record *record) {

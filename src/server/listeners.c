@@ -28,9 +28,12 @@
 /* The kernel cuts it to net.core.somaxconn. */
 #define BACKLOG 4096
 
-/* As in mpecho-udp.socket; the kernel cuts it to net.core.rmem_max. */
-#define RECEIVE_BUFFER (4 * 1024 * 1024)
-#define SEND_BUFFER    (32 * 1024 * 1024)
+/* As in mpecho.socket and mpecho-udp.socket; the kernel cuts them to net.core.wmem_max and
+ * net.core.rmem_max. */
+#define STREAM_SEND_BUFFER      (512 * 1024)
+#define STREAM_RECEIVE_BUFFER   (256 * 1024)
+#define DATAGRAM_SEND_BUFFER    (32 * 1024 * 1024)
+#define DATAGRAM_RECEIVE_BUFFER (4 * 1024 * 1024)
 
 /* Of a LISTEN that serves datagrams. */
 #define UDP_PREFIX "udp:"
@@ -149,6 +152,8 @@ static void listener_set_tcp(int fd) {
                 int value;
         } settings[] = {
                 { SOL_SOCKET, SO_REUSEADDR, 1 },
+                { SOL_SOCKET, SO_SNDBUF, STREAM_SEND_BUFFER },
+                { SOL_SOCKET, SO_RCVBUF, STREAM_RECEIVE_BUFFER },
                 { IPPROTO_TCP, TCP_NODELAY, 1 },
                 { SOL_SOCKET, SO_KEEPALIVE, 1 },
                 { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS },
@@ -164,9 +169,11 @@ static void listener_set_tcp(int fd) {
 /* Answers to hosts that do not exist wait for them for seconds, in the same buffer as all others.
  */
 static void listener_set_udp(int fd) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ RECEIVE_BUFFER }, sizeof(int));
-        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ SEND_BUFFER }, sizeof(int)) < 0)
-                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ SEND_BUFFER }, sizeof(int));
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ DATAGRAM_RECEIVE_BUFFER }, sizeof(int));
+        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ DATAGRAM_SEND_BUFFER },
+                       sizeof(int)) < 0)
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ DATAGRAM_SEND_BUFFER },
+                                 sizeof(int));
 }
 
 /* Returns a socket of @type that is bound to @endpoint and nothing else, and listens if it is a
@@ -221,7 +228,7 @@ static int listeners_open(Listeners *listeners, const char *text, Failure *ret_f
         fd = listener_open(&endpoint, type);
         r = fd < 0 ? fd : listeners_add(listeners, fd, NULL, text[0] == '/' ? text : NULL);
         if (r < 0)
-                return failure_set(ret_failure, r, "Cannot listen on %s: %s", text,
+                return failure_set(ret_failure, r, "Cannot listen on '%s': %s", text,
                                    strerrordesc_np(-r));
         return 0;
 }

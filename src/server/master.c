@@ -12,6 +12,9 @@
  * connections, each one stored or reaped starts the 4 seconds again: there may be thousands. Once
  * all are stored, their handlers have a second left.
  *
+ * Signals without an effect cost the master little: after several in a row it does not wait for
+ * signals for a while.
+ *
  * The master must never read from a peer, block anywhere but in ppoll(2) and in the exchange with
  * systemd's descriptor store, or allocate memory once it runs.
  */
@@ -41,6 +44,15 @@
 /* How long handlers whose connections are stored may take to exit. */
 #define EXIT_PATIENCE CLOCK_SECOND
 
+/* How long the master does not wait for signals after several in a row without an effect: a handler
+ * that sends these all the time, under any name, cannot keep it busy. */
+#define SIGNALS_PAUSE (CLOCK_SECOND / 10)
+
+enum {
+        /* A SIGCHLD often finds no handler, as an earlier one has reaped several. */
+        VAIN_MOST = 8,
+};
+
 enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
         POLLED_HANDOVER,
@@ -60,6 +72,10 @@ struct Master {
         Handover handover;
         Notify notify;
         bool stopping;
+        int signals;            /* of signalfd(2); -1 before master_init_signals() */
+        unsigned vain_signals;  /* in a row */
+        uint64_t signals_pause; /* when the master waits for signals again; CLOCK_NEVER if it does
+                                 */
         uint64_t kill_deadline; /* when the master kills handlers that have not finished */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* in the order above */
@@ -77,10 +93,8 @@ static int master_init_signals(Master *master) {
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
         handler_init();
-        master->polled[POLLED_SIGNALS] =
-                        (struct pollfd){ .fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK),
-                                         .events = POLLIN };
-        return master->polled[POLLED_SIGNALS].fd < 0 ? -errno : 0;
+        master->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return master->signals < 0 ? -errno : 0;
 }
 
 /* Chooses the number of this run, and listens for handlers that hand over. */
@@ -114,7 +128,9 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->journal = journal;
         master->kill_deadline = CLOCK_NEVER;
         master->idle_since = clock_now();
-        master->polled[POLLED_SIGNALS].fd = -1;
+        master->signals = -1;
+        master->signals_pause = CLOCK_NEVER;
+        master->polled[POLLED_SIGNALS].events = POLLIN;
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->handover.fd = master->handover.listener = -1;
@@ -152,8 +168,8 @@ Master *master_free(Master *master) {
         datagrams_free(master->datagrams);
         handover_deinit(&master->handover);
         notify_deinit(&master->notify);
-        if (master->polled[POLLED_SIGNALS].fd >= 0)
-                close(master->polled[POLLED_SIGNALS].fd);
+        if (master->signals >= 0)
+                close(master->signals);
         return mapping_free(master, master->size);
 }
 
@@ -182,7 +198,8 @@ static void master_note_progress(Master *master) {
                                                                                    : STOP_PATIENCE);
 }
 
-static void master_take_signal(Master *master, const struct signalfd_siginfo *signal,
+/* Returns whether the signal has had an effect. */
+static bool master_take_signal(Master *master, const struct signalfd_siginfo *signal,
                                uint64_t now) {
         /* The kernel fills in the sender of these alone; with sigqueue(3) the sender chooses it. */
         const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL;
@@ -191,25 +208,33 @@ static void master_take_signal(Master *master, const struct signalfd_siginfo *si
                                datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid));
 
         /* A signal of a child can have merged with the kernel's. */
-        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
+        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now)) {
                 master_note_progress(master);
-        if (signal->ssi_signo == SIGCHLD || disobeys || !attested)
-                return;
+                return true;
+        }
+        if (disobeys || !attested || signal->ssi_signo == SIGCHLD || signal->ssi_signo == SIGHUP)
+                return disobeys;
         if (signal->ssi_signo == SIGUSR1) {
                 datagrams_report(master->datagrams, now);
                 connections_report(master->connections, now);
-        } else if (signal->ssi_signo != SIGHUP) {
+        } else {
                 master_stop(master, now);
         }
+        return true;
 }
 
 static void master_take_signals(Master *master, uint64_t now) {
-        /* The next turn reads the rest. */
-        struct signalfd_siginfo signals[2];
-        ssize_t n = read(master->polled[POLLED_SIGNALS].fd, signals, sizeof signals);
+        /* Room for all five, sent to the process and to its thread: the kernel returns the smaller
+         * numbers first, and those of a hostile handler must not hide SIGTERM. */
+        struct signalfd_siginfo signals[10];
+        ssize_t n = read(master->signals, signals, sizeof signals);
 
         for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
-                master_take_signal(master, &signals[i], now);
+                master->vain_signals = master_take_signal(master, &signals[i], now)
+                                                       ? 0
+                                                       : master->vain_signals + 1;
+        if (n > 0 && master->vain_signals >= VAIN_MOST)
+                master->signals_pause = now + SIGNALS_PAUSE;
 }
 
 static bool master_accepts(const Master *master) {
@@ -243,6 +268,7 @@ static uint64_t master_deadline(const Master *master) {
         uint64_t deadline = clock_earlier(master->kill_deadline,
                                           connections_deadline(master->connections));
 
+        deadline = clock_earlier(deadline, master->signals_pause);
         deadline = clock_earlier(deadline, datagrams_deadline(master->datagrams));
         deadline = clock_earlier(deadline, handover_deadline(&master->handover));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
@@ -265,6 +291,8 @@ static void master_tick(Master *master, uint64_t now) {
         notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
                 master_send_status(master, now);
+        if (master->signals_pause <= now)
+                master->signals_pause = CLOCK_NEVER;
         if (master->kill_deadline <= now) {
                 master->kill_deadline = CLOCK_NEVER;
                 connections_kill(master->connections);
@@ -286,6 +314,8 @@ static int master_wait(Master *master, uint64_t patience) {
 
         for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
                 master->polled[i].revents = 0;
+        master->polled[POLLED_SIGNALS].fd =
+                        master->signals_pause == CLOCK_NEVER ? master->signals : -1;
         master->polled[POLLED_DATAGRAMS].fd = datagrams_are_quiet(master->datagrams)
                                                               ? datagrams_fd(master->datagrams)
                                                               : -1;

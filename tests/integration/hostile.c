@@ -22,7 +22,6 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -181,23 +180,31 @@ static void attack_inherited(void) {
         }
 }
 
-static void try_to_execute(const char *name, int fd, const char *path) {
+/* Returns only if it cannot: the program would not answer the peer. */
+static void try_to_execute(int fd, const char *path) {
         char *const arguments[] = { "mpecho", "--version", NULL }, *const environment[] = { NULL };
+
+        if (fd >= 0)
+                (void)syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
+        else if (path != NULL)
+                (void)execve(path, arguments, environment);
+}
+
+/* Forks a process that does not stop. */
+static void attack_fork(void) {
         /* fork(3) would run code of libraries that handlers do not have. */
         const pid_t pid = _Fork();
-        int status;
+        sigset_t all;
 
-        if (pid == 0) {
-                (void)dup2(STDIN_FILENO, STDOUT_FILENO);
-                if (fd >= 0)
-                        (void)syscall(SYS_execveat, fd, "", arguments, environment, AT_EMPTY_PATH);
-                else if (path != NULL)
-                        (void)execve(path, arguments, environment);
-                _exit(99);
-        }
-        if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) ||
-            WEXITSTATUS(status) != 99)
-                note(name);
+        if (pid > 0)
+                note("fork");
+        if (pid != 0)
+                return;
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_BLOCK, &all, NULL);
+        closefrom(0);
+        for (;;)
+                (void)pause();
 }
 
 /* Which programs in the argument, and a copy of this one in memory, it can execute. */
@@ -209,13 +216,13 @@ static void attack_execute(void) {
 
         while (own >= 0 && (n = syscall(SYS_read, own, block, sizeof block)) > 0)
                 (void)!write(copy, block, (size_t)n);
-        try_to_execute("its own program", own, NULL);
-        try_to_execute("a program in memory", copy, NULL);
+        try_to_execute(own, NULL);
+        try_to_execute(copy, NULL);
         close(own);
         close(copy);
         for (char *path = strtok_r(argument, " ", &rest); path != NULL;
              path = strtok_r(NULL, " ", &rest))
-                try_to_execute(path, -1, path);
+                try_to_execute(-1, path);
 }
 
 /* Sends a descriptor with a text, to an address or where the socket is connected to. */
@@ -279,7 +286,8 @@ static int attack_scribble(void) {
         return written;
 }
 
-/* Knocks at the master's door or sends it a signal, the number in the argument, all the time. */
+/* Knocks at the master's door or sends it a signal, the number in the argument, all the time: as
+ * itself, or under any name. */
 static int attack_master(const char *name) {
         const double end = now() + 3;
         int n = 0;
@@ -287,6 +295,8 @@ static int attack_master(const char *name) {
         for (; now() < end; n++) {
                 if (strcmp(name, "knock") == 0)
                         (void)connect_to_master();
+                else if (strcmp(name, "queue") == 0)
+                        (void)sigqueue(getppid(), atoi(argument), (union sigval){ 0 });
                 else
                         (void)kill(getppid(), atoi(argument));
         }
@@ -336,9 +346,9 @@ static const struct {
 } attacks[] = {
         { "processes", attack_processes }, { "see", attack_see },
         { "search", attack_search },       { "inherited", attack_inherited },
-        { "execute", attack_execute },     { "store", attack_store },
-        { "hang", attack_hang },           { "deaf", attack_deaf },
-        { "late", attack_late },
+        { "execute", attack_execute },     { "fork", attack_fork },
+        { "store", attack_store },         { "hang", attack_hang },
+        { "deaf", attack_deaf },           { "late", attack_late },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

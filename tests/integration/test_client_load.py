@@ -21,7 +21,7 @@ from test_client_interrupt import children, waits
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
-TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes echoed")
+TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes? echoed")
 
 
 def load(kind, *arguments, status=0, **options):

@@ -159,6 +159,35 @@ def test_busy_master(victim, attack, argument):
     clients.ping(other)
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGTERM])
+def test_queued_signals(victim, number):
+    """It sends signals without end whose sender the kernel does not attest: the master ignores
+    them, wakes up for few, and yet serves others and stops when its manager asks for it."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    before = processes.usage(service.pid)
+    ask(hostile, "queue", int(number))
+    clients.ping(other)
+    sent = int(answer(hostile))
+    wakeups, busy = (after - first for after, first in zip(processes.usage(service.pid), before))
+    assert sent > 1000 and wakeups < 100 and busy < 0.1, (sent, wakeups, busy)
+    if number == signal.SIGTERM:
+        # The manager's could otherwise be one with the last that was forged.
+        service.totals()
+    ask(hostile, "queue", int(signal.SIGHUP))
+    service.connect_served()
+    service.restart()
+    clients.ping(other)
+
+
+def test_fork(victim):
+    """It cannot fork: a child that blocks all signals would delay each stop of the service."""
+    service = victim()
+    hostile = service.connect_served()
+    ask(hostile, "fork")
+    assert answer(hostile) == "nothing"
+
+
 def test_exit_code_is_not_believed(victim):
     """It claims that its connection was handed over: the master logs it failed and forgets it."""
     service = victim()

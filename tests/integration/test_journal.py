@@ -128,7 +128,7 @@ def test_failure_on_stderr(start):
     with clients.listen() as taken:
         service = start("127.0.0.1:%d" % taken.getsockname()[1], log="stderr", ready=False)
         assert service.wait() == 1
-    assert re.match(rf"{TIME} mpecho: Cannot listen on ", service.take_stderr())
+    assert re.match(rf"{TIME} mpecho: Cannot listen on '", service.take_stderr())
 
 
 @pytest.mark.parametrize("level, kinds", [

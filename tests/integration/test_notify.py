@@ -14,7 +14,7 @@ import processes
 from journald import Notifications, assert_at_most_one_a_second
 from tracing import Tampering
 
-STATUS = re.compile(r"(\d+) live \(peak (\d+)\), (\d+) served, (\d+) refused, (\d+) bytes echoed")
+STATUS = re.compile(r"(\d+) live \(peak (\d+)\), (\d+) served, (\d+) refused, (\d+) bytes? echoed")
 
 
 @pytest.fixture

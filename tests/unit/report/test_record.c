@@ -256,6 +256,19 @@ static void test_one(void **state) {
                 (void)record_format_sentence(&record, text, sizeof text);
                 assert_memory_equal(text, cases[i].beginning, strlen(cases[i].beginning));
         }
+        for (RecordKind kind = 0; kind < RECORD_COUNT; kind++) {
+                static const char *const plurals[] = { " 1 bytes", " 1 connections", " 1 datagrams",
+                                                       " 1 times", " 1 records" };
+                char sentence[RECORD_SIZE];
+                Record record = whole;
+
+                record.kind = kind;
+                record.bytes = record.lost = record.refused = record.datagrams_answered = 1;
+                record.max_connections = record.limit_value = 1;
+                (void)record_format_sentence(&record, sentence, sizeof sentence);
+                for (size_t i = 0; i < COUNT(plurals); i++)
+                        assert_null(strstr(sentence, plurals[i]));
+        }
 }
 
 /* No text, whatever is in it, makes another field or reaches a terminal as more than text. */

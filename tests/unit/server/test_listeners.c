@@ -119,7 +119,19 @@ static void test_bind(void **state) {
         assert_null(listeners_free(NULL));
 }
 
-/* Connections send small messages at once, and find out dead peers in two minutes. */
+/* The buffer that the kernel sets for @size bytes: twice as many, or twice its limit in @limit. */
+static int buffer_of(int size, const char *limit) {
+        FILE *file = fopen(limit, "re");
+        int most = 0;
+
+        assert_non_null(file);
+        assert_int_equal(fscanf(file, "%d", &most), 1);
+        (void)fclose(file);
+        return 2 * (size < most ? size : most);
+}
+
+/* Connections send small messages at once, find out dead peers in two minutes, and cost no more
+ * memory than those of mpecho.socket. */
 static void test_connection(void **state) {
         char text[] = "127.0.0.1:0";
         Listeners *listeners = listen_on_one(text);
@@ -134,6 +146,10 @@ static void test_connection(void **state) {
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
         assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
+        assert_int_equal(option(fd, SOL_SOCKET, SO_SNDBUF),
+                         buffer_of(512 * 1024, "/proc/sys/net/core/wmem_max"));
+        assert_int_equal(option(fd, SOL_SOCKET, SO_RCVBUF),
+                         buffer_of(256 * 1024, "/proc/sys/net/core/rmem_max"));
         close(fd);
         close(client);
         listeners_free(listeners);
@@ -263,7 +279,7 @@ static void test_ipv6_only(void **state) {
         }
         without_ipv6 = true;
         assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EAFNOSUPPORT);
-        assert_string_equal(failure.text, "Cannot listen on [::]:0: Address family not supported "
+        assert_string_equal(failure.text, "Cannot listen on '[::]:0': Address family not supported "
                                           "by protocol");
 }
 
@@ -286,7 +302,7 @@ static void expect_in_use(void) {
         Listeners *listeners;
 
         assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EADDRINUSE);
-        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", path);
+        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", path);
         assert_string_equal(failure.text, expected);
 }
 
@@ -389,7 +405,7 @@ static void test_errors(void **state) {
 
         snprintf(taken, sizeof taken, "%s", listeners->items[0].text);
         assert_int_equal(listen_on(second, 2, &others, &failure), -EADDRINUSE);
-        snprintf(expected, sizeof expected, "Cannot listen on %s: Address already in use", taken);
+        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", taken);
         assert_string_equal(failure.text, expected);
         assert_int_equal(access(path, F_OK), -1);
         listeners_free(listeners);
