@@ -71,8 +71,8 @@ FUZZ_MAIN    ?= $(REPLAY)
 FUZZ_SECONDS ?= 60
 MUTATIONS    ?= 100
 
-ifeq ($(V),1)
-quiet =
+ifneq ($(filter 1,$(V))$(findstring s,$(firstword -$(MAKEFLAGS))),)
+quiet = $(if $(filter 1,$(V)),,@)
 else
 quiet = @printf '  %-7s %s\n' '$(1)' '$(patsubst $(BUILD)/%,%,$@)';
 endif
@@ -93,10 +93,10 @@ $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
 $(PROGRAMS):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
-$(ARCHIVE): $(call objects,$(SOURCES))
-	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
+$(ARCHIVE): $(call objects,$(SOURCES)) $(BUILD)/sources
+	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-$(BUILD)/%.o: %.c $(BUILD)/flags
+$(BUILD)/%.o: %.c $(BUILD)/flags Makefile
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -126,17 +126,19 @@ $(BUILD)/tests/bench/volley: $(call bench_object,volley) $(ARCHIVE)
 $(CROWD):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
-# Rewritten only when it differs, so that other flags mean a new build and the same flags none.
-$(BUILD)/flags: FORCE
+# Rewritten only when they differ, so that other flags mean a new build and the same flags none. The sources are for one
+# that is removed: the archive must not keep its object.
+$(BUILD)/flags: text = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(SYSTEMD_LIBS) $(AR)
+$(BUILD)/sources: text = $(SOURCES)
+$(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' | cmp -s - $@ || \
-		echo '$(subst ','\'',$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS))' > $@
+	@echo '$(subst ','\'',$(text))' | cmp -s - $@ || echo '$(subst ','\'',$(text))' > $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(MAINS) $(SOURCES) $(UNIT) $(HELPERS) $(FUZZ) $(REPLAY) $(FUZZ_HELPERS) $(BENCH)))
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags deb check check-cbmc check-model mutation check-system check-cross check-sanitize coverage lint fuzz image-bookworm image-trixie image-prover: deps
+$(BUILD)/flags $(BUILD)/sources deb check check-cbmc check-model mutation check-system check-cross check-sanitize coverage lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)

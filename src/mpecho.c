@@ -69,7 +69,7 @@ static Status serve_listeners(const Options *options, Inherited *inherited, List
         const Resource resource = resources_scarcest();
         Restore *restore = inherited->manager ? &inherited->restore : NULL;
         Failure failure = {};
-        Master *master;
+        Master *master = NULL;
         int r;
 
         check_limit(resource.name, resource.limit, options->max_connections, options, journal);
@@ -109,7 +109,7 @@ static Status serve(const Options *options, Inherited *inherited, Listeners *lis
 }
 
 static Status run(const Options *options, Inherited *inherited) {
-        Listeners *listeners;
+        Listeners *listeners = NULL;
         Failure failure = {};
         Journal *journal;
         Status status;

@@ -151,13 +151,44 @@ def commands(path):
 
 READMES = sorted(str(path.relative_to(SOURCE)) for part in ("", "src/", "tests/")
                  for path in SOURCE.glob(part + ("**/" if part else "") + "README.md"))
-# What a test runs in the place of a command, and the file of that test.
-ELSEWHERE = {
-    "sudo apt install ./build/deb/": ("apt-get install", "tests/system/test_dep8.py"),
-    "sudo systemctl enable --now mpecho.socket": ("systemctl enable --now mpecho.socket",
-                                                  "tests/system/test_lifecycle.py"),
-}
 SERVE = "mpecho 9190 &"
+# These run here as they stand, see test_unit_commands().
+UNIT = ["MPECHO_SEED=7 build/tests/unit/restart/test_restore",
+        "make build/tests/unit/handler/test_echo && build/tests/unit/handler/test_echo"]
+# No test runs these as they stand. Each has the file that runs the same, and how a line of it begins; or nothing does.
+NOT_RUN = {
+    "sudo make deps run": ("tests/integration/test_documentation.py", r"def test_make_run\("),
+    "sudo make deps check": (".ci/run", "exec sudo make deps check$"),
+    "make check": (".ci/run", "exec sudo make deps check$"),
+    "sudo make deps deb": ("tests/check.py", ' *"deb":'),
+    "sudo apt install ./build/deb/mpecho_VERSION_amd64.deb ./build/deb/mpecho-client_VERSION_amd64.deb":
+        ("tests/system/administrator.py", r" *self.apt\(.install., "),
+    "sudo systemctl enable --now mpecho.socket":
+        ("tests/system/test_lifecycle.py", r' *admin.shell\("systemctl enable --now mpecho.socket"\)'),
+    "sudo systemctl restart mpecho":
+        ("tests/system/test_continuity.py", r' *service.shell\("systemctl restart mpecho.service"\)'),
+    "systemctl status mpecho": ("debian/tests/activation", ".* `systemctl status` shows true counts"),
+    "journalctl -u mpecho": ("debian/tests/journal", r'.*run\("journalctl", "--unit=mpecho",'),
+    "sudo systemctl daemon-reload": ("debian/tests/sockets", r'run\("systemctl", "daemon-reload"\)$'),
+    "sudo journalctl --update-catalog": None,  # the packages' triggers do it
+    "systemctl edit mpecho.socket": None,  # needs an editor; debian/tests/sockets writes such files
+    "sudo make deps install": ("tests/integration/test_install.py", r"def test_modes\("),
+    "sudo make uninstall": ("tests/integration/test_install.py", r"def test_below_the_prefix\("),
+    "make deps": ("tests/integration/test_install.py", r"def test_tarball_builds\("),
+    "make lint": ("tests/check.py", ' *"lint":'),
+    "make check-model": ("tests/check.py", ' *"check-model":'),
+    "make check-integration PYTEST_OPTIONS='-n 0 -k test_looks_once_more'":
+        ("tests/check.py", ' *"check-integration":'),
+    "sudo make deps check-trixie PYTEST_OPTIONS='-k test_lifecycle'":
+        ("tests/check.py", ' *"check-trixie":'),
+    "make check-quick": ("Makefile", r"\t@\$\(sanitize\) check-quick$"),
+    "make bench": ("tests/integration/test_bench.py", r"def test_a_run\("),
+    "sudo make deps bench": ("tests/integration/test_bench.py", r"def test_a_run\("),
+    "sudo make deps bench-quick": ("tests/integration/test_bench.py", r"def test_a_run\("),
+    "make coverage": None,  # minutes, like the proofs
+    "make check-cbmc": None,
+    "sudo make deps check-cbmc": None,
+}
 
 
 def is_target(word):
@@ -176,27 +207,20 @@ def is_test(name):
 
 def objection(command):
     """What is wrong with a command of a README that is not of mpecho-client, or None."""
-    if command == SERVE:
+    version = re.search(r"\((.*)\)", read("debian/changelog"))[1]
+    general = command.replace(f"_{version}_", "_VERSION_")
+    if command == SERVE or command in UNIT:
         return None
-    for beginning, (run, where) in ELSEWHERE.items():
-        if command.startswith(beginning):
-            return None if run in read(where) else f"{where} does not run it"
-    for part in re.sub("^sudo ", "", command).split(" && "):
-        words = re.sub(r"PYTEST_OPTIONS='(?:-n 0 )?-k (\w+)'", r"-k=\1", part).split()
-        if re.fullmatch(r"MPECHO_SEED=\d+", words[0]):
-            words.pop(0)
-            if '"seed.h"' not in read(words[0].removeprefix("build/") + ".c"):
-                return f"{words[0]} has no seed"
-        if words[0] == "make":
-            words.pop(0)
-        elif len(words) != 1 or not words[0].startswith("build/"):
-            return f"no test runs {words[0]}"
-        for word in words:
-            if word.startswith("-k="):
-                if not is_test(word[3:]):
-                    return f"there is no test {word[3:]}"
-            elif not is_target(word):
-                return f"there is no target {word}"
+    if general not in NOT_RUN:
+        return "no test runs it, and it is not listed"
+    if NOT_RUN[general]:
+        where, line = NOT_RUN[general]
+        if not re.search(f"^{line}", read(where), re.M):
+            return f"{where} does not run it"
+    words = re.sub(r"PYTEST_OPTIONS='(?:-n 0 )?-k (\w+)'", r"-k=\1", command).split()
+    for word in words[words.index("make") + 1:] if "make" in words else []:
+        if not (is_test(word[3:]) if word.startswith("-k=") else is_target(word)):
+            return f"there is no {word}"
     return None
 
 
@@ -206,20 +230,40 @@ def test_readmes_have_commands():
         "README.md", "tests/README.md", "tests/bench/README.md"]
 
 
-@pytest.mark.parametrize("path", READMES)
-def test_commands(path):
-    """Each command of a README has targets and tests that exist, or another test runs it."""
-    for command, _ in commands(path):
-        assert command.startswith("mpecho-client ") or objection(command) is None, command
-    for command in re.findall(r"`(?:sudo )?make ([\w -]+?)(?: \w+=.*?)?`", read(path)):
-        for word in command.split():
-            assert is_target(word), command
+def inline(path):
+    """The commands of a README that stand in its sentences."""
+    return re.findall(r"`((?:sudo )?(?:make|systemctl|journalctl) [^`]+)`", read(path))
+
+
+def test_commands():
+    """Each command of a README runs here, or is listed with what runs the same. All of the list is
+    in a README."""
+    found = [command for path in READMES for command, _ in commands(path)
+             if not command.startswith("mpecho-client ")]
+    found += [command for path in READMES for command in inline(path)]
+    assert {command: objection(command) for command in found if objection(command)} == {}
+    assert set(UNIT) | {SERVE} <= set(found)
+    assert set(NOT_RUN) <= {re.sub(r"_[\d.]+-\d+_", "_VERSION_", command) for command in found}
+
+
+@pytest.mark.parametrize("command", UNIT)
+def test_unit_commands(command):
+    """The commands that run a unit test succeed, and a seed is for a test that takes one."""
+    command = command.rpartition(" && ")[2].replace("build/", f"{BUILD}/", 1)
+    program = pathlib.Path(command.split()[-1])
+    if not program.exists():
+        pytest.skip("the unit tests are not built")
+    subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.PIPE)
+    if "MPECHO_SEED" in command:
+        source = SOURCE / program.relative_to(BUILD).with_suffix(".c")
+        assert '"seed.h"' in source.read_text()
 
 
 @pytest.mark.parametrize("command", [
     "sudo make deps chekc", "make build/tests/unit/test_echo", "make --no-such-option check",
     "make check-integration PYTEST_OPTIONS='-n 0 -k test_of_nothing'",
     "MPECHO_SEED=7 build/tests/unit/handler/test_fork", "build/mpecho --no-such-option",
+    "sudo apt install ./build/deb/mpecho_0.0.0-1_amd64.deb ./build/deb/mpecho-client_0.0.0-1_amd64.deb",
     "sudo systemctl enable mpecho.socket", "mpecho 9191 &", "iperf3 -s"])
 def test_wrong_commands(command):
     """A wrong command of a README would be found."""

@@ -51,6 +51,32 @@ def test_tarball_builds(tree):
         assert run(tree, "make", "deps").stdout == ""
 
 
+def test_what_changes_is_built_again(tree, tmp_path):
+    """An object is made again for an edited Makefile or other libraries, and not with nothing
+    changed."""
+    def make(*words):
+        return " CC " in run(tree, "make", f"BUILD={tmp_path}", *words,
+                             f"{tmp_path}/src/lib/clock.o").stdout
+
+    assert make()
+    assert not make()
+    assert make("-W", "Makefile")
+    assert make("LDLIBS=-lm")
+    assert not make("LDLIBS=-lm")
+    assert make("LDLIBS=-lm", "AR=gcc-ar")
+
+
+def test_a_removed_source_leaves_the_archive(tree):
+    """The archive has the objects of the sources that there are; -s is silent."""
+    source = tree / "src/lib/passing_by.c"
+    source.write_text("extern int passing_by;\nint passing_by;\n")
+    for there in True, False:
+        assert run(tree, "make", "-s", "build/libmpecho.a").stdout == ""
+        members = run(tree, "ar", "t", "build/libmpecho.a").stdout.split()
+        assert ("passing_by.o" in members) == there
+        source.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_modes(tree, tmp_path, umask):
     """Everybody can read what was installed, and execute the programs, whatever the umask is."""
