@@ -60,7 +60,7 @@ LIES = {
     "cross-wired": (
         # A partner that ends first takes the connection with it.
         servers.cross_wired,
-        "differs|closed differs differs differs differs differs differs differs"),
+        "differs|closed|missing differs differs differs differs differs differs differs"),
     "from-before": (
         servers.from_before, "differs differs differs differs differs differs differs differs"),
     "stall": (
@@ -72,9 +72,10 @@ LIES = {
         "timeout timeout timeout timeout timeout timeout timeout timeout",
     ),
     "closes-when-idle": (
-        # It is idle where nothing is owed: between round trips that are spaced, or at the end.
+        # It is idle where nothing is owed: between round trips that are spaced, or at the end. A
+        # load of one request for each connection, on a slow machine, is over before.
         servers.leave_when_idle(64),
-        "missing|closed missing|closed closed ok closed ok|closed ok missing|closed",
+        "missing|closed missing|closed closed ok closed|ok ok|closed ok missing|closed",
     ),
     "endless": (
         servers.endless, "differs differs differs differs differs differs differs differs"),

@@ -70,8 +70,8 @@ static void test_stop_writing(void **state) {
         }
 }
 
-/* Told to stop while the peer reads nothing, a handler that would wait for ever does not, and keeps
- * what it had written for the peer. */
+/* Told to stop while the peer reads nothing, a handler that would wait for ever does not. What it
+ * has read and cannot write leaves a hole, so the connection has failed. */
 static void test_stop_stalled(void **state) {
         Session session = session_start_handler(true, 0);
         size_t sent = session_fill(&session);
@@ -80,7 +80,7 @@ static void test_stop_stalled(void **state) {
         assert_int_equal(kill(session.pid, SIGTERM), 0);
         process_wait_ended(session.pid);
         assert_in_range(session.ledger->bytes, 1, sent - 1);
-        session_end(&session, END_STOPPED, SESSION_ANY);
+        session_end(&session, END_FAILED, SESSION_ANY);
 }
 
 /* Told to stop while the peer goes on sending, a handler takes and drops it for a while, but not
