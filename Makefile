@@ -128,7 +128,7 @@ $(CROWD):
 
 # Rewritten only when they differ, so that other flags mean a new build and the same flags none. The sources are for one
 # that is removed: the archive must not keep its object.
-$(BUILD)/flags: text = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(SYSTEMD_LIBS) $(AR)
+$(BUILD)/flags: text = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(AR)
 $(BUILD)/sources: text = $(SOURCES)
 $(BUILD)/flags $(BUILD)/sources: FORCE
 	@mkdir -p $(@D)

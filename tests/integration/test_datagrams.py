@@ -224,10 +224,11 @@ def test_forged_sources_are_not_answered(start, pair):
         first.execute("sysctl", "-qw", f"net.ipv4.conf.{name}.route_localnet=1",
                       f"net.ipv4.conf.{name}.rp_filter=0", f"net.ipv4.conf.{name}.accept_local=1")
     service = start("udp:9190", network=first)
-    forge(second, ("10.0.0.1", 9190), ("10.0.0.1", 9190))
+    forge(second, ("10.0.0.2", 9190), ("10.0.0.1", 9190))
     wait_until_counted(service, "MPECHO_REFUSED_SELF", 1)
     forge(second, ("127.0.0.1", 40000), ("10.0.0.1", 9190))
-    wait_until_counted(service, "MPECHO_REFUSED_SOURCE", 1)
+    forge(second, ("10.0.0.1", 40000), ("10.0.0.1", 9190))
+    wait_until_counted(service, "MPECHO_REFUSED_SOURCE", 2)
     with second.run(receiver, ("10.0.0.2", 0)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         for address in ("10.0.0.255", "255.255.255.255"):
@@ -514,7 +515,7 @@ def test_status(start, client, tmp_path):
         for count in range(1, 4):
             ask(client, address)
             manager.wait_for("STATUS", "0 live (peak 0), 0 served, 0 refused, 0 bytes echoed; "
-                                       f"{count} datagrams answered, 0 refused, 0 dropped")
+                                       f"{count} datagram{'s' * (count != 1)} answered, 0 refused, 0 dropped")
     finally:
         service.stop()
         manager.close()

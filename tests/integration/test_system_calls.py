@@ -30,11 +30,13 @@ WAITS = 4  # at most: for a client, its handler's end, and until each record is 
 HANDLER = [
     "dup2",             # the connection goes where only handlers have one,
     "close_range",      # what is the master's goes,
-    "dup",              # and reading can be ended while writing goes on
+    "dup",              # reading can be ended while writing goes on,
+    "prlimit64",        # and no fork(2) succeeds from here on
     "setsockopt", "setsockopt", "setsockopt",  # urgent data, the timeouts of read and of write
     "rt_sigprocmask",
     *MESSAGES * ["read", "write"],
     "read",
+    "setsockopt",       # how long the kernel keeps what the peer has not read
     "exit_group",
 ]
 

@@ -20,7 +20,8 @@ TIMEOUT = 8
 def test_idle_stalled_and_busy_peers_at_once(start, listener, sip):
     """The idle and the stalled peer end, not before the timeout; busy and slow ones go on.
 
-    What was echoed before still arrives, all of it: also at the peer that had stopped reading."""
+    What was echoed before still arrives, all of it. The peer that had stopped reading is reset: bytes
+    of its stream are missing."""
     service = start(f"--idle-timeout={TIMEOUT}", listener)
     busy, slow, idle, stalled = (service.connect_served() for _ in range(4))
     idle_data = clients.pattern("random", 30_000)
@@ -44,8 +45,9 @@ def test_idle_stalled_and_busy_peers_at_once(start, listener, sip):
     assert stalled_closed.when - begin >= TIMEOUT
     assert clients.receive_all(idle) == idle_data
     assert idle_closed.number("MPECHO_BYTES") == len(b"ping") + len(idle_data)
-    echoed = stalled_closed.number("MPECHO_BYTES") - len(b"ping")
-    assert clients.drain(stalled) == echoed <= written
+    assert stalled_closed.number("MPECHO_BYTES") - len(b"ping") < written
+    with pytest.raises(ConnectionResetError):
+        clients.drain(stalled)
     clients.ping(busy)
     assert len(service.handlers()) == 2
     slow.shutdown(socket.SHUT_WR)

@@ -10,6 +10,8 @@ import clients
 import processes
 from service import SANITIZED
 
+PAGES = 16  # KiB
+
 
 class Visitors:
     """Clients that come one after the other, send a message, check what comes back, and leave.
@@ -87,5 +89,6 @@ class Footprint:
         """No file has been opened or closed for good, and no memory added."""
         processes.wait_for(lambda: processes.descriptors(self._service.pid) == self._files,
                            f"the same open files: {self._files}")
-        # The sanitizer keeps books of memory of its own.
-        assert SANITIZED or processes.private_memory(self._service.pid) <= self._memory
+        # The sanitizer keeps books of memory of its own. Pages that are written for the first time
+        # are no leak: what leaks, leaks with each visitor.
+        assert SANITIZED or processes.private_memory(self._service.pid) <= self._memory + PAGES
