@@ -187,7 +187,7 @@ static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure
         }
         inherited_take_stored(inherited, journal);
         if (inherited->n_sockets == 0 && inherited->restore.n_found == 0)
-                return failure_set(ret_failure, -ENOTSOCK,
+                return failure_set(ret_failure, WRONG_USAGE,
                                    "Cannot serve any of the %d passed file descriptors: none is a "
                                    "listening stream socket or a datagram socket",
                                    inherited->n);

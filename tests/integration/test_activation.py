@@ -149,14 +149,14 @@ def test_stranger_among_listeners(start, sockets, make):
 # One stream socket alone that does not listen is the connection to serve, whatever became of it.
 @pytest.mark.parametrize("make", STRANGERS[:-1])
 def test_only_strangers(start, sockets, make):
-    """With nothing to serve it fails, with a sentence, and status 1."""
+    """With nothing to serve it fails, with a sentence, and status 2: systemd does not try again."""
     stranger = make(sockets)
     try:
         service = start(passed=[stranger], expected=["stranger", "failed"], ready=False,
                         environment={"LISTEN_FDNAMES": "odd-one"})
     finally:
         os.close(stranger)
-    assert "listen" in failure(service)
+    assert "listen" in usage_error(service)
     assert "odd-one" in service.journal.records("stranger")[0]["MESSAGE"]
 
 

@@ -297,7 +297,7 @@ static void test_only_strangers(void **state) {
                     &(Call){ .fds = "2",
                              .names = "a:b",
                              .passed = { &null, &pair[0] },
-                             .result = -ENOTSOCK,
+                             .result = WRONG_USAGE,
                              .sentence = "Cannot serve any of the 2 passed file descriptors: none "
                                          "is a listening stream socket or a datagram socket" });
         expect_stranger(3, "a", "Cannot serve passed file descriptor 3 (a): it is not a socket");
