@@ -35,7 +35,8 @@ NEEDS = {
     "check-fuzz": ["programs"],
     "check-packages": ["deb"],
 }
-# These compute all the time. The others wait for something most of the time, and come first when it is there.
+# These compute all the time, one after the other. The others wait for something most of the time, and come first when it
+# is there.
 NICE = ("check-sanitize-quick", "check-model", "lint")
 # The sanitizers have memory, files and libraries of their own, which these tests would look at.
 SKIPPED_FOR_A_REASON = re.compile(r"SKIPPED .*the sanitizer")
@@ -57,7 +58,7 @@ class Suite:
         made = [word for needed in NEEDS[name] for word in ("-o", needed)]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [*(["nice"] if name in NICE else []), make, "--no-print-directory", *made, name],
+                [*(["nice", "-n", "19"] if name in NICE else []), make, "--no-print-directory", *made, name],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True)
 
@@ -102,6 +103,8 @@ def run(make, directory):
     try:
         while waiting or running:
             for name in [name for name in waiting if made.issuperset(NEEDS[name])]:
+                if name in NICE and any(suite.name in NICE for suite in running):
+                    continue
                 waiting.remove(name)
                 running.append(Suite(make, name, directory))
             for suite in [suite for suite in running if suite.process.poll() is not None]:
