@@ -107,6 +107,8 @@ def run(make, directory):
                     continue
                 waiting.remove(name)
                 running.append(Suite(make, name, directory))
+            if not running:
+                break
             for suite in [suite for suite in running if suite.process.poll() is not None]:
                 running.remove(suite)
                 line, succeeded = suite.conclude()
@@ -114,8 +116,6 @@ def run(make, directory):
                 good = good and succeeded
                 if succeeded:
                     made.add(suite.name)
-            if not running:
-                break
             if time.monotonic() - minute >= 60:
                 minute += 60
                 say(f"{time.monotonic() - begun:4.0f} s: "
