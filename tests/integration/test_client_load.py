@@ -546,7 +546,9 @@ def test_phases():
     with servers.tcp(behaviour) as server:
         result = load("connections", "-P2", "-w0.3", *server.address)
         phases = result["phases"]
-        assert phases["first_byte"] >= 20000 and phases["last_byte"] >= 49000
+        # A client that comes late to the first byte waits so much less for the last one.
+        assert phases["first_byte"] >= 20000 and phases["last_byte"] >= 10000
+        assert phases["first_byte"] + phases["last_byte"] >= 69000
         assert 0 < phases["connect"] and 0 < phases["resolve"]
         # The phases are the whole, but for the time between connecting and sending.
         whole = phases["connect"] + phases["first_byte"] + phases["last_byte"]

@@ -71,9 +71,10 @@ static void test_stop_writing(void **state) {
 }
 
 /* Told to stop while the peer reads nothing, a handler that would wait for ever does not. What it
- * has read and cannot write leaves a hole, so the connection has failed. */
+ * has read and cannot write leaves a hole, so the connection has failed. The buffers of TCP may
+ * still take all of it, those of Unix sockets do not grow. */
 static void test_stop_stalled(void **state) {
-        Session session = session_start_handler(true, 0);
+        Session session = session_start_handler(false, 0);
         size_t sent = session_fill(&session);
 
         (void)state;
