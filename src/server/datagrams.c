@@ -73,7 +73,7 @@ static uint32_t count_sockets(const Listeners *listeners) {
         uint32_t n = 0;
 
         for (uint32_t i = 0; i < listeners->n; i++)
-                n += listeners->items[i].datagram;
+                n += listeners->items[i].kind == LISTENER_DATAGRAM;
         return n;
 }
 
@@ -113,7 +113,7 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
         }
 
         for (uint32_t i = 0, next = 0; i < listeners->n; i++)
-                if (listeners->items[i].datagram) {
+                if (listeners->items[i].kind == LISTENER_DATAGRAM) {
                         datagrams->sockets[next] = (DatagramSocket){
                                 .listener = &listeners->items[i],
                                 .counts = &datagrams->counts[next],

@@ -35,8 +35,15 @@
 #define DATAGRAM_SEND_BUFFER    (32 * 1024 * 1024)
 #define DATAGRAM_RECEIVE_BUFFER (4 * 1024 * 1024)
 
-/* Of a LISTEN that serves datagrams. */
-#define UDP_PREFIX "udp:"
+/* The type of a kind's sockets, and what precedes its address in LISTEN, before a colon. A name in
+ * systemd that begins with the same word chooses the kind of a passed stream socket. */
+static const struct {
+        const char *prefix;
+        int type;
+} kinds[LISTENER_KINDS] = {
+        [LISTENER_ECHO] = { NULL, SOCK_STREAM },
+        [LISTENER_DATAGRAM] = { "udp", SOCK_DGRAM },
+};
 
 /* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
 enum {
@@ -83,26 +90,41 @@ static int listener_init_stream(int fd) {
         return 0;
 }
 
-static void listener_format(Listener *listener, const Endpoint *endpoint) {
-        char text[ENDPOINT_TEXT_SIZE];
-        const char *prefix = "";
+static bool begins_with(const char *text, const char *prefix) {
+        return strncmp(text, prefix, strlen(prefix)) == 0;
+}
 
-        if (listener->datagram)
-                prefix = endpoint->any.sa_family == AF_UNIX ? "datagram:" : UDP_PREFIX;
+/* Returns the kind of the passed socket @fd, named @name or NULL. */
+static ListenerKind kind_of_passed(int fd, const char *name) {
+        if (socket_is_datagram(fd))
+                return LISTENER_DATAGRAM;
+        for (int kind = 0; kind < LISTENER_KINDS && name != NULL; kind++)
+                if (kinds[kind].prefix != NULL && kinds[kind].type == SOCK_STREAM &&
+                    begins_with(name, kinds[kind].prefix))
+                        return (ListenerKind)kind;
+        return LISTENER_ECHO;
+}
+
+static void listener_format(Listener *listener, const Endpoint *endpoint) {
+        const char *prefix = kinds[listener->kind].prefix;
+        char text[ENDPOINT_TEXT_SIZE];
+
+        if (listener->kind == LISTENER_DATAGRAM && endpoint->any.sa_family == AF_UNIX)
+                prefix = "datagram";
         endpoint_format(endpoint, text);
-        snprintf(listener->text, sizeof listener->text, "%s%s", prefix, text);
+        snprintf(listener->text, sizeof listener->text, "%s%s%s", prefix != NULL ? prefix : "",
+                 prefix != NULL ? ":" : "", text);
 }
 
 /* Adds @fd, which becomes the listeners'. */
-static int listeners_add(Listeners *listeners, int fd, const char *name, const char *path) {
+static int listeners_add(Listeners *listeners, int fd, ListenerKind kind, const char *name,
+                         const char *path) {
         Listener *listener = &listeners->items[listeners->n++];
         Endpoint endpoint;
         int r;
 
-        *listener = (Listener){
-                .fd = fd, .datagram = socket_is_datagram(fd), .name = name, .path = path
-        };
-        r = listener->datagram ? datagram_init(fd) : listener_init_stream(fd);
+        *listener = (Listener){ .fd = fd, .kind = kind, .name = name, .path = path };
+        r = kind == LISTENER_DATAGRAM ? datagram_init(fd) : listener_init_stream(fd);
         if (r < 0)
                 return r;
         r = endpoint_from_socket(fd, &endpoint);
@@ -112,18 +134,32 @@ static int listeners_add(Listeners *listeners, int fd, const char *name, const c
         return 0;
 }
 
-/* Returns SOCK_STREAM or SOCK_DGRAM and sets @ret_endpoint; or -EINVAL and sets @ret_failure. */
-static int listener_parse(const char *text, Endpoint *ret_endpoint, Failure *ret_failure) {
-        const bool udp = strncmp(text, UDP_PREFIX, strlen(UDP_PREFIX)) == 0;
-        const char *address = udp ? text + strlen(UDP_PREFIX) : text;
+/* Returns the kind that the prefix of the LISTEN argument @text names, and sets @ret_address to
+ * what follows. */
+static ListenerKind kind_from_text(const char *text, const char **ret_address) {
+        for (int kind = 0; kind < LISTENER_KINDS; kind++) {
+                const char *prefix = kinds[kind].prefix;
+
+                if (prefix == NULL || !begins_with(text, prefix) || text[strlen(prefix)] != ':')
+                        continue;
+                *ret_address = text + strlen(prefix) + strlen(":");
+                return (ListenerKind)kind;
+        }
+        *ret_address = text;
+        return LISTENER_ECHO;
+}
+
+/* Returns 0 and sets the kind, the address in @text and its endpoint; or -EINVAL and sets
+ * @ret_failure. */
+static int listener_parse(const char *text, ListenerKind *ret_kind, const char **ret_address,
+                          Endpoint *ret_endpoint, Failure *ret_failure) {
         const char *why = "a port or an address with a port must follow udp:";
 
-        if ((udp && endpoint_is_local(address)) ||
-            endpoint_parse(address, ret_endpoint, &why) < 0) {
-                failure_set(ret_failure, 0, "Cannot listen on '%s': %s", text, why);
-                return -EINVAL;
-        }
-        return udp ? SOCK_DGRAM : SOCK_STREAM;
+        *ret_kind = kind_from_text(text, ret_address);
+        if ((*ret_kind == LISTENER_DATAGRAM && endpoint_is_local(*ret_address)) ||
+            endpoint_parse(*ret_address, ret_endpoint, &why) < 0)
+                return failure_set(ret_failure, -EINVAL, "Cannot listen on '%s': %s", text, why);
+        return 0;
 }
 
 /* Returns whether the socket file at @endpoint is left over from a process that was killed. */
@@ -219,14 +255,16 @@ static int listener_open(const Endpoint *endpoint, int type) {
 }
 
 static int listeners_open(Listeners *listeners, const char *text, Failure *ret_failure) {
+        const char *address;
+        ListenerKind kind;
         Endpoint endpoint;
-        int type, fd, r;
+        int fd, r;
 
-        type = listener_parse(text, &endpoint, ret_failure);
-        if (type < 0)
+        if (listener_parse(text, &kind, &address, &endpoint, ret_failure) < 0)
                 return WRONG_USAGE;
-        fd = listener_open(&endpoint, type);
-        r = fd < 0 ? fd : listeners_add(listeners, fd, NULL, text[0] == '/' ? text : NULL);
+        fd = listener_open(&endpoint, kinds[kind].type);
+        r = fd < 0 ? fd
+                   : listeners_add(listeners, fd, kind, NULL, address[0] == '/' ? address : NULL);
         if (r < 0)
                 return failure_set(ret_failure, r, "Cannot listen on '%s': %s", text,
                                    strerrordesc_np(-r));
@@ -240,7 +278,8 @@ static int listeners_fill(Listeners *listeners, const Options *options, const In
         for (uint32_t i = 0; i < inherited->n_sockets; i++) {
                 const InheritedSocket *socket = &inherited->sockets[i];
 
-                r = listeners_add(listeners, socket->fd, socket->name, NULL);
+                r = listeners_add(listeners, socket->fd, kind_of_passed(socket->fd, socket->name),
+                                  socket->name, NULL);
                 if (r < 0)
                         return failure_set(ret_failure, r,
                                            "Cannot use passed file descriptor %d: %s", socket->fd,
@@ -274,10 +313,12 @@ int listeners_new(const Options *options, const Inherited *inherited, Listeners 
 }
 
 int listeners_check(const Options *options, const Inherited *inherited, Failure *ret_failure) {
+        const char *address;
+        ListenerKind kind;
         Endpoint endpoint;
 
         for (uint32_t i = 0; i < options->n_listen; i++)
-                if (listener_parse(options->listen[i], &endpoint, ret_failure) < 0)
+                if (listener_parse(options->listen[i], &kind, &address, &endpoint, ret_failure) < 0)
                         return WRONG_USAGE;
         if (inherited->n > 0 && options->n_listen > 0)
                 return failure_set(ret_failure, WRONG_USAGE,
@@ -317,7 +358,8 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
         const in_port_t port = endpoint_port(endpoint);
         Endpoint own;
 
-        return port != 0 && !listener->datagram && endpoint_from_socket(listener->fd, &own) == 0 &&
+        return port != 0 && listener->kind != LISTENER_DATAGRAM &&
+               endpoint_from_socket(listener->fd, &own) == 0 &&
                own.any.sa_family == endpoint->any.sa_family && endpoint_port(&own) == port;
 }
 

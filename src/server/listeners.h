@@ -13,6 +13,13 @@
 typedef struct Listener Listener;
 typedef struct Listeners Listeners;
 
+/* How the master serves a listener: its type and its prefix or name decide, see listeners.c. */
+typedef enum ListenerKind {
+        LISTENER_ECHO,     /* for connections.h */
+        LISTENER_DATAGRAM, /* for datagrams.h: nobody can connect */
+        LISTENER_KINDS,
+} ListenerKind;
+
 enum {
         /* Room for the address of any listener as text. */
         LISTENER_TEXT_SIZE = ENDPOINT_TEXT_SIZE + sizeof "datagram:",
@@ -20,8 +27,8 @@ enum {
 
 /* A listening stream socket, non-blocking; or a datagram socket. */
 struct Listener {
-        int fd;                        /* -1 once it is closed */
-        bool datagram;                 /* for datagrams.h: nobody can connect */
+        int fd; /* -1 once it is closed */
+        ListenerKind kind;
         char text[LISTENER_TEXT_SIZE]; /* its address, in the form of LISTEN */
         const char *name;              /* its name in systemd, or NULL */
         const char *path;              /* the Unix socket file to remove at the end, or NULL */

@@ -135,10 +135,11 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->handover.fd = master->handover.listener = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
-                master->polled[POLLED_LISTENERS + i] = (struct pollfd){
-                        .fd = listeners->items[i].datagram ? -1 : listeners->items[i].fd,
-                        .events = POLLIN
-                };
+                master->polled[POLLED_LISTENERS + i] =
+                                (struct pollfd){ .fd = listeners->items[i].kind == LISTENER_DATAGRAM
+                                                                       ? -1
+                                                                       : listeners->items[i].fd,
+                                                 .events = POLLIN };
         r = notify_init(&master->notify);
         if (r == 0)
                 r = master_init_signals(master);

@@ -119,8 +119,9 @@ static void expect_listeners(const Call *call, const Listeners *listeners) {
 
                 assert_int_equal(getsockopt(item->fd, SOL_SOCKET, SO_OOBINLINE, &inlined, &length),
                                  0);
-                assert_int_equal(inlined, !item->datagram);
-                assert_int_equal((fcntl(item->fd, F_GETFL) & O_NONBLOCK) != 0, !item->datagram);
+                assert_int_equal(inlined, item->kind != LISTENER_DATAGRAM);
+                assert_int_equal((fcntl(item->fd, F_GETFL) & O_NONBLOCK) != 0,
+                                 item->kind != LISTENER_DATAGRAM);
                 assert_int_equal(fcntl(item->fd, F_GETFD), FD_CLOEXEC);
                 assert_null(item->path);
                 if (call->listener_names[i] == NULL)

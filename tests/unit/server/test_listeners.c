@@ -355,7 +355,7 @@ static void test_datagrams(void **state) {
                 const Listener *listener = &listeners->items[i];
                 const bool datagram = i < 3;
 
-                assert_int_equal(listener->datagram, datagram);
+                assert_int_equal(listener->kind == LISTENER_DATAGRAM, datagram);
                 assert_memory_equal(listener->text, begins[i], strlen(begins[i]));
                 assert_int_equal(option(listener->fd, SOL_SOCKET, SO_DOMAIN), families[i]);
                 assert_int_equal(option(listener->fd, SOL_SOCKET, SO_TYPE),
