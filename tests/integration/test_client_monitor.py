@@ -153,7 +153,7 @@ def test_nobody_there_is_critical():
 def test_what_cannot_be_known():
     """A name without an address says nothing about the service."""
     state, data = probe("-H", "no-such-host.invalid", "-n", "1")
-    assert state == "UNKNOWN" and "no-such-host.invalid" in data[0]
+    assert state == "UNKNOWN" and "no-such-host.invalid" in data[0] and data[6] == "100"
 
 
 @pytest.mark.parametrize(
