@@ -118,7 +118,9 @@ int main(int argc, char **argv) {
         if (options.action == CLIENT_HELP)
                 return client_print(client_options_is_monitor(argv) ? monitor_help : client_help);
         if (options.action == CLIENT_VERSION)
-                return client_print("mpecho-client " MPECHO_VERSION "\n");
+                return client_print(client_options_is_monitor(argv)
+                                                    ? "check_mpecho " MPECHO_VERSION "\n"
+                                                    : "mpecho-client " MPECHO_VERSION "\n");
 
         signal(SIGCHLD, SIG_DFL);
         /* The kernel's default lets each timer be 50 microseconds late, which is as long as a round

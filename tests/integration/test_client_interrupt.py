@@ -9,11 +9,13 @@ import pathlib
 import re
 import signal
 import socket
+import subprocess
+import threading
 
 import pytest
 
 import servers
-from client import Client, run, until
+from client import CLIENT, DEADLINE, Client, run, until
 from network import Network
 from test_client_json import parse
 
@@ -137,6 +139,26 @@ def test_the_second_signal_ends_the_program(hanging_gnuplot, tmp_path):
             client.process.send_signal(signal.SIGTERM)
             assert client.process.wait() == -signal.SIGTERM
             os.killpg(client.process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("mode", [*MODES[1:3], ["--check", "-b1K"]], ids=" ".join)
+def test_timeout_signals_twice(mode):
+    """timeout(1) signals its child and the group of both: that is one wish to end, which leaves the
+    results."""
+    begun = threading.Event()
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 1))
+        begun.set()
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        with subprocess.Popen(["timeout", "600", CLIENT, "--json", *mode, *server.address],
+                              stdout=subprocess.PIPE) as timeout:
+            assert begun.wait(DEADLINE)
+            timeout.send_signal(signal.SIGTERM)
+            output, _ = timeout.communicate(timeout=DEADLINE)
+    assert parse(output.decode())["peer"] == ":".join(server.address)
 
 
 @pytest.mark.parametrize("mode", MODES[1:3], ids=" ".join)

@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 
 import servers
-from client import DEADLINE, Client, run
+from client import DEADLINE, Client, command, run
+from network import Network
 
 SCHEMA = json.loads(
     (pathlib.Path(__file__).parents[2] / "packaging" / "mpecho-client.schema.json").read_text()
@@ -155,15 +156,41 @@ def test_the_plain_mode():
         assert parse(errors[0] + "\n")["failure"]["kind"] == "missing"
 
 
-@pytest.mark.parametrize("mode", [["--check"], ["--ping", "-c1"], ["--load"]])
-def test_failures(mode, tmp_path):
+@pytest.fixture(name="island", scope="module")
+def fixture_island():
+    """A network with no way to anywhere else."""
+    network = Network()
+    yield network
+    network.close()
+
+
+@pytest.mark.parametrize("mode", ["plain", "check", "ping", "requests", "connections", "streams"])
+def test_failures(mode, island, tmp_path):
     """There is an object when there was no connection, too."""
-    with servers.closed_port() as holder:
-        result = report(*mode, "127.0.0.1", holder.getsockname()[1], status=1)
-        assert result["failure"]["kind"] == "refused" and result["peer"] is None
-    assert report(*mode, "no-such-host.invalid", status=1)["failure"]["kind"] == "resolve"
-    result = report(*mode, f'{tmp_path}/"quoted"\\\n\u00e9', status=1)
-    assert result["port"] is None and result["host"] == f'{tmp_path}/"quoted"\\\n\u00e9'
+    quoted = f'{tmp_path}/"quoted"\\\n\u00e9'
+
+    def fail(*arguments):
+        words = command(mode, *arguments, count=1 if mode == "ping" else None)
+        status, output, errors = island.run(run, "--json", *words, data=b"")
+        if mode != "plain":
+            assert errors == []
+        result = parse(output.decode() if mode != "plain" else errors[0] + "\n")
+        assert result["status"] == status == 1 and result["peer"] is None
+        assert result["mode"] == (mode if mode in ("plain", "check", "ping") else "load")
+        return result["failure"]["kind"], result["host"], result["port"]
+
+    assert fail("127.0.0.1", 9) == ("refused", "127.0.0.1", 9)
+    assert fail("192.0.2.1") == ("unreachable", "192.0.2.1", 7)
+    assert fail("-I192.0.2.7", "127.0.0.1") == ("local", "127.0.0.1", 7)
+    assert fail("no-such-host.invalid") == ("resolve", "no-such-host.invalid", 7)
+    assert fail(quoted) == ("refused", quoted, None)
+
+
+@pytest.mark.parametrize("mode", ["ping", "requests", "connections"])
+def test_a_file_that_cannot_be_written(mode, tmp_path):
+    """What fails before the run is in the object, too."""
+    words = command(mode, f"--csv={tmp_path}", "127.0.0.1")
+    assert report(*words, status=1)["failure"]["kind"] == "local"
 
 
 def test_an_interrupt():

@@ -114,14 +114,16 @@ def test_a_wrong_answer_is_critical():
 
 
 def test_silence_is_critical():
-    """A service that accepts and says nothing is down; -t is the limit of all."""
+    """A service that accepts and says nothing is down; -t is the limit of all, and the reason."""
     with servers.tcp(servers.silent) as server:
         state, data = ask(server, "-t", "0.5")
-    assert state == "CRITICAL" and "0 of 1 answered" in data[0] and data[6] == "100"
+    assert state == "CRITICAL" and data[6] == "100"
+    assert "0 of 1 answered (1 interrupted), -t ended the run after 0.5 s |" in data[0]
 
 
-def test_a_service_that_falls_silent_is_critical():
-    """Answers at first do not help."""
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_service_that_falls_silent_is_critical(count):
+    """Answers at first do not help, even if only the last one is missing."""
 
     def behaviour(connection):
         for _ in range(3):
@@ -129,8 +131,16 @@ def test_a_service_that_falls_silent_is_critical():
         servers.silent(connection)
 
     with servers.tcp(behaviour) as server:
-        state, data = ask(server, "-t", "1", "-w", "10000,90%")
-    assert state == "CRITICAL" and "3 of 4 answered" in data[0]
+        state, data = ask(server, "-n", count, "-t", "1", "-w", "10000,90%")
+    assert state == "CRITICAL" and "3 of 4 answered" in data[0] and "-t ended the run" in data[0]
+
+
+def test_a_run_without_the_time_for_all_is_critical():
+    """The pause before the next round trip counts, too."""
+    with servers.tcp(servers.echo) as server:
+        state, data = ask(server, "-i", "600", "-t", "1")
+    assert state == "CRITICAL"
+    assert "1 of 1 answered" in data[0] and ", -t ended the run after 1 s |" in data[0]
 
 
 def test_nobody_there_is_critical():
@@ -143,7 +153,7 @@ def test_nobody_there_is_critical():
 def test_what_cannot_be_known():
     """A name without an address says nothing about the service."""
     state, data = probe("-H", "no-such-host.invalid", "-n", "1")
-    assert state == "UNKNOWN" and "no-such-host.invalid" in data[0]
+    assert state == "UNKNOWN" and "no-such-host.invalid" in data[0] and data[6] == "100"
 
 
 @pytest.mark.parametrize(
@@ -182,6 +192,14 @@ def test_a_signal_is_unknown():
             client.process.send_signal(signal.SIGTERM)
             status, output, _ = client.end()
     assert (status, output.split(b" - ")[0]) == (3, b"ECHO UNKNOWN")
+    assert b", a signal ended the run |" in output and b"-t" not in output
+
+
+def test_the_name():
+    """--help and -V print the plugin's name."""
+    assert run("--monitor", "--help", data=b"")[1].startswith(b"Usage: check_mpecho ")
+    status, output, errors = run("--monitor", "-V", data=b"")
+    assert (status, errors) == (0, []) and re.fullmatch(rb"check_mpecho \S+\n", output)
 
 
 def test_the_script(tmp_path):

@@ -2,14 +2,18 @@
 /*
  * Ends a run early and in order, at the first SIGINT or SIGTERM.
  *
- * The handler makes an eventfd readable, so that loops that poll it end with their results. It also
- * restores the default actions, so that a second signal ends the program wherever it is. A signal
- * that the parent ignores stays ignored (nohup(1)).
+ * The handler makes an eventfd readable, so that loops that poll it end with their results. A
+ * second signal ends the program wherever it is. A signal that the parent ignores stays ignored
+ * (nohup(1)).
+ *
+ * timeout(1) signals its child and then its own process group, so the child gets each signal twice.
+ * The same signal from the same process within a second is therefore no second one. Keys of a
+ * terminal are signals of the kernel, and each press counts.
  *
  * Signals must not be blocked, nor system calls restarted: a write(2) to a full pipe or a
  * connect(2) to a full queue has to fail with EINTR.
  *
- * A signal handler can reach the descriptor through a variable only: the one in this file.
+ * A signal handler can reach its data through variables only: those in this file.
  */
 #include "client/network/interrupt.h"
 
@@ -20,25 +24,49 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
+
+/* The time in which a process may repeat its signal. */
+#define INTERRUPT_REPETITION CLOCK_SECOND
+
 static const int interrupt_signals[] = { SIGINT, SIGTERM };
 static volatile int interrupt_event = -1;
+/* The first signal and its instant; 0 before it. */
+static siginfo_t interrupt_first;
+static volatile uint64_t interrupt_instant;
 
-static void interrupt_catch(int number) {
+/* Returns whether a signal that comes at @now is the first one again. */
+static bool interrupt_is_repeated(const siginfo_t *info, uint64_t now) {
+        return info->si_code == SI_USER && interrupt_first.si_code == SI_USER &&
+               info->si_pid == interrupt_first.si_pid &&
+               info->si_signo == interrupt_first.si_signo &&
+               now - interrupt_instant < INTERRUPT_REPETITION;
+}
+
+/* The mask of the handler excludes itself: it runs for one signal at a time. */
+static void interrupt_catch(int number, siginfo_t *info, void *context) {
+        const uint64_t now = clock_now();
         const int saved = errno;
 
-        (void)number;
-        (void)!write(interrupt_event, &(uint64_t){ 1 }, sizeof(uint64_t));
-        for (size_t i = 0; i < sizeof interrupt_signals / sizeof interrupt_signals[0]; i++)
-                (void)sigaction(interrupt_signals[i], &(struct sigaction){ .sa_handler = SIG_DFL },
-                                NULL);
+        (void)context;
+        if (interrupt_instant == 0) {
+                interrupt_first = *info;
+                interrupt_instant = now;
+                (void)!write(interrupt_event, &(uint64_t){ 1 }, sizeof(uint64_t));
+        } else if (!interrupt_is_repeated(info, now)) {
+                (void)signal(number, SIG_DFL);
+                (void)raise(number);
+        }
         errno = saved;
 }
 
 int interrupt_open(void) {
-        const struct sigaction action = { .sa_handler = interrupt_catch };
+        struct sigaction action = { .sa_sigaction = interrupt_catch, .sa_flags = SA_SIGINFO };
         struct sigaction before;
         int fd;
 
+        for (size_t i = 0; i < sizeof interrupt_signals / sizeof interrupt_signals[0]; i++)
+                sigaddset(&action.sa_mask, interrupt_signals[i]);
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (fd < 0)
                 return -errno;

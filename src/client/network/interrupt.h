@@ -8,7 +8,8 @@
  */
 
 /*
- * interrupt_open: Catches the first SIGINT or SIGTERM; the second one has its default action. An
+ * interrupt_open: Catches the first SIGINT or SIGTERM; the second one has its default action. The
+ * same signal that the same process sends again within a second is part of the first one. An
  * ignored signal stays ignored. Blocking system calls are not restarted: they fail with EINTR.
  * Children inherit all of it. Call it once.
  *

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/value/quantity.h"
 #include "lib/clock.h"
 
 static const char *const monitor_names[] = {
@@ -33,6 +34,12 @@ static bool monitor_alerts(const Report *report, const Threshold *threshold) {
                range_alerts(&threshold->loss, monitor_loss(report));
 }
 
+/* Returns whether the run exceeded its limit, -t. */
+static bool monitor_is_late(const Report *report, const ClientOptions *options) {
+        return report->attempts > 0 &&
+               (report->attempts < options->count || report->errors[FAILURE_INTERRUPTED] > 0);
+}
+
 MonitorState monitor_state(const Report *report, const ClientOptions *options) {
         const bool bounded = options->warn.loss.text[0] != '\0' ||
                              options->critical.loss.text[0] != '\0';
@@ -46,7 +53,7 @@ MonitorState monitor_state(const Report *report, const ClientOptions *options) {
                 break;
         }
         if (report->latency.count == 0 || report->errors[FAILURE_DIFFERS] > 0 ||
-            report->attempts < options->count || monitor_alerts(report, &options->critical))
+            monitor_is_late(report, options) || monitor_alerts(report, &options->critical))
                 return MONITOR_CRITICAL;
         if (monitor_alerts(report, &options->warn) || (!bounded && monitor_loss(report) > 0))
                 return MONITOR_WARNING;
@@ -80,7 +87,7 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
 }
 
 void monitor_print(const Report *report, const ClientOptions *options) {
-        char target[TARGET_TEXT_SIZE];
+        char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE];
 
         target_format(&options->target, target);
         printf("ECHO %s - ", monitor_names[monitor_state(report, options)]);
@@ -93,6 +100,11 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                         printf(", average %.3f ms",
                                report->latency.mean / (double)CLOCK_MILLISECOND);
                 report_print_errors(report);
+                if (report->failure.kind == FAILURE_INTERRUPTED)
+                        fputs(", a signal ended the run", stdout);
+                else if (monitor_is_late(report, options))
+                        printf(", -t ended the run after %s s",
+                               quantity_format_time(options->duration, seconds));
                 if (report->foreign[0] != '\0')
                         printf(", %s", report->foreign);
         }

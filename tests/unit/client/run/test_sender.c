@@ -221,6 +221,49 @@ static void test_sink_failed(void **state) {
         end(&fixture);
 }
 
+/* Runs a receiver whose peer reads the @sent bytes of its sender to their end, and sends @size. */
+static int run_surplus(size_t sent, size_t size) {
+        static char buffer[65536];
+        size_t left = sent, taken = 0;
+        Fixture fixture;
+        Receiver receiver = { .sender = &fixture.sender,
+                              .interrupt = -1,
+                              .sink = { .take = take_all, .userdata = &taken } };
+        pid_t peer;
+        int r;
+
+        start(&fixture, &(Source){ .fill = fill_count, .userdata = &left });
+        receiver.fd = fixture.pair[NEAR];
+        peer = fork();
+        if (peer == 0) {
+                close(fixture.pair[NEAR]);
+                while (read(fixture.pair[FAR], buffer, sizeof buffer) > 0)
+                        ;
+                for (size_t n; size > 0; size -= n) {
+                        n = size < sizeof buffer ? size : sizeof buffer;
+                        if (send(fixture.pair[FAR], buffer, n, MSG_NOSIGNAL) != (ssize_t)n)
+                                break;
+                }
+                _exit(0);
+        }
+        close(fixture.pair[FAR]);
+        fixture.pair[FAR] = -1;
+        r = receiver_run(&receiver);
+        sender_stop(&fixture.sender);
+        close(fixture.pair[NEAR]);
+        fixture.pair[NEAR] = -1;
+        assert_int_equal(waitpid(peer, NULL, 0), peer);
+        end(&fixture);
+        return r;
+}
+
+/* A mebibyte more than was sent is read, and its next byte is the last one. */
+static void test_receiver_surplus(void **state) {
+        (void)state;
+        assert_int_equal(run_surplus(5, 5 + (1 << 20)), RECEIVER_END);
+        assert_int_equal(run_surplus(5, 5 + (1 << 20) + 1), RECEIVER_ENDLESS);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_finish),
@@ -231,6 +274,7 @@ int main(void) {
                 cmocka_unit_test(test_killed),
                 cmocka_unit_test(test_receiver_stands_in),
                 cmocka_unit_test(test_sink_failed),
+                cmocka_unit_test(test_receiver_surplus),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
