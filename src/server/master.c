@@ -202,8 +202,10 @@ static void master_note_progress(Master *master) {
 /* Returns whether the signal has had an effect. */
 static bool master_take_signal(Master *master, const struct signalfd_siginfo *signal,
                                uint64_t now) {
-        /* The kernel fills in the sender of these alone; with sigqueue(3) the sender chooses it. */
-        const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL;
+        /* The kernel fills in the sender of the first two; the third is its own, for a key of the
+         * terminal. With sigqueue(3) or F_SETSIG of fcntl(2) the sender remains unknown. */
+        const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL ||
+                              signal->ssi_code == SI_KERNEL;
         const bool disobeys = attested &&
                               (connections_disobeys(master->connections, (pid_t)signal->ssi_pid) ||
                                datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid));

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -14,6 +15,11 @@ import processes
 from moved_clock import clock  # noqa: F401
 from service import TRACED
 from tracing import Tampering
+
+# The program in its arguments belongs to the terminal that is its standard input.
+TAKE_TERMINAL = """import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])"""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -30,6 +36,18 @@ def test_stop(start, number):
     stopped, = service.journal.records("stopped")
     assert stopped.number("MPECHO_SERVED") == len(connected)
     assert stopped is service.journal.records()[-1]
+
+
+def test_stop_by_a_key(start):
+    """^C in its terminal stops it: the kernel sends that signal, and no process."""
+    terminal, own = os.openpty()
+    service = start(stdin=own, wrapper=[sys.executable, "-c", TAKE_TERMINAL])
+    client = service.connect_served()
+    os.write(terminal, b"\x03")
+    assert clients.receive_all(client) == b""
+    assert service.wait() == 0
+    os.close(own)
+    os.close(terminal)
 
 
 def test_stop_in_mid_stream(start):
