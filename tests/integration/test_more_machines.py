@@ -3,9 +3,7 @@
 that vanishes and a change of the machines do to connections."""
 
 import os
-import re
 import signal
-import socket
 import subprocess
 from collections import Counter
 
@@ -13,9 +11,9 @@ import pytest
 
 import client as program
 import clients
-from journald import ROOT
 from manager import unit  # noqa: F401
 from processes import DEADLINE, wait_for
+from service import documented
 from test_client_json import parse
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
@@ -25,13 +23,6 @@ MACHINES = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 HERE, ROUTER, GATEWAY = "198.51.100.2", "198.51.100.1", "10.0.0.1"
 UNUSED = "192.0.2.254/32"  # of the router's ends of the machines' cables
 CONNECTIONS = 120
-
-
-def documented(beginning):
-    """The literal example after the text that begins so, in mpecho(8)."""
-    section = (ROOT / "packaging/mpecho.8").read_text().partition("\n.Sh MORE THAN ONE MACHINE\n")[2]
-    return re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed\n",
-                     section.partition(beginning)[2], re.S)[1]
 
 
 class Machine:
