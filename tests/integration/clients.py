@@ -84,9 +84,11 @@ def connect_refused(address, source=None):
     raise AssertionError(f"{name} was not reset but got {rest!r}")
 
 
-def listen(family=socket.AF_INET, address=None, backlog=4096):
-    """A listening socket, as systemd would make one; on a port that the kernel chooses."""
+def listen(family=socket.AF_INET, address=None, backlog=4096, shared=False):
+    """A listening socket, as systemd would make one, with ReusePort= if it is shared; on a port that
+    the kernel chooses."""
     listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
     if address is None:
         address = ("127.0.0.1" if family == socket.AF_INET else "::1", 0)
     listener.bind(address)

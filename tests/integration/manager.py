@@ -170,9 +170,9 @@ class Unit:
     """mpecho as a unit of systemd that is stopped and started: one listener, journal and manager.
 
     `options` may be changed between two starts, `manager.store` as well, and `wrapper`, the start
-    of a command line that becomes mpecho."""
+    of a command line that becomes mpecho; `listener` becomes the unit's."""
 
-    def __init__(self, *options, expected=()):
+    def __init__(self, *options, expected=(), listener=None):
         self.options = options
         self.wrapper = []
         self.expected = set(expected)
@@ -183,7 +183,7 @@ class Unit:
         self._directory = tempfile.TemporaryDirectory(prefix="mpecho-")
         path = Path(self._directory.name)
         path.chmod(0o755)
-        self.listener = clients.listen()
+        self.listener = listener or clients.listen()
         self.journal = Journal(path)
         self.manager = Manager(path)
         self._stderr = (path / "stderr").open("w+b")

@@ -75,6 +75,12 @@ def check_records(journal, expected=(), balanced=True):
     assert not balanced or counts["accepted"] == counts["closed"] + counts["crashed"], counts
 
 
+def documented(beginning):
+    """The literal example after the text that begins so, in mpecho(8)."""
+    text = (ROOT / "packaging" / "mpecho.8").read_text().partition(beginning)[2]
+    return re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed\n", text, re.S)[1]
+
+
 class Service:
     """A running mpecho. With nothing said of sockets it serves a port of 127.0.0.1.
 

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: MIT
+"""The recipes of mpecho(8) for more than one machine, as they stand there: what a restart, a machine
+that vanishes and a change of the machines do to connections."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+
+import pytest
+
+import client as program
+import clients
+from manager import unit  # noqa: F401
+from processes import DEADLINE, wait_for
+from service import documented
+from test_client_json import parse
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+
+SERVICE = "192.0.2.7"
+MACHINES = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
+HERE, ROUTER, GATEWAY = "198.51.100.2", "198.51.100.1", "10.0.0.1"
+UNUSED = "192.0.2.254/32"  # of the router's ends of the machines' cables
+CONNECTIONS = 120
+
+
+class Machine:
+    """A machine behind the router, with an address and a unit."""
+
+    def __init__(self, network, router, unit, address):
+        self.address = address
+        self.network = network(f"{SERVICE}/32")
+        self.network.link(router, (f"{address}/24", UNUSED))
+        port = "m" + address.rpartition(".")[2]
+        for command in ("ip link set cable down", f"ip link set cable name {port} master eth1 up"):
+            router.execute(*command.split())
+        self.network.execute("ip", "route", "add", "default", "via", GATEWAY)
+        self.unit = unit(listener=self.network.run(clients.listen, address=("", 7)))
+
+    def peers(self):
+        """The clients that its log has accepted, without the router's checks."""
+        names = [record["MPECHO_PEER"] for record in self.unit.journal.records("accepted")]
+        return [name for name in names if not name.startswith(f"{GATEWAY}:")]
+
+
+class Farm:
+    """Clients, `here`, a router, and three machines behind it."""
+
+    def __init__(self, network, unit):
+        self.here, self.router = network(), network()
+        self.here.link(self.router, (f"{HERE}/24", f"{ROUTER}/24"), name="eth0")
+        self.here.execute("ip", "route", "add", "default", "via", ROUTER)
+        for command in ("ip link add eth1 type bridge", "ip link set eth1 up",
+                        f"ip address add {GATEWAY}/24 dev eth1",
+                        "sysctl -q -w net.ipv4.ip_forward=1"):
+            self.router.execute(*command.split())
+        self.machines = [Machine(network, self.router, unit, address) for address in MACHINES]
+
+    def peers(self):
+        """The clients in all logs."""
+        return [peer for machine in self.machines for peer in machine.peers()]
+
+    def load(self):
+        """A program with CONNECTIONS connections that compares each byte, until it is told to end."""
+        load = self.here.run(program.Client, "--json", "--load", f"-P{CONNECTIONS}", "-R600", "-s300",
+                             "-w600", f"-W{DEADLINE}", f"--connect-timeout={DEADLINE}", SERVICE)
+        wait_for(lambda: len(self.peers()) == CONNECTIONS, "all connections")
+        assert all(machine.peers() for machine in self.machines)
+        return load
+
+    def restart_each(self):
+        """Restarts one service after the other; each hands over all its connections."""
+        for machine in self.machines:
+            assert machine.unit.restart() == len(machine.peers())
+
+    def assert_each_logged_once(self):
+        """Each client has one record that it was accepted, in one of the logs."""
+        assert set(Counter(self.peers()).values()) == {1}
+
+
+def end(load):
+    """Ends the load, and returns the connections that it has lost by kind of error; "idle" are those
+    that ended between two requests."""
+    load.process.send_signal(signal.SIGTERM)
+    _, output, errors = load.end()
+    assert errors == []
+    result = parse(output.decode())["load"]
+    assert result["answered"] > CONNECTIONS
+    kinds = {kind: count for kind, count in result["errors"].items() if count}
+    return Counter(kinds, idle=result["reconnects"] - sum(kinds.values()))
+
+
+@pytest.fixture
+def farm(network, unit):
+    return Farm(network, unit)
+
+
+def vanish(machine):
+    """Nothing arrives there any more, and nobody hears of it. What it has sent already arrives: no
+    client waits for an answer without a request to repeat."""
+    machine.network.drop(incoming="all")
+
+
+def reboot(machine):
+    """It comes back, and knows nothing of its connections."""
+    machine.unit.terminate()
+    machine.unit.manager.remove()
+    machine.unit.balanced = False
+    machine.network.drop()
+    machine.unit.start()
+
+
+def served(farm, count=30):
+    """Connects so often, one after the other, and sees an echo each time."""
+    for _ in range(count):
+        with farm.here.run(clients.connect, f"{SERVICE}:7") as client:
+            clients.ping(client)
+
+
+@pytest.fixture
+def checks(farm):
+    """Starts the loop that checks the machines, on the router."""
+    environment = {**os.environ, "PATH": f"{os.environ['MPECHO_BUILD']}:{os.environ['PATH']}"}
+    loops = []
+
+    def begin():
+        loops.append(farm.router.run(
+            subprocess.Popen, ["sh", "-c", documented("This loop")], env=environment,
+            stdout=subprocess.DEVNULL, start_new_session=True))
+
+    yield begin
+    for loop in loops:
+        os.killpg(loop.pid, signal.SIGKILL)
+        loop.wait()
+
+
+def group(farm):
+    """The next hops that the router has for the service."""
+    return farm.router.execute("ip", "nexthop", "show", "id", "7").split()[3]
+
+
+def test_next_hops(farm, checks):
+    """With several next hops, restarts cost no connection. A machine that vanishes takes along its
+    own connections only, and one that comes back takes none."""
+    farm.router.execute("sh", "-ec", documented("keeps no\nconnections"))
+    with farm.load() as load:
+        farm.restart_each()
+        gone = farm.machines[2]
+        own = len(gone.peers())
+        checks()
+        vanish(gone)
+        wait_for(lambda: group(farm) == "11/12", "the machine left the group")
+        served(farm)
+        wait_for(lambda: len(farm.peers()) == CONNECTIONS + own + 30, "replaced connections")
+        reboot(gone)
+        wait_for(lambda: group(farm) == "11/12/13", "the machine joined the group")
+        served(farm)
+        assert end(load) == Counter(reset=own)
+    farm.assert_each_logged_once()
+
+
+def test_translated_addresses(farm):
+    """With translated addresses, neither restarts nor a change of the machines cost a connection. A
+    machine that vanishes takes along its own connections only."""
+    farm.router.execute("ip", "address", "add", f"{SERVICE}/32", "dev", "lo")
+    farm.router.execute("nft", "-f", "-", text=documented("remembers the choice"))
+    with farm.load() as load:
+        farm.restart_each()
+        gone = farm.machines[2]
+        own = len(gone.peers())
+        farm.router.execute("nft", "-f", "-", text=documented("This removes the third"))
+        served(farm)
+        assert len(gone.peers()) == own
+        vanish(gone)
+        farm.router.execute("nft", "-f", "-", text=documented("If that machine has failed"))
+        wait_for(lambda: len(farm.peers()) == CONNECTIONS + own + 30, "replaced connections")
+        assert end(load) == Counter(reset=own)
+    farm.assert_each_logged_once()
+    reboot(gone)
