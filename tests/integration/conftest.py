@@ -24,8 +24,9 @@ LONGEST_TEST = 900
 
 def pytest_configure():
     """Makes this process the parent of orphans, so that a test's last handler is found, and lets
-    programs inherit no ^C and no hang-up that a shell or nohup(1) has had this process ignore."""
+    programs inherit no ^C, ^\\ and hang-up that a shell or nohup(1) has had this process ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

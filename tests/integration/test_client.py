@@ -19,6 +19,7 @@ from client import CLIENT, DEADLINE, Client, gone, run, state, until
 from network import Network, own_hosts
 from test_client_json import parse
 
+
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 300_000_000])
 def test_everything_comes_back_and_the_status_is_0(size):
     """What was sent is what comes out, byte for byte, whatever its size."""
@@ -279,6 +280,28 @@ def test_unreadable_input(tmp_path):
         os.close(directory)
     assert status == 1
     assert errors == ["mpecho-client: Cannot read standard input: Is a directory"]
+
+
+def test_a_file_system_that_is_full_at_close(tmp_path):
+    """Output that is lost only at close(2) is lost all the same: one sentence and status 1."""
+    with servers.tcp(servers.echo) as server, open(tmp_path / "output", "wb") as output:
+        result = subprocess.run(
+            # The sanitizer cannot look for leaks in a process that is traced.
+            ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-q", "-o/dev/null",
+             f"-P{output.name}", "-etrace=close", "-einject=close:error=EDQUOT", CLIENT, *server.address], input=b"hello",
+            stdout=output, stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+    assert result.returncode == 1 and (tmp_path / "output").read_bytes() == b"hello"
+    assert result.stderr == b"mpecho-client: Cannot write to standard output: Disk quota exceeded\n"
+
+
+def test_a_caller_that_ignores_sigchld(tmp_path):
+    """The sender's end is known all the same."""
+    directory = os.open(tmp_path, os.O_RDONLY)
+    with servers.tcp(servers.echo) as server:
+        status, _, errors = run(*server.address, stdin=directory,
+                                preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    os.close(directory)
+    assert (status, errors) == (1, ["mpecho-client: Cannot read standard input: Is a directory"])
 
 
 @pytest.mark.parametrize("closed", [0, 1])

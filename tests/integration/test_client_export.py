@@ -3,6 +3,8 @@
 
 import csv
 import json
+import os
+import re
 import shutil
 import socket
 import time
@@ -93,6 +95,20 @@ def test_a_plot_says_what_it_is_of(tmp_path):
                  socket.gethostname(), time.strftime("%Y"), "percentile", "milliseconds", "50 %"):
         assert part in texts, texts
     assert "<use xlink:href='#gpPt6'" in file.read_text()
+
+
+@needs_gnuplot
+def test_each_nine_of_a_plot_has_the_same_width(tmp_path):
+    """From 0 to 90 % it is as far as from there to 99 %, whatever settings of gnuplot users have."""
+    file = tmp_path / "plot.svg"
+    (tmp_path / ".gnuplot").write_text("set label 'mine' at graph 0.5,0.5\n")
+    status, _, errors = ping(f"--plot={file}", env={**os.environ, "HOME": str(tmp_path)})
+    assert (status, errors) == (0, [])
+    text = file.read_text()
+    places = {name: float(place) for place, name in re.findall(
+        r"translate\(([0-9.]+),[^<]*<text>(?:<[^>]*>)*([0-9]+) %<", text)}
+    assert places["90"] - places["0"] == pytest.approx(places["99"] - places["90"], abs=0.1)
+    assert "mine" not in text
 
 
 @pytest.mark.parametrize("option", ["--csv", "--hgrm", pytest.param("--plot", marks=needs_gnuplot)])

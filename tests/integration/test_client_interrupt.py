@@ -35,7 +35,7 @@ def test_output_that_nobody_reads(number):
         with Client("--ping", "-i0.001", *server.address) as client:
             waits(client, "pipe_write")
             client.process.send_signal(number)
-            status = client.process.wait()
+            status = client.process.wait(DEADLINE)
             client.end()
     assert status == 1
 
@@ -137,7 +137,7 @@ def test_the_second_signal_ends_the_program(hanging_gnuplot, tmp_path):
             client.process.send_signal(signal.SIGINT)
             until(lambda: children(client))
             client.process.send_signal(signal.SIGTERM)
-            assert client.process.wait() == -signal.SIGTERM
+            assert client.process.wait(DEADLINE) == -signal.SIGTERM
             os.killpg(client.process.pid, signal.SIGKILL)
 
 

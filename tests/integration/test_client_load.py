@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -167,6 +168,25 @@ def test_a_surplus_of_streams_differs(behaviour):
     assert result["bytes_received"] > result["bytes_sent"]
 
 
+def test_a_surplus_that_fits_differs():
+    """It goes on as the stream would; nothing but its number shows that nobody sent it."""
+    period = 1048573
+
+    def behaviour(connection):
+        begin, count = bytearray(), 0
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            begin += data[: period - len(begin)]
+            count += len(data)
+        count %= len(begin)
+        while True:
+            connection.sendall(begin[count:] + begin[:count])
+
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.3", "--connections=1", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 1}
+
+
 def test_a_lost_block_of_streams_differs():
     """A gap of exactly what the client writes at once is no end of a period."""
     block = 128 << 10
@@ -249,6 +269,34 @@ def test_each_process_has_the_rate_of_its_connections():
         load("requests", "--rate=90", "--duration=1", "--connections=3", "--timeout=30",
              "--size=64", *server.address)
     assert sum(received.values()) == 90 * 64 and 30 * 64 in received.values()
+
+
+def test_all_processes_begin_together(tmp_path):
+    """None sends before the connections of all are open."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        listener.listen(0)
+        with Client("--json", *command("requests", "-P2", "-w0.2"), f"{tmp_path}/s") as client:
+            until(lambda: len(children(client).split()) == 2)
+            workers = [int(worker) for worker in children(client).split()]
+            for worker in workers:
+                until(lambda worker=worker: "poll" in
+                      pathlib.Path(f"/proc/{worker}/wchan").read_text())
+            # The second one waits for the place of the first, which is connected.
+            os.kill(workers[1], signal.SIGSTOP)
+            first, _ = listener.accept()
+            first.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                first.recv(1)
+            first.setblocking(True)
+            os.kill(workers[1], signal.SIGCONT)
+            second, _ = listener.accept()
+            with ThreadPoolExecutor(2) as pool, first, second:
+                ends = pool.map(lambda one: (servers.echo(one), one.shutdown(socket.SHUT_WR)),
+                                (first, second))
+                status, output, _ = client.end()
+                list(ends)
+    assert status == 0 and parse(output.decode())["load"]["answered"] > 0
 
 
 def test_connections_that_are_not_closed_are_named():

@@ -24,12 +24,19 @@ import tempfile
 
 # Those that tests of debian/tests depend on among them: a machine has no network to get more from.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
+# The packages of one test, which installs them: in all others their daemons would run as well.
+# dma(8) is the smallest program for the mail that Nagios could send.
+FETCHED = "/usr/src/fetched"
+FETCH = f'chroot "$1" sh -c "mkdir -p {FETCHED}/partial && exec apt-get install --quiet --yes ' \
+        f'--download-only --no-install-recommends --option Dir::Cache::archives={FETCHED} ' \
+        'nagios4-core dma"'
 
-# The release and the packages of each image. No test boots the prover: cbmc(1) runs in its tree.
+# The release of each image, its packages, and a command at the end. No test boots the prover:
+# cbmc(1) runs in its tree.
 IMAGES = {
-    "bookworm": ("bookworm", PACKAGES),
-    "trixie": ("trixie", PACKAGES),
-    "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"]),
+    "bookworm": ("bookworm", PACKAGES, FETCH),
+    "trixie": ("trixie", PACKAGES, FETCH),
+    "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"], ":"),
 }
 
 # On a machine that has much else to do.
@@ -94,9 +101,9 @@ def end(process):
 
 def image(name, directory):
     """The tree of an image under `directory`, made if there is none that fits."""
-    release, packages = IMAGES[name]
+    release, packages, command = IMAGES[name]
     make = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=" + ",".join(packages),
-            release]
+            "--customize-hook=" + command, release]
     tree = directory / f"{name}-{hashlib.sha256(repr(make).encode()).hexdigest()[:12]}"
     if tree.is_dir():
         return tree
