@@ -240,26 +240,22 @@ void handover_take(Handover *handover, bool stopping, uint64_t now) {
         handover_receive(handover, now);
 }
 
-size_t handover_settle(Handover *handover, bool stopping, uint64_t now) {
-        size_t stored = 0, answered;
+void handover_settle(Handover *handover, bool stopping, uint64_t now) {
+        size_t answered;
 
         if (handover->fd < 0)
-                return 0;
+                return;
         if (!stopping)
                 (void)handover_answer(handover, ANSWER_DECLINED);
         while (stopping) {
-                const bool is_stored = handover_store(handover);
-
-                answered = is_stored ? handover_answer(handover, ANSWER_STORED)
-                                     : handover_answer(handover, ANSWER_CLOSED);
-                stored += is_stored ? answered : 0;
+                answered = handover_answer(handover, handover_store(handover) ? ANSWER_STORED
+                                                                              : ANSWER_CLOSED);
                 if (answered == 0)
                         break;
                 handover_take(handover, stopping, now);
         }
         /* Now that closed channels have made room. */
         handover_set_listening(handover, handover_accepts(handover, now));
-        return stored;
 }
 
 uint64_t handover_deadline(const Handover *handover) {

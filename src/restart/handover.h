@@ -80,11 +80,9 @@ void handover_deinit(Handover *handover);
  * handover_settle: Stores the connections that were received, when the master is @stopping, and
  * answers; otherwise declines, and the handlers end them. The master must look for its own SIGTERM
  * between the two calls: systemd sends it before those of the handlers.
- *
- * Returns how many connections systemd has taken.
  */
 void handover_take(Handover *handover, bool stopping, uint64_t now);
-size_t handover_settle(Handover *handover, bool stopping, uint64_t now);
+void handover_settle(Handover *handover, bool stopping, uint64_t now);
 
 /*
  * handover_deadline: Returns when a turn is due without @fd being readable, or CLOCK_NEVER.

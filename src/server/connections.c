@@ -340,6 +340,10 @@ bool connections_are_stored(const Connections *connections) {
         return connections->stored == roster_live(connections->roster);
 }
 
+uint32_t connections_handed_over(const Connections *connections) {
+        return connections->stored + connections->handed_over;
+}
+
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now) {
         const LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
         Record record = { .kind = kind,

@@ -109,6 +109,9 @@ uint64_t connections_deadline(const Connections *connections);
  * connections_are_stored: Returns whether systemd's store has all of them, so that nothing is lost
  * when their handlers are killed.
  *
+ * connections_handed_over: Returns how many go on without this master: those that the store has,
+ * and those that are not live here any more.
+ *
  * connections_totals: Returns a record of @kind, RECORD_TOTALS or RECORD_STOPPED, with the counts
  * of all connections there were.
  *
@@ -116,5 +119,6 @@ uint64_t connections_deadline(const Connections *connections);
  */
 uint32_t connections_live(const Connections *connections);
 bool connections_are_stored(const Connections *connections);
+uint32_t connections_handed_over(const Connections *connections);
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now);
 void connections_report(Connections *connections, uint64_t now);

@@ -8,9 +8,10 @@
  * settles the gifts, accepts, and ticks its parts.
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
- * have. It kills the rest after 4 seconds, or at once on a second signal. While systemd stores
- * connections, each one stored or reaped starts the 4 seconds again: there may be thousands. Once
- * all are stored, their handlers have a second left.
+ * have. It kills the rest after 4 seconds, or at once on a second signal. The time in which it
+ * stores connections does not count, and each connection handed over adds 2 ms: there may be
+ * thousands. Once all are stored, their handlers have at most a second left. So hostile handlers
+ * that hand over late, one after the other, cannot delay a stop.
  *
  * Signals without an effect cost the master little: after several in a row it does not wait for
  * signals for a while.
@@ -40,6 +41,9 @@
 
 /* Leaves one second of the five that a stop may take, to reap killed handlers. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
+
+/* How much longer the master waits for each connection that was handed over. */
+#define HANDOVER_PATIENCE (2 * CLOCK_MILLISECOND)
 
 /* How long handlers whose connections are stored may take to exit. */
 #define EXIT_PATIENCE CLOCK_SECOND
@@ -77,6 +81,7 @@ struct Master {
         uint64_t signals_pause; /* when the master waits for signals again; CLOCK_NEVER if it does
                                  */
         uint64_t kill_deadline; /* when the master kills handlers that have not finished */
+        uint32_t handed_over;   /* connections for which it was moved */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* in the order above */
 };
@@ -188,15 +193,26 @@ static void master_stop(Master *master, uint64_t now) {
         datagrams_stop(master->datagrams);
 }
 
-/* Starts the patience again after a connection was stored or a handler reaped. Killing a handler
- * loses its connection, and a busy machine may have thousands to store. Once all are stored, no
- * handler can delay the stop any more. */
-static void master_note_progress(Master *master) {
-        if (master->kill_deadline == CLOCK_NEVER || master->handover.fd < 0)
+/* Moves the time to kill for connections that were handed over since the last call. Killing a
+ * handler loses its connection, unless that is stored. */
+static void master_note_handed_over(Master *master) {
+        const uint32_t handed_over = connections_handed_over(master->connections);
+        const bool stored = connections_are_stored(master->connections);
+        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_PATIENCE;
+
+        if (master->kill_deadline == CLOCK_NEVER || handed_over == master->handed_over)
                 return;
+        master->handed_over = handed_over;
         master->kill_deadline =
-                        clock_now() + (connections_are_stored(master->connections) ? EXIT_PATIENCE
-                                                                                   : STOP_PATIENCE);
+                        clock_earlier(master->kill_deadline + more,
+                                      clock_now() + (stored ? EXIT_PATIENCE : STOP_PATIENCE));
+}
+
+/* Stores what handlers have given, or declines. */
+static void master_settle(Master *master, uint64_t now) {
+        handover_settle(&master->handover, master->stopping, now);
+        if (master->kill_deadline != CLOCK_NEVER)
+                master->kill_deadline += clock_now() - now;
 }
 
 /* Returns whether the signal has had an effect. */
@@ -211,10 +227,8 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
                                datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid));
 
         /* A signal of a child can have merged with the kernel's. */
-        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now)) {
-                master_note_progress(master);
+        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
                 return true;
-        }
         if (disobeys || !attested || signal->ssi_signo == SIGCHLD || signal->ssi_signo == SIGHUP)
                 return disobeys;
         if (signal->ssi_signo == SIGUSR1) {
@@ -296,6 +310,7 @@ static void master_tick(Master *master, uint64_t now) {
                 master_send_status(master, now);
         if (master->signals_pause <= now)
                 master->signals_pause = CLOCK_NEVER;
+        master_note_handed_over(master);
         if (master->kill_deadline <= now) {
                 master->kill_deadline = CLOCK_NEVER;
                 connections_kill(master->connections);
@@ -356,8 +371,8 @@ int master_turn(Master *master, uint64_t patience) {
                 master_take_signals(master, now);
                 notify_changed(&master->notify, now);
         }
-        if (handed && handover_settle(&master->handover, master->stopping, now) > 0)
-                master_note_progress(master);
+        if (handed)
+                master_settle(master, now);
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0 && master_accepts(master)) {
                         connections_accept(master->connections, &master->listeners->items[i], now);

@@ -328,14 +328,17 @@ static void attack_deaf(void) {
         }
 }
 
-/* Hands its connection over at the last moment when it is told to stop, and stays. */
+/* Hands its connection over late when it is told to stop, and stays: after as many milliseconds as
+ * stand behind the address in the argument. */
 static void attack_late(void) {
+        char *const delay = strchr(argument, ' ');
         sigset_t all;
 
+        *delay = '\0';
         ignore_signals(&all);
         while (sigpending(&all) == 0 && !sigismember(&all, SIGTERM))
                 (void)poll(NULL, 0, 10);
-        (void)poll(NULL, 0, 3500);
+        (void)poll(NULL, 0, atoi(delay + 1));
         (void)send_descriptor(connect_to_master(), NULL, "x", OWN_CONNECTION);
         attack_hang();
 }

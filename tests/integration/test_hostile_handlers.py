@@ -221,22 +221,24 @@ def test_store(victim, name):
 
 
 def test_stop(victim):
-    """It ignores SIGTERM and knocks every second, or hands its connection over when its master is
-    about to kill it, and stays: a stop takes no longer than 5 seconds, where it takes 4 with a
-    handler that only ignores it, and loses no other connection."""
+    """Handlers ignore SIGTERM and knock every second, or hand their connections over late, one after
+    the other, and stay: a stop takes no longer than 5 seconds, where it takes 4 with one that only
+    ignores it, and loses no other connection."""
     service = victim(expected=["crashed"])
     other = service.connect_served()
     seconds = {}
-    for attack in "hang", "deaf", "late":
-        hostile = service.connect_served()
-        handler = service.handlers()[-1]
-        ask(hostile, attack, handover_name(service))
-        processes.wait_for(lambda: processes.signal_set(processes.status(handler)["SigBlk"]),
-                           f"{attack} has begun")
+    for attacks in ["hang"], ["deaf"], [f"late {delay}" for delay in (1500, 3500, 5500, 7500)]:
+        hostile = [service.connect_served() for _ in attacks]
+        for client, handler, attack in zip(hostile, service.handlers()[-len(attacks):], attacks):
+            name, _, delay = attack.partition(" ")
+            ask(client, name, f"{handover_name(service)} {delay}".rstrip())
+            processes.wait_for(lambda: processes.signal_set(processes.status(handler)["SigBlk"]),
+                               f"{attack} has begun")
         begun = time.monotonic()
         service.terminate()
-        seconds[attack] = time.monotonic() - begun
+        seconds[attacks[0]] = time.monotonic() - begun
         service.start()
-        hostile.close()
+        for client in hostile:
+            client.close()
         clients.ping(other)
     assert max(seconds.values()) < seconds["hang"] * 5 / 4
