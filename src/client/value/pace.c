@@ -19,17 +19,29 @@ enum {
 };
 
 uint64_t pace_due(const Pace *pace, uint64_t bytes) {
+        uint64_t time, rest;
+
         if (pace->rate == 0)
                 return pace->start;
-        return pace->start + (uint64_t)((unsigned __int128)bytes * CLOCK_SECOND / pace->rate);
+        time = bytes / pace->rate;
+        rest = bytes % pace->rate;
+        /* Three more decimal digits of the quotient at a time: no machine of 32 bits has an integer
+         * of 128 bits for the product. */
+        for (uint64_t unit = 1; unit < CLOCK_SECOND; unit *= 1000) {
+                time = time * 1000 + rest * 1000 / pace->rate;
+                rest = rest * 1000 % pace->rate;
+        }
+        return pace->start + time;
 }
 
 uint64_t pace_allowance(const Pace *pace, uint64_t now) {
-        uint64_t elapsed = now > pace->start ? now - pace->start : 0;
+        const uint64_t elapsed = now > pace->start ? now - pace->start : 0;
+        const uint64_t seconds = elapsed / CLOCK_SECOND, rest = elapsed % CLOCK_SECOND;
 
         if (pace->rate == 0)
                 return UINT64_MAX;
-        return (uint64_t)((unsigned __int128)elapsed * pace->rate / CLOCK_SECOND);
+        return seconds * pace->rate + rest * (pace->rate / CLOCK_SECOND) +
+               rest * (pace->rate % CLOCK_SECOND) / CLOCK_SECOND;
 }
 
 size_t pace_piece(const Pace *pace, size_t size) {

@@ -7,26 +7,27 @@
  * belongs to connection k modulo the number of connections, and so to that one's worker. Hence each
  * worker gets a part in proportion to its connections, each request belongs to exactly one worker,
  * and the requests of a worker are evenly spaced. The worker itself chooses the connection that
- * carries a request.
+ * carries a request. For a Pace, a request is SCHEDULE_UNIT bytes.
  *
  * All of it is integer arithmetic: no instant may drift, however long a load takes.
  */
 #include "client/value/schedule.h"
 
-#include "lib/clock.h"
+#include "client/value/pace.h"
 
 uint64_t schedule_due(const Schedule *schedule, uint64_t number) {
-        uint64_t k = number / schedule->own * schedule->connections + schedule->index +
-                     number % schedule->own * schedule->workers;
+        const Pace pace = { .start = schedule->start, .rate = schedule->rate };
+        const uint64_t k = number / schedule->own * schedule->connections + schedule->index +
+                           number % schedule->own * schedule->workers;
 
-        return schedule->start +
-               (uint64_t)((unsigned __int128)k * SCHEDULE_UNIT * CLOCK_SECOND / schedule->rate);
+        return pace_due(&pace, k * SCHEDULE_UNIT);
 }
 
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration) {
-        const uint64_t unit = SCHEDULE_UNIT * CLOCK_SECOND;
+        const Pace pace = { .rate = schedule->rate };
+        const uint64_t last = pace_allowance(&pace, duration) / SCHEDULE_UNIT;
         /* The duration excludes the instant of its end. */
-        uint64_t all = (uint64_t)(((unsigned __int128)duration * schedule->rate + unit - 1) / unit);
+        const uint64_t all = last + (pace_due(&pace, last * SCHEDULE_UNIT) < duration);
         uint64_t rest = all % schedule->connections, more = 0;
 
         if (rest > schedule->index)
