@@ -298,8 +298,8 @@ install: all require-unit-directories
 	sed 's|/usr/sbin/|$(sbindir)/|g' systemd/mpecho.service > $(BUILD)/mpecho.service
 	sed -e '/^Description=/s/$$/, one connection/' -e '/^# From here/,/^# ----/d' $(BUILD)/mpecho.service \
 		> $(BUILD)/mpecho@.service
-	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket systemd/mpecho-udp.socket $(BUILD)/mpecho.service \
-		$(BUILD)/mpecho@.service
+	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket systemd/mpecho-udp.socket systemd/mpecho-metrics.socket \
+		$(BUILD)/mpecho.service $(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(catalogdir)' systemd/mpecho.catalog
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
@@ -319,7 +319,7 @@ deb:
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall: require-unit-directories
 	rm -f '$(DESTDIR)$(sbindir)/mpecho' '$(DESTDIR)$(bindir)/mpecho-client' \
-		$(foreach unit,mpecho.socket mpecho-udp.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
+		$(foreach unit,mpecho.socket mpecho-udp.socket mpecho-metrics.socket mpecho.service mpecho@.service,'$(DESTDIR)$(systemdsystemunitdir)/$(unit)') \
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \

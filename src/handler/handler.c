@@ -10,7 +10,7 @@
  * gives its connection to the master, with the bytes that the peer has not accepted, and exits.
  *
  * The handler of a datagram socket is as simple: read, answer, read again, until SIGTERM, which it
- * also gets when its master dies.
+ * also gets when its master dies. That of a client of the metrics answers once.
  *
  * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
  * handler, must not leave a hole in the stream: it resets the connection and exits with "failed",
@@ -43,6 +43,9 @@
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
 #define STOP_PATIENCE     (3 * CLOCK_SECOND)
 
+/* How long a client of the metrics may take in all. */
+#define SCRAPE_SECONDS 10
+
 /* Shared with the signal handler. */
 static struct {
         volatile sig_atomic_t serving; /* the two descriptors are those of a connection */
@@ -57,7 +60,8 @@ static void handler_stop(int number) {
         const int error = errno;
 
         if (!state.serving) {
-                /* This is the master, which does not block SIGABRT. */
+                /* This is the master, which does not block SIGABRT, or serves a client of the
+                 * metrics. */
                 (void)signal(number, SIG_DFL);
                 (void)raise(number);
                 return;
@@ -204,6 +208,16 @@ int handler_serve_datagrams(const Handler *handler) {
         return r < 0 ? END_FAILED : END_STOPPED;
 }
 
+int handler_serve_scraper(const Handler *handler) {
+        proctitle_set(handler->title);
+        handler_forbid_fork();
+        (void)signal(SIGALRM, SIG_DFL);
+        (void)alarm(SCRAPE_SECONDS);
+        fork_unblock_signals();
+        scrape_run(handler->connection, handler->scrape);
+        return END_CLOSED_BY_PEER;
+}
+
 /* Moves the connection and the second descriptor behind the standard three, wherever they are, and
  * closes everything else. Returns false without room for that. */
 static bool handler_move_descriptors(Handler *handler) {
@@ -233,11 +247,14 @@ static _Noreturn void handler_run(const Handler *handler) {
         Handler child = *handler;
         int code = END_FAILED;
 
-        if (handler_move_descriptors(&child))
-                code = child.datagrams != NULL ? handler_serve_datagrams(&child)
-                                               : handler_serve(&child);
-        else
+        if (!handler_move_descriptors(&child))
                 socket_set_reset(handler->connection);
+        else if (child.datagrams != NULL)
+                code = handler_serve_datagrams(&child);
+        else if (child.scrape != NULL)
+                code = handler_serve_scraper(&child);
+        else
+                code = handler_serve(&child);
         if (child.exits != NULL)
                 ledger_announce_exit(child.exits, child.ledger);
         _exit(code);

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "handler/datagram.h"
+#include "handler/scrape.h"
 #include "lib/address.h"
 #include "lib/end_reason.h"
 #include "restart/handover.h"
@@ -21,8 +22,8 @@ enum {
 };
 
 /*
- * The process that serves one connection or one datagram socket, from fork(2) to _exit(2): all that
- * it needs, by value.
+ * The process that serves one connection, one datagram socket or one client of the metrics, from
+ * fork(2) to _exit(2): all that it needs, by value.
  */
 struct Handler {
         int connection; /* or a datagram socket */
@@ -40,6 +41,9 @@ struct Handler {
         DatagramCounts *datagrams; /* what it counts; NULL for a connection */
         uint32_t max_datagrams_per_source;
         pid_t master; /* without which it ends */
+
+        /* Of a client of the metrics alone, which uses nothing else but the title. */
+        const ScrapeTexts *scrape; /* what it gets; NULL for all others */
 };
 
 /*
@@ -73,6 +77,14 @@ pid_t handler_start(const Handler *handler);
  * Returns END_STOPPED or END_FAILED.
  */
 int handler_serve_datagrams(const Handler *handler);
+
+/*
+ * handler_serve_scraper: Serves a client of the metrics in this process, for at most 10 seconds:
+ * then SIGALRM ends the process, as SIGTERM does. Otherwise as handler_serve().
+ *
+ * Returns END_CLOSED_BY_PEER.
+ */
+int handler_serve_scraper(const Handler *handler);
 
 /*
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,

@@ -61,6 +61,7 @@ struct Journal {
         Summary summary;           /* of records beyond the rate */
         uint64_t summary_deadline; /* CLOCK_NEVER without a summary */
         Tally lost;
+        uint64_t lost_untaken;           /* by journal_take_lost() */
         uint64_t drained;                /* the instant of the last empty queue */
         uint64_t drain_deadline;         /* CLOCK_NEVER with an empty queue */
         uint64_t retry;                  /* the next delay after a refusal */
@@ -289,7 +290,15 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
                         journal->summary_deadline = now + CLOCK_SECOND;
         } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
                 tally_add(&journal->lost, record);
+                journal->lost_untaken++;
         }
+}
+
+uint64_t journal_take_lost(Journal *journal) {
+        const uint64_t lost = journal->lost_untaken;
+
+        journal->lost_untaken = 0;
+        return lost;
 }
 
 /* Writes the summary. Returns whether nothing is left to summarize. */

@@ -77,6 +77,11 @@ void journal_tick(Journal *journal, uint64_t now);
 uint64_t journal_deadline(const Journal *journal);
 
 /*
+ * journal_take_lost: Returns how many records were lost since the last call.
+ */
+uint64_t journal_take_lost(Journal *journal);
+
+/*
  * journal_finish: Writes everything that remains, due or not. Waits at most @patience nanoseconds
  * for the journal to accept it.
  */

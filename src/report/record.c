@@ -10,9 +10,7 @@
  */
 #include "report/record.h"
 
-#include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +18,7 @@
 
 #include "lib/address.h"
 #include "lib/clock.h"
+#include "report/line.h"
 
 /* Bytes of a text in a field at most. Only names of passed sockets can be longer. */
 #define TEXT_MOST 1024
@@ -113,25 +112,6 @@ static const RecordField fields[FIELD_COUNT] = {
         [FIELD_DATAGRAMS_REFUSED] = NUMBER("MPECHO_DATAGRAMS_REFUSED", datagrams_refused),
         [FIELD_DATAGRAMS_DROPPED] = NUMBER("MPECHO_DATAGRAMS_DROPPED", datagrams_dropped),
 };
-
-/* A text that grows up to @size bytes and is cut there. RECORD_SIZE is enough for every record. */
-typedef struct Line {
-        char *text;
-        size_t size;
-        size_t length;
-} Line;
-
-__attribute__((format(printf, 2, 3))) static void line_add(Line *line, const char *format, ...) {
-        size_t room = line->size - line->length;
-        va_list arguments;
-        int n;
-
-        va_start(arguments, format);
-        n = vsnprintf(line->text + line->length, room, format, arguments);
-        va_end(arguments);
-        assert(n >= 0);
-        line->length += (size_t)n < room ? (size_t)n : room - 1;
-}
 
 static void line_make_printable(Line *line, size_t start) {
         for (size_t i = start; i < line->length; i++)

@@ -7,6 +7,7 @@
 
 #include "lib/address.h"
 #include "lib/endpoint.h"
+#include "report/metrics.h"
 
 typedef struct Ledger Ledger;
 typedef struct LedgerEntry LedgerEntry;
@@ -41,10 +42,8 @@ struct LedgerFacts {
 
 struct LedgerCounts {
         uint64_t started; /* when counting began, an instant of clock_now() */
-        uint64_t served;
-        uint64_t refused;
-        uint64_t peak;  /* the most connections that ever had a handler at once */
-        uint64_t bytes; /* of connections that have ended */
+        uint64_t peak;    /* the most connections that ever had a handler at once */
+        MetricsCounts metrics;
 };
 
 enum {

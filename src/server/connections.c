@@ -137,8 +137,8 @@ int connections_start(Connections *connections, Connection *connection, int fd, 
         return 0;
 }
 
-static LedgerCounts *connections_counts(Connections *connections) {
-        return ledger_counts(roster_ledger(connections->roster));
+MetricsCounts *connections_counts(const Connections *connections) {
+        return &ledger_counts(roster_ledger(connections->roster))->metrics;
 }
 
 static void connections_refuse(Connections *connections, int fd, const Address *peer,
@@ -147,7 +147,7 @@ static void connections_refuse(Connections *connections, int fd, const Address *
 
         socket_reset(fd);
         address_format(peer, text);
-        connections_counts(connections)->refused++;
+        connections_counts(connections)->refused[METRICS_MAX_PER_SOURCE]++;
         journal_write(connections->journal,
                       &(Record){ .kind = RECORD_REFUSED,
                                  .peer = text,
@@ -162,12 +162,13 @@ static void connections_refuse(Connections *connections, int fd, const Address *
 /* Resets the client and backs off, as the kernel cannot fork. */
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
+        const int limit = error == EAGAIN ? METRICS_PROCESSES : METRICS_MEMORY;
         const Listener *listener = connection->listener;
 
         quota_release(connections->quota, address_source(&connection->peer));
         roster_remove(connections->roster, connection);
         socket_reset(fd);
-        connections_counts(connections)->refused++;
+        connections_counts(connections)->refused[limit]++;
         backoff_begin(&connections->backoff, listener, error == EAGAIN ? "processes" : "memory",
                       error, 1, now);
 }
@@ -191,7 +192,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         }
         close(fd);
 
-        connections_counts(connections)->served++;
+        connections_counts(connections)->accepted++;
         backoff_end(&connections->backoff);
         record = connection_record(connections, RECORD_ACCEPTED, connection, now);
         journal_write(connections->journal, &record, now);
@@ -208,7 +209,7 @@ static bool connections_accept_failed(Connections *connections, const Listener *
                 return true;
         if (error == EMFILE || error == ENFILE)
                 refused = backoff_refuse(&connections->backoff, listener);
-        connections_counts(connections)->refused += refused;
+        connections_counts(connections)->refused[METRICS_DESCRIPTORS] += refused;
         backoff_begin(&connections->backoff, listener, limit != NULL ? limit : "network", error,
                       refused, now);
         return false;
@@ -246,17 +247,20 @@ static void connection_leave(Connections *connections, Connection *connection) {
 
 void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
+        const EndReason reason = WIFSIGNALED(status)
+                                                 ? END_STOPPED
+                                                 : end_reason_from_exit_code(WEXITSTATUS(status));
         const Source source = address_source(&connection->peer);
+        MetricsCounts *counts = connections_counts(connections);
         Record record;
 
         record = connection_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED,
                                    connection, now);
         if (crashed)
                 record.signal = (uint64_t)WTERMSIG(status);
-        else if (WIFSIGNALED(status))
-                record.reason = end_reason_text(END_STOPPED);
-        else
-                record.reason = end_reason_text(end_reason_from_exit_code(WEXITSTATUS(status)));
+        record.reason = end_reason_text(reason);
+        (*(crashed ? &counts->crashed : &counts->closed[reason]))++;
+        metrics_count_duration(counts, record.duration);
         /* No master would take back the bundle that the handler may have stored. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
@@ -289,8 +293,10 @@ bool connections_reap(Connections *connections, uint64_t now) {
 
                 if (connection != NULL)
                         connection_reap(connections, connection, status, now);
-                else if (connections->datagrams != NULL)
+                else if (connections->datagrams != NULL) {
                         datagrams_reap(connections->datagrams, pid, status, now);
+                        scrapers_reap(connections->scrapers, pid);
+                }
                 reaped = true;
         }
         return reaped;
@@ -349,14 +355,23 @@ Record connections_totals(const Connections *connections, RecordKind kind, uint6
         Record record = { .kind = kind,
                           .live = roster_live(connections->roster) + connections->handed_over,
                           .peak = counts->peak,
-                          .served = counts->served,
-                          .refused = counts->refused,
+                          .served = counts->metrics.accepted,
+                          .refused = metrics_refused(&counts->metrics),
                           .bytes = roster_total_bytes(connections->roster),
                           .duration = now - counts->started };
 
         if (connections->datagrams != NULL)
                 datagrams_add_totals(connections->datagrams, &record);
         return record;
+}
+
+Metrics connections_metrics(const Connections *connections) {
+        Metrics metrics = { .counts = *connections_counts(connections),
+                            .live = roster_live(connections->roster),
+                            .limit = connections->options->max_connections };
+
+        metrics.counts.bytes = roster_total_bytes(connections->roster);
+        return metrics;
 }
 
 void connections_report(Connections *connections, uint64_t now) {

@@ -13,6 +13,7 @@
 #include "server/quota.h"
 #include "server/reaper.h"
 #include "server/roster.h"
+#include "server/scrapers.h"
 
 typedef struct Connections Connections;
 
@@ -32,6 +33,7 @@ struct Connections {
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
         Datagrams *datagrams;     /* whose handlers are reaped here too, or NULL */
+        Scrapers *scrapers;       /* the same */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
@@ -115,10 +117,17 @@ uint64_t connections_deadline(const Connections *connections);
  * connections_totals: Returns a record of @kind, RECORD_TOTALS or RECORD_STOPPED, with the counts
  * of all connections there were.
  *
+ * connections_counts: Returns the counts of the ledger, for the caller to add to; bytes are those
+ * of connections that have ended.
+ *
+ * connections_metrics: Returns what a scrape shows, except the start.
+ *
  * connections_report: Writes a record of each live connection, and one of the totals.
  */
 uint32_t connections_live(const Connections *connections);
 bool connections_are_stored(const Connections *connections);
 uint32_t connections_handed_over(const Connections *connections);
 Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now);
+MetricsCounts *connections_counts(const Connections *connections);
+Metrics connections_metrics(const Connections *connections);
 void connections_report(Connections *connections, uint64_t now);

@@ -14,6 +14,7 @@
  */
 #include "server/datagrams.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -53,6 +54,7 @@ typedef struct DatagramSocket {
         uint64_t pause;    /* before the next one */
         uint64_t deadline; /* when that starts; CLOCK_NEVER while there is one */
         Snapshot logged;   /* the counts that are in records already */
+        Snapshot counted;  /* those that are in the ledger already */
 } DatagramSocket;
 
 struct Datagrams {
@@ -334,6 +336,24 @@ void datagrams_add_totals(const Datagrams *datagrams, Record *record) {
                 record->datagrams_answered += one.answered;
                 record->datagrams_refused += one.refused;
                 record->datagrams_dropped += one.dropped;
+        }
+}
+
+void datagrams_count(Datagrams *datagrams, MetricsCounts *counts) {
+        static_assert((int)METRICS_DROPPED == (int)GUARD_VERDICTS &&
+                                      (int)METRICS_OVERALL == (int)GUARD_OVERALL,
+                      "the results of metrics are the verdicts of the guard");
+
+        for (uint32_t i = 0; i < datagrams->n; i++) {
+                DatagramSocket *socket = &datagrams->sockets[i];
+                const Snapshot before = socket->counted;
+
+                socket->counted = socket_look(socket, 0);
+                for (int verdict = 0; verdict < GUARD_VERDICTS; verdict++)
+                        counts->datagrams[verdict] += socket->counted.verdicts[verdict] -
+                                                      before.verdicts[verdict];
+                counts->datagrams[METRICS_DROPPED] += socket->counted.dropped - before.dropped;
+                counts->datagram_bytes += socket->counted.bytes - before.bytes;
         }
 }
 

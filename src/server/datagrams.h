@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "report/journal.h"
+#include "report/metrics.h"
 #include "server/listeners.h"
 #include "server/options.h"
 
@@ -75,8 +76,11 @@ uint64_t datagrams_deadline(const Datagrams *datagrams);
  *
  * datagrams_add_totals: Adds the counts of all sockets since the start to @record.
  *
+ * datagrams_count: Adds to @counts the datagrams since the last call.
+ *
  * datagrams_report: Writes a record of each socket.
  */
 uint32_t datagrams_live(const Datagrams *datagrams);
 void datagrams_add_totals(const Datagrams *datagrams, Record *record);
+void datagrams_count(Datagrams *datagrams, MetricsCounts *counts);
 void datagrams_report(Datagrams *datagrams, uint64_t now);

@@ -43,6 +43,7 @@ static const struct {
 } kinds[LISTENER_KINDS] = {
         [LISTENER_ECHO] = { NULL, SOCK_STREAM },
         [LISTENER_DATAGRAM] = { "udp", SOCK_DGRAM },
+        [LISTENER_METRICS] = { "metrics", SOCK_STREAM },
 };
 
 /* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
@@ -358,7 +359,7 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
         const in_port_t port = endpoint_port(endpoint);
         Endpoint own;
 
-        return port != 0 && listener->kind != LISTENER_DATAGRAM &&
+        return port != 0 && listener->kind == LISTENER_ECHO &&
                endpoint_from_socket(listener->fd, &own) == 0 &&
                own.any.sa_family == endpoint->any.sa_family && endpoint_port(&own) == port;
 }

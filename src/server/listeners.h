@@ -17,6 +17,7 @@ typedef struct Listeners Listeners;
 typedef enum ListenerKind {
         LISTENER_ECHO,     /* for connections.h */
         LISTENER_DATAGRAM, /* for datagrams.h: nobody can connect */
+        LISTENER_METRICS,  /* for scrapers.h */
         LISTENER_KINDS,
 } ListenerKind;
 

@@ -73,6 +73,7 @@ struct Master {
         Journal *journal;
         Connections *connections;
         Datagrams *datagrams;
+        Scrapers *scrapers;
         Handover handover;
         Notify notify;
         bool stopping;
@@ -140,11 +141,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->handover.fd = master->handover.listener = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
-                master->polled[POLLED_LISTENERS + i] =
-                                (struct pollfd){ .fd = listeners->items[i].kind == LISTENER_DATAGRAM
-                                                                       ? -1
-                                                                       : listeners->items[i].fd,
-                                                 .events = POLLIN };
+                master->polled[POLLED_LISTENERS + i].events = POLLIN;
         r = notify_init(&master->notify);
         if (r == 0)
                 r = master_init_signals(master);
@@ -154,7 +151,11 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         if (r == 0)
                 r = datagrams_new(options, listeners, journal, &master->datagrams);
         if (r == 0)
+                r = scrapers_new(&master->scrapers);
+        if (r == 0) {
                 master->connections->datagrams = master->datagrams;
+                master->connections->scrapers = master->scrapers;
+        }
         if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
                 r = master_init_handover(master);
         if (r < 0) {
@@ -172,6 +173,7 @@ Master *master_free(Master *master) {
                 return NULL;
         connections_free(master->connections);
         datagrams_free(master->datagrams);
+        scrapers_free(master->scrapers);
         handover_deinit(&master->handover);
         notify_deinit(&master->notify);
         if (master->signals >= 0)
@@ -191,6 +193,7 @@ static void master_stop(Master *master, uint64_t now) {
         listeners_close(master->listeners);
         connections_stop(master->connections);
         datagrams_stop(master->datagrams);
+        scrapers_kill(master->scrapers);
 }
 
 /* Moves the time to kill for connections that were handed over since the last call. Killing a
@@ -224,7 +227,8 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
                               signal->ssi_code == SI_KERNEL;
         const bool disobeys = attested &&
                               (connections_disobeys(master->connections, (pid_t)signal->ssi_pid) ||
-                               datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid));
+                               datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid) ||
+                               scrapers_disobeys(master->scrapers, (pid_t)signal->ssi_pid));
 
         /* A signal of a child can have merged with the kernel's. */
         if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
@@ -258,14 +262,65 @@ static bool master_accepts(const Master *master) {
         return !master->stopping && connections_can_accept(master->connections);
 }
 
+/* Returns whether to serve clients of @listener now. */
+static bool master_serves(const Master *master, const Listener *listener) {
+        switch (listener->kind) {
+        case LISTENER_ECHO:
+                return master_accepts(master);
+        case LISTENER_METRICS:
+                return !master->stopping && scrapers_can_accept(master->scrapers);
+        default:
+                return false;
+        }
+}
+
+/* Polls the listeners that the master serves now, and no others. */
+static void master_poll_listeners(Master *master) {
+        for (uint32_t i = 0; i < master->listeners->n; i++) {
+                const Listener *listener = &master->listeners->items[i];
+
+                master->polled[POLLED_LISTENERS + i].fd =
+                                master_serves(master, listener) ? listener->fd : -1;
+                master->polled[POLLED_LISTENERS + i].revents = 0;
+        }
+}
+
+/* Notes in the ledger what others have counted. */
+static void master_count(Master *master) {
+        MetricsCounts *counts = connections_counts(master->connections);
+
+        datagrams_count(master->datagrams, counts);
+        counts->lost += journal_take_lost(master->journal);
+}
+
+/* Serves clients that wait at @listener. */
+static void master_accept(Master *master, const Listener *listener, uint64_t now) {
+        Metrics metrics;
+
+        if (!master_serves(master, listener))
+                return;
+        if (listener->kind == LISTENER_ECHO) {
+                connections_accept(master->connections, listener, now);
+                notify_changed(&master->notify, now);
+                return;
+        }
+        master_count(master);
+        metrics = connections_metrics(master->connections);
+        scrapers_accept(master->scrapers, listener, &metrics, now);
+        /* A service that ended between two scrapes would begin its counts again each time. */
+        if (master->idle_since != CLOCK_NEVER)
+                master->idle_since = now;
+}
+
 /* Returns whether there was no connection and no datagram for the time of --exit-idle. A client
  * that connects after this check waits at the listener; systemd holds it too and starts the service
  * again. */
 static bool master_is_idle(Master *master, uint64_t now) {
-        if (master->options->exit_idle == 0 || master->stopping ||
+        if (master->options->exit_idle == 0 || !master_accepts(master) ||
             master->idle_since == CLOCK_NEVER ||
             now - master->idle_since < master->options->exit_idle)
                 return false;
+        master_poll_listeners(master);
         return poll(master->polled + POLLED_LISTENERS, master->listeners->n, 0) == 0;
 }
 
@@ -287,6 +342,7 @@ static uint64_t master_deadline(const Master *master) {
 
         deadline = clock_earlier(deadline, master->signals_pause);
         deadline = clock_earlier(deadline, datagrams_deadline(master->datagrams));
+        deadline = clock_earlier(deadline, scrapers_deadline(master->scrapers));
         deadline = clock_earlier(deadline, handover_deadline(&master->handover));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
@@ -302,6 +358,8 @@ static void master_tick(Master *master, uint64_t now) {
 
         connections_tick(master->connections, now);
         datagrams_tick(master->datagrams, now);
+        scrapers_tick(master->scrapers, now);
+        master_count(master);
         if (datagrams_are_quiet(master->datagrams) != quiet)
                 notify_changed(&master->notify, now);
         journal_tick(master->journal, now);
@@ -324,14 +382,15 @@ static void master_tick(Master *master, uint64_t now) {
 
 /* Returns 0, or a negative errno. */
 static int master_wait(Master *master, uint64_t patience) {
-        const nfds_t n = POLLED_LISTENERS + (master_accepts(master) ? master->listeners->n : 0);
+        const nfds_t n = POLLED_LISTENERS + master->listeners->n;
         const uint64_t now = clock_now(), deadline = master_deadline(master);
         uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience) : 0;
         struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
                                     .tv_nsec = (long)(wait % CLOCK_SECOND) };
 
-        for (uint32_t i = 0; i < POLLED_LISTENERS + master->listeners->n; i++)
+        for (uint32_t i = 0; i < POLLED_LISTENERS; i++)
                 master->polled[i].revents = 0;
+        master_poll_listeners(master);
         master->polled[POLLED_SIGNALS].fd =
                         master->signals_pause == CLOCK_NEVER ? master->signals : -1;
         master->polled[POLLED_DATAGRAMS].fd = datagrams_are_quiet(master->datagrams)
@@ -349,7 +408,8 @@ static bool master_is_done(Master *master, uint64_t now) {
         if (master_is_idle(master, now))
                 master_stop(master, now);
         return (master->stopping || master->listeners->n == 0) &&
-               connections_live(master->connections) == 0 && datagrams_live(master->datagrams) == 0;
+               connections_live(master->connections) == 0 &&
+               datagrams_live(master->datagrams) == 0 && scrapers_live(master->scrapers) == 0;
 }
 
 int master_turn(Master *master, uint64_t patience) {
@@ -374,10 +434,8 @@ int master_turn(Master *master, uint64_t patience) {
         if (handed)
                 master_settle(master, now);
         for (uint32_t i = 0; i < master->listeners->n; i++)
-                if (master->polled[POLLED_LISTENERS + i].revents != 0 && master_accepts(master)) {
-                        connections_accept(master->connections, &master->listeners->items[i], now);
-                        notify_changed(&master->notify, now);
-                }
+                if (master->polled[POLLED_LISTENERS + i].revents != 0)
+                        master_accept(master, &master->listeners->items[i], now);
         if (master->polled[POLLED_DATAGRAMS].revents != 0) {
                 datagrams_take_news(master->datagrams, now);
                 notify_changed(&master->notify, now);

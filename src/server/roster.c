@@ -159,7 +159,7 @@ static uint64_t connection_bytes(const Connection *connection) {
 }
 
 void roster_remove(Roster *roster, Connection *connection) {
-        ledger_counts(roster->ledger)->bytes += connection_bytes(connection);
+        ledger_counts(roster->ledger)->metrics.bytes += connection_bytes(connection);
         connection_facts(roster, connection)->cookie = 0;
         roster_unlink(roster, connection);
 }
@@ -188,7 +188,7 @@ uint32_t roster_live(const Roster *roster) {
 }
 
 uint64_t roster_total_bytes(const Roster *roster) {
-        uint64_t bytes = ledger_counts(roster->ledger)->bytes + roster->bytes_left;
+        uint64_t bytes = ledger_counts(roster->ledger)->metrics.bytes + roster->bytes_left;
 
         for (const Connection *connection = roster->first; connection != NULL;
              connection = connection->next)

@@ -63,11 +63,21 @@ static Connection *takeover_readmit(Connections *connections, const RestoredConn
         return connection;
 }
 
+/* Returns why a connection ended. A handler can have written any number: what is no reason becomes
+ * "failed". */
+static EndReason entry_reason(const LedgerEntry *entry) {
+        return end_reason_from_exit_code((int)(entry->reason - 1));
+}
+
+/* Returns how long a connection has lasted. */
+static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
+        return now - clock_earlier(now, facts->started);
+}
+
 /* Writes the record of a connection that ended while there was no master. */
 static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                           const LedgerEntry *entry, uint64_t now) {
-        /* A handler can have written any number: what is no reason becomes "failed". */
-        const EndReason reason = end_reason_from_exit_code((int)(entry->reason - 1));
+        const EndReason reason = entry_reason(entry);
         char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
@@ -81,13 +91,13 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                                  .listener_name = listener != NULL ? listener->name : NULL,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
-                                 .duration = now - clock_earlier(now, facts->started),
+                                 .duration = facts_duration(facts, now),
                                  .reason = end_reason_text(reason),
                                  .live = roster_live(connections->roster) },
                       now);
 }
 
-/* Continues the counts of the earlier run, with the bytes of connections that have ended since. */
+/* Continues the counts of the earlier run, with the connections that have ended since. */
 static void takeover_counts(Connections *connections, const Restore *restore, uint64_t now) {
         LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
 
@@ -95,8 +105,14 @@ static void takeover_counts(Connections *connections, const Restore *restore, ui
                 return;
         *counts = *ledger_counts(restore->ledger);
         counts->started = clock_earlier(counts->started, now);
-        for (uint32_t i = 0; i < restore->n_ended; i++)
-                counts->bytes += ledger_entry(restore->ledger, restore->ended[i])->bytes;
+        for (uint32_t i = 0; i < restore->n_ended; i++) {
+                const LedgerEntry *entry = ledger_entry(restore->ledger, restore->ended[i]);
+                const LedgerFacts *facts = ledger_facts(restore->ledger, restore->ended[i]);
+
+                counts->metrics.bytes += entry->bytes;
+                counts->metrics.closed[entry_reason(entry)]++;
+                metrics_count_duration(&counts->metrics, facts_duration(facts, now));
+        }
 }
 
 /* Writes the records of connections that have ended since the earlier run. */
@@ -178,6 +194,7 @@ int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
         /* No connection ends, and is logged, while the store still has it. */
         if (restore->n_found > 0)
                 (void)fdstore_barrier();
+        connections_counts(connections)->resumed += live;
         if (live > 0)
                 journal_write(connections->journal,
                               &(Record){ .kind = RECORD_RESUMED, .live = live }, now);

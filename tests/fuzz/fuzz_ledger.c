@@ -27,6 +27,7 @@ enum {
         CONNECTIONS_MOST = 3,
         MOST = 2, /* --max-connections */
         SLOTS_MOST = 64,
+        COUNTS = 5,
         /* Beyond any that the kernel gives (PID_MAX_LIMIT): a signal sent there hits nobody. */
         FIRST_PID = 1 << 22,
 };
@@ -145,17 +146,28 @@ static int unsealed(int part) {
         return file_new(room, (size_t)size);
 }
 
+/* Takes those counts that this test looks at. */
+static void take_counts(LedgerCounts *counts, const uint8_t **data, size_t *size) {
+        uint64_t *const numbers[COUNTS] = { &counts->started, &counts->metrics.accepted,
+                                            &counts->metrics.refused[0], &counts->peak,
+                                            &counts->metrics.bytes };
+
+        for (int i = 0; i < COUNTS; i++)
+                take(numbers[i], sizeof *numbers[i], data, size);
+}
+
 /* Makes the ledger of @data. A cookie that is no larger than the number of connections stands for
  * the cookie of that connection. */
 static int ledger_bundle(const Scene *scene, const uint8_t *data, size_t size) {
         const size_t slot_size = sizeof(LedgerEntry) + sizeof(LedgerFacts);
-        const size_t rest = size > sizeof(LedgerCounts) ? size - sizeof(LedgerCounts) : 0;
+        const size_t counts_size = COUNTS * sizeof(uint64_t);
+        const size_t rest = size > counts_size ? size - counts_size : 0;
         const uint32_t slots = (uint32_t)smaller(rest / slot_size + 1, SLOTS_MOST);
         int fds[BUNDLE_MOST], bundle;
         Ledger *ledger;
 
         FUZZ_CHECK(ledger_new(slots, 0, &ledger) == 0);
-        take(ledger_counts(ledger), sizeof(LedgerCounts), &data, &size);
+        take_counts(ledger_counts(ledger), &data, &size);
         for (uint32_t slot = 0; slot < slots; slot++) {
                 LedgerFacts *facts = ledger_facts(ledger, slot);
 
@@ -246,7 +258,7 @@ static bool scene_is_stored(const Scene *scene, uint64_t cookie) {
 }
 
 static void expect_ended(Expected *expected, const LedgerEntry *entry) {
-        expected->counts.bytes += entry->bytes;
+        expected->counts.metrics.bytes += entry->bytes;
         expected->n_records++;
 }
 
@@ -268,7 +280,7 @@ static void expect_connection(const Scene *scene, int i, Expected *expected) {
                 return;
         }
         expected->n_records++;
-        expected->counts.bytes += entry != NULL ? entry->bytes : 0;
+        expected->counts.metrics.bytes += entry != NULL ? entry->bytes : 0;
 }
 
 static Expected scene_expect(const Scene *scene) {
@@ -316,10 +328,10 @@ static void scene_check(const Connections *connections, const Expected *expected
         const uint64_t started = begin - totals.duration;
 
         FUZZ_CHECK(connections_live(connections) == expected->live);
-        FUZZ_CHECK(totals.served == expected->counts.served);
-        FUZZ_CHECK(totals.refused == expected->counts.refused);
+        FUZZ_CHECK(totals.served == expected->counts.metrics.accepted);
+        FUZZ_CHECK(totals.refused == metrics_refused(&expected->counts.metrics));
         FUZZ_CHECK(totals.peak == expected->counts.peak);
-        FUZZ_CHECK(totals.bytes == expected->counts.bytes + expected->live_bytes);
+        FUZZ_CHECK(totals.bytes == expected->counts.metrics.bytes + expected->live_bytes);
         FUZZ_CHECK(expected->counts.started < begin ? started == expected->counts.started
                                                     : started >= begin && started <= clock_now());
         FUZZ_CHECK(n_records == expected->n_records);

@@ -169,12 +169,14 @@ class Manager(Notifications):
 class Unit:
     """mpecho as a unit of systemd that is stopped and started: one listener, journal and manager.
 
-    `options` may be changed between two starts, `manager.store` as well, and `wrapper`, the start
-    of a command line that becomes mpecho; `listener` becomes the unit's."""
+    `options` may be changed between two starts, `manager.store` as well, `others`, further sockets
+    by name, and `wrapper`, the start of a command line that becomes mpecho; `listener` becomes the
+    unit's."""
 
     def __init__(self, *options, expected=(), listener=None):
         self.options = options
         self.wrapper = []
+        self.others = []
         self.expected = set(expected)
         self.balanced = True
         self.clients = []
@@ -200,7 +202,7 @@ class Unit:
     def launch(self, listening=True):
         """The same, and returns at once."""
         stored = self.manager.passed()
-        passed = [("echo", self.listener)] if listening else []
+        passed = [("echo", self.listener), *self.others] if listening else []
         passed += [(one.name, one.descriptor) for one in stored]
         names, sockets = zip(*passed)
         command = [*with_journal(self.journal), *with_sockets(sockets), *self.wrapper, str(MPECHO),

@@ -79,7 +79,7 @@ static void test_new(void **state) {
                 assert_int_equal(ledger_facts(ledger, i)->begun, 0);
         }
         assert_int_equal(ledger_counts(ledger)->started, NOW);
-        assert_int_equal(ledger_counts(ledger)->served, 0);
+        assert_int_equal(ledger_counts(ledger)->metrics.accepted, 0);
         assert_null(ledger_free(NULL));
 }
 
@@ -93,7 +93,7 @@ static void test_read_back(void **state) {
         ledger_facts(ledger, 1)->cookie = 17;
         strcpy(ledger_facts(ledger, 1)->listener, "[::]:7");
         ledger_facts(ledger, 2)->handler = 4711;
-        ledger_counts(ledger)->served = 3;
+        ledger_counts(ledger)->metrics.accepted = 3;
         ledger = ledger_free(ledger);
 
         assert_int_equal(ledger_open(bundle, &before), 0);
@@ -103,7 +103,7 @@ static void test_read_back(void **state) {
         assert_int_equal(ledger_facts(before, 1)->cookie, 17);
         assert_string_equal(ledger_facts(before, 1)->listener, "[::]:7");
         assert_int_equal(ledger_facts(before, 2)->handler, 4711);
-        assert_int_equal(ledger_counts(before)->served, 3);
+        assert_int_equal(ledger_counts(before)->metrics.accepted, 3);
         assert_int_equal(ledger_counts(before)->started, NOW);
         assert_null(ledger_free(before));
 }

@@ -186,6 +186,35 @@ static void expect_summary(Scene *scene, uint64_t answered, uint64_t rate, uint6
         assert_int_equal(journald_number(&scene->journald, "MPECHO_DROPPED"), 0);
 }
 
+/* What is counted is what has come since the last time, by its result. */
+static void count(void *data) {
+        Scene *scene = data;
+        MetricsCounts counts = { .datagrams = { [METRICS_ANSWERED] = 100 } };
+        pid_t handler;
+
+        scene_open(scene);
+        scene_tick(scene, 0);
+        handler = scene_handler(scene);
+        scene_echo(scene);
+        scene_echo(scene);
+        scene_send(scene);
+        process_wait_asleep(handler);
+        scene_stop(scene);
+        journal_finish(scene->journal, 0);
+        expect_summary(scene, 2, 1, 10);
+        for (int i = 0; i < 2; i++) {
+                datagrams_count(scene->datagrams, &counts);
+                assert_int_equal(counts.datagrams[METRICS_ANSWERED], 102);
+                assert_int_equal(counts.datagrams[METRICS_RATE], 1);
+                assert_int_equal(counts.datagram_bytes, 10);
+        }
+        scene_close(scene);
+}
+
+static void test_count(void **state) {
+        process_run(count, *state);
+}
+
 /* The first datagram after a rest makes the descriptor readable, the next ones do not; a second
  * later the master wants to know again, and a minute after that the counts are logged, once. */
 static void news(void *data) {
@@ -355,7 +384,7 @@ static void test_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),     TEST(test_news),    TEST(test_restart),
+                TEST(test_serve),     TEST(test_count),   TEST(test_news), TEST(test_restart),
                 TEST(test_exhausted), TEST(test_disobey), TEST(test_none),
         };
 

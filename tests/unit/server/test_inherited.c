@@ -40,6 +40,7 @@ typedef struct Call {
         uint32_t n;
         bool connection;
         const char *listener_names[PASSED_MOST];
+        ListenerKind kinds[PASSED_MOST];
 } Call;
 
 static int set_up(void **state) {
@@ -124,6 +125,8 @@ static void expect_listeners(const Call *call, const Listeners *listeners) {
                                  item->kind != LISTENER_DATAGRAM);
                 assert_int_equal(fcntl(item->fd, F_GETFD), FD_CLOEXEC);
                 assert_null(item->path);
+                if (item->kind != LISTENER_DATAGRAM)
+                        assert_int_equal(item->kind, call->kinds[i]);
                 if (call->listener_names[i] == NULL)
                         assert_null(item->name);
                 else
@@ -197,6 +200,21 @@ static void test_listeners(void **state) {
                                            .listener_names = { "unknown" } });
         journald_expect_none(&journald);
         expect_alive();
+}
+
+/* The beginning of a name makes a stream socket one for metrics; the name of a datagram socket
+ * decides nothing. */
+static void test_kinds(void **state) {
+        (void)state;
+        process_run(start_mpecho,
+                    &(Call){ .fds = "5",
+                             .names = "metrics:metrics-tcp:my-metrics:udp:metrics",
+                             .passed = { &listener, &local, &listener, &local, &datagram },
+                             .n = 5,
+                             .listener_names = { "metrics", "metrics-tcp", "my-metrics", "udp",
+                                                 "metrics" },
+                             .kinds = { LISTENER_METRICS, LISTENER_METRICS } });
+        journald_expect_none(&journald);
 }
 
 static void expect_stranger(uint64_t fd, const char *name, const char *message) {
@@ -384,10 +402,10 @@ static void test_single(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_listeners),      TEST(test_strangers), TEST(test_stored_listeners),
-                TEST(test_only_strangers), TEST(test_names),     TEST(test_promises),
-                TEST(test_ways),           TEST(test_single),    TEST(test_datagrams),
-                TEST(test_refuse),
+                TEST(test_listeners),        TEST(test_kinds),          TEST(test_strangers),
+                TEST(test_stored_listeners), TEST(test_only_strangers), TEST(test_names),
+                TEST(test_promises),         TEST(test_ways),           TEST(test_single),
+                TEST(test_datagrams),        TEST(test_refuse),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

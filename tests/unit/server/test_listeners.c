@@ -389,6 +389,39 @@ static void test_datagram_names(void **state) {
         }
 }
 
+/* "metrics:" before any address makes a listener of that kind, which no connection came from. */
+static void test_metrics(void **state) {
+        static char *const wrong[] = { "metrics:", "metrics7", "metrics:udp:7",
+                                       "metrics:metrics:7" };
+        char port[] = "metrics:127.0.0.1:0", file[sizeof "metrics:" + sizeof path], abstract[64];
+        char *texts[] = { port, file, abstract };
+        Listeners *listeners;
+        Failure failure = {};
+        int client;
+
+        (void)state;
+        snprintf(file, sizeof file, "metrics:%s", path);
+        snprintf(abstract, sizeof abstract, "metrics:@mpecho-unit-metrics-%d", getpid());
+        assert_int_equal(listen_on(texts, 3, &listeners, &failure), 0);
+        for (uint32_t i = 0; i < 3; i++)
+                assert_int_equal(listeners->items[i].kind, LISTENER_METRICS);
+        assert_memory_equal(listeners->items[0].text, "metrics:127.0.0.1:", 18);
+        assert_string_equal(listeners->items[1].text, file);
+        assert_string_equal(listeners->items[2].text, abstract);
+        client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK);
+        peer_wait_readable(listeners->items[0].fd);
+        assert_string_equal(listeners_find(listeners, client)->text, "a former listener");
+        close(client);
+        listeners_free(listeners);
+        assert_int_equal(access(path, F_OK), -1);
+
+        for (size_t i = 0; i < COUNT(wrong); i++) {
+                char *text = wrong[i];
+
+                assert_int_equal(listen_on(&text, 1, &listeners, &failure), WRONG_USAGE);
+        }
+}
+
 /* What cannot be listened on is named; what was listened on before it is given back. */
 static void test_errors(void **state) {
         char port[] = "127.0.0.1:0", wrong[] = "localhost:7", taken[LISTENER_TEXT_SIZE],
@@ -415,10 +448,11 @@ static void test_errors(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),      TEST(test_connection),     TEST(test_again),
-                TEST(test_wildcard),  TEST(test_ipv6_only),      TEST(test_close),
-                TEST(test_stale),     TEST(test_errors),         TEST(test_find),
-                TEST(test_datagrams), TEST(test_datagram_names), TEST(test_find_family),
+                TEST(test_bind),        TEST(test_connection), TEST(test_again),
+                TEST(test_wildcard),    TEST(test_ipv6_only),  TEST(test_close),
+                TEST(test_stale),       TEST(test_errors),     TEST(test_metrics),
+                TEST(test_find),        TEST(test_datagrams),  TEST(test_datagram_names),
+                TEST(test_find_family),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,7 +182,7 @@ static void test_bytes(void **state) {
         assert_int_equal(roster_total_bytes(roster), 7005);
         roster_leave(roster, other);
         assert_int_equal(roster_total_bytes(roster), 7005);
-        assert_int_equal(ledger_counts(roster_ledger(roster))->bytes, 7000);
+        assert_int_equal(ledger_counts(roster_ledger(roster))->metrics.bytes, 7000);
         roster_free(roster);
 }
 

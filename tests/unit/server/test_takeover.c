@@ -188,7 +188,9 @@ static void go_on(void *data) {
         (void)enter(2, cookie, 1000, 60 * CLOCK_SECOND);
         counts = ledger_counts(before);
         *counts = (LedgerCounts){
-                .started = counts->started, .served = 70, .refused = 6, .peak = 50, .bytes = 10000
+                .started = counts->started,
+                .peak = 50,
+                .metrics = { .accepted = 70, .refused = { 1, 2, 3 }, .bytes = 10000 }
         };
         RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
         expect_resumed(1);
@@ -205,6 +207,8 @@ static void go_on(void *data) {
         assert_int_equal(totals.peak, 50);
         assert_int_equal(totals.bytes, 11005);
         assert_int_equal(totals.duration, 1000);
+        assert_int_equal(connections_counts(service.connections)->resumed, 1);
+        assert_int_equal(connections_counts(service.connections)->closed[END_CLOSED_BY_PEER], 1);
         stop();
 }
 

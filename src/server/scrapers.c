@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Serves the metrics: accept a client, write all metrics to a buffer, fork a handler that inherits
+ * it, and reap that later. The master reads nothing of a client and waits for none.
+ *
+ * Monitoring must not disturb what it watches. So these clients have a limit of their own, a small
+ * number and a short life, and need no room among the connections: at --max-connections, a scrape
+ * still shows that. They are neither logged nor counted, and the service kills their handlers when
+ * it stops: the next run answers a client that asks again.
+ *
+ * Each turn of the master accepts one client of each socket, so that echoes come in between.
+ * Handlers of connections do not inherit the buffer.
+ */
+#include "server/scrapers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "lib/clock.h"
+#include "lib/mapping.h"
+#include "lib/socket.h"
+
+/* How long to wait when the machine has run out of something. */
+#define REST CLOCK_SECOND
+
+struct Scrapers {
+        uint64_t started;    /* in seconds since 1970 */
+        uint64_t rest_until; /* CLOCK_NEVER without a rest */
+        ScrapeTexts *texts;
+        uint32_t n;
+        pid_t handlers[SCRAPERS_MOST];
+};
+
+int scrapers_new(Scrapers **ret_scrapers) {
+        Scrapers *scrapers;
+
+        scrapers = mapping_new_unforked(sizeof *scrapers);
+        if (scrapers == NULL)
+                return -errno;
+        scrapers->started = (uint64_t)time(NULL);
+        scrapers->rest_until = CLOCK_NEVER;
+        scrapers->texts = mapping_new_unforked(sizeof *scrapers->texts);
+        if (scrapers->texts == NULL) {
+                scrapers_free(scrapers);
+                return -ENOMEM;
+        }
+        *ret_scrapers = scrapers;
+        return 0;
+}
+
+Scrapers *scrapers_free(Scrapers *scrapers) {
+        if (scrapers == NULL)
+                return NULL;
+        mapping_free(scrapers->texts, sizeof *scrapers->texts);
+        return mapping_free(scrapers, sizeof *scrapers);
+}
+
+bool scrapers_can_accept(const Scrapers *scrapers) {
+        return scrapers->n < SCRAPERS_MOST && scrapers->rest_until == CLOCK_NEVER;
+}
+
+/* Returns the handler of the client @fd, or a negative errno of fork(2). */
+static pid_t scrapers_start(Scrapers *scrapers, int fd) {
+        ScrapeTexts *texts = scrapers->texts;
+        Handler handler = { .connection = fd, .unsent = -1, .scrape = texts };
+        pid_t pid;
+
+        snprintf(handler.title, sizeof handler.title, "mpecho: metrics");
+        (void)madvise(texts, sizeof *texts, MADV_DOFORK);
+        pid = handler_start(&handler);
+        (void)madvise(texts, sizeof *texts, MADV_DONTFORK);
+        return pid;
+}
+
+void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now) {
+        ScrapeTexts *texts = scrapers->texts;
+        Address peer;
+        pid_t pid;
+        int fd;
+
+        fd = listener_accept(listener, &peer);
+        if (fd < 0) {
+                if (fd != -EAGAIN)
+                        scrapers->rest_until = now + REST;
+                return;
+        }
+
+        metrics->started = scrapers->started;
+        for (int format = 0; format < METRICS_FORMATS; format++)
+                texts->sizes[format] = metrics_format(metrics, (MetricsFormat)format,
+                                                      texts->texts[format]);
+        pid = scrapers_start(scrapers, fd);
+        if (pid < 0) {
+                scrapers->rest_until = now + REST;
+                socket_reset(fd);
+                return;
+        }
+        scrapers->handlers[scrapers->n++] = pid;
+        close(fd);
+}
+
+/* Returns the place of the handler @pid; or NULL. */
+static pid_t *scrapers_find(Scrapers *scrapers, pid_t pid) {
+        for (uint32_t i = 0; i < scrapers->n; i++)
+                if (scrapers->handlers[i] == pid)
+                        return &scrapers->handlers[i];
+        return NULL;
+}
+
+void scrapers_reap(Scrapers *scrapers, pid_t pid) {
+        pid_t *place = scrapers_find(scrapers, pid);
+
+        if (place != NULL)
+                *place = scrapers->handlers[--scrapers->n];
+}
+
+void scrapers_kill(Scrapers *scrapers) {
+        for (uint32_t i = 0; i < scrapers->n; i++)
+                (void)kill(scrapers->handlers[i], SIGKILL);
+}
+
+bool scrapers_disobeys(Scrapers *scrapers, pid_t pid) {
+        if (scrapers_find(scrapers, pid) == NULL)
+                return false;
+        (void)kill(pid, SIGKILL);
+        return true;
+}
+
+void scrapers_tick(Scrapers *scrapers, uint64_t now) {
+        if (scrapers->rest_until <= now)
+                scrapers->rest_until = CLOCK_NEVER;
+}
+
+uint64_t scrapers_deadline(const Scrapers *scrapers) {
+        return scrapers->rest_until;
+}
+
+uint32_t scrapers_live(const Scrapers *scrapers) {
+        return scrapers->n;
+}

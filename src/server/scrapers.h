@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "report/metrics.h"
+#include "server/listeners.h"
+
+typedef struct Scrapers Scrapers;
+
+/*
+ * The clients of metrics sockets: a handler for each, apart from connections and their limits.
+ *
+ * After scrapers_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
+ */
+
+enum {
+        /* Clients at once; others wait in the backlog. */
+        SCRAPERS_MOST = 16,
+};
+
+/*
+ * scrapers_new: Begins without clients, and notes the time of the start.
+ *
+ * Returns 0 and sets @ret_scrapers, which the caller frees with scrapers_free(); or a negative
+ * errno.
+ */
+int scrapers_new(Scrapers **ret_scrapers);
+
+/*
+ * scrapers_free: Frees @scrapers, which may be NULL, and leaves handlers alone. Returns NULL.
+ */
+Scrapers *scrapers_free(Scrapers *scrapers);
+
+/*
+ * scrapers_can_accept: Returns whether there is room for a client, and the machine has not just run
+ * out of something.
+ *
+ * scrapers_accept: Accepts a client that waits at @listener, and forks a handler that answers it
+ * with @metrics, whose start it fills in, and ends after 10 seconds at most. When descriptors,
+ * processes or memory run out, it accepts none for a second. Returns in the calling process only;
+ * handlers exit.
+ */
+bool scrapers_can_accept(const Scrapers *scrapers);
+void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now);
+
+/*
+ * scrapers_reap: Takes note that the child @pid has ended, if it is a handler of a client.
+ *
+ * scrapers_kill: Kills the handlers.
+ *
+ * scrapers_disobeys: Kills the handler that is the process @pid, which has sent the master a
+ * signal. Returns whether there is such a handler.
+ */
+void scrapers_reap(Scrapers *scrapers, pid_t pid);
+void scrapers_kill(Scrapers *scrapers);
+bool scrapers_disobeys(Scrapers *scrapers, pid_t pid);
+
+/*
+ * scrapers_tick: Ends a rest that is over at @now. scrapers_deadline: Returns when that is next, or
+ * CLOCK_NEVER. scrapers_live: Returns how many clients there are.
+ */
+void scrapers_tick(Scrapers *scrapers, uint64_t now);
+uint64_t scrapers_deadline(const Scrapers *scrapers);
+uint32_t scrapers_live(const Scrapers *scrapers);

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* The clients of metrics sockets: their limit, and a machine that lacks what they need. */
+
+#include "server/scrapers.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "clone.h"
+#include "handler/handler.h"
+#include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
+#include "unit.h"
+
+#define NOW (1000 * CLOCK_SECOND)
+
+static Scrapers *scrapers;
+static Listeners *listeners;
+static const Listener *listener;
+
+static void start(void) {
+        static char text[] = "metrics:127.0.0.1:0", *texts[] = { text };
+        const Options options = { .listen = texts, .n_listen = 1 };
+        const Inherited none = { .connection = -1 };
+        const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        Failure failure = {};
+
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        close(null);
+        handler_init();
+        assert_int_equal(listeners_new(&options, &none, &listeners, &failure), 0);
+        listener = &listeners->items[0];
+        assert_int_equal(listener->kind, LISTENER_METRICS);
+        assert_int_equal(scrapers_new(&scrapers), 0);
+        assert_true(scrapers_can_accept(scrapers));
+}
+
+static void stop(void) {
+        assert_int_equal(scrapers_live(scrapers), 0);
+        assert_int_equal(waitpid(-1, NULL, 0), -1);
+        assert_null(scrapers_free(scrapers));
+        listeners_free(listeners);
+}
+
+/* Connects a client and lets it be accepted. */
+static int take(void) {
+        const int client = peer_connect(peer_port(listener->fd), INADDR_LOOPBACK);
+        Metrics metrics = { .live = 7 };
+
+        peer_wait_readable(listener->fd);
+        scrapers_accept(scrapers, listener, &metrics, NOW);
+        return client;
+}
+
+/* Reaps a handler. Returns its status. */
+static int reap(void) {
+        int status;
+        pid_t pid;
+
+        pid = waitpid(-1, &status, 0);
+        assert_true(pid > 0);
+        scrapers_reap(scrapers, pid);
+        return status;
+}
+
+static void serve(void *data) {
+        char text[METRICS_SIZE] = "";
+        int client;
+
+        (void)data;
+        start();
+        client = take();
+        assert_int_equal(scrapers_live(scrapers), 1);
+        assert_int_equal(shutdown(client, SHUT_WR), 0);
+        (void)peer_receive(client, text, sizeof text - 1);
+        assert_non_null(strstr(text, "\nmpecho_connections 7\n"));
+        assert_null(strstr(text, "\nmpecho_start_time_seconds 0\n"));
+        close(client);
+        assert_int_equal(reap(), 0);
+        assert_true(scrapers_deadline(scrapers) == CLOCK_NEVER);
+        stop();
+}
+
+/* A client gets the metrics, with the time of the start; nothing is due afterwards. */
+static void test_serve(void **state) {
+        (void)state;
+        process_run(serve, NULL);
+}
+
+static void limit(void *data) {
+        int clients[SCRAPERS_MOST];
+
+        (void)data;
+        start();
+        for (int i = 0; i < SCRAPERS_MOST; i++) {
+                assert_true(scrapers_can_accept(scrapers));
+                clients[i] = take();
+                peer_send(clients[i], "GET ", 4);
+        }
+        assert_false(scrapers_can_accept(scrapers));
+        assert_int_equal(scrapers_live(scrapers), SCRAPERS_MOST);
+        scrapers_reap(scrapers, getpid());
+        assert_false(scrapers_can_accept(scrapers));
+        close(clients[3]);
+        (void)reap();
+        assert_true(scrapers_can_accept(scrapers));
+        assert_int_equal(scrapers_live(scrapers), SCRAPERS_MOST - 1);
+
+        scrapers_kill(scrapers);
+        while (scrapers_live(scrapers) > 0)
+                assert_int_equal(WTERMSIG(reap()), SIGKILL);
+        stop();
+}
+
+/* There is room for as many clients as the limit says, and for another when one has gone; a process
+ * that is none changes nothing. All end when they are killed. */
+static void test_limit(void **state) {
+        (void)state;
+        process_run(limit, NULL);
+}
+
+static void disobey(void *data) {
+        int client;
+        pid_t pid;
+
+        (void)data;
+        start();
+        client = take();
+        peer_send(client, "GET ", 4);
+        assert_false(scrapers_disobeys(scrapers, getpid()));
+        assert_false(scrapers_disobeys(scrapers, 0));
+        for (pid = 1; !scrapers_disobeys(scrapers, pid); pid++)
+                assert_true(pid < 1 << 22);
+        assert_int_equal(WTERMSIG(reap()), SIGKILL);
+        stop();
+}
+
+/* A handler that sends the master a signal is killed; a stranger is left alone. */
+static void test_disobey(void **state) {
+        (void)state;
+        process_run(disobey, NULL);
+}
+
+static void expect_rest(void) {
+        assert_int_equal(scrapers_live(scrapers), 0);
+        assert_false(scrapers_can_accept(scrapers));
+        assert_true(scrapers_deadline(scrapers) == NOW + CLOCK_SECOND);
+        scrapers_tick(scrapers, NOW + CLOCK_SECOND - 1);
+        assert_false(scrapers_can_accept(scrapers));
+        scrapers_tick(scrapers, NOW + CLOCK_SECOND);
+        assert_true(scrapers_can_accept(scrapers));
+        assert_true(scrapers_deadline(scrapers) == CLOCK_NEVER);
+}
+
+static void lack(void *data) {
+        struct rlimit before, none;
+        Metrics metrics = {};
+        int client;
+
+        (void)data;
+        start();
+        clone_fail(EAGAIN, 1);
+        client = take();
+        peer_expect_reset(client);
+        close(client);
+        expect_rest();
+
+        client = peer_connect(peer_port(listener->fd), INADDR_LOOPBACK);
+        peer_wait_readable(listener->fd);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none = (struct rlimit){ .rlim_max = before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        scrapers_accept(scrapers, listener, &metrics, NOW);
+        expect_rest();
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        scrapers_accept(scrapers, listener, &metrics, NOW);
+        close(client);
+        (void)reap();
+
+        /* Nobody waits: no reason to rest. */
+        scrapers_accept(scrapers, listener, &metrics, NOW);
+        assert_true(scrapers_can_accept(scrapers));
+        stop();
+}
+
+/* Without a process for it a client is reset, without a descriptor it waits; in both cases the next
+ * second is a rest. */
+static void test_lack(void **state) {
+        (void)state;
+        process_run(lack, NULL);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_serve),
+                cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_disobey),
+                cmocka_unit_test(test_lack),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
