@@ -25,6 +25,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -59,31 +60,54 @@ static char buffer[256 * 1024];
 static void handler_stop(int number) {
         const int error = errno;
 
-        if (!state.serving) {
-                /* This is the master, which does not block SIGABRT, or serves a client of the
-                 * metrics. */
-                (void)signal(number, SIG_DFL);
-                (void)raise(number);
-                return;
-        }
+        /* This is the master, which does not block SIGABRT and may not raise it, or serves a client
+         * of the metrics. */
+        if (!state.serving)
+                _exit(128 + number);
         state.stopping = 1;
         (void)dup2(STDIN_FILENO, state.in);
         echo_hurry(state.out);
         errno = error;
 }
 
-/* Makes execve(2) and execveat(2) fail from here on, where a sandbox filters system calls already.
- * systemd cannot: it executes this program after it has installed its filter. Elsewhere, nothing
- * else is confined, and a filter would slow down each system call. */
-static void handler_forbid_execve(void) {
-        static struct sock_filter instructions[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 2, 0),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 1, 0),
+/* The lower half of an argument, as the kernel takes an int. */
+#define ARGUMENT(n)                                                                                \
+        (offsetof(struct seccomp_data, args[n]) +                                                  \
+         (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(uint32_t) : 0))
+
+/* Makes the system call @name fail when the test of its argument @n with @value succeeds. */
+#define REFUSE(name, n, test, value)                                                               \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),                     \
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 3),                     \
+                        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
+                        BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1),                         \
+                        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+
+/* Where a sandbox filters system calls already, makes these fail from here on. systemd cannot: it
+ * executes this program after it has installed its filter, and does not know the master. Elsewhere,
+ * nothing else is confined, and a filter would slow down each system call. */
+static void handler_confine(void) {
+        const uint32_t master = (uint32_t)getpid();
+        struct sock_filter instructions[] = {
+                /* Programs. */
+                REFUSE(execve, 0, BPF_JGE, 0),
+                REFUSE(execveat, 0, BPF_JGE, 0),
+                /* Signals to the master, alone or as one of many. */
+                REFUSE(kill, 0, BPF_JEQ, master),
+                REFUSE(kill, 0, BPF_JEQ, 0),
+                REFUSE(kill, 0, BPF_JGT, INT32_MAX),
+                REFUSE(tkill, 0, BPF_JEQ, master),
+                REFUSE(tgkill, 0, BPF_JEQ, master),
+                /* The same from the kernel, when a descriptor is ready. */
+                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
+                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
+                REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
+                REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
+                /* The limits of another process. */
+                REFUSE(prlimit64, 0, BPF_JGT, 0),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         };
-        static const struct sock_fprog program = {
+        const struct sock_fprog program = {
                 .len = sizeof instructions / sizeof instructions[0],
                 .filter = instructions,
         };
@@ -106,7 +130,7 @@ void handler_init(void) {
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
-        handler_forbid_execve();
+        handler_confine();
         fork_prepare();
 }
 

@@ -49,13 +49,14 @@ struct Handler {
 /*
  * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
  * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)), and in a sandbox of seccomp(2) keeps both from execve(2). Call once in the master,
- * before the first fork; the master blocks these signals, so it is not affected itself.
+ * prctl(2)). In a sandbox of seccomp(2) it refuses both execve(2), signals to this process, also by
+ * fcntl(2) and raise(3), and the limits of other processes. Call once in the master, before the
+ * first fork; the master blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to
- * all processes of a service whose watchdog runs out; abort(3) still ends the process. Handlers
- * ignore SIGHUP, SIGPIPE and SIGUSR1.
+ * all processes of a service whose watchdog runs out; the master then exits with 128 and the number
+ * of the signal. Handlers ignore SIGHUP, SIGPIPE and SIGUSR1.
  */
 void handler_init(void);
 

@@ -15,9 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -124,6 +126,24 @@ static void attack_see(void) {
                 if (access(path, F_OK) == 0)
                         note(path);
         }
+}
+
+/* How it reaches the master without its memory. */
+static void attack_control(void) {
+        const pid_t master = getppid();
+        int owner = master;
+
+        if (kill(master, 0) == 0 || kill(0, 0) == 0 || kill(-1, 0) == 0 ||
+            kill(-getpgrp(), 0) == 0 || syscall(SYS_tkill, master, 0) == 0 ||
+            syscall(SYS_tgkill, master, master, 0) == 0)
+                note("signal it");
+        if (fcntl(OWN_CONNECTION, F_SETOWN, master) == 0 ||
+            fcntl(OWN_CONNECTION, F_SETOWN_EX, &(struct f_owner_ex){ F_OWNER_PID, master }) == 0 ||
+            ioctl(OWN_CONNECTION, FIOSETOWN, &owner) == 0 ||
+            ioctl(OWN_CONNECTION, SIOCSPGRP, &owner) == 0)
+                note("have it signalled");
+        if (prlimit(master, RLIMIT_NOFILE, NULL, NULL) == 0)
+                note("limit it");
 }
 
 static int count(const unsigned char *start, size_t size, const unsigned char *masked,
@@ -287,18 +307,18 @@ static int attack_scribble(void) {
 }
 
 /* Knocks at the master's door or sends it a signal, the number in the argument, all the time: as
- * itself, or under any name. */
+ * itself, or under any name. Returns how often that succeeds. */
 static int attack_master(const char *name) {
         const double end = now() + 3;
         int n = 0;
 
-        for (; now() < end; n++) {
+        while (now() < end) {
                 if (strcmp(name, "knock") == 0)
-                        (void)connect_to_master();
+                        n += connect_to_master() >= 0;
                 else if (strcmp(name, "queue") == 0)
-                        (void)sigqueue(getppid(), atoi(argument), (union sigval){ 0 });
+                        n += sigqueue(getppid(), atoi(argument), (union sigval){ 0 }) == 0;
                 else
-                        (void)kill(getppid(), atoi(argument));
+                        n += kill(getppid(), atoi(argument)) == 0;
         }
         return n;
 }
@@ -348,10 +368,11 @@ static const struct {
         void (*attack)(void);
 } attacks[] = {
         { "processes", attack_processes }, { "see", attack_see },
-        { "search", attack_search },       { "inherited", attack_inherited },
-        { "execute", attack_execute },     { "fork", attack_fork },
-        { "store", attack_store },         { "hang", attack_hang },
-        { "deaf", attack_deaf },           { "late", attack_late },
+        { "control", attack_control },     { "search", attack_search },
+        { "inherited", attack_inherited }, { "execute", attack_execute },
+        { "fork", attack_fork },           { "store", attack_store },
+        { "hang", attack_hang },           { "deaf", attack_deaf },
+        { "late", attack_late },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +21,13 @@ from service import SANITIZED
 
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all",
           "--bounding-set=-all", "--no-new-privs"]
+
+# The program in its arguments is in a sandbox whose filter refuses nothing.
+ENTER_SANDBOX = """import ctypes, os, struct, sys
+allow = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0x7fff0000))
+program = struct.pack("HxxxxxxP", 1, ctypes.addressof(allow))
+assert ctypes.CDLL(None).prctl(22, 2, program, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])"""
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody"),
               pytest.mark.skipif(SANITIZED, reason="the sanitizer's runtime must come first")]
@@ -87,6 +95,20 @@ def test_other_processes(victim):
     ask(hostile, "processes", handler)
     assert len(answer(hostile).split(", ")) == 10
     clients.ping(other)
+
+
+def test_control(victim):
+    """In a sandbox that filters system calls, it sends the master no signal, has the kernel send
+    none, does not change its limits, and executes nothing; elsewhere it can do all of that."""
+    service = victim()
+    hostile = service.connect_served()
+    ask(hostile, "control")
+    assert answer(hostile) == "signal it, have it signalled, limit it"
+    service.wrapper = [sys.executable, "-c", ENTER_SANDBOX, *service.wrapper]
+    service.restart()
+    for attack, argument in ("control", ""), ("execute", "/bin/true"):
+        ask(hostile, attack, argument)
+        assert answer(hostile) == "nothing"
 
 
 def test_address_of_another_peer(victim):

@@ -50,6 +50,13 @@ def test_stop_by_a_key(start):
     os.close(terminal)
 
 
+def test_watchdog(start):
+    """SIGABRT, which systemd sends a master that hangs, ends it."""
+    service = start()
+    service.signal(signal.SIGABRT)
+    assert service.wait() == 128 + signal.SIGABRT
+
+
 def test_stop_in_mid_stream(start):
     """What handlers have read when SIGTERM comes is written to peers that go on reading."""
     service = start()

@@ -3,13 +3,20 @@
 
 #include "handler/handler.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -207,12 +214,65 @@ static void test_serve(void **state) {
         close(pair[0]);
 }
 
+/* Installs a filter that refuses nothing, as of a sandbox. */
+static void enter_sandbox(void) {
+        struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+        const struct sock_fprog program = { .len = 1, .filter = &allow };
+
+        assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void confine(void *data) {
+        const bool sandbox = *(const bool *)data;
+        const pid_t master = getpid(), other = getppid();
+        int pair[2], owner = master;
+        char *none[] = { NULL };
+
+        peer_pair(pair);
+        if (sandbox)
+                enter_sandbox();
+        handler_init();
+        const int results[] = {
+                kill(master, 0),
+                kill(0, 0),
+                kill(-getpgrp(), 0),
+                (int)syscall(SYS_tkill, master, 0),
+                tgkill(master, master, 0),
+                fcntl(pair[0], F_SETOWN, master),
+                fcntl(pair[0], F_SETOWN_EX, &(struct f_owner_ex){ F_OWNER_PID, master }),
+                ioctl(pair[0], FIOSETOWN, &owner),
+                ioctl(pair[0], SIOCSPGRP, &owner),
+                prlimit(other, RLIMIT_NOFILE, NULL, NULL),
+        };
+
+        for (size_t i = 0; i < COUNT(results); i++)
+                assert_int_equal(results[i], sandbox ? -1 : 0);
+        assert_int_equal(execve("/", none, none), -1);
+        assert_int_equal(errno, sandbox ? EPERM : EACCES);
+        assert_int_equal(syscall(SYS_execveat, AT_FDCWD, "/", none, none, 0), -1);
+        assert_int_equal(errno, sandbox ? EPERM : EACCES);
+        assert_int_equal(kill(other, 0), 0);
+        assert_true(fcntl(pair[0], F_GETFL) >= 0);
+        assert_int_equal(ioctl(pair[0], SIOCOUTQ, &owner), 0);
+        assert_int_equal(prlimit(0, RLIMIT_NOFILE, NULL, NULL), 0);
+}
+
+/* In a sandbox that filters system calls, the master and its handlers execute nothing, send the
+ * master no signal, have the kernel send it none, and leave the limits of others alone. */
+static void test_confined(void **state) {
+        (void)state;
+        process_run(confine, &(bool){ false });
+        process_run(confine, &(bool){ true });
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_descriptors), cmocka_unit_test(test_signals),
                 cmocka_unit_test(test_closed),      cmocka_unit_test(test_reset),
                 cmocka_unit_test(test_idle),        cmocka_unit_test(test_stalled),
                 cmocka_unit_test(test_numbers),     cmocka_unit_test(test_serve),
+                cmocka_unit_test(test_confined),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

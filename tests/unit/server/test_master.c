@@ -3,6 +3,7 @@
 
 #include "server/master.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -174,6 +175,54 @@ static void test_report(void **state) {
         process_run(report, NULL);
 }
 
+/* Has the kernel send this process @number because a descriptor is readable. */
+static void send_by_descriptor(int number) {
+        int pair[2];
+
+        peer_pair(pair);
+        assert_int_equal(fcntl(pair[0], F_SETOWN, getpid()), 0);
+        assert_int_equal(fcntl(pair[0], F_SETSIG, number), 0);
+        assert_int_equal(fcntl(pair[0], F_SETFL, O_ASYNC), 0);
+        peer_send(pair[1], "x", 1);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+static void forge(void *data) {
+        static const int stops[] = { SIGTERM, SIGINT };
+        pid_t handler;
+        int client;
+
+        (void)data;
+        service_start_master(&service, &usual);
+        for (int n = 0; n < 4; n++) {
+                const int number = stops[n % 2];
+                sigset_t pending;
+
+                if (n < 2)
+                        send_by_descriptor(number);
+                else
+                        assert_int_equal(sigqueue(getpid(), number, (union sigval){}), 0);
+                assert_int_equal(sigpending(&pending), 0);
+                assert_int_equal(sigismember(&pending, number), 1);
+                assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
+                assert_int_equal(sigpending(&pending), 0);
+                assert_int_equal(sigismember(&pending, number), 0);
+        }
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        peer_echo(client, "Hello");
+        close(client);
+        service_turn_until(&service, RECORD_CLOSED);
+        service_stop(&service);
+}
+
+/* Signals whose sender the kernel does not attest stop nothing: those of sigqueue(3), and those
+ * that a descriptor of any process sends. */
+static void test_forged(void **state) {
+        (void)state;
+        process_run(forge, NULL);
+}
+
 /* Whether @text is what the service manager was told next. */
 static bool was_told(int manager, const char *text) {
         char told[512];
@@ -253,8 +302,9 @@ static void test_run(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),      TEST(test_patience), TEST(test_reap),   TEST(test_total),
-                TEST(test_per_source), TEST(test_report),   TEST(test_status), TEST(test_run),
+                TEST(test_serve),  TEST(test_patience),   TEST(test_reap),
+                TEST(test_total),  TEST(test_per_source), TEST(test_report),
+                TEST(test_status), TEST(test_run),        TEST(test_forged),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
