@@ -36,7 +36,7 @@ def test_an_intact_path(size):
     number = 16 << 20 if size == "16M" else size
     assert status == 0
     assert re.fullmatch(
-        rf"127.0.0.1 port \d+: intact: {number} bytes? sent, {number} came back in \d+\.\d{{3}} s, "
+        rf"127.0.0.1 port \d+: intact: {number} byte{'s' if number > 1 else ''} sent, {number} came back in \d+\.\d{{3}} s, "
         r"\d+(\.\d)? [KMG]?i?B?(bytes)?/s there, \d+(\.\d)? [KMG]?i?B?(bytes)?/s back",
         verdict,
     )

@@ -48,6 +48,20 @@ def test_check():
     assert result["failure"] is result["check"]["fault"] is result["latency"] is None
 
 
+def test_the_rates_of_a_check():
+    """Sending ends with the last byte that was sent, not with that which came back."""
+
+    def behaviour(connection):
+        data = b"".join(iter(lambda: connection.recv(1 << 18), b""))
+        time.sleep(0.2)
+        connection.sendall(data)
+
+    with servers.tcp(behaviour) as server:
+        result = report("--check", "-s100000", *server.address)
+    assert result["check"]["receive_rate"] < 100_000 / 0.2
+    assert result["check"]["receive_rate"] < result["check"]["send_rate"]
+
+
 def invert(data):
     return bytes(byte ^ 0xFF for byte in data)
 
@@ -142,6 +156,21 @@ def test_ping_with_errors():
     assert result["failure"] == {"kind": "reset", "message": "2 of 4 round trips failed"}
 
 
+@pytest.mark.parametrize("mode", [["--ping", "-c4", "-i0.01", "--connect"],
+                                  command("connections", "-P4", "-w0.1")])
+@pytest.mark.parametrize("rare, kind", [(servers.reset_after(32), "closed"),
+                                        (servers.flip(3), "differs")])
+def test_the_kind_that_stands_for_all(mode, rare, kind):
+    """It is the most frequent one, but for damage, which is the worst in a load."""
+    with servers.tcp(servers.one_of(4, rare, lambda connection: servers.receive(connection, 64))) as server:
+        result = report(*mode, *server.address, status=1)
+    errors = result[result["mode"]]["errors"]
+    if mode[0] == "--ping":
+        kind = "closed"
+    assert len(errors) == 2 and errors["closed"] == max(errors.values())
+    assert result["failure"]["kind"] == kind
+
+
 def test_the_plain_mode():
     """Standard output is the peer's, so the object goes to standard error."""
     with servers.tcp(servers.echo) as server:
@@ -150,6 +179,7 @@ def test_the_plain_mode():
         assert (status, output, len(errors)) == (0, b"hello", 1)
         assert result["mode"] == "plain"
         assert result["bytes_sent"] == result["bytes_received"] == 5
+        assert result["kernel"]["mss"] > 500
     with servers.tcp(servers.truncate(3)) as server:
         status, output, errors = run("--json", *server.address, data=b"hello")
         assert (status, output) == (1, b"hel")

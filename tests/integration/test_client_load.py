@@ -444,6 +444,8 @@ def test_an_interrupt_gives_what_was_measured(kind):
             status, output, errors = client.end()
     result = parse(output.decode())
     assert errors == [] and result["seconds"] < 600
+    # What was under way is no error.
+    assert status == result["status"] == 0
 
 
 def test_a_killed_worker_is_named():

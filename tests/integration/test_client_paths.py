@@ -105,6 +105,14 @@ def test_a_dead_address_is_named(mode, half_dead):
     assert json.loads(output)["warnings"] == ["[::1]:7: no answer within 0.3 s"]
 
 
+def test_the_time_of_a_dead_address_is_not_that_of_an_answer(half_dead):
+    """It counts from the start of the connection to the address that answered."""
+    _, output, _ = half_dead("--json", "--ping", "-c1", "--connect", "--connect-timeout=0.3",
+                             "dual.test")
+    result = json.loads(output)
+    assert result["latency"]["max"] <= (result["seconds"] - 0.3) * 1e6 + 1000
+
+
 def greeting(connection):
     connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
     servers.wait_for_end(connection)

@@ -159,6 +159,30 @@ def test_a_server_that_does_not_answer():
     assert result.reasons == " (1 timeout)"
 
 
+def test_each_timeout_has_its_sentence(tmp_path):
+    """A connection that does not come about is no answer that does not come."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        # The queue has room for one, and nobody takes it out.
+        listener.listen(0)
+        status, output, _ = run("--ping", "-c2", "-i0.01", "--connect", "-W0.1",
+                                "--connect-timeout=0.1", f"{tmp_path}/s")
+    assert status == 1
+    assert b"seq=1 error: no answer within 0.1 s\n" in output
+    assert b"seq=2 error: no connection in time\n" in output
+
+
+def test_timestamps():
+    """-D begins each line with the time of day, in the form of ping(8)."""
+    begin = time.time()
+    with servers.tcp(servers.reset_after(64)) as server:
+        _, output, _ = run("--ping", "-D", "-c2", "-i0.01", *server.address)
+    lines = output.decode().splitlines()[1:3]
+    found = [re.match(r"\[(\d+\.\d{6})\] (64 bytes )?from ", line) for line in lines]
+    assert begin - 0.001 <= float(found[0][1]) <= float(found[1][1]) <= time.time()
+    assert found[0][2] and not found[1][2]
+
+
 def test_a_server_that_goes_away_and_comes_back():
     """Refused connections are lost round trips; when the server is back, so are the answers."""
     # An address that nobody else takes ports of.

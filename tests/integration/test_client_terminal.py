@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -89,6 +90,20 @@ def test_progress_fits_the_window(columns):
     assert b"intact" in verdict and verdict.count(b"\n") == 1
     if columns == 80:
         assert all(re.search(rb"of 4\.0 MiB  .*/s  [\d.]+ s left$", line) for line in lines)
+
+
+def test_progress_begins_with_the_load(tmp_path):
+    """Nothing is shown while processes connect: the time counts from their start on."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/s")
+        listener.listen(0)
+        with Terminal(80, "--load", "-P2", "-w0.5", f"{tmp_path}/s") as terminal:
+            # Longer than the line of progress needs to be renewed.
+            time.sleep(0.5)
+            with servers.Server(servers.echo, listener):
+                assert terminal.end() == 0
+    found = re.findall(rb"\r(\d+\.\d) s  .*? left\x1b\[K", terminal.seen)
+    assert found and float(found[0]) > 0
 
 
 @pytest.mark.parametrize("option", ["--no-progress", "--quiet"])

@@ -28,7 +28,9 @@ static int listen_on(Endpoint *endpoint, int family, int backlog) {
 
         *endpoint = (Endpoint){ .any.sa_family = (sa_family_t)family,
                                 .length = family == AF_UNIX ? sizeof(sa_family_t)
-                                                            : sizeof(struct sockaddr_in) };
+                                                            : sizeof(struct sockaddr_in6) };
+        if (family == AF_INET6)
+                endpoint->ipv6.sin6_addr = in6addr_loopback;
         if (family == AF_INET)
                 endpoint->ipv4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         /* A Unix socket without a name gets an abstract one. */
@@ -83,6 +85,26 @@ static void test_full_queue(void **state) {
         close(listener);
 }
 
+/* The interface is that of the socket, and IPv6 has options of its own for the marks. */
+static void test_options_of_ipv6(void **state) {
+        ConnectionOptions options = { .interrupt = -1, .dscp = 46, .ttl = 9, .device = "lo" };
+        char device[IF_NAMESIZE] = "";
+        Endpoint endpoint;
+        int listener = listen_on(&endpoint, AF_INET6, 5), fd;
+
+        (void)state;
+        fd = connection_open(&endpoint, &options);
+        assert_true(fd >= 0);
+        assert_int_equal(get(fd, IPPROTO_IPV6, IPV6_TCLASS), 46 << 2);
+        assert_int_equal(get(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS), 9);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device,
+                                    &(socklen_t){ sizeof device }),
+                         0);
+        assert_string_equal(device, "lo");
+        close(fd);
+        close(listener);
+}
+
 /* Nobody listens; the interrupt has come; the families differ. */
 static void test_errors(void **state) {
         ConnectionOptions options = { .interrupt = -1 };
@@ -120,9 +142,8 @@ static void test_end(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_options),
-                cmocka_unit_test(test_full_queue),
-                cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_options),    cmocka_unit_test(test_options_of_ipv6),
+                cmocka_unit_test(test_full_queue), cmocka_unit_test(test_errors),
                 cmocka_unit_test(test_end),
         };
 
