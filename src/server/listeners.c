@@ -158,8 +158,10 @@ static int listener_parse(const char *text, ListenerKind *ret_kind, const char *
 
         *ret_kind = kind_from_text(text, ret_address);
         if ((*ret_kind == LISTENER_DATAGRAM && endpoint_is_local(*ret_address)) ||
-            endpoint_parse(*ret_address, ret_endpoint, &why) < 0)
-                return failure_set(ret_failure, -EINVAL, "Cannot listen on '%s': %s", text, why);
+            endpoint_parse(*ret_address, ret_endpoint, &why) < 0) {
+                failure_set(ret_failure, 0, "Cannot listen on '%s': %s", text, why);
+                return -EINVAL;
+        }
         return 0;
 }
 

@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -18,6 +19,7 @@ import clients
 import processes
 from journald import ROOT
 from manager import unit  # noqa: F401
+from moved_clock import clock  # noqa: F401
 from processes import wait_for
 
 METRICS = "metrics:127.0.0.1:0"
@@ -187,15 +189,13 @@ def test_limit_of_scrapers(start):
     """Scrapers that do not finish hold up other scrapers beyond the sixteenth, but no echo; one
     that leaves makes room."""
     service = start("127.0.0.1:0", METRICS)
-    slow = []
-    for number in range(1, MOST + 1):
-        with service.paused():
-            slow.append(service.connect(address=service.listeners()[-1]))
-            slow[-1].sendall(b"GET ")
-        service.wait_until_idle(number)
     with service.paused():
+        slow = [service.connect(address=service.listeners()[-1]) for _ in range(MOST)]
+        for client in slow:
+            client.sendall(b"GET ")
         next_one = service.connect(address=service.listeners()[-1])
         next_one.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+    service.wait_until_idle(MOST)
     echoing = service.connect_served()
     assert len(service.handlers()) == MOST + 1
     slow[0].close()
@@ -206,10 +206,36 @@ def test_limit_of_scrapers(start):
 def test_time_of_scrapers(start):
     """The handler of a scraper that says nothing, reads nothing and stays ends by itself."""
     service = start("127.0.0.1:0", METRICS)
-    service.connect(address=service.listeners()[-1])
-    wait_for(service.handlers, "a handler")
+    client = service.connect(address=service.listeners()[-1])
+    poll = select.poll()
+    poll.register(client, select.POLLRDHUP)
+    assert poll.poll(1000 * processes.DEADLINE)
     service.wait_until_idle()
     service.connect_served()
+
+
+def test_stop(start):
+    """A scraper, even one whose handler hangs, does not delay the end of the service."""
+    service = start("127.0.0.1:0", METRICS)
+    service.connect(address=service.listeners()[-1]).sendall(b"GET ")
+    wait_for(service.handlers, "a handler")
+    os.kill(*service.handlers(), signal.SIGSTOP)
+    assert service.stop() == 0
+
+
+def test_stays_while_scraped(start, clock):
+    """--exit-idle does not end a service between two scrapes, and ends one that nobody scrapes."""
+    clock.stop()
+    with clients.listen() as echoing, clients.listen() as metrics:
+        service = start("--exit-idle=1", passed=[echoing, metrics],
+                        environment={"LISTEN_FDNAMES": "echo:metrics", **clock.environment})
+        for _ in range(3):
+            scrape(service)
+            clock.advance(0.9)
+            service.totals()
+        clock.advance(1)
+        service.signal(signal.SIGUSR1)
+        assert service.wait() == 0
 
 
 def test_at_the_limit(start):
