@@ -217,7 +217,7 @@ int handler_serve_datagrams(const Handler *handler) {
         if (datagram.out < 0 || endpoint_from_socket(datagram.out, &endpoint) < 0 ||
             guard_new(handler->max_datagrams_per_source, &datagram.guard) < 0)
                 return END_FAILED;
-        datagram.port = endpoint_port(&endpoint);
+        datagram.port = (in_port_t)endpoint_port(&endpoint);
         datagram.local = endpoint.any.sa_family == AF_UNIX;
         state.in = datagram.in;
         state.out = -1;

@@ -14,7 +14,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/vm_sockets.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <stddef.h>
@@ -24,8 +23,14 @@
 
 #include "lib/number.h"
 
+#define VSOCK_PREFIX "vsock:"
+
 bool endpoint_is_local(const char *text) {
         return text[0] == '/' || text[0] == '@';
+}
+
+bool endpoint_is_whole(const char *text) {
+        return endpoint_is_local(text) || strncmp(text, VSOCK_PREFIX, strlen(VSOCK_PREFIX)) == 0;
 }
 
 int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **ret_why) {
@@ -110,6 +115,30 @@ static int endpoint_parse_internet(const char *text, const char *colon, Endpoint
         return 0;
 }
 
+/* In the form of ListenStream= (systemd.socket(5)). */
+static int endpoint_parse_vsock(const char *text, Endpoint *ret_endpoint, const char **ret_why) {
+        const char *start = text + strlen(VSOCK_PREFIX), *colon = strchr(start, ':');
+        uint64_t cid = VMADDR_CID_ANY, port;
+        char number[sizeof "4294967295"];
+
+        *ret_why = "an address of vsock is vsock:CID:PORT or vsock::PORT";
+        if (colon == NULL || (size_t)(colon - start) >= sizeof number)
+                return -EINVAL;
+        memcpy(number, start, (size_t)(colon - start));
+        number[colon - start] = '\0';
+        if (colon != start && number_parse(number, 0, UINT32_MAX, &cid) < 0)
+                return -EINVAL;
+        if (number_parse(colon + 1, 0, UINT32_MAX, &port) < 0)
+                return -EINVAL;
+        *ret_endpoint = (Endpoint){
+                .machine = { .svm_family = AF_VSOCK,
+                             .svm_cid = (uint32_t)cid,
+                             .svm_port = port != 0 ? (uint32_t)port : VMADDR_PORT_ANY },
+                .length = sizeof(struct sockaddr_vm),
+        };
+        return 0;
+}
+
 int endpoint_parse(const char *text, Endpoint *ret_endpoint, const char **ret_why) {
         const char *colon = strrchr(text, ':');
         in_port_t port;
@@ -117,6 +146,8 @@ int endpoint_parse(const char *text, Endpoint *ret_endpoint, const char **ret_wh
 
         if (endpoint_is_local(text))
                 return endpoint_parse_local(text, ret_endpoint, ret_why);
+        if (endpoint_is_whole(text))
+                return endpoint_parse_vsock(text, ret_endpoint, ret_why);
         if (text[0] == '[' && (colon == NULL || colon[-1] != ']')) {
                 *ret_why = "a port must follow the IPv6 address in brackets, as in [::1]:7";
                 return -EINVAL;
@@ -154,12 +185,14 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint) {
         return 0;
 }
 
-in_port_t endpoint_port(const Endpoint *endpoint) {
+uint32_t endpoint_port(const Endpoint *endpoint) {
         switch (endpoint->any.sa_family) {
         case AF_INET:
                 return ntohs(endpoint->ipv4.sin_port);
         case AF_INET6:
                 return ntohs(endpoint->ipv6.sin6_port);
+        case AF_VSOCK:
+                return endpoint->machine.svm_port;
         default:
                 return 0;
         }
@@ -187,9 +220,8 @@ static void endpoint_format_local(const Endpoint *endpoint, char text[static END
         text[written] = '\0';
 }
 
-/* In the form of ListenStream= (systemd.socket(5)). */
 static void endpoint_format_vsock(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
-        const struct sockaddr_vm *name = (const struct sockaddr_vm *)&endpoint->local;
+        const struct sockaddr_vm *name = &endpoint->machine;
 
         if (name->svm_cid == VMADDR_CID_ANY)
                 snprintf(text, ENDPOINT_TEXT_SIZE, "vsock::%u", name->svm_port);

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -17,6 +19,7 @@ struct Endpoint {
                 struct sockaddr_in ipv4;
                 struct sockaddr_in6 ipv6;
                 struct sockaddr_un local;
+                struct sockaddr_vm machine; /* vsock(7) */
         };
         socklen_t length;
         /* From a bare port: all addresses of the machine, IPv6 and IPv4 on one socket. */
@@ -30,10 +33,12 @@ enum {
 };
 
 /*
- * endpoint_parse: Parses "PORT", "ADDRESS:PORT", "[ADDRESS6]:PORT", "/path" or "@abstract".
+ * endpoint_parse: Parses "PORT", "ADDRESS:PORT", "[ADDRESS6]:PORT", "/path", "@abstract",
+ * "vsock:CID:PORT" or, for any CID, "vsock::PORT".
  *
  * Addresses are numeric; an IPv6 address can have a zone ("[fe80::1%eth0]:7"). A port is 0 to
- * 65535; with 0 the kernel chooses one (ip(7)). Paths and abstract names are those of unix(7).
+ * 65535; with 0 the kernel chooses one (ip(7)). Paths and abstract names are those of unix(7). A
+ * CID and its port are those of vsock(7), 0 to 4294967295; with port 0 the kernel chooses one.
  *
  * Returns 0 and sets @ret_endpoint; or -EINVAL and sets @ret_why to half a sentence that explains
  * the error, a constant string.
@@ -51,6 +56,12 @@ int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **
 bool endpoint_is_local(const char *text);
 
 /*
+ * endpoint_is_whole: Returns whether @text begins like "/path", "@abstract" or "vsock:CID:PORT": no
+ * host name does, and no port follows it.
+ */
+bool endpoint_is_whole(const char *text);
+
+/*
  * endpoint_from_socket: Finds the address of the socket @fd.
  *
  * Returns 0 and sets @ret_endpoint, or a negative errno of getsockname(2).
@@ -60,11 +71,11 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 /*
  * endpoint_port: Returns the port of @endpoint in host byte order; 0 for a family without ports.
  */
-in_port_t endpoint_port(const Endpoint *endpoint);
+uint32_t endpoint_port(const Endpoint *endpoint);
 
 /*
  * endpoint_format: Writes @endpoint to @text in the form that endpoint_parse() reads. Bytes of a
- * path outside of printable ASCII become "\xNN". A vsock(7) address becomes "vsock:CID:PORT", or
- * "vsock::PORT" for any CID; any other address family becomes "family N".
+ * path outside of printable ASCII become "\xNN". An address family that endpoint_parse() does not
+ * know becomes "family N".
  */
 void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]);

@@ -157,7 +157,7 @@ static int listener_parse(const char *text, ListenerKind *ret_kind, const char *
         const char *why = "a port or an address with a port must follow udp:";
 
         *ret_kind = kind_from_text(text, ret_address);
-        if ((*ret_kind == LISTENER_DATAGRAM && endpoint_is_local(*ret_address)) ||
+        if ((*ret_kind == LISTENER_DATAGRAM && endpoint_is_whole(*ret_address)) ||
             endpoint_parse(*ret_address, ret_endpoint, &why) < 0) {
                 failure_set(ret_failure, 0, "Cannot listen on '%s': %s", text, why);
                 return -EINVAL;
@@ -228,7 +228,7 @@ static int listener_open_exactly(const Endpoint *endpoint, int type) {
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
         if (type == SOCK_DGRAM)
                 listener_set_udp(fd);
-        else if (endpoint->any.sa_family != AF_UNIX)
+        else if (endpoint->any.sa_family == AF_INET || endpoint->any.sa_family == AF_INET6)
                 listener_set_tcp(fd);
         if (bind(fd, &endpoint->any, endpoint->length) < 0 ||
             (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
@@ -358,7 +358,7 @@ const Listener *listeners_find_text(const Listeners *listeners, const char *text
 /* Returns whether connections of @listener can have @endpoint as their own address: it has the same
  * port, and the wildcard address as a rule. An IPv6 listener's IPv4 connections are AF_INET6. */
 static bool listener_has_port(const Listener *listener, const Endpoint *endpoint) {
-        const in_port_t port = endpoint_port(endpoint);
+        const uint32_t port = endpoint_port(endpoint);
         Endpoint own;
 
         return port != 0 && listener->kind == LISTENER_ECHO &&

@@ -45,6 +45,18 @@ static void check_local(const char *text, const Endpoint *endpoint, const char *
         check_local_text(text, formatted);
 }
 
+static void check_vsock(const char *text, const Endpoint *endpoint, const char *formatted) {
+        const bool any = strncmp(text, "vsock::", 7) == 0;
+        Endpoint same;
+        const char *why;
+
+        FUZZ_CHECK(endpoint->any.sa_family == AF_VSOCK &&
+                   endpoint->length == sizeof endpoint->machine);
+        FUZZ_CHECK(!any || endpoint->machine.svm_cid == VMADDR_CID_ANY);
+        FUZZ_CHECK(endpoint_parse(formatted, &same, &why) == 0);
+        FUZZ_CHECK(memcmp(&same.machine, &endpoint->machine, sizeof same.machine) == 0);
+}
+
 static void check_internet(const char *text, const Endpoint *endpoint, const char *formatted) {
         const bool ipv4 = endpoint->any.sa_family == AF_INET;
         const char *colon = strrchr(text, ':'), *why;
@@ -76,6 +88,8 @@ static void check_taken(const char *text, const Endpoint *endpoint) {
         FUZZ_CHECK(endpoint_is_local(text) == (endpoint->any.sa_family == AF_UNIX));
         if (endpoint_is_local(text))
                 check_local(text, endpoint, formatted);
+        else if (endpoint_is_whole(text))
+                check_vsock(text, endpoint, formatted);
         else
                 check_internet(text, endpoint, formatted);
 }

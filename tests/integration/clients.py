@@ -26,6 +26,8 @@ def parse_address(text):
         return socket.AF_UNIX, "\0" + text[1:]
     if text.startswith("/"):
         return socket.AF_UNIX, text
+    if text.startswith("vsock:"):
+        return socket.AF_VSOCK, tuple(map(int, text.split(":")[1:]))
     host, _, port = text.rpartition(":")
     if host.startswith("["):
         host = host.strip("[]")

@@ -38,22 +38,27 @@ enum {
 #define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
 #define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
 
-static int client_options_check_local(const OptionParse *parse, const Target *target) {
+/* Checks a target without a port behind it. */
+static int client_options_check_whole(const OptionParse *parse, const Target *target) {
         static const char *const without[] = { "ipv4", "ipv6", "source", "dscp", "ttl" };
+        const bool local = endpoint_is_local(target->host);
+        const char *kind = local ? "the Unix socket" : "the address of vsock";
         Endpoint endpoint;
         const char *why;
 
-        if (endpoint_parse_local(target->host, &endpoint, &why) < 0)
+        if (endpoint_parse(target->host, &endpoint, &why) < 0)
                 return failure_set(parse->failure, -EINVAL, "Cannot connect to '%s': %s",
                                    target->host, why);
         if (target->port != 0)
-                return failure_set(parse->failure, -EINVAL, "The Unix socket '%s' has no port",
+                return failure_set(parse->failure, -EINVAL,
+                                   local ? "The Unix socket '%s' has no port"
+                                         : "The address of vsock '%s' has its own port",
                                    target->host);
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
                 if (option_is_given(parse, without[i]))
                         return failure_set(parse->failure, -EINVAL,
-                                           "--%s cannot be used with the Unix socket '%s'",
-                                           without[i], target->host);
+                                           "--%s cannot be used with %s '%s'", without[i], kind,
+                                           target->host);
         return 0;
 }
 
@@ -140,7 +145,7 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
         if (strlen(word) >= sizeof target->host)
                 return failure_set(parse->failure, -EINVAL, "The host name '%s' is too long", word);
         memcpy(target->host, word, strlen(word) + 1);
-        if (endpoint_is_local(word))
+        if (endpoint_is_whole(word))
                 return 0;
         r = client_options_split(parse, target->host, word);
         if (r < 0)
@@ -167,8 +172,8 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
                 r = client_rows_take_port(parse, NULL, words[1]);
         if (r < 0)
                 return r;
-        if (endpoint_is_local(target->host))
-                return client_options_check_local(parse, target);
+        if (endpoint_is_whole(target->host))
+                return client_options_check_whole(parse, target);
         if (target->port == 0)
                 target->port = CLIENT_DEFAULT_PORT;
         return 0;

@@ -88,7 +88,7 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
         if (fd < 0)
                 return -errno;
 
-        if (family != AF_UNIX)
+        if (family == AF_INET || family == AF_INET6)
                 r = connection_prepare(fd, endpoint, options);
         if (r == 0 && connect(fd, &endpoint->any, endpoint->length) < 0)
                 r = -errno;

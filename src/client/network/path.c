@@ -232,11 +232,11 @@ static int path_find(const Target *target, const ConnectionOptions *options,
                      Addresses *ret_addresses, Failure *failure) {
         const char *why;
 
-        if (!endpoint_is_local(target->host))
+        if (!endpoint_is_whole(target->host))
                 return resolve_target(target, options->end == 0 ? CLOCK_NEVER : options->end,
                                       options->interrupt, ret_addresses, failure);
         ret_addresses->count = 1;
-        return endpoint_parse_local(target->host, &ret_addresses->list[0], &why);
+        return endpoint_parse(target->host, &ret_addresses->list[0], &why);
 }
 
 static void path_describe(Path *path, int fd) {

@@ -3,8 +3,8 @@
  * Names the target in messages.
  *
  * A host has its port behind it, "HOST port N", so that an IPv6 address needs no brackets; a Unix
- * socket has no port. The text is the user's own word, not the address that it resolved to, and
- * appears in the messages and the results of all modes.
+ * socket and an address of vsock have none. The text is the user's own word, not the address that
+ * it resolved to, and appears in the messages and the results of all modes.
  *
  * It must never contain more than TARGET_TEXT_SIZE bytes: a longer name is cut.
  */
@@ -15,7 +15,7 @@
 #include "lib/endpoint.h"
 
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]) {
-        if (endpoint_is_local(target->host))
+        if (endpoint_is_whole(target->host))
                 snprintf(text, TARGET_TEXT_SIZE, "%s", target->host);
         else
                 snprintf(text, TARGET_TEXT_SIZE, "%s port %hu", target->host, target->port);

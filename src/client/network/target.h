@@ -16,16 +16,17 @@ enum {
  * The peer as the command line names it.
  */
 struct Target {
-        /* A name, an address (IPv6 without brackets), a "/path" or an "@abstract" name. */
+        /* A name, an address (IPv6 without brackets), a "/path", an "@abstract" name
+         * or "vsock:CID:PORT". */
         char host[TARGET_HOST_SIZE];
-        /* 1 to 65535; unused for Unix sockets. */
+        /* 1 to 65535; unused for Unix sockets and vsock. */
         in_port_t port;
         /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both. */
         int family;
 };
 
 /*
- * target_format: Writes "HOST port N", or the name of a Unix socket alone, to @text as part of a
+ * target_format: Writes "HOST port N", or a name without a port alone, to @text as part of a
  * sentence. Cuts a longer one.
  */
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]);
