@@ -27,6 +27,7 @@
 #include "client/output/monitor.h"
 #include "client/output/report.h"
 #include "client/run/check.h"
+#include "client/run/exchange.h"
 #include "client/run/ping.h"
 #include "client/run/relay.h"
 #include "lib/failure.h"
@@ -72,10 +73,16 @@ static void client_run(const ClientOptions *options, Report *report) {
                 relay_run(options, report);
                 break;
         case CLIENT_CHECK:
-                check_run(options, report);
+                if (options->connection.datagram)
+                        exchange_run(options, report);
+                else
+                        check_run(options, report);
                 break;
         case CLIENT_PING:
-                ping_run(options, report);
+                if (options->connection.datagram)
+                        exchange_run(options, report);
+                else
+                        ping_run(options, report);
                 break;
         case CLIENT_LOAD:
                 load_run(options, report);

@@ -12,7 +12,7 @@ typedef struct OptionParse OptionParse;
 
 enum {
         /* Rows of a table at most. */
-        OPTION_ROWS_MAXIMUM = 40,
+        OPTION_ROWS_MAXIMUM = 64,
 };
 
 /* Result of a row's take() that ends the reading: no further word counts. */

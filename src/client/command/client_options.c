@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "client/command/client_rows.h"
+#include "client/value/payload.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 
@@ -38,9 +39,16 @@ enum {
 #define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
 #define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
 
+/* With datagrams: a later answer is late, and a check should not exceed the burst that mpecho
+ * allows a source. The default length fits most tunnels. */
+#define CLIENT_DATAGRAM_TIMEOUT CLOCK_SECOND
+#define CLIENT_DATAGRAM_CHECK   ((uint64_t)256 << 10)
+#define CLIENT_DATAGRAM_LENGTH  ((uint64_t)1400)
+
 /* Checks a target without a port behind it. */
 static int client_options_check_whole(const OptionParse *parse, const Target *target) {
-        static const char *const without[] = { "ipv4", "ipv6", "source", "dscp", "ttl" };
+        static const char *const without[] = { "ipv4", "ipv6", "source",
+                                               "dscp", "ttl",  "dont-fragment" };
         const bool local = endpoint_is_local(target->host);
         const char *kind = local ? "the Unix socket" : "the address of vsock";
         Endpoint endpoint;
@@ -217,6 +225,45 @@ static int client_options_check_streams(const OptionParse *parse) {
         return 0;
 }
 
+/* Rejects options of streams with --udp, and options of datagrams without. */
+static int client_options_check_datagrams(const OptionParse *parse) {
+        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind" };
+        static const char *const with[] = { "dont-fragment", "length" };
+        const ClientOptions *options = parse->options;
+        const bool datagram = options->connection.datagram;
+        const char *const *wrong = datagram ? without : with;
+        const size_t count = datagram ? sizeof without / sizeof without[0]
+                                      : sizeof with / sizeof with[0];
+
+        for (size_t i = 0; i < count; i++)
+                if (option_is_given(parse, wrong[i]))
+                        return failure_set(parse->failure, -EINVAL,
+                                           datagram ? "--%s cannot be used with --udp"
+                                                    : "--%s needs --udp",
+                                           wrong[i]);
+        if (options->size == 0 && option_is_given(parse, "size") &&
+            (!datagram || options->action == CLIENT_CHECK))
+                return failure_set(parse->failure, -EINVAL,
+                                   "--size 0 needs --udp with --ping or --load");
+        if (datagram && options->action != CLIENT_CHECK && options->size > PAYLOAD_SIZE_MAXIMUM)
+                return failure_set(parse->failure, -EINVAL, "--size is at most %d with --udp",
+                                   PAYLOAD_SIZE_MAXIMUM);
+        return 0;
+}
+
+/* Sets the defaults of datagrams that differ from those of streams. */
+static void client_options_complete_datagrams(const OptionParse *parse) {
+        ClientOptions *options = parse->options;
+
+        if (!option_is_given(parse, "timeout"))
+                options->timeout = CLIENT_DATAGRAM_TIMEOUT;
+        if (options->action != CLIENT_CHECK)
+                return;
+        if (!option_is_given(parse, "size"))
+                options->check_size = CLIENT_DATAGRAM_CHECK;
+        options->size = options->length == 0 ? CLIENT_DATAGRAM_LENGTH : options->length;
+}
+
 /* Sets the defaults that depend on the mode. */
 static int client_options_complete(const OptionParse *parse) {
         static const uint64_t sizes[] = { [CLIENT_CHECK] = CLIENT_CHECK_SIZE,
@@ -228,10 +275,12 @@ static int client_options_complete(const OptionParse *parse) {
         if (options->action != CLIENT_CHECK && options->size > CLIENT_MESSAGE_MAXIMUM)
                 return failure_set(parse->failure, -EINVAL, "--size is at most 16M with --%s",
                                    client_action_name(options->action));
-        if (options->size == 0)
+        if (!option_is_given(parse, "size"))
                 options->size = options->load == LOAD_STREAMS ? CLIENT_BLOCK_SIZE
                                                               : sizes[options->action];
         options->check_size = options->size;
+        if (options->connection.datagram)
+                client_options_complete_datagrams(parse);
         if (options->action == CLIENT_PING && options->interval == 0 && !options->flood)
                 options->interval = CLIENT_PING_INTERVAL;
         /* The plain mode needs any address, and soon. */
@@ -251,6 +300,8 @@ static int client_options_check(OptionParse *parse) {
 
         if (r == 0 && options->load == LOAD_STREAMS)
                 r = client_options_check_streams(parse);
+        if (r == 0)
+                r = client_options_check_datagrams(parse);
         if (r < 0)
                 return r;
         if (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS &&
@@ -280,6 +331,8 @@ static int client_options_check_monitor(OptionParse *parse, char *const *words) 
         options->monitor = true;
         options->size = CLIENT_MESSAGE_SIZE;
         options->timeout = options->connection.timeout = options->duration;
+        if (options->connection.datagram)
+                options->timeout = clock_earlier(CLIENT_DATAGRAM_TIMEOUT, options->duration);
         return client_options_set_target(parse, target);
 }
 

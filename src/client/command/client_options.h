@@ -70,6 +70,11 @@ struct ClientOptions {
         /* Check: the number of bytes to send. */
         uint64_t check_size;
 
+        /* With datagrams (connection.datagram): no fragments of them; and in a check, the size of
+         * each, 0 for the default. */
+        bool whole;
+        uint64_t length;
+
         /* Check and streams: bytes per second at most; 0 for no limit. */
         uint64_t bandwidth;
 
@@ -85,7 +90,7 @@ struct ClientOptions {
         bool connect;
         /* Ping and load: nothing begins after this time; 0 for no limit. */
         uint64_t duration;
-        /* Ping and load: the size of a message. */
+        /* Ping and load: the size of a message. With datagrams, the size of each in all modes. */
         uint64_t size;
         /* Monitor: the thresholds, the host, and --verbose, which has no effect. */
         Threshold warn;

@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "client/command/client_options.h"
+#include "client/value/payload.h"
 #include "client/value/quantity.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"
@@ -237,6 +238,13 @@ const OptionRow client_rows[] = {
           .hint = "the number of round trips is -c COUNT" },
         { "load", NULL, false, client_take_mode, FIELD(action), .hint = "its kind is -k KIND" },
 
+        { "udp", NULL, false, option_take_flag, FIELD(connection.datagram),
+          .tags = FOR_CHECK | FOR_PING },
+        { "dont-fragment", NULL, false, option_take_flag, FIELD(whole),
+          .tags = FOR_CHECK | FOR_PING },
+        { "length", "l", true, client_take_size, FIELD(length), RANGE(1, PAYLOAD_SIZE_MAXIMUM),
+          .tags = FOR_CHECK },
+
         { "count", "c", true, option_take_number, FIELD(count), RANGE(1, UINT32_MAX),
           .tags = FOR_PING },
         { "interval", "i", true, client_take_time, FIELD(interval),
@@ -245,7 +253,7 @@ const OptionRow client_rows[] = {
         { "flood", "f", false, option_take_flag, FIELD(flood), .tags = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .tags = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .tags = FOR_PING },
-        { "size", "s", true, client_take_size, FIELD(size), RANGE(1, CLIENT_SIZE_MAXIMUM),
+        { "size", "s", true, client_take_size, FIELD(size), RANGE(0, CLIENT_SIZE_MAXIMUM),
           .tags = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "duration", "wt", true, client_take_time, FIELD(duration),
           RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM), .tags = FOR_PING | FOR_LOAD },
@@ -293,6 +301,7 @@ const OptionRow monitor_rows[] = {
         { "interval", "i", true, client_take_time, FIELD(interval),
           RANGE(CLOCK_MILLISECOND, CLIENT_TIME_MAXIMUM) },
         { "connect", NULL, false, option_take_flag, FIELD(connect) },
+        { "udp", NULL, false, option_take_flag, FIELD(connection.datagram) },
         { "ipv4", "4", false, client_take_family, FIELD(target) },
         { "ipv6", "6", false, client_take_family, FIELD(target) },
         { "source", "I", true, client_take_source, FIELD(connection) },

@@ -59,11 +59,11 @@ static int connection_mark(int fd, int family, const ConnectionOptions *options)
         return 0;
 }
 
-/* Prepares a socket of TCP. */
+/* Prepares a socket of TCP or UDP. */
 static int connection_prepare(int fd, const Endpoint *endpoint, const ConnectionOptions *options) {
         int r;
 
-        /* Somebody waits for the echo of a small message. */
+        /* Somebody waits for the echo of a small message. Other sockets refuse it. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
         r = connection_mark(fd, endpoint->any.sa_family, options);
         if (r < 0)
@@ -77,6 +77,13 @@ static int connection_prepare(int fd, const Endpoint *endpoint, const Connection
         return 0;
 }
 
+/* Lets the kernel name a Unix socket: a peer cannot answer datagrams without a name. */
+static int connection_name(int fd) {
+        const sa_family_t family = AF_UNIX;
+
+        return bind(fd, (const struct sockaddr *)&family, sizeof family) < 0 ? -errno : 0;
+}
+
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
                      bool *ret_pending) {
         const int family = endpoint->any.sa_family;
@@ -84,12 +91,16 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
 
         if (options->source.length != 0 && options->source.any.sa_family != family)
                 return -EAFNOSUPPORT;
-        fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        fd = socket(family,
+                    (options->datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    0);
         if (fd < 0)
                 return -errno;
 
         if (family == AF_INET || family == AF_INET6)
                 r = connection_prepare(fd, endpoint, options);
+        else if (options->datagram)
+                r = connection_name(fd);
         if (r == 0 && connect(fd, &endpoint->any, endpoint->length) < 0)
                 r = -errno;
         if (r < 0 && r != -EINPROGRESS) {

@@ -10,6 +10,8 @@
 typedef struct ConnectionOptions ConnectionOptions;
 
 struct ConnectionOptions {
+        /* Datagrams (udp(7), or those of unix(7)) instead of a stream. */
+        bool datagram;
         /* The limit for each address in nanoseconds; 0 for the kernel's. */
         uint64_t timeout;
         /* The local address (bind(2)), with port 0; length 0 for the kernel's choice. */
@@ -44,7 +46,8 @@ struct ConnectionOptions {
 int connection_open(const Endpoint *endpoint, const ConnectionOptions *options);
 
 /*
- * connection_begin: Begins to connect to @endpoint, and never waits.
+ * connection_begin: Begins to connect to @endpoint, and never waits. A datagram socket is connected
+ * at once, whether or not anybody answers.
  *
  * Returns a non-blocking socket that the caller closes, and sets @ret_pending to whether the
  * connection is still under way. The socket becomes writable (poll(2)) at its end, and

@@ -121,12 +121,59 @@ static void report_print_phases(const Phases *phases) {
                 printf("connect = %s\n", connect);
 }
 
+/* Prints the losses in percent of the datagrams whose time is over. */
+static void report_print_loss(const VolleyCounts *counts) {
+        const uint64_t lost = volley_lost(counts), over = counts->sent - counts->open;
+
+        printf(", %" PRIu64 " lost", lost);
+        if (lost > 0)
+                printf(" (%.3g %%)", 100 * (double)lost / (double)over);
+}
+
+static void report_print_count(uint64_t count, const char *what) {
+        if (count > 0)
+                printf(", %" PRIu64 " %s", count, what);
+}
+
+/* Prints the counts of datagrams, the time, and who rejected them. */
+static void report_print_datagrams(const Report *report, const char *target) {
+        const VolleyCounts *counts = &report->counts;
+        char jitter[QUANTITY_TEXT_SIZE];
+
+        printf("%s: %" PRIu64 " sent, %" PRIu64 " answered", target, counts->sent,
+               counts->answered);
+        report_print_loss(counts);
+        report_print_count(counts->late, "late");
+        report_print_count(counts->changed, "changed");
+        report_print_count(counts->rejected, "rejected");
+        report_print_count(counts->open, "under way at the end");
+        report_print_count(counts->duplicate, "duplicate");
+        report_print_count(counts->reordered, "reordered");
+        report_print_count(counts->unrecognized, "unrecognized");
+        printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && report->rejections.counts[i] > 0; i++)
+                printf("%" PRIu64 " rejected: %s\n", report->rejections.counts[i],
+                       report->rejections.texts[i]);
+        if (report->overflow > 0)
+                printf("%" PRIu64 " answer%s lost here: the receive buffer was full\n",
+                       report->overflow, quantity_plural(report->overflow));
+        if (counts->answered + counts->late > 1)
+                printf("jitter = %s\n", quantity_format_duration(counts->jitter, jitter));
+}
+
 static void report_print_ping(const Report *report, const ClientOptions *options,
                               const char *target) {
         uint64_t answered = report->latency.count;
 
         if (client_options_want_lines(options))
                 putchar('\n');
+        if (options->connection.datagram) {
+                report_print_datagrams(report, target);
+                if (report->foreign[0] != '\0')
+                        puts(report->foreign);
+                report_print_latency(&report->latency, options);
+                return;
+        }
         printf("%s: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " lost", target,
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
@@ -265,6 +312,8 @@ static void report_print_text(const Report *report, const ClientOptions *options
                 if (report->failure.kind != FAILURE_NONE)
                         fprintf(stderr, "mpecho-client: %s\n", report->failure.text);
         } else if (options->action == CLIENT_CHECK) {
+                if (options->connection.datagram)
+                        report_print_datagrams(report, target);
                 report_print_check(report, target);
         } else if (options->action == CLIENT_LOAD) {
                 report_print_load(report, options, target);

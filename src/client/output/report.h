@@ -7,11 +7,13 @@
 #include "client/command/client_options.h"
 #include "client/network/kernel.h"
 #include "client/network/path.h"
+#include "client/network/rejection.h"
 #include "client/output/interim.h"
 #include "client/value/fault.h"
 #include "client/value/foreign.h"
 #include "client/value/histogram.h"
 #include "client/value/phases.h"
+#include "client/value/volley.h"
 #include "lib/failure.h"
 
 typedef struct Report Report;
@@ -46,6 +48,13 @@ struct Report {
         uint64_t attempts;
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
+
+        /* With datagrams: what happened to them, who rejected them, the answers that the receive
+         * buffer had no room for, and the number, from 1, of the first changed one. */
+        VolleyCounts counts;
+        Rejections rejections;
+        uint64_t overflow;
+        uint64_t faulty;
 
         /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];

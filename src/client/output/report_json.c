@@ -183,6 +183,46 @@ static void report_json_kernel(Json *json, const Kernel *kernel) {
         json_close(json);
 }
 
+static void report_json_rejections(Json *json, const Rejections *rejections) {
+        json_open_list(json, "rejections");
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && rejections->counts[i] > 0; i++) {
+                json_open(json, NULL);
+                json_integer(json, "count", rejections->counts[i]);
+                json_string(json, "message", rejections->texts[i]);
+                json_close(json);
+        }
+        json_close_list(json);
+}
+
+static void report_json_datagrams(Json *json, const Report *report, const ClientOptions *options) {
+        const VolleyCounts *counts = &report->counts;
+        const uint64_t lost = volley_lost(counts), over = counts->sent - counts->open;
+
+        json_open(json, "datagrams");
+        json_integer(json, "size", options->size);
+        json_integer(json, "sent", counts->sent);
+        json_integer(json, "answered", counts->answered);
+        json_integer(json, "lost", lost);
+        if (over > 0)
+                json_number(json, "loss", 100 * (double)lost / (double)over);
+        else
+                json_null(json, "loss");
+        json_integer(json, "late", counts->late);
+        json_integer(json, "changed", counts->changed);
+        json_integer(json, "rejected", counts->rejected);
+        json_integer(json, "open", counts->open);
+        json_integer(json, "duplicate", counts->duplicate);
+        json_integer(json, "reordered", counts->reordered);
+        json_integer(json, "unrecognized", counts->unrecognized);
+        json_integer(json, "overflow", report->overflow);
+        if (counts->answered + counts->late > 1)
+                json_number(json, "jitter", report_microseconds(counts->jitter));
+        else
+                json_null(json, "jitter");
+        report_json_rejections(json, &report->rejections);
+        json_close(json);
+}
+
 /* When and how the program was started, so that an archived object can be understood. */
 static void report_json_run(Json *json, const Report *report, const ClientOptions *options) {
         char text[sizeof "-2147481748-01-01T00:00:00Z"];
@@ -217,6 +257,10 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
                 report_json_ping(&json, report, options);
         if (options->action == CLIENT_LOAD)
                 report_json_load(&json, report, options);
+        if (options->connection.datagram)
+                report_json_datagrams(&json, report, options);
+        else
+                json_null(&json, "datagrams");
         report_json_latency(&json, &report->latency);
         json_close(&json);
         putc('\n', file);

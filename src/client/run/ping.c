@@ -18,12 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
 #include "client/output/progress.h"
+#include "client/output/round_trip.h"
 #include "client/run/trip.h"
 #include "client/value/pattern.h"
 #include "client/value/quantity.h"
@@ -145,44 +145,11 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         return r;
 }
 
-/* Begins a line; with the time of day in the form of ping(8). */
-static void ping_print_time(const Ping *ping) {
-        struct timespec now;
-
-        if (!ping->options->timestamps)
-                return;
-        (void)clock_gettime(CLOCK_REALTIME, &now);
-        printf("[%" PRId64 ".%06ld] ", (int64_t)now.tv_sec, now.tv_nsec / 1000);
-}
-
-/* Ends a line. Returns whether it was written: a ping without a reader ends. */
-static bool ping_flush(Ping *ping) {
-        if (fflush(stdout) != EOF)
-                return true;
-        ping->interrupted = interrupt_is_due(ping->connection.interrupt);
-        return false;
-}
-
-static bool ping_print(Ping *ping, uint64_t time) {
-        char text[QUANTITY_TEXT_SIZE];
-
-        if (!client_options_want_lines(ping->options))
-                return true;
-        ping_print_time(ping);
-        printf("%" PRIu64 " byte%s from %s: seq=%" PRIu64 " time=%s\n", ping->options->size,
-               quantity_plural(ping->options->size), ping->report->path.peer, ping->sequence,
-               quantity_format_duration((double)time, text));
-        return ping_flush(ping);
-}
-
-static bool ping_print_error(Ping *ping, const Failure *failure) {
-        const char *peer = ping->known ? ping->report->path.peer : ping->options->target.host;
-
-        if (!client_options_want_lines(ping->options))
-                return true;
-        ping_print_time(ping);
-        printf("from %s: seq=%" PRIu64 " error: %s\n", peer, ping->sequence, failure->text);
-        return ping_flush(ping);
+/* Returns whether to go on, by whether standard output took a line. */
+static bool ping_go_on(Ping *ping, bool printed) {
+        if (!printed)
+                ping->interrupted = interrupt_is_due(ping->connection.interrupt);
+        return printed;
 }
 
 /* Returns whether to go on. */
@@ -218,12 +185,13 @@ static bool ping_once(Ping *ping) {
                 report->errors[failure.kind]++;
                 if (!ping->known)
                         report->failure = failure;
-                return ping_print_error(ping, &failure);
+                return ping_go_on(ping, round_trip_print_error(ping->options, report,
+                                                               ping->sequence, failure.text));
         }
         report->bytes_sent += ping->options->size;
         report->bytes_received += ping->options->size;
         histogram_record(&report->latency, time);
-        return ping_print(ping, time);
+        return ping_go_on(ping, round_trip_print(ping->options, report, ping->sequence, time, ""));
 }
 
 /* Waits until the next round trip is due; returns whether to go on. */

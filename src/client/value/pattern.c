@@ -182,3 +182,11 @@ bool pattern_find(const Pattern *pattern, const void *data, uint64_t limit, uint
         *ret_offset = index * PATTERN_WORD_SIZE;
         return true;
 }
+
+uint64_t pattern_tag(const Pattern *pattern, uint64_t number) {
+        return pattern_mix(pattern->seed, number);
+}
+
+uint64_t pattern_number(const Pattern *pattern, uint64_t tag) {
+        return pattern_unmix(pattern->seed, tag);
+}

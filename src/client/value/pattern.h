@@ -48,3 +48,11 @@ void pattern_fill(const Pattern *pattern, uint64_t offset, void *buffer, size_t 
  * Returns true and sets @ret_offset, or returns false.
  */
 bool pattern_find(const Pattern *pattern, const void *data, uint64_t limit, uint64_t *ret_offset);
+
+/*
+ * pattern_tag: Returns a word that belongs to @number and to this pattern alone. pattern_number:
+ * Returns the number that @tag belongs to: of a tag of another pattern, any number up to
+ * UINT64_MAX.
+ */
+uint64_t pattern_tag(const Pattern *pattern, uint64_t number);
+uint64_t pattern_number(const Pattern *pattern, uint64_t tag);

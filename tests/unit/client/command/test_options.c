@@ -147,6 +147,27 @@ static void test_modes(void **state) {
         assert_int_equal(options.connections, 7);
 }
 
+/* Datagrams have a shorter timeout, and a check of them a smaller size and a length. */
+static void test_datagrams(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--udp", "host"), 0);
+        assert_true(options.connection.datagram);
+        assert_int_equal(options.timeout, 1000000000);
+        assert_int_equal(options.size, 64);
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--udp", "-s0", "-W3", "host"), 0);
+        assert_int_equal(options.timeout, 3000000000);
+        assert_int_equal(options.size, 0);
+        assert_int_equal(PARSE(&options, &failure, "--check", "--udp", "host"), 0);
+        assert_int_equal(options.check_size, 256 << 10);
+        assert_int_equal(options.size, 1400);
+        assert_int_equal(PARSE(&options, &failure, "--check", "--udp", "-s1M", "-l9", "host"), 0);
+        assert_int_equal(options.check_size, 1 << 20);
+        assert_int_equal(options.size, 9);
+}
+
 /* A host may carry its port, as the service logs it; an IPv6 address keeps its colons. */
 static void test_hosts(void **state) {
         static const struct {
@@ -275,6 +296,7 @@ int main(void) {
                 cmocka_unit_test(test_unix_socket),
                 cmocka_unit_test(test_wrong_lines),
                 cmocka_unit_test(test_modes),
+                cmocka_unit_test(test_datagrams),
                 cmocka_unit_test(test_monitor),
                 cmocka_unit_test(test_thresholds),
                 cmocka_unit_test(test_timeouts),

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sends datagrams from one socket, and says what happened to each.
+ *
+ * The socket is connected: the kernel drops answers from other addresses, and reports ICMP errors.
+ * With IP_RECVERR each error goes to a queue, with its sender and the beginning of the datagram
+ * that it is about. The next system call also fails once with the errno of an error, and does
+ * nothing else: a failed call is repeated, because only an errno that stays is its own.
+ *
+ * Some routers quote too little of a datagram to find its number, and datagrams of no bytes have
+ * none. Their events go to the datagram that has been open for the longest time.
+ *
+ * Nothing here may wait: one process serves many flows.
+ */
+#include "client/network/flow.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <linux/sock_diag.h>
+
+#include "lib/clock.h"
+
+enum {
+        /* Room for thousands of answers, as far as the kernel allows it (socket(7)). */
+        FLOW_RECEIVE_BUFFER = 4 << 20,
+        /* A call that fails this often fails for a reason of its own. */
+        FLOW_ATTEMPTS = 4,
+        /* Flows share the numbers of the payload: each has 2^30 of them before they overlap. */
+        FLOW_NUMBERS_BITS = 30,
+};
+
+static int flow_set(int fd, int level, int option, int value) {
+        return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+/* Prepares a socket of UDP: errors, fragments of answers, and no fragments of datagrams. */
+static int flow_prepare(int fd, int family, bool fragment) {
+        const bool ipv6 = family == AF_INET6;
+        const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        int r;
+
+        r = flow_set(fd, level, ipv6 ? IPV6_RECVERR : IP_RECVERR, 1);
+        if (r < 0)
+                return r;
+        /* Kernels without the option report no fragments. */
+        (void)flow_set(fd, level, ipv6 ? IPV6_RECVFRAGSIZE : IP_RECVFRAGSIZE, 1);
+        if (fragment)
+                return 0;
+        /* The value is the same for IPv6. */
+        r = flow_set(fd, level, ipv6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+        if (r == 0 && ipv6)
+                r = flow_set(fd, level, IPV6_DONTFRAG, 1);
+        return r;
+}
+
+int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t capacity,
+              uint64_t timeout, bool fragment) {
+        int family = AF_UNSPEC, r = 0;
+
+        (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){ sizeof family });
+        (void)flow_set(fd, SOL_SOCKET, SO_RCVBUF, FLOW_RECEIVE_BUFFER);
+        if (family != AF_UNIX)
+                r = flow_prepare(fd, family, fragment);
+        if (r < 0)
+                return r;
+
+        *ret_flow = (Flow){ .fd = fd,
+                            .payload = payload,
+                            .first = index << FLOW_NUMBERS_BITS,
+                            .answer = malloc(FLOW_BUFFER_SIZE) };
+        r = volley_init(&ret_flow->volley, capacity, timeout);
+        if (r == 0 && ret_flow->answer != NULL)
+                return 0;
+        flow_deinit(ret_flow);
+        return -ENOMEM;
+}
+
+void flow_deinit(Flow *flow) {
+        volley_deinit(&flow->volley);
+        free(flow->answer);
+}
+
+static bool flow_reject(Flow *flow, uint64_t number, FlowEvent *event) {
+        event->kind = FLOW_REJECTED;
+        event->number = number;
+        if (!volley_reject(&flow->volley, number))
+                return false;
+        rejections_count(&flow->rejections, event->rejection.text, 1);
+        return true;
+}
+
+int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
+        const uint64_t number = flow->first + flow->volley.counts.sent;
+        const void *bytes = payload_make(flow->payload, number);
+        ssize_t n;
+
+        for (int i = 0; i < FLOW_ATTEMPTS; i++) {
+                n = send(flow->fd, bytes, flow->payload->size, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (n >= 0 || errno == EAGAIN)
+                        break;
+        }
+        if (n < 0 && errno == EAGAIN)
+                return -EAGAIN;
+
+        *ret_event = (FlowEvent){ .kind = FLOW_ANSWER };
+        if (n < 0)
+                rejection_set(&ret_event->rejection, errno);
+        (void)volley_send(&flow->volley, since);
+        if (n < 0)
+                (void)flow_reject(flow, number - flow->first, ret_event);
+        return 0;
+}
+
+/* Returns whether the answer came in fragments: whether the kernel has their size. */
+static bool flow_has_fragments(struct msghdr *message) {
+        int size = 0;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+             header = CMSG_NXTHDR(message, header))
+                if ((header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_RECVFRAGSIZE) ||
+                    (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_RECVFRAGSIZE))
+                        memcpy(&size, CMSG_DATA(header), sizeof size);
+        return size != 0;
+}
+
+/* Finds the number of a datagram by the @size bytes at @data of it. Without enough of them it is
+ * the one that has been open for the longest time. */
+static bool flow_find(Flow *flow, const void *data, size_t size, uint64_t *ret_number) {
+        const Payload *payload = flow->payload;
+        const uint64_t sent = flow->volley.counts.sent;
+
+        if (payload->size == 0 || size == 0)
+                return volley_find_open(&flow->volley, ret_number);
+        if (!payload_find(payload, data, size, flow->first, flow->first + sent, ret_number))
+                return false;
+        *ret_number -= flow->first;
+        return true;
+}
+
+static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
+        Volley *volley = &flow->volley;
+        bool intact = true;
+
+        event->kind = FLOW_ANSWER;
+        /* An answer to no datagram has the number of one that was not sent. */
+        if (!flow_find(flow, flow->answer, flow->answer_size, &event->number))
+                event->number = flow->payload->size == 0 && volley->counts.sent > 0
+                                                ? volley->counts.sent - 1
+                                                : volley->counts.sent;
+        else
+                intact = payload_compare(flow->payload, flow->first + event->number, flow->answer,
+                                         flow->answer_size, &event->fault);
+        event->answer = volley_receive(volley, event->number, now, intact);
+}
+
+/* Receives one answer. */
+static bool flow_receive(Flow *flow, FlowEvent *event) {
+        union {
+                struct cmsghdr header;
+                char bytes[REJECTION_CONTROL_SIZE];
+        } control;
+        struct iovec vector = { .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
+        struct msghdr message = { .msg_iov = &vector,
+                                  .msg_iovlen = 1,
+                                  .msg_control = &control,
+                                  .msg_controllen = sizeof control };
+        ssize_t n = -1;
+
+        for (int i = 0; i < FLOW_ATTEMPTS && n < 0; i++) {
+                n = recvmsg(flow->fd, &message, MSG_DONTWAIT);
+                if (n < 0 && errno == EAGAIN)
+                        return false;
+        }
+        if (n < 0)
+                return false;
+
+        flow->answer_size = (size_t)n;
+        flow_judge(flow, clock_now(), event);
+        event->fragments = flow_has_fragments(&message);
+        return true;
+}
+
+/* Takes one error from the queue. Returns false for an empty queue; otherwise sets @ret_counted to
+ * whether it is about a datagram. */
+static bool flow_take_error(Flow *flow, FlowEvent *event, bool *ret_counted) {
+        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8)));
+        struct iovec vector = { .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
+        struct msghdr message = { .msg_iov = &vector,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control,
+                                  .msg_controllen = sizeof control };
+        ssize_t n = recvmsg(flow->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+        uint64_t number;
+
+        *ret_counted = false;
+        if (n < 0 || !rejection_parse(&message, &event->rejection))
+                return n >= 0;
+        if (event->rejection.local) {
+                /* flow_send() has counted it. */
+                if (event->rejection.mtu != 0)
+                        flow->mtu = event->rejection.mtu;
+                return true;
+        }
+        if (flow_find(flow, flow->answer, (size_t)n, &number))
+                *ret_counted = flow_reject(flow, number, event);
+        return true;
+}
+
+bool flow_next(Flow *flow, FlowEvent *ret_event) {
+        bool counted;
+
+        *ret_event = (FlowEvent){};
+        if (flow_receive(flow, ret_event))
+                return true;
+        while (flow_take_error(flow, ret_event, &counted))
+                if (counted)
+                        return true;
+        ret_event->kind = FLOW_OVERDUE;
+        return volley_expire(&flow->volley, clock_now(), &ret_event->number);
+}
+
+uint64_t flow_overflow(const Flow *flow) {
+        uint32_t figures[SK_MEMINFO_VARS] = {};
+
+        (void)getsockopt(flow->fd, SOL_SOCKET, SO_MEMINFO, figures, &(socklen_t){ sizeof figures });
+        return figures[SK_MEMINFO_DROPS];
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/network/rejection.h"
+#include "client/value/payload.h"
+#include "client/value/volley.h"
+
+typedef struct Flow Flow;
+typedef struct FlowEvent FlowEvent;
+typedef enum FlowEventKind FlowEventKind;
+
+enum {
+        /* One byte more than the longest datagram. */
+        FLOW_BUFFER_SIZE = PAYLOAD_SIZE_MAXIMUM + 1,
+};
+
+/*
+ * A connected datagram socket, from one local port to one peer, and the counts of its datagrams.
+ */
+struct Flow {
+        /* Owned by the caller. */
+        int fd;
+        /* Makes the datagrams of all flows of the process. */
+        Payload *payload;
+        /* The number in the payload of the flow's first datagram. */
+        uint64_t first;
+        Volley volley;
+        Rejections rejections;
+        /* The MTU of the interface, once a datagram was larger; 0 before. */
+        uint32_t mtu;
+        /* The answer that flow_receive() found last, and its size. */
+        size_t answer_size;
+        char *answer;
+};
+
+enum FlowEventKind {
+        /* An answer came, and the volley has a verdict. */
+        FLOW_ANSWER,
+        /* A datagram was rejected. */
+        FLOW_REJECTED,
+        /* A datagram exceeded the timeout. */
+        FLOW_OVERDUE,
+};
+
+struct FlowEvent {
+        FlowEventKind kind;
+        /* The number of the datagram in the volley; undefined if unrecognized. */
+        uint64_t number;
+        /* FLOW_ANSWER: the verdict, the fault of a changed one, and whether the answer came in
+         * fragments. */
+        VolleyAnswer answer;
+        Fault fault;
+        bool fragments;
+        /* FLOW_REJECTED. */
+        Rejection rejection;
+};
+
+/*
+ * flow_init: Prepares the socket @fd of a datagram connection (connection_begin()): the queue of
+ * errors and a larger receive buffer. The flow borrows @fd and @payload. @index is the number of
+ * the flow, below 2^16: answers to another flow are unrecognized. @capacity and @timeout are those
+ * of volley_init(). @fragment is false to send no fragments: packets have the bit "don't fragment",
+ * whatever the kernel knows about the path (IP_PMTUDISC_PROBE, ip(7)).
+ *
+ * Returns 0; the caller calls flow_deinit(). Returns a negative errno of setsockopt(2), or -ENOMEM.
+ */
+int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t capacity,
+              uint64_t timeout, bool fragment);
+void flow_deinit(Flow *flow);
+
+/*
+ * flow_send: Sends the next datagram. Its round trip counts from @since, at most now and never
+ * before that of the last one.
+ *
+ * Returns 0 and sets @ret_event if this machine rejected it: FLOW_REJECTED, else FLOW_ANSWER.
+ * Returns -EAGAIN, and counts nothing, while the send buffer is full: the socket becomes writable.
+ */
+int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
+
+/*
+ * flow_next: Finds what happened next: an answer, a rejection or an expired timeout. Never waits.
+ *
+ * Returns true and sets @ret_event, or returns false when nothing happened. The socket is readable
+ * (POLLIN or POLLERR) before it does, or volley_deadline() is over.
+ */
+bool flow_next(Flow *flow, FlowEvent *ret_event);
+
+/*
+ * flow_overflow: Returns the number of answers that the socket's receive buffer had no room for;
+ * they count as lost.
+ */
+uint64_t flow_overflow(const Flow *flow);

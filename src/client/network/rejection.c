@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Says who rejected a datagram, and why.
+ *
+ * A socket with IP_RECVERR or IPV6_RECVERR has a queue of errors. The control data of each contains
+ * the type and code of the ICMP message and the address of its sender: the peer, a router, or this
+ * machine, for example after ARP found nobody. That address tells a firewall from a closed port.
+ *
+ * The sentence keeps the words of the RFCs. Codes without a name here keep their numbers.
+ *
+ * A message can be forged: no number in it may be used to find anything in memory.
+ */
+#include "client/network/rejection.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <linux/errqueue.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+
+typedef struct RejectionName {
+        uint8_t type;
+        uint8_t code;
+        const char *text;
+} RejectionName;
+
+static const RejectionName rejection_names[] = {
+        { ICMP_DEST_UNREACH, ICMP_NET_UNREACH, "network unreachable" },
+        { ICMP_DEST_UNREACH, ICMP_HOST_UNREACH, "host unreachable" },
+        { ICMP_DEST_UNREACH, ICMP_PROT_UNREACH, "protocol unreachable" },
+        { ICMP_DEST_UNREACH, ICMP_PORT_UNREACH, "port unreachable" },
+        { ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED, "fragmentation needed" },
+        { ICMP_DEST_UNREACH, ICMP_NET_ANO, "network prohibited" },
+        { ICMP_DEST_UNREACH, ICMP_HOST_ANO, "host prohibited" },
+        { ICMP_DEST_UNREACH, ICMP_PKT_FILTERED, "administratively prohibited" },
+        { ICMP_TIME_EXCEEDED, ICMP_EXC_TTL, "time to live exceeded" },
+};
+
+static const RejectionName rejection_names6[] = {
+        { ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_NOROUTE, "no route" },
+        { ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADMIN, "administratively prohibited" },
+        { ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_ADDR, "address unreachable" },
+        { ICMP6_DST_UNREACH, ICMP6_DST_UNREACH_NOPORT, "port unreachable" },
+        { ICMP6_PACKET_TOO_BIG, 0, "packet too big" },
+        { ICMP6_TIME_EXCEEDED, ICMP6_TIME_EXCEED_TRANSIT, "hop limit exceeded" },
+};
+
+/* Returns the name of an ICMP message, or NULL. */
+static const char *rejection_name(const struct sock_extended_err *error) {
+        const bool six = error->ee_origin == SO_EE_ORIGIN_ICMP6;
+        const RejectionName *names = six ? rejection_names6 : rejection_names;
+        const size_t count = six ? sizeof rejection_names6 / sizeof *names
+                                 : sizeof rejection_names / sizeof *names;
+
+        for (size_t i = 0; i < count; i++)
+                if (names[i].type == error->ee_type && names[i].code == error->ee_code)
+                        return names[i].text;
+        return NULL;
+}
+
+/* Writes " from ADDRESS" of the message's sender, the @size bytes at @data; or nothing. */
+static void rejection_write_sender(const void *data, size_t size, char *text, size_t room) {
+        char address[INET6_ADDRSTRLEN] = "";
+        struct sockaddr_in ipv4 = {};
+        struct sockaddr_in6 ipv6 = {};
+
+        memcpy(&ipv4, data, size < sizeof ipv4 ? size : sizeof ipv4);
+        memcpy(&ipv6, data, size < sizeof ipv6 ? size : sizeof ipv6);
+        if (size >= sizeof ipv6 && ipv6.sin6_family == AF_INET6)
+                (void)inet_ntop(AF_INET6, &ipv6.sin6_addr, address, sizeof address);
+        else if (size >= sizeof ipv4 && ipv4.sin_family == AF_INET)
+                (void)inet_ntop(AF_INET, &ipv4.sin_addr, address, sizeof address);
+        if (address[0] != '\0')
+                snprintf(text, room, " from %s", address);
+}
+
+static void rejection_describe(const struct sock_extended_err *error, const void *sender,
+                               size_t size, Rejection *rejection) {
+        char *text = rejection->text;
+        const char *name = rejection_name(error);
+        char mtu[32] = "";
+
+        if (rejection->mtu > 0)
+                snprintf(mtu, sizeof mtu, ", MTU %u", rejection->mtu);
+        if (name != NULL)
+                snprintf(text, REJECTION_TEXT_SIZE, "%s%s", name, mtu);
+        else
+                snprintf(text, REJECTION_TEXT_SIZE, "ICMP type %u code %u", error->ee_type,
+                         error->ee_code);
+        rejection_write_sender(sender, size, text + strlen(text),
+                               REJECTION_TEXT_SIZE - strlen(text));
+}
+
+static void rejection_read(const struct sock_extended_err *error, const void *sender, size_t size,
+                           Rejection *ret_rejection) {
+        const bool large = error->ee_errno == EMSGSIZE;
+
+        if (error->ee_origin == SO_EE_ORIGIN_ICMP || error->ee_origin == SO_EE_ORIGIN_ICMP6) {
+                *ret_rejection = (Rejection){ .error = (int)error->ee_errno };
+                ret_rejection->mtu = large ? error->ee_info : 0;
+                rejection_describe(error, sender, size, ret_rejection);
+        } else {
+                rejection_set(ret_rejection, (int)error->ee_errno);
+                ret_rejection->mtu = large ? error->ee_info : 0;
+        }
+}
+
+static bool rejection_is(const struct cmsghdr *header) {
+        return (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_RECVERR) ||
+               (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_RECVERR);
+}
+
+bool rejection_parse(const struct msghdr *message, Rejection *ret_rejection) {
+        const char *end = (const char *)message->msg_control + message->msg_controllen;
+        struct msghdr control = *message;
+        struct sock_extended_err error;
+
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(&control); header != NULL;
+             header = CMSG_NXTHDR(&control, header)) {
+                const char *data = (const char *)CMSG_DATA(header);
+
+                if (!rejection_is(header) || header->cmsg_len < CMSG_LEN(sizeof error) ||
+                    header->cmsg_len > (size_t)(end - (const char *)header))
+                        continue;
+                memcpy(&error, data, sizeof error);
+                rejection_read(&error, data + sizeof error,
+                               header->cmsg_len - CMSG_LEN(sizeof error), ret_rejection);
+                return true;
+        }
+        return false;
+}
+
+void rejection_set(Rejection *ret_rejection, int error) {
+        *ret_rejection = (Rejection){ .error = error, .local = true };
+        snprintf(ret_rejection->text, sizeof ret_rejection->text, "cannot send: %s",
+                 strerror(error));
+}
+
+FailureKind rejection_kind(const Rejection *rejection) {
+        FailureKind kind = failure_kind_from_errno(rejection->error);
+
+        return kind == FAILURE_LOCAL && !rejection->local ? FAILURE_UNREACHABLE : kind;
+}
+
+void rejections_count(Rejections *rejections, const char *text, uint64_t count) {
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++) {
+                if (rejections->counts[i] == 0)
+                        snprintf(rejections->texts[i], REJECTION_TEXT_SIZE, "%s", text);
+                else if (strcmp(rejections->texts[i], text) != 0)
+                        continue;
+                rejections->counts[i] += count;
+                return;
+        }
+}

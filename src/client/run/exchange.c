@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exchanges datagrams with an echo service, for a ping and for a check.
+ *
+ * One loop sends what is due, takes what came back, and waits for the next of both. A ping sends at
+ * its interval, as ping(8) does. A check sends while the datagrams under way are fewer than a
+ * window. A lost one leaves it by the timeout, so losses slow a check down and do not stop it.
+ *
+ * The flow says what happened to each datagram. A ping prints a line for each event; a check prints
+ * the first changed ones. At the end the counts decide: one kind of failure is the verdict, the one
+ * that says most about the path.
+ *
+ * Datagrams under way at the end are not lost: nobody knows. A datagram that this machine does not
+ * send counts as sent and rejected, never as lost.
+ */
+#include "client/run/exchange.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/network/flow.h"
+#include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
+#include "client/output/progress.h"
+#include "client/output/round_trip.h"
+#include "client/value/pace.h"
+#include "client/value/quantity.h"
+#include "lib/clock.h"
+
+enum {
+        /* The flow remembers this many datagrams: a quarter of an hour of the fastest ping. */
+        EXCHANGE_REMEMBERED = 1 << 20,
+        /* The window of a check. More could exceed the receive buffer of a service (socket(7)). */
+        EXCHANGE_WINDOW = 64,
+        EXCHANGE_WINDOW_BYTES = 64 << 10,
+        EXCHANGE_BATCH = 16,
+        EXCHANGE_FAULTS = 10,
+};
+
+#define EXCHANGE_PROGRESS (200 * CLOCK_MILLISECOND)
+
+/* --flood sends this long after the last datagram, even without an answer to it. */
+#define EXCHANGE_FLOOD (10 * CLOCK_MILLISECOND)
+
+typedef struct Exchange {
+        const ClientOptions *options;
+        Report *report;
+        Flow flow;
+        /* The number of datagrams to send; UINT64_MAX for no limit. */
+        uint64_t total;
+        uint64_t start;
+        uint64_t end;
+        /* The instant of a ping's next datagram. */
+        uint64_t due;
+        uint64_t next_progress;
+        /* The kernel takes no datagram now; a signal, or an output without a reader, ended the
+         * run. */
+        bool full;
+        bool over;
+        /* Events that interval reports count: none is ever revoked. */
+        uint64_t failures;
+        /* The kind of the last rejection. */
+        FailureKind rejected;
+        Interims interims;
+        Progress progress;
+} Exchange;
+
+static bool exchange_is_check(const Exchange *exchange) {
+        return exchange->options->action == CLIENT_CHECK;
+}
+
+/* Returns the instant of the next datagram; CLOCK_NEVER while none may be sent. */
+static uint64_t exchange_due(const Exchange *exchange) {
+        const ClientOptions *options = exchange->options;
+        const VolleyCounts *counts = &exchange->flow.volley.counts;
+
+        if (counts->sent >= exchange->total)
+                return CLOCK_NEVER;
+        if (!exchange_is_check(exchange))
+                return exchange->due;
+        if (counts->open >= EXCHANGE_WINDOW ||
+            counts->open * options->size >= EXCHANGE_WINDOW_BYTES)
+                return CLOCK_NEVER;
+        return pace_due(&(Pace){ .start = exchange->start, .rate = options->bandwidth },
+                        counts->sent * options->size);
+}
+
+static void exchange_note_fault(Exchange *exchange, const FlowEvent *event) {
+        Report *report = exchange->report;
+        char text[FAULT_TEXT_SIZE];
+
+        if (report->counts.changed++ == 0) {
+                report->fault = event->fault;
+                report->faulty = event->number + 1;
+        }
+        if (!exchange_is_check(exchange) || exchange->options->quiet || exchange->options->json ||
+            report->counts.changed > EXCHANGE_FAULTS)
+                return;
+        progress_clear(&exchange->progress);
+        fault_format(&event->fault, text);
+        printf("datagram %" PRIu64 ": %s\n", event->number + 1, text);
+        fflush(stdout);
+}
+
+/* Recognizes another service by an answer that is none of ours. */
+static void exchange_greet(Exchange *exchange) {
+        const Flow *flow = &exchange->flow;
+        const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
+                                                                    : flow->payload->size;
+
+        (void)foreign_describe(flow->answer, flow->payload->bytes, size, exchange->report->foreign);
+}
+
+/* Prints the line of a ping about an answer. */
+static bool exchange_print_answer(const Exchange *exchange, const FlowEvent *event) {
+        static const char *const notes[] = { [VOLLEY_ANSWERED] = "",
+                                             [VOLLEY_LATE] = " (late)",
+                                             [VOLLEY_CHANGED] = "",
+                                             [VOLLEY_DUPLICATE] = " (duplicate)" };
+        char text[FAULT_TEXT_SIZE];
+
+        switch (event->answer.verdict) {
+        case VOLLEY_UNRECOGNIZED:
+                return round_trip_print_error(exchange->options, exchange->report, 0,
+                                              "the answer belongs to no datagram");
+        case VOLLEY_CHANGED:
+                fault_format(&event->fault, text);
+                return round_trip_print_error(exchange->options, exchange->report,
+                                              event->number + 1, text);
+        default:
+                return round_trip_print(exchange->options, exchange->report, event->number + 1,
+                                        event->answer.time,
+                                        event->answer.reordered ? " (reordered)"
+                                                                : notes[event->answer.verdict]);
+        }
+}
+
+static bool exchange_print(const Exchange *exchange, const FlowEvent *event) {
+        char text[64], seconds[QUANTITY_TEXT_SIZE];
+
+        switch (event->kind) {
+        case FLOW_ANSWER:
+                return exchange_print_answer(exchange, event);
+        case FLOW_OVERDUE:
+                snprintf(text, sizeof text, "no answer within %s s",
+                         quantity_format_time(exchange->options->timeout, seconds));
+                return round_trip_print_error(exchange->options, exchange->report,
+                                              event->number + 1, text);
+        default:
+                return round_trip_print_error(exchange->options, exchange->report,
+                                              event->number + 1, event->rejection.text);
+        }
+}
+
+static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {
+        const VolleyVerdict verdict = event->answer.verdict;
+        Report *report = exchange->report;
+
+        report->bytes_received += exchange->flow.answer_size;
+        report->receive_time = clock_now() - exchange->start;
+        if (verdict == VOLLEY_ANSWERED)
+                histogram_record(&report->latency, event->answer.time);
+        if (verdict == VOLLEY_CHANGED)
+                exchange_note_fault(exchange, event);
+        if (verdict == VOLLEY_UNRECOGNIZED)
+                exchange_greet(exchange);
+        exchange->failures += verdict == VOLLEY_CHANGED || verdict == VOLLEY_UNRECOGNIZED;
+        /* A flood goes on with the answer to the last datagram. */
+        if (exchange->options->flood && verdict != VOLLEY_UNRECOGNIZED &&
+            event->number + 1 == exchange->flow.volley.counts.sent)
+                exchange->due = 0;
+}
+
+static void exchange_take(Exchange *exchange, const FlowEvent *event) {
+        if (event->kind == FLOW_ANSWER)
+                exchange_count_answer(exchange, event);
+        else
+                exchange->failures++;
+        if (event->kind == FLOW_REJECTED)
+                exchange->rejected = rejection_kind(&event->rejection);
+        if (!exchange_is_check(exchange) && !exchange_print(exchange, event))
+                exchange->over = true;
+}
+
+/* Sends one datagram. */
+static void exchange_send(Exchange *exchange, uint64_t now) {
+        const ClientOptions *options = exchange->options;
+        FlowEvent event;
+
+        if (flow_send(&exchange->flow, now, &event) < 0) {
+                exchange->full = true;
+                return;
+        }
+        exchange->due += options->interval;
+        if (exchange->due < now)
+                exchange->due = now;
+        if (options->flood)
+                exchange->due = now + EXCHANGE_FLOOD;
+        if (event.kind == FLOW_REJECTED) {
+                exchange_take(exchange, &event);
+                return;
+        }
+        exchange->report->bytes_sent += options->size;
+        exchange->report->send_time = now - exchange->start;
+}
+
+/* Sends what is due, but not all of a window: answers come meanwhile. */
+static void exchange_catch_up(Exchange *exchange, uint64_t now) {
+        exchange->full = false;
+        for (int i = 0; i < EXCHANGE_BATCH && !exchange->full && exchange_due(exchange) <= now; i++)
+                exchange_send(exchange, now);
+}
+
+static Interim exchange_count(const Exchange *exchange) {
+        return (Interim){ .elapsed = clock_now() - exchange->start,
+                          .answered = exchange->report->latency.count,
+                          .bytes_sent = exchange->report->bytes_sent,
+                          .bytes_received = exchange->report->bytes_received,
+                          .errors = exchange->failures };
+}
+
+/* Answers an inquiry. */
+static void exchange_answer(void *userdata) {
+        const Interim none = {};
+        Exchange *exchange = userdata;
+        const Interim count = exchange_count(exchange);
+
+        progress_clear(&exchange->progress);
+        interim_print(stderr, &none, &count, exchange->options);
+        report_print_times(stderr, &exchange->report->latency);
+}
+
+static void exchange_show_progress(Exchange *exchange, const Interim *count) {
+        const uint64_t sent = exchange->flow.volley.counts.sent;
+        char total[32] = "";
+
+        if (exchange->total != UINT64_MAX)
+                snprintf(total, sizeof total, " of %" PRIu64, exchange->total);
+        progress_show(&exchange->progress, "%.1f s  %" PRIu64 "%s  %.0f/s",
+                      (double)count->elapsed / (double)CLOCK_SECOND, sent, total,
+                      interim_rate(sent, count->elapsed));
+}
+
+static void exchange_tick(Exchange *exchange, uint64_t now) {
+        const Interim count = exchange_count(exchange);
+
+        if (now >= exchange->interims.next)
+                interims_report(&exchange->interims, &count);
+        if (now < exchange->next_progress)
+                return;
+        exchange->next_progress =
+                        exchange->progress.enabled ? now + EXCHANGE_PROGRESS : CLOCK_NEVER;
+        if (exchange->progress.enabled)
+                exchange_show_progress(exchange, &count);
+}
+
+static int exchange_wait(Exchange *exchange) {
+        struct pollfd polled[] = { { .fd = exchange->flow.fd,
+                                     .events = (short)(POLLIN | (exchange->full ? POLLOUT : 0)) },
+                                   { .fd = exchange->options->connection.interrupt,
+                                     .events = POLLIN } };
+        uint64_t wake = clock_earlier(exchange->end, volley_deadline(&exchange->flow.volley));
+        int r;
+
+        if (!exchange->full)
+                wake = clock_earlier(wake, exchange_due(exchange));
+        wake = clock_earlier(wake, exchange->interims.next);
+        wake = clock_earlier(wake, exchange->next_progress);
+        r = inquiry_poll(polled, 2, wake);
+        if (r > 0 && polled[1].revents != 0)
+                exchange->over = true;
+        return r;
+}
+
+static void exchange_loop(Exchange *exchange) {
+        const VolleyCounts *counts = &exchange->flow.volley.counts;
+        uint64_t now = clock_now();
+        FlowEvent event;
+
+        while (!exchange->over && now < exchange->end &&
+               (counts->sent < exchange->total || counts->open > 0)) {
+                exchange_catch_up(exchange, now);
+                while (!exchange->over && flow_next(&exchange->flow, &event))
+                        exchange_take(exchange, &event);
+                exchange_tick(exchange, now);
+                if (counts->sent >= exchange->total && counts->open == 0)
+                        return;
+                if (exchange_wait(exchange) < 0)
+                        exchange->over = true;
+                now = clock_now();
+        }
+}
+
+/* Copies the counts to the report, the failed ones by kind. */
+static void exchange_sum_up(Exchange *exchange) {
+        Report *report = exchange->report;
+        const VolleyCounts *counts = &exchange->flow.volley.counts;
+
+        report->elapsed = clock_now() - exchange->start;
+        report->counts = *counts;
+        report->rejections = exchange->flow.rejections;
+        report->overflow = flow_overflow(&exchange->flow);
+        report->attempts = counts->sent;
+        report->faults = counts->changed;
+        report->errors[FAILURE_TIMEOUT] = volley_lost(counts) + counts->late;
+        report->errors[FAILURE_DIFFERS] = counts->changed;
+        report->errors[FAILURE_INTERRUPTED] = counts->open;
+        report->errors[exchange->rejected] += counts->rejected;
+}
+
+/* Judges what came back. Returns whether the verdict is found. */
+static bool exchange_judge_answers(const Exchange *exchange) {
+        Report *report = exchange->report;
+        const VolleyCounts *counts = &report->counts;
+        char text[FAULT_TEXT_SIZE];
+
+        if (report->foreign[0] != '\0') {
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
+        } else if (counts->changed > 0) {
+                fault_format(&report->fault, text);
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                                 "changed %" PRIu64 " of %" PRIu64 " datagrams, first datagram "
+                                 "%" PRIu64 ": %s",
+                                 counts->changed, counts->sent, report->faulty, text);
+        } else if (counts->unrecognized > 0) {
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                                 "%" PRIu64 " answer%s to none of the datagrams",
+                                 counts->unrecognized, quantity_plural(counts->unrecognized));
+        } else {
+                return false;
+        }
+        return true;
+}
+
+static void exchange_judge(const Exchange *exchange) {
+        Report *report = exchange->report;
+        const VolleyCounts *counts = &report->counts;
+        /* A check does not ask for the time. */
+        const uint64_t late = exchange_is_check(exchange) ? 0 : counts->late;
+        const uint64_t lost = volley_lost(counts);
+
+        if (exchange_judge_answers(exchange))
+                return;
+        if (counts->rejected > lost + late)
+                failure_set_kind(&report->failure, exchange->rejected, 0,
+                                 "rejected %" PRIu64 " of %" PRIu64 " datagrams: %s",
+                                 counts->rejected, counts->sent, report->rejections.texts[0]);
+        else if (lost > 0)
+                failure_set_kind(&report->failure,
+                                 counts->answered == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
+                                 "lost %" PRIu64 " of %" PRIu64 " datagrams", lost, counts->sent);
+        else if (late > 0)
+                failure_set_kind(&report->failure, FAILURE_TIMEOUT, 0,
+                                 "%" PRIu64 " of %" PRIu64 " answers came late", late,
+                                 counts->sent);
+        else if ((exchange->total != UINT64_MAX && counts->sent < exchange->total) ||
+                 counts->answered == 0)
+                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
+                                 "the run ended with %" PRIu64 " of %" PRIu64 " datagrams answered",
+                                 counts->answered,
+                                 exchange->total == UINT64_MAX ? counts->sent : exchange->total);
+}
+
+static void exchange_begin(Exchange *exchange) {
+        const ClientOptions *options = exchange->options;
+        char target[TARGET_TEXT_SIZE];
+
+        if (!exchange_is_check(exchange) && client_options_want_lines(options)) {
+                target_format(&options->target, target);
+                printf("mpecho-client: %" PRIu64 " bytes to %s, by UDP\n", options->size, target);
+                fflush(stdout);
+        }
+        progress_init(&exchange->progress, client_options_want_progress(options) &&
+                                                           (exchange_is_check(exchange) ||
+                                                            !client_options_want_lines(options)));
+        exchange->start = exchange->due = clock_now();
+        exchange->end = options->duration == 0 ? CLOCK_NEVER : exchange->start + options->duration;
+        exchange->next_progress = exchange->start + EXCHANGE_PROGRESS;
+        interims_init(&exchange->interims, options, exchange->start);
+}
+
+static void exchange_measure(Exchange *exchange) {
+        Interim count;
+
+        exchange_begin(exchange);
+        inquiry_set(exchange_answer, exchange);
+        exchange_loop(exchange);
+        inquiry_set(NULL, NULL);
+        progress_clear(&exchange->progress);
+        count = exchange_count(exchange);
+        interims_end(&exchange->interims, &count);
+        exchange_sum_up(exchange);
+        exchange_judge(exchange);
+}
+
+/* Returns the number of datagrams to send. A check sends whole ones. */
+static uint64_t exchange_total(const ClientOptions *options) {
+        if (options->action == CLIENT_CHECK)
+                return (options->check_size + options->size - 1) / options->size;
+        return options->count == 0 ? UINT64_MAX : options->count;
+}
+
+void exchange_run(const ClientOptions *options, Report *report) {
+        static Payload payload;
+        Exchange exchange = { .options = options,
+                              .report = report,
+                              .total = exchange_total(options) };
+        int fd, r;
+
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
+        if (fd < 0)
+                return;
+        payload_init(&payload, options->size);
+        r = flow_init(&exchange.flow, fd, &payload, 0, EXCHANGE_REMEMBERED, options->timeout,
+                      !options->whole);
+        if (r < 0) {
+                failure_set(&report->failure, 0, "Cannot prepare the socket: %s", strerror(-r));
+        } else {
+                exchange_measure(&exchange);
+                flow_deinit(&exchange.flow);
+        }
+        close(fd);
+}

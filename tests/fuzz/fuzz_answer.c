@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* Whatever comes back to the client, and whatever control data comes with an error, nothing behind
+ * it is read; what is found was sent, and the verdict agrees with the bytes.
+ *
+ * The first byte of an input is the size of the datagrams, and 255 for control data; the rest is
+ * what comes. */
+
+#include <string.h>
+
+#include "client/network/rejection.h"
+#include "client/value/payload.h"
+#include "client/value/volley.h"
+#include "fuzz.h"
+
+enum {
+        CONTROL = 255,
+        SENT = 300,
+};
+
+/* A copy that ends where it says, so that the sanitizer sees who reads on. */
+static void *copy_of(const uint8_t *data, size_t size) {
+        void *copy = malloc(size > 0 ? size : 1);
+
+        FUZZ_CHECK(copy != NULL);
+        if (size > 0)
+                memcpy(copy, data, size);
+        return copy;
+}
+
+static void check_control(const uint8_t *data, size_t size) {
+        struct msghdr message = { .msg_control = copy_of(data, size), .msg_controllen = size };
+        Rejection rejection;
+
+        fuzz_fill(&rejection, sizeof rejection);
+        if (rejection_parse(&message, &rejection)) {
+                FUZZ_CHECK(memchr(rejection.text, '\0', sizeof rejection.text) != NULL);
+                FUZZ_CHECK(rejection_kind(&rejection) < FAILURE_KINDS);
+        } else {
+                FUZZ_CHECK(fuzz_is_filled(&rejection, sizeof rejection));
+        }
+        free(message.msg_control);
+}
+
+static void check_answer(size_t datagram_size, const uint8_t *data, size_t size) {
+        static Payload payload;
+        uint64_t number;
+        Fault fault;
+        Volley volley;
+        bool intact;
+
+        payload_init_seed(&payload, datagram_size, 862);
+        FUZZ_CHECK(volley_init(&volley, 512, 100) == 0);
+        for (uint64_t i = 0; i < SENT; i++)
+                FUZZ_CHECK(volley_send(&volley, i) == i);
+        if (payload_find(&payload, data, size, 0, SENT, &number)) {
+                FUZZ_CHECK(number < SENT);
+                intact = payload_compare(&payload, number, data, size, &fault);
+                FUZZ_CHECK(intact == (size == datagram_size &&
+                                      memcmp(payload_make(&payload, number), data, size) == 0));
+                FUZZ_CHECK(intact || fault.offset <= size);
+                FUZZ_CHECK(volley_receive(&volley, number, SENT, intact).verdict !=
+                           VOLLEY_UNRECOGNIZED);
+                FUZZ_CHECK(volley.counts.answered + volley.counts.late + volley.counts.changed ==
+                           1);
+        }
+        volley_deinit(&volley);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        uint8_t *copy;
+
+        if (size == 0)
+                return 0;
+        copy = copy_of(data + 1, size - 1);
+        if (data[0] == CONTROL)
+                check_control(copy, size - 1);
+        else
+                check_answer(data[0], copy, size - 1);
+        free(copy);
+        return 0;
+}

@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: MIT
+"""mpecho-client --udp: each datagram is counted once, and as what happened to it."""
+
+import contextlib
+import json
+import os
+import random
+import re
+import signal
+import socket
+import threading
+
+import pytest
+
+from client import DEADLINE, Client, run
+from test_client_json import parse
+
+COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
+          "reordered", "unrecognized", "overflow")
+FOREVER = ["-W", "0"]
+
+
+class Peer:
+    """A datagram socket whose answers `behave(peer)` sends, in a thread, until it returns."""
+
+    def __init__(self, behave, family=socket.AF_INET, address=("127.0.0.1", 0)):
+        self.socket = socket.socket(family, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        self.socket.bind(address)
+        self._thread = threading.Thread(target=behave, args=[self])
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        with socket.socket(self.socket.family, socket.SOCK_DGRAM) as other:
+            other.sendto(b"end", self.socket.getsockname())
+        self._thread.join()
+        self.socket.close()
+
+    @property
+    def address(self):
+        return [str(part) for part in self.socket.getsockname()[:2]]
+
+    def receive(self):
+        """The next datagram and its sender; None at the end of the test."""
+        data, source = self.socket.recvfrom(1 << 17)
+        return None if data == b"end" else (data, source)
+
+    def answer(self, data, source):
+        # The client may be gone.
+        with contextlib.suppress(ConnectionError):
+            self.socket.sendto(data, source)
+
+
+def echo(peer):
+    while came := peer.receive():
+        peer.answer(*came)
+
+
+def silent(peer):
+    while peer.receive():
+        pass
+
+
+def flip(offset):
+    """Changes a bit of the third datagram."""
+
+    def behave(peer):
+        number = 0
+        while came := peer.receive():
+            data, source = bytearray(came[0]), came[1]
+            number += 1
+            if number == 3:
+                data[offset] ^= 4
+            peer.answer(data, source)
+
+    return behave
+
+
+def report(*arguments, status=0):
+    """The object of a run, whose counts of datagrams make sense."""
+    found, output, errors = run("--json", "--udp", *arguments, data=b"")
+    result = parse(output.decode())
+    assert errors == [] and found == result["status"] == status
+    counts = result["datagrams"]
+    assert counts["sent"] == sum(
+        counts[name] for name in ("answered", "lost", "late", "changed", "rejected", "open"))
+    return result
+
+
+def counts_of(result):
+    """Those that are not 0."""
+    return {name: result["datagrams"][name] for name in COUNTS if result["datagrams"][name]}
+
+
+class Proxy:
+    """A network that drops, doubles, swaps and alters by a seed; it keeps what it has sent."""
+
+    def __init__(self, seed):
+        self._random = random.Random(seed)
+        self.sent = []  # the number of the datagram, and whether it was altered
+
+    def _send(self, peer, number, data, source, altered):
+        self.sent.append((number, altered))
+        peer.answer(data, source)
+
+    def __call__(self, peer):
+        number, held = 0, []
+        while came := peer.receive():
+            data, source = came
+            action = self._random.choice(["drop", "double", "swap", "alter"] + 6 * ["pass"])
+            if action == "alter":
+                data = bytearray(data)
+                data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
+            if action == "swap":
+                held.append((number, data, source, False))
+            elif action != "drop":
+                for _ in range(2 if action == "double" else 1):
+                    self._send(peer, number, data, source, action == "alter")
+                for one in held:
+                    self._send(peer, *one)
+                held = []
+            number += 1
+
+    def expected(self, count):
+        """What an observer behind it counts."""
+        first, result = {}, dict.fromkeys(COUNTS, 0) | {"sent": count}
+        for number, altered in self.sent:
+            if number in first:
+                result["duplicate"] += 1
+                continue
+            result["reordered"] += number < max(first, default=-1)
+            first[number] = altered
+            result["changed" if altered else "answered"] += 1
+        result["lost"] = count - len(first)
+        return {name: value for name, value in result.items() if value}
+
+
+def test_proxy():
+    """Each count is that of the network on the way, for several seeds at once."""
+    count = 500
+    proxies = [Proxy(seed) for seed in (862, 863, 864)]
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for proxy in proxies:
+            peer = stack.enter_context(Peer(proxy))
+            clients.append(stack.enter_context(Client(
+                "--json", "--ping", "--udp", "-c", count, "-i", "0.001", *peer.address)))
+        results = [client.end() for client in clients]
+    for proxy, (status, output, errors) in zip(proxies, results):
+        result = parse(output.decode())
+        found = counts_of(result)
+        # A machine that has much else to do is no network that is late.
+        found["answered"] += found.pop("late", 0)
+        assert (status, errors, found) == (1, [], proxy.expected(count))
+        assert result["failure"]["kind"] == "differs"
+        assert result["datagrams"]["jitter"] > 0
+
+
+def test_late():
+    """An answer after the timeout is late, not lost, and has a line of both kinds."""
+    release = threading.Event()
+
+    def behave(peer):
+        held = peer.receive()
+        release.wait()
+        peer.answer(*held)
+        echo(peer)
+
+    with Peer(behave) as peer, Client("--ping", "--udp", "-i", "0.01", "-W", "0.05",
+                                      *peer.address) as client:
+        lines = iter(client.process.stdout)
+        assert next(lines).startswith(b"mpecho-client: 64 bytes to")
+        assert next(lines).endswith(b": seq=1 error: no answer within 0.05 s\n")
+        release.set()
+        while not (line := next(lines)).startswith(b"64 bytes from") or b" seq=1 " not in line:
+            pass
+        assert line.endswith(b" (late)\n")
+        client.process.send_signal(signal.SIGINT)
+        status, output, _ = client.end()
+    assert status == 1
+    late = re.search(rb"answered, 0 lost, (\d+) late", output)
+    assert late and int(late[1]) >= 1
+
+
+def test_schedule():
+    """Answers that do not come hold back no datagram; those that come in another order are
+    counted, and are no failure."""
+
+    def behave(peer):
+        came = [peer.receive() for _ in range(5)]
+        for one in reversed(came):
+            peer.answer(*one)
+        echo(peer)
+
+    with Peer(behave) as peer:
+        result = report("--ping", "-c5", "-i0.01", *FOREVER, *peer.address)
+    assert counts_of(result) == {"sent": 5, "answered": 5, "reordered": 4}
+    assert result["ping"] == {"size": 64, "sent": 5, "answered": 5, "lost": 0, "errors": {}}
+    assert result["latency"]["count"] == 5 and result["failure"] is None
+
+
+@pytest.mark.parametrize("address, sizes", [("127.0.0.1", [0, 1, 7, 8, 23, 24, 1472, 65507]),
+                                            ("::1", [0, 1500, 65527])])
+def test_sizes(start, address, sizes):
+    """Every size works against the service, the largest of each family too."""
+    service = start("udp:0", "--max-datagrams-per-source=0")
+    port = service.listeners()[0].rpartition(":")[2]
+    for size in sizes:
+        result = report("--ping", "-c3", "-f", f"-s{size}", *FOREVER, address, port)
+        assert counts_of(result) == {"sent": 3, "answered": 3}
+        assert result["bytes_received"] == 3 * size
+
+
+def test_closed_port():
+    """An ICMP error is a rejection, with its sender; nothing is lost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        address = [str(part) for part in other.getsockname()]
+    result = report("--ping", "-c3", "-i0.001", *FOREVER, *address, status=1)
+    assert counts_of(result) == {"sent": 3, "rejected": 3}
+    assert result["ping"]["errors"] == {"refused": 3}
+    assert result["failure"]["kind"] == "refused"
+    assert result["datagrams"]["rejections"] == [
+        {"count": 3, "message": "port unreachable from 127.0.0.1"}]
+    status, output, _ = run("--check", "--udp", "-s", "2800", *FOREVER, *address)
+    assert status == 1
+    assert output.decode().splitlines()[-1].startswith(
+        f"127.0.0.1 port {address[1]}: refused: rejected 2 of 2 datagrams: "
+        "port unreachable from 127.0.0.1: 2800 bytes sent, 0 came back in")
+
+
+def test_rejected_by_a_firewall(network):
+    """The summary names the machine that rejects, and what it says."""
+    here, there = network(), network()
+    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"))
+    there.execute("nft", "-f", "-", text="table inet wall { chain input { type filter hook input "
+                  "priority 0; udp dport 7 reject with icmp type admin-prohibited\n}\n}")
+    status, output, _ = here.run(run, "--ping", "--udp", "-q", "-c2", "-i0.001", *FOREVER,
+                                 "10.0.0.2")
+    assert status == 1
+    assert "\n2 rejected: administratively prohibited from 10.0.0.2\n" in output.decode()
+
+
+def test_this_machine_does_not_send(network):
+    """A datagram that this machine drops is rejected, not lost, and the next one is sent."""
+    here, there = network(), network()
+    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"))
+    here.drop(outgoing="udp dport 7")
+    status, output, _ = here.run(run, "--ping", "--udp", "-q", "-c2", "-i0.001", *FOREVER,
+                                 "10.0.0.2")
+    assert status == 1
+    assert "2 sent, 0 answered, 0 lost, 2 rejected" in output.decode()
+    assert "\n2 rejected: cannot send: Operation not permitted\n" in output.decode()
+
+
+def test_check(start, tmp_path):
+    """A check is intact when all came back, over IP and over a Unix socket."""
+    with Peer(echo, socket.AF_UNIX, str(tmp_path / "echo")) as local, Peer(echo) as peer:
+        for where in (peer.address, [local.socket.getsockname()]):
+            status, output, errors = run("--check", "--udp", "-s", "100K", "-l", "1000", *FOREVER,
+                                         *where)
+            lines = output.decode().splitlines()
+            assert (status, errors) == (0, [])
+            assert ": 103 sent, 103 answered, 0 lost in " in lines[0]
+            assert ": intact: 103000 bytes sent, 103000 came back in " in lines[-1]
+
+
+@pytest.mark.parametrize("offset", [0, 7, 8, 1399])
+def test_check_changed(offset):
+    """A changed byte has its datagram and its place, at once and in the verdict."""
+    with Peer(flip(offset)) as peer:
+        status, output, _ = run("--check", "--udp", "-s", "7000", *FOREVER, *peer.address)
+        result = report("--check", "-s", "1400", *FOREVER, *peer.address)
+    lines = output.decode().splitlines()
+    change = rf"the byte at offset {offset} came back as 0x\w\w instead of 0x\w\w, 1 bit changed"
+    assert status == 1
+    assert re.fullmatch(f"datagram 3: {change}", lines[0])
+    assert re.search(f": differs: changed 1 of 5 datagrams, first datagram 3: {change}: 7000 bytes",
+                     lines[-1])
+    assert counts_of(result) == {"sent": 1, "answered": 1}
+
+
+def test_check_lost():
+    """The verdict says how many are missing; the others came back."""
+
+    def behave(peer):
+        peer.receive()
+        echo(peer)
+
+    with Peer(behave) as peer:
+        result = report("--check", "-s", "5600", "-W", "0.5", *peer.address, status=1)
+    assert result["datagrams"]["lost"] == 1 and result["datagrams"]["loss"] == 25
+    assert result["failure"] == {"kind": "missing", "message": "lost 1 of 4 datagrams"}
+    assert result["check"]["faults"] == 0
+
+
+def test_other_service():
+    """Text is the answer of another service, in a ping and in a check."""
+
+    def behave(peer):
+        while came := peer.receive():
+            peer.answer(b"Thursday, November 26, 2026\n", came[1])
+
+    with Peer(behave) as peer:
+        for mode in (["--ping", "-c1", "-q"], ["--check", "-s1400"]):
+            status, output, _ = run(*mode, "--udp", "-W", "0.1", *peer.address)
+            assert status == 1
+            assert "not an echo service: it answered «Thursday, November 26, 2026»" in (
+                output.decode())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(number):
+    """A signal ends a run with its results; datagrams under way are not lost."""
+    came = threading.Event()
+
+    def behave(peer):
+        for _ in range(3):
+            peer.receive()
+        came.set()
+        silent(peer)
+
+    with Peer(behave) as peer, Client("--ping", "--udp", "--json", "-i0.01", *FOREVER,
+                                      *peer.address) as client:
+        assert came.wait(DEADLINE)
+        client.process.send_signal(number)
+        status, output, _ = client.end()
+    result = parse(output.decode())
+    assert status == 1 and result["failure"]["kind"] == "interrupted"
+    found = counts_of(result)
+    assert found == {"sent": found["sent"], "open": found["sent"]} and found["sent"] >= 3
+    assert result["datagrams"]["loss"] is None
+
+
+def test_inquiry():
+    """SIGQUIT prints the counts so far, and the run goes on."""
+    with Peer(echo) as peer, Client("--ping", "--udp", "-i0.01", "-c50", *FOREVER,
+                                    *peer.address) as client:
+        lines = iter(client.process.stdout)
+        while b"seq=3 " not in next(lines):
+            pass
+        client.process.send_signal(signal.SIGQUIT)
+        status, _, errors = client.end()
+    assert status == 0
+    assert re.match(r"0\.0-\d+\.\d s: \d+ answered, .*, 0 errors", errors[0])
+    assert errors[1].startswith("min/avg/max/stddev = ")
+
+
+def test_intervals():
+    """Reports of a check on the way add up to its result."""
+    with Peer(echo) as peer:
+        status, output, _ = run("--check", "--udp", "--json", "-s", "140000", "-b", "280000", "-i",
+                                "0.1", *FOREVER, *peer.address)
+    *intervals, last = map(json.loads, output.splitlines())
+    assert status == 0 and len(intervals) > 1
+    for name in ("bytes_sent", "bytes_received"):
+        assert sum(one["interval"][name] for one in intervals) == last[name] == 140000
+
+
+def test_plot(tmp_path):
+    """The files of the histogram have the round trips of datagrams."""
+    with Peer(echo) as peer:
+        result = report("--ping", "-f", "-c", "100", *FOREVER, f"--csv={tmp_path}/csv",
+                        f"--hgrm={tmp_path}/hgrm", f"--plot={tmp_path}/plot.svg", *peer.address)
+    assert result["latency"]["count"] == 100
+    assert (tmp_path / "csv").read_text().splitlines()[-1].split(",")[2] == "100"
+    assert os.stat(tmp_path / "plot.svg").st_size > 0
+
+
+@pytest.mark.parametrize("behave, state", [(echo, "OK"), (silent, "CRITICAL"),
+                                           (flip(9), "CRITICAL")])
+def test_monitor(behave, state):
+    """The plugin has the state of a datagram service."""
+    with Peer(behave) as peer:
+        host, port = peer.address
+        status, output, errors = run("--monitor", "-H", host, "-p", port, "--udp", "-i", "0.01",
+                                     data=b"")
+    assert errors == [] and output.decode().startswith(f"ECHO {state} - ")
+    assert status == ["OK", "WARNING", "CRITICAL"].index(state)

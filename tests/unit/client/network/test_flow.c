@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/* Datagrams of one socket, and the errors about them. */
+
+#include "unit.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/errqueue.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip_icmp.h>
+
+#include "client/network/connection.h"
+#include "client/network/flow.h"
+#include "lib/clock.h"
+
+enum {
+        SIZE = 64,
+};
+
+/* A peer, and a flow to it. */
+typedef struct Pair {
+        int peer;
+        Flow flow;
+        Payload payload;
+} Pair;
+
+static Pair pair;
+
+static void open_pair(size_t size, uint64_t timeout) {
+        const ConnectionOptions options = { .interrupt = -1, .datagram = true };
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        Endpoint endpoint;
+        bool pending;
+        int fd;
+
+        pair.peer = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_true(pair.peer >= 0);
+        assert_int_equal(bind(pair.peer, (const struct sockaddr *)&address, sizeof address), 0);
+        assert_int_equal(endpoint_from_socket(pair.peer, &endpoint), 0);
+        fd = connection_begin(&endpoint, &options, &pending);
+        assert_true(fd >= 0 && !pending);
+        payload_init(&pair.payload, size);
+        assert_int_equal(flow_init(&pair.flow, fd, &pair.payload, 3, 64, timeout, true), 0);
+}
+
+static void close_pair(void) {
+        close(pair.flow.fd);
+        flow_deinit(&pair.flow);
+        close(pair.peer);
+}
+
+static void send_one(void) {
+        FlowEvent event;
+
+        assert_int_equal(flow_send(&pair.flow, clock_now(), &event), 0);
+        assert_int_equal(event.kind, FLOW_ANSWER);
+}
+
+/* Receives a datagram as the peer. */
+static size_t take(struct sockaddr_in *client, char *data) {
+        ssize_t n = recvfrom(pair.peer, data, FLOW_BUFFER_SIZE, 0, (struct sockaddr *)client,
+                             &(socklen_t){ sizeof *client });
+
+        assert_true(n >= 0);
+        return (size_t)n;
+}
+
+static void answer(const struct sockaddr_in *client, const char *data, size_t size) {
+        assert_int_equal(sendto(pair.peer, data, size, 0, (const struct sockaddr *)client,
+                                sizeof *client),
+                         size);
+}
+
+/* Waits for the next event. */
+static FlowEvent next(void) {
+        struct pollfd polled = { .fd = pair.flow.fd, .events = POLLIN };
+        FlowEvent event;
+
+        assert_int_equal(poll(&polled, 1, 120000), 1);
+        assert_true(flow_next(&pair.flow, &event));
+        return event;
+}
+
+/* An answer gets its verdict: intact, once more, changed, or to nothing that was sent. */
+static void test_answers(void **state) {
+        static char data[FLOW_BUFFER_SIZE];
+        struct sockaddr_in client;
+        FlowEvent event;
+
+        (void)state;
+        open_pair(SIZE, 0);
+        assert_false(flow_next(&pair.flow, &event));
+        send_one();
+        send_one();
+        assert_int_equal(take(&client, data), SIZE);
+        answer(&client, data, SIZE);
+        answer(&client, data, SIZE);
+        event = next();
+        assert_int_equal(event.kind, FLOW_ANSWER);
+        assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
+        assert_int_equal(event.number, 0);
+        assert_false(event.fragments);
+        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATE);
+
+        assert_int_equal(take(&client, data), SIZE);
+        data[5] ^= 1;
+        answer(&client, data, SIZE);
+        event = next();
+        assert_int_equal(event.answer.verdict, VOLLEY_CHANGED);
+        assert_int_equal(event.number, 1);
+        assert_int_equal(event.fault.offset, 5);
+
+        answer(&client, "nothing that was ever sent", 24);
+        assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
+        assert_false(flow_next(&pair.flow, &event));
+        assert_int_equal(pair.flow.volley.counts.answered, 1);
+        assert_int_equal(flow_overflow(&pair.flow), 0);
+        close_pair();
+}
+
+/* Datagrams of no bytes are answered in the order of sending. */
+static void test_no_bytes(void **state) {
+        static char data[FLOW_BUFFER_SIZE];
+        struct sockaddr_in client;
+        FlowEvent event;
+
+        (void)state;
+        open_pair(0, 0);
+        send_one();
+        send_one();
+        assert_int_equal(take(&client, data), 0);
+        for (uint64_t i = 0; i < 2; i++) {
+                answer(&client, data, 0);
+                event = next();
+                assert_int_equal(event.number, i);
+                assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
+        }
+        answer(&client, data, 0);
+        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATE);
+        close_pair();
+}
+
+/* A closed port rejects each datagram, and the event names it; the next one is sent all the same.
+ */
+static void test_closed_port(void **state) {
+        FlowEvent event;
+
+        (void)state;
+        open_pair(SIZE, 0);
+        close(pair.peer);
+        for (uint64_t i = 0; i < 3; i++) {
+                send_one();
+                event = next();
+                assert_int_equal(event.kind, FLOW_REJECTED);
+                assert_int_equal(event.number, i);
+                assert_int_equal(event.rejection.error, ECONNREFUSED);
+                assert_int_equal(rejection_kind(&event.rejection), FAILURE_REFUSED);
+                assert_string_equal(event.rejection.text, "port unreachable from 127.0.0.1");
+        }
+        assert_int_equal(pair.flow.volley.counts.rejected, 3);
+        assert_int_equal(pair.flow.rejections.counts[0], 3);
+        assert_int_equal(pair.flow.rejections.counts[1], 0);
+        close_pair();
+}
+
+/* A datagram that this machine does not send is rejected at once, by this machine, and once. */
+static void test_too_large(void **state) {
+        FlowEvent event;
+
+        (void)state;
+        open_pair(65508, 0);
+        assert_int_equal(flow_send(&pair.flow, clock_now(), &event), 0);
+        assert_int_equal(event.kind, FLOW_REJECTED);
+        assert_true(event.rejection.local);
+        assert_int_equal(event.rejection.error, EMSGSIZE);
+        assert_false(flow_next(&pair.flow, &event));
+        assert_int_equal(pair.flow.volley.counts.rejected, 1);
+        close_pair();
+}
+
+/* A datagram without an answer becomes overdue. */
+static void test_overdue(void **state) {
+        FlowEvent event;
+
+        (void)state;
+        open_pair(SIZE, 1);
+        send_one();
+        while (!flow_next(&pair.flow, &event))
+                ;
+        assert_int_equal(event.kind, FLOW_OVERDUE);
+        assert_int_equal(event.number, 0);
+        close_pair();
+}
+
+/* Builds the control data of an error in @message, with the sender @size bytes at @sender. */
+static void set_error(struct msghdr *message, int level, const struct sock_extended_err *error,
+                      const void *sender, size_t size) {
+        struct cmsghdr *header;
+
+        header = CMSG_FIRSTHDR(message);
+        header->cmsg_level = level;
+        header->cmsg_type = level == IPPROTO_IP ? IP_RECVERR : IPV6_RECVERR;
+        header->cmsg_len = CMSG_LEN(sizeof *error + size);
+        memcpy(CMSG_DATA(header), error, sizeof *error);
+        memcpy(CMSG_DATA(header) + sizeof *error, sender, size);
+        message->msg_controllen = CMSG_SPACE(sizeof *error + size);
+}
+
+static void check_text(int level, const struct sock_extended_err *error, const void *sender,
+                       size_t size, const char *text) {
+        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8))) = {};
+        struct msghdr message = { .msg_control = control, .msg_controllen = sizeof control };
+        Rejection rejection;
+
+        set_error(&message, level, error, sender, size);
+        assert_true(rejection_parse(&message, &rejection));
+        assert_string_equal(rejection.text, text);
+        assert_int_equal(rejection.mtu, error->ee_errno == EMSGSIZE ? error->ee_info : 0);
+        /* Cut data is not read. */
+        message.msg_controllen--;
+        for (; message.msg_controllen >= CMSG_LEN(sizeof *error + size); message.msg_controllen--)
+                assert_true(rejection_parse(&message, &rejection));
+        for (; message.msg_controllen > 0; message.msg_controllen--)
+                assert_false(rejection_parse(&message, &rejection));
+}
+
+/* The sentence has the words of the RFCs, the MTU, and the sender. */
+static void test_sentences(void **state) {
+        struct sockaddr_in router = { .sin_family = AF_INET };
+        struct sockaddr_in6 router6 = { .sin6_family = AF_INET6 };
+        struct sock_extended_err error = { .ee_errno = EMSGSIZE,
+                                           .ee_origin = SO_EE_ORIGIN_ICMP,
+                                           .ee_type = ICMP_DEST_UNREACH,
+                                           .ee_code = ICMP_FRAG_NEEDED,
+                                           .ee_info = 1280 };
+
+        (void)state;
+        assert_int_equal(inet_pton(AF_INET, "192.0.2.1", &router.sin_addr), 1);
+        assert_int_equal(inet_pton(AF_INET6, "2001:db8::1", &router6.sin6_addr), 1);
+        check_text(IPPROTO_IP, &error, &router, sizeof router,
+                   "fragmentation needed, MTU 1280 from 192.0.2.1");
+        check_text(IPPROTO_IP, &error, NULL, 0, "fragmentation needed, MTU 1280");
+        error.ee_origin = SO_EE_ORIGIN_LOCAL;
+        check_text(IPPROTO_IP, &error, &router, sizeof router, "cannot send: Message too long");
+        error = (struct sock_extended_err){ .ee_errno = EACCES,
+                                            .ee_origin = SO_EE_ORIGIN_ICMP6,
+                                            .ee_type = ICMP6_DST_UNREACH,
+                                            .ee_code = ICMP6_DST_UNREACH_ADMIN };
+        check_text(IPPROTO_IPV6, &error, &router6, sizeof router6,
+                   "administratively prohibited from 2001:db8::1");
+        error.ee_code = 77;
+        check_text(IPPROTO_IPV6, &error, &router6, sizeof router6,
+                   "ICMP type 1 code 77 from 2001:db8::1");
+}
+
+/* Equal sentences are counted together, and those for which there is no room not at all. */
+static void test_rejections(void **state) {
+        Rejections rejections = {};
+        char text[REJECTION_TEXT_SIZE];
+
+        (void)state;
+        for (int i = 0; i < 3 * (REJECTIONS_MAXIMUM + 1); i++) {
+                snprintf(text, sizeof text, "reason %d", i % (REJECTIONS_MAXIMUM + 1));
+                rejections_count(&rejections, text, 2);
+        }
+        for (int i = 0; i < REJECTIONS_MAXIMUM; i++) {
+                snprintf(text, sizeof text, "reason %d", i);
+                assert_string_equal(rejections.texts[i], text);
+                assert_int_equal(rejections.counts[i], 6);
+        }
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_answers),     cmocka_unit_test(test_no_bytes),
+                cmocka_unit_test(test_closed_port), cmocka_unit_test(test_too_large),
+                cmocka_unit_test(test_overdue),     cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_rejections),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
