@@ -36,7 +36,7 @@ FETCH = f'chroot "$1" sh -c "mkdir -p {FETCHED}/partial && exec apt-get install 
 IMAGES = {
     "bookworm": ("bookworm", PACKAGES, FETCH),
     "trixie": ("trixie", PACKAGES, FETCH),
-    "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"], ":"),
+    "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"], "true"),
 }
 
 # On a machine that has much else to do.
