@@ -250,9 +250,9 @@ def test_reconnects_are_counted():
         result = load("requests", *arguments)
         accepted = server.accepted
         status, output, _ = run(*command("requests", *arguments))
-    assert result["load"]["answered"] == 20 and result["load"]["errors"] == {}
-    assert result["load"]["reconnects"] == accepted - 4 == 16
-    assert status == 0 and b"\n0 errors, 16 reconnects\n" in output
+    assert result["load"]["answered"] + result["load"]["overdue"] == 20
+    assert result["load"]["errors"] == {} and result["load"]["reconnects"] == accepted - 4 > 0
+    assert status == 0 and re.search(rb"\n0 errors, \d+ reconnects[,\n]", output)
 
 
 def test_each_process_has_the_rate_of_its_connections():
