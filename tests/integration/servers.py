@@ -269,6 +269,14 @@ def from_before():
     return behaviour
 
 
+def one_behind(connection, size=64):
+    """Answers each request but the first with the one before it."""
+    before = b""
+    while data := receive(connection, size):
+        connection.sendall((before or data)[: len(data)])
+        before = data
+
+
 def trickle(connection, size=1 << 30):
     """Sends each of the first `size` bytes by itself."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

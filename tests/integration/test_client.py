@@ -288,8 +288,9 @@ def test_a_file_system_that_is_full_at_close(tmp_path):
         result = subprocess.run(
             # The sanitizer cannot look for leaks in a process that is traced.
             ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-q", "-o/dev/null",
-             f"-P{output.name}", "-etrace=close", "-einject=close:error=EDQUOT", CLIENT, *server.address], input=b"hello",
-            stdout=output, stderr=subprocess.PIPE, timeout=DEADLINE, check=False)
+             f"-P{output.name}", "-etrace=close", "-einject=close:error=EDQUOT",
+             CLIENT, *server.address], input=b"hello", stdout=output, stderr=subprocess.PIPE,
+            timeout=DEADLINE, check=False)
     assert result.returncode == 1 and (tmp_path / "output").read_bytes() == b"hello"
     assert result.stderr == b"mpecho-client: Cannot write to standard output: Disk quota exceeded\n"
 

@@ -9,13 +9,12 @@ import pathlib
 import re
 import signal
 import socket
-import subprocess
 import threading
 
 import pytest
 
 import servers
-from client import CLIENT, DEADLINE, Client, run, until
+from client import DEADLINE, Client, run, until
 from network import Network
 from test_client_json import parse
 
@@ -142,9 +141,9 @@ def test_the_second_signal_ends_the_program(hanging_gnuplot, tmp_path):
 
 
 @pytest.mark.parametrize("mode", [*MODES[1:3], ["--check", "-b1K"]], ids=" ".join)
-def test_timeout_signals_twice(mode):
-    """timeout(1) signals its child and the group of both: that is one wish to end, which leaves the
-    results."""
+def test_a_signal_that_comes_twice(mode):
+    """timeout(1) signals its child and then the group of both: that is one wish to end, which leaves
+    the results."""
     begun = threading.Event()
 
     def behaviour(connection):
@@ -152,13 +151,12 @@ def test_timeout_signals_twice(mode):
         begun.set()
         servers.echo(connection)
 
-    with servers.tcp(behaviour) as server:
-        with subprocess.Popen(["timeout", "600", CLIENT, "--json", *mode, *server.address],
-                              stdout=subprocess.PIPE) as timeout:
-            assert begun.wait(DEADLINE)
-            timeout.send_signal(signal.SIGTERM)
-            output, _ = timeout.communicate(timeout=DEADLINE)
-    assert parse(output.decode())["peer"] == ":".join(server.address)
+    with servers.tcp(behaviour) as server, Client("--json", *mode, *server.address) as client:
+        assert begun.wait(DEADLINE)
+        os.kill(client.process.pid, signal.SIGTERM)
+        os.killpg(client.process.pid, signal.SIGTERM)
+        status, output, _ = client.end()
+    assert status >= 0 and parse(output.decode())["status"] == status
 
 
 @pytest.mark.parametrize("mode", MODES[1:3], ids=" ".join)

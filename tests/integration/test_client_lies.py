@@ -63,6 +63,9 @@ LIES = {
         "differs|closed|missing differs differs differs differs differs differs differs"),
     "from-before": (
         servers.from_before, "differs differs differs differs differs differs differs differs"),
+    "one-behind": (
+        # A connection with one request has none before.
+        servers.one_behind, "differs differs differs ok differs differs ok differs"),
     "stall": (
         servers.stall_after(32), "timeout timeout timeout timeout timeout timeout timeout timeout"),
     "silent": (
@@ -93,7 +96,7 @@ MAKERS = {"cross-wired", "from-before", "one-silent"}
 FAULTS = {
     "flip": {"changed"}, "exchange": {"reordered"}, "drop": {"dropped"},
     "duplicate": {"duplicated"}, "late-duplicate": {"duplicated"}, "surplus": {"duplicated"},
-    "banner": {"inserted"}, "cross-wired": {"unrecognized"}, "from-before": {"changed"},
+    "banner": {"inserted"}, "cross-wired": {"unrecognized"}, "from-before": {"changed"}, "one-behind": {"duplicated"},
     "closes-when-idle": {"truncated"}, "endless": {"inserted", "unrecognized"},
 }
 

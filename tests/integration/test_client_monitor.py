@@ -18,7 +18,8 @@ LINE = re.compile(
     r"ECHO (OK|WARNING|CRITICAL|UNKNOWN) - [^|]+"
     r"( \| rta=(?:([0-9.]+)ms|U);([0-9.:@~]*);([0-9.:@~]*);0 rtmin=(?:[0-9.]+ms|U);;;0 "
     r"rtmax=(?:[0-9.]+ms|U);;;0 pl=([0-9.]+)%;([0-9.:@~]*);([0-9.:@~]*);0;100"
-    r"(?: resolve=[0-9.]+ms;;;0 connect=[0-9.]+ms;;;0)?)?"
+    r"(?: resolve=[0-9.]+ms;;;0 connect=[0-9.]+ms;;;0)?"
+    r"(?: first_byte=([0-9.]+)ms;;;0 last_byte=([0-9.]+)ms;;;0)?)?"
 )
 STATES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 FAST = ["-i", "0.01"]
@@ -70,6 +71,7 @@ def test_thresholds(warning, critical, state):
     losses = [value.partition(",")[2].rstrip("%") for value in (warning, critical)]
     assert [data[4], data[5]] == times and [data[7], data[8]] == losses
     assert "5 of 5 answered" in data[0] and " connect=" in data[0]
+    assert float(data[9]) >= 20 and float(data[9]) + float(data[10]) <= float(data[3]) + 0.002
 
 
 @pytest.mark.parametrize(
@@ -103,7 +105,7 @@ def test_all_lost_is_critical():
     with servers.tcp(servers.close_after(0)) as server:
         state, data = ask(server, "-n", "2")
     assert state == "CRITICAL" and "0 of 2 answered" in data[0]
-    assert data[3] is None and data[6] == "100"
+    assert data[3] is data[9] is None and data[6] == "100"
 
 
 def test_a_wrong_answer_is_critical():

@@ -172,6 +172,13 @@ def test_each_timeout_has_its_sentence(tmp_path):
     assert b"seq=2 error: no connection in time\n" in output
 
 
+def test_an_unknown_name_ends_it():
+    """No later round trip would find an address."""
+    status, output, errors = run("--ping", "-i0.01", "no-such-host.invalid")
+    assert status == 1 and b"seq=1" not in output
+    assert errors[0].startswith("mpecho-client: Cannot connect to no-such-host.invalid port 7: ")
+
+
 def test_timestamps():
     """-D begins each line with the time of day, in the form of ping(8)."""
     begin = time.time()

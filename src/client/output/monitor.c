@@ -70,6 +70,7 @@ static void monitor_print_time(const char *name, double time, const Report *repo
 
 static void monitor_print_performance(const Report *report, const ClientOptions *options) {
         const Histogram *latency = &report->latency;
+        const Phases *phases = &report->phases;
 
         fputs(" |", stdout);
         monitor_print_time("rta", latency->mean, report);
@@ -83,6 +84,10 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
                 printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
                        (double)report->path.resolve / CLOCK_MILLISECOND,
                        (double)report->path.connect / CLOCK_MILLISECOND);
+        if (phases->answers > 0)
+                printf(" first_byte=%.3fms;;;0 last_byte=%.3fms;;;0",
+                       (double)phases->first / (double)phases->answers / CLOCK_MILLISECOND,
+                       (double)phases->last / (double)phases->answers / CLOCK_MILLISECOND);
         putchar('\n');
 }
 

@@ -23,9 +23,10 @@ static int clear(void **state) {
         return 0;
 }
 
-/* Draws, holds each row to @width, and returns the sum of the counts; @ret_rows is their number. */
+/* Draws, holds each row to @width and each count to its bar, and returns the sum of the counts;
+ * @ret_rows is the number of rows. */
 static uint64_t draw(int width, size_t *ret_rows) {
-        uint64_t sum = 0;
+        uint64_t sum = 0, count;
         size_t size, rows = 0;
         char *text;
         FILE *file = open_memstream(&text, &size);
@@ -35,7 +36,10 @@ static uint64_t draw(int width, size_t *ret_rows) {
         assert_int_equal(fclose(file), 0);
         for (char *row = strtok(text, "\n"); row != NULL; row = strtok(NULL, "\n")) {
                 assert_in_range(strlen(row), 1, width - 1);
-                sum += strtoull(strrchr(row, ' '), NULL, 10);
+                count = strtoull(strrchr(row, ' '), NULL, 10);
+                /* One value of thousands shows. */
+                assert_int_equal(strchr(row, '#') != NULL, count > 0);
+                sum += count;
                 rows++;
         }
         free(text);
