@@ -65,6 +65,7 @@ const char client_help[] =
                 "                      connect from this address or interface\n"
                 "      --dscp=N        differentiated services code point of packets (0 to 63)\n"
                 "      --ttl=N         time to live of packets (1 to 255)\n"
+                "      --mptcp         use Multipath TCP where the service has it, else TCP\n"
                 "      --connect-timeout=TIME\n"
                 "                      limit for each address (default: 10; 0: the kernel's)\n"
                 "  -W, --timeout=TIME  give up when no answer has come for this time (default:\n"

@@ -47,9 +47,11 @@ enum {
 
 /* Checks a target without a port behind it. */
 static int client_options_check_whole(const OptionParse *parse, const Target *target) {
-        static const char *const without[] = { "ipv4", "ipv6", "source",
-                                               "dscp", "ttl",  "dont-fragment" };
+        static const char *const without[] = { "ipv4", "ipv6",          "source", "dscp",
+                                               "ttl",  "dont-fragment", "mptcp",  "udp" };
         const bool local = endpoint_is_local(target->host);
+        /* A Unix socket takes datagrams. */
+        const size_t count = sizeof without / sizeof without[0] - (local ? 1 : 0);
         const char *kind = local ? "the Unix socket" : "the address of vsock";
         Endpoint endpoint;
         const char *why;
@@ -62,7 +64,7 @@ static int client_options_check_whole(const OptionParse *parse, const Target *ta
                                    local ? "The Unix socket '%s' has no port"
                                          : "The address of vsock '%s' has its own port",
                                    target->host);
-        for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
+        for (size_t i = 0; i < count; i++)
                 if (option_is_given(parse, without[i]))
                         return failure_set(parse->failure, -EINVAL,
                                            "--%s cannot be used with %s '%s'", without[i], kind,
@@ -227,7 +229,8 @@ static int client_options_check_streams(const OptionParse *parse) {
 
 /* Rejects options of streams with --udp, and options of datagrams without. */
 static int client_options_check_datagrams(const OptionParse *parse) {
-        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind" };
+        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind",
+                                               "mptcp" };
         static const char *const with[] = { "dont-fragment", "length" };
         const ClientOptions *options = parse->options;
         const bool datagram = options->connection.datagram;
@@ -285,7 +288,8 @@ static int client_options_complete(const OptionParse *parse) {
                 options->interval = CLIENT_PING_INTERVAL;
         /* The plain mode needs any address, and soon. */
         options->connection.race = options->action == CLIENT_RELAY;
-        options->connection.warn = !options->connection.race && !options->quiet && !options->json;
+        options->connection.warn = (!options->connection.race || options->connection.mptcp) &&
+                                   !options->quiet && !options->json;
         if (options->action == CLIENT_LOAD && options->duration == 0)
                 options->duration = CLIENT_DURATION;
         /* A user who types, or a slow pipe, may take any time. */

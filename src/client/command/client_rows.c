@@ -274,6 +274,7 @@ const OptionRow client_rows[] = {
         { "source", "I", true, client_take_source, FIELD(connection) },
         { "dscp", NULL, true, option_take_number, FIELD(connection.dscp), RANGE(0, DSCP_MAXIMUM) },
         { "ttl", NULL, true, option_take_number, FIELD(connection.ttl), RANGE(1, TTL_MAXIMUM) },
+        { "mptcp", NULL, false, option_take_flag, FIELD(connection.mptcp) },
         { "connect-timeout", NULL, true, client_take_time, FIELD(connection.timeout),
           RANGE(0, CLIENT_TIME_MAXIMUM) },
         { "timeout", "W", true, client_take_time, FIELD(timeout), RANGE(0, CLIENT_TIME_MAXIMUM) },

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/mptcp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -32,6 +33,12 @@ int connection_finish(int fd) {
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error }) < 0)
                 return -errno;
         return -error;
+}
+
+bool connection_is_mptcp(int fd) {
+        struct mptcp_info info;
+
+        return getsockopt(fd, SOL_MPTCP, MPTCP_INFO, &info, &(socklen_t){ sizeof info }) == 0;
 }
 
 uint64_t connection_end(const ConnectionOptions *options, uint64_t start) {
@@ -87,17 +94,18 @@ static int connection_name(int fd) {
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
                      bool *ret_pending) {
         const int family = endpoint->any.sa_family;
+        const bool internet = family == AF_INET || family == AF_INET6;
         int fd, r = 0;
 
         if (options->source.length != 0 && options->source.any.sa_family != family)
                 return -EAFNOSUPPORT;
         fd = socket(family,
                     (options->datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    0);
+                    internet && options->mptcp ? IPPROTO_MPTCP : 0);
         if (fd < 0)
                 return -errno;
 
-        if (family == AF_INET || family == AF_INET6)
+        if (internet)
                 r = connection_prepare(fd, endpoint, options);
         else if (options->datagram)
                 r = connection_name(fd);

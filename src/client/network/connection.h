@@ -22,6 +22,8 @@ struct ConnectionOptions {
          * sent packets; 0 for the kernel's. */
         uint64_t dscp;
         uint64_t ttl;
+        /* Uses Multipath TCP (RFC 8684); the kernel falls back to TCP if the peer lacks it. */
+        bool mptcp;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
         /* The end of the whole run; 0 for none. */
@@ -62,6 +64,11 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
  * negative errno of connect(2).
  */
 int connection_finish(int fd);
+
+/*
+ * connection_is_mptcp: Returns whether @fd, a connected socket, uses Multipath TCP now.
+ */
+bool connection_is_mptcp(int fd);
 
 /*
  * connection_end: Returns the instant at which the time of an address that was asked at @start is

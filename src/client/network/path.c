@@ -71,6 +71,10 @@ static const char *path_describe_error(int error, const Endpoint *endpoint,
         if (error == ETIME)
                 snprintf(text, PATH_FAILED_SIZE, "no answer within %s s",
                          quantity_format_time(options->timeout, seconds));
+        else if ((error == EPROTONOSUPPORT || error == ENOPROTOOPT) && options->mptcp)
+                snprintf(text, PATH_FAILED_SIZE, "the kernel of this machine lacks Multipath TCP");
+        else if (error == EOPNOTSUPP && options->mptcp)
+                snprintf(text, PATH_FAILED_SIZE, "--mptcp excludes --ttl and, over IPv6, --dscp");
         else if (error == EAFNOSUPPORT && options->source.length != 0)
                 snprintf(text, PATH_FAILED_SIZE,
                          "the address family differs from that of --source");
@@ -239,12 +243,16 @@ static int path_find(const Target *target, const ConnectionOptions *options,
         return endpoint_parse(target->host, &ret_addresses->list[0], &why);
 }
 
-static void path_describe(Path *path, int fd) {
+static void path_describe(Path *path, int fd, const ConnectionOptions *options) {
         Endpoint local;
 
         path_format(&path->endpoint, path->peer);
         if (endpoint_from_socket(fd, &local) == 0)
                 path_format(&local, path->local);
+        if (options->mptcp && !connection_is_mptcp(fd) && path->failed_count < PATH_FAILED_MAXIMUM)
+                snprintf(path->failed[path->failed_count++], PATH_FAILED_SIZE,
+                         "%.*s: no Multipath TCP, fell back to TCP", ENDPOINT_TEXT_SIZE,
+                         path->peer);
 }
 
 /* Prints the addresses that failed before one answered, and the times. */
@@ -307,7 +315,7 @@ int path_open(const Target *target, const ConnectionOptions *options, Path *ret_
         if (r < 0) {
                 *ret_failure = failure;
         } else {
-                path_describe(ret_path, r);
+                path_describe(ret_path, r, options);
                 path_print(ret_path, options);
         }
         return r;

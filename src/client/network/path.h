@@ -31,7 +31,7 @@ struct Path {
         uint64_t start;
         uint64_t resolve;
         uint64_t connect;
-        /* The addresses that failed before, one line each. */
+        /* The addresses that failed before, and this one if it fell back to TCP, one line each. */
         size_t failed_count;
         char failed[PATH_FAILED_MAXIMUM][PATH_FAILED_SIZE];
 };

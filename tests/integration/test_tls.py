@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""TLS by stunnel(8) in front of the service and behind the client, as mpecho(8) has it."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import client as program
+from processes import DEADLINE, wait_for
+from service import documented
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+              pytest.mark.skipif(not shutil.which("stunnel4"), reason="no stunnel")]
+
+SIZE = 4 << 20
+FRONT, BACK = 8007, 9007
+LISTENING = "0A"  # in proc_net_tcp(5)
+
+
+def certificate(directory, name):
+    """A file with a key and its own certificate for server.example."""
+    path = directory / name
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=server.example",
+                    "-keyout", path, "-out", f"{path}.crt"], check=True, stderr=subprocess.DEVNULL)
+    path.write_bytes(path.read_bytes() + Path(f"{path}.crt").read_bytes())
+    return path
+
+
+def is_listening(port):
+    """Whether there is a listener at this port in the namespace of the thread."""
+    lines = [line.split() for name in ("tcp", "tcp6")
+             for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]]
+    return any(line[1].endswith(f":{port:04X}") and line[3] == LISTENING for line in lines)
+
+
+@contextlib.contextmanager
+def stunnel(network, path, port, text, changes):
+    """stunnel with the configuration of the manual, for other files, once it listens."""
+    for before, after in changes.items():
+        assert before in text
+        text = text.replace(before, str(after))
+    path.write_text(f"foreground = yes\npid =\n{text}")
+    with network.run(subprocess.Popen, ["stunnel4", path], stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: process.poll() is not None or network.run(is_listening, port), "stunnel")
+            assert process.poll() is None
+            yield
+        finally:
+            process.kill()
+
+
+def test_recipe(network, start, tmp_path):
+    """A check through both is intact, the service sees stunnel as its peer, and a client that does
+    not trust the certificate sends the service nothing."""
+    host = network()
+    service = start("127.0.0.1:7", network=host)
+    own, other = certificate(tmp_path, "own"), certificate(tmp_path, "other")
+    front = documented("TLS, by"), {"/etc/ssl/private/echo.pem": own}
+    back = documented("Another stunnel"), {"server.example:8007": f"127.0.0.1:{FRONT}"}
+    authorities = "/etc/ssl/certs/ca-certificates.crt"
+    words = ["--check", f"-s{SIZE}", f"-W{DEADLINE}", "127.0.0.1", BACK]
+    with stunnel(host, tmp_path / "front.conf", FRONT, *front):
+        with stunnel(host, tmp_path / "back.conf", BACK, back[0],
+                     back[1] | {authorities: f"{own}.crt"}):
+            status, output, errors = host.run(program.run, *words)
+        assert (status, errors) == (0, []) and b" intact: " in output
+        record, = service.journal.wait_for("closed")
+        assert record.number("MPECHO_BYTES") == SIZE
+        assert record["MPECHO_PEER_ADDRESS"] == "127.0.0.1"
+        with stunnel(host, tmp_path / "wary.conf", BACK, back[0],
+                     back[1] | {authorities: f"{other}.crt"}):
+            status, output, errors = host.run(program.run, *words)
+        assert status == 1 and b" intact: " not in output
+    service.wait_until_idle()
+    assert service.totals().number("MPECHO_BYTES") == SIZE
