@@ -60,8 +60,7 @@ static void handler_stop(int number) {
         const int error = errno;
 
         if (!state.serving) {
-                /* This is the master, which does not block SIGABRT, or serves a client of the
-                 * metrics. */
+                /* This is the master, which does not block SIGABRT. */
                 (void)signal(number, SIG_DFL);
                 (void)raise(number);
                 return;
