@@ -305,9 +305,12 @@ install: all require-unit-directories
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man8' packaging/mpecho.8
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-client.1
 	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/check_mpecho.1
+	install -D -m 644 -t '$(DESTDIR)$(mandir)/man1' packaging/mpecho-echoping.1
 	install -d '$(DESTDIR)$(plugindir)'
 	sed 's|/usr/bin/|$(bindir)/|' packaging/check_mpecho > '$(DESTDIR)$(plugindir)/check_mpecho'
 	chmod 755 '$(DESTDIR)$(plugindir)/check_mpecho'
+	sed 's|/usr/bin/|$(bindir)/|' packaging/mpecho-echoping > '$(DESTDIR)$(bindir)/mpecho-echoping'
+	chmod 755 '$(DESTDIR)$(bindir)/mpecho-echoping'
 	install -D -m 644 -t '$(DESTDIR)$(schemadir)' packaging/mpecho-client.schema.json
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
@@ -324,6 +327,7 @@ uninstall: require-unit-directories
 		'$(DESTDIR)$(catalogdir)/mpecho.catalog' \
 		'$(DESTDIR)$(mandir)/man8/mpecho.8' '$(DESTDIR)$(mandir)/man1/mpecho-client.1' \
 		'$(DESTDIR)$(mandir)/man1/check_mpecho.1' '$(DESTDIR)$(plugindir)/check_mpecho' \
+		'$(DESTDIR)$(mandir)/man1/mpecho-echoping.1' '$(DESTDIR)$(bindir)/mpecho-echoping' \
 		'$(DESTDIR)$(schemadir)/mpecho-client.schema.json' \
 		'$(DESTDIR)$(bashcompletiondir)/mpecho-client'
 

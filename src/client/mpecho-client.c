@@ -28,6 +28,7 @@
 #include "client/output/report.h"
 #include "client/run/check.h"
 #include "client/run/exchange.h"
+#include "client/run/flows.h"
 #include "client/run/ping.h"
 #include "client/run/relay.h"
 #include "lib/failure.h"
@@ -79,7 +80,9 @@ static void client_run(const ClientOptions *options, Report *report) {
                         check_run(options, report);
                 break;
         case CLIENT_PING:
-                if (options->connection.datagram)
+                if (options->flows > 0)
+                        flows_run(options, report);
+                else if (options->connection.datagram)
                         exchange_run(options, report);
                 else
                         ping_run(options, report);

@@ -78,17 +78,12 @@ FailureKind failure_kind_from_errno(int error) {
 
 const char *failure_kind_name(FailureKind kind) {
         static const char *const names[FAILURE_KINDS] = {
-                [FAILURE_NONE] = "none",
-                [FAILURE_RESOLVE] = "resolve",
-                [FAILURE_REFUSED] = "refused",
-                [FAILURE_UNREACHABLE] = "unreachable",
-                [FAILURE_TIMEOUT] = "timeout",
-                [FAILURE_RESET] = "reset",
-                [FAILURE_CLOSED] = "closed",
-                [FAILURE_DIFFERS] = "differs",
-                [FAILURE_MISSING] = "missing",
-                [FAILURE_LOCAL] = "local",
-                [FAILURE_INTERRUPTED] = "interrupted",
+                [FAILURE_NONE] = "none",       [FAILURE_RESOLVE] = "resolve",
+                [FAILURE_REFUSED] = "refused", [FAILURE_UNREACHABLE] = "unreachable",
+                [FAILURE_TIMEOUT] = "timeout", [FAILURE_RESET] = "reset",
+                [FAILURE_CLOSED] = "closed",   [FAILURE_DIFFERS] = "differs",
+                [FAILURE_MISSING] = "missing", [FAILURE_LOSS] = "loss",
+                [FAILURE_LOCAL] = "local",     [FAILURE_INTERRUPTED] = "interrupted",
         };
 
         return names[kind];

@@ -27,6 +27,7 @@ enum FailureKind {
         FAILURE_CLOSED,      /* the peer closed the connection too early */
         FAILURE_DIFFERS,     /* the peer sent back other bytes */
         FAILURE_MISSING,     /* the peer sent back too few bytes */
+        FAILURE_LOSS,        /* some flows lose more than the others */
         FAILURE_LOCAL,       /* this machine or this program failed, or was used wrongly */
         FAILURE_INTERRUPTED, /* a signal ended the program early */
         FAILURE_KINDS,

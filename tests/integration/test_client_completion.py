@@ -44,7 +44,9 @@ def offered(line, **options):
     [
         ("mpecho-client --pi", {"--ping"}),
         ("mpecho-client --ban", {"--bandwidth="}),
-        ("mpecho-client --ping --f", {"--flood"}),
+        ("mpecho-client --ping --floo", {"--flood"}),
+        ("mpecho-client --ping --flow", {"--flows="}),
+        ("mpecho-client --ping --flows ", set()),
         ("mpecho-client --load -k ", {"requests", "connections", "streams"}),
         ("mpecho-client --load --kind s", {"streams"}),
         ("mpecho-client --ping -c ", set()),

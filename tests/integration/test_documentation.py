@@ -345,14 +345,14 @@ def test_reasons():
     assert re.findall(r"^([a-z ]+): ", closed, re.M) == reasons
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("page", [*PAGES.values(), "packaging/mpecho-echoping.1"])
 @pytest.mark.parametrize("command", [["mandoc", "-Tlint", "-Wwarning"],
                                      ["man", "--warnings", "--local-file"]], ids=["mandoc", "man"])
-def test_page_is_clean(program, command):
+def test_page_is_clean(page, command):
     """mandoc and man have nothing to say about the man pages."""
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
-    result = subprocess.run([*command, SOURCE / PAGES[program]], capture_output=True, text=True,
+    result = subprocess.run([*command, SOURCE / page], capture_output=True, text=True,
                             env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C.UTF-8"})
     complaints = result.stderr if command[0] == "man" else result.stdout
     assert complaints == "" and result.returncode == 0, complaints

@@ -38,6 +38,7 @@ enum {
 #define CLIENT_BLOCK_SIZE       ((uint64_t)128 << 10)
 #define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
 #define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
+#define CLIENT_FLOW_MAXIMUM     ((uint64_t)64 << 10)
 
 /* With datagrams: a later answer is late, and a check should not exceed the burst that mpecho
  * allows a source. The default length fits most tunnels. */
@@ -48,7 +49,8 @@ enum {
 /* Checks a target without a port behind it. */
 static int client_options_check_whole(const OptionParse *parse, const Target *target) {
         static const char *const without[] = { "ipv4", "ipv6",          "source", "dscp",
-                                               "ttl",  "dont-fragment", "mptcp",  "udp" };
+                                               "ttl",  "dont-fragment", "mptcp",  "flows",
+                                               "udp" };
         const bool local = endpoint_is_local(target->host);
         /* A Unix socket takes datagrams. */
         const size_t count = sizeof without / sizeof without[0] - (local ? 1 : 0);
@@ -230,7 +232,7 @@ static int client_options_check_streams(const OptionParse *parse) {
 /* Rejects options of streams with --udp, and options of datagrams without. */
 static int client_options_check_datagrams(const OptionParse *parse) {
         static const char *const without[] = { "connect", "reset", "connect-timeout", "kind",
-                                               "mptcp" };
+                                               "flows",   "mptcp" };
         static const char *const with[] = { "dont-fragment", "length" };
         const ClientOptions *options = parse->options;
         const bool datagram = options->connection.datagram;
@@ -265,6 +267,23 @@ static void client_options_complete_datagrams(const OptionParse *parse) {
         if (!option_is_given(parse, "size"))
                 options->check_size = CLIENT_DATAGRAM_CHECK;
         options->size = options->length == 0 ? CLIENT_DATAGRAM_LENGTH : options->length;
+}
+
+/* A flow is one connection, without lines of its own. */
+static int client_options_check_flows(const OptionParse *parse) {
+        static const char *const without[] = { "connect", "timestamps" };
+        const ClientOptions *options = parse->options;
+
+        for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
+                if (option_is_given(parse, without[i]))
+                        return failure_set(parse->failure, -EINVAL,
+                                           "--%s and --flows cannot be combined", without[i]);
+        if (options->size > CLIENT_FLOW_MAXIMUM)
+                return failure_set(parse->failure, -EINVAL, "--size is at most 64K with --flows");
+        if (options->source_port + options->flows > UINT16_MAX + 1)
+                return failure_set(parse->failure, -EINVAL,
+                                   "--source-port and --flows exceed port 65535");
+        return 0;
 }
 
 /* Sets the defaults that depend on the mode. */
@@ -306,8 +325,12 @@ static int client_options_check(OptionParse *parse) {
                 r = client_options_check_streams(parse);
         if (r == 0)
                 r = client_options_check_datagrams(parse);
+        if (r == 0 && options->flows > 0)
+                r = client_options_check_flows(parse);
         if (r < 0)
                 return r;
+        if (options->source_port > 0 && options->flows == 0)
+                return failure_set(parse->failure, -EINVAL, "--source-port needs --flows");
         if (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS &&
             options->bandwidth > 0)
                 return failure_set(parse->failure, -EINVAL,

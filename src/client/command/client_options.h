@@ -88,6 +88,9 @@ struct ClientOptions {
         bool flood;
         bool timestamps;
         bool connect;
+        /* Ping: the number of flows, 0 for none, and their first local port, 0 for any. */
+        uint64_t flows;
+        uint64_t source_port;
         /* Ping and load: nothing begins after this time; 0 for no limit. */
         uint64_t duration;
         /* Ping and load: the size of a message. With datagrams, the size of each in all modes. */

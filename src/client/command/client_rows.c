@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "client/command/client_options.h"
+#include "client/value/judgement.h"
 #include "client/value/payload.h"
 #include "client/value/quantity.h"
 #include "client/value/schedule.h"
@@ -253,6 +254,10 @@ const OptionRow client_rows[] = {
         { "flood", "f", false, option_take_flag, FIELD(flood), .tags = FOR_PING },
         { "timestamps", "D", false, option_take_flag, FIELD(timestamps), .tags = FOR_PING },
         { "connect", NULL, false, option_take_flag, FIELD(connect), .tags = FOR_PING },
+        { "flows", NULL, true, option_take_number, FIELD(flows), RANGE(2, JUDGEMENT_FLOWS_MAXIMUM),
+          .tags = FOR_PING },
+        { "source-port", NULL, true, option_take_number, FIELD(source_port), RANGE(1, UINT16_MAX),
+          .tags = FOR_PING },
         { "size", "s", true, client_take_size, FIELD(size), RANGE(0, CLIENT_SIZE_MAXIMUM),
           .tags = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "duration", "wt", true, client_take_time, FIELD(duration),

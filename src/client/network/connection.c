@@ -66,6 +66,28 @@ static int connection_mark(int fd, int family, const ConnectionOptions *options)
         return 0;
 }
 
+int connection_bind(int fd, int family, const ConnectionOptions *options) {
+        Endpoint local = options->source;
+
+        if (local.length == 0) {
+                local.any.sa_family = (sa_family_t)family;
+                local.length = family == AF_INET6 ? sizeof local.ipv6 : sizeof local.ipv4;
+        }
+        if (options->port == 0) {
+                /* connect(2) chooses the port then, which may serve more than one peer. */
+                (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
+        } else {
+                /* Connections of an earlier run may linger. */
+                if (!options->datagram)
+                        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
+                if (family == AF_INET6)
+                        local.ipv6.sin6_port = htons(options->port);
+                else
+                        local.ipv4.sin_port = htons(options->port);
+        }
+        return bind(fd, &local.any, local.length) < 0 ? -errno : 0;
+}
+
 /* Prepares a socket of TCP or UDP. */
 static int connection_prepare(int fd, const Endpoint *endpoint, const ConnectionOptions *options) {
         int r;
@@ -75,13 +97,9 @@ static int connection_prepare(int fd, const Endpoint *endpoint, const Connection
         r = connection_mark(fd, endpoint->any.sa_family, options);
         if (r < 0)
                 return r;
-        if (options->source.length != 0) {
-                /* connect(2) chooses the port then, which may serve more than one peer. */
-                (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
-                if (bind(fd, &options->source.any, options->source.length) < 0)
-                        return -errno;
-        }
-        return 0;
+        if (options->source.length != 0 || options->port != 0)
+                r = connection_bind(fd, endpoint->any.sa_family, options);
+        return r;
 }
 
 /* Lets the kernel name a Unix socket: a peer cannot answer datagrams without a name. */

@@ -16,6 +16,8 @@ struct ConnectionOptions {
         uint64_t timeout;
         /* The local address (bind(2)), with port 0; length 0 for the kernel's choice. */
         Endpoint source;
+        /* The local port; 0 for the kernel's choice. */
+        in_port_t port;
         /* The interface to use (SO_BINDTODEVICE, socket(7)); empty for the kernel's choice. */
         char device[IF_NAMESIZE];
         /* The differentiated services code point (RFC 2474) and the time to live or hop limit of
@@ -58,6 +60,14 @@ int connection_open(const Endpoint *endpoint, const ConnectionOptions *options);
  * again.
  */
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options, bool *ret_pending);
+
+/*
+ * connection_bind: Binds the IP socket @fd of @family to the local address and port of @options. A
+ * port may be one that connections of an earlier run still hold (SO_REUSEADDR, socket(7)).
+ *
+ * Returns 0, or a negative errno of bind(2).
+ */
+int connection_bind(int fd, int family, const ConnectionOptions *options);
 
 /*
  * connection_finish: Returns the result of connection_begin() on @fd: 0 once connected, or a

@@ -25,7 +25,7 @@
 #include "lib/clock.h"
 
 enum {
-        INQUIRY_POLLED = 64,
+        INQUIRY_POLLED = 1024,
 };
 
 static const int inquiry_signals[] = { SIGQUIT, SIGUSR1 };

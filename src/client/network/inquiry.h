@@ -29,9 +29,9 @@ void inquiry_set(void (*answer)(void *userdata), void *userdata);
 void inquiry_ignore(void);
 
 /*
- * inquiry_poll: Waits with poll(2) for one of the @count descriptors at @polled, at most 63, or for
- * the instant @end (clock_now(); CLOCK_NEVER for no limit). Answers inquiries meanwhile, and waits
- * on after signals.
+ * inquiry_poll: Waits with poll(2) for one of the @count descriptors at @polled, at most 1023, or
+ * for the instant @end (clock_now(); CLOCK_NEVER for no limit). Answers inquiries meanwhile, and
+ * waits on after signals.
  *
  * Returns the number of ready descriptors, 0 when the time is over, or a negative errno of poll(2).
  */

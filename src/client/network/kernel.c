@@ -10,19 +10,22 @@
  */
 #include "client/network/kernel.h"
 
+/* glibc's netinet/tcp.h knows no counts of segments. */
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "lib/clock.h"
 
 void kernel_add(Kernel *kernel, const Kernel *other) {
         uint64_t retransmits = kernel->retransmits + other->retransmits;
+        uint64_t segments = kernel->segments + other->segments;
 
         if (!other->known)
                 return;
         *kernel = *other;
         kernel->retransmits = retransmits;
+        kernel->segments = segments;
 }
 
 void kernel_note(Kernel *kernel, int fd) {
@@ -30,10 +33,12 @@ void kernel_note(Kernel *kernel, int fd) {
 
         if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
                 return;
-        kernel_add(kernel, &(Kernel){ .known = true,
-                                      .rtt = info.tcpi_rtt * CLOCK_MICROSECOND,
-                                      .rtt_variance = info.tcpi_rttvar * CLOCK_MICROSECOND,
-                                      .mss = info.tcpi_snd_mss,
-                                      .congestion_window = info.tcpi_snd_cwnd,
-                                      .retransmits = info.tcpi_total_retrans });
+        kernel_add(kernel,
+                   &(Kernel){ .known = true,
+                              .rtt = info.tcpi_rtt * CLOCK_MICROSECOND,
+                              .rtt_variance = info.tcpi_rttvar * CLOCK_MICROSECOND,
+                              .mss = info.tcpi_snd_mss,
+                              .congestion_window = info.tcpi_snd_cwnd,
+                              .retransmits = info.tcpi_total_retrans,
+                              .segments = 1 + info.tcpi_data_segs_out - info.tcpi_unacked });
 }

@@ -17,8 +17,11 @@ struct Kernel {
         uint64_t mss;
         /* Segments. */
         uint64_t congestion_window;
-        /* The sum over all connections. */
+        /* The sums over all connections. Segments are those sent with data, repeated ones too,
+         * and the first one of each connection, but not those that the peer has yet to
+         * acknowledge. */
         uint64_t retransmits;
+        uint64_t segments;
 };
 
 /*

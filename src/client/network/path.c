@@ -278,16 +278,39 @@ static int path_check_source(const ConnectionOptions *options, Failure *ret_fail
         fd = socket(source->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return 0;
-        /* Without a port: all of them may be in use, which the connection finds out. */
-        (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){ 1 }, sizeof(int));
-        if (bind(fd, &source->any, source->length) < 0) {
-                r = -errno;
+        r = connection_bind(fd, source->any.sa_family, options);
+        if (r < 0) {
                 (void)getnameinfo(&source->any, source->length, text, sizeof text, NULL, 0,
                                   NI_NUMERICHOST);
                 failure_set(ret_failure, r, "Cannot use source address %s: %s", text, strerror(-r));
         }
         close(fd);
         return r;
+}
+
+int path_resolve(const Target *target, const ConnectionOptions *options, Path *ret_path,
+                 Failure *ret_failure) {
+        char text[TARGET_TEXT_SIZE];
+        Failure failure = {};
+        Addresses addresses = {};
+        uint64_t start = clock_now();
+        int r;
+
+        r = path_check_source(options, ret_failure);
+        if (r < 0)
+                return r;
+
+        target_format(target, text);
+        failure_set_kind(&failure, FAILURE_LOCAL, 0, "Cannot connect to %s", text);
+        r = path_find(target, options, &addresses, &failure);
+        if (r < 0) {
+                *ret_failure = failure;
+                return r;
+        }
+        ret_path->resolve = clock_now() - start;
+        ret_path->endpoint = addresses.list[0];
+        path_format(&ret_path->endpoint, ret_path->peer);
+        return 0;
 }
 
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,

@@ -37,6 +37,16 @@ struct Path {
 };
 
 /*
+ * path_resolve: Finds the first address of @target in the order of getaddrinfo(3), and sends it
+ * nothing.
+ *
+ * Returns 0 and sets the endpoint, @peer and @resolve of @ret_path. Otherwise sets @ret_failure and
+ * returns a negative errno of bind(2) to the local address or of resolve_target().
+ */
+int path_resolve(const Target *target, const ConnectionOptions *options, Path *ret_path,
+                 Failure *ret_failure);
+
+/*
  * path_open: Connects to @target. Tries the addresses of getaddrinfo(3) until one answers: one
  * after the other in that order, or in a race if @options say so.
  *

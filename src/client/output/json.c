@@ -100,6 +100,16 @@ void json_number(Json *json, const char *name, double number) {
         fprintf(json->file, "%.3f", number);
 }
 
+void json_small(Json *json, const char *name, double number) {
+        json_begin(json, name);
+        fprintf(json->file, "%.3g", number);
+}
+
+void json_boolean(Json *json, const char *name, bool value) {
+        json_begin(json, name);
+        fputs(value ? "true" : "false", json->file);
+}
+
 void json_null(Json *json, const char *name) {
         json_begin(json, name);
         fputs("null", json->file);

@@ -43,6 +43,17 @@ void json_integer(Json *json, const char *name, uint64_t number);
 void json_number(Json *json, const char *name, double number);
 
 /*
+ * json_small: Writes a member whose value is a number with three significant digits. @number must
+ * be finite.
+ */
+void json_small(Json *json, const char *name, double number);
+
+/*
+ * json_boolean: Writes a member with the value @value.
+ */
+void json_boolean(Json *json, const char *name, bool value);
+
+/*
  * json_null: Writes a member without a value.
  */
 void json_null(Json *json, const char *name);

@@ -21,6 +21,7 @@
 #include "client/output/chart.h"
 #include "client/output/export.h"
 #include "client/output/monitor.h"
+#include "client/output/report_flows.h"
 #include "client/output/report_json.h"
 #include "client/output/terminal.h"
 #include "client/value/quantity.h"
@@ -87,6 +88,16 @@ static void report_print_latency(const Histogram *latency, const ClientOptions *
         report_print_times(stdout, latency);
         if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
+}
+
+FailureKind report_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
+                if (report->errors[kind] > 0 &&
+                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
+                        worst = (FailureKind)kind;
+        return worst;
 }
 
 void report_print_errors(const Report *report) {
@@ -164,7 +175,10 @@ static void report_print_datagrams(const Report *report, const char *target) {
 static void report_print_ping(const Report *report, const ClientOptions *options,
                               const char *target) {
         uint64_t answered = report->latency.count;
+        char verdict[FLOWS_VERDICT_SIZE];
 
+        if (report->flows_count > 0)
+                report_flows_print(report);
         if (client_options_want_lines(options))
                 putchar('\n');
         if (options->connection.datagram) {
@@ -183,6 +197,10 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         if (options->connect)
                 report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
+        if (report->flows_count > 0) {
+                report_flows_verdict(report, verdict);
+                puts(verdict);
+        }
 }
 
 static void report_print_load(const Report *report, const ClientOptions *options,

@@ -8,10 +8,12 @@
 #include "client/network/kernel.h"
 #include "client/network/path.h"
 #include "client/network/rejection.h"
+#include "client/output/flow_result.h"
 #include "client/output/interim.h"
 #include "client/value/fault.h"
 #include "client/value/foreign.h"
 #include "client/value/histogram.h"
+#include "client/value/judgement.h"
 #include "client/value/phases.h"
 #include "client/value/volley.h"
 #include "lib/failure.h"
@@ -56,6 +58,11 @@ struct Report {
         uint64_t overflow;
         uint64_t faulty;
 
+        /* Ping with --flows: the flows, and the judgement of their losses. */
+        FlowResult *flows;
+        size_t flows_count;
+        Judgement judgement;
+
         /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
 
@@ -85,6 +92,12 @@ void report_export(Report *report, const ClientOptions *options);
  * plugin.
  */
 int report_status(const Report *report, const ClientOptions *options);
+
+/*
+ * report_worst: Returns the most frequent kind of error that is not the end of the run;
+ * FAILURE_NONE without errors.
+ */
+FailureKind report_worst(const Report *report);
 
 /*
  * report_print_errors: Prints the errors by kind to standard output, after a space and in

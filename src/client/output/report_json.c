@@ -12,6 +12,7 @@
 #include "client/output/report_json.h"
 
 #include "client/output/json.h"
+#include "client/output/report_flows.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"
 
@@ -81,6 +82,7 @@ static void report_json_ping(Json *json, const Report *report, const ClientOptio
         json_integer(json, "answered", report->latency.count);
         json_integer(json, "lost", report->attempts - report->latency.count);
         report_json_errors(json, report);
+        report_flows_json(json, report);
         json_close(json);
 }
 

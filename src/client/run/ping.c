@@ -261,24 +261,13 @@ static void ping_loop(Ping *ping) {
         }
 }
 
-/* Returns the most frequent kind of failure. */
-static FailureKind ping_worst(const Report *report) {
-        FailureKind worst = FAILURE_NONE;
-
-        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
-                if (report->errors[kind] > 0 &&
-                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
-                        worst = (FailureKind)kind;
-        return worst;
-}
-
 /* Fails the run for lost round trips, and for an end before the count or before any answer. The
  * round trip under way at a signal or at the deadline is no failure by itself. */
 static void ping_judge(const Ping *ping) {
         const uint64_t count = ping->options->count;
         Report *report = ping->report;
         uint64_t answered = report->latency.count;
-        FailureKind worst = ping_worst(report);
+        FailureKind worst = report_worst(report);
 
         /* The message of the last attempt is more helpful than numbers. */
         if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)

@@ -19,17 +19,7 @@
 #include "client/network/inquiry.h"
 #include "lib/clock.h"
 
-typedef struct Trip {
-        int fd;
-        const char *message;
-        char *answer;
-        size_t size;
-        size_t sent;
-        size_t received;
-        uint64_t first;
-} Trip;
-
-static int trip_send(Trip *trip) {
+int trip_send(Trip *trip) {
         ssize_t n = send(trip->fd, trip->message + trip->sent, trip->size - trip->sent,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
 
@@ -39,7 +29,7 @@ static int trip_send(Trip *trip) {
         return 0;
 }
 
-static int trip_receive(Trip *trip) {
+int trip_receive(Trip *trip) {
         ssize_t n = recv(trip->fd, trip->answer + trip->received, trip->size - trip->received,
                          MSG_DONTWAIT);
 
@@ -69,11 +59,7 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
         return polled[1].revents != 0 ? -EINTR : 0;
 }
 
-/*
- * Receives unsolicited bytes into the answer of @trip. Returns 0 for none, -EBADMSG for any, or the
- * negative errno of the connection.
- */
-static int trip_look(Trip *trip) {
+int trip_look(Trip *trip) {
         ssize_t n = recv(trip->fd, trip->answer, trip->size, MSG_DONTWAIT);
 
         if (n < 0)

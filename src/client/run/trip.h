@@ -4,7 +4,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+typedef struct Trip Trip;
 typedef struct TripResult TripResult;
+
+/*
+ * A round trip under way over @fd: @size bytes of @message, of which @sent are sent and @received
+ * have come back into @answer, the first one at the instant @first. Begin with @sent and @received
+ * 0.
+ */
+struct Trip {
+        int fd;
+        const char *message;
+        char *answer;
+        size_t size;
+        size_t sent;
+        size_t received;
+        uint64_t first;
+};
 
 /*
  * The progress of a round trip.
@@ -36,3 +52,20 @@ int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t en
  * interrupt, or a negative errno of shutdown(2), recv(2) or poll(2). The caller closes @fd.
  */
 int trip_end(int fd, uint64_t end, int interrupt);
+
+/*
+ * The steps of a round trip for callers that wait for several at once. None of them waits; all
+ * return 0 on success, also if the connection is not ready, or a negative errno of send(2) or
+ * recv(2).
+ *
+ * trip_look: Receives unsolicited bytes into the answer of @trip; call it first. Returns -EBADMSG
+ * for any byte, and -EPIPE when the peer closed the connection.
+ *
+ * trip_send: Sends more of the message.
+ *
+ * trip_receive: Receives more of the answer, which is complete when @received equals @size. Returns
+ * -EBADMSG when it differs from the message, and -EPIPE when the peer closed the connection.
+ */
+int trip_look(Trip *trip);
+int trip_send(Trip *trip);
+int trip_receive(Trip *trip);

@@ -26,6 +26,9 @@ static void test_structure(void **state) {
         json_open(&json, "full");
         json_integer(&json, "most", UINT64_MAX);
         json_number(&json, "rounded", 0.12345);
+        json_small(&json, "small", 0.00012345);
+        json_boolean(&json, "yes", true);
+        json_boolean(&json, "no", false);
         json_null(&json, "none");
         json_close(&json);
         json_open_list(&json, "list");
@@ -36,7 +39,8 @@ static void test_structure(void **state) {
         json_close(&json);
         assert_int_equal(fclose(json.file), 0);
         assert_string_equal(text, "{\"empty\": {}, \"full\": {\"most\": 18446744073709551615, "
-                                  "\"rounded\": 0.123, \"none\": null}, "
+                                  "\"rounded\": 0.123, \"small\": 0.000123, \"yes\": true, "
+                                  "\"no\": false, \"none\": null}, "
                                   "\"list\": [\"one\", 2], \"last\": null}");
         free(text);
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/network/kernel.h"
+#include "client/value/histogram.h"
+
+typedef struct FlowResult FlowResult;
+
+/*
+ * The result of one flow of --flows.
+ */
+struct FlowResult {
+        /* The local port. */
+        in_port_t port;
+        /* The flow loses more than the others. */
+        bool named;
+        /* Round trips begun, and those that failed; the histogram counts the answered ones. The end
+         * of the run can leave one without either. */
+        uint64_t sent;
+        uint64_t failed;
+        /* Answers so late that the peer has sent them again. */
+        uint64_t late;
+        Kernel kernel;
+        Histogram latency;
+};

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Prints the flows of a ping: a row for each, and the judgement as a sentence.
+ *
+ * The sentence names the number of the bad flows, their loss and that of the others, and the share
+ * of the paths that they suggest: hashes spread flows evenly, if there are enough of them. Its
+ * confidence follows in parentheses. Without a bad flow, the sentence contains the loss that would
+ * have shown, or that the packets are too few to show it.
+ *
+ * The sentence must never claim more than the judgement: silence about loss is no proof of a good
+ * path.
+ */
+#include "client/output/report_flows.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "client/value/quantity.h"
+#include "lib/clock.h"
+
+FlowCount flow_result_count(const FlowResult *flow) {
+        const uint64_t lost = flow->kernel.retransmits + flow->late + flow->failed;
+
+        return (FlowCount){ .sent = flow->kernel.segments,
+                            .lost = lost < flow->kernel.segments ? lost : flow->kernel.segments };
+}
+
+static const char *flows_format_rate(const FlowCount *count, char text[static QUANTITY_TEXT_SIZE]) {
+        if (count->lost == 0)
+                snprintf(text, QUANTITY_TEXT_SIZE, "none");
+        else
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.2g %%", 100 * judgement_rate(count));
+        return text;
+}
+
+static void flows_verdict_named(const Report *report, char text[static FLOWS_VERDICT_SIZE]) {
+        const Judgement *judgement = &report->judgement;
+        char worse[QUANTITY_TEXT_SIZE], others[QUANTITY_TEXT_SIZE], share[64] = "most paths";
+        long ratio = lround((double)report->flows_count / (double)judgement->named);
+
+        if (ratio > 1)
+                snprintf(share, sizeof share, "about one path in %ld", ratio);
+        snprintf(text, FLOWS_VERDICT_SIZE,
+                 "%zu of %zu flows lose%s %s, the others %s: %s "
+                 "(p <= %.2g, Fisher's exact test, Bonferroni's correction)",
+                 judgement->named, report->flows_count, judgement->named == 1 ? "s" : "",
+                 flows_format_rate(&judgement->worse, worse),
+                 flows_format_rate(&judgement->others, others), share,
+                 fmax(judgement->probability, 1e-9));
+}
+
+void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_SIZE]) {
+        const Judgement *judgement = &report->judgement;
+        const double loss = 100 * JUDGEMENT_LOSS;
+        char rate[QUANTITY_TEXT_SIZE], start[64];
+
+        if (judgement->named > 0) {
+                flows_verdict_named(report, text);
+                return;
+        }
+        snprintf(start, sizeof start, "No flow loses more than the others, which lose %s",
+                 flows_format_rate(&judgement->others, rate));
+        if (judgement->needed == 0)
+                snprintf(text, FLOWS_VERDICT_SIZE,
+                         "%s: a path that loses %.0f %% does not show among them", start, loss);
+        else if (judgement->enough)
+                snprintf(text, FLOWS_VERDICT_SIZE, "%s: a path that loses %.0f %% would show",
+                         start, loss);
+        else
+                snprintf(text, FLOWS_VERDICT_SIZE,
+                         "%s, but these are too few packets: a path that loses %.0f %% shows "
+                         "from %" PRIu64 " of each flow on",
+                         start, loss, judgement->needed);
+}
+
+static const char *flows_format_quantile(const Histogram *latency, unsigned permille,
+                                         char text[static QUANTITY_TEXT_SIZE]) {
+        if (!histogram_has_quantile(latency, permille))
+                return "-";
+        return quantity_format_duration((double)histogram_quantile(latency, permille), text);
+}
+
+static void flows_print_row(const FlowResult *flow) {
+        char p50[QUANTITY_TEXT_SIZE], p99[QUANTITY_TEXT_SIZE], rtt[QUANTITY_TEXT_SIZE] = "-";
+        char loss[QUANTITY_TEXT_SIZE];
+        const FlowCount count = flow_result_count(flow);
+
+        if (flow->latency.count > 0)
+                quantity_format_duration((double)flow->kernel.rtt, rtt);
+        printf("%5hu %6" PRIu64 " %6" PRIu64 " %8s %8s %8" PRIu64 " %11" PRIu64 " %6" PRIu64
+               " %8s%s%s\n",
+               flow->port, flow->sent, flow->sent - flow->latency.count,
+               flows_format_quantile(&flow->latency, 500, p50),
+               flows_format_quantile(&flow->latency, 990, p99), flow->kernel.segments,
+               flow->kernel.retransmits, flow->late, rtt, flow->named ? "  loses " : "",
+               flow->named ? flows_format_rate(&count, loss) : "");
+}
+
+void report_flows_print(const Report *report) {
+        printf("%5s %6s %6s %8s %8s %8s %11s %6s %8s\n", "port", "sent", "lost", "p50", "p99",
+               "segments", "retransmits", "late", "rtt");
+        for (size_t i = 0; i < report->flows_count; i++)
+                flows_print_row(&report->flows[i]);
+}
+
+static void flows_json_quantile(Json *json, const char *name, const Histogram *latency,
+                                unsigned permille) {
+        if (histogram_has_quantile(latency, permille))
+                json_number(json, name, (double)histogram_quantile(latency, permille) / 1000);
+        else
+                json_null(json, name);
+}
+
+static void flows_json_row(Json *json, const FlowResult *flow) {
+        json_open(json, NULL);
+        json_integer(json, "port", flow->port);
+        json_boolean(json, "named", flow->named);
+        json_integer(json, "sent", flow->sent);
+        json_integer(json, "answered", flow->latency.count);
+        json_integer(json, "lost", flow->sent - flow->latency.count);
+        flows_json_quantile(json, "p50", &flow->latency, 500);
+        flows_json_quantile(json, "p99", &flow->latency, 990);
+        json_integer(json, "segments", flow->kernel.segments);
+        json_integer(json, "retransmits", flow->kernel.retransmits);
+        json_integer(json, "late", flow->late);
+        if (flow->latency.count > 0)
+                json_number(json, "rtt", (double)flow->kernel.rtt / 1000);
+        else
+                json_null(json, "rtt");
+        json_close(json);
+}
+
+void report_flows_json(Json *json, const Report *report) {
+        const Judgement *judgement = &report->judgement;
+        char verdict[FLOWS_VERDICT_SIZE];
+
+        if (report->flows_count == 0) {
+                json_null(json, "flows");
+                return;
+        }
+        report_flows_verdict(report, verdict);
+        json_open(json, "flows");
+        json_string(json, "verdict", verdict);
+        json_integer(json, "named", judgement->named);
+        json_number(json, "loss", judgement_rate(&judgement->worse));
+        json_number(json, "other_loss", judgement_rate(&judgement->others));
+        json_small(json, "probability", judgement->probability);
+        json_boolean(json, "enough", judgement->enough);
+        json_open_list(json, "list");
+        for (size_t i = 0; i < report->flows_count; i++)
+                flows_json_row(json, &report->flows[i]);
+        json_close_list(json);
+        json_close(json);
+}

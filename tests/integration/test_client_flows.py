@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: MIT
+"""mpecho-client --ping --flows: which of many source ports lose packets, on links that are known.
+
+The client and the server are in a network namespace each, with four cables between them. The client
+spreads its connections over these by their ports, as routers do (ECMP)."""
+
+import json
+import re
+import signal
+import socket
+
+import pytest
+
+import servers
+from client import Client, run
+from test_client_json import parse
+
+LINKS = 4
+SERVER, CLIENT = "10.88.9.2", "10.88.9.1"
+BAD = "link2"
+# Notes the source ports that cross each link; link2 loses every fifth packet at random.
+RULES = f"""table ip paths
+delete table ip paths
+table ip paths {{
+    set ports {{ type ifname . inet_service; flags dynamic; size 4096; }}
+    chain input {{
+        type filter hook prerouting priority -300
+        tcp dport 7 add @ports {{ iifname . tcp sport }}
+        iifname "{BAD}" tcp dport 7 RULE
+    }}
+}}
+"""
+LOSSY, DEAD = "numgen random mod 100 < 20 drop", "drop"
+
+
+class Paths:
+    """Four links from the client to the server, of which one may lose packets."""
+
+    def __init__(self, network):
+        self.client, self.server = network(f"{CLIENT}/32"), network(f"{SERVER}/32")
+        route = ["ip", "route", "add", SERVER, "src", CLIENT]
+        for link in range(LINKS):
+            here, there = f"10.88.{link}.1", f"10.88.{link}.2"
+            self.client.link(self.server, (f"{here}/24", f"{there}/24"), name=f"link{link}")
+            route += ["nexthop", "via", there, "dev", f"link{link}"]
+        self.client.execute(*route)
+        self.client.execute("sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1")
+        # Answers take one way, which may be another than that of the question.
+        self.server.execute("ip", "route", "add", CLIENT, "via", "10.88.0.1")
+        self.server.execute("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0",
+                            *(f"net.ipv4.conf.link{link}.rp_filter=0" for link in range(LINKS)))
+
+    def rule(self, rule):
+        """What happens to packets on the bad link."""
+        self.server.execute("nft", "-f", "-", text=RULES.replace("RULE", rule))
+
+    def ports(self):
+        """The source ports that crossed each link."""
+        (found,) = [part["set"] for part in json.loads(self.server.execute(
+            "nft", "-j", "list", "set", "ip", "paths", "ports"))["nftables"] if "set" in part]
+        ports = {f"link{link}": set() for link in range(LINKS)}
+        for element in found["elem"]:
+            link, port = element["concat"]
+            ports[link].add(port)
+        return ports
+
+    def ping(self, *arguments, flows=32):
+        """What a run reports: its exit status, and the flows."""
+        with self.server.run(servers.tcp, servers.echo, SERVER, port=7):
+            status, output, errors = self.client.run(
+                run, "--json", "--ping", f"--flows={flows}", *arguments, SERVER, data=b"")
+        assert errors == []
+        result = parse(output.decode())
+        assert result["status"] == status
+        return result, result["ping"]["flows"]
+
+
+@pytest.fixture
+def paths(network):
+    return Paths(network)
+
+
+def named(flows):
+    return {flow["port"] for flow in flows["list"] if flow["named"]}
+
+
+def test_the_flows_of_a_lossy_link(paths):
+    """Exactly the flows on the link that loses 20 % are named, and the next run repeats them."""
+    paths.rule(LOSSY)
+    result, flows = paths.ping("-c50", "-i1ms")
+    bad = paths.ports()[BAD]
+    assert bad and named(flows) == bad
+    assert result["failure"] == {"kind": "loss", "message": flows["verdict"]}
+    assert flows["verdict"].startswith(f"{len(bad)} of 32 flows lose")
+    assert 0.1 < flows["loss"] < 0.3 and flows["other_loss"] < 0.01
+    assert flows["probability"] <= 0.01 and flows["named"] == len(bad)
+    # TCP has repeated what was lost.
+    assert result["ping"]["answered"] == result["ping"]["sent"] == 32 * 50
+    for flow in flows["list"]:
+        assert flow["sent"] == flow["answered"] == 50 and flow["segments"] >= 51
+    # The same ports are the same flows, in a run that begins at once.
+    first = min(flow["port"] for flow in flows["list"])
+    paths.rule("accept")
+    result, flows = paths.ping("-c40", "-i1ms", f"--source-port={first}")
+    assert {flow["port"] for flow in flows["list"]} == set(range(first, first + 32))
+    assert paths.ports()[BAD] == bad
+    # Without loss none is named, and the packets are enough to say so.
+    assert result["status"] == 0 and named(flows) == set() and flows["enough"]
+
+
+def test_the_flows_of_a_dead_link(paths):
+    """Flows that never connect are lost and named; the run goes on with the others and ends."""
+    paths.rule(DEAD)
+    result, flows = paths.ping("-i10ms", "-w1.5", "--connect-timeout=0.3")
+    bad = paths.ports()[BAD]
+    assert bad and named(flows) == bad and result["status"] == 1
+    assert flows["loss"] == 1
+    for flow in flows["list"]:
+        assert (flow["answered"] == 0) == (flow["port"] in bad)
+
+
+def test_too_few_packets():
+    """A verdict of few packets says that they are few, and how many are enough."""
+    with servers.tcp(servers.echo) as server:
+        status, output, _ = run("--ping", "--flows=8", "-c2", "-i10ms", *server.address)
+    assert status == 0
+    verdict = output.decode().splitlines()[-1]
+    found = re.fullmatch(r"No flow loses more than the others, which lose .*, but these are too few "
+                         r"packets: a path that loses 20 % shows from (\d+) of each flow on", verdict)
+    assert found, verdict
+    assert int(found[1]) > 3
+
+
+def test_rows():
+    """A row for each flow, with its port and counts, from the given port on."""
+    with servers.tcp(servers.echo) as server:
+        status, output, _ = run("--ping", "--flows=3", "-c5", "-i10ms", "--source-port=61000",
+                                *server.address)
+    lines = output.decode().splitlines()
+    assert status == 0 and lines[0].endswith(", 3 flows, --source-port=61000")
+    rows = [re.fullmatch(r"(\d+) +5 +0 +[\d.]+ \w+ +- +(\d+) +\d+ +\d+ +[\d.]+ \w+", line)
+            for line in lines[2:5]]
+    assert [row[1] for row in rows] == ["61000", "61001", "61002"]
+    assert all(int(row[2]) >= 6 for row in rows)
+    assert "15 sent, 15 answered, 0 lost" in output.decode()
+
+
+def test_a_busy_port():
+    """One sentence names the port that another program has."""
+    with servers.tcp(servers.echo) as server, socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        result = run("--ping", "--flows=2", f"--source-port={port - 1}", *server.address)
+    assert result == (1, b"", [f"mpecho-client: Cannot use source port {port}: Address already in use"])
+
+
+def test_a_failure_costs_one_round_trip():
+    """A flow whose connection is reset goes on from the same port, and none is named for it."""
+    with servers.tcp(servers.reset_after(640)) as server:
+        status, output, _ = run("--json", "--ping", "--flows=4", "-c12", "-i20ms", *server.address)
+        assert server.accepted == 8
+    result = parse(output.decode())
+    assert status == 1 and result["failure"]["kind"] == "reset"
+    assert (result["ping"]["sent"], result["ping"]["errors"]) == (48, {"reset": 4})
+    for flow in result["ping"]["flows"]["list"]:
+        assert (flow["sent"], flow["answered"], flow["lost"]) == (12, 11, 1)
+
+
+def test_a_wrong_answer():
+    """Each answer is compared with what its own connection sent."""
+    with servers.tcp(servers.flip(100)) as server:
+        status, output, _ = run("--json", "--ping", "--flows=2", "-c2", "-i10ms", *server.address)
+    result = parse(output.decode())
+    assert status == 1 and result["ping"]["errors"] == {"differs": 2}
+
+
+def test_an_interrupt():
+    """^C ends the run with its results."""
+    with servers.tcp(servers.echo) as server:
+        with Client("--ping", "--flows=2", "-i10ms", *server.address) as client:
+            assert b"2 flows" in client.process.stdout.readline()
+            until_answered(client)
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert status == 0 and b"No flow loses more" in output
+
+
+def until_answered(client):
+    """Asks until both flows have an answer."""
+    while True:
+        client.process.send_signal(signal.SIGUSR1)
+        line = client.process.stderr.readline()
+        answered = re.search(rb"s: (\d+) answered", line)
+        if answered and int(answered[1]) >= 2:
+            return
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--flows=1"], "--flows takes a number from 2 to 512, not '1'"),
+        (["--flows=513"], "--flows takes a number from 2 to 512, not '513'"),
+        (["--flows=4", "--connect"], "--connect and --flows cannot be combined"),
+        (["--flows=4", "-D"], "--timestamps and --flows cannot be combined"),
+        (["--flows=4", "-s65K"], "--size is at most 64K with --flows"),
+        (["--source-port=4"], "--source-port needs --flows"),
+        (["--flows=4", "--source-port=65533"], "--source-port and --flows exceed port 65535"),
+        (["--flows=4", "/run/socket"], "--flows cannot be used with the Unix socket '/run/socket'"),
+    ],
+)
+def test_wrong_values(arguments, sentence):
+    """Status 2 and one sentence that names the wrong value."""
+    host = [] if arguments[-1].startswith("/") else ["host"]
+    status, output, errors = run("--ping", *arguments, *host, data=b"")
+    assert (status, output, len(errors)) == (2, b"", 2)
+    assert sentence in errors[0]
