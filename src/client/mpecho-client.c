@@ -29,6 +29,7 @@
 #include "client/run/check.h"
 #include "client/run/exchange.h"
 #include "client/run/flows.h"
+#include "client/run/mtu.h"
 #include "client/run/ping.h"
 #include "client/run/relay.h"
 #include "lib/failure.h"
@@ -89,6 +90,9 @@ static void client_run(const ClientOptions *options, Report *report) {
                 break;
         case CLIENT_LOAD:
                 load_run(options, report);
+                break;
+        case CLIENT_MTU:
+                mtu_run(options, report);
                 break;
         case CLIENT_HELP:
         case CLIENT_VERSION:

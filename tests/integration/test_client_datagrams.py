@@ -34,8 +34,7 @@ class Peer:
         return self
 
     def __exit__(self, *_):
-        with socket.socket(self.socket.family, socket.SOCK_DGRAM) as other:
-            other.sendto(b"end", self.socket.getsockname())
+        self.socket.sendto(b"end", self.socket.getsockname())
         self._thread.join()
         self.socket.close()
 

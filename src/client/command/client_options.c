@@ -50,7 +50,7 @@ enum {
 static int client_options_check_whole(const OptionParse *parse, const Target *target) {
         static const char *const without[] = { "ipv4", "ipv6",          "source", "dscp",
                                                "ttl",  "dont-fragment", "mptcp",  "flows",
-                                               "udp" };
+                                               "mtu",  "udp" };
         const bool local = endpoint_is_local(target->host);
         /* A Unix socket takes datagrams. */
         const size_t count = sizeof without / sizeof without[0] - (local ? 1 : 0);
@@ -196,7 +196,7 @@ static void client_options_name_modes(uint64_t modes, char *text, size_t size) {
         const char *separator = "";
 
         text[0] = '\0';
-        for (ClientAction action = CLIENT_CHECK; action <= CLIENT_LOAD; action++)
+        for (ClientAction action = CLIENT_CHECK; action <= CLIENT_MTU; action++)
                 if ((modes & (uint64_t)1 << action) != 0) {
                         modes &= ~((uint64_t)1 << action);
                         snprintf(text + strlen(text), size - strlen(text), "%s--%s", separator,
@@ -246,6 +246,8 @@ static int client_options_check_datagrams(const OptionParse *parse) {
                                            datagram ? "--%s cannot be used with --udp"
                                                     : "--%s needs --udp",
                                            wrong[i]);
+        if (options->action == CLIENT_MTU && options->timeout == 0)
+                return failure_set(parse->failure, -EINVAL, "--mtu needs a --timeout above 0");
         if (options->size == 0 && option_is_given(parse, "size") &&
             (!datagram || options->action == CLIENT_CHECK))
                 return failure_set(parse->failure, -EINVAL,
@@ -291,6 +293,7 @@ static int client_options_complete(const OptionParse *parse) {
         static const uint64_t sizes[] = { [CLIENT_CHECK] = CLIENT_CHECK_SIZE,
                                           [CLIENT_PING] = CLIENT_MESSAGE_SIZE,
                                           [CLIENT_LOAD] = CLIENT_MESSAGE_SIZE,
+                                          [CLIENT_MTU] = CLIENT_MESSAGE_SIZE,
                                           [CLIENT_RELAY] = CLIENT_MESSAGE_SIZE };
         ClientOptions *options = parse->options;
 
@@ -320,6 +323,8 @@ static int client_options_complete(const OptionParse *parse) {
 static int client_options_check(OptionParse *parse) {
         ClientOptions *options = parse->options;
         int r = client_options_check_modes(parse, options->action);
+
+        options->connection.datagram |= options->action == CLIENT_MTU;
 
         if (r == 0 && options->load == LOAD_STREAMS)
                 r = client_options_check_streams(parse);
@@ -430,8 +435,9 @@ bool client_options_is_monitor(char *const *argv) {
 
 const char *client_action_name(ClientAction action) {
         static const char *const names[] = {
-                [CLIENT_LOAD] = "load", [CLIENT_RELAY] = "plain", [CLIENT_CHECK] = "check",
-                [CLIENT_PING] = "ping", [CLIENT_HELP] = "help",   [CLIENT_VERSION] = "version",
+                [CLIENT_LOAD] = "load",       [CLIENT_RELAY] = "plain", [CLIENT_CHECK] = "check",
+                [CLIENT_PING] = "ping",       [CLIENT_MTU] = "mtu",     [CLIENT_HELP] = "help",
+                [CLIENT_VERSION] = "version",
         };
 
         return names[action];

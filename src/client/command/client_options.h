@@ -20,6 +20,7 @@ enum ClientAction {
         CLIENT_CHECK,
         CLIENT_PING,
         CLIENT_LOAD,
+        CLIENT_MTU,
         CLIENT_HELP,
         CLIENT_VERSION,
 };

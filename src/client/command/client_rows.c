@@ -33,6 +33,7 @@ enum {
         FOR_CHECK = 1 << CLIENT_CHECK,
         FOR_PING = 1 << CLIENT_PING,
         FOR_LOAD = 1 << CLIENT_LOAD,
+        FOR_MTU = 1 << CLIENT_MTU,
         DSCP_MAXIMUM = 63,
         TTL_MAXIMUM = 255,
 };
@@ -239,8 +240,10 @@ const OptionRow client_rows[] = {
           .hint = "the number of round trips is -c COUNT" },
         { "load", NULL, false, client_take_mode, FIELD(action), .hint = "its kind is -k KIND" },
 
+        { "mtu", NULL, false, client_take_mode, FIELD(action), .hint = "it finds the size" },
+
         { "udp", NULL, false, option_take_flag, FIELD(connection.datagram),
-          .tags = FOR_CHECK | FOR_PING },
+          .tags = FOR_CHECK | FOR_PING | FOR_MTU },
         { "dont-fragment", NULL, false, option_take_flag, FIELD(whole),
           .tags = FOR_CHECK | FOR_PING },
         { "length", "l", true, client_take_size, FIELD(length), RANGE(1, PAYLOAD_SIZE_MAXIMUM),

@@ -37,23 +37,25 @@ static int flow_set(int fd, int level, int option, int value) {
         return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
 
-/* Prepares a socket of UDP: errors, fragments of answers, and no fragments of datagrams. */
-static int flow_prepare(int fd, int family, bool fragment) {
-        const bool ipv6 = family == AF_INET6;
-        const int level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+/* Prepares a socket of UDP: errors, fragments of answers, and no fragments of datagrams. An IPv6
+ * socket may have an IPv4 address mapped to IPv6, and needs both options. */
+static int flow_prepare(int fd, bool ipv6, bool fragment) {
         int r;
 
-        r = flow_set(fd, level, ipv6 ? IPV6_RECVERR : IP_RECVERR, 1);
-        if (r < 0)
-                return r;
-        /* Kernels without the option report no fragments. */
-        (void)flow_set(fd, level, ipv6 ? IPV6_RECVFRAGSIZE : IP_RECVFRAGSIZE, 1);
-        if (fragment)
-                return 0;
-        /* The value is the same for IPv6. */
-        r = flow_set(fd, level, ipv6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+        r = flow_set(fd, IPPROTO_IP, IP_RECVERR, 1);
         if (r == 0 && ipv6)
-                r = flow_set(fd, level, IPV6_DONTFRAG, 1);
+                r = flow_set(fd, IPPROTO_IPV6, IPV6_RECVERR, 1);
+        /* Kernels without the option report no fragments. */
+        (void)flow_set(fd, IPPROTO_IP, IP_RECVFRAGSIZE, 1);
+        (void)flow_set(fd, IPPROTO_IPV6, IPV6_RECVFRAGSIZE, 1);
+        if (r < 0 || fragment)
+                return r;
+
+        r = flow_set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+        if (r == 0 && ipv6)
+                r = flow_set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE);
+        if (r == 0 && ipv6)
+                r = flow_set(fd, IPPROTO_IPV6, IPV6_DONTFRAG, 1);
         return r;
 }
 
@@ -64,7 +66,7 @@ int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t c
         (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){ sizeof family });
         (void)flow_set(fd, SOL_SOCKET, SO_RCVBUF, FLOW_RECEIVE_BUFFER);
         if (family != AF_UNIX)
-                r = flow_prepare(fd, family, fragment);
+                r = flow_prepare(fd, family == AF_INET6, fragment);
         if (r < 0)
                 return r;
 

@@ -146,6 +146,12 @@ static void report_print_count(uint64_t count, const char *what) {
                 printf(", %" PRIu64 " %s", count, what);
 }
 
+static void report_print_rejections(const Report *report) {
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && report->rejections.counts[i] > 0; i++)
+                printf("%" PRIu64 " rejected: %s\n", report->rejections.counts[i],
+                       report->rejections.texts[i]);
+}
+
 /* Prints the counts of datagrams, the time, and who rejected them. */
 static void report_print_datagrams(const Report *report, const char *target) {
         const VolleyCounts *counts = &report->counts;
@@ -162,14 +168,30 @@ static void report_print_datagrams(const Report *report, const char *target) {
         report_print_count(counts->reordered, "reordered");
         report_print_count(counts->unrecognized, "unrecognized");
         printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM && report->rejections.counts[i] > 0; i++)
-                printf("%" PRIu64 " rejected: %s\n", report->rejections.counts[i],
-                       report->rejections.texts[i]);
+        report_print_rejections(report);
         if (report->overflow > 0)
                 printf("%" PRIu64 " answer%s lost here: the receive buffer was full\n",
                        report->overflow, quantity_plural(report->overflow));
         if (counts->answered + counts->late > 1)
                 printf("jitter = %s\n", quantity_format_duration(counts->jitter, jitter));
+}
+
+static void report_print_mtu(const Report *report, const char *target) {
+        const ReportMtu *mtu = &report->mtu;
+
+        printf("%s: ", target);
+        if (mtu->payload > 0)
+                printf("%" PRIu64 " bytes pass both ways, in packets of %" PRIu64 " bytes",
+                       mtu->payload, mtu->packet);
+        if (mtu->packet == mtu->interface && mtu->payload > 0)
+                fputs(", the MTU of the interface", stdout);
+        else if (mtu->payload > 0 && mtu->interface > 0)
+                printf("; the MTU of the interface is %" PRIu64, mtu->interface);
+        if (report->failure.kind != FAILURE_NONE)
+                printf("%s%s: %s", mtu->payload > 0 ? "; " : "",
+                       failure_kind_name(report->failure.kind), report->failure.text);
+        putchar('\n');
+        report_print_rejections(report);
 }
 
 static void report_print_ping(const Report *report, const ClientOptions *options,
@@ -333,6 +355,8 @@ static void report_print_text(const Report *report, const ClientOptions *options
                 if (options->connection.datagram)
                         report_print_datagrams(report, target);
                 report_print_check(report, target);
+        } else if (options->action == CLIENT_MTU) {
+                report_print_mtu(report, target);
         } else if (options->action == CLIENT_LOAD) {
                 report_print_load(report, options, target);
         } else {

@@ -19,6 +19,18 @@
 #include "lib/failure.h"
 
 typedef struct Report Report;
+typedef struct ReportMtu ReportMtu;
+
+/*
+ * The result of a search for the largest datagram, in bytes.
+ */
+struct ReportMtu {
+        /* The largest one that passed, and its packet with the headers; 0 without a result. */
+        uint64_t payload;
+        uint64_t packet;
+        /* The MTU of the interface; 0 if its largest datagram passed. */
+        uint64_t interface;
+};
 
 /*
  * The result of a run of any mode. Members that a mode does not use stay zero.
@@ -57,6 +69,7 @@ struct Report {
         Rejections rejections;
         uint64_t overflow;
         uint64_t faulty;
+        ReportMtu mtu;
 
         /* Ping with --flows: the flows, and the judgement of their losses. */
         FlowResult *flows;

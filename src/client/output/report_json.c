@@ -66,6 +66,37 @@ static void report_json_check(Json *json, const Report *report, const ClientOpti
         json_close(json);
 }
 
+static void report_json_rejections(Json *json, const Rejections *rejections) {
+        json_open_list(json, "rejections");
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && rejections->counts[i] > 0; i++) {
+                json_open(json, NULL);
+                json_integer(json, "count", rejections->counts[i]);
+                json_string(json, "message", rejections->texts[i]);
+                json_close(json);
+        }
+        json_close_list(json);
+}
+
+/* Writes the member @name, null for 0. */
+static void report_json_known(Json *json, const char *name, uint64_t number) {
+        if (number == 0)
+                json_null(json, name);
+        else
+                json_integer(json, name, number);
+}
+
+static void report_json_mtu(Json *json, const Report *report) {
+        const ReportMtu *mtu = &report->mtu;
+
+        json_open(json, "mtu");
+        report_json_known(json, "payload", mtu->payload);
+        report_json_known(json, "packet", mtu->packet);
+        report_json_known(json, "interface", mtu->interface);
+        json_integer(json, "probes", report->attempts);
+        report_json_rejections(json, &report->rejections);
+        json_close(json);
+}
+
 static void report_json_errors(Json *json, const Report *report) {
         json_open(json, "errors");
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
@@ -185,17 +216,6 @@ static void report_json_kernel(Json *json, const Kernel *kernel) {
         json_close(json);
 }
 
-static void report_json_rejections(Json *json, const Rejections *rejections) {
-        json_open_list(json, "rejections");
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM && rejections->counts[i] > 0; i++) {
-                json_open(json, NULL);
-                json_integer(json, "count", rejections->counts[i]);
-                json_string(json, "message", rejections->texts[i]);
-                json_close(json);
-        }
-        json_close_list(json);
-}
-
 static void report_json_datagrams(Json *json, const Report *report, const ClientOptions *options) {
         const VolleyCounts *counts = &report->counts;
         const uint64_t lost = volley_lost(counts), over = counts->sent - counts->open;
@@ -259,7 +279,9 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
                 report_json_ping(&json, report, options);
         if (options->action == CLIENT_LOAD)
                 report_json_load(&json, report, options);
-        if (options->connection.datagram)
+        if (options->action == CLIENT_MTU)
+                report_json_mtu(&json, report);
+        if (options->connection.datagram && options->action != CLIENT_MTU)
                 report_json_datagrams(&json, report, options);
         else
                 json_null(&json, "datagrams");

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Searches the largest datagram that passes a path in both directions.
+ *
+ * All packets have the bit "don't fragment". The search halves the range between a size that passed
+ * and one that did not; the smallest size is that of the family's smallest packet, and the MTU of
+ * the interface ends the range. A size passes when its answer is intact and came in one packet. A
+ * lost probe is repeated: a busy path is not a narrow one.
+ *
+ * A router that drops a packet should send an ICMP error with the MTU that fits. The search tries
+ * that size, and the next larger one, first. It believes none of it: errors can be forged, and
+ * firewalls drop them. Only answers say that a size passes, and only their absence that it does
+ * not.
+ *
+ * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
+ * failure, although the search found the size.
+ */
+#include "client/run/mtu.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/network/flow.h"
+#include "client/network/inquiry.h"
+#include "client/output/progress.h"
+#include "client/value/quantity.h"
+#include "lib/clock.h"
+
+enum {
+        MTU_REMEMBERED = 1 << 10,
+        MTU_ATTEMPTS = 4,
+        /* The smallest packets that each link carries (RFC 791, RFC 8200). */
+        MTU_LEAST = 68,
+        MTU_LEAST6 = 1280,
+        MTU_HEADERS = 20 + 8,
+        MTU_HEADERS6 = 40 + 8,
+        MTU_MOST = 65507,
+};
+
+/* Repetitions follow each other by this time, or by four round trips if that is longer. */
+#define MTU_PAUSE (50 * CLOCK_MILLISECOND)
+
+typedef struct Mtu {
+        const ClientOptions *options;
+        Report *report;
+        Flow flow;
+        size_t headers;
+        /* The sizes of the last datagram that passed, and of the largest that may. */
+        size_t low;
+        size_t high;
+        /* The largest size that fits by the last ICMP error; 0 for none. */
+        size_t hint;
+        /* The shortest round trip; 0 before the first. */
+        uint64_t shortest;
+        /* An ICMP error has announced, or fragments have shown, that a datagram was too large. */
+        bool announced;
+        Progress progress;
+} Mtu;
+
+/* The fate of a probe; other values are a negative errno. */
+enum {
+        MTU_LOST,
+        MTU_PASSED,
+        /* No repetition helps: this machine does not send it, or the answer differs. */
+        MTU_REFUSED,
+};
+
+static int mtu_fail(const Mtu *mtu, const FlowEvent *event) {
+        failure_set_kind(&mtu->report->failure, rejection_kind(&event->rejection), 0, "%s",
+                         event->rejection.text);
+        return -event->rejection.error;
+}
+
+/* Takes an error about a probe. */
+static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event) {
+        const Rejection *rejection = &event->rejection;
+
+        if (rejection->error != EMSGSIZE)
+                return mtu_fail(mtu, event);
+        if (rejection->local)
+                return MTU_REFUSED;
+        mtu->announced = true;
+        if (rejection->mtu > mtu->headers)
+                mtu->hint = rejection->mtu - mtu->headers;
+        return MTU_LOST;
+}
+
+/* Takes an event. Returns MTU_LOST as long as the last probe may still pass. */
+static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
+        if (event->kind == FLOW_REJECTED)
+                return mtu_take_rejection(mtu, event);
+        if (event->kind != FLOW_ANSWER || event->number < first ||
+            event->answer.verdict == VOLLEY_UNRECOGNIZED)
+                return MTU_LOST;
+        if (event->fragments)
+                mtu->announced = true;
+        if (event->answer.verdict == VOLLEY_CHANGED || event->fragments)
+                return MTU_REFUSED;
+        if (mtu->shortest == 0 || event->answer.time < mtu->shortest)
+                mtu->shortest = event->answer.time;
+        mtu->report->bytes_received += mtu->flow.answer_size;
+        return MTU_PASSED;
+}
+
+/* Waits until @wake for the answer to one of the probes from @first on. */
+static int mtu_wait(Mtu *mtu, uint64_t first, uint64_t wake) {
+        struct pollfd polled[] = { { .fd = mtu->flow.fd, .events = POLLIN },
+                                   { .fd = mtu->options->connection.interrupt, .events = POLLIN } };
+        FlowEvent event;
+        int r;
+
+        for (;;) {
+                while (flow_next(&mtu->flow, &event)) {
+                        r = mtu_take(mtu, &event, first);
+                        if (r != MTU_LOST)
+                                return r;
+                }
+                r = inquiry_poll(polled, 2, wake);
+                if (r <= 0)
+                        return r < 0 ? r : MTU_LOST;
+                if (polled[1].revents != 0)
+                        return failure_set_kind(&mtu->report->failure, FAILURE_INTERRUPTED, -EINTR,
+                                                "the search ended early, %zu bytes passed",
+                                                mtu->low);
+        }
+}
+
+static int mtu_send(Mtu *mtu) {
+        FlowEvent event;
+
+        /* A full send buffer is a lost probe. */
+        if (flow_send(&mtu->flow, clock_now(), &event) < 0)
+                return MTU_LOST;
+        if (event.kind == FLOW_REJECTED)
+                return mtu_take_rejection(mtu, &event);
+        mtu->report->bytes_sent += mtu->flow.payload->size;
+        return MTU_LOST;
+}
+
+/* Returns the time to wait for an answer before the next repetition, or behind the @last one. That
+ * is as long only if no error explains the silence. */
+static uint64_t mtu_patience(const Mtu *mtu, bool last, bool rejected) {
+        const uint64_t pause = 4 * mtu->shortest > MTU_PAUSE ? 4 * mtu->shortest : MTU_PAUSE;
+
+        return last && !rejected ? mtu->options->timeout
+                                 : clock_earlier(pause, mtu->options->timeout);
+}
+
+/* Sends datagrams of @size bytes until one passes. */
+static int mtu_probe(Mtu *mtu, size_t size) {
+        const VolleyCounts *counts = &mtu->flow.volley.counts;
+        const uint64_t first = counts->sent, rejected = counts->rejected;
+        int r = MTU_LOST;
+
+        mtu->flow.payload->size = size;
+        progress_show(&mtu->progress, "%zu to %zu bytes: %zu", mtu->low, mtu->high, size);
+        for (int i = 0; i < MTU_ATTEMPTS && r == MTU_LOST; i++) {
+                r = mtu_send(mtu);
+                if (r == MTU_LOST)
+                        r = mtu_wait(mtu, first,
+                                     clock_now() + mtu_patience(mtu, i == MTU_ATTEMPTS - 1,
+                                                                counts->rejected > rejected));
+        }
+        return r;
+}
+
+/* Returns the size to try next, between the two bounds. */
+static size_t mtu_next(Mtu *mtu) {
+        const size_t hint = mtu->hint;
+
+        if (hint > mtu->low && hint <= mtu->high)
+                return hint;
+        /* The hint passed: the next larger size should not. */
+        if (hint != 0 && hint == mtu->low) {
+                mtu->hint = 0;
+                return mtu->low + 1;
+        }
+        return mtu->low + (mtu->high - mtu->low + 1) / 2;
+}
+
+/* Finds the interface's MTU by a datagram that exceeds it, unless it passes. */
+static int mtu_bound(Mtu *mtu) {
+        int r = mtu_probe(mtu, mtu->high);
+        FlowEvent event;
+
+        /* The queue of errors has the MTU. */
+        while (flow_next(&mtu->flow, &event))
+                ;
+        if (r == MTU_PASSED)
+                mtu->low = mtu->high;
+        else if (mtu->flow.mtu > mtu->headers && mtu->flow.mtu - mtu->headers < mtu->high)
+                mtu->high = mtu->flow.mtu - mtu->headers;
+        else
+                mtu->high--;
+        /* This machine's own refusal is no news. */
+        mtu->flow.rejections = (Rejections){};
+        return r;
+}
+
+static int mtu_search(Mtu *mtu) {
+        int r;
+
+        r = mtu_probe(mtu, mtu->low);
+        if (r == MTU_LOST || r == MTU_REFUSED)
+                return failure_set_kind(&mtu->report->failure,
+                                        r == MTU_LOST ? FAILURE_TIMEOUT : FAILURE_DIFFERS, -ETIME,
+                                        r == MTU_LOST ? "no answer to %zu bytes"
+                                                      : "no intact answer to %zu bytes",
+                                        mtu->low);
+        /* The first round trip may have waited for addresses of the link, the second one does not.
+         */
+        if (r == MTU_PASSED)
+                r = mtu_probe(mtu, mtu->low);
+        if (r >= 0)
+                r = mtu_bound(mtu);
+        while (r >= 0 && mtu->low < mtu->high) {
+                const size_t size = mtu_next(mtu);
+
+                r = mtu_probe(mtu, size);
+                if (r == MTU_PASSED)
+                        mtu->low = size;
+                else
+                        mtu->high = size - 1;
+        }
+        return r;
+}
+
+static void mtu_judge(const Mtu *mtu) {
+        Report *report = mtu->report;
+        const size_t packet = mtu->low + mtu->headers;
+
+        report->mtu = (ReportMtu){ .payload = mtu->low,
+                                   .packet = packet,
+                                   .interface = mtu->flow.mtu };
+        if (mtu->low < MTU_MOST && packet != mtu->flow.mtu && !mtu->announced)
+                failure_set_kind(&report->failure, FAILURE_MISSING, 0,
+                                 "larger datagrams vanish without an ICMP error");
+}
+
+static bool mtu_is_ipv6(const Endpoint *endpoint) {
+        return endpoint->any.sa_family == AF_INET6 &&
+               !IN6_IS_ADDR_V4MAPPED(&endpoint->ipv6.sin6_addr);
+}
+
+static void mtu_measure(Mtu *mtu) {
+        const bool ipv6 = mtu_is_ipv6(&mtu->report->path.endpoint);
+        const uint64_t start = clock_now();
+        Report *report = mtu->report;
+        int r;
+
+        mtu->headers = ipv6 ? MTU_HEADERS6 : MTU_HEADERS;
+        mtu->low = (ipv6 ? MTU_LEAST6 : MTU_LEAST) - mtu->headers;
+        mtu->high = MTU_MOST;
+        progress_init(&mtu->progress, client_options_want_progress(mtu->options));
+        r = mtu_search(mtu);
+        progress_clear(&mtu->progress);
+        if (r >= 0)
+                mtu_judge(mtu);
+        report->elapsed = clock_now() - start;
+        report->rejections = mtu->flow.rejections;
+        report->attempts = mtu->flow.volley.counts.sent;
+}
+
+void mtu_run(const ClientOptions *options, Report *report) {
+        static Payload payload;
+        Mtu mtu = { .options = options, .report = report };
+        int fd, r;
+
+        fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
+        if (fd < 0)
+                return;
+        payload_init(&payload, PAYLOAD_TAG_SIZE);
+        r = flow_init(&mtu.flow, fd, &payload, 0, MTU_REMEMBERED, 0, false);
+        if (r < 0) {
+                failure_set(&report->failure, 0, "Cannot prepare the socket: %s", strerror(-r));
+        } else {
+                mtu_measure(&mtu);
+                flow_deinit(&mtu.flow);
+        }
+        close(fd);
+}

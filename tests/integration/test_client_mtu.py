@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""mpecho-client --mtu: the largest datagram that passes a path of four machines, both ways."""
+
+import contextlib
+import json
+import socket
+import struct
+
+import pytest
+
+from client import run
+from test_client_datagrams import Peer, echo
+from test_client_json import parse
+
+NO_ERRORS = """table inet wall { chain output { type filter hook output priority 0
+icmp type destination-unreachable drop
+icmpv6 type packet-too-big drop
+}
+}
+"""
+
+
+class Line:
+    """Four machines in a line, whose second cable has a smaller MTU."""
+
+    def __init__(self, network, middle):
+        self.machines = [network() for _ in range(4)]
+        for number, mtu in enumerate((1500, middle, 1500)):
+            self.machines[number].link(
+                self.machines[number + 1], (f"10.0.{number}.1/24", f"10.0.{number}.2/24"),
+                (f"fd00:{number}::1/64", f"fd00:{number}::2/64"), mtu=mtu, name=f"cable{number}")
+        for router in self.machines[1:3]:
+            router.execute("sysctl", "-qw", "net.ipv4.ip_forward=1",
+                           "net.ipv6.conf.all.forwarding=1")
+        for machine, destination, way in (
+                (0, "10.0.2.0/24", "10.0.0.2"), (0, "fd00:2::/64", "fd00::2"),
+                (1, "10.0.2.0/24", "10.0.1.2"), (1, "fd00:2::/64", "fd00:1::2"),
+                (2, "10.0.0.0/24", "10.0.1.1"), (2, "fd00::/64", "fd00:1::1"),
+                (3, "10.0.0.0/24", "10.0.2.1"), (3, "fd00::/64", "fd00:2::1")):
+            self.machines[machine].execute("ip", "route", "add", destination, "via", way)
+
+    def peer(self, behave, family=socket.AF_INET6):
+        """A service on the last machine."""
+        address = "::" if family == socket.AF_INET6 else "10.0.2.2"
+        return self.machines[3].run(Peer, behave, family, (address, 7))
+
+    def search(self, address, *options):
+        """Status and object of a search from the first machine."""
+        status, output, errors = self.machines[0].run(run, "--mtu", "--json", *options, address)
+        assert errors == []
+        return status, parse(output.decode())
+
+
+@pytest.fixture(name="line")
+def fixture_line(network):
+    return lambda middle: Line(network, middle)
+
+
+def test_with_errors(line):
+    """With ICMP errors the search finds the MTU in the middle, of both families, and says who
+    announced it."""
+    narrow = line(1280)
+    with narrow.peer(echo):
+        for address, headers, name, router in (
+                ("10.0.2.2", 28, "fragmentation needed", "10.0.0.2"),
+                ("fd00:2::2", 48, "packet too big", "fd00::2")):
+            status, result = narrow.search(address)
+            assert (status, result["failure"]) == (0, None)
+            mtu = result["mtu"]
+            assert (mtu["payload"], mtu["packet"], mtu["interface"]) == (1280 - headers, 1280, 1500)
+            rejection, = mtu["rejections"]
+            assert rejection["message"] == f"{name}, MTU 1280 from {router}"
+        status, output, _ = narrow.machines[0].run(run, "--mtu", "10.0.2.2")
+        assert status == 0
+        assert output.decode().splitlines()[0] == (
+            "10.0.2.2 port 7: 1252 bytes pass both ways, in packets of 1280 bytes; "
+            "the MTU of the interface is 1500")
+        # A ping without fragments has the same error.
+        status, output, _ = narrow.machines[0].run(
+            run, "--ping", "--udp", "--dont-fragment", "-q", "-c1", "-W0", "-s1253", "10.0.2.2")
+        assert status == 1
+        assert "1 rejected: fragmentation needed, MTU 1280 from 10.0.0.2" in output.decode()
+
+
+def test_without_errors(line):
+    """Where larger packets vanish the size is found as well, and that is a failure of the path."""
+    hole = line(1499)
+    hole.machines[1].execute("nft", "-f", "-", text=NO_ERRORS)
+    with hole.peer(echo):
+        for address, headers in (("10.0.2.2", 28), ("fd00:2::2", 48)):
+            status, result = hole.search(address)
+            mtu = result["mtu"]
+            assert (mtu["payload"], mtu["packet"], mtu["interface"]) == (1499 - headers, 1499, 1500)
+            assert mtu["rejections"] == [] and status == 1
+            assert result["failure"] == {
+                "kind": "missing", "message": "larger datagrams vanish without an ICMP error"}
+
+
+def test_the_whole_interface(line):
+    """Where nothing is smaller the MTU is that of the interface, although a network loses some."""
+    wide = line(1500)
+    wide.machines[2].execute("nft", "-f", "-", text="table inet loss { chain forward { type filter "
+                             "hook forward priority 0; udp dport 7 numgen inc mod 3 0 drop\n}\n}\n")
+    with wide.peer(echo):
+        status, result = wide.search("10.0.2.2")
+    assert status == 0 and result["failure"] is None
+    assert (result["mtu"]["payload"], result["mtu"]["packet"]) == (1472, 1500)
+
+
+def test_fragments_do_not_pass(line):
+    """An answer in fragments is none: the way back is too narrow for it."""
+    back = line(1500)
+    back.machines[2].execute("ip", "route", "change", "10.0.0.0/24", "via", "10.0.1.1", "mtu",
+                             "lock", "1400")
+    with back.peer(echo):
+        status, result = back.search("10.0.2.2")
+    assert (status, result["mtu"]["payload"], result["mtu"]["packet"]) == (0, 1372, 1400)
+
+
+def forged(peer):
+    """Sends before each answer an ICMP error that tells of an MTU of 600."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        while came := peer.receive():
+            data, (host, port) = came
+            quoted = struct.pack("!BBHHHBBH4s4sHHHH", 0x45, 0, 28 + len(data), 0, 0x4000, 64, 17, 0,
+                                 socket.inet_aton(host), socket.inet_aton("10.0.2.2"), port, 7,
+                                 8 + len(data), 0)
+            message = struct.pack("!BBHHH", 3, 4, 0, 0, 600) + quoted
+            total = sum(struct.unpack(f"!{len(message) // 2}H", message))
+            total = (total & 0xFFFF) + (total >> 16)
+            total = (total & 0xFFFF) + (total >> 16)
+            message = message[:2] + struct.pack("!H", total ^ 0xFFFF) + message[4:]
+            raw.sendto(message, (host, 0))
+            peer.answer(data, (host, port))
+
+
+def test_forged_errors(line):
+    """An error about a size that passes changes nothing."""
+    lied = line(1500)
+    peer = lied.peer(lambda peer: lied.machines[3].run(forged, peer), socket.AF_INET)
+    with peer:
+        status, result = lied.search("10.0.2.2")
+    assert (status, result["mtu"]["packet"]) == (0, 1500)
+    assert json.dumps(result["mtu"]["rejections"]).count("MTU 600 from 10.0.2.2") <= 1
+
+
+@pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),
+                                                      (socket.AF_INET6, "::1", 65488)])
+def test_loopback(family, address, payload):
+    """The largest datagram of a family needs no search."""
+    with Peer(echo, family, (address, 0)) as peer:
+        status, output, _ = run("--mtu", *peer.address)
+        assert status == 0 and f": {payload} bytes pass both ways, in" in output.decode()
+
+
+def test_no_service():
+    """Without a service the verdict is the reason, and no size."""
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+        other.bind(("127.0.0.1", 0))
+        port = str(other.getsockname()[1])
+        status, output, _ = run("--mtu", "-W", "0.1", "127.0.0.1", port)
+        assert status == 1
+        assert output.decode() == f"127.0.0.1 port {port}: timeout: no answer to 40 bytes\n"
+    status, output, _ = run("--mtu", "127.0.0.1", port)
+    assert status == 1
+    assert output.decode().splitlines()[0] == (
+        f"127.0.0.1 port {port}: refused: port unreachable from 127.0.0.1")
