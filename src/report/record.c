@@ -152,12 +152,15 @@ static void line_add_totals(Line *line, const Record *record) {
 }
 
 static void line_add_started(Line *line, const Record *record) {
+        const bool listens = record->listener[0] != '\0';
+
         line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connection%s at once",
-                 record->listener, record->max_connections, plural(record->max_connections));
+                 listens ? record->listener : "no listening socket", record->max_connections,
+                 plural(record->max_connections));
 }
 
 static void line_add_stopped(Line *line, const Record *record) {
-        line_add(line, "Stopped after ");
+        line_add(line, "Stopped with the counts of the last ");
         line_add_duration(line, record->duration);
         line_add(line, ": ");
         line_add_totals(line, record);

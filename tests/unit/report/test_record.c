@@ -85,7 +85,7 @@ static const struct {
 } kinds[RECORD_COUNT] = {
         [RECORD_STARTED] = { LOG_INFO, "MPECHO_LISTENER=[::]:7\nMPECHO_MAX_CONNECTIONS=113\n",
                              "Echoing (RFC 862) on [::]:7, up to 113 connections at once" },
-        [RECORD_STOPPED] = { LOG_INFO, TOTALS, "Stopped after 1.234 s: " TOTALS_TEXT },
+        [RECORD_STOPPED] = { LOG_INFO, TOTALS, "Stopped with the counts of the last 1.234 s: " TOTALS_TEXT },
         [RECORD_ACCEPTED] = { LOG_INFO, HANDLER "MPECHO_LIVE=105\n",
                               "192.0.2.7:51234 connected to [::]:7, process 101, 105 live" },
         [RECORD_CLOSED] = { LOG_INFO, HANDLER ENDED "MPECHO_REASON=closed by peer\n",
