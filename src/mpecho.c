@@ -150,8 +150,11 @@ static Status print(const char *text) {
 static Status test(const Options *options, const Inherited *inherited) {
         Failure failure = {};
 
+        /* Under systemd or an inetd, LISTEN would be one socket too many. */
         if (listeners_check(options, inherited, &failure) == 0)
-                return print("The options are valid.\n");
+                return print(options->n_listen == 0 ? "The options are valid.\n"
+                                                    : "The options are valid without passed "
+                                                      "sockets.\n");
         fprintf(stderr, "mpecho: %s\n", failure.text);
         return STATUS_USAGE;
 }

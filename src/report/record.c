@@ -138,11 +138,13 @@ static void line_add_counts(Line *line, const Record *record) {
 }
 
 static void line_add_totals(Line *line, const Record *record) {
+        const bool full = record->max_connections > 0 && record->live >= record->max_connections;
+
         line_add(line,
-                 "%" PRIu64 " live (peak %" PRIu64 "), %" PRIu64 " served, %" PRIu64
+                 "%" PRIu64 " live%s (peak %" PRIu64 "), %" PRIu64 " served, %" PRIu64
                  " refused, %" PRIu64 " byte%s echoed",
-                 record->live, record->peak, record->served, record->refused, record->bytes,
-                 plural(record->bytes));
+                 record->live, full ? ", the limit" : "", record->peak, record->served,
+                 record->refused, record->bytes, plural(record->bytes));
         if (record->datagram_sockets > 0)
                 line_add(line,
                          "; %" PRIu64 " datagram%s answered, %" PRIu64 " refused, %" PRIu64
@@ -152,12 +154,15 @@ static void line_add_totals(Line *line, const Record *record) {
 }
 
 static void line_add_started(Line *line, const Record *record) {
+        const bool listens = record->listener[0] != '\0';
+
         line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connection%s at once",
-                 record->listener, record->max_connections, plural(record->max_connections));
+                 listens ? record->listener : "no listening socket", record->max_connections,
+                 plural(record->max_connections));
 }
 
 static void line_add_stopped(Line *line, const Record *record) {
-        line_add(line, "Stopped after ");
+        line_add(line, "Stopped with the counts of the last ");
         line_add_duration(line, record->duration);
         line_add(line, ": ");
         line_add_totals(line, record);
@@ -199,6 +204,13 @@ static void line_add_refused(Line *line, const Record *record) {
                  "Refused %s at %s: its source has %" PRIu64 " connection%s, the limit of --%s",
                  record->peer, record->listener, record->limit_value, plural(record->limit_value),
                  record->limit);
+}
+
+static void line_add_full(Line *line, const Record *record) {
+        line_add(line,
+                 "Reached the limit of --max-connections=%" PRIu64
+                 ": new clients wait until a connection ends",
+                 record->max_connections);
 }
 
 static void line_add_refusals(Line *line, const Record *record) {
@@ -317,6 +329,8 @@ static const RecordType types[RECORD_COUNT] = {
         [RECORD_REFUSED] = { "d28b1d507e924d2ab87bd2576e9806ac", LOG_NOTICE,
                              BITS_PEER | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(LIVE),
                              line_add_refused },
+        [RECORD_FULL] = { "0a530e358e8b4d90863c0baf4f4fd702", LOG_NOTICE,
+                          BIT(MAX_CONNECTIONS) | BIT(LIVE), line_add_full },
         [RECORD_REFUSALS] = { "aeb644031a6048d29938e83747ff1493", LOG_NOTICE,
                               BIT(PEER_ADDRESS) | BIT(LIMIT) | BIT(REFUSED) | BIT(DURATION),
                               line_add_refusals },

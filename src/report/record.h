@@ -18,6 +18,7 @@ enum RecordKind {
         RECORD_CLOSED,     /* a connection ended */
         RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
         RECORD_REFUSED,    /* the master reset a connection because of a limit */
+        RECORD_FULL,       /* as many connections are live as may be */
         RECORD_REFUSALS,   /* suppressed RECORD_REFUSED of one source */
         RECORD_SUMMARY,    /* suppressed records of connections */
         RECORD_LOST,       /* records that the journal did not accept */

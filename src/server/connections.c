@@ -30,6 +30,9 @@ enum {
         ACCEPTS_PER_TURN = 16,
 };
 
+/* From one record of a reached limit to the next. */
+#define FULL_REST (60 * CLOCK_SECOND)
+
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections) {
         const uint32_t most = (uint32_t)options->max_connections;
@@ -173,6 +176,20 @@ static void connections_fork_failed(Connections *connections, Connection *connec
                       error, 1, now);
 }
 
+/* Logs that the limit is reached, at most once in a while: each end lets the next client in. */
+static void connections_note_full(Connections *connections, uint64_t now) {
+        const uint32_t live = roster_live(connections->roster);
+
+        if (live < connections->options->max_connections || now < connections->full_deadline)
+                return;
+        connections->full_deadline = now + FULL_REST;
+        journal_write(connections->journal,
+                      &(Record){ .kind = RECORD_FULL,
+                                 .max_connections = connections->options->max_connections,
+                                 .live = live },
+                      now);
+}
+
 /* Serves or refuses the client @peer; takes @fd. */
 static void connections_serve(Connections *connections, int fd, const Address *peer,
                               const Listener *listener, uint64_t now) {
@@ -196,6 +213,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         backoff_end(&connections->backoff);
         record = connection_record(connections, RECORD_ACCEPTED, connection, now);
         journal_write(connections->journal, &record, now);
+        connections_note_full(connections, now);
 }
 
 /* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
@@ -355,6 +373,7 @@ Record connections_totals(const Connections *connections, RecordKind kind, uint6
         Record record = { .kind = kind,
                           .live = roster_live(connections->roster) + connections->handed_over,
                           .peak = counts->peak,
+                          .max_connections = connections->options->max_connections,
                           .served = counts->metrics.accepted,
                           .refused = metrics_refused(&counts->metrics),
                           .bytes = roster_total_bytes(connections->roster),

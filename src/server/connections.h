@@ -34,6 +34,7 @@ struct Connections {
         HandoverAddress handover; /* where handlers forked from now on hand over */
         Datagrams *datagrams;     /* whose handlers are reaped here too, or NULL */
         Scrapers *scrapers;       /* the same */
+        uint64_t full_deadline;   /* when the next record may say that the limit is reached */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */

@@ -39,6 +39,7 @@ KINDS = {
     "6452a60b4a484f869581d177bda0a448": "limited",
     "e903eaf1a8ce47c5b757d6b83909745c": "stranger",
     "55773c8eb4e043eeaf109bbf3421b4d8": "unnamed",
+    "0a530e358e8b4d90863c0baf4f4fd702": "full",
     "31cbd06bfb7149b58e6ec48b56d06a2f": "recounted",
     "41fd567a5a0542cba08ca386718739d8": "resumed",
     "2092b1ad4ceb49a293a2e4eac8298765": "datagrams",

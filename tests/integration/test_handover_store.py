@@ -342,6 +342,8 @@ def test_listener_that_is_gone(unit):
     # Whatever order systemd passes them in.
     service.manager.store.reverse()
     service.start(listening=False)
+    started = service.journal.wait_for("started", service.started)[-1]
+    assert started["MESSAGE"].startswith("Echoing (RFC 862) on no listening socket, ")
     clients.ping(client)
     stuck.shutdown(socket.SHUT_WR)
     assert clients.drain(stuck) == written

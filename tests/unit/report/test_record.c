@@ -85,7 +85,8 @@ static const struct {
 } kinds[RECORD_COUNT] = {
         [RECORD_STARTED] = { LOG_INFO, "MPECHO_LISTENER=[::]:7\nMPECHO_MAX_CONNECTIONS=113\n",
                              "Echoing (RFC 862) on [::]:7, up to 113 connections at once" },
-        [RECORD_STOPPED] = { LOG_INFO, TOTALS, "Stopped after 1.234 s: " TOTALS_TEXT },
+        [RECORD_STOPPED] = { LOG_INFO, TOTALS,
+                             "Stopped with the counts of the last 1.234 s: " TOTALS_TEXT },
         [RECORD_ACCEPTED] = { LOG_INFO, HANDLER "MPECHO_LIVE=105\n",
                               "192.0.2.7:51234 connected to [::]:7, process 101, 105 live" },
         [RECORD_CLOSED] = { LOG_INFO, HANDLER ENDED "MPECHO_REASON=closed by peer\n",
@@ -99,6 +100,9 @@ static const struct {
                                            "MPECHO_LIVE=105\n",
                              "Refused 192.0.2.7:51234 at [::]:7: its source has 114 connections, "
                              "the limit of --max-per-source" },
+        [RECORD_FULL] = { LOG_NOTICE, "MPECHO_MAX_CONNECTIONS=113\nMPECHO_LIVE=105\n",
+                          "Reached the limit of --max-connections=113: new clients wait until a "
+                          "connection ends" },
         [RECORD_REFUSALS] = { LOG_NOTICE,
                               "MPECHO_PEER_ADDRESS=192.0.2.7\nMPECHO_LIMIT=max-per-source\n"
                               "MPECHO_REFUSED=111\nMPECHO_DURATION_USEC=1234567\n",
@@ -233,6 +237,18 @@ static void test_signal(void **state) {
         record.signal = (uint64_t)SIGRTMAX;
         (void)record_format_sentence(&record, text, sizeof text);
         assert_non_null(strstr(text, "(SIG?)"));
+}
+
+/* The sentence of the counts says that the limit is reached. */
+static void test_full(void **state) {
+        char text[RECORD_SIZE];
+        Record record = whole;
+
+        (void)state;
+        record.kind = RECORD_TOTALS;
+        record.live = record.max_connections;
+        (void)record_format_sentence(&record, text, sizeof text);
+        assert_memory_equal(text, "113 live, the limit (peak 106), ", 31);
 }
 
 /* One is not several. */
@@ -379,10 +395,11 @@ static void test_catalog(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_fields),    cmocka_unit_test(test_one),
-                cmocka_unit_test(test_sentences), cmocka_unit_test(test_no_name),
-                cmocka_unit_test(test_signal),    cmocka_unit_test(test_forgery),
-                cmocka_unit_test(test_longest),   cmocka_unit_test(test_catalog),
+                cmocka_unit_test(test_fields),  cmocka_unit_test(test_full),
+                cmocka_unit_test(test_one),     cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_no_name), cmocka_unit_test(test_signal),
+                cmocka_unit_test(test_forgery), cmocka_unit_test(test_longest),
+                cmocka_unit_test(test_catalog),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

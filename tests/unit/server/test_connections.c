@@ -121,6 +121,9 @@ static void limit_total(void *data) {
         start(2, 0);
         for (int i = 0; i < 2; i++)
                 clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
+        service_expect(&service, RECORD_FULL);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 2);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_MAX_CONNECTIONS"), 2);
         assert_false(connections_can_accept(service.connections));
         waiting = service_connect(&service, FROM_ONE);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
@@ -131,12 +134,21 @@ static void limit_total(void *data) {
         service_expect(&service, RECORD_ACCEPTED);
         third = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
         peer_echo(waiting, "Hello");
+        service_expect_none(&service);
+        service_leave(&service, waiting, third);
+        waiting = service_connect(&service, FROM_ONE);
+        connections_accept(service.connections, &service.listeners->items[0],
+                           clock_now() + 60 * CLOCK_SECOND);
+        service_expect(&service, RECORD_ACCEPTED);
+        third = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
+        service_expect(&service, RECORD_FULL);
         service_leave(&service, waiting, third);
         service_leave(&service, clients[1], handlers[1]);
         service_stop(&service);
 }
 
-/* At the total limit a client waits, and is served when another leaves. */
+/* At the total limit a client waits, and is served when another leaves. A record says so, and none
+ * follows within a minute. */
 static void test_total(void **state) {
         (void)state;
         process_run(limit_total, NULL);

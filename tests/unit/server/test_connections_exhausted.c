@@ -70,6 +70,7 @@ static void fail_to_fork(void *data) {
         /* The master notes that a handler begins before it forks. */
         assert_int_equal(ledger_facts(roster_ledger(service.connections->roster), 0)->begun, 1);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
+        service_expect(&service, RECORD_FULL);
         peer_echo(client, "Hello");
         assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).served, 1);
         assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).refused, 1);

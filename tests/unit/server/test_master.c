@@ -96,6 +96,7 @@ static void limit_total(void *data) {
         (void)data;
         service_start_master(&service, &options);
         client = service_take(&service, INADDR_LOOPBACK, &handler);
+        service_expect(&service, RECORD_FULL);
         waiting = service_connect(&service, INADDR_LOOPBACK);
         /* It waits where it is, and the master waits, too: it does not look at it again and again.
          */
