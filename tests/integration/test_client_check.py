@@ -5,6 +5,7 @@ import contextlib
 import re
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -97,6 +98,7 @@ def test_damage_of_any_size(edit, count, sentence):
 
 def test_faults_are_told_as_they_come():
     """Nobody waits for the end of a check to learn of a fault at its beginning."""
+    ended = threading.Event()
 
     def behaviour(connection):
         data = bytearray(servers.receive(connection, 200_000))
@@ -105,10 +107,12 @@ def test_faults_are_told_as_they_come():
         data[100_000:] = bytes(100_000)
         connection.sendall(data)
         servers.wait_for_end(connection)
+        ended.set()
 
     with servers.tcp(behaviour) as server:
         with Client(*command("check", "--timeout=0", size="1G"), *server.address) as client:
             lines = [client.process.stdout.readline().decode() for _ in range(3)]
+            assert not ended.is_set()
             client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
     assert lines[0].startswith("the byte at offset 1000 came back as ")

@@ -100,6 +100,18 @@ static void test_even(void **state) {
         free(text);
 }
 
+/* One value beside thousands, and nothing between them. */
+static void test_rare(void **state) {
+        size_t rows;
+
+        (void)state;
+        for (int i = 0; i < 5000; i++)
+                histogram_record(&histogram, 1000000);
+        histogram_record(&histogram, 2000000);
+        assert_int_equal(draw(300, &rows), 5001);
+        assert_in_range(rows, 9, 10);
+}
+
 /* The extremes, 0 and an hour, are in it as well. */
 static void test_extremes(void **state) {
         size_t rows;
@@ -116,6 +128,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_all_are_drawn, clear),
                 cmocka_unit_test_setup(test_few, clear),
                 cmocka_unit_test_setup(test_even, clear),
+                cmocka_unit_test_setup(test_rare, clear),
                 cmocka_unit_test_setup(test_extremes, clear),
         };
 
