@@ -32,7 +32,8 @@ CFLAGS  ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LDFLAGS ?= -Wl,-z,relro -Wl,-z,now
 
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes
-ALL_CPPFLAGS = -D_GNU_SOURCE -DMPECHO_VERSION='"$(VERSION)"' -iquote src $(CPPFLAGS)
+# Machines of 32 bits have large files and the years after 2037 only when asked.
+ALL_CPPFLAGS = -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DMPECHO_VERSION='"$(VERSION)"' -iquote src $(CPPFLAGS)
 # Calls that don't go through a table of jumps (PLT) have a forked handler touch a page of code less.
 ALL_CFLAGS   = -std=gnu17 -fno-plt $(WARNINGS) $(SYSTEMD_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS  = $(LDFLAGS)
@@ -252,7 +253,7 @@ check-valgrind: $(UNIT_TESTS)
 		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes' \
 		xargs -P $(JOBS) -n 1 tests/quietly
 
-## check-cross: build for arm64, armhf, riscv64 and s390x, run unit tests of two under qemu; downloads compilers (as root)
+## check-cross: build for arm64, armhf, riscv64 and s390x, run unit tests of three under qemu; downloads compilers and kernels (as root)
 check-cross:
 	@tests/cross/run $(BUILD)
 
