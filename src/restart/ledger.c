@@ -34,6 +34,9 @@
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+/* The lock of another kind of atomics would be one process's own. */
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "handlers and masters share 64-bit counts");
+
 struct LedgerExits {
         _Atomic uint32_t last; /* the slot that was announced last, plus 1; 0 for none */
 };
