@@ -95,9 +95,11 @@ void fork_prepare(void) {
 }
 
 /* Not clone3(2): RestrictNamespaces= (systemd.exec(5)) refuses it, as a filter cannot read its
- * flags. s390 and sparc pass other arguments to clone(2). */
+ * flags. s390 takes the stack first; sparc returns other values. */
 pid_t fork_child(void) {
-#if defined(__s390__) || defined(__sparc__)
+#if defined(__s390__)
+        const pid_t pid = (pid_t)syscall(SYS_clone, NULL, SIGCHLD, NULL, NULL, NULL);
+#elif defined(__sparc__)
         const pid_t pid = _Fork();
 #else
         const pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
