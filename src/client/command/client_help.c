@@ -38,7 +38,7 @@ const char client_help[] =
                 "                      ping: time from one to the next (default: 1; at least "
                 "1ms);\n"
                 "                      check and load: report each time (default: never)\n"
-                "      --udp           check and ping: send datagrams instead of a stream\n"
+                "      --udp           check, ping and load: send datagrams (UDP)\n"
                 "      --dont-fragment with --udp: send no fragments (DF)\n"
                 "  -b, --bandwidth=SIZE\n"
                 "                      check and streams: send so many bytes per second in all\n"

@@ -243,9 +243,9 @@ const OptionRow client_rows[] = {
         { "mtu", NULL, false, client_take_mode, FIELD(action), .hint = "it finds the size" },
 
         { "udp", NULL, false, option_take_flag, FIELD(connection.datagram),
-          .tags = FOR_CHECK | FOR_PING | FOR_MTU },
+          .tags = FOR_CHECK | FOR_PING | FOR_LOAD | FOR_MTU },
         { "dont-fragment", NULL, false, option_take_flag, FIELD(whole),
-          .tags = FOR_CHECK | FOR_PING },
+          .tags = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "length", "l", true, client_take_size, FIELD(length), RANGE(1, PAYLOAD_SIZE_MAXIMUM),
           .tags = FOR_CHECK },
 

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "client/load/load_result.h"
+#include "client/load/spray.h"
 #include "client/load/stream.h"
 #include "client/load/worker.h"
 #include "client/network/inquiry.h"
@@ -123,7 +124,10 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         close(load->end[0]);
         if (index != 0 && load->first >= 0)
                 close(load->first);
-        r = load->options->load == LOAD_STREAMS ? stream_run(&plan) : worker_run(&plan);
+        if (load->options->connection.datagram)
+                r = spray_run(&plan);
+        else
+                r = load->options->load == LOAD_STREAMS ? stream_run(&plan) : worker_run(&plan);
         _exit(r < 0 ? -r : 0);
 }
 

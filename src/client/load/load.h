@@ -56,6 +56,10 @@ struct LoadPage {
         atomic_bool sent_all;
         Phases phases;
         Kernel kernel;
+        /* Of datagrams, at the end of the work: see Report. */
+        VolleyCounts counts;
+        Rejections rejections;
+        uint64_t overflow;
         /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
         Histogram latency;

@@ -36,6 +36,14 @@ static void load_result_add_window(Interim *sum, const LoadPage *page) {
                 sum->elapsed = window->elapsed;
 }
 
+static void load_result_add_datagrams(Report *report, const LoadPage *page) {
+        volley_add(&report->counts, &page->counts);
+        report->overflow += page->overflow;
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && page->rejections.counts[i] > 0; i++)
+                rejections_count(&report->rejections, page->rejections.texts[i],
+                                 page->rejections.counts[i]);
+}
+
 static void load_result_sum_up(const LoadResult *result) {
         Report *report = result->report;
 
@@ -52,6 +60,7 @@ static void load_result_sum_up(const LoadResult *result) {
                 report->phases.first += page->phases.first;
                 report->phases.last += page->phases.last;
                 kernel_add(&report->kernel, &page->kernel);
+                load_result_add_datagrams(report, page);
                 if (page->foreign[0] != '\0')
                         memcpy(report->foreign, page->foreign, sizeof report->foreign);
                 report->overdue += page->overdue;

@@ -65,7 +65,7 @@ int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t c
 
         (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){ sizeof family });
         (void)flow_set(fd, SOL_SOCKET, SO_RCVBUF, FLOW_RECEIVE_BUFFER);
-        if (family != AF_UNIX)
+        if (family == AF_INET || family == AF_INET6)
                 r = flow_prepare(fd, family == AF_INET6, fragment);
         if (r < 0)
                 return r;

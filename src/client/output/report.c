@@ -228,15 +228,20 @@ static void report_print_ping(const Report *report, const ClientOptions *options
 static void report_print_load(const Report *report, const ClientOptions *options,
                               const char *target) {
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+        const bool datagrams = options->connection.datagram;
+        const char *how = options->connections == 1 ? "port" : "ports";
         const Interim *window = &report->window;
         uint64_t errors = 0;
 
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 errors += report->errors[kind];
-        printf("%s: load of %s, %" PRIu64 " at once, from %" PRIu64 " process%s, for %.3f s, "
+        if (!datagrams)
+                how = "at once";
+        printf("%s: load of %s, %" PRIu64 " %s, from %" PRIu64 " process%s, for %.3f s, "
                "drained in %.3f s\n",
-               target, client_load_name(options->load), options->connections, report->processes,
-               report->processes == 1 ? "" : "es", (double)window->elapsed / (double)CLOCK_SECOND,
+               target, datagrams ? "datagrams" : client_load_name(options->load),
+               options->connections, how, report->processes, report->processes == 1 ? "" : "es",
+               (double)window->elapsed / (double)CLOCK_SECOND,
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " byte%s each\n", report->answered,
@@ -257,7 +262,10 @@ static void report_print_load(const Report *report, const ClientOptions *options
         putchar('\n');
         if (report->failure.kind != FAILURE_NONE)
                 printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
-        report_print_phases(&report->phases);
+        if (datagrams)
+                report_print_datagrams(report, target);
+        else
+                report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
 }
 
@@ -295,15 +303,18 @@ static void report_describe(const Report *report, const ClientOptions *options, 
 
 static int report_plot(const Report *report, const ClientOptions *options, Failure *failure) {
         char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
+        const char *what = options->action == CLIENT_LOAD ? client_load_name(options->load)
+                                                          : "round trips";
         FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
 
         if (file == NULL)
                 return -errno;
         report_describe(report, options, file);
         fclose(file);
+        if (options->connection.datagram)
+                what = "datagrams";
         target_format(&options->target, target);
-        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target,
-                 options->action == CLIENT_LOAD ? client_load_name(options->load) : "round trips",
+        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target, what,
                  report->latency.count);
         return export_plot(&report->latency, options->plot, title, subtitle,
                            options->connection.interrupt, failure);

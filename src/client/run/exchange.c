@@ -341,7 +341,8 @@ static void exchange_judge(const Exchange *exchange) {
         const VolleyCounts *counts = &report->counts;
         /* A check does not ask for the time. */
         const uint64_t late = exchange_is_check(exchange) ? 0 : counts->late;
-        const uint64_t lost = volley_lost(counts);
+        const uint64_t lost = volley_lost(counts), back = counts->answered + counts->late;
+        const bool limited = exchange->total != UINT64_MAX;
 
         if (exchange_judge_answers(exchange))
                 return;
@@ -350,19 +351,16 @@ static void exchange_judge(const Exchange *exchange) {
                                  "rejected %" PRIu64 " of %" PRIu64 " datagrams: %s",
                                  counts->rejected, counts->sent, report->rejections.texts[0]);
         else if (lost > 0)
-                failure_set_kind(&report->failure,
-                                 counts->answered == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
+                failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
                                  "lost %" PRIu64 " of %" PRIu64 " datagrams", lost, counts->sent);
         else if (late > 0)
                 failure_set_kind(&report->failure, FAILURE_TIMEOUT, 0,
                                  "%" PRIu64 " of %" PRIu64 " answers came late", late,
                                  counts->sent);
-        else if ((exchange->total != UINT64_MAX && counts->sent < exchange->total) ||
-                 counts->answered == 0)
+        else if (back == 0 || (limited && (counts->sent < exchange->total || counts->open > 0)))
                 failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
                                  "the run ended with %" PRIu64 " of %" PRIu64 " datagrams answered",
-                                 counts->answered,
-                                 exchange->total == UINT64_MAX ? counts->sent : exchange->total);
+                                 back, limited ? exchange->total : counts->sent);
 }
 
 static void exchange_begin(Exchange *exchange) {

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One process of a load of datagrams.
+ *
+ * Each connection of the plan is a socket with a port of its own. Without a rate a socket has one
+ * datagram under way: its answer, an error or the timeout begins the next one. At a fixed rate
+ * datagrams are due at instants of the Schedule, and the sockets take turns, whatever came back.
+ * Times count from the instant at which a datagram was due.
+ *
+ * After the duration the loop goes on until no datagram is open: each has its answer, or exceeds
+ * the timeout. Only a tick walks over all sockets, to find those timeouts.
+ *
+ * A rejected datagram must not begin the next one before the tick: a closed port answers faster
+ * than any service.
+ */
+#include "client/load/spray.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/load/crew.h"
+#include "client/network/flow.h"
+#include "client/value/schedule.h"
+#include "lib/clock.h"
+
+enum {
+        SPRAY_EVENTS = 64,
+        /* All flows of a process remember this many datagrams, and each at least the others. */
+        SPRAY_REMEMBERED = 1 << 20,
+        SPRAY_REMEMBERED_LEAST = 1 << 8,
+};
+
+#define SPRAY_TICK (50 * CLOCK_MILLISECOND)
+
+/* Datagrams due before the end may be sent for this long after it. */
+#define SPRAY_GRACE (100 * CLOCK_MILLISECOND)
+
+/* The pause after the kernel has refused a datagram for want of room. */
+#define SPRAY_PAUSE CLOCK_MILLISECOND
+
+typedef struct Spray {
+        const LoadPlan *plan;
+        Payload payload;
+        Flow *flows;
+        size_t count;
+        int epoll;
+        uint64_t start;
+        uint64_t end;
+        uint64_t next_tick;
+        /* At a fixed rate: the instants of datagrams, and the number of the next one. */
+        Schedule schedule;
+        uint64_t next;
+        /* The instant until which the send buffer is full. */
+        uint64_t full;
+} Spray;
+
+static void spray_count_error(const Spray *spray, const FlowEvent *event) {
+        LoadPage *page = spray->plan->page;
+        FailureKind kind = FAILURE_TIMEOUT;
+
+        if (event->kind == FLOW_ANSWER)
+                kind = FAILURE_DIFFERS;
+        if (event->kind == FLOW_REJECTED)
+                kind = rejection_kind(&event->rejection);
+        if (kind == FAILURE_LOCAL)
+                page->local_error = event->rejection.error;
+        page->errors[kind]++;
+}
+
+/* Counts an answer. A late one has counted as an error, and a duplicate is none. */
+static void spray_count_answer(const Spray *spray, const Flow *flow, const FlowEvent *event) {
+        LoadPage *page = spray->plan->page;
+        const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
+                                                                    : flow->payload->size;
+
+        page->bytes_received += flow->answer_size;
+        switch (event->answer.verdict) {
+        case VOLLEY_ANSWERED:
+                page->answered++;
+                histogram_record(&page->latency, event->answer.time);
+                break;
+        case VOLLEY_UNRECOGNIZED:
+                (void)foreign_describe(flow->answer, flow->payload->bytes, size, page->foreign);
+                spray_count_error(spray, event);
+                break;
+        case VOLLEY_CHANGED:
+                spray_count_error(spray, event);
+                break;
+        default:
+                break;
+        }
+}
+
+static void spray_take(const Spray *spray, const Flow *flow, const FlowEvent *event) {
+        if (event->kind == FLOW_ANSWER)
+                spray_count_answer(spray, flow, event);
+        else
+                spray_count_error(spray, event);
+}
+
+/* Sends a datagram that was due at @due. Returns whether the kernel took it, or rejected it. */
+static bool spray_send(Spray *spray, Flow *flow, uint64_t due) {
+        FlowEvent event;
+
+        if (flow_send(flow, due, &event) < 0) {
+                spray->full = clock_now() + SPRAY_PAUSE;
+                return false;
+        }
+        if (event.kind == FLOW_REJECTED)
+                spray_take(spray, flow, &event);
+        else
+                spray->plan->page->bytes_sent += spray->payload.size;
+        return true;
+}
+
+/* Without a rate: sends the next datagram of a flow that has none under way. */
+static void spray_employ(Spray *spray, Flow *flow, uint64_t now) {
+        if (spray->plan->options->rate == 0 && now < spray->end && flow->volley.counts.open == 0)
+                (void)spray_send(spray, flow, now);
+}
+
+/* At a fixed rate: sends the datagrams that are due. */
+static void spray_catch_up(Spray *spray, uint64_t now) {
+        if (spray->plan->options->rate == 0 || now < spray->full)
+                return;
+        while (now < spray->end + SPRAY_GRACE) {
+                uint64_t due = schedule_due(&spray->schedule, spray->next);
+
+                if (due > now || due >= spray->end ||
+                    !spray_send(spray, &spray->flows[spray->next % spray->count], due))
+                        return;
+                spray->next++;
+        }
+}
+
+/* Takes at most @most events of a flow. */
+static void spray_serve(Spray *spray, Flow *flow, int most) {
+        FlowEvent event;
+
+        for (int i = 0; i < most && flow_next(flow, &event); i++) {
+                spray_take(spray, flow, &event);
+                if (event.kind != FLOW_REJECTED)
+                        spray_employ(spray, flow, clock_now());
+        }
+}
+
+static uint64_t spray_open(const Spray *spray) {
+        uint64_t open = 0;
+
+        for (size_t i = 0; i < spray->count; i++)
+                open += spray->flows[i].volley.counts.open;
+        return open;
+}
+
+static void spray_tick(Spray *spray, uint64_t now) {
+        if (now < spray->next_tick)
+                return;
+        spray->next_tick = now + SPRAY_TICK;
+        if (spray->plan->page->stop && now < spray->end)
+                spray->end = now;
+        for (size_t i = 0; i < spray->count; i++) {
+                spray_serve(spray, &spray->flows[i], INT_MAX);
+                spray_employ(spray, &spray->flows[i], now);
+        }
+}
+
+static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
+        uint64_t wake = spray->next_tick, due, left;
+
+        if (spray->plan->options->rate > 0 && now < spray->end) {
+                due = schedule_due(&spray->schedule, spray->next);
+                wake = clock_earlier(wake, due > spray->full ? due : spray->full);
+        }
+        /* Rates need a window that is not shorter than the duration. */
+        if (now < spray->end)
+                wake = clock_earlier(wake, spray->end);
+        left = wake > now ? wake - now : 0;
+        return (struct timespec){ .tv_sec = (time_t)(left / CLOCK_SECOND),
+                                  .tv_nsec = (long)(left % CLOCK_SECOND) };
+}
+
+/* Returns whether datagrams are due, or under way. */
+static bool spray_goes_on(const Spray *spray, uint64_t now) {
+        if (now < spray->end)
+                return true;
+        return !spray->plan->page->stop && spray_open(spray) > 0;
+}
+
+static int spray_loop(Spray *spray) {
+        struct epoll_event events[SPRAY_EVENTS];
+        uint64_t now = clock_now();
+
+        while (spray_goes_on(spray, now)) {
+                struct timespec timeout = spray_timeout(spray, now);
+                int n = epoll_pwait2(spray->epoll, events, SPRAY_EVENTS, &timeout, NULL);
+
+                if (n < 0 && errno != EINTR)
+                        return -errno;
+                for (int i = 0; i < n; i++)
+                        spray_serve(spray, events[i].data.ptr,
+                                    spray->plan->options->rate == 0 ? 1 : SPRAY_EVENTS);
+                now = clock_now();
+                if (now >= spray->end)
+                        crew_close_window(spray->plan, now - spray->start);
+                spray_catch_up(spray, now);
+                spray_tick(spray, now);
+        }
+        crew_close_window(spray->plan, now - spray->start);
+        spray->plan->page->elapsed = now - spray->start;
+        return 0;
+}
+
+/* Returns the number of datagrams that each flow remembers, a power of two. */
+static size_t spray_remember(size_t flows) {
+        size_t remembered = SPRAY_REMEMBERED;
+
+        while (remembered > SPRAY_REMEMBERED_LEAST && remembered > SPRAY_REMEMBERED / flows)
+                remembered /= 2;
+        return remembered;
+}
+
+/* Makes flows of the sockets at @fds, of which some have failed. */
+static int spray_prepare(Spray *spray, const int *fds) {
+        const LoadPlan *plan = spray->plan;
+        const size_t remembered = spray_remember(plan->connections);
+
+        for (size_t i = 0; i < plan->connections; i++) {
+                Flow *flow = &spray->flows[spray->count];
+                struct epoll_event event = { .events = EPOLLIN, .data.ptr = flow };
+                int r;
+
+                if (fds[i] < 0)
+                        continue;
+                r = flow_init(flow, fds[i], &spray->payload, spray->count, remembered,
+                              plan->options->timeout, !plan->options->whole);
+                if (r < 0)
+                        return r;
+                spray->count++;
+                if (epoll_ctl(spray->epoll, EPOLL_CTL_ADD, fds[i], &event) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+/* Copies the counts of all flows to the page. */
+static void spray_sum_up(const Spray *spray) {
+        LoadPage *page = spray->plan->page;
+
+        for (size_t i = 0; i < spray->count; i++) {
+                const Flow *flow = &spray->flows[i];
+
+                volley_add(&page->counts, &flow->volley.counts);
+                page->overflow += flow_overflow(flow);
+                for (size_t j = 0; j < REJECTIONS_MAXIMUM && flow->rejections.counts[j] > 0; j++)
+                        rejections_count(&page->rejections, flow->rejections.texts[j],
+                                         flow->rejections.counts[j]);
+        }
+}
+
+static int spray_work(Spray *spray, int *fds) {
+        const LoadPlan *plan = spray->plan;
+        uint64_t due;
+        int r;
+
+        crew_connect(plan, fds);
+        r = spray_prepare(spray, fds);
+        if (r < 0)
+                return r;
+        spray->start = crew_start(plan);
+        if (spray->start == 0 || spray->count == 0)
+                return 0;
+        spray->end = spray->start + plan->options->duration;
+        spray->schedule = (Schedule){ .start = spray->start,
+                                      .rate = plan->options->rate,
+                                      .index = plan->index,
+                                      .workers = plan->workers,
+                                      .connections = plan->options->connections,
+                                      .own = plan->connections };
+
+        r = spray_loop(spray);
+        spray_sum_up(spray);
+        /* Counts the datagrams that were due in time and were not sent. */
+        if (r == 0 && plan->options->rate > 0) {
+                due = schedule_count(&spray->schedule, spray->end - spray->start);
+                plan->page->overdue = due > spray->next ? due - spray->next : 0;
+        }
+        return r;
+}
+
+int spray_run(const LoadPlan *plan) {
+        Spray *spray = calloc(1, sizeof *spray);
+        Flow *flows = calloc(plan->connections, sizeof *flows);
+        int *fds = calloc(plan->connections, sizeof *fds), r = -ENOMEM;
+
+        if (spray != NULL && flows != NULL && fds != NULL) {
+                spray->plan = plan;
+                spray->flows = flows;
+                payload_init(&spray->payload, plan->options->size);
+                spray->epoll = epoll_create1(EPOLL_CLOEXEC);
+                r = spray->epoll < 0 ? -errno : spray_work(spray, fds);
+                for (size_t i = 0; i < spray->count; i++) {
+                        close(flows[i].fd);
+                        flow_deinit(&flows[i]);
+                }
+        }
+        free(fds);
+        free(flows);
+        free(spray);
+        return r;
+}
