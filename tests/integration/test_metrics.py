@@ -276,6 +276,8 @@ def test_counts_go_on(unit, stop):
         service.start()
 
         def counts():
+            # A handler counts what it has echoed before it waits again.
+            processes.wait_until_waiting(service.handlers())
             with clients.connect((socket.AF_INET, metrics.getsockname())) as client:
                 client.shutdown(socket.SHUT_WR)
                 return values(receive_all(client))
