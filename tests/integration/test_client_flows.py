@@ -4,10 +4,12 @@
 The client and the server are in a network namespace each, with four cables between them. The client
 spreads its connections over these by their ports, as routers do (ECMP)."""
 
+import contextlib
 import json
 import re
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -25,12 +27,35 @@ table ip paths {{
     set ports {{ type ifname . inet_service; flags dynamic; size 4096; }}
     chain input {{
         type filter hook prerouting priority -300
-        tcp dport 7 add @ports {{ iifname . tcp sport }}
-        iifname "{BAD}" tcp dport 7 RULE
+        iifname "link*" th dport 7 add @ports {{ iifname . th sport }}
+        iifname "{BAD}" th dport 7 RULE
     }}
 }}
 """
 LOSSY, DEAD = "numgen random mod 100 < 20 drop", "drop"
+
+
+@contextlib.contextmanager
+def datagrams(network, address):
+    """Echoes datagrams in the network; an empty one ends it."""
+
+    def work(service):
+        while came := service.recvfrom(1 << 16):
+            if not came[0]:
+                return
+            service.sendto(*came)
+
+    with network.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as service:
+        service.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        service.bind(address)
+        thread = threading.Thread(target=work, args=[service])
+        thread.start()
+        try:
+            yield
+        finally:
+            with network.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as other:
+                other.sendto(b"", address)
+            thread.join()
 
 
 class Paths:
@@ -66,7 +91,8 @@ class Paths:
 
     def ping(self, *arguments, flows=32):
         """What a run reports: its exit status, and the flows."""
-        with self.server.run(servers.tcp, servers.echo, SERVER, port=7):
+        with (datagrams(self.server, (SERVER, 7)) if "--udp" in arguments
+              else self.server.run(servers.tcp, servers.echo, SERVER, port=7)):
             status, output, errors = self.client.run(
                 run, "--json", "--ping", f"--flows={flows}", *arguments, SERVER, data=b"")
         assert errors == []
@@ -108,6 +134,22 @@ def test_the_flows_of_a_lossy_link(paths):
     assert result["status"] == 0 and named(flows) == set() and flows["enough"]
 
 
+@pytest.mark.parametrize("rule, loss", [(LOSSY, 0.2), (DEAD, 1)])
+def test_datagrams(paths, rule, loss):
+    """Exactly the flows whose datagrams the link loses are named, by the losses that it counted; no
+    loss holds back the next datagram."""
+    paths.rule(rule)
+    result, flows = paths.ping("--udp", "-c100", "-i10ms", "-W0.5")
+    bad = paths.ports()[BAD]
+    assert bad and named(flows) == bad
+    assert result["failure"] == {"kind": "loss", "message": flows["verdict"]}
+    assert loss / 2 < flows["loss"] <= loss * 1.5 and flows["other_loss"] < 0.01
+    assert result["datagrams"]["sent"] == result["ping"]["sent"] == 32 * 100
+    assert result["datagrams"]["lost"] == sum(flow["lost"] for flow in flows["list"])
+    for flow in flows["list"]:
+        assert flow["sent"] == 100 and flow["segments"] is flow["rtt"] is None
+
+
 def test_the_flows_of_a_dead_link(paths):
     """Flows that never connect are lost and named; the run goes on with the others and ends."""
     paths.rule(DEAD)
@@ -138,20 +180,22 @@ def test_rows():
                                 *server.address)
     lines = output.decode().splitlines()
     assert status == 0 and lines[0].endswith(", 3 flows, --source-port=61000")
-    rows = [re.fullmatch(r"(\d+) +5 +0 +[\d.]+ \w+ +- +(\d+) +\d+ +\d+ +[\d.]+ \w+", line)
+    rows = [re.fullmatch(r"(\d+) +5 +0 +[\d.]+ \w+ +- +\d+ +(\d+) +\d+ +[\d.]+ \w+", line)
             for line in lines[2:5]]
     assert [row[1] for row in rows] == ["61000", "61001", "61002"]
     assert all(int(row[2]) >= 6 for row in rows)
     assert "15 sent, 15 answered, 0 lost" in output.decode()
 
 
-def test_a_busy_port():
+@pytest.mark.parametrize("kind, options", [(socket.SOCK_STREAM, []), (socket.SOCK_DGRAM, ["--udp"])])
+def test_a_busy_port(kind, options):
     """One sentence names the port that another program has."""
-    with servers.tcp(servers.echo) as server, socket.socket() as holder:
+    with servers.tcp(servers.echo) as server, socket.socket(type=kind) as holder:
         holder.bind(("127.0.0.1", 0))
-        holder.listen()
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
         port = holder.getsockname()[1]
-        result = run("--ping", "--flows=2", f"--source-port={port - 1}", *server.address)
+        result = run("--ping", "--flows=2", f"--source-port={port}", *options, *server.address)
     assert result == (1, b"", [f"mpecho-client: Cannot use source port {port}: Address already in use"])
 
 

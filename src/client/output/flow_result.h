@@ -7,6 +7,7 @@
 
 #include "client/network/kernel.h"
 #include "client/value/histogram.h"
+#include "client/value/judgement.h"
 
 typedef struct FlowResult FlowResult;
 
@@ -22,8 +23,12 @@ struct FlowResult {
          * of the run can leave one without either. */
         uint64_t sent;
         uint64_t failed;
-        /* Answers so late that the peer has sent them again. */
+        /* Answers so late that the peer has sent them again; datagrams answered after the
+         * timeout. */
         uint64_t late;
+        /* The packets to judge. */
+        FlowCount packets;
+        /* Of TCP. */
         Kernel kernel;
         Histogram latency;
 };

@@ -194,26 +194,28 @@ static void report_print_mtu(const Report *report, const char *target) {
         report_print_rejections(report);
 }
 
-static void report_print_ping(const Report *report, const ClientOptions *options,
-                              const char *target) {
-        uint64_t answered = report->latency.count;
-        char verdict[FLOWS_VERDICT_SIZE];
+/* Prints the counts of round trips over connections, and the time. */
+static void report_print_trips(const Report *report, const char *target) {
+        const uint64_t answered = report->latency.count;
 
-        if (report->flows_count > 0)
-                report_flows_print(report);
-        if (client_options_want_lines(options))
-                putchar('\n');
-        if (options->connection.datagram) {
-                report_print_datagrams(report, target);
-                if (report->foreign[0] != '\0')
-                        puts(report->foreign);
-                report_print_latency(&report->latency, options);
-                return;
-        }
         printf("%s: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " lost", target,
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
         printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
+}
+
+static void report_print_ping(const Report *report, const ClientOptions *options,
+                              const char *target) {
+        char verdict[FLOWS_VERDICT_SIZE];
+
+        if (report->flows_count > 0)
+                report_flows_print(report, options);
+        if (client_options_want_lines(options))
+                putchar('\n');
+        if (options->connection.datagram)
+                report_print_datagrams(report, target);
+        else
+                report_print_trips(report, target);
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
         if (options->connect)

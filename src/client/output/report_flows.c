@@ -19,18 +19,13 @@
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 
-FlowCount flow_result_count(const FlowResult *flow) {
-        const uint64_t lost = flow->kernel.retransmits + flow->late + flow->failed;
-
-        return (FlowCount){ .sent = flow->kernel.segments,
-                            .lost = lost < flow->kernel.segments ? lost : flow->kernel.segments };
-}
-
 static const char *flows_format_rate(const FlowCount *count, char text[static QUANTITY_TEXT_SIZE]) {
+        const double percent = 100 * judgement_rate(count);
+
         if (count->lost == 0)
                 snprintf(text, QUANTITY_TEXT_SIZE, "none");
         else
-                snprintf(text, QUANTITY_TEXT_SIZE, "%.2g %%", 100 * judgement_rate(count));
+                snprintf(text, QUANTITY_TEXT_SIZE, percent < 10 ? "%.2g %%" : "%.0f %%", percent);
         return text;
 }
 
@@ -81,27 +76,28 @@ static const char *flows_format_quantile(const Histogram *latency, unsigned perm
         return quantity_format_duration((double)histogram_quantile(latency, permille), text);
 }
 
-static void flows_print_row(const FlowResult *flow) {
+static void flows_print_row(const FlowResult *flow, const ClientOptions *options) {
         char p50[QUANTITY_TEXT_SIZE], p99[QUANTITY_TEXT_SIZE], rtt[QUANTITY_TEXT_SIZE] = "-";
         char loss[QUANTITY_TEXT_SIZE];
-        const FlowCount count = flow_result_count(flow);
 
         if (flow->latency.count > 0)
                 quantity_format_duration((double)flow->kernel.rtt, rtt);
-        printf("%5hu %6" PRIu64 " %6" PRIu64 " %8s %8s %8" PRIu64 " %11" PRIu64 " %6" PRIu64
-               " %8s%s%s\n",
-               flow->port, flow->sent, flow->sent - flow->latency.count,
-               flows_format_quantile(&flow->latency, 500, p50),
-               flows_format_quantile(&flow->latency, 990, p99), flow->kernel.segments,
-               flow->kernel.retransmits, flow->late, rtt, flow->named ? "  loses " : "",
-               flow->named ? flows_format_rate(&count, loss) : "");
+        printf("%5hu %6" PRIu64 " %6" PRIu64 " %8s %8s %6" PRIu64, flow->port, flow->sent,
+               flow->sent - flow->latency.count, flows_format_quantile(&flow->latency, 500, p50),
+               flows_format_quantile(&flow->latency, 990, p99), flow->late);
+        if (!options->connection.datagram)
+                printf(" %8" PRIu64 " %11" PRIu64 " %8s", flow->kernel.segments,
+                       flow->kernel.retransmits, rtt);
+        if (flow->named)
+                printf("  loses %s", flows_format_rate(&flow->packets, loss));
+        putchar('\n');
 }
 
-void report_flows_print(const Report *report) {
-        printf("%5s %6s %6s %8s %8s %8s %11s %6s %8s\n", "port", "sent", "lost", "p50", "p99",
-               "segments", "retransmits", "late", "rtt");
+void report_flows_print(const Report *report, const ClientOptions *options) {
+        printf("%5s %6s %6s %8s %8s %6s%s\n", "port", "sent", "lost", "p50", "p99", "late",
+               options->connection.datagram ? "" : " segments retransmits      rtt");
         for (size_t i = 0; i < report->flows_count; i++)
-                flows_print_row(&report->flows[i]);
+                flows_print_row(&report->flows[i], options);
 }
 
 static void flows_json_quantile(Json *json, const char *name, const Histogram *latency,
@@ -121,10 +117,15 @@ static void flows_json_row(Json *json, const FlowResult *flow) {
         json_integer(json, "lost", flow->sent - flow->latency.count);
         flows_json_quantile(json, "p50", &flow->latency, 500);
         flows_json_quantile(json, "p99", &flow->latency, 990);
-        json_integer(json, "segments", flow->kernel.segments);
-        json_integer(json, "retransmits", flow->kernel.retransmits);
         json_integer(json, "late", flow->late);
-        if (flow->latency.count > 0)
+        if (flow->kernel.known) {
+                json_integer(json, "segments", flow->kernel.segments);
+                json_integer(json, "retransmits", flow->kernel.retransmits);
+        } else {
+                json_null(json, "segments");
+                json_null(json, "retransmits");
+        }
+        if (flow->kernel.known && flow->latency.count > 0)
                 json_number(json, "rtt", (double)flow->kernel.rtt / 1000);
         else
                 json_null(json, "rtt");

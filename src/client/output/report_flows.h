@@ -10,12 +10,6 @@ enum {
 };
 
 /*
- * flow_result_count: Returns the packets of @flow to judge: its segments. Those that this side or
- * the peer sent again are lost, and one for each failed round trip.
- */
-FlowCount flow_result_count(const FlowResult *flow);
-
-/*
  * report_flows_verdict: Writes the judgement in @report to @text, as one sentence.
  */
 void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_SIZE]);
@@ -23,7 +17,7 @@ void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_S
 /*
  * report_flows_print: Prints a row for each flow to standard output.
  */
-void report_flows_print(const Report *report);
+void report_flows_print(const Report *report, const ClientOptions *options);
 
 /*
  * report_flows_json: Writes the flows and the judgement as the member "flows"; null without flows.

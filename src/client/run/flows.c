@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/network/flow.h"
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
 #include "client/output/progress.h"
@@ -36,11 +37,15 @@ enum {
         /* Above the ports that Linux chooses by itself, where blocks of free ports are rare. */
         FLOWS_PORTS = 61000,
         FLOWS_PORTS_TRIED = 100,
+        /* Each flow remembers this many datagrams: 16 s of the fastest ping. */
+        FLOWS_REMEMBERED = 1 << 14,
 };
 
 /* Without an interval, first connections begin at this distance: all at once, they would fill the
  * queue of the service's socket. */
-#define FLOWS_FIRST_GAP         CLOCK_MILLISECOND
+#define FLOWS_FIRST_GAP CLOCK_MILLISECOND
+/* --flood sends this long after the last datagram, even without an answer to it. */
+#define FLOWS_FLOOD             (10 * CLOCK_MILLISECOND)
 #define FLOWS_PROGRESS_INTERVAL (200 * CLOCK_MILLISECOND)
 
 typedef struct Flows {
@@ -49,7 +54,12 @@ typedef struct Flows {
         LaneSettings settings;
         Pattern pattern;
         uint64_t count;
+        /* One of both: connections, or datagrams and their contents. */
         Lane *list;
+        Flow *datagrams;
+        Payload *payload;
+        /* The kind of the last rejection. */
+        FailureKind rejected;
         /* The instants of the next round trips. */
         uint64_t *due;
         /* The interrupt, and a descriptor of each flow. */
@@ -114,32 +124,96 @@ static void flows_advance(Flows *flows, size_t i) {
                 flows_settle(flows, i, r, time);
 }
 
+/* Begins or advances the round trip of a connection. Returns whether there is more to do. */
+static bool flows_work_lane(Flows *flows, size_t i, uint64_t *wake) {
+        const uint64_t count = flows->options->count;
+        struct pollfd *polled = &flows->polled[i + 1];
+        Lane *lane = &flows->list[i];
+        bool more;
+
+        if (lane->busy && (polled->revents != 0 || clock_now() >= lane->end))
+                flows_advance(flows, i);
+        more = !lane->busy && (count == 0 || lane->result->sent < count);
+        if (more && clock_now() >= flows->due[i])
+                flows_begin(flows, i);
+        *polled = (struct pollfd){ .fd = lane->busy ? lane->trip.fd : -1,
+                                   .events = lane_events(lane) };
+        if (lane->busy)
+                *wake = clock_earlier(*wake, lane->end);
+        else if (more)
+                *wake = clock_earlier(*wake, flows->due[i]);
+        return more || lane->busy;
+}
+
+static void flows_take(Flows *flows, size_t i, const FlowEvent *event) {
+        const Flow *flow = &flows->datagrams[i];
+        Report *report = flows->report;
+
+        if (event->kind == FLOW_REJECTED)
+                flows->rejected = rejection_kind(&event->rejection);
+        if (event->kind != FLOW_ANSWER)
+                return;
+        report->bytes_received += flow->answer_size;
+        if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
+                (void)foreign_describe(flow->answer, flow->payload->bytes,
+                                       flow->answer_size < flow->payload->size
+                                                       ? flow->answer_size
+                                                       : flow->payload->size,
+                                       report->foreign);
+        if (event->answer.verdict != VOLLEY_ANSWERED)
+                return;
+        histogram_record(&report->latency, event->answer.time);
+        histogram_record(&report->flows[i].latency, event->answer.time);
+        if (flows->options->flood)
+                flows->due[i] = 0;
+}
+
+/* Sends a datagram. While the kernel takes none, the turn passes. */
+static void flows_send(Flows *flows, size_t i, uint64_t now) {
+        const uint64_t interval = flows->options->interval;
+        FlowEvent event;
+
+        if (interval == 0)
+                flows->due[i] = now + FLOWS_FLOOD;
+        else
+                flows->due[i] += ((now - flows->due[i]) / interval + 1) * interval;
+        if (flow_send(&flows->datagrams[i], now, &event) < 0)
+                return;
+        flows->report->attempts++;
+        flows->report->bytes_sent += flows->options->size;
+        if (event.kind == FLOW_REJECTED)
+                flows_take(flows, i, &event);
+}
+
+/* Sends a datagram if one is due, and takes what came back. No lost answer holds back the next
+ * datagram. Returns whether there is more to do. */
+static bool flows_work_datagrams(Flows *flows, size_t i, uint64_t *wake) {
+        const uint64_t count = flows->options->count, now = clock_now();
+        Flow *flow = &flows->datagrams[i];
+        FlowEvent event;
+        bool more;
+
+        if ((count == 0 || flow->volley.counts.sent < count) && now >= flows->due[i])
+                flows_send(flows, i, now);
+        while (flow_next(flow, &event))
+                flows_take(flows, i, &event);
+        more = count == 0 || flow->volley.counts.sent < count;
+        flows->polled[i + 1] = (struct pollfd){ .fd = flow->fd, .events = POLLIN };
+        *wake = clock_earlier(*wake, volley_deadline(&flow->volley));
+        if (more)
+                *wake = clock_earlier(*wake, flows->due[i]);
+        return more || flow->volley.counts.open > 0;
+}
+
 /* Begins and advances what can be. Sets @ret_wake to the next instant at which something is due.
  * Returns whether there is more to do. */
 static bool flows_work(Flows *flows, uint64_t *ret_wake) {
-        const uint64_t count = flows->options->count;
         bool more = false;
 
         *ret_wake = flows->end;
-        for (size_t i = 0; i < flows->count; i++) {
-                Lane *lane = &flows->list[i];
-                struct pollfd *polled = &flows->polled[i + 1];
-
-                if (lane->busy && (polled->revents != 0 || clock_now() >= lane->end))
-                        flows_advance(flows, i);
-                if (!lane->busy && (count == 0 || lane->result->sent < count)) {
-                        more = true;
-                        if (clock_now() >= flows->due[i])
-                                flows_begin(flows, i);
-                        else
-                                *ret_wake = clock_earlier(*ret_wake, flows->due[i]);
-                }
-                *polled = (struct pollfd){ .fd = lane->busy ? lane->trip.fd : -1,
-                                           .events = lane_events(lane) };
-                if (lane->busy)
-                        *ret_wake = clock_earlier(*ret_wake, lane->end);
-                more |= lane->busy;
-        }
+        for (size_t i = 0; i < flows->count; i++)
+                more |= flows->payload == NULL ? flows_work_lane(flows, i, ret_wake)
+                                               : flows_work_datagrams(flows, i, ret_wake);
         return more;
 }
 
@@ -169,7 +243,9 @@ static void flows_answer(void *userdata) {
                           .bytes_received = report->bytes_received };
 
         for (size_t i = 0; i < flows->count; i++)
-                count.errors += flows->list[i].result->failed;
+                count.errors += flows->payload == NULL
+                                                ? flows->list[i].result->failed
+                                                : volley_lost(&flows->datagrams[i].volley.counts);
         progress_clear(&flows->progress);
         interim_print(stderr, &none, &count, flows->options);
         report_print_times(stderr, &report->latency);
@@ -189,15 +265,47 @@ static void flows_loop(Flows *flows) {
         flows->interrupted = interrupt_is_due(flows->settings.connection.interrupt);
 }
 
-/* Closes all flows. What is under way counts as lost, although its answer might have come. */
-static void flows_close(Flows *flows) {
-        for (size_t i = 0; i < flows->count; i++) {
-                Lane *lane = &flows->list[i];
+/* Closes a connection. What is under way counts as lost, although its answer might have come. */
+static void flows_close_lane(Flows *flows, size_t i) {
+        Lane *lane = &flows->list[i];
 
-                flows->report->errors[FAILURE_INTERRUPTED] += lane->busy;
-                lane_close(lane);
-                kernel_add(&flows->report->kernel, &lane->result->kernel);
-        }
+        flows->report->errors[FAILURE_INTERRUPTED] += lane->busy;
+        lane_close(lane);
+        lane->result->packets = lane_count(lane->result);
+        kernel_add(&flows->report->kernel, &lane->result->kernel);
+}
+
+/* Copies the counts of datagrams to the report. */
+static void flows_close_datagrams(Flows *flows, size_t i) {
+        Report *report = flows->report;
+        FlowResult *result = &report->flows[i];
+        Flow *flow = &flows->datagrams[i];
+        const VolleyCounts *counts = &flow->volley.counts;
+
+        result->sent = counts->sent;
+        result->late = counts->late;
+        result->failed = volley_lost(counts) + counts->rejected;
+        result->packets =
+                        (FlowCount){ .sent = counts->sent - counts->open, .lost = result->failed };
+        volley_add(&report->counts, counts);
+        for (size_t j = 0; j < REJECTIONS_MAXIMUM && flow->rejections.counts[j] > 0; j++)
+                rejections_count(&report->rejections, flow->rejections.texts[j],
+                                 flow->rejections.counts[j]);
+        report->overflow += flow_overflow(flow);
+        report->errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
+        report->errors[FAILURE_DIFFERS] += counts->changed;
+        report->errors[FAILURE_INTERRUPTED] += counts->open;
+        report->errors[flows->rejected] += counts->rejected;
+        close(flow->fd);
+        flow_deinit(flow);
+}
+
+static void flows_close(Flows *flows) {
+        for (size_t i = 0; i < flows->count; i++)
+                if (flows->payload == NULL)
+                        flows_close_lane(flows, i);
+                else
+                        flows_close_datagrams(flows, i);
         flows->report->phases = flows->settings.phases;
 }
 
@@ -207,7 +315,7 @@ static void flows_judge(const Flows *flows) {
         Report *report = flows->report;
 
         for (size_t i = 0; i < flows->count; i++)
-                counts[i] = flow_result_count(&report->flows[i]);
+                counts[i] = report->flows[i].packets;
         judgement_make(counts, flows->count, named, &report->judgement);
         for (size_t i = 0; i < flows->count; i++)
                 report->flows[i].named = named[i];
@@ -246,7 +354,7 @@ static int flows_try_port(const LaneSettings *settings, in_port_t port) {
         const int family = settings->endpoint.any.sa_family;
         int fd, r;
 
-        fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        fd = socket(family, (options.datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
         options.port = port;
@@ -289,27 +397,61 @@ static int flows_choose_ports(const Flows *flows, uint64_t *ret_first, Failure *
         return 0;
 }
 
-static void flows_measure(Flows *flows, uint64_t first) {
+static void flows_prepare_lane(Flows *flows, size_t i) {
+        const size_t size = flows->options->size;
+        char *message = flows->buffers + 2 * i * size;
+
+        flows->list[i] = (Lane){
+                .result = &flows->report->flows[i],
+                .trip = { .fd = -1, .message = message, .answer = message + size, .size = size }
+        };
+}
+
+static int flows_open_datagrams(Flows *flows, size_t i) {
+        ConnectionOptions connection = flows->settings.connection;
+        bool pending;
+        int fd, r;
+
+        connection.port = flows->report->flows[i].port;
+        fd = connection_begin(&flows->settings.endpoint, &connection, &pending);
+        if (fd < 0)
+                return fd;
+        r = flow_init(&flows->datagrams[i], fd, flows->payload, i, FLOWS_REMEMBERED,
+                      flows->options->timeout, !flows->options->whole);
+        if (r < 0)
+                close(fd);
+        return r;
+}
+
+/* Prepares all flows, from the port @first on. Returns whether it could. */
+static bool flows_prepare(Flows *flows, uint64_t first) {
         const ClientOptions *options = flows->options;
         const uint64_t gap =
                         options->interval == 0 ? FLOWS_FIRST_GAP : options->interval / flows->count;
         Report *report = flows->report;
+        int r = 0;
 
-        progress_init(&flows->progress, client_options_want_progress(options));
-        pattern_init(&flows->pattern);
         flows->start = clock_now();
         flows->end = options->duration == 0 ? CLOCK_NEVER : flows->start + options->duration;
-        for (size_t i = 0; i < flows->count; i++) {
-                char *message = flows->buffers + 2 * i * options->size;
-
+        for (size_t i = 0; i < flows->count && r == 0; i++) {
                 report->flows[i].port = (in_port_t)(first + i);
                 flows->due[i] = flows->start + i * gap;
-                flows->list[i] = (Lane){ .result = &report->flows[i],
-                                         .trip = { .fd = -1,
-                                                   .message = message,
-                                                   .answer = message + options->size,
-                                                   .size = options->size } };
+                if (flows->payload == NULL)
+                        flows_prepare_lane(flows, i);
+                else
+                        r = flows_open_datagrams(flows, i);
+                if (r < 0)
+                        failure_set(&report->failure, r, "Cannot use source port %hu: %s",
+                                    report->flows[i].port, strerror(-r));
         }
+        return r == 0;
+}
+
+static void flows_measure(Flows *flows) {
+        Report *report = flows->report;
+
+        progress_init(&flows->progress, client_options_want_progress(flows->options));
+        pattern_init(&flows->pattern);
         inquiry_set(flows_answer, flows);
         flows_loop(flows);
         inquiry_set(NULL, NULL);
@@ -328,43 +470,67 @@ static void flows_print(const Flows *flows, uint64_t first) {
         if (!client_options_want_lines(options))
                 return;
         target_format(&options->target, target);
-        printf("mpecho-client: %" PRIu64 " bytes to %s, %" PRIu64 " flows, --source-port=%" PRIu64
+        printf("mpecho-client: %" PRIu64 " bytes to %s%s, %" PRIu64 " flows, --source-port=%" PRIu64
                "\n",
-               options->size, target, flows->count, first);
+               options->size, target, options->connection.datagram ? ", by UDP" : "", flows->count,
+               first);
         fflush(stdout);
 }
 
-void flows_run(const ClientOptions *options, Report *report) {
-        const size_t count = options->flows;
-        Flows flows = { .options = options,
-                        .report = report,
-                        .count = count,
-                        .settings = { .connection = options->connection,
-                                      .timeout = options->timeout },
-                        .list = calloc(count, sizeof *flows.list),
-                        .due = calloc(count, sizeof *flows.due),
-                        .polled = calloc(count + 1, sizeof *flows.polled),
-                        .buffers = calloc(2 * count, options->size) };
+/* Chooses the ports, prepares the flows and measures them. */
+static void flows_start(Flows *flows) {
+        Report *report = flows->report;
         uint64_t first;
 
-        report->flows = calloc(count, sizeof *report->flows);
-        if (flows.list == NULL || flows.due == NULL || flows.polled == NULL ||
-            flows.buffers == NULL || report->flows == NULL) {
-                failure_set(&report->failure, 0, "Cannot allocate memory for %zu flows", count);
-        } else if (path_resolve(&options->target, &options->connection, &report->path,
-                                &report->failure) == 0) {
-                flows.settings.endpoint = report->path.endpoint;
-                if (flows_choose_ports(&flows, &first, &report->failure) == 0) {
-                        report->flows_count = count;
-                        flows_print(&flows, first);
-                        flows_measure(&flows, first);
-                } else {
-                        /* No connection came about. */
-                        report->path = (Path){};
-                }
+        if (flows_choose_ports(flows, &first, &report->failure) < 0 ||
+            !flows_prepare(flows, first)) {
+                /* No connection came about. */
+                report->path = (Path){};
+                return;
         }
-        free(flows.list);
+        report->flows_count = flows->count;
+        flows_print(flows, first);
+        flows_measure(flows);
+}
+
+static bool flows_allocate(Flows *flows) {
+        const size_t count = flows->count;
+
+        flows->report->flows = calloc(count, sizeof *flows->report->flows);
+        flows->due = calloc(count, sizeof *flows->due);
+        flows->polled = calloc(count + 1, sizeof *flows->polled);
+        flows->list = calloc(count, sizeof *flows->list);
+        flows->datagrams = calloc(count, sizeof *flows->datagrams);
+        flows->buffers = calloc(2 * count, flows->options->size + 1);
+        if (flows->options->connection.datagram) {
+                flows->payload = malloc(sizeof *flows->payload);
+                if (flows->payload == NULL)
+                        return false;
+                payload_init(flows->payload, flows->options->size);
+        }
+        return flows->report->flows != NULL && flows->due != NULL && flows->polled != NULL &&
+               flows->list != NULL && flows->datagrams != NULL && flows->buffers != NULL;
+}
+
+void flows_run(const ClientOptions *options, Report *report) {
+        Flows flows = { .options = options,
+                        .report = report,
+                        .count = options->flows,
+                        .settings = { .connection = options->connection,
+                                      .timeout = options->timeout } };
+
+        if (!flows_allocate(&flows))
+                failure_set(&report->failure, 0, "Cannot allocate memory for %" PRIu64 " flows",
+                            flows.count);
+        else if (path_resolve(&options->target, &options->connection, &report->path,
+                              &report->failure) == 0) {
+                flows.settings.endpoint = report->path.endpoint;
+                flows_start(&flows);
+        }
         free(flows.due);
         free(flows.polled);
+        free(flows.list);
+        free(flows.datagrams);
+        free(flows.payload);
         free(flows.buffers);
 }

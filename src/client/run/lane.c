@@ -45,6 +45,13 @@ void lane_close(Lane *lane) {
         lane->trip.fd = -1;
 }
 
+FlowCount lane_count(const FlowResult *result) {
+        const uint64_t sent = result->kernel.segments;
+        const uint64_t lost = result->kernel.retransmits + result->late + result->failed;
+
+        return (FlowCount){ .sent = sent, .lost = lost < sent ? lost : sent };
+}
+
 static int lane_fail(Lane *lane, int r) {
         lane->result->failed++;
         lane_close(lane);

@@ -74,3 +74,9 @@ short lane_events(const Lane *lane);
  * free at once. Ignores a lane without a connection.
  */
 void lane_close(Lane *lane);
+
+/*
+ * lane_count: Returns the packets of a closed lane to judge: its segments. Those that this side or
+ * the peer sent again are lost, and one for each failed round trip.
+ */
+FlowCount lane_count(const FlowResult *result);
