@@ -227,7 +227,8 @@ static int client_options_check_streams(const OptionParse *parse) {
 
 /* Rejects options of streams with --udp, and options of datagrams without. */
 static int client_options_check_datagrams(const OptionParse *parse) {
-        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind" };
+        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind",
+                                               "proxy-protocol" };
         static const char *const with[] = { "dont-fragment", "length" };
         const ClientOptions *options = parse->options;
         const bool datagram = options->connection.datagram;

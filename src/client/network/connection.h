@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/network/preamble.h"
 #include "lib/endpoint.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
@@ -22,6 +23,8 @@ struct ConnectionOptions {
          * sent packets; 0 for the kernel's. */
         uint64_t dscp;
         uint64_t ttl;
+        /* What the callers send first on a new connection, see preamble_send(). */
+        Preamble preamble;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
         /* The end of the whole run; 0 for none. */
