@@ -22,10 +22,10 @@
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         SLICES = 64, /* of the timeout, in each of which a write looks at its peer once */
@@ -34,25 +34,16 @@ enum {
 /* How long echo_finish() discards input of a peer that goes on sending. */
 #define FINISH_PATIENCE (3 * CLOCK_SECOND)
 
-static void echo_set_timeout(int fd, int option, uint64_t duration) {
-        const struct timeval timeout = { .tv_sec = (time_t)(duration / CLOCK_SECOND),
-                                         .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /
-                                                                  CLOCK_MICROSECOND) };
-
-        /* Cannot fail on a stream socket. */
-        (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
-}
-
 void echo_init(int out, uint64_t timeout) {
         /* A Unix socket inherits nothing from its listener; a restored connection had another. */
         (void)setsockopt(out, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         /* Set them even to 0: a restored connection keeps the timeouts of its last handler. */
-        echo_set_timeout(out, SO_RCVTIMEO, timeout);
-        echo_set_timeout(out, SO_SNDTIMEO, timeout / SLICES);
+        socket_set_timeout(out, SO_RCVTIMEO, timeout);
+        socket_set_timeout(out, SO_SNDTIMEO, timeout / SLICES);
 }
 
 void echo_hurry(int out) {
-        echo_set_timeout(out, SO_SNDTIMEO, CLOCK_SECOND / SLICES);
+        socket_set_timeout(out, SO_SNDTIMEO, CLOCK_SECOND / SLICES);
 }
 
 /* Returns why the connection ended, after a read or write failed with @error. The kernel reports a
@@ -159,7 +150,7 @@ void echo_finish(const Echo *echo) {
                 quiet = clock_earlier(quiet, echo->timeout / SLICES);
         if (shutdown(echo->out, SHUT_WR) < 0)
                 return;
-        echo_set_timeout(echo->out, SO_RCVTIMEO, quiet);
+        socket_set_timeout(echo->out, SO_RCVTIMEO, quiet);
         while (clock_now() < deadline) {
                 ssize_t n = read(echo->out, echo->buffer, echo->buffer_size);
 

@@ -9,6 +9,9 @@
  * one returns the end of the file, whenever the signal comes, and a write goes on. Then the handler
  * gives its connection to the master, with the bytes that the peer has not accepted, and exits.
  *
+ * On a silent connection a PROXY header comes first, and the master's consent to the peer that it
+ * announces.
+ *
  * The handler of a datagram socket is as simple: read, answer, read again, until SIGTERM, which it
  * also gets when its master dies. That of a client of the metrics answers once.
  *
@@ -25,14 +28,17 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "handler/echo.h"
 #include "handler/fork.h"
+#include "handler/preface.h"
 #include "handler/proctitle.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
@@ -155,16 +161,30 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         return true;
 }
 
+const char *handler_reason_text(int code) {
+        return end_reason_text(end_reason_from_exit_code(code));
+}
+
+const char *handler_refusal_text(int code) {
+        const char *error = code > HANDLER_HEADER ? proxy_error_text(code - HANDLER_HEADER) : NULL;
+
+        return error != NULL ? error : handler_reason_text(code);
+}
+
+/* Notes the exit code for the next master, if this one dies before it reaps. */
+static void handler_note_end(const Handler *handler, int code) {
+        atomic_store_explicit(&handler->ledger->reason, (uint32_t)code + 1, memory_order_relaxed);
+}
+
 /* Hands the connection over, or ends it; @reason: why echoing ended. Returns the exit code. */
 static int handler_finish(const Handler *handler, const Echo *echo, EndReason reason) {
-        if (reason == END_STOPPED && handler->handover.length > 0 &&
+        if (reason == END_STOPPED && handover_stores(&handler->handover) &&
             handover_give(&handler->handover, echo->out, echo->unsent, echo->unsent_size) == 0)
                 return HANDLER_HANDED_OVER;
         if (reason == END_STOPPED && echo->unsent_size > 0)
                 reason = END_FAILED;
 
-        /* For the next master, if this one dies before it reaps. */
-        atomic_store_explicit(&handler->ledger->reason, (uint32_t)reason + 1, memory_order_relaxed);
+        handler_note_end(handler, (int)reason);
         /* Bytes that can be neither written nor handed over leave a hole. */
         if (reason == END_FAILED || echo->unsent_size > 0)
                 socket_set_reset(echo->out);
@@ -177,15 +197,50 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
         return (int)reason;
 }
 
+static void handler_set_title(const Address *peer) {
+        char title[HANDLER_TITLE_SIZE], text[ADDRESS_TEXT_SIZE];
+
+        address_format(peer, text);
+        snprintf(title, sizeof title, "mpecho: %s", text);
+        proctitle_set(title);
+}
+
+/* Reads the PROXY header and announces its peer to the master. Returns 0 when the connection is to
+ * be served, or the exit code. */
+static int handler_introduce(const Handler *handler, Echo *echo) {
+        ProxyHeader header;
+        int code, r;
+
+        r = preface_read(echo, &header);
+        if (r == -ECANCELED)
+                return handler_finish(handler, echo, END_STOPPED);
+        if (r == 0) {
+                r = handover_announce(&handler->handover, &header.source);
+                code = r == -ECANCELED ? HANDLER_DECLINED : END_FAILED;
+        } else {
+                code = HANDLER_HEADER + r;
+        }
+        if (r != 0) {
+                handler_note_end(handler, code);
+                socket_set_reset(echo->out);
+                return code;
+        }
+        if (header.source.family != AF_UNSPEC)
+                handler_set_title(&header.source);
+        socket_set_timeout(echo->out, SO_RCVTIMEO, handler->idle_timeout);
+        return 0;
+}
+
 int handler_serve(const Handler *handler) {
         Echo echo = { .in = handler->connection,
                       .buffer = buffer,
                       .buffer_size = sizeof buffer,
                       .timeout = handler->idle_timeout,
-                      .stop_patience = handler->handover.length > 0 ? HANDOVER_PATIENCE
-                                                                    : STOP_PATIENCE,
+                      .stop_patience = handover_stores(&handler->handover) ? HANDOVER_PATIENCE
+                                                                           : STOP_PATIENCE,
                       .bytes = &handler->ledger->bytes,
                       .stopping = &state.stopping };
+        int code;
 
         echo.out = dup(handler->connection);
         if (echo.out < 0) {
@@ -202,6 +257,9 @@ int handler_serve(const Handler *handler) {
         if (!handler_take_unsent(handler, &echo))
                 return handler_finish(handler, &echo, END_FAILED);
         fork_unblock_signals();
+        code = handler->silent ? handler_introduce(handler, &echo) : 0;
+        if (code != 0)
+                return code;
         return handler_finish(handler, &echo, echo_run(&echo));
 }
 

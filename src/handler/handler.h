@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +18,10 @@ enum {
         /* The exit code of a handler that has handed its connection over; smaller ones are a
            EndReason. */
         HANDLER_HANDED_OVER = END_COUNT,
+        /* The exit code of a handler whose announced peer the master has refused. */
+        HANDLER_DECLINED,
+        /* The exit code of a handler without a valid PROXY header is this plus its ProxyError. */
+        HANDLER_HEADER,
         /* Room for the title of a handler of any peer. */
         HANDLER_TITLE_SIZE = sizeof "mpecho: " + ADDRESS_TEXT_SIZE,
 };
@@ -36,6 +41,7 @@ struct Handler {
         LedgerEntry *ledger;            /* where it reports bytes and the reason of the end */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
+        bool silent;                    /* a PROXY header comes first, @unsent its beginning */
 
         /* Of a datagram socket alone, which uses nothing else but the title. */
         DatagramCounts *datagrams; /* what it counts; NULL for a connection */
@@ -88,10 +94,21 @@ int handler_serve_datagrams(const Handler *handler);
 int handler_serve_scraper(const Handler *handler);
 
 /*
+ * handler_reason_text: Returns the text of the EndReason that the exit @code of a handler is.
+ * handler_refusal_text: Returns why a connection was refused whose handler exited with @code before
+ * it announced a peer. Both take any number, which a handler can exit with: "failed" for others.
+ */
+const char *handler_reason_text(int code);
+const char *handler_refusal_text(int code);
+
+/*
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,
  * and handler_init() must have been called. Unblocks all signals and sets this process's title.
  *
- * Returns why the connection ended, an EndReason, or HANDLER_HANDED_OVER. The connection stays open
- * until the process exits.
+ * A silent connection first needs a PROXY header within 5 seconds, and the master's consent to the
+ * peer that it announces.
+ *
+ * Returns why the connection ended, an EndReason, or one of the exit codes above. The connection
+ * stays open until the process exits.
  */
 int handler_serve(const Handler *handler);

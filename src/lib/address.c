@@ -17,16 +17,30 @@
 #include <stdio.h>
 #include <string.h>
 
-static Address address_from_ipv6(const struct sockaddr_in6 *name) {
-        Address address = { .family = AF_INET6, .port = ntohs(name->sin6_port) };
+Address address_from_bytes(const void *bytes, size_t size, in_port_t port) {
+        Address address = { .family = AF_INET, .port = port };
+        struct in6_addr ipv6;
 
-        if (IN6_IS_ADDR_V4MAPPED(&name->sin6_addr)) {
-                address.family = AF_INET;
-                memcpy(&address.ipv4, &name->sin6_addr.s6_addr[12], sizeof address.ipv4);
-        } else {
-                address.scope = name->sin6_scope_id;
-                address.ipv6 = name->sin6_addr;
+        if (size == sizeof address.ipv4) {
+                memcpy(&address.ipv4, bytes, size);
+                return address;
         }
+        memcpy(&ipv6, bytes, sizeof ipv6);
+        if (IN6_IS_ADDR_V4MAPPED(&ipv6)) {
+                memcpy(&address.ipv4, &ipv6.s6_addr[12], sizeof address.ipv4);
+        } else {
+                address.family = AF_INET6;
+                address.ipv6 = ipv6;
+        }
+        return address;
+}
+
+static Address address_from_ipv6(const struct sockaddr_in6 *name) {
+        Address address = address_from_bytes(&name->sin6_addr, sizeof name->sin6_addr,
+                                             ntohs(name->sin6_port));
+
+        if (address.family == AF_INET6)
+                address.scope = name->sin6_scope_id;
         return address;
 }
 

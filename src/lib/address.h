@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -55,6 +56,12 @@ enum {
  * when the peer has reset the connection.
  */
 int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_address);
+
+/*
+ * address_from_bytes: Returns the IPv4 address of @size 4 or the IPv6 address of @size 16 at
+ * @bytes, in network byte order, with @port in host byte order.
+ */
+Address address_from_bytes(const void *bytes, size_t size, in_port_t port);
 
 /*
  * address_source: Returns the source of @address.

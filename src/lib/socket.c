@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -54,6 +55,15 @@ void socket_set_reset(int fd) {
 void socket_reset(int fd) {
         socket_set_reset(fd);
         close(fd);
+}
+
+void socket_set_timeout(int fd, int option, uint64_t duration) {
+        const struct timeval timeout = { .tv_sec = (time_t)(duration / CLOCK_SECOND),
+                                         .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /
+                                                                  CLOCK_MICROSECOND) };
+
+        /* Cannot fail on a stream socket. */
+        (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
 }
 
 void socket_set_user_timeout(int fd, uint64_t timeout) {

@@ -34,6 +34,12 @@ void socket_set_reset(int fd);
 void socket_reset(int fd);
 
 /*
+ * socket_set_timeout: Sets how long a read or a write of the stream socket @fd blocks at most. The
+ * @option is SO_RCVTIMEO or SO_SNDTIMEO (socket(7)); a @duration of 0 sets no limit.
+ */
+void socket_set_timeout(int fd, int option, uint64_t duration);
+
+/*
  * socket_set_user_timeout: Lets the kernel give up the TCP connection @fd when the peer has
  * acknowledged nothing for @timeout nanoseconds, also after close(2) (TCP_USER_TIMEOUT, tcp(7)).
  * Changes nothing on other sockets.

@@ -16,6 +16,7 @@
 
 #include "lib/clock.h"
 #include "report/line.h"
+#include "report/record.h"
 
 typedef enum MetricType {
         TYPE_GAUGE,
@@ -36,10 +37,9 @@ typedef struct Metric {
 } Metric;
 
 static const char *const limits[METRICS_LIMITS] = {
-        [METRICS_MAX_PER_SOURCE] = "max-per-source",
-        [METRICS_DESCRIPTORS] = "descriptors",
-        [METRICS_PROCESSES] = "processes",
-        [METRICS_MEMORY] = "memory",
+        [METRICS_MAX_PER_SOURCE] = "max-per-source", [METRICS_DESCRIPTORS] = "descriptors",
+        [METRICS_PROCESSES] = "processes",           [METRICS_MEMORY] = "memory",
+        [METRICS_PROXY_FROM] = "proxy-from",         [METRICS_PROXY_HEADER] = RECORD_LIMIT_HEADER,
 };
 
 static const char *const results[METRICS_RESULTS] = {
@@ -90,6 +90,10 @@ static const struct {
         { "600.0", 600 * CLOCK_SECOND },     { "3600.0", 3600 * CLOCK_SECOND },
         { "86400.0", 86400 * CLOCK_SECOND }, { "+Inf", CLOCK_NEVER },
 };
+
+const char *metrics_limit_text(int limit) {
+        return limits[limit];
+}
 
 void metrics_count_duration(MetricsCounts *counts, uint64_t duration) {
         size_t i = 0;

@@ -14,12 +14,14 @@ typedef enum MetricsFormat MetricsFormat;
  * Writes the counts of the service in the text format of Prometheus and in OpenMetrics 1.0.
  */
 
-/* The limits that make the master reset a client; the label of a metric names them. */
+/* The reasons for which the service resets a client; the label of a metric names them. */
 enum {
         METRICS_MAX_PER_SOURCE,
         METRICS_DESCRIPTORS,
         METRICS_PROCESSES,
         METRICS_MEMORY,
+        METRICS_PROXY_FROM,
+        METRICS_PROXY_HEADER,
         METRICS_LIMITS,
 };
 
@@ -72,6 +74,11 @@ enum MetricsFormat {
         METRICS_OPEN, /* OpenMetrics 1.0.0 */
         METRICS_FORMATS,
 };
+
+/*
+ * metrics_limit_text: Returns the name of a @limit, a constant string.
+ */
+const char *metrics_limit_text(int limit);
 
 /*
  * metrics_count_duration: Counts a connection that ended after @duration nanoseconds.

@@ -34,6 +34,7 @@ typedef struct RecordField {
 typedef enum RecordFieldIndex {
         FIELD_PEER,
         FIELD_PEER_ADDRESS,
+        FIELD_PROXY,
         FIELD_LISTENER,
         FIELD_LISTENER_NAME,
         FIELD_REASON,
@@ -80,6 +81,7 @@ typedef enum RecordFieldIndex {
 static const RecordField fields[FIELD_COUNT] = {
         [FIELD_PEER] = TEXT("MPECHO_PEER", peer),
         [FIELD_PEER_ADDRESS] = HOST("MPECHO_PEER_ADDRESS", peer),
+        [FIELD_PROXY] = TEXT("MPECHO_PROXY", proxy),
         [FIELD_LISTENER] = TEXT("MPECHO_LISTENER", listener),
         [FIELD_LISTENER_NAME] = TEXT("MPECHO_LISTENER_NAME", listener_name),
         [FIELD_REASON] = TEXT("MPECHO_REASON", reason),
@@ -169,8 +171,11 @@ static void line_add_stopped(Line *line, const Record *record) {
 }
 
 static void line_add_accepted(Line *line, const Record *record) {
-        line_add(line, "%s connected to %s, process %" PRIu64 ", %" PRIu64 " live", record->peer,
-                 record->listener, record->handler_pid, record->live);
+        line_add(line, "%s connected to %s", record->peer, record->listener);
+        if (record->proxy != NULL)
+                line_add(line, " through %s", record->proxy);
+        line_add(line, ", process %" PRIu64 ", %" PRIu64 " live", record->handler_pid,
+                 record->live);
 }
 
 static void line_add_closed(Line *line, const Record *record) {
@@ -200,10 +205,14 @@ static void line_add_connection(Line *line, const Record *record) {
 }
 
 static void line_add_refused(Line *line, const Record *record) {
-        line_add(line,
-                 "Refused %s at %s: its source has %" PRIu64 " connection%s, the limit of --%s",
-                 record->peer, record->listener, record->limit_value, plural(record->limit_value),
-                 record->limit);
+        line_add(line, "Refused %s at %s: ", record->peer, record->listener);
+        if (record->reason != NULL)
+                line_add(line, "%s", record->reason);
+        else if (strcmp(record->limit, "proxy-from") == 0)
+                line_add(line, "--%s does not list it", record->limit);
+        else
+                line_add(line, "its source has %" PRIu64 " connection%s, the limit of --%s",
+                         record->limit_value, plural(record->limit_value), record->limit);
 }
 
 static void line_add_full(Line *line, const Record *record) {
@@ -218,7 +227,12 @@ static void line_add_refusals(Line *line, const Record *record) {
                  record->peer != NULL ? record->peer : "other sources", record->refused,
                  plural(record->refused));
         line_add_duration(line, record->duration);
-        line_add(line, " because of --%s", record->limit);
+        if (strcmp(record->limit, RECORD_LIMIT_SEVERAL) == 0)
+                line_add(line, " for several reasons");
+        else if (strcmp(record->limit, RECORD_LIMIT_HEADER) == 0)
+                line_add(line, " because of the PROXY header");
+        else
+                line_add(line, " because of --%s", record->limit);
 }
 
 static void line_add_exhausted(Line *line, const Record *record) {
@@ -303,7 +317,7 @@ typedef struct RecordType {
 
 #define BIT(index)    (UINT64_C(1) << FIELD_##index)
 #define BITS_LISTENER (BIT(LISTENER) | BIT(LISTENER_NAME))
-#define BITS_PEER     (BIT(PEER) | BIT(PEER_ADDRESS))
+#define BITS_PEER     (BIT(PEER) | BIT(PEER_ADDRESS) | BIT(PROXY))
 #define BITS_HANDLER  (BITS_PEER | BITS_LISTENER | BIT(HANDLER_PID))
 #define BITS_ENDED    (BITS_HANDLER | BIT(BYTES) | BIT(DURATION) | BIT(LIVE))
 #define BITS_DATAGRAMS                                                                             \
@@ -327,7 +341,8 @@ static const RecordType types[RECORD_COUNT] = {
         [RECORD_CRASHED] = { "572833a52edc43b688a8b0c67689fd9d", LOG_WARNING,
                              BITS_ENDED | BIT(SIGNAL), line_add_crashed },
         [RECORD_REFUSED] = { "d28b1d507e924d2ab87bd2576e9806ac", LOG_NOTICE,
-                             BITS_PEER | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) | BIT(LIVE),
+                             BITS_PEER | BITS_LISTENER | BIT(LIMIT) | BIT(LIMIT_VALUE) |
+                                             BIT(REASON) | BIT(LIVE),
                              line_add_refused },
         [RECORD_FULL] = { "0a530e358e8b4d90863c0baf4f4fd702", LOG_NOTICE,
                           BIT(MAX_CONNECTIONS) | BIT(LIVE), line_add_full },

@@ -17,7 +17,7 @@ enum RecordKind {
         RECORD_ACCEPTED,   /* a connection got a handler */
         RECORD_CLOSED,     /* a connection ended */
         RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
-        RECORD_REFUSED,    /* the master reset a connection because of a limit */
+        RECORD_REFUSED,    /* a connection was reset, because of a limit or its PROXY header */
         RECORD_FULL,       /* as many connections are live as may be */
         RECORD_REFUSALS,   /* suppressed RECORD_REFUSED of one source */
         RECORD_SUMMARY,    /* suppressed records of connections */
@@ -37,17 +37,23 @@ enum RecordKind {
         RECORD_COUNT,
 };
 
+/* Values of `limit` in RECORD_REFUSED that are no option of the same name, and in RECORD_REFUSALS.
+ */
+#define RECORD_LIMIT_HEADER  "proxy-header"
+#define RECORD_LIMIT_SEVERAL "several"
+
 /*
- * One record. Each kind reads the members of its own fields; of these, only listener_name can be
- * NULL, and peer of RECORD_REFUSALS.
+ * One record. Each kind reads the members of its own fields; of these, only listener_name and proxy
+ * can be NULL, peer of RECORD_REFUSALS and reason of RECORD_REFUSED.
  */
 struct Record {
         RecordKind kind;
-        int less_urgent;  /* priorities below that of the kind */
-        const char *peer; /* of RECORD_REFUSALS the source, or NULL for all others */
+        int less_urgent;   /* priorities below that of the kind */
+        const char *peer;  /* of RECORD_REFUSALS the source, or NULL for all others */
+        const char *proxy; /* that announced the peer */
         const char *listener;
         const char *listener_name; /* FileDescriptorName= of the socket */
-        const char *reason;        /* end_reason_text() */
+        const char *reason;        /* end_reason_text(), or of a refused PROXY header */
         const char *limit;         /* the option or resource */
         const char *sentence;      /* of RECORD_STRANGER and RECORD_FAILED */
         uint64_t handler_pid;

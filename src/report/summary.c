@@ -38,10 +38,14 @@ Record tally_record(const Tally *tally, RecordKind kind) {
 static void summary_add_refusal(Summary *summary, const Record *record) {
         char source[ADDRESS_TEXT_SIZE];
 
-        summary->limit = record->limit;
+        if (summary->limit == NULL)
+                summary->limit = record->limit;
+        else if (strcmp(summary->limit, record->limit) != 0)
+                summary->limit = RECORD_LIMIT_SEVERAL;
         address_cut_source(record->peer, source);
         for (uint32_t i = 0; i < summary->n; i++)
-                if (strcmp(summary->refusals[i].source, source) == 0) {
+                if (strcmp(summary->refusals[i].source, source) == 0 &&
+                    strcmp(summary->refusals[i].limit, record->limit) == 0) {
                         summary->refusals[i].n++;
                         return;
                 }
@@ -50,6 +54,7 @@ static void summary_add_refusal(Summary *summary, const Record *record) {
                 return;
         }
         memcpy(summary->refusals[summary->n].source, source, sizeof source);
+        summary->refusals[summary->n].limit = record->limit;
         summary->refusals[summary->n++].n = 1;
 }
 
@@ -68,7 +73,8 @@ static int refusals_compare(const void *one, const void *other) {
 
         if (first->n != second->n)
                 return first->n > second->n ? -1 : 1;
-        return strcmp(first->source, second->source);
+        return strcmp(first->source, second->source) != 0 ? strcmp(first->source, second->source)
+                                                          : strcmp(first->limit, second->limit);
 }
 
 size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECORDS], uint64_t now) {
@@ -91,6 +97,7 @@ size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECOR
                 }
                 ret_records[n] = refusals;
                 ret_records[n].peer = summary->refusals[i].source;
+                ret_records[n].limit = summary->refusals[i].limit;
                 ret_records[n++].refused = summary->refusals[i].n;
         }
         if (refusals.refused > 0)
@@ -100,6 +107,7 @@ size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECOR
 
 void summary_clear(Summary *summary) {
         summary->tally = (Tally){};
+        summary->limit = NULL;
         summary->n = 0;
         summary->other = 0;
 }

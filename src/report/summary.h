@@ -22,9 +22,10 @@ struct Tally {
         uint64_t bytes;
 };
 
-/* A source, and how many of its connections the master refused. */
+/* A source, and how many of its connections were refused because of one limit. */
 struct Refusals {
         char source[ADDRESS_TEXT_SIZE];
+        const char *limit;
         uint64_t n;
 };
 
@@ -43,7 +44,7 @@ enum {
 struct Summary {
         Tally tally;
         uint64_t since;    /* the instant of the first record */
-        const char *limit; /* the limit of the refused connections */
+        const char *limit; /* of the refused connections; RECORD_LIMIT_SEVERAL for more than one */
         uint32_t n;
         Refusals refusals[SUMMARY_SOURCES];
         uint64_t other; /* refused connections of other sources */

@@ -14,13 +14,15 @@
  * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
  * connection only from the handler that serves it, and after a stranger does not accept for a
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
+ *
+ * The handler of a silent connection has one channel more, for one message without descriptors: the
+ * peer that its PROXY header announces. The answer follows at once, also while the master stops.
  */
 #include "restart/handover.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -40,6 +42,7 @@
 #define STRANGER_PAUSE CLOCK_SECOND
 
 static const char ANSWER_STORED = 's';
+static const char ANSWER_SERVED = 'a';
 static const char ANSWER_CLOSED = '\0';
 static const char ANSWER_DECLINED = 'd';
 
@@ -156,10 +159,30 @@ static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
         }
 }
 
+/* Answers an announcement, if that is what waits in a channel. Returns whether it was. */
+static bool channel_answer(const HandoverMaster *master, const HandoverChannel *channel,
+                           uint64_t now) {
+        const char *answer = &ANSWER_DECLINED;
+        Address announced;
+
+        if (!master->awaits(master->data, channel->handler) ||
+            recv(channel->fd, &announced, sizeof announced, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) !=
+                            sizeof announced)
+                return false;
+        /* A closed channel with an unread message would reset the handler's end. */
+        (void)recv(channel->fd, &announced, sizeof announced, MSG_DONTWAIT);
+        if (master->announce(master->data, channel->handler, &announced, now))
+                answer = &ANSWER_SERVED;
+        (void)send(channel->fd, answer, sizeof *answer, MSG_NOSIGNAL);
+        return true;
+}
+
 /* Receives from a channel. Returns whether the channel stays. */
 static bool channel_receive(const HandoverMaster *master, HandoverChannel *channel, uint64_t now) {
         int fds[2] = { -1, -1 }, r;
 
+        if (channel_answer(master, channel, now))
+                return false;
         r = fdpass_receive(channel->fd, fds, 2, 0);
         if (r == -EAGAIN)
                 return now < channel->deadline;
@@ -231,6 +254,10 @@ static size_t handover_answer(Handover *handover, char answer) {
         return answered;
 }
 
+bool handover_stores(const HandoverAddress *address) {
+        return address->length > 0 && address->run > 0;
+}
+
 void handover_take(Handover *handover, bool stopping, uint64_t now) {
         if (handover->fd < 0)
                 return;
@@ -266,24 +293,25 @@ uint64_t handover_deadline(const Handover *handover) {
         return deadline;
 }
 
-/* Sends @fds and waits for the answer. Returns 0 when they are stored, -ECANCELED when the master
- * declines; another negative errno without an answer. */
-static int channel_ask(int channel, const int *fds, size_t n) {
+/* Sends @size bytes of @data with @fds and waits for the answer. Returns 0 when they are stored or
+ * the peer is served, -ECANCELED when the master declines; another negative errno without an
+ * answer. */
+static int channel_ask(int channel, const void *data, size_t size, const int *fds, size_t n) {
         char answer;
-        ssize_t size;
+        ssize_t answered;
         int r;
 
-        r = fdpass_send(channel, NULL, "", 1, fds, n, 0);
+        r = fdpass_send(channel, NULL, data, size, fds, n, 0);
         if (r < 0)
                 return r;
         do
-                size = recv(channel, &answer, sizeof answer, 0);
-        while (size < 0 && errno == EINTR);
-        if (size < 0)
+                answered = recv(channel, &answer, sizeof answer, 0);
+        while (answered < 0 && errno == EINTR);
+        if (answered < 0)
                 return -errno;
-        if (size == 0)
+        if (answered == 0)
                 return -ECONNRESET;
-        return answer == ANSWER_STORED ? 0 : -ECANCELED;
+        return answer == ANSWER_STORED || answer == ANSWER_SERVED ? 0 : -ECANCELED;
 }
 
 /* Connects to the master. While its queue is full this blocks, and a second SIGTERM may come. */
@@ -294,20 +322,20 @@ static int channel_connect(int channel, const HandoverAddress *address) {
         return channel_peer(channel) == address->master ? 0 : -EPERM;
 }
 
-/* Gives @fds to the master. Returns what channel_ask() does; -EPERM when another process listens at
- * its address. */
-static int handover_ask(const HandoverAddress *address, const int *fds, size_t n) {
-        const struct timeval patience = { .tv_sec = ANSWER_PATIENCE / CLOCK_SECOND };
+/* Opens a channel to the master and asks. Returns what channel_ask() does; -EPERM when another
+ * process listens at its address. */
+static int handover_ask(const HandoverAddress *address, const void *data, size_t size,
+                        const int *fds, size_t n) {
         int channel, r;
 
         channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         if (channel < 0)
                 return -errno;
-        (void)setsockopt(channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        (void)setsockopt(channel, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        socket_set_timeout(channel, SO_RCVTIMEO, ANSWER_PATIENCE);
+        socket_set_timeout(channel, SO_SNDTIMEO, ANSWER_PATIENCE);
         r = channel_connect(channel, address);
         if (r == 0)
-                r = channel_ask(channel, fds, n);
+                r = channel_ask(channel, data, size, fds, n);
         close(channel);
         return r;
 }
@@ -323,9 +351,13 @@ int handover_give(const HandoverAddress *address, int connection, const char *un
                         return fds[1];
                 n = 2;
         }
-        r = handover_ask(address, fds, n);
+        r = handover_ask(address, "", 1, fds, n);
         if (r < 0 && r != -ECANCELED)
                 r = bundle_store(fds, n, address->run, getpid());
         fdpass_close(fds[1]);
         return r;
+}
+
+int handover_announce(const HandoverAddress *address, const Address *peer) {
+        return handover_ask(address, peer, sizeof *peer, NULL, 0);
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include "lib/address.h"
 #include "restart/bundle.h"
 
 typedef struct Handover Handover;
@@ -16,16 +17,17 @@ typedef struct HandoverChannel HandoverChannel;
 typedef struct HandoverMaster HandoverMaster;
 
 /*
- * Moves connections from handlers that must stop through their master into systemd's descriptor
- * store, where the next master finds them.
+ * The channel from a handler to its master. It moves connections from handlers that must stop into
+ * systemd's descriptor store, where the next master finds them. And it takes the announcement of a
+ * peer from the handler of a silent connection (roster.h).
  */
 
-/* Where a handler hands its connection over. Without a master, it has length 0. */
+/* Where a handler reaches its master. Without one, it has length 0. */
 struct HandoverAddress {
         struct sockaddr_un name;
         socklen_t length;
         pid_t master; /* the only process that the handler believes */
-        uint64_t run; /* the number of this run of the service, see fdstore.h */
+        uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
 };
 
 /* The master's answers about its handlers. @data is passed to each function. */
@@ -37,6 +39,11 @@ struct HandoverMaster {
         bool (*serves)(void *data, pid_t handler, uint64_t cookie);
         /* Notes that systemd has the connection of the process @handler. */
         void (*note_stored)(void *data, pid_t handler);
+        /* Returns whether the process @handler may announce its peer. */
+        bool (*awaits)(void *data, pid_t handler);
+        /* Returns whether the peer @announced by such a @handler is served; any bytes are possible.
+         */
+        bool (*announce)(void *data, pid_t handler, const Address *announced, uint64_t now);
 };
 
 enum {
@@ -66,7 +73,7 @@ struct Handover {
 
 /*
  * handover_init: Creates the master's socket, with an abstract name that the kernel chooses
- * (unix(7)). @run: the number of this run.
+ * (unix(7)). @run: the number of this run; 0 when systemd does not store connections.
  *
  * Returns 0, or a negative errno; @handover needs handover_deinit() in any case.
  */
@@ -74,8 +81,13 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
 void handover_deinit(Handover *handover);
 
 /*
- * handover_take: Accepts handlers and receives the connections that they give, without waiting for
- * any. @stopping: whether the master stops.
+ * handover_stores: Returns whether connections can be handed over at @address.
+ */
+bool handover_stores(const HandoverAddress *address);
+
+/*
+ * handover_take: Accepts handlers, answers their announcements and receives the connections that
+ * they give, without waiting for any. @stopping: whether the master stops.
  *
  * handover_settle: Stores the connections that were received, when the master is @stopping, and
  * answers; otherwise declines, and the handlers end them. The master must look for its own SIGTERM
@@ -97,3 +109,12 @@ uint64_t handover_deadline(const Handover *handover);
  * another negative errno when they can neither be given nor stored.
  */
 int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size);
+
+/*
+ * handover_announce: The handler's side. Announces @peer; all zeros for nobody but the real peer.
+ * Blocks until the master answers. Call once, for a silent connection.
+ *
+ * Returns 0 when the connection is to be served; -ECANCELED when it is refused; another negative
+ * errno without an answer.
+ */
+int handover_announce(const HandoverAddress *address, const Address *peer);

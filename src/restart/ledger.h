@@ -14,6 +14,7 @@ typedef struct LedgerEntry LedgerEntry;
 typedef struct LedgerExits LedgerExits;
 typedef struct LedgerFacts LedgerFacts;
 typedef struct LedgerCounts LedgerCounts;
+typedef enum LedgerState LedgerState;
 
 /*
  * The shared memory that outlives a handler or a master that is killed, a slot for each connection.
@@ -31,10 +32,19 @@ struct LedgerEntry {
         _Atomic uint32_t announced_before; /* private to the ledger */
 };
 
+/* What a connection is for its master. */
+enum LedgerState {
+        LEDGER_SERVED,  /* its bytes are echoed */
+        LEDGER_SILENT,  /* its PROXY header is not there yet */
+        LEDGER_REFUSED, /* its announced peer was refused; it is about to end */
+};
+
 struct LedgerFacts {
         uint64_t cookie;  /* of the connection (SO_COOKIE, socket(7)); 0 for a free slot */
         uint64_t started; /* when it was accepted, an instant of clock_now() */
         Address peer;
+        Address proxy;  /* that has announced the peer; all zeros for none */
+        uint32_t state; /* a LedgerState */
         pid_t handler;
         uint32_t begun;                    /* not 0 once a handler may have read from the peer */
         char listener[ENDPOINT_TEXT_SIZE]; /* the address that it came in by */

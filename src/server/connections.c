@@ -9,6 +9,11 @@
  * would take the connection back, so it is removed from the store and counts as failed. The master
  * kills a handler that opens a second channel, or sends it signals.
  *
+ * A connection of a PROXY listener is silent at first: its handler reads the header. The master has
+ * then forked before it knows the source, so silent connections have a limit of their own. The
+ * handler announces the peer, once, and the master charges the quota. A handler that a client has
+ * taken over can lie about its own peer, as its proxy can, and about nothing else.
+ *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */
 #include "server/connections.h"
@@ -16,18 +21,22 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "handler/handler.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"
+#include "lib/network.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
 enum {
         /* Clients of one listener before others and signals get their turn. */
         ACCEPTS_PER_TURN = 16,
+        /* Silent connections may be this part of all. */
+        SILENT_PART = 4,
 };
 
 /* From one record of a reached limit to the next. */
@@ -102,11 +111,8 @@ static void connections_note_stored(void *data, pid_t handler) {
         connections->stored++;
 }
 
-HandoverMaster connections_master(Connections *connections) {
-        return (HandoverMaster){ .data = connections,
-                                 .admit = connections_admit,
-                                 .serves = connections_serves,
-                                 .note_stored = connections_note_stored };
+MetricsCounts *connections_counts(const Connections *connections) {
+        return &ledger_counts(roster_ledger(connections->roster))->metrics;
 }
 
 /* Returns the record of @connection, valid until the connection is removed. */
@@ -114,6 +120,7 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                                 const Connection *connection, uint64_t now) {
         return (Record){ .kind = kind,
                          .peer = connection->peer_text,
+                         .proxy = connection->proxy_text[0] != '\0' ? connection->proxy_text : NULL,
                          .listener = connection->listener->text,
                          .listener_name = connection->listener->name,
                          .handler_pid = (uint64_t)connection->handler,
@@ -122,13 +129,99 @@ static Record connection_record(const Connections *connections, RecordKind kind,
                          .live = roster_live(connections->roster) };
 }
 
+/* Counts and logs a connection that is served from here on. */
+static void connections_note_accepted(Connections *connections, const Connection *connection,
+                                      uint64_t now) {
+        const Record record = connection_record(connections, RECORD_ACCEPTED, connection, now);
+
+        connections_counts(connections)->accepted++;
+        journal_write(connections->journal, &record, now);
+}
+
+/* Counts and logs a connection that is reset because of @limit, METRICS_MAX_PER_SOURCE or another.
+ * @proxy: that announced @peer, or NULL. @reason: half a sentence, or NULL. */
+static void connections_note_refused(Connections *connections, const Address *peer,
+                                     const char *proxy, const Listener *listener, int limit,
+                                     const char *reason, uint64_t now) {
+        const uint64_t most = connections->options->max_per_source;
+        char text[ADDRESS_TEXT_SIZE];
+
+        address_format(peer, text);
+        connections_counts(connections)->refused[limit]++;
+        journal_write(connections->journal,
+                      &(Record){ .kind = RECORD_REFUSED,
+                                 .peer = text,
+                                 .proxy = proxy,
+                                 .listener = listener->text,
+                                 .listener_name = listener->name,
+                                 .reason = reason,
+                                 .limit = metrics_limit_text(limit),
+                                 .limit_value = limit == METRICS_MAX_PER_SOURCE ? most : 0,
+                                 .live = roster_live(connections->roster) },
+                      now);
+}
+
+static bool connections_awaits(void *data, pid_t handler) {
+        const Connections *connections = data;
+        const Connection *connection = roster_find(connections->roster, handler);
+
+        return connection != NULL && connection->state == LEDGER_SILENT;
+}
+
+/* Copies what can be an announced peer. Returns whether @announced is one: a handler can have sent
+ * any bytes. */
+static bool announced_take(const Address *announced, Address *ret_peer) {
+        switch (announced->family) {
+        case AF_INET:
+                *ret_peer = address_from_bytes(&announced->ipv4, sizeof announced->ipv4,
+                                               announced->port);
+                return true;
+        case AF_INET6:
+                *ret_peer = address_from_bytes(&announced->ipv6, sizeof announced->ipv6,
+                                               announced->port);
+                return true;
+        default:
+                return false;
+        }
+}
+
+static bool connections_announce(void *data, pid_t handler, const Address *announced,
+                                 uint64_t now) {
+        Connections *connections = data;
+        Connection *connection = roster_find(connections->roster, handler);
+        Address peer = connection->peer;
+        const bool other = announced_take(announced, &peer);
+
+        if (!quota_charge(connections->quota, address_source(&peer))) {
+                roster_refuse(connections->roster, connection);
+                connections_note_refused(connections, &peer, other ? connection->peer_text : NULL,
+                                         connection->listener, METRICS_MAX_PER_SOURCE, NULL, now);
+                return false;
+        }
+        roster_announce(connections->roster, connection, other ? &peer : NULL);
+        /* It needs another one to hand over. */
+        connection->channel_used = false;
+        connections_note_accepted(connections, connection, now);
+        return true;
+}
+
+HandoverMaster connections_master(Connections *connections) {
+        return (HandoverMaster){ .data = connections,
+                                 .admit = connections_admit,
+                                 .serves = connections_serves,
+                                 .note_stored = connections_note_stored,
+                                 .awaits = connections_awaits,
+                                 .announce = connections_announce };
+}
+
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
                             .ledger = connection->ledger,
                             .exits = ledger_exits(roster_ledger(connections->roster)),
-                            .handover = connections->handover };
+                            .handover = connections->handover,
+                            .silent = connection->state == LEDGER_SILENT };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", connection->peer_text);
@@ -140,26 +233,10 @@ int connections_start(Connections *connections, Connection *connection, int fd, 
         return 0;
 }
 
-MetricsCounts *connections_counts(const Connections *connections) {
-        return &ledger_counts(roster_ledger(connections->roster))->metrics;
-}
-
-static void connections_refuse(Connections *connections, int fd, const Address *peer,
-                               const Listener *listener, uint64_t now) {
-        char text[ADDRESS_TEXT_SIZE];
-
-        socket_reset(fd);
-        address_format(peer, text);
-        connections_counts(connections)->refused[METRICS_MAX_PER_SOURCE]++;
-        journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_REFUSED,
-                                 .peer = text,
-                                 .listener = listener->text,
-                                 .listener_name = listener->name,
-                                 .limit = "max-per-source",
-                                 .limit_value = connections->options->max_per_source,
-                                 .live = roster_live(connections->roster) },
-                      now);
+/* Releases what the quota has charged for @connection: silent and refused ones are not charged. */
+static void connections_release(Connections *connections, const Connection *connection) {
+        if (connection->state == LEDGER_SERVED)
+                quota_release(connections->quota, address_source(&connection->peer));
 }
 
 /* Resets the client and backs off, as the kernel cannot fork. */
@@ -168,7 +245,7 @@ static void connections_fork_failed(Connections *connections, Connection *connec
         const int limit = error == EAGAIN ? METRICS_PROCESSES : METRICS_MEMORY;
         const Listener *listener = connection->listener;
 
-        quota_release(connections->quota, address_source(&connection->peer));
+        connections_release(connections, connection);
         roster_remove(connections->roster, connection);
         socket_reset(fd);
         connections_counts(connections)->refused[limit]++;
@@ -190,15 +267,26 @@ static void connections_note_full(Connections *connections, uint64_t now) {
                       now);
 }
 
+/* Returns whether the client @peer may have a handler. If so, the quota has charged its source;
+ * that of a PROXY connection is not known yet. */
+static bool connections_admit_client(Connections *connections, const Address *peer,
+                                     const Listener *listener) {
+        return listener->kind == LISTENER_PROXY
+                               ? networks_contain(&connections->options->proxy_from, peer)
+                               : quota_charge(connections->quota, address_source(peer));
+}
+
 /* Serves or refuses the client @peer; takes @fd. */
 static void connections_serve(Connections *connections, int fd, const Address *peer,
                               const Listener *listener, uint64_t now) {
+        const int limit = listener->kind == LISTENER_PROXY ? METRICS_PROXY_FROM
+                                                           : METRICS_MAX_PER_SOURCE;
         Connection *connection;
-        Record record;
         int r;
 
-        if (!quota_charge(connections->quota, address_source(peer))) {
-                connections_refuse(connections, fd, peer, listener, now);
+        if (!connections_admit_client(connections, peer, listener)) {
+                socket_reset(fd);
+                connections_note_refused(connections, peer, NULL, listener, limit, NULL, now);
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
@@ -209,10 +297,9 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         }
         close(fd);
 
-        connections_counts(connections)->accepted++;
         backoff_end(&connections->backoff);
-        record = connection_record(connections, RECORD_ACCEPTED, connection, now);
-        journal_write(connections->journal, &record, now);
+        if (connection->state == LEDGER_SERVED)
+                connections_note_accepted(connections, connection, now);
         connections_note_full(connections, now);
 }
 
@@ -238,10 +325,19 @@ bool connections_can_accept(const Connections *connections) {
                !backoff_is_on(&connections->backoff);
 }
 
+bool connections_can_accept_at(const Connections *connections, const Listener *listener) {
+        const uint64_t silent = roster_silent(connections->roster);
+
+        return connections_can_accept(connections) &&
+               (listener->kind != LISTENER_PROXY ||
+                silent * SILENT_PART < connections->options->max_connections);
+}
+
 void connections_accept(Connections *connections, const Listener *listener, uint64_t now) {
         int failures = 0;
 
-        for (int i = 0; i < ACCEPTS_PER_TURN && connections_can_accept(connections); i++) {
+        for (int i = 0; i < ACCEPTS_PER_TURN && connections_can_accept_at(connections, listener);
+             i++) {
                 Address peer;
                 int fd;
 
@@ -257,36 +353,55 @@ void connections_accept(Connections *connections, const Listener *listener, uint
 /* Lets go of a connection that goes on without its handler: the next master finds it in the ledger,
  * and writes its record. */
 static void connection_leave(Connections *connections, Connection *connection) {
-        quota_release(connections->quota, address_source(&connection->peer));
+        connections_release(connections, connection);
         connections->stored -= connection->stored;
         roster_leave(connections->roster, connection);
         connections->handed_over++;
 }
 
-void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
-        const bool crashed = WIFSIGNALED(status) && !connections->killing;
-        const EndReason reason = WIFSIGNALED(status)
-                                                 ? END_STOPPED
-                                                 : end_reason_from_exit_code(WEXITSTATUS(status));
-        const Source source = address_source(&connection->peer);
+/* Counts and logs a connection that has ended. A refused one was counted and logged already. */
+static void connections_note_ended(Connections *connections, const Connection *ended, bool crashed,
+                                   int status, uint64_t now) {
+        const int code = WIFSIGNALED(status) ? END_STOPPED : WEXITSTATUS(status);
+        const EndReason reason = end_reason_from_exit_code(code);
         MetricsCounts *counts = connections_counts(connections);
         Record record;
 
-        record = connection_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED,
-                                   connection, now);
+        if (ended->state == LEDGER_REFUSED)
+                return;
+        if (ended->state == LEDGER_SILENT) {
+                connections_note_refused(connections, &ended->peer, NULL, ended->listener,
+                                         METRICS_PROXY_HEADER, handler_refusal_text(code), now);
+                return;
+        }
+        record = connection_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED, ended,
+                                   now);
         if (crashed)
                 record.signal = (uint64_t)WTERMSIG(status);
-        record.reason = end_reason_text(reason);
+        else
+                record.reason = end_reason_text(reason);
         (*(crashed ? &counts->crashed : &counts->closed[reason]))++;
         metrics_count_duration(counts, record.duration);
+        journal_write(connections->journal, &record, now);
+}
+
+void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
+        const bool crashed = WIFSIGNALED(status) && !connections->killing;
+        Connection ended;
+
         /* No master would take back the bundle that the handler may have stored. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
-        quota_release(connections->quota, source);
+        connections_release(connections, connection);
         backoff_relieve(&connections->backoff);
+        /* Administrators learn of a crash, whatever the header was, and the counts add up. */
+        if (crashed && connection->state == LEDGER_SILENT) {
+                roster_announce(connections->roster, connection, NULL);
+                connections_note_accepted(connections, connection, now);
+        }
+        ended = *connection;
         roster_remove(connections->roster, connection);
-        record.live = roster_live(connections->roster);
-        journal_write(connections->journal, &record, now);
+        connections_note_ended(connections, &ended, crashed, status, now);
 }
 
 static void connection_reap(Connections *connections, Connection *connection, int status,

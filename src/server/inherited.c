@@ -96,10 +96,17 @@ static bool descriptor_is_listener(int fd) {
         return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 || socket_is_datagram(fd);
 }
 
+/* Returns whether the socket named @name expects a PROXY header on each of its connections. */
+static bool name_is_proxy(const char *name) {
+        return name != NULL && strncmp(name, "proxy", strlen("proxy")) == 0;
+}
+
 /* Returns why mpecho does not serve @fd, as half a sentence. */
-static const char *descriptor_text(int fd) {
+static const char *descriptor_text(int fd, const char *name) {
         if (sd_is_socket(fd, AF_UNSPEC, 0, -1) <= 0)
                 return "it is not a socket";
+        if (name_is_proxy(name) && socket_is_datagram(fd))
+                return "mpecho does not read PROXY headers of datagrams";
         if (descriptor_is_listener(fd))
                 return "it is a listening socket under the name of a stored connection";
         if (sd_is_socket(fd, AF_UNSPEC, SOCK_DGRAM, -1) > 0)
@@ -162,7 +169,7 @@ static void inherited_take_stored(Inherited *inherited, Journal *journal) {
                         continue;
                 if (name != NULL && !name_is_listeners(inherited, name))
                         restore_note(&inherited->restore, name);
-                stranger_close(fd, name, descriptor_text(fd), journal);
+                stranger_close(fd, name, descriptor_text(fd, name), journal);
         }
         while (restore_reject(&inherited->restore, &fd, &rejected))
                 stranger_close(fd, rejected, "it has the number of a run that never was", journal);
@@ -182,7 +189,8 @@ static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure
                 const char *name = inherited->names != NULL ? inherited->names[i] : NULL;
                 const int fd = SD_LISTEN_FDS_START + i;
 
-                if (!name_is_stored(name) && descriptor_is_listener(fd))
+                if (!name_is_stored(name) && descriptor_is_listener(fd) &&
+                    !(name_is_proxy(name) && socket_is_datagram(fd)))
                         inherited_add(inherited, fd, name);
         }
         inherited_take_stored(inherited, journal);
@@ -211,7 +219,7 @@ static int inherited_sort_stdin(Inherited *inherited, Failure *ret_failure) {
             !socket_is_datagram(STDIN_FILENO))
                 return failure_set(ret_failure, -EPROTOTYPE,
                                    "Cannot serve the socket passed as stdin: %s",
-                                   descriptor_text(STDIN_FILENO));
+                                   descriptor_text(STDIN_FILENO, NULL));
         fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, SD_LISTEN_FDS_START);
         if (fd < 0)
                 return failure_set(ret_failure, -errno,
@@ -257,6 +265,12 @@ int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure)
                 return inherited_sort_stdin(inherited, ret_failure);
         if (n == 1 && socket_is_stream(SD_LISTEN_FDS_START) &&
             (inherited->names == NULL || !name_is_stored(inherited->names[0]))) {
+                if (inherited->names != NULL && name_is_proxy(inherited->names[0]))
+                        return failure_set(
+                                        ret_failure, WRONG_USAGE,
+                                        "Cannot read a PROXY header without a master: Accept=yes "
+                                        "and the name '%s' exclude each other",
+                                        inherited->names[0]);
                 inherited->connection = SD_LISTEN_FDS_START;
                 return 0;
         }

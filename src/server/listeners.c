@@ -44,6 +44,7 @@ static const struct {
         [LISTENER_ECHO] = { NULL, SOCK_STREAM },
         [LISTENER_DATAGRAM] = { "udp", SOCK_DGRAM },
         [LISTENER_METRICS] = { "metrics", SOCK_STREAM },
+        [LISTENER_PROXY] = { "proxy", SOCK_STREAM },
 };
 
 /* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
@@ -361,7 +362,7 @@ static bool listener_has_port(const Listener *listener, const Endpoint *endpoint
         const uint32_t port = endpoint_port(endpoint);
         Endpoint own;
 
-        return port != 0 && listener->kind == LISTENER_ECHO &&
+        return port != 0 && (listener->kind == LISTENER_ECHO || listener->kind == LISTENER_PROXY) &&
                endpoint_from_socket(listener->fd, &own) == 0 &&
                own.any.sa_family == endpoint->any.sa_family && endpoint_port(&own) == port;
 }

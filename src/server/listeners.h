@@ -18,11 +18,12 @@ typedef enum ListenerKind {
         LISTENER_ECHO,     /* for connections.h */
         LISTENER_DATAGRAM, /* for datagrams.h: nobody can connect */
         LISTENER_METRICS,  /* for scrapers.h */
+        LISTENER_PROXY,    /* for connections.h; each begins with a PROXY header */
         LISTENER_KINDS,
 } ListenerKind;
 
 enum {
-        /* Room for the address of any listener as text. */
+        /* Room for the address of any listener as text, with the longest prefix. */
         LISTENER_TEXT_SIZE = ENDPOINT_TEXT_SIZE + sizeof "datagram:",
 };
 

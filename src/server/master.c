@@ -103,15 +103,25 @@ static int master_init_signals(Master *master) {
         return master->signals < 0 ? -errno : 0;
 }
 
-/* Chooses the number of this run, and listens for handlers that hand over. */
+static bool master_has_proxy(const Master *master) {
+        for (uint32_t i = 0; i < master->listeners->n; i++)
+                if (master->listeners->items[i].kind == LISTENER_PROXY)
+                        return true;
+        return false;
+}
+
+/* Chooses the number of this run, and listens for handlers that hand over or announce. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
+        const bool stores = master->restore != NULL && notify_has_manager(&master->notify);
         int r;
 
-        r = restore_prepare(master->restore);
+        if (!stores && !master_has_proxy(master))
+                return 0;
+        r = stores ? restore_prepare(master->restore) : 0;
         if (r < 0)
                 return r;
-        r = handover_init(&master->handover, master->restore->run, &answers);
+        r = handover_init(&master->handover, stores ? master->restore->run : 0, &answers);
         if (r < 0)
                 return r;
         master->connections->handover = master->handover.address;
@@ -156,7 +166,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
                 master->connections->datagrams = master->datagrams;
                 master->connections->scrapers = master->scrapers;
         }
-        if (r == 0 && restore != NULL && notify_has_manager(&master->notify))
+        if (r == 0)
                 r = master_init_handover(master);
         if (r < 0) {
                 master_free(master);
@@ -266,7 +276,9 @@ static bool master_accepts(const Master *master) {
 static bool master_serves(const Master *master, const Listener *listener) {
         switch (listener->kind) {
         case LISTENER_ECHO:
-                return master_accepts(master);
+        case LISTENER_PROXY:
+                return !master->stopping &&
+                       connections_can_accept_at(master->connections, listener);
         case LISTENER_METRICS:
                 return !master->stopping && scrapers_can_accept(master->scrapers);
         default:
@@ -299,7 +311,7 @@ static void master_accept(Master *master, const Listener *listener, uint64_t now
 
         if (!master_serves(master, listener))
                 return;
-        if (listener->kind == LISTENER_ECHO) {
+        if (listener->kind != LISTENER_METRICS) {
                 connections_accept(master->connections, listener, now);
                 notify_changed(&master->notify, now);
                 return;
@@ -469,7 +481,7 @@ int master_run(Master *master) {
         int r;
 
         /* Without a manager, no process could store the connections again. */
-        if (master->handover.fd >= 0) {
+        if (handover_stores(&master->handover.address)) {
                 r = takeover_run(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;

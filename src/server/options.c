@@ -5,6 +5,7 @@
  */
 #include "server/options.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <syslog.h>
@@ -39,6 +40,15 @@ static int options_take_test(OptionParse *parse, const OptionRow *row, const cha
         return 0;
 }
 
+static int options_take_networks(OptionParse *parse, const OptionRow *row, const char *text) {
+        const char *expected;
+
+        if (networks_parse(text, option_field(parse, row), &expected) < 0)
+                return failure_set(parse->failure, -EINVAL, "--%s takes %s, not '%s'", row->name,
+                                   expected, text);
+        return 0;
+}
+
 static const OptionRow options_rows[] = {
         { "max-connections", "c", true, option_take_number, FIELD(max_connections), .minimum = 1,
           .maximum = 65536 },
@@ -50,6 +60,7 @@ static const OptionRow options_rows[] = {
           .unit = CLOCK_SECOND },
         { "exit-idle", "x", true, option_take_number, FIELD(exit_idle), .minimum = 1,
           .maximum = 86400, .unit = CLOCK_SECOND },
+        { "proxy-from", NULL, true, options_take_networks, FIELD(proxy_from) },
         { "log", "l", true, option_take_name, FIELD(log), .names = target_names, .maximum = 3 },
         { "log-level", NULL, true, option_take_name, FIELD(log_level), .names = level_names,
           .maximum = 8 },
@@ -64,10 +75,11 @@ const char *options_help(void) {
         return "Usage: mpecho [OPTION]... [LISTEN]...\n"
                "Echo service (RFC 862): returns to each client, unchanged, what it sends.\n"
                "\n"
-                "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path, @abstract, vsock:CID:PORT\n"
-                "or vsock::PORT; udp: before one of the first three serves datagrams, metrics:\n"
-                "before any serves the counts. Without LISTEN, mpecho serves the sockets that\n"
-                "systemd passes, or that an inetd passes as stdin.\n"
+               "LISTEN is PORT, ADDRESS:PORT, [ADDRESS6]:PORT, /path, @abstract, vsock:CID:PORT\n"
+               "or vsock::PORT; udp: before one of the first three serves datagrams, metrics:\n"
+               "before any serves the counts, proxy: expects a header of the PROXY protocol.\n"
+               "Without LISTEN, mpecho serves the sockets that systemd passes, or that an inetd\n"
+               "passes as stdin.\n"
                "\n"
                "  -c, --max-connections=N     serve at most N connections at once, 1 to 65536\n"
                "                              (default 1024)\n"
@@ -81,6 +93,9 @@ const char *options_help(void) {
                "                              1 to 86400; 0 sets no limit (default 900)\n"
                "  -x, --exit-idle=SECONDS     exit after this time without a connection, 1 to\n"
                "                              86400; needs passed sockets (default never)\n"
+               "      --proxy-from=NETWORK,...\n"
+               "                              believe PROXY headers of these networks, or of\n"
+               "                              unix (default 127.0.0.0/8,::1)\n"
                "  -l, --log=TARGET            write records to journal or stderr (default auto:\n"
                "                              to the journal if it reads stderr)\n"
                "      --log-level=LEVEL       write only records of this priority and above:\n"
@@ -100,6 +115,7 @@ int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_fail
                               .count = sizeof options_rows / sizeof options_rows[0],
                               .options = ret_options,
                               .failure = ret_failure };
+        const char *why;
         int r;
 
         *ret_options = (Options){
@@ -112,6 +128,8 @@ int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_fail
                 .log_level = LOG_INFO,
                 .question = OPTIONS_RUN,
         };
+        r = networks_parse("127.0.0.0/8,::1", &ret_options->proxy_from, &why);
+        assert(r == 0);
         r = option_read(&parse, argc, argv);
         if (r < 0)
                 return r;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "lib/failure.h"
+#include "lib/network.h"
 #include "report/journal.h"
 
 typedef struct Options Options;
@@ -17,6 +18,7 @@ struct Options {
         uint64_t max_datagrams_per_source; /* a second, 1 to 1000000; 0 for no limit */
         uint64_t idle_timeout;             /* up to 86400 seconds; 0 for never */
         uint64_t exit_idle;                /* up to 86400 seconds; 0 for never */
+        Networks proxy_from;               /* whose PROXY headers are believed */
         LogTarget log;
         int log_empty; /* the level of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */

@@ -25,6 +25,7 @@ struct Roster {
         Ledger *ledger;
         uint32_t slots;
         uint32_t live;
+        uint32_t silent;
         Connection *free;
         Connection *first;
         Connection *last;
@@ -77,6 +78,23 @@ static LedgerFacts *connection_facts(const Roster *roster, const Connection *con
         return ledger_facts(roster->ledger, connection_slot(roster, connection));
 }
 
+static void connection_set_peer(Roster *roster, Connection *connection, const Address *peer,
+                                const Address *proxy) {
+        LedgerFacts *facts = connection_facts(roster, connection);
+
+        connection->peer = facts->peer = *peer;
+        connection->proxy = facts->proxy = *proxy;
+        address_format(peer, connection->peer_text);
+        if (proxy->family != AF_UNSPEC)
+                address_format(proxy, connection->proxy_text);
+}
+
+static void connection_set_state(Roster *roster, Connection *connection, LedgerState state) {
+        roster->silent += (state == LEDGER_SILENT) - (connection->state == LEDGER_SILENT);
+        connection->state = state;
+        connection_facts(roster, connection)->state = state;
+}
+
 Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                        const Listener *listener, uint64_t now) {
         Connection *connection = roster->free;
@@ -86,21 +104,22 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                 return NULL;
         roster->free = connection->next;
         *connection = (Connection){
-                .peer = *peer,
                 .listener = listener,
                 .started = now,
                 .cookie = cookie,
                 .ledger = ledger_entry(roster->ledger, connection_slot(roster, connection)),
                 .previous = roster->last,
         };
-        address_format(peer, connection->peer_text);
         /* All but `announced_before`: an earlier handler's announcement can still be in the list.
          */
         connection->ledger->bytes = 0;
         connection->ledger->reason = 0;
         facts = connection_facts(roster, connection);
-        *facts = (LedgerFacts){ .cookie = cookie, .started = now, .peer = *peer };
+        *facts = (LedgerFacts){ .cookie = cookie, .started = now };
         memcpy(facts->listener, listener->text, sizeof facts->listener);
+        connection_set_peer(roster, connection, peer, &(Address){});
+        if (listener->kind == LISTENER_PROXY)
+                connection_set_state(roster, connection, LEDGER_SILENT);
 
         if (roster->last != NULL)
                 roster->last->next = connection;
@@ -111,11 +130,27 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
         return connection;
 }
 
+void roster_announce(Roster *roster, Connection *connection, const Address *peer) {
+        const Address proxy = connection->peer;
+
+        if (peer != NULL)
+                connection_set_peer(roster, connection, peer, &proxy);
+        connection_set_state(roster, connection, LEDGER_SERVED);
+}
+
+void roster_refuse(Roster *roster, Connection *connection) {
+        connection_set_state(roster, connection, LEDGER_REFUSED);
+}
+
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes) {
         /* The clock of the earlier run may have been ahead: no start lies in the future. */
         connection->started = clock_earlier(facts->started, connection->started);
         connection_facts(roster, connection)->started = connection->started;
+        if (facts->proxy.family != AF_UNSPEC)
+                connection_set_peer(roster, connection, &facts->peer, &facts->proxy);
+        connection_set_state(roster, connection,
+                             facts->state == LEDGER_SILENT ? LEDGER_SILENT : LEDGER_SERVED);
         atomic_store_explicit(&connection->ledger->bytes, bytes, memory_order_relaxed);
 }
 
@@ -152,6 +187,8 @@ static void roster_unlink(Roster *roster, Connection *connection) {
         connection->next = roster->free;
         roster->free = connection;
         roster->live--;
+        roster->silent -= connection->state == LEDGER_SILENT;
+        connection->state = LEDGER_SERVED;
 }
 
 static uint64_t connection_bytes(const Connection *connection) {
@@ -185,6 +222,10 @@ Connection *roster_at(Roster *roster, uint32_t slot) {
 
 uint32_t roster_live(const Roster *roster) {
         return roster->live;
+}
+
+uint32_t roster_silent(const Roster *roster) {
+        return roster->silent;
 }
 
 uint64_t roster_total_bytes(const Roster *roster) {

@@ -19,6 +19,9 @@ typedef struct Roster Roster;
 struct Connection {
         Address peer;
         char peer_text[ADDRESS_TEXT_SIZE];
+        Address proxy;                      /* that has announced the peer; all zeros for none */
+        char proxy_text[ADDRESS_TEXT_SIZE]; /* empty for none */
+        LedgerState state;
         const Listener *listener; /* that accepted it */
         pid_t handler;            /* 0 until roster_assign() */
         uint64_t started;         /* when it was accepted, an instant of clock_now() */
@@ -46,7 +49,7 @@ Roster *roster_free(Roster *roster);
 
 /*
  * roster_add: Adds the connection of @peer with the given @cookie, which @listener accepted at
- * @now.
+ * @now. It is silent when @listener is a PROXY one.
  *
  * Returns the connection, which stays the roster's and is valid until roster_remove() or
  * roster_leave(); NULL when the roster is full.
@@ -55,7 +58,17 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                        const Listener *listener, uint64_t now);
 
 /*
- * roster_resume: Gives @connection the start and the bytes that an earlier run's ledger has of it.
+ * roster_announce: Serves the silent @connection from here on, as one of the announced @peer; NULL
+ * when the header announces nobody else.
+ *
+ * roster_refuse: Notes that the silent @connection is refused and about to end.
+ */
+void roster_announce(Roster *roster, Connection *connection, const Address *peer);
+void roster_refuse(Roster *roster, Connection *connection);
+
+/*
+ * roster_resume: Gives @connection the start and the bytes that an earlier run's ledger has of it,
+ * and whom its PROXY header announced, if there was one.
  */
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes);
@@ -96,11 +109,13 @@ Connection *roster_next(const Roster *roster, const Connection *connection);
 Connection *roster_at(Roster *roster, uint32_t slot);
 
 /*
- * roster_live: Returns how many connections there are. roster_total_bytes: Returns the bytes echoed
+ * roster_live: Returns how many connections there are; roster_silent: how many of them are silent.
+ * roster_total_bytes: Returns the bytes echoed
  * on all connections ever, live ones included; looks at each live one.
  *
  * roster_ledger: Returns the ledger, which stays the roster's.
  */
 uint32_t roster_live(const Roster *roster);
+uint32_t roster_silent(const Roster *roster);
 uint64_t roster_total_bytes(const Roster *roster);
 Ledger *roster_ledger(Roster *roster);

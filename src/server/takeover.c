@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/end_reason.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
@@ -56,17 +56,20 @@ static Connection *takeover_readmit(Connections *connections, const RestoredConn
                                 now);
         if (connection == NULL)
                 return NULL;
-        quota_recharge(connections->quota, address_source(&peer));
         if (restored->facts != NULL)
                 roster_resume(connections->roster, connection, restored->facts,
                               restored->entry->bytes);
+        else
+                roster_announce(connections->roster, connection, NULL);
+        if (connection->state == LEDGER_SERVED)
+                quota_recharge(connections->quota, address_source(&connection->peer));
         return connection;
 }
 
-/* Returns why a connection ended. A handler can have written any number: what is no reason becomes
- * "failed". */
-static EndReason entry_reason(const LedgerEntry *entry) {
-        return end_reason_from_exit_code((int)(entry->reason - 1));
+/* Returns the exit code of the handler of a connection that ended without a master. It can have
+ * written any number: what is no reason becomes "failed". */
+static int entry_code(const LedgerEntry *entry) {
+        return (int)(entry->reason - 1);
 }
 
 /* Returns how long a connection has lasted. */
@@ -74,27 +77,46 @@ static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
         return now - clock_earlier(now, facts->started);
 }
 
-/* Writes the record of a connection that ended while there was no master. */
+/* Writes the record of a connection that ended while there was no master. A refused one has its
+ * record already. */
 static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                           const LedgerEntry *entry, uint64_t now) {
-        const EndReason reason = entry_reason(entry);
-        char peer[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
+        const bool silent = facts->state == LEDGER_SILENT;
+        char peer[ADDRESS_TEXT_SIZE], proxy[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
+        if (facts->state == LEDGER_REFUSED)
+                return;
         facts_listener(facts, text);
         listener = listeners_find_text(connections->listeners, text);
         address_format(&facts->peer, peer);
+        address_format(&facts->proxy, proxy);
         journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_CLOSED,
+                      &(Record){ .kind = silent ? RECORD_REFUSED : RECORD_CLOSED,
                                  .peer = peer,
+                                 .proxy = facts->proxy.family != AF_UNSPEC ? proxy : NULL,
+                                 .limit = RECORD_LIMIT_HEADER,
                                  .listener = text,
                                  .listener_name = listener != NULL ? listener->name : NULL,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
                                  .duration = facts_duration(facts, now),
-                                 .reason = end_reason_text(reason),
+                                 .reason = silent ? handler_refusal_text(entry_code(entry))
+                                                  : handler_reason_text(entry_code(entry)),
                                  .live = roster_live(connections->roster) },
                       now);
+}
+
+/* Counts a connection that ended while there was no master. */
+static void takeover_count_ended(MetricsCounts *counts, const LedgerFacts *facts,
+                                 const LedgerEntry *entry, uint64_t now) {
+        if (facts->state == LEDGER_SILENT)
+                counts->refused[METRICS_PROXY_HEADER]++;
+        if (facts->state == LEDGER_SILENT || facts->state == LEDGER_REFUSED)
+                return;
+        counts->bytes += entry->bytes;
+        counts->closed[end_reason_from_exit_code(entry_code(entry))]++;
+        metrics_count_duration(counts, facts_duration(facts, now));
 }
 
 /* Continues the counts of the earlier run, with the connections that have ended since. */
@@ -106,12 +128,10 @@ static void takeover_counts(Connections *connections, const Restore *restore, ui
         *counts = *ledger_counts(restore->ledger);
         counts->started = clock_earlier(counts->started, now);
         for (uint32_t i = 0; i < restore->n_ended; i++) {
-                const LedgerEntry *entry = ledger_entry(restore->ledger, restore->ended[i]);
                 const LedgerFacts *facts = ledger_facts(restore->ledger, restore->ended[i]);
 
-                counts->metrics.bytes += entry->bytes;
-                counts->metrics.closed[entry_reason(entry)]++;
-                metrics_count_duration(&counts->metrics, facts_duration(facts, now));
+                takeover_count_ended(&counts->metrics, facts,
+                                     ledger_entry(restore->ledger, restore->ended[i]), now);
         }
 }
 
@@ -141,10 +161,13 @@ static void takeover_readmit_all(Connections *connections, Restore *restore, uin
         RestoredConnection restored;
 
         while (restore_next(restore, &restored)) {
-                if (restored.ended && restored.fd >= 0)
+                const bool refused =
+                                restored.facts != NULL && restored.facts->state == LEDGER_REFUSED;
+
+                if ((restored.ended || refused) && restored.fd >= 0)
                         socket_set_reset(restored.fd);
-                if (!restored.skip &&
-                    (restored.fd < 0 || takeover_readmit(connections, &restored, now) == NULL))
+                if (!restored.skip && (refused || restored.fd < 0 ||
+                                       takeover_readmit(connections, &restored, now) == NULL))
                         restore_drop(restore);
         }
 }

@@ -20,9 +20,9 @@ SRC = HERE.parents[1] / "src"
 KINDS = ["lines", "branches", "conditions"]
 
 # They read bytes of peers, of other processes and of administrators.
-PARSERS = {"lib/fdpass.c", "lib/number.c", "lib/endpoint.c", "lib/address.c", "lib/option.c",
-           "restart/bundle.c", "restart/unsent.c", "restart/ledger.c", "restart/fdstore.c",
-           "client/value/histogram.c"}
+PARSERS = {"handler/proxy.c", "lib/fdpass.c", "lib/number.c", "lib/endpoint.c", "lib/address.c",
+           "lib/option.c", "restart/bundle.c", "restart/unsent.c", "restart/ledger.c",
+           "restart/fdstore.c", "client/value/histogram.c"}
 # In percent, of unit and integration tests together.
 LIMITS = {"parsers": {"lines": 98, "branches": 95, "conditions": 90},
           "all": {"lines": 95, "branches": 88}}

@@ -21,7 +21,7 @@ def pattern(kind, size):
 
 def parse_address(text):
     """(family, address) of a listener as the service writes it: the way to connect to it."""
-    text = text.removeprefix("metrics:")
+    text = text.removeprefix("metrics:").removeprefix("proxy:")
     if text.startswith("@"):
         return socket.AF_UNIX, "\0" + text[1:]
     if text.startswith("/"):

@@ -171,10 +171,11 @@ class Unit:
 
     `options` may be changed between two starts, `manager.store` as well, `others`, further sockets
     by name, and `wrapper`, the start of a command line that becomes mpecho; `listener` becomes the
-    unit's."""
+    unit's, and `name` is its FileDescriptorName=."""
 
-    def __init__(self, *options, expected=(), listener=None):
+    def __init__(self, *options, expected=(), listener=None, name="echo"):
         self.options = options
+        self.name = name
         self.wrapper = []
         self.others = []
         self.expected = set(expected)
@@ -202,7 +203,7 @@ class Unit:
     def launch(self, listening=True):
         """The same, and returns at once."""
         stored = self.manager.passed()
-        passed = [("echo", self.listener), *self.others] if listening else []
+        passed = [(self.name, self.listener), *self.others] if listening else []
         passed += [(one.name, one.descriptor) for one in stored]
         names, sockets = zip(*passed)
         command = [*with_journal(self.journal), *with_sockets(sockets), *self.wrapper, str(MPECHO),

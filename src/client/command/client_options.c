@@ -48,9 +48,8 @@ enum {
 
 /* Checks a target without a port behind it. */
 static int client_options_check_whole(const OptionParse *parse, const Target *target) {
-        static const char *const without[] = { "ipv4", "ipv6",          "source", "dscp",
-                                               "ttl",  "dont-fragment", "mptcp",  "flows",
-                                               "mtu",  "udp" };
+        static const char *const without[] = { "ipv4",          "ipv6",  "source", "dscp", "ttl",
+                                               "dont-fragment", "mptcp", "flows",  "mtu",  "udp" };
         const bool local = endpoint_is_local(target->host);
         /* A Unix socket takes datagrams. */
         const size_t count = sizeof without / sizeof without[0] - (local ? 1 : 0);
@@ -231,8 +230,8 @@ static int client_options_check_streams(const OptionParse *parse) {
 
 /* Rejects options of streams with --udp, and options of datagrams without. */
 static int client_options_check_datagrams(const OptionParse *parse) {
-        static const char *const without[] = { "connect", "reset", "connect-timeout", "kind",
-                                               "mptcp" };
+        static const char *const without[] = { "connect", "reset", "connect-timeout",
+                                               "kind",    "mptcp", "proxy-protocol" };
         static const char *const with[] = { "dont-fragment", "length" };
         const ClientOptions *options = parse->options;
         const bool datagram = options->connection.datagram;

@@ -69,8 +69,10 @@ static int crew_ask(Crew *crew, size_t i) {
 
 /* Ends the attempt at place @i, successfully if @r is 0. */
 static void crew_end(Crew *crew, size_t i, int r) {
-        int fd = crew->polled[i].fd;
+        int fd = crew->polled[i].fd, sent;
 
+        sent = r < 0 ? 0 : preamble_send(&crew->plan->options->connection.preamble, fd);
+        r = sent < 0 ? sent : r;
         if (r < 0 && fd >= 0)
                 close(fd);
         if (r >= 0)

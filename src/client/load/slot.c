@@ -100,6 +100,15 @@ static int slot_start(Slots *slots, Slot *slot, uint64_t now) {
         return slot_send(slots, slot);
 }
 
+/* Sends the request over a connection that has just come about. */
+static int slot_start_first(Slots *slots, Slot *slot) {
+        int r;
+
+        crew_count_connection(slots->page, slot->begun);
+        r = preamble_send(&slots->options->connection.preamble, slot->fd);
+        return r < 0 ? r : slot_start(slots, slot, clock_now());
+}
+
 /* Connects. Returns 0 also while the connection is under way or needs another attempt. */
 static int slot_connect(Slots *slots, Slot *slot) {
         bool pending = false;
@@ -115,8 +124,7 @@ static int slot_connect(Slots *slots, Slot *slot) {
         slot_watch(slots, slot, EPOLL_CTL_ADD, pending);
         if (pending)
                 return 0;
-        crew_count_connection(slots->page, slot->begun);
-        return slot_start(slots, slot, clock_now());
+        return slot_start_first(slots, slot);
 }
 
 void slot_begin(Slots *slots, Slot *slot, uint64_t due) {
@@ -231,10 +239,8 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
                 /* A writable socket is connected; only a failure needs a check. */
                 if ((events & (EPOLLERR | EPOLLHUP)) != 0)
                         r = connection_finish(slot->fd);
-                if (r == 0) {
-                        crew_count_connection(slots->page, slot->begun);
-                        r = slot_start(slots, slot, clock_now());
-                }
+                if (r == 0)
+                        r = slot_start_first(slots, slot);
         } else if ((events & EPOLLOUT) != 0) {
                 r = slot_send(slots, slot);
         }

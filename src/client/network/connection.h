@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/network/preamble.h"
 #include "lib/endpoint.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
@@ -26,6 +27,8 @@ struct ConnectionOptions {
         uint64_t ttl;
         /* Uses Multipath TCP (RFC 8684); the kernel falls back to TCP if the peer lacks it. */
         bool mptcp;
+        /* What the callers send first on a new connection, see preamble_send(). */
+        Preamble preamble;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
         /* The end of the whole run; 0 for none. */

@@ -212,7 +212,7 @@ static void race_interleave(Addresses *addresses) {
 }
 
 static int path_ask(Race *race) {
-        int won = race_run(race), fd = -1;
+        int won = race_run(race), fd = -1, r;
 
         for (size_t i = 0; i < race->begun; i++) {
                 if (won >= 0 && i == (size_t)won)
@@ -229,7 +229,12 @@ static int path_ask(Race *race) {
         race->path->endpoint = race->addresses.list[won];
         race->path->start = race->starts[won];
         race->path->connect = clock_now() - race->starts[won];
-        return fcntl(fd, F_SETFL, 0) < 0 ? -errno : fd;
+        r = fcntl(fd, F_SETFL, 0) < 0 ? -errno : preamble_send(&race->options->preamble, fd);
+        if (r == 0)
+                return fd;
+        close(fd);
+        failure_append(race->failure, ": %s", strerror(-r));
+        return r;
 }
 
 static int path_find(const Target *target, const ConnectionOptions *options,

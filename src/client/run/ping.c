@@ -66,10 +66,16 @@ static void ping_disconnect(Ping *ping) {
 /* Connects, and sets @ret_start to the instant at which the address that answered was asked. */
 static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
         Path *path = &ping->report->path;
+        int r;
 
         *ret_start = clock_now();
         if (ping->known) {
                 ping->fd = connection_open(&path->endpoint, &ping->connection);
+                r = ping->fd < 0 ? 0 : preamble_send(&ping->connection.preamble, ping->fd);
+                if (r < 0) {
+                        close(ping->fd);
+                        ping->fd = r;
+                }
                 if (ping->fd < 0)
                         failure_set_kind(failure, failure_kind_from_errno(-ping->fd), 0, "%s",
                                          ping->fd == -ETIME ? "no connection in time"

@@ -14,7 +14,7 @@ static const Metrics example = {
                     .resumed = 12,
                     .closed = { 4000, 300, 200, 100, 70, 30 },
                     .crashed = 1,
-                    .refused = { 5, 6, 7, 8 },
+                    .refused = { 5, 6, 7, 8, 9, 10 },
                     .bytes = 123456789012,
                     .durations = { 1, 20, 300, 4000, 100, 100, 100, 50, 20, 10 },
                     .duration = 86400000001,
@@ -54,6 +54,8 @@ static const char values[] = "mpecho_build_info{version=\"" MPECHO_VERSION "\"} 
                              "mpecho_connections_refused_total{limit=\"descriptors\"} 6\n"
                              "mpecho_connections_refused_total{limit=\"processes\"} 7\n"
                              "mpecho_connections_refused_total{limit=\"memory\"} 8\n"
+                             "mpecho_connections_refused_total{limit=\"proxy-from\"} 9\n"
+                             "mpecho_connections_refused_total{limit=\"proxy-header\"} 10\n"
                              "mpecho_connections_echoed_bytes_total 123456789012\n"
                              "mpecho_datagrams_total{result=\"answered\"} 11\n"
                              "mpecho_datagrams_total{result=\"source\"} 12\n"
@@ -161,7 +163,7 @@ static void test_durations(void **state) {
 /* All limits together have refused as many. */
 static void test_refused(void **state) {
         (void)state;
-        assert_int_equal(metrics_refused(&example.counts), 5 + 6 + 7 + 8);
+        assert_int_equal(metrics_refused(&example.counts), 5 + 6 + 7 + 8 + 9 + 10);
 }
 
 int main(void) {

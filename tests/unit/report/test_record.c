@@ -16,6 +16,7 @@
 /* A number of its own for each member, so that none is taken for another. */
 static const Record whole = {
         .peer = "192.0.2.7:51234",
+        .proxy = "[::1]:4242",
         .listener = "[::]:7",
         .listener_name = "echo",
         .reason = "closed by peer",
@@ -52,9 +53,11 @@ static const Record whole = {
 };
 
 #define LISTENER "MPECHO_LISTENER=[::]:7\nMPECHO_LISTENER_NAME=echo\n"
-#define PEER     "MPECHO_PEER=192.0.2.7:51234\nMPECHO_PEER_ADDRESS=192.0.2.7\n"
-#define HANDLER  PEER LISTENER "MPECHO_HANDLER_PID=101\n"
-#define ENDED    "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
+#define PEER                                                                                       \
+        "MPECHO_PEER=192.0.2.7:51234\nMPECHO_PEER_ADDRESS=192.0.2.7\n"                             \
+        "MPECHO_PROXY=[::1]:4242\n"
+#define HANDLER PEER LISTENER "MPECHO_HANDLER_PID=101\n"
+#define ENDED   "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_LIVE=105\n"
 #define TOTALS                                                                                     \
         "MPECHO_LIVE=105\nMPECHO_PEAK=106\nMPECHO_SERVED=107\nMPECHO_REFUSED=111\n"                \
         "MPECHO_BYTES=102\nMPECHO_DURATION_USEC=1234567\nMPECHO_DATAGRAMS_ANSWERED=123\n"          \
@@ -88,7 +91,9 @@ static const struct {
         [RECORD_STOPPED] = { LOG_INFO, TOTALS,
                              "Stopped with the counts of the last 1.234 s: " TOTALS_TEXT },
         [RECORD_ACCEPTED] = { LOG_INFO, HANDLER "MPECHO_LIVE=105\n",
-                              "192.0.2.7:51234 connected to [::]:7, process 101, 105 live" },
+                              "192.0.2.7:51234 connected to [::]:7 through [::1]:4242, process "
+                              "101, "
+                              "105 live" },
         [RECORD_CLOSED] = { LOG_INFO, HANDLER ENDED "MPECHO_REASON=closed by peer\n",
                             "192.0.2.7:51234 disconnected from [::]:7, closed by peer: "
                             "102 bytes echoed in 1.234 s, 105 live" },
@@ -96,10 +101,10 @@ static const struct {
                              "Signal 9 (SIGKILL) killed the handler of 192.0.2.7:51234, process "
                              "101: 102 bytes echoed in 1.234 s, 105 live" },
         [RECORD_REFUSED] = { LOG_NOTICE,
-                             PEER LISTENER "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
+                             PEER LISTENER "MPECHO_REASON=closed by peer\n"
+                                           "MPECHO_LIMIT=max-per-source\nMPECHO_LIMIT_VALUE=114\n"
                                            "MPECHO_LIVE=105\n",
-                             "Refused 192.0.2.7:51234 at [::]:7: its source has 114 connections, "
-                             "the limit of --max-per-source" },
+                             "Refused 192.0.2.7:51234 at [::]:7: closed by peer" },
         [RECORD_FULL] = { LOG_NOTICE, "MPECHO_MAX_CONNECTIONS=113\nMPECHO_LIVE=105\n",
                           "Reached the limit of --max-connections=113: new clients wait until a "
                           "connection ends" },
@@ -211,6 +216,42 @@ static void test_sentences(void **state) {
                                  strlen(kinds[kind].message));
                 assert_string_equal(text, kinds[kind].message);
                 assert_int_equal(record_priority(&record), kinds[kind].priority);
+        }
+}
+
+/* A refusal without a reason of its own gives that of its limit; without a proxy none is named. */
+static void test_refused(void **state) {
+        static const struct {
+                RecordKind kind;
+                const char *limit, *sentence;
+        } cases[] = {
+                { RECORD_REFUSED, "max-per-source",
+                  "Refused 192.0.2.7:51234 at [::]:7: its source has 114 connections, the limit of "
+                  "--max-per-source" },
+                { RECORD_REFUSED, "proxy-from",
+                  "Refused 192.0.2.7:51234 at [::]:7: --proxy-from does not list it" },
+                { RECORD_REFUSALS, "proxy-header",
+                  "Refused 192.0.2.7:51234 111 times in the last 1.234 s because of the PROXY "
+                  "header" },
+                { RECORD_REFUSALS, "several",
+                  "Refused 192.0.2.7:51234 111 times in the last 1.234 s for several reasons" },
+                { RECORD_ACCEPTED, NULL,
+                  "192.0.2.7:51234 connected to [::]:7, process 101, 105 live" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                char data[RECORD_SIZE + 1], text[RECORD_SIZE];
+                Record record = whole;
+
+                record.kind = cases[i].kind;
+                record.limit = cases[i].limit;
+                record.reason = record.proxy = NULL;
+                (void)record_format_sentence(&record, text, sizeof text);
+                assert_string_equal(text, cases[i].sentence);
+                format(&record, data);
+                assert_null(strstr(data, "MPECHO_PROXY"));
+                assert_null(strstr(data, "MPECHO_REASON"));
         }
 }
 
@@ -395,11 +436,11 @@ static void test_catalog(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_fields),  cmocka_unit_test(test_full),
-                cmocka_unit_test(test_one),     cmocka_unit_test(test_sentences),
-                cmocka_unit_test(test_no_name), cmocka_unit_test(test_signal),
-                cmocka_unit_test(test_forgery), cmocka_unit_test(test_longest),
-                cmocka_unit_test(test_catalog),
+                cmocka_unit_test(test_refused),   cmocka_unit_test(test_fields),
+                cmocka_unit_test(test_full),      cmocka_unit_test(test_one),
+                cmocka_unit_test(test_sentences), cmocka_unit_test(test_no_name),
+                cmocka_unit_test(test_signal),    cmocka_unit_test(test_forgery),
+                cmocka_unit_test(test_longest),   cmocka_unit_test(test_catalog),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

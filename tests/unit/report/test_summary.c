@@ -105,11 +105,38 @@ static void test_many_sources(void **state) {
         expect_refusals(&records[1], "10.0.0.1", 1);
 }
 
+/* A source that is refused because of two limits has a record of each. */
+static void test_limits(void **state) {
+        const Record other = { .kind = RECORD_REFUSED,
+                               .peer = "10.0.0.1:7",
+                               .limit = "proxy-header" };
+        Record records[SUMMARY_RECORDS];
+
+        (void)state;
+        refuse(1, 2);
+        (void)summary_add(&summary, &other, START);
+        for (unsigned i = 2; i < 2 + SUMMARY_SOURCES_TOLD; i++)
+                refuse(i, 3);
+        assert_int_equal(summary_records(&summary, records, START), SUMMARY_RECORDS);
+        assert_null(records[SUMMARY_RECORDS - 1].peer);
+        assert_int_equal(records[SUMMARY_RECORDS - 1].refused, 3);
+        assert_string_equal(records[SUMMARY_RECORDS - 1].limit, RECORD_LIMIT_SEVERAL);
+
+        summary_clear(&summary);
+        refuse(1, 2);
+        (void)summary_add(&summary, &other, START);
+        assert_int_equal(summary_records(&summary, records, START), 3);
+        expect_refusals(&records[1], "10.0.0.1", 2);
+        assert_string_equal(records[2].limit, "proxy-header");
+        assert_int_equal(records[2].refused, 1);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_counts, set_up),
                 cmocka_unit_test_setup(test_busiest, set_up),
                 cmocka_unit_test_setup(test_many_sources, set_up),
+                cmocka_unit_test_setup(test_limits, set_up),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,6 +41,8 @@ typedef struct Given {
         pid_t handler;
         bool channel_used;
         bool stored;
+        bool announces; /* it is silent */
+        in_port_t announced;
 } Given;
 
 static Manager manager;
@@ -94,6 +96,26 @@ static bool serves(void *unused, pid_t handler, uint64_t cookie) {
         return one != NULL && one->cookie == cookie;
 }
 
+static bool awaits(void *unused, pid_t handler) {
+        const Given *one = find_given(handler);
+
+        (void)unused;
+        return one != NULL && one->announces;
+}
+
+/* Serves peers at even ports, once for each handler. */
+static bool announce(void *unused, pid_t handler, const Address *announced, uint64_t now) {
+        Given *one = find_given(handler);
+
+        (void)unused;
+        assert_int_equal(now, NOW);
+        assert_int_equal(announced->family, AF_INET);
+        one->announces = false;
+        one->channel_used = false;
+        one->announced = announced->port;
+        return announced->port % 2 == 0;
+}
+
 static void note_stored(void *unused, pid_t handler) {
         (void)unused;
         find_given(handler)->stored = true;
@@ -102,7 +124,9 @@ static void note_stored(void *unused, pid_t handler) {
 static int set_up(void **state) {
         const HandoverMaster master = { .admit = admit,
                                         .serves = serves,
-                                        .note_stored = note_stored };
+                                        .note_stored = note_stored,
+                                        .awaits = awaits,
+                                        .announce = announce };
 
         (void)state;
         manager_start(&manager);
@@ -423,6 +447,96 @@ static void test_interrupted(void **state) {
         close(listener);
 }
 
+static in_port_t port_of(const Given *one) {
+        return (in_port_t)(one->answer == 0 ? 40000 : 40001);
+}
+
+static void announce_peer(void *one_given) {
+        const Given *one = one_given;
+        const Address peer = { .family = AF_INET, .port = port_of(one) };
+
+        close(handover.fd);
+        close(handover.listener);
+        assert_int_equal(handover_announce(&handover.address, &peer), one->answer);
+}
+
+/* The handler of a silent connection announces its peer and gets the master's answer, whether the
+ * master stops or not. Nothing is stored, and no channel stays open. */
+static void test_announced(void **state) {
+        (void)state;
+        for (size_t i = 0; i < 4; i++) {
+                expect_given(0, i % 2 == 0 ? 0 : -ECANCELED)->announces = true;
+                fork_handlers(announce_peer);
+                process_wait_asleep(given[i].handler);
+                assert_true(is_readable());
+                assert_int_equal(turn(&handover, i < 2, NOW), 0);
+                process_wait_exit(given[i].handler, 0);
+                assert_int_equal(given[i].announced, port_of(&given[i]));
+                assert_false(given[i].stored);
+                assert_false(is_readable());
+                assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        }
+        manager_expect_none(&manager);
+}
+
+static void announce_and_give(void *one_given) {
+        const Given *one = one_given;
+        const Address peer = { .family = AF_INET, .port = port_of(one) };
+
+        assert_int_equal(handover_announce(&handover.address, &peer), 0);
+        give(one_given);
+}
+
+/* The master that is stopping, of handlers that are there. */
+static void stop_forked(void *unused) {
+        size_t stored = 0;
+
+        (void)unused;
+        while (stored < n_given) {
+                peer_wait_readable(handover.fd);
+                stored += turn(&handover, true, NOW);
+        }
+}
+
+/* A handler that has announced its peer can still hand its connection over. */
+static void test_announced_then_given(void **state) {
+        pid_t master;
+
+        (void)state;
+        expect_given(10, 0)->announces = true;
+        fork_handlers(announce_and_give);
+        process_wait_asleep(given[0].handler);
+        turn(&handover, false, NOW);
+        process_wait_asleep(given[0].handler);
+        master = process_fork(stop_forked, NULL);
+        manager_expect_bundle(&manager, NAME, 2);
+        expect_connections(0);
+        manager_expect_barrier(&manager);
+        process_wait_exit(master, 0);
+        wait_for_handlers();
+}
+
+/* Only the handler of a silent connection can announce: another one gets no answer. So does one
+ * that sends more or less than an address. */
+static void test_announced_wrongly(void **state) {
+        static const char wrong[sizeof(Address) + 1];
+        int fd;
+
+        (void)state;
+        admits_all = true;
+        expect_given(0, 0)->handler = getpid();
+        for (size_t size = 1; size <= sizeof wrong; size++) {
+                given[0].announces = size != sizeof(Address);
+                fd = channel_open();
+                assert_int_equal(send(fd, wrong, size, 0), size);
+                turn(&handover, false, NOW);
+                peer_expect_end(fd);
+                close(fd);
+                assert_int_equal(handover.n, 0);
+        }
+        given[0].handler = 0;
+}
+
 /* At rest nothing is due. */
 static void test_rest(void **state) {
         (void)state;
@@ -684,6 +798,9 @@ int main(void) {
                 TEST(test_stored),
                 TEST(test_several),
                 TEST(test_whole_buffer),
+                TEST(test_announced),
+                TEST(test_announced_then_given),
+                TEST(test_announced_wrongly),
                 TEST(test_declined),
                 TEST(test_no_manager),
                 TEST(test_no_master),

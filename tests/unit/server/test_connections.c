@@ -437,14 +437,189 @@ static void test_disobeys(void **state) {
         process_run(disobey, NULL);
 }
 
+/* Returns the master's answers to the handlers of silent connections. These reach no master here:
+ * the test asks in their place. */
+static HandoverMaster start_proxy(void) {
+        Options options = { .max_connections = 8, .max_per_source = 1 };
+        const char *why;
+
+        assert_int_equal(networks_parse("127.0.0.1", &options.proxy_from, &why), 0);
+        service_start_connections(&service, &options);
+        service.listeners->items[0].kind = LISTENER_PROXY;
+        return connections_master(service.connections);
+}
+
+/* Connects a client that stays silent. Returns its socket, and its handler. */
+static int take_silent(pid_t *ret_handler) {
+        int client = service_connect(&service, FROM_ONE);
+
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        service_expect_none(&service);
+        *ret_handler = 0;
+        for (const Connection *one = roster_next(service.connections->roster, NULL); one != NULL;
+             one = roster_next(service.connections->roster, one))
+                *ret_handler = one->handler;
+        assert_int_not_equal(*ret_handler, 0);
+        return client;
+}
+
+/* Ends a client and its handler, and takes the record of the end. */
+static void end_silent(int client, pid_t handler, RecordKind kind) {
+        close(client);
+        process_wait_ended(handler);
+        assert_true(connections_reap(service.connections, clock_now()));
+        service_expect(&service, kind);
+}
+
+static void announce_peers(void *data) {
+        static const struct {
+                Address announced;
+                const char *peer; /* NULL for the real one */
+        } cases[] = {
+                { { .family = AF_INET, .port = 7, .scope = 9 }, "0.0.0.0:7" },
+                { { .family = AF_INET6,
+                    .port = 7,
+                    .scope = 9,
+                    .ipv6.s6_addr = { [0] = 0xfe, [1] = 0x80 } },
+                  "[fe80::]:7" },
+                { { .family = AF_INET6, .ipv6.s6_addr = { [10] = 255, [11] = 255, [15] = 1 } },
+                  "0.0.0.1:0" },
+                { {}, NULL },
+                { { .family = AF_UNIX, .local = { .uid = 1000, .pid = 1 } }, NULL },
+                { { .family = 0xffff, .port = 7 }, NULL },
+        };
+        const HandoverMaster answers = start_proxy();
+
+        (void)data;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                char real[32];
+                pid_t handler;
+                int client = take_silent(&handler);
+
+                snprintf(real, sizeof real, "127.0.0.1:%hu", peer_port(client));
+                assert_true(answers.admit(answers.data, handler));
+                assert_true(answers.awaits(answers.data, handler));
+                assert_false(answers.awaits(answers.data, getpid()));
+                assert_true(answers.announce(answers.data, handler, &cases[i].announced,
+                                             clock_now()));
+                /* It has announced all that it may, and can still hand over. */
+                assert_false(answers.awaits(answers.data, handler));
+                assert_true(answers.admit(answers.data, handler));
+                service_expect(&service, RECORD_ACCEPTED);
+                assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"),
+                                    cases[i].peer != NULL ? cases[i].peer : real);
+                if (cases[i].peer != NULL)
+                        assert_string_equal(journald_text(&service.journald, "MPECHO_PROXY"), real);
+                /* The handler itself has not read a header. */
+                end_silent(client, handler, RECORD_CLOSED);
+                assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
+        }
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).served,
+                         COUNT(cases));
+        service_stop(&service);
+}
+
+/* Whatever bytes a handler announces, its connection gets a whole internet address, or stays that
+ * of the real peer. */
+static void test_announced(void **state) {
+        (void)state;
+        process_run(announce_peers, NULL);
+}
+
+static void refuse_announced(void *data) {
+        static const Address announced = { .family = AF_INET, .port = 7 };
+        const HandoverMaster answers = start_proxy();
+        const Listener *listener = &service.listeners->items[0];
+        pid_t handlers[3];
+        int clients[3];
+
+        (void)data;
+        for (int i = 0; i < 2; i++)
+                clients[i] = take_silent(&handlers[i]);
+        /* A quarter of all. */
+        assert_false(connections_can_accept_at(service.connections, listener));
+        assert_true(connections_can_accept(service.connections));
+        assert_true(answers.announce(answers.data, handlers[0], &announced, clock_now()));
+        service_expect(&service, RECORD_ACCEPTED);
+        assert_true(connections_can_accept_at(service.connections, listener));
+        assert_false(answers.announce(answers.data, handlers[1], &announced, clock_now()));
+        service_expect(&service, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "0.0.0.0:7");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIMIT_VALUE"), 1);
+        assert_false(answers.awaits(answers.data, handlers[1]));
+
+        /* Its record is there already. */
+        close(clients[1]);
+        process_wait_ended(handlers[1]);
+        assert_true(connections_reap(service.connections, clock_now()));
+        service_expect_none(&service);
+
+        end_silent(clients[0], handlers[0], RECORD_CLOSED);
+        clients[2] = take_silent(&handlers[2]);
+        assert_true(answers.announce(answers.data, handlers[2], &announced, clock_now()));
+        service_expect(&service, RECORD_ACCEPTED);
+        end_silent(clients[2], handlers[2], RECORD_CLOSED);
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        service_stop(&service);
+}
+
+/* The quota counts announced peers from their announcement to their end, and no silent or refused
+ * connection; silent ones have a limit of their own. */
+static void test_announced_quota(void **state) {
+        (void)state;
+        process_run(refuse_announced, NULL);
+}
+
+static void end_without_header(void *data) {
+        pid_t handler;
+        int client;
+
+        (void)data;
+        (void)start_proxy();
+        client = take_silent(&handler);
+        end_silent(client, handler, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-header");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 0);
+
+        client = take_silent(&handler);
+        connections_kill(service.connections);
+        end_silent(client, handler, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "stopped");
+        service.connections->killing = false;
+
+        client = take_silent(&handler);
+        assert_int_equal(kill(handler, SIGKILL), 0);
+        end_silent(client, handler, RECORD_ACCEPTED);
+        service_expect(&service, RECORD_CRASHED);
+
+        client = service_connect(&service, FROM_OTHER);
+        connections_accept(service.connections, &service.listeners->items[0], clock_now());
+        service_expect(&service, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-from");
+        peer_expect_reset(client);
+        close(client);
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 3);
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).served, 1);
+        service_stop(&service);
+}
+
+/* A connection that ends without a header is refused; a crash has its own record. A peer that
+ * --proxy-from does not list gets no handler. */
+static void test_no_header(void **state) {
+        (void)state;
+        process_run(end_without_header, NULL);
+}
+
 #define TEST(name)                                                                                 \
         cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_one),    TEST(test_many),   TEST(test_total),    TEST(test_per_source),
-                TEST(test_end),    TEST(test_report), TEST(test_stranger), TEST(test_handed_over),
-                TEST(test_stored), TEST(test_master), TEST(test_disobeys),
+                TEST(test_one),        TEST(test_many),        TEST(test_total),
+                TEST(test_per_source), TEST(test_end),         TEST(test_report),
+                TEST(test_stranger),   TEST(test_handed_over), TEST(test_stored),
+                TEST(test_master),     TEST(test_announced),   TEST(test_announced_quota),
+                TEST(test_no_header),  TEST(test_disobeys),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

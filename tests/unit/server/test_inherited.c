@@ -263,6 +263,30 @@ static void test_datagrams(void **state) {
         journald_expect_none(&journald);
 }
 
+/* A name that begins with "proxy" makes a PROXY listener, which no datagram socket and no
+ * connection alone can be. */
+static void test_proxies(void **state) {
+        const Call call = { .fds = "5",
+                            .names = "proxy:proxy-2:reproxy:proxy:Proxy",
+                            .passed = { &listener, &local, &listener, &datagram, &datagram6 },
+                            .n = 4,
+                            .listener_names = { "proxy", "proxy-2", "reproxy", "Proxy" },
+                            .kinds = { LISTENER_PROXY, LISTENER_PROXY } };
+
+        (void)state;
+        process_run(start_mpecho, (void *)&call);
+        expect_stranger(6, "proxy",
+                        "Cannot serve passed file descriptor 6 (proxy): mpecho does not read PROXY "
+                        "headers of datagrams");
+        journald_expect_none(&journald);
+        process_run(start_mpecho,
+                    &(Call){ .fds = "1",
+                             .names = "proxy",
+                             .passed = { &pair[0] },
+                             .result = WRONG_USAGE,
+                             .sentence = "Cannot read a PROXY header without a master: " });
+}
+
 static void refuse(void *data) {
         const Inherited inherited = { .n = 1, .connection = -1 };
 
@@ -405,7 +429,7 @@ int main(void) {
                 TEST(test_listeners),        TEST(test_kinds),          TEST(test_strangers),
                 TEST(test_stored_listeners), TEST(test_only_strangers), TEST(test_names),
                 TEST(test_promises),         TEST(test_ways),           TEST(test_single),
-                TEST(test_datagrams),        TEST(test_refuse),
+                TEST(test_datagrams),        TEST(test_proxies),        TEST(test_refuse),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

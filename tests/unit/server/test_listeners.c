@@ -372,6 +372,33 @@ static void test_datagrams(void **state) {
         listeners_free(listeners);
 }
 
+/* "proxy:" before any address of a stream socket makes a PROXY listener, which has it in its text
+ * and in no file name. */
+static void test_proxies(void **state) {
+        char ipv4[] = "proxy:127.0.0.1:0", any[] = "proxy:0", file[128], plain[] = "0";
+        char *texts[] = { ipv4, any, file, plain };
+        static char *const wrong[] = { "proxy:",        "proxy:udp:7",       "udp:proxy:7",
+                                       "proxy:proxy:7", "proxy:localhost:7", "PROXY:7" };
+        Listeners *listeners;
+        Failure failure = {};
+
+        (void)state;
+        snprintf(file, sizeof file, "proxy:%s", path);
+        assert_int_equal(listen_on(texts, 4, &listeners, &failure), 0);
+        assert_memory_equal(listeners->items[0].text, "proxy:127.0.0.1:", 16);
+        assert_memory_equal(listeners->items[1].text, "proxy:[::]:", 11);
+        assert_string_equal(listeners->items[2].text, file);
+        assert_string_equal(listeners->items[2].path, path);
+        for (uint32_t i = 0; i < 4; i++)
+                assert_int_equal(listeners->items[i].kind, i < 3 ? LISTENER_PROXY : LISTENER_ECHO);
+        listeners_free(listeners);
+        for (size_t i = 0; i < COUNT(wrong); i++) {
+                char *text = wrong[i];
+
+                assert_int_equal(listen_on(&text, 1, &listeners, &failure), WRONG_USAGE);
+        }
+}
+
 /* Of datagrams only ports and addresses are names. */
 static void test_datagram_names(void **state) {
         static char *const texts[] = { "udp:", "udp:/run/echo", "udp:@echo", "udp:udp:7",
@@ -448,11 +475,11 @@ static void test_errors(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),        TEST(test_connection), TEST(test_again),
-                TEST(test_wildcard),    TEST(test_ipv6_only),  TEST(test_close),
-                TEST(test_stale),       TEST(test_errors),     TEST(test_metrics),
-                TEST(test_find),        TEST(test_datagrams),  TEST(test_datagram_names),
-                TEST(test_find_family),
+                TEST(test_bind),     TEST(test_connection),  TEST(test_again),
+                TEST(test_wildcard), TEST(test_ipv6_only),   TEST(test_close),
+                TEST(test_stale),    TEST(test_errors),      TEST(test_metrics),
+                TEST(test_find),     TEST(test_datagrams),   TEST(test_datagram_names),
+                TEST(test_proxies),  TEST(test_find_family),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

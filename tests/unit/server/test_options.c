@@ -54,6 +54,14 @@ static void test_defaults(void **state) {
         assert_int_equal(options.exit_idle, 0);
         assert_int_equal(options.log, LOG_TARGET_AUTO);
         assert_int_equal(options.log_level, LOG_INFO);
+        assert_int_equal(options.proxy_from.n, 2);
+        assert_true(networks_contain(&options.proxy_from,
+                                     &(Address){ .family = AF_INET6, .ipv6 = in6addr_loopback }));
+        assert_false(networks_contain(&options.proxy_from, &(Address){ .family = AF_UNIX }));
+
+        assert_int_equal(parse("--proxy-from=unix", &arguments, &options, &failure), OPTIONS_RUN);
+        assert_int_equal(options.proxy_from.n, 1);
+        assert_true(networks_contain(&options.proxy_from, &(Address){ .family = AF_UNIX }));
 }
 
 /* Each option sets what it names, in each of its spellings, up to both ends of its range. */
@@ -175,6 +183,7 @@ static void test_errors(void **state) {
 #define SOURCE      "--max-per-source takes a number from 0 to 65536, not "
 #define IDLE        "--idle-timeout takes a number from 0 to 86400, not "
 #define EXIT        "--exit-idle takes a number from 1 to 86400, not "
+#define NETWORKS    "--proxy-from takes addresses, networks such as 192.0.2.0/24, or unix, not "
 #define LEVEL       "--log-level takes emerg, alert, crit, err, warning, notice, info or debug, not "
         static const struct {
                 const char *line, *sentence;
@@ -191,6 +200,10 @@ static void test_errors(void **state) {
                 { "--max-datagrams-per-source=1000001",
                   "--max-datagrams-per-source takes a number from 0 to 1000000, not '1000001'" },
                 { "--max-per-source=1.5", SOURCE "'1.5'" },
+                { "--proxy-from=localhost", NETWORKS "'localhost'" },
+                { "--proxy-from=10.1.2.3/8", "--proxy-from takes networks without a bit behind "
+                                             "their prefix, not '10.1.2.3/8'" },
+                { "--proxy-from=", NETWORKS "''" },
                 { "-i 86401", IDLE "'86401'" },
                 { "-i 5s", IDLE "'5s'" },
                 { "--idle-timeout=-0", IDLE "'-0'" },

@@ -276,12 +276,75 @@ static void test_private(void **state) {
         assert_null(roster_free(NULL));
 }
 
+static const Listener proxy_listener = { .fd = -1, .text = "proxy:[::]:7", .kind = LISTENER_PROXY };
+
+static void expect_peer(Roster *roster, const Connection *connection, const char *peer,
+                        const char *proxy, LedgerState state) {
+        const uint32_t slot = (uint32_t)(connection - roster_at(roster, 0));
+        const LedgerFacts *facts = ledger_facts(roster_ledger(roster), slot);
+        char text[ADDRESS_TEXT_SIZE];
+
+        assert_string_equal(connection->peer_text, peer);
+        assert_string_equal(connection->proxy_text, proxy);
+        assert_int_equal(connection->state, state);
+        address_format(&facts->peer, text);
+        assert_string_equal(text, peer);
+        address_format(&facts->proxy, text);
+        assert_string_equal(text, proxy[0] != '\0' ? proxy : "unknown");
+        assert_int_equal(facts->state, state);
+}
+
+/* A connection of a PROXY listener is silent until its peer is announced or refused, or it ends;
+ * the ledger has all of that, and the next roster resumes it. */
+static void test_silent(void **state) {
+        const Address announced = { .family = AF_INET, .port = 51234 };
+        Connection *one, *other, *third;
+        Roster *roster, *next;
+
+        (void)state;
+        assert_int_equal(roster_new(4, &roster), 0);
+        assert_int_equal(roster_new(4, &next), 0);
+        (void)take(roster, 77);
+        assert_int_equal(roster_silent(roster), 0);
+        one = roster_add(roster, &somebody, 18, &proxy_listener, 1);
+        other = roster_add(roster, &somebody, 19, &proxy_listener, 2);
+        third = roster_add(roster, &somebody, 20, &proxy_listener, 3);
+        assert_int_equal(roster_silent(roster), 3);
+        expect_peer(roster, one, "uid 1000 pid 4242", "", LEDGER_SILENT);
+
+        roster_resume(next, roster_add(next, &somebody, 18, &listener, 1),
+                      ledger_facts(roster_ledger(roster), 1), 0);
+        assert_int_equal(roster_silent(next), 1);
+
+        roster_announce(roster, one, &announced);
+        expect_peer(roster, one, "0.0.0.0:51234", "uid 1000 pid 4242", LEDGER_SERVED);
+        roster_announce(roster, other, NULL);
+        expect_peer(roster, other, "uid 1000 pid 4242", "", LEDGER_SERVED);
+        assert_int_equal(roster_silent(roster), 1);
+        roster_refuse(roster, third);
+        expect_peer(roster, third, "uid 1000 pid 4242", "", LEDGER_REFUSED);
+        assert_int_equal(roster_silent(roster), 0);
+
+        for (uint32_t slot = 1; slot <= 2; slot++) {
+                one = roster_add(next, &(Address){}, 18, &proxy_listener, 1);
+                roster_resume(next, one, ledger_facts(roster_ledger(roster), slot), 0);
+                assert_int_equal(roster_silent(next), 1);
+                assert_int_equal(one->state, LEDGER_SERVED);
+                assert_string_equal(one->peer_text, slot == 1 ? "0.0.0.0:51234" : "unknown");
+        }
+        roster_remove(next, roster_next(next, NULL));
+        assert_int_equal(roster_silent(next), 0);
+        assert_null(roster_free(roster));
+        assert_null(roster_free(next));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_room),   cmocka_unit_test(test_facts),
-                cmocka_unit_test(test_order),  cmocka_unit_test(test_unassigned),
-                cmocka_unit_test(test_bytes),  cmocka_unit_test(test_ledger),
-                cmocka_unit_test(test_resume), cmocka_unit_test(test_private),
+                cmocka_unit_test(test_room),    cmocka_unit_test(test_facts),
+                cmocka_unit_test(test_order),   cmocka_unit_test(test_unassigned),
+                cmocka_unit_test(test_bytes),   cmocka_unit_test(test_ledger),
+                cmocka_unit_test(test_resume),  cmocka_unit_test(test_silent),
+                cmocka_unit_test(test_private),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -354,6 +354,84 @@ static void test_ended_meanwhile(void **state) {
         process_run(bury, NULL);
 }
 
+/* Makes the entry one of a PROXY listener. */
+static void enter_proxied(uint32_t slot, uint64_t its_cookie, LedgerState state) {
+        LedgerFacts *facts;
+
+        (void)enter(slot, its_cookie, 0, 0);
+        facts = ledger_facts(before, slot);
+        facts->state = state;
+        if (state == LEDGER_SILENT)
+                return;
+        facts->proxy = facts->peer;
+        facts->peer = (Address){ .family = AF_INET, .port = 7 };
+}
+
+static void resume_proxied(void *data) {
+        int served, silent, refused;
+
+        (void)data;
+        start();
+        store_ledger(LEDGER);
+        served = store_connection(CONNECTION, NULL);
+        enter_proxied(0, cookie, LEDGER_SERVED);
+        silent = store_connection(CONNECTION, "PROXY ");
+        enter_proxied(1, cookie, LEDGER_SILENT);
+        refused = store_connection(CONNECTION, NULL);
+        enter_proxied(2, cookie, LEDGER_REFUSED);
+        RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
+        expect_resumed(2);
+        peer_expect_reset(refused);
+        close(refused);
+        peer_echo(served, "Hello");
+        assert_int_equal(roster_silent(service.connections->roster), 1);
+        /* The unsent bytes are the beginning of its header, not of its stream. */
+        peer_send(silent, "\n", 1);
+        peer_expect_reset(silent);
+        close(silent);
+        do {
+                (void)poll(NULL, 0, 1);
+                connections_reap(service.connections, clock_now());
+        } while (connections_live(service.connections) > 1);
+        service_expect(&service, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-header");
+        leave(served);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "0.0.0.0:7");
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PROXY"), "uid 1000 pid 4242");
+        stop();
+}
+
+/* A connection keeps its announced peer, a silent one stays silent, and a refused one ends. */
+static void test_proxied(void **state) {
+        (void)state;
+        process_run(resume_proxied, NULL);
+}
+
+static void bury_proxied(void *data) {
+        (void)data;
+        start();
+        store_ledger(LEDGER);
+        enter_proxied(0, 4711, LEDGER_SERVED);
+        enter_proxied(1, 4712, LEDGER_SILENT);
+        ledger_entry(before, 1)->reason = (uint32_t)INT32_MAX + 2;
+        enter_proxied(2, 4713, LEDGER_REFUSED);
+        RESTORE("mpecho-ledger.4", LEDGER);
+        expect_closed("failed", 0);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "0.0.0.0:7");
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PROXY"), "uid 1000 pid 4242");
+        service_expect(&service, RECORD_REFUSED);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
+        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        stop();
+}
+
+/* Of connections that ended meanwhile, a silent one is refused, and a refused one was logged. */
+static void test_proxied_ended_meanwhile(void **state) {
+        (void)state;
+        process_run(bury_proxied, NULL);
+}
+
 static void reset_begun(void *data) {
         int client;
 
@@ -518,10 +596,19 @@ static void test_anything(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_first),    TEST(test_goes_on),     TEST(test_limits),
-                TEST(test_unsent),   TEST(test_unsent_lost), TEST(test_ended_meanwhile),
-                TEST(test_begun),    TEST(test_no_ledger),   TEST(test_fork),
-                TEST(test_anything), TEST(test_listener),
+                TEST(test_first),
+                TEST(test_goes_on),
+                TEST(test_limits),
+                TEST(test_unsent),
+                TEST(test_unsent_lost),
+                TEST(test_proxied),
+                TEST(test_proxied_ended_meanwhile),
+                TEST(test_ended_meanwhile),
+                TEST(test_begun),
+                TEST(test_no_ledger),
+                TEST(test_fork),
+                TEST(test_anything),
+                TEST(test_listener),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes PROXY headers. Each form is a valid header of version 1 or 2 in which at most one part is
+ * wrong, so that a server's answer shows what it checks.
+ *
+ * The parser of the service (handler/proxy.c) is another reading of the same specification; the two
+ * share no code, and the unit tests of this file hold them against each other.
+ */
+#include "client/network/preamble.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define SIGNATURE "\r\n\r\n\0\r\nQUIT\n"
+
+enum {
+        FIXED_SIZE = 16,
+        AT_COMMAND = 12,
+        AT_FAMILY = 13,
+        AT_LENGTH = 14,
+        SHORT_LENGTH = 11, /* a byte less than the addresses of IPv4 */
+};
+
+static const char *const form_names[PREAMBLE_FORMS] = {
+        [PREAMBLE_NONE] = "",
+        [PREAMBLE_1] = "1",
+        [PREAMBLE_2] = "2",
+        [PREAMBLE_UNKNOWN] = "unknown",
+        [PREAMBLE_LOCAL] = "local",
+        [PREAMBLE_NO_CR] = "no-cr",
+        [PREAMBLE_LONG] = "long",
+        [PREAMBLE_PROTOCOL] = "protocol",
+        [PREAMBLE_PORT] = "port",
+        [PREAMBLE_SIGNATURE] = "signature",
+        [PREAMBLE_VERSION] = "version",
+        [PREAMBLE_COMMAND] = "command",
+        [PREAMBLE_FAMILY] = "family",
+        [PREAMBLE_SHORT] = "short",
+        [PREAMBLE_TLV] = "tlv",
+        [PREAMBLE_CHECKSUM] = "checksum",
+};
+
+/* Parses an internet address with a port that ends at @end. */
+static int preamble_parse_endpoint(const char *text, size_t length, Endpoint *ret_endpoint) {
+        char copy[ENDPOINT_TEXT_SIZE];
+        Endpoint endpoint;
+        const char *why;
+
+        if (length >= sizeof copy)
+                return -EINVAL;
+        memcpy(copy, text, length);
+        copy[length] = '\0';
+        if (endpoint_parse(copy, &endpoint, &why) < 0 || endpoint.wildcard ||
+            (endpoint.any.sa_family != AF_INET && endpoint.any.sa_family != AF_INET6))
+                return -EINVAL;
+        *ret_endpoint = endpoint;
+        return 0;
+}
+
+int preamble_parse(const char *text, Preamble *ret_preamble) {
+        const size_t length = strcspn(text, ",");
+        Preamble preamble = { .form = PREAMBLE_1 };
+        const char *source, *comma;
+
+        while (preamble.form < PREAMBLE_FORMS &&
+               (strlen(form_names[preamble.form]) != length ||
+                strncmp(form_names[preamble.form], text, length) != 0))
+                preamble.form++;
+        if (preamble.form == PREAMBLE_FORMS)
+                return -EINVAL;
+        if (text[length] == ',') {
+                source = text + length + 1;
+                comma = strchr(source, ',');
+                if (comma == NULL ||
+                    preamble_parse_endpoint(source, (size_t)(comma - source), &preamble.source) <
+                                    0 ||
+                    preamble_parse_endpoint(comma + 1, strlen(comma + 1), &preamble.destination) <
+                                    0 ||
+                    preamble.source.any.sa_family != preamble.destination.any.sa_family)
+                        return -EINVAL;
+        }
+        *ret_preamble = preamble;
+        return 0;
+}
+
+static bool form_is_line(PreambleForm form) {
+        return form == PREAMBLE_1 || form == PREAMBLE_UNKNOWN || form == PREAMBLE_NO_CR ||
+               form == PREAMBLE_LONG || form == PREAMBLE_PROTOCOL || form == PREAMBLE_PORT;
+}
+
+static const void *endpoint_host(const Endpoint *endpoint) {
+        return endpoint->any.sa_family == AF_INET ? (const void *)&endpoint->ipv4.sin_addr
+                                                  : (const void *)&endpoint->ipv6.sin6_addr;
+}
+
+/* Writes a line of version 1. Returns its length. */
+static size_t preamble_format_line(PreambleForm form, int family, const Endpoint *source,
+                                   const Endpoint *destination, char *text) {
+        const char *end = form == PREAMBLE_NO_CR ? "\n" : "\r\n";
+        const char *protocol = form == PREAMBLE_PROTOCOL ? "UDP" : "TCP";
+        char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
+
+        if (form == PREAMBLE_LONG)
+                return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY UNKNOWN %0100d%s", 0, end);
+        if (form == PREAMBLE_UNKNOWN || family == AF_UNSPEC)
+                return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%s",
+                                        form == PREAMBLE_PROTOCOL ? "UDP4" : "UNKNOWN", end);
+        inet_ntop(family, endpoint_host(source), from, sizeof from);
+        inet_ntop(family, endpoint_host(destination), to, sizeof to);
+        return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%c %s %s %s%hu %hu%s", protocol,
+                                family == AF_INET ? '4' : '6', from, to,
+                                form == PREAMBLE_PORT ? "0" : "", endpoint_port(source),
+                                endpoint_port(destination), end);
+}
+
+static size_t put(uint8_t *bytes, size_t at, const void *data, size_t size) {
+        memcpy(bytes + at, data, size);
+        return at + size;
+}
+
+static size_t put16(uint8_t *bytes, size_t at, unsigned number) {
+        bytes[at] = (uint8_t)(number >> 8);
+        bytes[at + 1] = (uint8_t)number;
+        return at + 2;
+}
+
+/* Writes the addresses of version 2. Returns where they end. */
+static size_t preamble_put_endpoints(int family, const Endpoint *source,
+                                     const Endpoint *destination, uint8_t *bytes) {
+        const size_t size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
+        size_t at = FIXED_SIZE;
+
+        at = put(bytes, at, endpoint_host(source), size);
+        at = put(bytes, at, endpoint_host(destination), size);
+        at = put16(bytes, at, endpoint_port(source));
+        return put16(bytes, at, endpoint_port(destination));
+}
+
+/* Writes a header of version 2. Returns its length. */
+static size_t preamble_format_binary(PreambleForm form, int family, const Endpoint *source,
+                                     const Endpoint *destination, uint8_t *bytes) {
+        /* A header has this checksum with a probability of 2^-32. */
+        static const uint8_t wrong_checksum[] = { 3, 0, 4, 0xde, 0xad, 0xbe, 0xef };
+        static const uint8_t long_tlv[] = { 4, 0, 7 };
+        size_t at = FIXED_SIZE;
+
+        (void)put(bytes, 0, SIGNATURE, sizeof SIGNATURE - 1);
+        bytes[AT_COMMAND] = form == PREAMBLE_LOCAL ? 0x20 : 0x21;
+        bytes[AT_FAMILY] = 0;
+        if (form != PREAMBLE_LOCAL && family != AF_UNSPEC) {
+                bytes[AT_FAMILY] = family == AF_INET ? 0x11 : 0x21;
+                at = preamble_put_endpoints(family, source, destination, bytes);
+        }
+        if (form == PREAMBLE_TLV)
+                at = put(bytes, at, long_tlv, sizeof long_tlv);
+        else if (form == PREAMBLE_CHECKSUM)
+                at = put(bytes, at, wrong_checksum, sizeof wrong_checksum);
+        (void)put16(bytes, AT_LENGTH, (unsigned)(at - FIXED_SIZE));
+
+        if (form == PREAMBLE_SIGNATURE)
+                bytes[AT_COMMAND - 1] = '\r';
+        else if (form == PREAMBLE_VERSION)
+                bytes[AT_COMMAND] = 0x11;
+        else if (form == PREAMBLE_COMMAND)
+                bytes[AT_COMMAND] = 0x22;
+        else if (form == PREAMBLE_FAMILY)
+                bytes[AT_FAMILY] = 0x41;
+        if (form != PREAMBLE_SHORT)
+                return at;
+        bytes[AT_FAMILY] = 0x11;
+        (void)put16(bytes, AT_LENGTH, SHORT_LENGTH);
+        memset(bytes + FIXED_SIZE, 0, SHORT_LENGTH);
+        return FIXED_SIZE + SHORT_LENGTH;
+}
+
+size_t preamble_format(const Preamble *preamble, const Endpoint *source,
+                       const Endpoint *destination, uint8_t ret_bytes[static PREAMBLE_SIZE]) {
+        int family = source->any.sa_family;
+
+        if (family != destination->any.sa_family || (family != AF_INET && family != AF_INET6))
+                family = AF_UNSPEC;
+        return form_is_line(preamble->form) ? preamble_format_line(preamble->form, family, source,
+                                                                   destination, (char *)ret_bytes)
+                                            : preamble_format_binary(preamble->form, family, source,
+                                                                     destination, ret_bytes);
+}
+
+int preamble_send(const Preamble *preamble, int fd) {
+        struct sockaddr_storage peer = {};
+        socklen_t length = sizeof peer;
+        Endpoint source = preamble->source, destination = preamble->destination;
+        uint8_t bytes[PREAMBLE_SIZE];
+        ssize_t sent;
+        size_t size;
+        int r;
+
+        if (preamble->form == PREAMBLE_NONE)
+                return 0;
+        if (source.length == 0) {
+                r = endpoint_from_socket(fd, &source);
+                if (r < 0)
+                        return r;
+                if (getpeername(fd, (struct sockaddr *)&peer, &length) < 0)
+                        return -errno;
+                memcpy(&destination.local, &peer, sizeof destination.local);
+        }
+        size = preamble_format(preamble, &source, &destination, bytes);
+        /* There is room on a new connection. */
+        sent = send(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (sent < 0)
+                return -errno;
+        return sent == (ssize_t)size ? 0 : -ENOBUFS;
+}
