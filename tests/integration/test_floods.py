@@ -89,7 +89,7 @@ def test_another_source_does_not_wait(start, options):
                  for name, latencies in found.items()}
                 for which, typical in (("p50", min), ("p99", statistics.median)))
     print(f"p50 {p50}, p99 {p99}, in microseconds")
-    assert p50["pressed"] < 2 * max(p50["calm"], p50["elsewhere"])
+    assert p50["pressed"] < 5 * max(p50["calm"], p50["elsewhere"])
     assert p99["pressed"] < 10 * max(p99["calm"], p99["elsewhere"])
     # The crowd's connections that were let in, and ours: nobody else had a handler.
     expected = LIMIT + 3 * ROUNDS * (PINGS if options else 1)
