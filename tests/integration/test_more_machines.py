@@ -173,7 +173,7 @@ def test_translated_addresses(farm):
         served(farm)
         assert len(gone.peers()) == own
         vanish(gone)
-        farm.router.execute("nft", "-f", "-", text=documented("If that machine has failed"))
+        farm.router.execute("sh", "-ec", documented("If that machine has failed"))
         wait_for(lambda: len(farm.peers()) == CONNECTIONS + own + 30, "replaced connections")
         assert end(load) == Counter(reset=own)
     farm.assert_each_logged_once()
