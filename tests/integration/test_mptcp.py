@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import client as program
+import clients
+from manager import unit  # noqa: F401
 from processes import DEADLINE, wait_for
 from test_client_json import parse
 
@@ -17,12 +19,13 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces ne
 HERE, THERE = "10.86.2.1", "10.86.2.2"
 HERE2, THERE2 = "10.86.3.1", "10.86.3.2"
 SIZE = 4 << 20
+SOL_MPTCP, MPTCP_INFO = 284, 1  # of linux/mptcp.h
 
 
 def has_mptcp():
     """Whether the kernel has Multipath TCP, and it is on."""
     try:
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP).close()
+        mptcp_socket().close()
         return True
     except OSError:
         return False
@@ -69,6 +72,33 @@ def test_fallback(network, start):
     assert (status, errors) == (0, []) and parse(output.decode())["warnings"] == [said]
 
 
+def mptcp_socket():
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)
+
+
+def listen():
+    """A listener as systemd makes it of SocketProtocol=mptcp."""
+    listener = mptcp_socket()
+    listener.bind(("", 0))
+    listener.listen()
+    return listener
+
+
+def test_restarts(network, unit):
+    """A connection of Multipath TCP outlives restarts and a crash, and stays what it is."""
+    lonely = network()
+    if not has_mptcp():
+        return assert_lacking(lonely)
+    service = unit(listener=lonely.run(listen))
+    with lonely.run(mptcp_socket) as client:
+        client.connect(("127.0.0.1", service.listener.getsockname()[1]))
+        clients.ping(client)
+        for stop in (service.terminate, service.crash):
+            assert service.restart(stop) == 1
+            clients.ping(client)
+        assert client.getsockopt(SOL_MPTCP, MPTCP_INFO, 8)
+
+
 class Links:
     """The service's namespace, `here`, that of the client, `there`, and two links between them. The
     service announces its second address, and the client may use it."""
@@ -80,14 +110,6 @@ class Links:
         self.here.execute("ip", "mptcp", "endpoint", "add", HERE2, "signal")
         for end in (self.here, self.there):
             end.execute("ip", "mptcp", "limits", "set", "subflows", "1", "add_addr_accepted", "1")
-
-    def listen(self):
-        """A listener as systemd makes it of SocketProtocol=mptcp."""
-        listener = self.here.run(
-            socket.socket, socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)
-        listener.bind(("", 0))
-        listener.listen()
-        return listener
 
     def joins(self):
         """How many connections have got a second path."""
@@ -119,7 +141,7 @@ def test_cut_link(network, start):
     if not has_mptcp():
         return assert_lacking(network())
     links = Links(network)
-    with links.listen() as listener:
+    with links.here.run(listen) as listener:
         service = start(passed=[listener], network=links.here)
     status, output = check(links, service, "--mptcp", f"-W{DEADLINE}")
     assert status == 0 and f" intact: {SIZE} bytes sent, {SIZE} came back" in output
