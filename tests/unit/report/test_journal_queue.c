@@ -88,6 +88,19 @@ static uint64_t expect_in_order(void) {
         return n;
 }
 
+/* Expects @most lost records, in the record that was taken and those that follow it: the first
+ * count may just fit behind the last record that did. */
+static void expect_lost(uint64_t most) {
+        uint64_t lost = 0;
+
+        for (; lost < most; lost += journald_number(&journald, "MPECHO_LOST")) {
+                if (lost > 0)
+                        wait_for_record();
+                assert_true(journald_is(&journald, RECORD_LOST));
+        }
+        assert_int_equal(lost, most);
+}
+
 /* Writing to a journal that does not read does not wait. What there is room for comes later, in
  * order; what there is no room for is counted exactly and told when there is. */
 static void test_full(void **state) {
@@ -100,8 +113,7 @@ static void test_full(void **state) {
         write_record(RECORD_EXHAUSTED, 5, START);
         received = expect_in_order();
         assert_in_range(received, 1000, MANY - 1);
-        assert_true(journald_is(&journald, RECORD_LOST));
-        assert_int_equal(journald_number(&journald, "MPECHO_LOST"), MANY + 3 - received);
+        expect_lost(MANY + 3 - received);
         assert_int_equal(journald_number(&journald, "MPECHO_ACCEPTED"), 1);
         assert_int_equal(journald_number(&journald, "MPECHO_CLOSED"), 1);
         assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 3);
@@ -151,8 +163,7 @@ static void test_room(void **state) {
         write_record(RECORD_STARTED, 0, START);
         for (wait_for_record(); journald_is(&journald, RECORD_TOTALS); wait_for_record())
                 received++;
-        assert_true(journald_is(&journald, RECORD_LOST));
-        assert_int_equal(journald_number(&journald, "MPECHO_LOST"), MANY - received);
+        expect_lost(MANY - received);
         wait_for_record();
         assert_true(journald_is(&journald, RECORD_STARTED));
         assert_true(journal_deadline(journal) == CLOCK_NEVER);
