@@ -275,8 +275,8 @@ void handover_settle(Handover *handover, bool stopping, uint64_t now) {
         if (!stopping)
                 (void)handover_answer(handover, ANSWER_DECLINED);
         while (stopping) {
-                answered = handover_answer(handover, handover_store(handover) ? ANSWER_STORED
-                                                                              : ANSWER_CLOSED);
+                answered = handover_store(handover) ? handover_answer(handover, ANSWER_STORED)
+                                                    : handover_answer(handover, ANSWER_CLOSED);
                 if (answered == 0)
                         break;
                 handover_take(handover, stopping, now);
