@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from client import run
+from client import run, until
 from test_client_datagrams import Peer, echo
 from test_client_json import parse
 
@@ -25,6 +25,8 @@ class Line:
 
     def __init__(self, network, middle):
         self.machines = [network() for _ in range(4)]
+        for machine in self.machines:
+            machine.execute("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         for number, mtu in enumerate((1500, middle, 1500)):
             self.machines[number].link(
                 self.machines[number + 1], (f"10.0.{number}.1/24", f"10.0.{number}.2/24"),
@@ -45,7 +47,10 @@ class Line:
         return self.machines[3].run(Peer, behave, family, (address, 7))
 
     def search(self, address, *options):
-        """Status and object of a search from the first machine."""
+        """Status and object of a search from the first machine, once the path works: machines
+        need time to find their neighbours."""
+        until(lambda: self.machines[0].run(
+            run, "--ping", "--udp", "-q", "-c1", "-W0.5", address)[0] == 0)
         status, output, errors = self.machines[0].run(run, "--mtu", "--json", *options, address)
         assert errors == []
         return status, parse(output.decode())
