@@ -549,10 +549,11 @@ def test_singular(tmp_path):
 
 
 def test_a_pause_of_a_stream_is_not_timed():
-    """While all that was sent has come back, the timeout does not run."""
+    """While all that was sent has come back, the timeout does not run; 0 is none."""
     with servers.tcp(servers.echo) as server:
-        result = load("streams", "-P1", "-b1", "-W0.8", "-w1.2", *server.address)
-    assert result["load"]["errors"] == {} and result["bytes_received"] > 0
+        for options in (["-b1", "-W0.8", "-w1.2"], ["-W0", "-w0.1"]):
+            result = load("streams", "-P1", *options, *server.address)
+            assert result["load"]["errors"] == {} and result["bytes_received"] > 0
 
 
 def test_a_failed_connection_is_replaced_again_and_again():
