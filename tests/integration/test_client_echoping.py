@@ -11,6 +11,7 @@ import pytest
 
 import servers
 from client import CLIENT, DEADLINE
+from test_client_datagrams import Peer, echo
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "packaging" / "mpecho-echoping"
 # The expression of lib/Smokeping/probes/EchoPing.pm, in SmokePing 2.7.3 and 2.8.2.
@@ -46,6 +47,13 @@ def test_each_answer_has_a_line(script, options):
         assert server.accepted == 2
     assert (result.returncode, result.stderr) == (0, "")
     assert len(times(result)) == 2 and all(time > 0 for time in times(result))
+
+
+def test_datagrams(script):
+    """-u sends datagrams."""
+    with Peer(echo) as server:
+        result = script(f"-u -n 2 -w 0.01 -t 5 {':'.join(server.address)}")
+    assert (result.returncode, result.stderr, len(times(result))) == (0, "", 2)
 
 
 def test_the_unit_of_times():
