@@ -125,7 +125,7 @@ def test_first_process(contain):
         assert container.wait() == 0
         assert clients.receive_all(client) == b""
     assert container.logged("disconnected from .*: 8 bytes").string.count("stopped") == 1
-    assert "Stopped after " in container.log()[-1]
+    assert " mpecho: Stopped " in container.log()[-1]
     assert all(" mpecho: " in line for line in container.log())
 
 
