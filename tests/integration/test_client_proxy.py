@@ -18,13 +18,13 @@ def target(service):
 
 @pytest.mark.parametrize("mode, options", [
     ("plain", []), ("check", ["-s", "1M"]), ("ping", ["-c", 2]), ("ping", ["-c", 2, "--connect"]),
-    ("requests", ["-P", 3, "-w", "50ms"]), ("connections", ["-P", 3, "-w", "50ms"]),
+    ("ping", ["-c", 1, "--flows", 3]), ("requests", ["-P", 3, "-w", "50ms"]), ("connections", ["-P", 3, "-w", "50ms"]),
     ("streams", ["-P", 3, "-w", "50ms"])],
-    ids=["plain", "check", "ping", "connect", "requests", "connections", "streams"])
+    ids=["plain", "check", "ping", "connect", "flows", "requests", "connections", "streams"])
 def test_each_connection_has_a_header(start, mode, options):
     """In each mode each connection begins with the header: the server serves all of them, as the
     announced peer, and the client gets back what it sent and no more."""
-    service = start(LISTEN)
+    service = start(LISTEN, "--max-per-source=0")
     status, output, _ = run(*command(mode, HEADER, "-i", "1ms") if mode == "ping" else
                             command(mode, HEADER), *options, *target(service), data=b"Hello")
     assert status == 0

@@ -75,6 +75,14 @@ static int lane_start_trip(Lane *lane, const LaneSettings *settings) {
         return r;
 }
 
+/* Begins the first round trip of a connection. */
+static int lane_start_first(Lane *lane, LaneSettings *settings) {
+        int r;
+
+        r = preamble_send(&settings->connection.preamble, lane->trip.fd);
+        return r < 0 ? r : lane_start_trip(lane, settings);
+}
+
 static int lane_connect(Lane *lane, LaneSettings *settings) {
         int r;
 
@@ -86,7 +94,7 @@ static int lane_connect(Lane *lane, LaneSettings *settings) {
         lane->start = clock_now();
         lane->end = connection_end(&settings->connection, lane->start);
         lane->handshake = 0;
-        return lane->connecting ? 0 : lane_start_trip(lane, settings);
+        return lane->connecting ? 0 : lane_start_first(lane, settings);
 }
 
 int lane_begin(Lane *lane, LaneSettings *settings) {
@@ -115,7 +123,7 @@ static int lane_finish_connect(Lane *lane, LaneSettings *settings) {
         lane->handshake = lane_retransmits(lane);
         settings->phases.connections++;
         settings->phases.connect += clock_now() - lane->start;
-        return lane_start_trip(lane, settings);
+        return lane_start_first(lane, settings);
 }
 
 /* Counts an answer. */
