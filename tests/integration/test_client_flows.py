@@ -246,6 +246,7 @@ def until_answered(client):
         (["--flows=1"], "--flows takes a number from 2 to 512, not '1'"),
         (["--flows=513"], "--flows takes a number from 2 to 512, not '513'"),
         (["--flows=4", "--connect"], "--connect and --flows cannot be combined"),
+        (["--flows=4", "--mptcp"], "--mptcp and --flows cannot be combined"),
         (["--flows=4", "-D"], "--timestamps and --flows cannot be combined"),
         (["--flows=4", "-s65K"], "--size is at most 64K with --flows"),
         (["--source-port=4"], "--source-port needs --flows"),

@@ -69,13 +69,13 @@ static void test_all_alike(void **state) {
 
         (void)state;
         for (size_t share = 0; share < COUNT(shares); share++)
-                for (unsigned seed = 1; seed <= 100; seed++) {
+                for (unsigned seed = 1; seed <= (share == 0 ? 100 : 50); seed++) {
                         simulate(seed, SENT, shares[share], shares[share], worse);
                         judge();
                         wrong += judgement.named > 0;
                         assert_true(wrong == 0 || share > 0);
                 }
-        assert_true(wrong <= 4);
+        assert_true(wrong <= 2);
 }
 
 /* Bad flows do not hide each other: three of four links lose. */
