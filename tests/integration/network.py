@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -48,6 +49,11 @@ class Network:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         for address in addresses:
             subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)
+            # The kernel makes the route of an IPv6 address a moment later.
+            route = ["ip", "route", "get", address.partition("/")[0], "dev", "lo"]
+            deadline = time.monotonic() + 120
+            while ":" in address and subprocess.run(route, capture_output=True).returncode != 0:
+                assert time.monotonic() < deadline, f"{address} has no route"
 
     def link(self, other, *pairs, mtu=1500, name="cable"):
         """Connects both namespaces by a cable; a pair is an address here and one there.

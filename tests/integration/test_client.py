@@ -103,7 +103,8 @@ def test_a_zone_belongs_to_an_address():
         for host in "fe80::7%lo", "fe80::7%1":
             _, output, _ = network.run(run, "--json", "--check", "-s1", host, port)
             result = parse(output.decode())
-            assert result["peer"] == f"[fe80::7%lo]:{port}" and result["failure"] is None
+            assert result["failure"] is None
+            assert result["peer"] == f"[fe80::7%lo]:{port}"
             assert result["local"].startswith("[fe80::7%lo]:")
     network.close()
 
