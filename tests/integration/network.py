@@ -49,10 +49,10 @@ class Network:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         for address in addresses:
             subprocess.run(["ip", "address", "add", address, "dev", "lo", "nodad"], check=True)
-            # The kernel makes the route of an IPv6 address a moment later.
-            route = ["ip", "route", "get", address.partition("/")[0], "dev", "lo"]
+            # The kernel makes the local route of an IPv6 address a moment later.
+            route = ["ip", "-6", "route", "show", "table", "local", address.partition("/")[0]]
             deadline = time.monotonic() + 120
-            while ":" in address and subprocess.run(route, capture_output=True).returncode != 0:
+            while ":" in address and not subprocess.check_output(route):
                 assert time.monotonic() < deadline, f"{address} has no route"
 
     def link(self, other, *pairs, mtu=1500, name="cable"):

@@ -272,7 +272,7 @@ static void client_options_complete_datagrams(const OptionParse *parse) {
 
 /* A flow is one connection, without lines of its own. */
 static int client_options_check_flows(const OptionParse *parse) {
-        static const char *const without[] = { "connect", "timestamps", "mptcp", "proxy-protocol" };
+        static const char *const without[] = { "connect", "timestamps", "mptcp" };
         const ClientOptions *options = parse->options;
 
         for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
