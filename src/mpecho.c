@@ -18,12 +18,12 @@
 #include "lib/stdfds.h"
 #include "report/journal.h"
 #include "restart/fdstore.h"
-#include "server/inetd.h"
-#include "server/inherited.h"
-#include "server/listeners.h"
 #include "server/master.h"
-#include "server/options.h"
-#include "server/resources.h"
+#include "start/inetd.h"
+#include "start/inherited.h"
+#include "start/listeners.h"
+#include "start/options.h"
+#include "start/resources.h"
 
 /* How long the journal has at the end to take records that wait. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "report/journal.h"
-#include "server/listeners.h"
+#include "start/listeners.h"
 
 typedef struct Backoff Backoff;
 

@@ -28,9 +28,9 @@
 #include "handler/handler.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"
-#include "lib/network.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
+#include "start/network.h"
 
 enum {
         /* Clients of one listener before others and signals get their turn. */

@@ -8,12 +8,12 @@
 #include "restart/handover.h"
 #include "server/backoff.h"
 #include "server/datagrams.h"
-#include "server/listeners.h"
-#include "server/options.h"
 #include "server/quota.h"
 #include "server/reaper.h"
 #include "server/roster.h"
 #include "server/scrapers.h"
+#include "start/listeners.h"
+#include "start/options.h"
 
 typedef struct Connections Connections;
 

@@ -7,8 +7,8 @@
 
 #include "report/journal.h"
 #include "report/metrics.h"
-#include "server/listeners.h"
-#include "server/options.h"
+#include "start/listeners.h"
+#include "start/options.h"
 
 typedef struct Datagrams Datagrams;
 

@@ -3,8 +3,8 @@
 
 #include "report/journal.h"
 #include "restart/restore.h"
-#include "server/listeners.h"
-#include "server/options.h"
+#include "start/listeners.h"
+#include "start/options.h"
 
 typedef struct Master Master;
 

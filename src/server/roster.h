@@ -7,7 +7,7 @@
 
 #include "lib/address.h"
 #include "restart/ledger.h"
-#include "server/listeners.h"
+#include "start/listeners.h"
 
 typedef struct Connection Connection;
 typedef struct Roster Roster;

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #include "report/metrics.h"
-#include "server/listeners.h"
+#include "start/listeners.h"
 
 typedef struct Scrapers Scrapers;
 

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
+#include "client/content/payload.h"
+#include "client/content/volley.h"
 #include "client/network/rejection.h"
-#include "client/value/payload.h"
-#include "client/value/volley.h"
 #include "fuzz.h"
 
 enum {

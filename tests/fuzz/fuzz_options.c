@@ -10,7 +10,7 @@
 #include "fuzz.h"
 #include "handler/guard.h"
 #include "lib/clock.h"
-#include "server/options.h"
+#include "start/options.h"
 #include "words.h"
 
 static const char *const targets[] = { "auto", "journal", "stderr" };

@@ -17,9 +17,10 @@ def test_directions():
 
 @pytest.mark.parametrize("room, include", [
     ("lib", "report/journal.h"), ("report", "restart/handover.h"), ("restart", "server/roster.h"),
-    ("handler", "server/master.h"), ("client/run", "server/options.h"),
+    ("handler", "server/master.h"), ("client/run", "start/options.h"),
     ("client/run", "client/load/load.h"), ("client/load", "client/run/check.h"),
-    ("client/value", "client/network/path.h"), ("lib", "client/value/pace.h"),
+    ("client/content", "client/network/path.h"), ("lib", "client/value/pace.h"),
+    ("start", "server/master.h"), ("client/value", "client/content/pattern.h"),
     ("server", "client/load/load.h"), ("server", "master.h"), ("elsewhere", "lib/clock.h")])
 def test_wrong_directions(tmp_path, room, include):
     """An include to the left, of another program's room, or without a room is named."""

@@ -3,9 +3,9 @@
 
 #include "journald.h"
 #include "server/connections.h"
-#include "server/listeners.h"
 #include "server/master.h"
-#include "server/options.h"
+#include "start/listeners.h"
+#include "start/options.h"
 
 typedef struct Service Service;
 

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "client/command/client_rows.h"
-#include "client/value/payload.h"
+#include "client/content/payload.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 

@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "client/command/client_options.h"
+#include "client/content/payload.h"
 #include "client/value/judgement.h"
-#include "client/value/payload.h"
 #include "client/value/quantity.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"

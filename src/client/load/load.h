@@ -4,10 +4,10 @@
 #include <stdatomic.h>
 
 #include "client/command/client_options.h"
+#include "client/content/foreign.h"
 #include "client/network/connection.h"
 #include "client/network/kernel.h"
 #include "client/output/report.h"
-#include "client/value/foreign.h"
 #include "client/value/histogram.h"
 #include "client/value/phases.h"
 

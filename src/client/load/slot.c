@@ -25,10 +25,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/content/foreign.h"
+#include "client/content/pattern.h"
 #include "client/load/crew.h"
 #include "client/network/connection.h"
-#include "client/value/foreign.h"
-#include "client/value/pattern.h"
 #include "lib/clock.h"
 
 enum {

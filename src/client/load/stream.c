@@ -24,9 +24,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/content/pattern.h"
 #include "client/load/crew.h"
 #include "client/value/pace.h"
-#include "client/value/pattern.h"
 #include "lib/clock.h"
 
 enum {

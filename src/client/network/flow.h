@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/content/payload.h"
+#include "client/content/volley.h"
 #include "client/network/rejection.h"
-#include "client/value/payload.h"
-#include "client/value/volley.h"
 
 typedef struct Flow Flow;
 typedef struct FlowEvent FlowEvent;

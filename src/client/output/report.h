@@ -5,17 +5,17 @@
 #include <time.h>
 
 #include "client/command/client_options.h"
+#include "client/content/fault.h"
+#include "client/content/foreign.h"
+#include "client/content/volley.h"
 #include "client/network/kernel.h"
 #include "client/network/path.h"
 #include "client/network/rejection.h"
 #include "client/output/flow_result.h"
 #include "client/output/interim.h"
-#include "client/value/fault.h"
-#include "client/value/foreign.h"
 #include "client/value/histogram.h"
 #include "client/value/judgement.h"
 #include "client/value/phases.h"
-#include "client/value/volley.h"
 #include "lib/failure.h"
 
 typedef struct Report Report;

@@ -19,14 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/content/comparison.h"
+#include "client/content/foreign.h"
+#include "client/content/pattern.h"
 #include "client/network/inquiry.h"
 #include "client/output/progress.h"
 #include "client/run/receiver.h"
 #include "client/run/sender.h"
-#include "client/value/comparison.h"
-#include "client/value/foreign.h"
 #include "client/value/pace.h"
-#include "client/value/pattern.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 

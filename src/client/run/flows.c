@@ -23,13 +23,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "client/content/pattern.h"
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
 #include "client/output/progress.h"
 #include "client/output/report_flows.h"
 #include "client/run/lane.h"
-#include "client/value/pattern.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 

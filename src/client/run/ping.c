@@ -20,12 +20,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/content/pattern.h"
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
 #include "client/output/progress.h"
 #include "client/output/round_trip.h"
 #include "client/run/trip.h"
-#include "client/value/pattern.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 

@@ -20,10 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "client/content/digest.h"
 #include "client/network/inquiry.h"
 #include "client/run/receiver.h"
 #include "client/run/sender.h"
-#include "client/value/digest.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"

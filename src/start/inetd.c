@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Serves one passed connection in this process, without a fork: an inetd ("nowait") or systemd
+ * (Accept=yes) starts mpecho for each. The process runs the code of a handler and writes the
+ * records that a master would write.
+ *
+ * There is no master to hand the connection over to and no ledger that others read: the entry lies
+ * on the stack. Nothing may write to stdout or stderr from here on, as both can be the connection.
+ */
+#include "start/inetd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "handler/handler.h"
+#include "lib/address.h"
+#include "lib/clock.h"
+#include "lib/endpoint.h"
+#include "report/notify.h"
+
+static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
+        int r;
+
+        /* After a reset there is no peer to name. */
+        *ret_peer = (Address){};
+        r = address_from_peer(connection, NULL, ret_peer);
+        if (r < 0 && r != -ENOTCONN)
+                return r;
+        return endpoint_from_socket(connection, ret_endpoint);
+}
+
+/* Makes reads and writes block: with NonBlocking=yes systemd passes a connection that does not. */
+static int inetd_block(int connection) {
+        const int flags = fcntl(connection, F_GETFL);
+
+        if (flags < 0 || fcntl(connection, F_SETFL, flags & ~O_NONBLOCK) < 0)
+                return -errno;
+        return 0;
+}
+
+int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure) {
+        char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
+        const uint64_t started = clock_now();
+        LedgerEntry entry = {};
+        Handler handler = { .connection = connection,
+                            .unsent = -1,
+                            .idle_timeout = options->idle_timeout,
+                            .ledger = &entry };
+        Endpoint endpoint;
+        Address peer;
+        Record record;
+        int r;
+
+        /* With Type=notify systemd would otherwise end the service, and with Restart= start it
+         * again for the same connection. */
+        (void)notify_once("READY=1", NULL, 0, 0);
+        r = inetd_look(connection, &peer, &endpoint);
+        if (r == 0)
+                r = inetd_block(connection);
+        if (r < 0)
+                return failure_set(ret_failure, r, "Cannot serve the passed connection: %s",
+                                   strerrordesc_np(-r));
+        address_format(&peer, peer_text);
+        endpoint_format(&endpoint, listener_text);
+        record = (Record){ .kind = RECORD_ACCEPTED,
+                           .peer = peer_text,
+                           .listener = listener_text,
+                           .handler_pid = (uint64_t)getpid(),
+                           .live = 1 };
+        journal_write(journal, &record, started);
+        /* The handler blocks: the journal writes nothing more until the connection ends. */
+        journal_finish(journal, 0);
+
+        handler_init();
+        snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer_text);
+        record.kind = RECORD_CLOSED;
+        record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));
+        record.bytes = entry.bytes;
+        record.duration = clock_now() - started;
+        record.live = 0;
+        journal_write(journal, &record, clock_now());
+        return 0;
+}
