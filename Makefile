@@ -210,8 +210,9 @@ check-packages: deb
 
 ## check-bookworm: run the tests of the packages on booted Debian 12 (as root)
 ## check-trixie: run the tests of the packages on booted Debian 13 (as root)
+# Without -v: xdist then asks each worker for its version first, and may start the tests beside its main thread.
 check-bookworm check-trixie: check-%: deb previous image-%
-	@$(PYTEST) -v -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+	@$(PYTEST) -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
 image-bookworm image-trixie image-prover: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines
