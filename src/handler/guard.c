@@ -11,7 +11,9 @@
  * - A token bucket for all sources together, for a flood from many forged ones. A source that the
  *   table does not have may take a token only while the bucket is half full, and a tenth of all
  *   tokens: the rest is for the sources that it has. A flood of new sources costs old ones little,
- *   and displaces those alone that have been quiet for many seconds.
+ *   and displaces those alone that have been quiet for many seconds. The last quarter is for
+ *   sources that use less than an eighth of their own limits: a flood of few sources, which come
+ *   again and again, costs these nothing.
  *
  * A bucket is one number: the instant at which it is full again. An answer moves it by the interval
  * of the rate, and is refused when that leaves it too far ahead (the generic cell rate algorithm of
@@ -36,6 +38,7 @@ enum {
         LOOPBACK_INDEX = 1,
         OVERALL = 100,  /* sources that may use their limits at once */
         NEWCOMERS = 10, /* of these, may be new */
+        QUIET = 8,      /* times the interval is what a quiet source leaves between answers */
 };
 
 /* A bucket fills in this time, so it holds the datagrams of two seconds. */
@@ -187,6 +190,13 @@ static uint64_t bucket_take(uint64_t full, uint64_t interval, uint64_t now) {
         return (full > now ? full : now) + interval;
 }
 
+/* Returns how far ahead the bucket of all may be for an answer to @source; NULL for a new one. */
+static uint64_t guard_share(const Guard *guard, const GuardSource *source, uint64_t now) {
+        if (source == NULL)
+                return BURST / 2;
+        return source->full + (QUIET - 1) * guard->interval <= now ? BURST : BURST / 4 * 3;
+}
+
 GuardVerdict guard_charge(Guard *guard, Source source, uint64_t now) {
         const HashtableKey key = { .high = source.family_and_scope, .low = source.prefix };
         uint64_t full, overall, newcomers;
@@ -201,7 +211,7 @@ GuardVerdict guard_charge(Guard *guard, Source source, uint64_t now) {
         if (full > now + BURST)
                 return GUARD_RATE;
         overall = bucket_take(guard->overall_full, guard->interval / OVERALL, now);
-        if (overall > now + (known != NULL ? BURST : BURST / 2))
+        if (overall > now + guard_share(guard, known != NULL ? &guard->sources[*known] : NULL, now))
                 return GUARD_OVERALL;
         newcomers = bucket_take(guard->newcomers_full, guard->interval / NEWCOMERS, now);
         if (known == NULL && newcomers > now + BURST)

@@ -57,8 +57,9 @@ GuardVerdict guard_check(const GuardRequest *request);
 
 /*
  * guard_new: Creates the limits for @per_second datagrams of each source, 1 to GUARD_RATE_MAXIMUM,
- * with a burst of twice as many, and for a hundred times as many of all sources together; 0 sets no
- * limits. Allocates all memory that the guard ever uses.
+ * with a burst of twice as many, and for a hundred times as many of all sources together, of which
+ * a part is kept for known sources and for quiet ones; 0 sets no limits. Allocates all memory that
+ * the guard ever uses.
  *
  * Returns 0 and sets @ret_guard, which the caller frees with guard_free(); or a negative errno.
  */

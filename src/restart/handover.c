@@ -13,7 +13,8 @@
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
  * connection only from the handler that serves it, and after a stranger does not accept for a
- * second. No handler can keep it busy, hand over another's connection, or put bytes into it.
+ * second. No handler can keep it busy, hand over another's connection, or put bytes into it. Where
+ * the service shares its network namespace, every local user can be a stranger.
  *
  * The handler of a silent connection has one channel more, for one message without descriptors: the
  * peer that its PROXY header announces. The answer follows at once, also while the master stops.
@@ -37,8 +38,7 @@
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the master does not accept after a stranger: one killed handler can leave thousands of
- * channels in the queue, and each of them wakes the master up. */
+/* How long the master does not accept after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
 static const char ANSWER_STORED = 's';
@@ -138,25 +138,33 @@ static bool handover_accepts(const Handover *handover, uint64_t now) {
         return handover->n < HANDOVER_MOST && handover->pause_until <= now;
 }
 
+/* Accepts all who wait, at most as many as the queue holds: one killed handler can leave thousands
+ * of channels in it. With a pause after each, handlers behind them would give up, and leave
+ * channels of strangers themselves. */
 static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
         const HandoverMaster *master = &handover->master;
+        bool pauses = false;
 
-        for (int i = 0; i < HANDOVER_MOST && handover_accepts(handover, now); i++) {
+        for (int i = 0; i < SOMAXCONN && handover_accepts(handover, now); i++) {
                 const int fd = accept4(handover->listener, NULL, NULL,
                                        SOCK_CLOEXEC | SOCK_NONBLOCK);
                 pid_t handler;
 
-                if (fd < 0)
+                if (fd < 0) {
+                        /* Without descriptors, the listener stays readable. */
+                        pauses = errno != EAGAIN || pauses;
                         break;
+                }
                 handler = channel_peer(fd);
                 if (handler != 0 && master->admit(master->data, handler) &&
                     channel_add(handover, fd, handler, now))
                         continue;
                 close(fd);
-                /* No pause during a stop, as handlers wait for answers. */
-                if (!stopping)
-                        handover->pause_until = now + STRANGER_PAUSE;
+                pauses = true;
         }
+        /* No pause during a stop, as handlers wait for answers. */
+        if (pauses && !stopping)
+                handover->pause_until = now + STRANGER_PAUSE;
 }
 
 /* Answers an announcement, if that is what waits in a channel. Returns whether it was. */

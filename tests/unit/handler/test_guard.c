@@ -154,8 +154,8 @@ static void test_rate(void **state) {
         assert_null(guard_free(guard));
 }
 
-/* All sources together get a hundred times the rate of one, and twice that at once when they are
- * known; new ones take only a tenth of it, and nothing of the second half. */
+/* All sources together get a hundred times the rate of one, and at once one and a half times that
+ * when they are known; new ones take only a tenth of it, and nothing of the second half. */
 static void test_overall(void **state) {
         Guard *guard = guard_of(10);
         const uint64_t start = CLOCK_SECOND;
@@ -167,11 +167,11 @@ static void test_overall(void **state) {
         assert_int_equal(answers, 200);
         assert_int_equal(guard_charge(guard, source_of(5000), start), GUARD_OVERALL);
 
-        /* The first 200 are known, and get 20 each. */
+        /* The first 200 are known. */
         answers = 0;
         for (uint64_t i = 0; i < 10000; i++)
                 answers += guard_charge(guard, source_of(i % 200), start) == GUARD_ANSWER;
-        assert_int_equal(answers, 1800);
+        assert_int_equal(answers, 1300);
         assert_int_equal(guard_charge(guard, source_of(1), start), GUARD_OVERALL);
 
         /* While known sources use more than half, no new one is answered. */
@@ -180,6 +180,25 @@ static void test_overall(void **state) {
                 answers += guard_charge(guard, source_of(i % 200),
                                         start + i * CLOCK_SECOND / 10000) == GUARD_ANSWER;
         assert_in_range(answers, 9999, 10000);
+        assert_null(guard_free(guard));
+}
+
+/* Known sources that use most of their limits, more of them than the limit of all allows, leave a
+ * quiet source every answer. */
+static void test_quiet_source(void **state) {
+        Guard *guard = guard_of(100);
+        uint64_t now = CLOCK_SECOND;
+        int answered = 0;
+
+        (void)state;
+        for (uint64_t i = 0; i < 200 * 75 * 10; i++) {
+                now += CLOCK_SECOND / (200 * 75);
+                (void)guard_charge(guard, source_of(1000 + i % 200), now);
+                if (i % 1500 == 0)
+                        answered += guard_charge(guard, source_of(7), now) == GUARD_ANSWER;
+        }
+        assert_int_equal(answered, 100);
+        assert_int_equal(guard_charge(guard, source_of(8), now), GUARD_OVERALL);
         assert_null(guard_free(guard));
 }
 
@@ -247,9 +266,10 @@ static void test_flood(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_addresses),  cmocka_unit_test(test_rate),
-                cmocka_unit_test(test_overall),    cmocka_unit_test(test_unlimited),
-                cmocka_unit_test(test_oldest_out), cmocka_unit_test(test_flood),
+                cmocka_unit_test(test_addresses),    cmocka_unit_test(test_rate),
+                cmocka_unit_test(test_overall),      cmocka_unit_test(test_unlimited),
+                cmocka_unit_test(test_oldest_out),   cmocka_unit_test(test_flood),
+                cmocka_unit_test(test_quiet_source),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

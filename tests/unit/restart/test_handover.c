@@ -625,19 +625,53 @@ static void test_stranger_at_stop(void **state) {
         assert_true(handover_deadline(&handover) == CLOCK_NEVER);
 }
 
+/* A handler does not wait for the pauses after those who came before it: there is one pause, after
+ * all of them. */
+static void test_behind_strangers(void **state) {
+        (void)state;
+        for (int i = 0; i < HANDOVER_MOST + 1; i++)
+                close(channel_open());
+        expect_given(0, 0)->announces = true;
+        fork_handlers(announce_peer);
+        process_wait_asleep(given[0].handler);
+        turn(&handover, false, NOW);
+        assert_int_equal(given[0].announced, port_of(&given[0]));
+        wait_for_handlers();
+        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_false(is_readable());
+}
+
 /* Strangers without end do not keep a master in its turn. */
 static void test_strangers_without_end(void **state) {
-        int fds[HANDOVER_MOST + 1];
-
         (void)state;
-        for (size_t i = 0; i < COUNT(fds); i++)
-                fds[i] = channel_open();
+        for (int i = 0; i < SOMAXCONN + 1; i++)
+                close(channel_open());
         turn(&handover, true, NOW);
         assert_true(is_readable());
         turn(&handover, true, NOW);
         assert_false(is_readable());
-        for (size_t i = 0; i < COUNT(fds); i++)
-                close(fds[i]);
+}
+
+static void accept_without_descriptors(void *unused) {
+        const int fd = channel_open(), next = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(next);
+        admits_all = true;
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next);
+        turn(&handover, false, NOW);
+        assert_false(is_readable());
+        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next + 1);
+        turn(&handover, false, NOW + CLOCK_SECOND);
+        assert_int_equal(handover.n, 1);
+        close(fd);
+}
+
+/* Without a descriptor for a channel the master sleeps for a second, and then tries again. */
+static void test_no_descriptor(void **state) {
+        (void)state;
+        process_run(accept_without_descriptors, NULL);
 }
 
 /* Opens a second channel; only the first one stays. */
@@ -814,7 +848,9 @@ int main(void) {
                 TEST(test_not_listening),
                 TEST(test_stranger),
                 TEST(test_stranger_at_stop),
+                TEST(test_behind_strangers),
                 TEST(test_strangers_without_end),
+                TEST(test_no_descriptor),
                 TEST(test_second_channel),
                 TEST(test_silent),
                 TEST(test_ended),
