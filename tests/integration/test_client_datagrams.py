@@ -94,6 +94,24 @@ def counts_of(result):
     return {name: result["datagrams"][name] for name in COUNTS if result["datagrams"][name]}
 
 
+def babble(peer):
+    """Echoes, and sends a datagram of its own before each answer."""
+    while came := peer.receive():
+        peer.answer(b"\xff" * 40, came[1])
+        peer.answer(*came)
+
+
+def test_babble():
+    """An answer to none of the datagrams fails each mode, although all datagrams are answered."""
+    with Peer(babble) as peer:
+        for options in (["--ping", "-c3", "-i1ms"], ["--ping", "-c3", "-i1ms", "--flows=2"],
+                        ["--check", "-s3000"], ["--load", "-w0.1", "-P1"]):
+            result = report(*options, *FOREVER, *peer.address, status=1)
+            assert result["failure"]["kind"] == "differs", options
+            counts = result["datagrams"]
+            assert counts["answered"] == counts["sent"] <= counts["unrecognized"]
+
+
 class Proxy:
     """A network that drops, doubles, swaps and alters by a seed; it keeps what it has sent."""
 
@@ -196,7 +214,8 @@ def test_schedule():
     with Peer(behave) as peer:
         result = report("--ping", "-c5", "-i0.01", *FOREVER, *peer.address)
     assert counts_of(result) == {"sent": 5, "answered": 5, "reordered": 4}
-    assert result["ping"] == {"size": 64, "sent": 5, "answered": 5, "lost": 0, "errors": {}}
+    assert result["ping"] == {
+        "size": 64, "sent": 5, "answered": 5, "lost": 0, "errors": {}, "flows": None}
     assert result["latency"]["count"] == 5 and result["failure"] is None
 
 
@@ -407,7 +426,7 @@ def test_plot(tmp_path):
 
 
 @pytest.mark.parametrize("behave, state", [(echo, "OK"), (silent, "CRITICAL"),
-                                           (flip(9), "CRITICAL")])
+                                           (flip(9), "CRITICAL"), (babble, "CRITICAL")])
 def test_monitor(behave, state):
     """The plugin has the state of a datagram service."""
     with Peer(behave) as peer:
@@ -437,6 +456,13 @@ def test_load(options):
     assert result["bytes_sent"] == result["bytes_received"] == 64 * len(came)
     if "-R500" in options:
         assert len(came) + result["load"]["overdue"] == 150
+
+
+def test_load_of_empty_datagrams():
+    """Answers of no bytes are answers."""
+    with Peer(echo) as peer:
+        result = report("--load", "-w0.1", "-P1", "-s0", *FOREVER, *peer.address)
+    assert result["failure"] is None and result["load"]["answered"] > 0
 
 
 def test_load_rate_is_kept():

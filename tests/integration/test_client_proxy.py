@@ -18,9 +18,10 @@ def target(service):
 
 @pytest.mark.parametrize("mode, options", [
     ("plain", []), ("check", ["-s", "1M"]), ("ping", ["-c", 2]), ("ping", ["-c", 2, "--connect"]),
+    ("ping", ["-c", 2, "--flows=2"]),
     ("requests", ["-P", 3, "-w", "50ms"]), ("connections", ["-P", 3, "-w", "50ms"]),
     ("streams", ["-P", 3, "-w", "50ms"])],
-    ids=["plain", "check", "ping", "connect", "requests", "connections", "streams"])
+    ids=["plain", "check", "ping", "connect", "flows", "requests", "connections", "streams"])
 def test_each_connection_has_a_header(start, mode, options):
     """In each mode each connection begins with the header: the server serves all of them, as the
     announced peer, and the client gets back what it sent and no more."""

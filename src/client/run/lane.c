@@ -75,6 +75,13 @@ static int lane_start_trip(Lane *lane, const LaneSettings *settings) {
         return r;
 }
 
+/* Sends what comes first on a new connection, and the message. */
+static int lane_start_connection(Lane *lane, const LaneSettings *settings) {
+        int r = preamble_send(&settings->connection.preamble, lane->trip.fd);
+
+        return r < 0 ? r : lane_start_trip(lane, settings);
+}
+
 static int lane_connect(Lane *lane, LaneSettings *settings) {
         int r;
 
@@ -86,7 +93,7 @@ static int lane_connect(Lane *lane, LaneSettings *settings) {
         lane->start = clock_now();
         lane->end = connection_end(&settings->connection, lane->start);
         lane->handshake = 0;
-        return lane->connecting ? 0 : lane_start_trip(lane, settings);
+        return lane->connecting ? 0 : lane_start_connection(lane, settings);
 }
 
 int lane_begin(Lane *lane, LaneSettings *settings) {
@@ -115,7 +122,7 @@ static int lane_finish_connect(Lane *lane, LaneSettings *settings) {
         lane->handshake = lane_retransmits(lane);
         settings->phases.connections++;
         settings->phases.connect += clock_now() - lane->start;
-        return lane_start_trip(lane, settings);
+        return lane_start_connection(lane, settings);
 }
 
 /* Counts an answer. */
@@ -148,6 +155,9 @@ int lane_advance(Lane *lane, LaneSettings *settings, uint64_t *ret_time) {
         now = clock_now();
         if (r == 0 && trip->received < trip->size)
                 r = now >= lane->end ? -ETIME : -EAGAIN;
+        /* More than the answer came with it. An end of the connection concerns the next one. */
+        else if (r == 0 && trip_look(trip) == -EBADMSG)
+                r = -EBADMSG;
         if (r == -EAGAIN)
                 return r;
         if (r < 0)
