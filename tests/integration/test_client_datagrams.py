@@ -18,6 +18,7 @@ from test_client_json import parse
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
           "reordered", "unrecognized", "overflow")
 FOREVER = ["-W", "0"]
+IP_RECVERR = 11  # ip(7)
 
 
 class Peer:
@@ -174,6 +175,27 @@ def test_proxy():
         assert (status, errors, found) == (1, [], proxy.expected(count))
         assert result["failure"]["kind"] == "differs"
         assert result["datagrams"]["jitter"] > 0
+
+
+def flood(peer):
+    """Sends large datagrams of its own, faster than the client takes them, until that is gone."""
+    _, source = peer.receive()
+    peer.socket.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            peer.socket.sendto(b"\xff" * 65000, source)
+
+
+@pytest.mark.parametrize("words", [["--ping", "--udp", "-c1"], ["--ping", "--udp", "--flows=2", "-c1"],
+                                   ["--check", "--udp", "-s1"], ["--mtu"],
+                                   ["--load", "--udp", "-P1", "-w0.01"]])
+def test_a_flood(words):
+    """A run ends in time, however much the peer sends."""
+    with Peer(flood) as peer:
+        status, output, errors = run(*words, "--json", "-W0.01", *peer.address,
+                                     preexec_fn=lambda: os.nice(19))
+    result = parse(output.decode())
+    assert (status, errors) == (1, []) and result["failure"] is not None
 
 
 def test_late():

@@ -290,7 +290,8 @@ static void exchange_loop(Exchange *exchange) {
         while (!exchange->over && now < exchange->end &&
                (counts->sent < exchange->total || counts->open > 0)) {
                 exchange_catch_up(exchange, now);
-                while (!exchange->over && flow_next(&exchange->flow, &event))
+                for (int i = 0;
+                     i < FLOW_BATCH && !exchange->over && flow_next(&exchange->flow, &event); i++)
                         exchange_take(exchange, &event);
                 exchange_tick(exchange, now);
                 if (counts->sent >= exchange->total && counts->open == 0)

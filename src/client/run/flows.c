@@ -196,7 +196,7 @@ static bool flows_work_datagrams(Flows *flows, size_t i, uint64_t *wake) {
 
         if ((count == 0 || flow->volley.counts.sent < count) && now >= flows->due[i])
                 flows_send(flows, i, now);
-        while (flow_next(flow, &event))
+        for (int j = 0; j < FLOW_BATCH && flow_next(flow, &event); j++)
                 flows_take(flows, i, &event);
         more = count == 0 || flow->volley.counts.sent < count;
         flows->polled[i + 1] = (struct pollfd){ .fd = flow->fd, .events = POLLIN };
