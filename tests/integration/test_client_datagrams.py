@@ -18,6 +18,7 @@ from test_client_json import parse
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
           "reordered", "unrecognized", "overflow")
 FOREVER = ["-W", "0"]
+IP_RECVERR = 11  # ip(7)
 
 
 class Peer:
@@ -94,6 +95,24 @@ def counts_of(result):
     return {name: result["datagrams"][name] for name in COUNTS if result["datagrams"][name]}
 
 
+def babble(peer):
+    """Echoes, and sends a datagram of its own before each answer."""
+    while came := peer.receive():
+        peer.answer(b"\xff" * 40, came[1])
+        peer.answer(*came)
+
+
+def test_babble():
+    """An answer to none of the datagrams fails each mode, although all datagrams are answered."""
+    with Peer(babble) as peer:
+        for options in (["--ping", "-c3", "-i1ms"], ["--ping", "-c3", "-i1ms", "--flows=2"],
+                        ["--check", "-s3000"], ["--load", "-w0.1", "-P1"]):
+            result = report(*options, *FOREVER, *peer.address, status=1)
+            assert result["failure"]["kind"] == "differs", options
+            counts = result["datagrams"]
+            assert counts["answered"] == counts["sent"] <= counts["unrecognized"]
+
+
 class Proxy:
     """A network that drops, doubles, swaps and alters by a seed; it keeps what it has sent."""
 
@@ -156,6 +175,27 @@ def test_proxy():
         assert (status, errors, found) == (1, [], proxy.expected(count))
         assert result["failure"]["kind"] == "differs"
         assert result["datagrams"]["jitter"] > 0
+
+
+def flood(peer):
+    """Sends large datagrams of its own, faster than the client takes them, until that is gone."""
+    _, source = peer.receive()
+    peer.socket.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            peer.socket.sendto(b"\xff" * 65000, source)
+
+
+@pytest.mark.parametrize("words", [["--ping", "--udp", "-c1"], ["--ping", "--udp", "--flows=2", "-c1"],
+                                   ["--check", "--udp", "-s1"], ["--mtu"],
+                                   ["--load", "--udp", "-P1", "-w0.01"]])
+def test_a_flood(words):
+    """A run ends in time, however much the peer sends."""
+    with Peer(flood) as peer:
+        status, output, errors = run(*words, "--json", "-W0.01", *peer.address,
+                                     preexec_fn=lambda: os.nice(19))
+    result = parse(output.decode())
+    assert (status, errors) == (1, []) and result["failure"] is not None
 
 
 def test_late():
@@ -408,7 +448,7 @@ def test_plot(tmp_path):
 
 
 @pytest.mark.parametrize("behave, state", [(echo, "OK"), (silent, "CRITICAL"),
-                                           (flip(9), "CRITICAL")])
+                                           (flip(9), "CRITICAL"), (babble, "CRITICAL")])
 def test_monitor(behave, state):
     """The plugin has the state of a datagram service."""
     with Peer(behave) as peer:
@@ -438,6 +478,13 @@ def test_load(options):
     assert result["bytes_sent"] == result["bytes_received"] == 64 * len(came)
     if "-R500" in options:
         assert len(came) + result["load"]["overdue"] == 150
+
+
+def test_load_of_empty_datagrams():
+    """Answers of no bytes are answers."""
+    with Peer(echo) as peer:
+        result = report("--load", "-w0.1", "-P1", "-s0", *FOREVER, *peer.address)
+    assert result["failure"] is None and result["load"]["answered"] > 0
 
 
 def test_load_rate_is_kept():

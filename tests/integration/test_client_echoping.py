@@ -50,10 +50,28 @@ def test_each_answer_has_a_line(script, options):
 
 
 def test_datagrams(script):
-    """-u sends datagrams."""
-    with Peer(echo) as server:
-        result = script(f"-u -n 2 -w 0.01 -t 5 {':'.join(server.address)}")
+    """The options of udp = yes work, and each answer has a line."""
+    with Peer(echo) as peer:
+        result = script(f"-u -t 5 -w 0.01 -n 2 {':'.join(peer.address)}")
     assert (result.returncode, result.stderr, len(times(result))) == (0, "", 2)
+
+
+def test_only_answers_in_time_have_lines(script):
+    """Neither a second answer nor one behind its timeout is a round trip."""
+    def behave(peer):
+        held = peer.receive()
+        for _ in range(4):
+            came = peer.receive()
+            peer.answer(*came)
+            peer.answer(*came)
+        # Half a second after the first one, whose time is over.
+        peer.answer(*held)
+        echo(peer)
+
+    with Peer(behave) as peer:
+        result = script(f"-u -t 0.3 -w 0.125 -n 6 {':'.join(peer.address)}")
+    assert result.returncode == 1 and len(times(result)) <= 5
+    assert "no answer within 0.3 s" in result.stderr
 
 
 def test_the_unit_of_times():

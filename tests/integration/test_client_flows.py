@@ -219,6 +219,14 @@ def test_a_wrong_answer():
     assert status == 1 and result["ping"]["errors"] == {"differs": 2}
 
 
+def test_more_than_the_answer():
+    """An answer that comes twice, both at once, is none."""
+    with servers.tcp(servers.beginning(lambda data: data + data)) as server:
+        status, output, _ = run("--json", "--ping", "--flows=2", "-c1", "-i10ms", *server.address)
+    result = parse(output.decode())
+    assert status == 1 and result["ping"]["errors"] == {"differs": 2}
+
+
 def test_an_interrupt():
     """^C ends the run with its results."""
     with servers.tcp(servers.echo) as server:

@@ -18,7 +18,8 @@ def target(service):
 
 @pytest.mark.parametrize("mode, options", [
     ("plain", []), ("check", ["-s", "1M"]), ("ping", ["-c", 2]), ("ping", ["-c", 2, "--connect"]),
-    ("ping", ["-c", 1, "--flows", 3]), ("requests", ["-P", 3, "-w", "50ms"]), ("connections", ["-P", 3, "-w", "50ms"]),
+    ("ping", ["-c", 2, "--flows=2"]),
+    ("requests", ["-P", 3, "-w", "50ms"]), ("connections", ["-P", 3, "-w", "50ms"]),
     ("streams", ["-P", 3, "-w", "50ms"])],
     ids=["plain", "check", "ping", "connect", "flows", "requests", "connections", "streams"])
 def test_each_connection_has_a_header(start, mode, options):

@@ -137,7 +137,7 @@ static void load_result_judge(const LoadResult *result) {
                 errors += report->errors[kind];
         if (errors > 0)
                 load_result_judge_errors(result, errors);
-        else if (report->bytes_received == 0)
+        else if (report->answered == 0 && report->bytes_received == 0)
                 failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
                                  "the end came before the first answer");
 }

@@ -16,7 +16,6 @@
 #include "client/load/spray.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -30,6 +29,8 @@
 
 enum {
         SPRAY_EVENTS = 64,
+        /* The timeouts of a flow that a tick finds. */
+        SPRAY_TICK_EVENTS = 1 << 12,
         /* All flows of a process remember this many datagrams, and each at least the others. */
         SPRAY_REMEMBERED = 1 << 20,
         SPRAY_REMEMBERED_LEAST = 1 << 8,
@@ -164,7 +165,7 @@ static void spray_tick(Spray *spray, uint64_t now) {
         if (spray->plan->page->stop && now < spray->end)
                 spray->end = now;
         for (size_t i = 0; i < spray->count; i++) {
-                spray_serve(spray, &spray->flows[i], INT_MAX);
+                spray_serve(spray, &spray->flows[i], SPRAY_TICK_EVENTS);
                 spray_employ(spray, &spray->flows[i], now);
         }
 }

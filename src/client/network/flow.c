@@ -215,14 +215,14 @@ static bool flow_take_error(Flow *flow, FlowEvent *event, bool *ret_counted) {
 bool flow_next(Flow *flow, FlowEvent *ret_event) {
         bool counted;
 
-        *ret_event = (FlowEvent){};
-        if (flow_receive(flow, ret_event))
+        *ret_event = (FlowEvent){ .kind = FLOW_OVERDUE };
+        if (volley_expire(&flow->volley, clock_now(), &ret_event->number) ||
+            flow_receive(flow, ret_event))
                 return true;
-        while (flow_take_error(flow, ret_event, &counted))
+        for (int i = 0; i < FLOW_BATCH && flow_take_error(flow, ret_event, &counted); i++)
                 if (counted)
                         return true;
-        ret_event->kind = FLOW_OVERDUE;
-        return volley_expire(&flow->volley, clock_now(), &ret_event->number);
+        return false;
 }
 
 uint64_t flow_overflow(const Flow *flow) {

@@ -15,6 +15,9 @@ typedef enum FlowEventKind FlowEventKind;
 enum {
         /* One byte more than the longest datagram. */
         FLOW_BUFFER_SIZE = PAYLOAD_SIZE_MAXIMUM + 1,
+        /* Callers of flow_next() take this many events before they look at the time and at signals:
+         * a peer can send faster than they receive. */
+        FLOW_BATCH = 64,
 };
 
 /*
@@ -81,7 +84,8 @@ void flow_deinit(Flow *flow);
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
 /*
- * flow_next: Finds what happened next: an answer, a rejection or an expired timeout. Never waits.
+ * flow_next: Finds what happened next: an expired timeout, an answer or a rejection, in this order, so
+ * that no number of answers hides a timeout. Never waits.
  *
  * Returns true and sets @ret_event, or returns false when nothing happened. The socket is readable
  * (POLLIN or POLLERR) before it does, or volley_deadline() is over.

@@ -53,7 +53,8 @@ MonitorState monitor_state(const Report *report, const ClientOptions *options) {
                 break;
         }
         if (report->latency.count == 0 || report->errors[FAILURE_DIFFERS] > 0 ||
-            monitor_is_late(report, options) || monitor_alerts(report, &options->critical))
+            report->counts.unrecognized > 0 || monitor_is_late(report, options) ||
+            monitor_alerts(report, &options->critical))
                 return MONITOR_CRITICAL;
         if (monitor_alerts(report, &options->warn) || (!bounded && monitor_loss(report) > 0))
                 return MONITOR_WARNING;
@@ -105,6 +106,8 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                         printf(", average %.3f ms",
                                report->latency.mean / (double)CLOCK_MILLISECOND);
                 report_print_errors(report);
+                if (report->counts.unrecognized > 0)
+                        printf(", %" PRIu64 " unrecognized", report->counts.unrecognized);
                 if (report->failure.kind == FAILURE_INTERRUPTED)
                         fputs(", a signal ended the run", stdout);
                 else if (monitor_is_late(report, options))

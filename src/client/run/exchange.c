@@ -115,12 +115,20 @@ static void exchange_greet(Exchange *exchange) {
         (void)foreign_describe(flow->answer, flow->payload->bytes, size, exchange->report->foreign);
 }
 
+/* Returns what the line of an answer says besides its time. */
+static const char *exchange_remark(const VolleyAnswer *answer) {
+        switch (answer->verdict) {
+        case VOLLEY_DUPLICATE:
+                return " (duplicate)";
+        case VOLLEY_LATE:
+                return answer->reordered ? " (late, reordered)" : " (late)";
+        default:
+                return answer->reordered ? " (reordered)" : "";
+        }
+}
+
 /* Prints the line of a ping about an answer. */
 static bool exchange_print_answer(const Exchange *exchange, const FlowEvent *event) {
-        static const char *const notes[] = { [VOLLEY_ANSWERED] = "",
-                                             [VOLLEY_LATE] = " (late)",
-                                             [VOLLEY_CHANGED] = "",
-                                             [VOLLEY_DUPLICATE] = " (duplicate)" };
         char text[FAULT_TEXT_SIZE];
 
         switch (event->answer.verdict) {
@@ -133,9 +141,7 @@ static bool exchange_print_answer(const Exchange *exchange, const FlowEvent *eve
                                               event->number + 1, text);
         default:
                 return round_trip_print(exchange->options, exchange->report, event->number + 1,
-                                        event->answer.time,
-                                        event->answer.reordered ? " (reordered)"
-                                                                : notes[event->answer.verdict]);
+                                        event->answer.time, exchange_remark(&event->answer));
         }
 }
 
@@ -284,7 +290,8 @@ static void exchange_loop(Exchange *exchange) {
         while (!exchange->over && now < exchange->end &&
                (counts->sent < exchange->total || counts->open > 0)) {
                 exchange_catch_up(exchange, now);
-                while (!exchange->over && flow_next(&exchange->flow, &event))
+                for (int i = 0;
+                     i < FLOW_BATCH && !exchange->over && flow_next(&exchange->flow, &event); i++)
                         exchange_take(exchange, &event);
                 exchange_tick(exchange, now);
                 if (counts->sent >= exchange->total && counts->open == 0)

@@ -180,9 +180,10 @@ static void flows_send(Flows *flows, size_t i, uint64_t now) {
         if (flow_send(&flows->datagrams[i], now, &event) < 0)
                 return;
         flows->report->attempts++;
-        flows->report->bytes_sent += flows->options->size;
         if (event.kind == FLOW_REJECTED)
                 flows_take(flows, i, &event);
+        else
+                flows->report->bytes_sent += flows->options->size;
 }
 
 /* Sends a datagram if one is due, and takes what came back. No lost answer holds back the next
@@ -195,7 +196,7 @@ static bool flows_work_datagrams(Flows *flows, size_t i, uint64_t *wake) {
 
         if ((count == 0 || flow->volley.counts.sent < count) && now >= flows->due[i])
                 flows_send(flows, i, now);
-        while (flow_next(flow, &event))
+        for (int j = 0; j < FLOW_BATCH && flow_next(flow, &event); j++)
                 flows_take(flows, i, &event);
         more = count == 0 || flow->volley.counts.sent < count;
         flows->polled[i + 1] = (struct pollfd){ .fd = flow->fd, .events = POLLIN };
@@ -325,6 +326,7 @@ static void flows_judge(const Flows *flows) {
 static void flows_conclude(const Flows *flows) {
         Report *report = flows->report;
         const uint64_t answered = report->latency.count;
+        const uint64_t unrecognized = report->counts.unrecognized;
         const uint64_t wanted = flows->options->count * flows->count;
         FailureKind worst = report_worst(report);
         char verdict[FLOWS_VERDICT_SIZE];
@@ -332,13 +334,17 @@ static void flows_conclude(const Flows *flows) {
         if (report->judgement.named > 0) {
                 report_flows_verdict(report, verdict);
                 failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", verdict);
-        } else if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0') {
-                failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
+        } else if ((worst == FAILURE_DIFFERS || unrecognized > 0) && report->foreign[0] != '\0') {
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         } else if (worst != FAILURE_NONE && report->failure.kind == FAILURE_NONE) {
                 failure_set_kind(&report->failure, worst, 0,
                                  "%" PRIu64 " of %" PRIu64 " round trip%s failed",
                                  report->attempts - answered, report->attempts,
                                  quantity_plural(report->attempts));
+        } else if (unrecognized > 0) {
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                                 "%" PRIu64 " answer%s to none of the datagrams", unrecognized,
+                                 quantity_plural(unrecognized));
         } else if (answered == 0 || answered < wanted) {
                 failure_set_kind(&report->failure,
                                  flows->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,

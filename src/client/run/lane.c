@@ -156,6 +156,9 @@ int lane_advance(Lane *lane, LaneSettings *settings, uint64_t *ret_time) {
         now = clock_now();
         if (r == 0 && trip->received < trip->size)
                 r = now >= lane->end ? -ETIME : -EAGAIN;
+        /* More than the answer came with it. An end of the connection concerns the next one. */
+        else if (r == 0 && trip_look(trip) == -EBADMSG)
+                r = -EBADMSG;
         if (r == -EAGAIN)
                 return r;
         if (r < 0)

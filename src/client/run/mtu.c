@@ -114,18 +114,20 @@ static int mtu_wait(Mtu *mtu, uint64_t first, uint64_t wake) {
         int r;
 
         for (;;) {
-                while (flow_next(&mtu->flow, &event)) {
+                for (int i = 0; i < FLOW_BATCH && flow_next(&mtu->flow, &event); i++) {
                         r = mtu_take(mtu, &event, first);
                         if (r != MTU_LOST)
                                 return r;
                 }
                 r = inquiry_poll(polled, 2, wake);
-                if (r <= 0)
-                        return r < 0 ? r : MTU_LOST;
-                if (polled[1].revents != 0)
+                if (r < 0)
+                        return r;
+                if (r > 0 && polled[1].revents != 0)
                         return failure_set_kind(&mtu->report->failure, FAILURE_INTERRUPTED, -EINTR,
                                                 "the search ended early, %zu bytes passed",
                                                 mtu->low);
+                if (clock_now() >= wake)
+                        return MTU_LOST;
         }
 }
 
@@ -188,7 +190,7 @@ static int mtu_bound(Mtu *mtu) {
         FlowEvent event;
 
         /* The queue of errors has the MTU. */
-        while (flow_next(&mtu->flow, &event))
+        for (int i = 0; i < FLOW_BATCH && flow_next(&mtu->flow, &event); i++)
                 ;
         if (r == MTU_PASSED)
                 mtu->low = mtu->high;

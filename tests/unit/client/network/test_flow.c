@@ -198,6 +198,28 @@ static void test_overdue(void **state) {
         close_pair();
 }
 
+/* Answers do not hide a timeout: a late one comes behind it, and so do those to nothing. */
+static void test_overdue_before_answers(void **state) {
+        static char data[FLOW_BUFFER_SIZE];
+        struct sockaddr_in client;
+        FlowEvent event;
+
+        (void)state;
+        open_pair(SIZE, 1);
+        send_one();
+        assert_int_equal(take(&client, data), SIZE);
+        answer(&client, "nothing that was ever sent", 24);
+        answer(&client, data, SIZE);
+        event = next();
+        assert_int_equal(event.kind, FLOW_OVERDUE);
+        assert_int_equal(event.number, 0);
+        assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
+        event = next();
+        assert_int_equal(event.answer.verdict, VOLLEY_LATE);
+        assert_int_equal(event.number, 0);
+        close_pair();
+}
+
 /* Builds the control data of an error in @message, with the sender @size bytes at @sender. */
 static void set_error(struct msghdr *message, int level, const struct sock_extended_err *error,
                       const void *sender, size_t size) {
@@ -281,7 +303,7 @@ int main(void) {
                 cmocka_unit_test(test_answers),     cmocka_unit_test(test_no_bytes),
                 cmocka_unit_test(test_closed_port), cmocka_unit_test(test_too_large),
                 cmocka_unit_test(test_overdue),     cmocka_unit_test(test_sentences),
-                cmocka_unit_test(test_rejections),
+                cmocka_unit_test(test_rejections),  cmocka_unit_test(test_overdue_before_answers),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
