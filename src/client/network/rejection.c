@@ -156,3 +156,8 @@ void rejections_count(Rejections *rejections, const char *text, uint64_t count) 
                 return;
         }
 }
+
+void rejections_add(Rejections *rejections, const Rejections *other) {
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && other->counts[i] > 0; i++)
+                rejections_count(rejections, other->texts[i], other->counts[i]);
+}
