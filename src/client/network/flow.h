@@ -4,9 +4,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/content/payload.h"
-#include "client/content/volley.h"
-#include "client/network/rejection.h"
 #include "client/content/foreign.h"
 #include "client/content/payload.h"
 #include "client/content/volley.h"
