@@ -43,7 +43,7 @@
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 /* How much longer the master waits for each connection that was handed over. */
-#define HANDOVER_PATIENCE (2 * CLOCK_MILLISECOND)
+#define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
 
 /* How long handlers whose connections are stored may take to exit. */
 #define EXIT_PATIENCE CLOCK_SECOND
@@ -211,7 +211,7 @@ static void master_stop(Master *master, uint64_t now) {
 static void master_note_handed_over(Master *master) {
         const uint32_t handed_over = connections_handed_over(master->connections);
         const bool stored = connections_are_stored(master->connections);
-        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_PATIENCE;
+        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_ALLOWANCE;
 
         if (master->kill_deadline == CLOCK_NEVER || handed_over == master->handed_over)
                 return;
