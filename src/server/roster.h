@@ -110,8 +110,8 @@ Connection *roster_at(Roster *roster, uint32_t slot);
 
 /*
  * roster_live: Returns how many connections there are; roster_silent: how many of them are silent.
- * roster_total_bytes: Returns the bytes echoed
- * on all connections ever, live ones included; looks at each live one.
+ * roster_total_bytes: Returns the bytes echoed on all connections ever, live ones included; looks
+ * at each live one.
  *
  * roster_ledger: Returns the ledger, which stays the roster's.
  */
