@@ -67,8 +67,8 @@ void roster_announce(Roster *roster, Connection *connection, const Address *peer
 void roster_refuse(Roster *roster, Connection *connection);
 
 /*
- * roster_resume: Gives @connection the start and the bytes that an earlier run's ledger has of it,
- * and whom its PROXY header announced, if there was one.
+ * roster_resume: Gives @connection what an earlier run's ledger has of it: the start, the bytes,
+ * and the peer and the proxy of its PROXY header, if there was one.
  */
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes PROXY headers. Each form is a valid header of version 1 or 2 in which at most one part is
- * wrong, so that a server's answer shows what it checks.
+ * Writes PROXY headers. Each form is a valid header of version 1 or 2, or has one wrong part. So
+ * the answer of a server shows what it checks.
  *
  * The parser of the service (handler/proxy.c) is another reading of the same specification; the two
  * share no code, and the unit tests of this file hold them against each other.
