@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a PROXY header. A read takes whatever has come, also bytes behind the header: they become
- * unsent bytes, which the echo writes first. So nothing of the connection is echoed before the
- * header is complete, and no byte is lost when it comes in one piece with the header.
+ * Reads a PROXY header. A read takes all that has come, also bytes behind the header: they become
+ * unsent bytes, which the echo writes first. So no byte is lost that comes in one piece with the
+ * header.
  *
- * The time for the header ends at one instant. Each read gets the rest of it as its timeout, so a
+ * The time for the header ends at one instant. Each read gets the rest of it as its timeout. So a
  * peer that sends byte after byte has no more time than a silent one.
  *
  * When the service stops, the bytes that have come stay unsent. They go to the next handler with
  * the connection, and it begins at the same place.
+ *
+ * Nothing here may echo a byte before the header is complete.
  */
 #include "handler/preface.h"
 

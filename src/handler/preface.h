@@ -5,7 +5,7 @@
 #include "handler/proxy.h"
 
 /*
- * What comes before the echo on a silent connection: a PROXY header.
+ * The beginning of a silent connection, before its echo: a PROXY header.
  */
 
 /*

@@ -96,10 +96,10 @@ static int line_parse(const uint8_t *bytes, size_t length, ProxyHeader *ret_head
         memcpy(line, bytes, length);
         line[length] = '\0';
         protocol = line_word(&rest);
-        /* Whatever follows, the specification says. */
+        /* A receiver ignores all that follows UNKNOWN. */
         if (strcmp(protocol, "UNKNOWN") == 0)
                 return 0;
-        /* The words end at a NUL, the line must not. */
+        /* A NUL would end a word here, and no line contains one. */
         if (memchr(bytes, '\0', length) != NULL)
                 return -PROXY_LINE_FAMILY;
         if (strcmp(protocol, "TCP4") == 0)
@@ -194,10 +194,11 @@ static int proxy_endpoints_size(uint8_t family) {
 /* Sets @ret_header from endpoints of @size bytes. Those of Unix sockets name no user. */
 static void proxy_set_endpoints(const uint8_t *bytes, size_t size, ProxyHeader *ret_header) {
         const size_t length = size / 2 - sizeof(in_port_t);
-        const uint8_t *ports = bytes + 2 * length;
+        const uint8_t *ports;
 
         if (length != sizeof(struct in_addr) && length != sizeof(struct in6_addr))
                 return;
+        ports = bytes + 2 * length;
         ret_header->source = address_from_bytes(bytes, length, (in_port_t)number16(ports));
         ret_header->destination =
                         address_from_bytes(bytes + length, length, (in_port_t)number16(ports + 2));
@@ -228,7 +229,7 @@ static int proxy_parse_binary(const uint8_t *bytes, size_t size, ProxyHeader *re
         if (size < length)
                 return 0;
 
-        /* Whatever LOCAL has behind its length, the specification says. */
+        /* A receiver ignores all that LOCAL contains. */
         if (local)
                 return (int)length;
         r = proxy_check_tlvs(bytes, FIXED_SIZE + (size_t)endpoints, length);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Answers one client of a metrics socket: a monitoring system that speaks HTTP, or a person with
- * socat(1) who says nothing. The first bytes tell them apart: a client whose bytes so far begin a
- * request is heard to the empty line, and nobody else needs to be heard at all. The path of a
- * request plays no part, and of its fields only Accept does.
+ * socat(1) who says nothing. The first bytes decide: the handler reads a request up to its empty
+ * line, and nothing else to any end. It ignores the path of a request and all of its fields but
+ * Accept.
  *
- * One buffer holds the request, so a longer one is answered when the buffer is full. Nothing here
- * may allocate memory, write the texts, or tell a client more than these.
+ * One buffer holds the request. When it is full, the handler answers a longer request, too.
+ *
+ * Nothing here may allocate memory, change the texts, or send a client anything else of this
+ * process.
  */
 #include "handler/scrape.h"
 
@@ -24,8 +26,7 @@
 enum {
         REQUEST_SIZE = 8192,
         HEAD_SIZE = 256,
-        /* How long a client may say nothing, in milliseconds: a lost segment comes again in time.
-         */
+        /* How long a client may be silent, in milliseconds: longer than one lost segment needs. */
         SILENCE = 500,
 };
 

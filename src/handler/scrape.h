@@ -16,9 +16,8 @@ struct ScrapeTexts {
 /*
  * scrape_run: Reads what the client at @fd asks for, and answers with one of @texts:
  *
- * - "GET " at the beginning, and the rest of a request up to an empty line, gets a response of
- *   HTTP/1.0 (RFC 1945), in OpenMetrics when the Accept field names that. "HEAD " gets the head
- *   alone.
+ * - A request that begins with "GET ", up to its empty line, gets a response of HTTP/1.0 (RFC
+ *   1945): in OpenMetrics when the Accept field names that. "HEAD " gets the head alone.
  * - Any other beginning, its end, or half a second without a byte gets the text format as it is.
  *
  * Then sends the end of the stream, and waits up to 3 seconds for the client's. The caller bounds

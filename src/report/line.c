@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text in the caller's memory, for what the service writes and allocates nothing for. A text that
- * does not fit is cut: nothing here may write beyond its end.
+ * A text that grows in the caller's memory: records and metrics are written piece by piece.
+ *
+ * The master allocates no memory after its start, so the caller brings a buffer for the longest
+ * text. A longer one is cut at the end of the buffer, and stays a string. Callers need no check
+ * after each piece for that reason.
+ *
+ * Nothing here may write beyond the buffer, or allocate memory.
  */
 #include "report/line.h"
 

@@ -208,7 +208,7 @@ static void line_add_refused(Line *line, const Record *record) {
         line_add(line, "Refused %s at %s: ", record->peer, record->listener);
         if (record->reason != NULL)
                 line_add(line, "%s", record->reason);
-        else if (strcmp(record->limit, "proxy-from") == 0)
+        else if (strcmp(record->limit, RECORD_LIMIT_FROM) == 0)
                 line_add(line, "--%s does not list it", record->limit);
         else
                 line_add(line, "its source has %" PRIu64 " connection%s, the limit of --%s",

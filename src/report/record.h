@@ -37,8 +37,9 @@ enum RecordKind {
         RECORD_COUNT,
 };
 
-/* Values of `limit` in RECORD_REFUSED that are no option of the same name, and in RECORD_REFUSALS.
- */
+/* Values of `limit` with a text of their own. Those of RECORD_LIMIT_HEADER and RECORD_LIMIT_SEVERAL
+ * name no option; RECORD_REFUSALS alone has the last one. */
+#define RECORD_LIMIT_FROM    "proxy-from"
 #define RECORD_LIMIT_HEADER  "proxy-header"
 #define RECORD_LIMIT_SEVERAL "several"
 

@@ -43,7 +43,7 @@
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 /* How much longer the master waits for each connection that was handed over. */
-#define HANDOVER_PATIENCE (2 * CLOCK_MILLISECOND)
+#define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
 
 /* How long handlers whose connections are stored may take to exit. */
 #define EXIT_PATIENCE CLOCK_SECOND
@@ -128,6 +128,31 @@ static int master_init_handover(Master *master) {
         return 0;
 }
 
+/* Makes the parts of @master that can fail. */
+static int master_init(Master *master) {
+        const Options *options = master->options;
+        Listeners *listeners = master->listeners;
+        const uint32_t n_found = master->restore != NULL ? master->restore->n_found : 0;
+        int r;
+
+        r = notify_init(&master->notify);
+        if (r == 0)
+                r = master_init_signals(master);
+        if (r == 0)
+                r = connections_new(options, listeners, n_found, master->journal,
+                                    &master->connections);
+        if (r == 0)
+                r = datagrams_new(options, listeners, master->journal, &master->datagrams);
+        if (r == 0)
+                r = scrapers_new(&master->scrapers);
+        if (r < 0)
+                return r;
+
+        master->connections->datagrams = master->datagrams;
+        master->connections->scrapers = master->scrapers;
+        return master_init_handover(master);
+}
+
 int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
                Master **ret_master) {
         size_t size = sizeof(Master) + (POLLED_LISTENERS + listeners->n) * sizeof(struct pollfd);
@@ -152,22 +177,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->handover.fd = master->handover.listener = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i].events = POLLIN;
-        r = notify_init(&master->notify);
-        if (r == 0)
-                r = master_init_signals(master);
-        if (r == 0)
-                r = connections_new(options, listeners, restore != NULL ? restore->n_found : 0,
-                                    journal, &master->connections);
-        if (r == 0)
-                r = datagrams_new(options, listeners, journal, &master->datagrams);
-        if (r == 0)
-                r = scrapers_new(&master->scrapers);
-        if (r == 0) {
-                master->connections->datagrams = master->datagrams;
-                master->connections->scrapers = master->scrapers;
-        }
-        if (r == 0)
-                r = master_init_handover(master);
+        r = master_init(master);
         if (r < 0) {
                 master_free(master);
                 return r;
@@ -211,7 +221,7 @@ static void master_stop(Master *master, uint64_t now) {
 static void master_note_handed_over(Master *master) {
         const uint32_t handed_over = connections_handed_over(master->connections);
         const bool stored = connections_are_stored(master->connections);
-        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_PATIENCE;
+        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_ALLOWANCE;
 
         if (master->kill_deadline == CLOCK_NEVER || handed_over == master->handed_over)
                 return;

@@ -67,8 +67,8 @@ void roster_announce(Roster *roster, Connection *connection, const Address *peer
 void roster_refuse(Roster *roster, Connection *connection);
 
 /*
- * roster_resume: Gives @connection the start and the bytes that an earlier run's ledger has of it,
- * and whom its PROXY header announced, if there was one.
+ * roster_resume: Gives @connection what an earlier run's ledger has of it: the start, the bytes,
+ * and the peer and the proxy of its PROXY header, if there was one.
  */
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes);
@@ -110,8 +110,8 @@ Connection *roster_at(Roster *roster, uint32_t slot);
 
 /*
  * roster_live: Returns how many connections there are; roster_silent: how many of them are silent.
- * roster_total_bytes: Returns the bytes echoed
- * on all connections ever, live ones included; looks at each live one.
+ * roster_total_bytes: Returns the bytes echoed on all connections ever, live ones included; looks
+ * at each live one.
  *
  * roster_ledger: Returns the ledger, which stays the roster's.
  */

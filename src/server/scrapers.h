@@ -38,10 +38,9 @@ Scrapers *scrapers_free(Scrapers *scrapers);
  * scrapers_can_accept: Returns whether there is room for a client, and the machine has not just run
  * out of something.
  *
- * scrapers_accept: Accepts a client that waits at @listener, and forks a handler that answers it
- * with @metrics, whose start it fills in, and ends after 10 seconds at most. When descriptors,
- * processes or memory run out, it accepts none for a second. Returns in the calling process only;
- * handlers exit.
+ * scrapers_accept: Accepts a client that waits at @listener. Sets the start in @metrics, and forks
+ * a handler that answers with them and ends after 10 seconds at most. When descriptors, processes
+ * or memory run out, accepts none for a second. Returns in the calling process only; handlers exit.
  */
 bool scrapers_can_accept(const Scrapers *scrapers);
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the command line of mpecho into Options, and holds the text of --help. Each error names the
- * option and the value. Nothing here may open, print or exit: the caller does.
+ * Reads the command line of mpecho into Options, and holds the text of --help.
+ *
+ * A table has a row for each option: its name, the function that takes its value, the field that it
+ * sets and the range of numbers. lib/option goes through the words; the defaults stand in Options
+ * before that. Each error names the option and the value.
+ *
+ * Nothing here may open, print or exit: the caller does.
  */
 #include "start/options.h"
 

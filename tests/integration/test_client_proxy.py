@@ -31,6 +31,7 @@ def test_each_connection_has_a_header(start, mode, options):
     assert status == 0
     assert mode != "plain" or output == b"Hello"
     service.wait_until_idle()
+    service.totals()  # the journal has all records before it
     accepted = service.journal.records("accepted") + service.journal.records("summary")
     assert accepted and not service.journal.records("refused")
     for record in service.journal.records("accepted"):

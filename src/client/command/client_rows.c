@@ -12,6 +12,7 @@
  */
 #include "client/command/client_rows.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -24,6 +25,7 @@
 #include "client/command/client_options.h"
 #include "client/content/payload.h"
 #include "client/value/judgement.h"
+#include "client/value/pace.h"
 #include "client/value/quantity.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"
@@ -42,6 +44,9 @@ enum {
 #define CLIENT_SIZE_MAXIMUM        ((uint64_t)1 << 50)
 #define CLIENT_CONNECTIONS_MAXIMUM ((uint64_t)65536)
 #define CLIENT_RATE_MAXIMUM        (SCHEDULE_UNIT * (uint64_t)10000000)
+
+static_assert(CLIENT_SIZE_MAXIMUM <= PACE_MOST && CLIENT_RATE_MAXIMUM <= PACE_MOST,
+              "each --bandwidth and --rate is a pace");
 
 static ClientOptions *client_options(const OptionParse *parse) {
         return parse->options;

@@ -39,13 +39,18 @@ static uint64_t payload_stride(const Payload *payload) {
         return (payload->size + PATTERN_WORD_SIZE - 1) / PATTERN_WORD_SIZE * PATTERN_WORD_SIZE;
 }
 
-/* Returns the part of a number that fits into @size bytes, fewer than those of a tag. */
-static uint64_t payload_cut(const Payload *payload, uint64_t number, size_t size) {
-        return (number ^ payload->pattern.seed) & ((UINT64_C(1) << 8 * size) - 1);
+/* Returns the numbers that fit into a datagram shorter than a tag, as a mask of bits. */
+static uint64_t payload_mask(const Payload *payload) {
+        return (UINT64_C(1) << 8 * payload->size) - 1;
+}
+
+/* Returns the tag that fits into a short datagram; of that tag, the end of the number. */
+static uint64_t payload_cut(const Payload *payload, uint64_t number) {
+        return (number ^ payload->pattern.seed) & payload_mask(payload);
 }
 
 static uint64_t payload_tag(const Payload *payload, uint64_t number) {
-        return payload->size < PAYLOAD_TAG_SIZE ? payload_cut(payload, number, payload->size)
+        return payload->size < PAYLOAD_TAG_SIZE ? payload_cut(payload, number)
                                                 : pattern_tag(&payload->pattern, number);
 }
 
@@ -62,9 +67,8 @@ const void *payload_make(Payload *payload, uint64_t number) {
 /* Finds the last number whose end is that of a short datagram. */
 static bool payload_find_cut(const Payload *payload, uint64_t tag, uint64_t first, uint64_t end,
                              uint64_t *ret_number) {
-        const uint64_t mask = (UINT64_C(1) << 8 * payload->size) - 1;
-        const uint64_t number = (tag ^ payload->pattern.seed) & mask, last = end - 1;
-        const uint64_t behind = (last - number) & mask;
+        const uint64_t number = payload_cut(payload, tag), last = end - 1;
+        const uint64_t behind = (last - number) & payload_mask(payload);
 
         if (behind > last - first)
                 return false;

@@ -39,9 +39,7 @@ static void load_result_add_window(Interim *sum, const LoadPage *page) {
 static void load_result_add_datagrams(Report *report, const LoadPage *page) {
         volley_add(&report->counts, &page->counts);
         report->overflow += page->overflow;
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM && page->rejections.counts[i] > 0; i++)
-                rejections_count(&report->rejections, page->rejections.texts[i],
-                                 page->rejections.counts[i]);
+        rejections_add(&report->rejections, &page->rejections);
 }
 
 static void load_result_sum_up(const LoadResult *result) {

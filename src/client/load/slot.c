@@ -54,7 +54,8 @@ static void slot_close(const Slots *slots, Slot *slot) {
         slot->fd = -1;
 }
 
-bool slot_is_busy(const Slot *slot) {
+/* Returns whether @slot waits for the peer or the kernel. */
+static bool slot_is_busy(const Slot *slot) {
         return slot->state != SLOT_RESTING && slot->state != SLOT_IDLE;
 }
 

@@ -80,11 +80,6 @@ void slots_deinit(Slots *slots);
 int slots_connect(Slots *slots);
 
 /*
- * slot_is_busy: Returns whether @slot waits for the peer or the kernel.
- */
-bool slot_is_busy(const Slot *slot);
-
-/*
  * slot_begin: Begins on @slot, which must not be busy, the request of the instant @due; connects
  * first if there is no connection.
  */

@@ -76,8 +76,6 @@ static void spray_count_error(const Spray *spray, const FlowEvent *event) {
 /* Counts an answer. A late one has counted as an error, and a duplicate is none. */
 static void spray_count_answer(const Spray *spray, const Flow *flow, const FlowEvent *event) {
         LoadPage *page = spray->plan->page;
-        const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
-                                                                    : flow->payload->size;
 
         page->bytes_received += flow->answer_size;
         switch (event->answer.verdict) {
@@ -86,7 +84,7 @@ static void spray_count_answer(const Spray *spray, const Flow *flow, const FlowE
                 histogram_record(&page->latency, event->answer.time);
                 break;
         case VOLLEY_UNRECOGNIZED:
-                (void)foreign_describe(flow->answer, flow->payload->bytes, size, page->foreign);
+                flow_recognize(flow, page->foreign);
                 spray_count_error(spray, event);
                 break;
         case VOLLEY_CHANGED:
@@ -257,9 +255,7 @@ static void spray_sum_up(const Spray *spray) {
 
                 volley_add(&page->counts, &flow->volley.counts);
                 page->overflow += flow_overflow(flow);
-                for (size_t j = 0; j < REJECTIONS_MAXIMUM && flow->rejections.counts[j] > 0; j++)
-                        rejections_count(&page->rejections, flow->rejections.texts[j],
-                                         flow->rejections.counts[j]);
+                rejections_add(&page->rejections, &flow->rejections);
         }
 }
 

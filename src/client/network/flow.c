@@ -161,14 +161,11 @@ static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
 
 /* Receives one answer. */
 static bool flow_receive(Flow *flow, FlowEvent *event) {
-        union {
-                struct cmsghdr header;
-                char bytes[REJECTION_CONTROL_SIZE];
-        } control;
+        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8)));
         struct iovec vector = { .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
         struct msghdr message = { .msg_iov = &vector,
                                   .msg_iovlen = 1,
-                                  .msg_control = &control,
+                                  .msg_control = control,
                                   .msg_controllen = sizeof control };
         ssize_t n = -1;
 
@@ -223,6 +220,13 @@ bool flow_next(Flow *flow, FlowEvent *ret_event) {
                 if (counted)
                         return true;
         return false;
+}
+
+void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]) {
+        const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
+                                                                    : flow->payload->size;
+
+        (void)foreign_describe(flow->answer, flow->payload->bytes, size, ret_foreign);
 }
 
 uint64_t flow_overflow(const Flow *flow) {

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/content/foreign.h"
 #include "client/content/payload.h"
 #include "client/content/volley.h"
 #include "client/network/rejection.h"
@@ -34,7 +35,7 @@ struct Flow {
         Rejections rejections;
         /* The MTU of the interface, once a datagram was larger; 0 before. */
         uint32_t mtu;
-        /* The answer that flow_receive() found last, and its size. */
+        /* The answer that flow_next() found last, and its size. */
         size_t answer_size;
         char *answer;
 };
@@ -91,6 +92,12 @@ int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
  * (POLLIN or POLLERR) before it does, or volley_deadline() is over.
  */
 bool flow_next(Flow *flow, FlowEvent *ret_event);
+
+/*
+ * flow_recognize: Recognizes another service by the answer that flow_next() found last, as
+ * foreign_describe() does, and then sets @ret_foreign.
+ */
+void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]);
 
 /*
  * flow_overflow: Returns the number of answers that the socket's receive buffer had no room for;

@@ -17,9 +17,8 @@ struct Kernel {
         uint64_t mss;
         /* Segments. */
         uint64_t congestion_window;
-        /* The sums over all connections. Segments are those sent with data, repeated ones too,
-         * and the first one of each connection, but not those that the peer has yet to
-         * acknowledge. */
+        /* The sums over all connections. Segments are the first one of each connection and those
+         * sent with data, repeated ones too. Those without an acknowledgement yet do not count. */
         uint64_t retransmits;
         uint64_t segments;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes PROXY headers. Each form is a valid header of version 1 or 2 in which at most one part is
- * wrong, so that a server's answer shows what it checks.
+ * Writes PROXY headers. Each form is a valid header of version 1 or 2, or has one wrong part. So
+ * the answer of a server shows what it checks.
  *
  * The parser of the service (handler/proxy.c) is another reading of the same specification; the two
  * share no code, and the unit tests of this file hold them against each other.
@@ -10,6 +10,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -111,8 +112,8 @@ static size_t preamble_format_line(PreambleForm form, int family, const Endpoint
                                         form == PREAMBLE_PROTOCOL ? "UDP4" : "UNKNOWN", end);
         inet_ntop(family, endpoint_host(source), from, sizeof from);
         inet_ntop(family, endpoint_host(destination), to, sizeof to);
-        return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%c %s %s %s%hu %hu%s", protocol,
-                                family == AF_INET ? '4' : '6', from, to,
+        return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%c %s %s %s%" PRIu32 " %" PRIu32 "%s",
+                                protocol, family == AF_INET ? '4' : '6', from, to,
                                 form == PREAMBLE_PORT ? "0" : "", endpoint_port(source),
                                 endpoint_port(destination), end);
 }

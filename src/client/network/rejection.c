@@ -4,7 +4,8 @@
  *
  * A socket with IP_RECVERR or IPV6_RECVERR has a queue of errors. The control data of each contains
  * the type and code of the ICMP message and the address of its sender: the peer, a router, or this
- * machine, for example after ARP found nobody. That address tells a firewall from a closed port.
+ * machine, for example after ARP found nobody. The address distinguishes a firewall from a closed
+ * port.
  *
  * The sentence keeps the words of the RFCs. Codes without a name here keep their numbers.
  *
@@ -155,4 +156,9 @@ void rejections_count(Rejections *rejections, const char *text, uint64_t count) 
                 rejections->counts[i] += count;
                 return;
         }
+}
+
+void rejections_add(Rejections *rejections, const Rejections *other) {
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM && other->counts[i] > 0; i++)
+                rejections_count(rejections, other->texts[i], other->counts[i]);
 }

@@ -62,6 +62,7 @@ FailureKind rejection_kind(const Rejection *rejection);
 
 /*
  * rejections_count: Counts @count rejections with the sentence @text, unless there are
- * REJECTIONS_MAXIMUM others.
+ * REJECTIONS_MAXIMUM others. rejections_add: Counts all of @other.
  */
 void rejections_count(Rejections *rejections, const char *text, uint64_t count);
+void rejections_add(Rejections *rejections, const Rejections *other);

@@ -227,16 +227,13 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         }
 }
 
-static void report_print_load(const Report *report, const ClientOptions *options,
-                              const char *target) {
-        char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+/* Prints the kind, the width and the time of a load. */
+static void report_print_load_head(const Report *report, const ClientOptions *options,
+                                   const char *target) {
         const bool datagrams = options->connection.datagram;
         const char *how = options->connections == 1 ? "port" : "ports";
         const Interim *window = &report->window;
-        uint64_t errors = 0;
 
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                errors += report->errors[kind];
         if (!datagrams)
                 how = "at once";
         printf("%s: load of %s, %" PRIu64 " %s, from %" PRIu64 " process%s, for %.3f s, "
@@ -245,6 +242,17 @@ static void report_print_load(const Report *report, const ClientOptions *options
                options->connections, how, report->processes, report->processes == 1 ? "" : "es",
                (double)window->elapsed / (double)CLOCK_SECOND,
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
+}
+
+static void report_print_load(const Report *report, const ClientOptions *options,
+                              const char *target) {
+        char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
+        const Interim *window = &report->window;
+        uint64_t errors = 0;
+
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                errors += report->errors[kind];
+        report_print_load_head(report, options, target);
         if (options->load != LOAD_STREAMS)
                 printf("%" PRIu64 " answered, %.1f/s, %" PRIu64 " byte%s each\n", report->answered,
                        interim_rate(window->answered, window->elapsed), options->size,
@@ -264,7 +272,7 @@ static void report_print_load(const Report *report, const ClientOptions *options
         putchar('\n');
         if (report->failure.kind != FAILURE_NONE)
                 printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
-        if (datagrams)
+        if (options->connection.datagram)
                 report_print_datagrams(report, target);
         else
                 report_print_phases(&report->phases);

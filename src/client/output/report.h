@@ -63,8 +63,8 @@ struct Report {
         uint64_t errors[FAILURE_KINDS];
         Histogram latency;
 
-        /* With datagrams: what happened to them, who rejected them, the answers that the receive
-         * buffer had no room for, and the number, from 1, of the first changed one. */
+        /* With datagrams: the counts, the rejections, the answers that found the receive buffer
+         * full, and the number, from 1, of the first changed datagram. */
         VolleyCounts counts;
         Rejections rejections;
         uint64_t overflow;

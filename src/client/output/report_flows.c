@@ -2,10 +2,10 @@
 /*
  * Prints the flows of a ping: a row for each, and the judgement as a sentence.
  *
- * The sentence names the number of the bad flows, their loss and that of the others, and the share
- * of the paths that they suggest: hashes spread flows evenly, if there are enough of them. Its
- * confidence follows in parentheses. Without a bad flow, the sentence contains the loss that would
- * have shown, or that the packets are too few to show it.
+ * The sentence names the number of the bad flows, their loss and that of the others. The share of
+ * the paths follows: hashes spread flows evenly, if there are enough of them. The parentheses have
+ * the confidence. Without a bad flow, the sentence contains the loss that would have shown, or that
+ * the packets are too few to show it.
  *
  * The sentence must never claim more than the judgement: silence about loss is no proof of a good
  * path.

@@ -5,7 +5,7 @@
  * Scripts take lines apart, as they do with those of ping(8): the time of day in brackets, "seq="
  * and "time=" are as there. A failed round trip has "error:" instead of a time.
  *
- * A line is flushed at once: who watches a path wants to see it now.
+ * Each line goes out at once, so that a user who watches a path sees it.
  */
 #include "client/output/round_trip.h"
 

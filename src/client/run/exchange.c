@@ -106,15 +106,6 @@ static void exchange_note_fault(Exchange *exchange, const FlowEvent *event) {
         fflush(stdout);
 }
 
-/* Recognizes another service by an answer that is none of ours. */
-static void exchange_greet(Exchange *exchange) {
-        const Flow *flow = &exchange->flow;
-        const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
-                                                                    : flow->payload->size;
-
-        (void)foreign_describe(flow->answer, flow->payload->bytes, size, exchange->report->foreign);
-}
-
 /* Returns what the line of an answer says besides its time. */
 static const char *exchange_remark(const VolleyAnswer *answer) {
         switch (answer->verdict) {
@@ -173,7 +164,7 @@ static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {
         if (verdict == VOLLEY_CHANGED)
                 exchange_note_fault(exchange, event);
         if (verdict == VOLLEY_UNRECOGNIZED)
-                exchange_greet(exchange);
+                flow_recognize(&exchange->flow, report->foreign);
         exchange->failures += verdict == VOLLEY_CHANGED || verdict == VOLLEY_UNRECOGNIZED;
         /* A flood goes on with the answer to the last datagram. */
         if (exchange->options->flood && verdict != VOLLEY_UNRECOGNIZED &&

@@ -155,11 +155,7 @@ static void flows_take(Flows *flows, size_t i, const FlowEvent *event) {
                 return;
         report->bytes_received += flow->answer_size;
         if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
-                (void)foreign_describe(flow->answer, flow->payload->bytes,
-                                       flow->answer_size < flow->payload->size
-                                                       ? flow->answer_size
-                                                       : flow->payload->size,
-                                       report->foreign);
+                flow_recognize(flow, report->foreign);
         if (event->answer.verdict != VOLLEY_ANSWERED)
                 return;
         histogram_record(&report->latency, event->answer.time);
@@ -289,9 +285,7 @@ static void flows_close_datagrams(Flows *flows, size_t i) {
         result->packets =
                         (FlowCount){ .sent = counts->sent - counts->open, .lost = result->failed };
         volley_add(&report->counts, counts);
-        for (size_t j = 0; j < REJECTIONS_MAXIMUM && flow->rejections.counts[j] > 0; j++)
-                rejections_count(&report->rejections, flow->rejections.texts[j],
-                                 flow->rejections.counts[j]);
+        rejections_add(&report->rejections, &flow->rejections);
         report->overflow += flow_overflow(flow);
         report->errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
         report->errors[FAILURE_DIFFERS] += counts->changed;

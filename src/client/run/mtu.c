@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Searches the largest datagram that passes a path in both directions.
+ * Searches for the largest datagram that passes a path in both directions.
  *
  * All packets have the bit "don't fragment". The search halves the range between a size that passed
  * and one that did not; the smallest size is that of the family's smallest packet, and the MTU of
@@ -75,7 +75,7 @@ static int mtu_fail(const Mtu *mtu, const FlowEvent *event) {
         return -event->rejection.error;
 }
 
-/* Takes an error about a probe. */
+/* Takes an error about a probe. Returns MTU_LOST as long as the probe may still pass. */
 static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event) {
         const Rejection *rejection = &event->rejection;
 

@@ -5,7 +5,7 @@
 #include "client/output/report.h"
 
 /*
- * mtu_run: Searches the largest datagram that comes back from the service as @options name it, in
+ * mtu_run: Searches for the largest datagram that comes back from the service, as @options say, in
  * one packet each way, and sets @report to it. Fails without an answer to the smallest one, and if
  * larger ones vanish without an error.
  */

@@ -49,7 +49,7 @@ static void test_changed(void **state) {
         payload_init(&payload, sizeof copy);
         for (size_t bit = 0; bit < 8 * sizeof copy; bit++) {
                 memcpy(copy, payload_make(&payload, 862), sizeof copy);
-                copy[bit / 8] ^= (char)(1 << bit % 8);
+                copy[bit / 8] = (char)(copy[bit / 8] ^ 1 << bit % 8);
                 assert_true(payload_find(&payload, copy, sizeof copy, 0, 1000, &found));
                 assert_int_equal(found, 862);
                 assert_false(payload_compare(&payload, found, copy, sizeof copy, &fault));

@@ -132,7 +132,7 @@ static void receive(Volley *volley, const Arrival *arrival) {
 
         memcpy(answer, payload_make(&payload, arrival->number), simulation.size);
         if (arrival->changed >= 0)
-                answer[arrival->changed] ^= (char)(1 + one_of(255));
+                answer[arrival->changed] = (char)(answer[arrival->changed] ^ (1 + one_of(255)));
         assert_true(payload_find(&payload, answer, simulation.size, 0, volley->counts.sent,
                                  &number));
         assert_int_equal(number, arrival->number);

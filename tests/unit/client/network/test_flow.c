@@ -230,7 +230,8 @@ static void set_error(struct msghdr *message, int level, const struct sock_exten
         header->cmsg_type = level == IPPROTO_IP ? IP_RECVERR : IPV6_RECVERR;
         header->cmsg_len = CMSG_LEN(sizeof *error + size);
         memcpy(CMSG_DATA(header), error, sizeof *error);
-        memcpy(CMSG_DATA(header) + sizeof *error, sender, size);
+        if (size > 0)
+                memcpy(CMSG_DATA(header) + sizeof *error, sender, size);
         message->msg_controllen = CMSG_SPACE(sizeof *error + size);
 }
 

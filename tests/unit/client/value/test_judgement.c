@@ -55,7 +55,7 @@ static void test_others_lose_a_little(void **state) {
 
         (void)state;
         for (unsigned seed = 1; seed <= 50; seed++) {
-                simulate(seed, 10 * SENT, 0.2, 0.01, worse);
+                simulate(seed, UINT64_C(10) * SENT, 0.2, 0.01, worse);
                 judge();
                 assert_memory_equal(named, worse, sizeof worse);
         }
