@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
@@ -81,13 +82,25 @@ static void handler_stop(int number) {
         (offsetof(struct seccomp_data, args[n]) +                                                  \
          (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(uint32_t) : 0))
 
+#define REFUSE_ALWAYS BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+
 /* Makes the system call @name fail when the test of its argument @n with @value succeeds. */
 #define REFUSE(name, n, test, value)                                                               \
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),                     \
                         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 3),                     \
                         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
-                        BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1),                         \
-                        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+                        BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1), REFUSE_ALWAYS
+
+/* Of the system calls that REFUSE() means: a sandbox can allow those of a 32-bit architecture too,
+ * which have other numbers. */
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+/* From here on, numbers are those of the x32 ABI. */
+#define X32_FIRST 0x40000000
 
 /* Where a sandbox filters system calls already, makes these fail from here on. systemd cannot: it
  * executes this program after it has installed its filter, and does not know the master. Elsewhere,
@@ -95,6 +108,14 @@ static void handler_stop(int number) {
 static void handler_confine(void) {
         const uint32_t master = (uint32_t)getpid();
         struct sock_filter instructions[] = {
+#ifdef ARCHITECTURE
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+                REFUSE_ALWAYS,
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_FIRST, 0, 1),
+                REFUSE_ALWAYS,
+#endif
                 /* Programs. */
                 REFUSE(execve, 0, BPF_JGE, 0),
                 REFUSE(execveat, 0, BPF_JGE, 0),
@@ -104,6 +125,11 @@ static void handler_confine(void) {
                 REFUSE(kill, 0, BPF_JGT, INT32_MAX),
                 REFUSE(tkill, 0, BPF_JEQ, master),
                 REFUSE(tgkill, 0, BPF_JEQ, master),
+                /* Signals whose sender the kernel does not attest, or with another name for the
+                 * receiver: nothing here needs them. */
+                REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),
+                REFUSE(rt_tgsigqueueinfo, 0, BPF_JGE, 0),
+                REFUSE(pidfd_send_signal, 0, BPF_JGE, 0),
                 /* The same from the kernel, when a descriptor is ready. */
                 REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
                 REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -128,15 +129,47 @@ static void attack_see(void) {
         }
 }
 
+#ifdef __x86_64__
+static sigjmp_buf unavailable;
+
+static void note_unavailable(int signal) {
+        siglongjmp(unavailable, signal);
+}
+
+/* kill(2) as a 32-bit program calls it. A kernel without such programs sends SIGSEGV instead. */
+static long kill_32(pid_t pid, int signal) {
+        struct sigaction before;
+        long result = -1;
+
+        (void)sigaction(SIGSEGV, &(struct sigaction){ .sa_handler = note_unavailable }, &before);
+        if (sigsetjmp(unavailable, 1) == 0)
+                __asm__ volatile("int $0x80"
+                                 : "=a"(result)
+                                 : "a"(37), "b"(pid), "c"(signal)
+                                 : "memory", "r8", "r9", "r10", "r11");
+        (void)sigaction(SIGSEGV, &before, NULL);
+        return result;
+}
+#endif
+
 /* How it reaches the master without its memory. */
 static void attack_control(void) {
         const pid_t master = getppid();
+        const int process = (int)syscall(SYS_pidfd_open, master, 0);
+        siginfo_t forged = { .si_code = SI_QUEUE };
         int owner = master;
 
         if (kill(master, 0) == 0 || kill(0, 0) == 0 || kill(-1, 0) == 0 ||
             kill(-getpgrp(), 0) == 0 || syscall(SYS_tkill, master, 0) == 0 ||
-            syscall(SYS_tgkill, master, master, 0) == 0)
+            syscall(SYS_tgkill, master, master, 0) == 0 ||
+            syscall(SYS_rt_sigqueueinfo, master, 0, &forged) == 0 ||
+            syscall(SYS_rt_tgsigqueueinfo, master, master, 0, &forged) == 0 ||
+            syscall(SYS_pidfd_send_signal, process, 0, NULL, 0) == 0)
                 note("signal it");
+#ifdef __x86_64__
+        if (kill_32(master, 0) == 0)
+                note("signal it");
+#endif
         if (fcntl(OWN_CONNECTION, F_SETOWN, master) == 0 ||
             fcntl(OWN_CONNECTION, F_SETOWN_EX, &(struct f_owner_ex){ F_OWNER_PID, master }) == 0 ||
             ioctl(OWN_CONNECTION, FIOSETOWN, &owner) == 0 ||
