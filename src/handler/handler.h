@@ -57,8 +57,8 @@ struct Handler {
  * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
  * prctl(2)). In a sandbox of seccomp(2) it refuses both execve(2), signals to this process, also by
  * fcntl(2) and raise(3), the limits of other processes, and the system calls of other architectures
- * that x86-64 and arm64 run as well. Call once in the master, before the
- * first fork; the master blocks these signals, so it is not affected itself.
+ * that x86-64 and arm64 run as well. Call once in the master, before the first fork; the master
+ * blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to

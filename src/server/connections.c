@@ -7,7 +7,8 @@
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
  * status alone, and "handed over" only while the service stops: at any other time no next master
  * would take the connection back, so it is removed from the store and counts as failed. The master
- * kills a handler that opens a second channel, or sends it signals.
+ * kills a handler that opens a second channel, one without a connection that opens any, and one
+ * that sends it signals.
  *
  * A connection of a PROXY listener is silent at first: its handler reads the header. The master has
  * then forked before it knows the source, so silent connections have a limit of their own. The
@@ -84,8 +85,12 @@ static bool connections_admit(void *data, pid_t handler) {
         Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection == NULL)
+        if (connection == NULL) {
+                if (connections->datagrams != NULL)
+                        (void)(datagrams_disobeys(connections->datagrams, handler) ||
+                               scrapers_disobeys(connections->scrapers, handler));
                 return false;
+        }
         if (connection->channel_used) {
                 (void)kill(handler, SIGKILL);
                 return false;

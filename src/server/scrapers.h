@@ -51,7 +51,7 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
  * scrapers_kill: Kills the handlers.
  *
  * scrapers_disobeys: Kills the handler that is the process @pid, which has sent the master a
- * signal. Returns whether there is such a handler.
+ * signal or opened a channel to it. Returns whether there is such a handler.
  */
 void scrapers_reap(Scrapers *scrapers, pid_t pid);
 void scrapers_kill(Scrapers *scrapers);

@@ -181,6 +181,17 @@ def test_busy_master(victim, attack, argument):
     clients.ping(other)
 
 
+def test_handler_without_a_connection(start, library):
+    """A handler that has no connection to hand over, that of a client of the metrics, opens one
+    channel after the other: the master kills it, and sleeps."""
+    service = start("proxy:127.0.0.1:0", "metrics:127.0.0.1:0",
+                    wrapper=[*NOBODY, "env", f"LD_PRELOAD={library}"])
+    hostile = service.connect(address=service.listeners()[1])
+    ask(hostile, "knock", handover_name(service))
+    assert clients.receive_all(hostile) == b""
+    processes.assert_at_rest({"the master": service.pid}, 1)
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGTERM])
 def test_queued_signals(victim, number):
     """It sends signals without end whose sender the kernel does not attest: the master ignores
