@@ -62,15 +62,18 @@ static int flow_prepare(int fd, bool ipv6, bool fragment) {
 int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t capacity,
               uint64_t timeout, bool fragment) {
         int family = AF_UNSPEC, r = 0;
+        bool internet;
 
         (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){ sizeof family });
         (void)flow_set(fd, SOL_SOCKET, SO_RCVBUF, FLOW_RECEIVE_BUFFER);
-        if (family == AF_INET || family == AF_INET6)
+        internet = family == AF_INET || family == AF_INET6;
+        if (internet)
                 r = flow_prepare(fd, family == AF_INET6, fragment);
         if (r < 0)
                 return r;
 
         *ret_flow = (Flow){ .fd = fd,
+                            .errors = internet,
                             .payload = payload,
                             .first = index << FLOW_NUMBERS_BITS,
                             .answer = malloc(FLOW_BUFFER_SIZE) };
@@ -216,7 +219,8 @@ bool flow_next(Flow *flow, FlowEvent *ret_event) {
         if (volley_expire(&flow->volley, clock_now(), &ret_event->number) ||
             flow_receive(flow, ret_event))
                 return true;
-        for (int i = 0; i < FLOW_BATCH && flow_take_error(flow, ret_event, &counted); i++)
+        for (int i = 0;
+             i < FLOW_BATCH && flow->errors && flow_take_error(flow, ret_event, &counted); i++)
                 if (counted)
                         return true;
         return false;

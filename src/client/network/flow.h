@@ -27,6 +27,9 @@ enum {
 struct Flow {
         /* Owned by the caller. */
         int fd;
+        /* The socket has a queue of errors. That of a Unix socket would be its answers: the kernel
+         * ignores MSG_ERRQUEUE there. */
+        bool errors;
         /* Makes the datagrams of all flows of the process. */
         Payload *payload;
         /* The number in the payload of the flow's first datagram. */
