@@ -307,13 +307,6 @@ def test_check(start, tmp_path):
             assert ": intact: 103000 bytes sent, 103000 came back in " in lines[-1]
 
 
-def test_check_of_a_unix_socket(tmp_path):
-    """No answer of a Unix socket is lost, at whatever moment it comes."""
-    with Peer(echo, socket.AF_UNIX, str(tmp_path / "echo")) as peer:
-        result = report("--check", "-s2M", "-l1000", *FOREVER, peer.socket.getsockname())
-    assert counts_of(result) == {"sent": 2098, "answered": 2098}
-
-
 @pytest.mark.parametrize("offset", [0, 7, 8, 1399])
 def test_check_changed(offset):
     """A changed byte has its datagram and its place, at once and in the verdict."""

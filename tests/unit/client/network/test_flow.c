@@ -3,6 +3,8 @@
 
 #include "unit.h"
 
+#include "process.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
@@ -220,6 +222,53 @@ static void test_overdue_before_answers(void **state) {
         close_pair();
 }
 
+/* Echoes datagrams, and writes a byte behind each. */
+static void echo_and_tell(void *data) {
+        const int *fds = data;
+        char bytes[SIZE];
+
+        for (;;) {
+                ssize_t n = recv(fds[0], bytes, sizeof bytes, 0);
+
+                assert_int_equal(send(fds[0], bytes, (size_t)n, 0), n);
+                if (n == 0)
+                        return;
+                assert_int_equal(write(fds[1], "", 1), 1);
+        }
+}
+
+/* No answer of a Unix socket is lost, at whatever moment it comes. */
+static void test_unix_socket(void **state) {
+        int sockets[2], told[2];
+        FlowEvent event;
+        pid_t child;
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, sockets), 0);
+        assert_int_equal(pipe(told), 0);
+        payload_init(&pair.payload, SIZE);
+        assert_int_equal(flow_init(&pair.flow, sockets[0], &pair.payload, 0, 64, 0, true), 0);
+        child = process_fork(echo_and_tell, (int[]){ sockets[1], told[1] });
+        for (int i = 0; i < 1000; i++) {
+                struct pollfd polled = { .fd = told[0], .events = POLLIN };
+                bool came = false;
+
+                send_one();
+                while (!came && poll(&polled, 1, 0) == 0)
+                        came = flow_next(&pair.flow, &event);
+                assert_true(came || flow_next(&pair.flow, &event));
+                assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
+                assert_int_equal(read(told[0], &(char){ 0 }, 1), 1);
+        }
+        assert_int_equal(send(sockets[0], "", 0, 0), 0);
+        process_wait_exit(child, 0);
+        flow_deinit(&pair.flow);
+        for (int i = 0; i < 2; i++) {
+                close(sockets[i]);
+                close(told[i]);
+        }
+}
+
 /* Builds the control data of an error in @message, with the sender @size bytes at @sender. */
 static void set_error(struct msghdr *message, int level, const struct sock_extended_err *error,
                       const void *sender, size_t size) {
@@ -305,6 +354,7 @@ int main(void) {
                 cmocka_unit_test(test_closed_port), cmocka_unit_test(test_too_large),
                 cmocka_unit_test(test_overdue),     cmocka_unit_test(test_sentences),
                 cmocka_unit_test(test_rejections),  cmocka_unit_test(test_overdue_before_answers),
+                cmocka_unit_test(test_unix_socket),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
