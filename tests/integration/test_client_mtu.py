@@ -101,6 +101,18 @@ def test_without_errors(line):
                 "kind": "missing", "message": "larger datagrams vanish without an ICMP error"}
 
 
+def test_errors_before_a_hole(line):
+    """The error of another router about another size does not excuse a hole behind it."""
+    hole = line(1400)
+    hole.machines[2].execute("nft", "-f", "-", text="table inet hole { chain forward { type filter "
+                             "hook forward priority 0; udp dport 7 meta length > 1300 drop\n}\n}\n")
+    with hole.peer(echo):
+        status, result = hole.search("10.0.2.2", "-W0.1")
+    assert result["mtu"]["packet"] == 1300
+    assert result["mtu"]["rejections"][0]["message"].startswith("fragmentation needed, MTU 1400")
+    assert status == 1 and result["failure"]["kind"] == "missing"
+
+
 def test_the_whole_interface(line):
     """Where nothing is smaller the MTU is that of the interface, although a network loses some."""
     wide = line(1500)
@@ -147,6 +159,37 @@ def test_forged_errors(line):
         status, result = lied.search("10.0.2.2")
     assert (status, result["mtu"]["packet"]) == (0, 1500)
     assert json.dumps(result["mtu"]["rejections"]).count("MTU 600 from 10.0.2.2") <= 1
+
+
+def test_a_service_that_cuts():
+    """Datagrams that come back shorter do not vanish."""
+
+    def cut(peer):
+        while came := peer.receive():
+            peer.answer(came[0][:1000], came[1])
+
+    with Peer(cut) as peer:
+        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+    assert status == 1 and output.decode().endswith(
+        ": 1000 bytes pass both ways, in packets of 1028 bytes; "
+        "differs: larger datagrams come back changed\n")
+
+
+def test_an_unlucky_size():
+    """A size that passes, but whose repetitions a busy path has all lost, does not end the search."""
+
+    def unlucky(peer):
+        lost = 0
+        while came := peer.receive():
+            if 40 < len(came[0]) <= 1000 and lost < 4:
+                lost += 1
+            elif len(came[0]) <= 1000:
+                peer.answer(*came)
+
+    with Peer(unlucky) as peer:
+        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+    assert status == 1 and ": 1000 bytes pass both ways, in packets of 1028 bytes; missing" in (
+        output.decode())
 
 
 @pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),

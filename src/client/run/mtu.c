@@ -5,7 +5,8 @@
  * All packets have the bit "don't fragment". The search halves the range between a size that passed
  * and one that did not; the smallest size is that of the family's smallest packet, and the MTU of
  * the interface ends the range. A size passes when its answer is intact and came in one packet. A
- * lost probe is repeated: a busy path is not a narrow one.
+ * lost probe is repeated: a busy path is not a narrow one. The search repeats the size that ends it
+ * once more, since one size that all repetitions lost would end it too low.
  *
  * A router that drops a packet should send an ICMP error with the MTU that fits. The search tries
  * that size, and the next larger one, first. It believes none of it: errors can be forged, and
@@ -13,7 +14,8 @@
  * not.
  *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
- * failure, although the search found the size.
+ * failure, although the search found the size. An error counts only for the size that did not pass,
+ * or with the MTU that was found: another router may have announced another MTU before the hole.
  */
 #include "client/run/mtu.h"
 
@@ -56,8 +58,15 @@ typedef struct Mtu {
         size_t hint;
         /* The shortest round trip; 0 before the first. */
         uint64_t shortest;
-        /* An ICMP error has announced, or fragments have shown, that a datagram was too large. */
+        /* The MTU of the last ICMP error; 0 for none. */
+        size_t named;
+        /* What explains that the last probe did not pass: an ICMP error or fragments; other bytes.
+         */
         bool announced;
+        bool changed;
+        /* The same of the smallest size that did not pass. */
+        bool end_announced;
+        bool end_changed;
         Progress progress;
 } Mtu;
 
@@ -65,7 +74,7 @@ typedef struct Mtu {
 enum {
         MTU_LOST,
         MTU_PASSED,
-        /* No repetition helps: this machine does not send it, or the answer differs. */
+        /* No repetition helps: this machine does not send it, or the answer came in fragments. */
         MTU_REFUSED,
 };
 
@@ -83,7 +92,8 @@ static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event) {
                 return mtu_fail(mtu, event);
         if (rejection->local)
                 return MTU_REFUSED;
-        mtu->announced = true;
+        mtu->announced |= rejection->mtu < mtu->flow.payload->size + mtu->headers;
+        mtu->named = rejection->mtu;
         if (rejection->mtu > mtu->headers)
                 mtu->hint = rejection->mtu - mtu->headers;
         return MTU_LOST;
@@ -96,10 +106,12 @@ static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
         if (event->kind != FLOW_ANSWER || event->number < first ||
             event->answer.verdict == VOLLEY_UNRECOGNIZED)
                 return MTU_LOST;
+        mtu->announced |= event->fragments;
+        mtu->changed |= event->answer.verdict == VOLLEY_CHANGED;
         if (event->fragments)
-                mtu->announced = true;
-        if (event->answer.verdict == VOLLEY_CHANGED || event->fragments)
                 return MTU_REFUSED;
+        if (event->answer.verdict != VOLLEY_ANSWERED)
+                return MTU_LOST;
         if (mtu->shortest == 0 || event->answer.time < mtu->shortest)
                 mtu->shortest = event->answer.time;
         mtu->report->bytes_received += mtu->flow.answer_size;
@@ -144,28 +156,28 @@ static int mtu_send(Mtu *mtu) {
 }
 
 /* Returns the time to wait for an answer before the next repetition, or behind the @last one. That
- * is as long only if no error explains the silence. */
-static uint64_t mtu_patience(const Mtu *mtu, bool last, bool rejected) {
+ * is as long only if nothing explains the silence. */
+static uint64_t mtu_patience(const Mtu *mtu, bool last) {
         const uint64_t pause = 4 * mtu->shortest > MTU_PAUSE ? 4 * mtu->shortest : MTU_PAUSE;
 
-        return last && !rejected ? mtu->options->timeout
-                                 : clock_earlier(pause, mtu->options->timeout);
+        return last && !mtu->announced && !mtu->changed
+                               ? mtu->options->timeout
+                               : clock_earlier(pause, mtu->options->timeout);
 }
 
 /* Sends datagrams of @size bytes until one passes. */
 static int mtu_probe(Mtu *mtu, size_t size) {
-        const VolleyCounts *counts = &mtu->flow.volley.counts;
-        const uint64_t first = counts->sent, rejected = counts->rejected;
+        const uint64_t first = mtu->flow.volley.counts.sent;
         int r = MTU_LOST;
 
+        mtu->announced = mtu->changed = false;
         mtu->flow.payload->size = size;
         progress_show(&mtu->progress, "%zu to %zu bytes: %zu", mtu->low, mtu->high, size);
         for (int i = 0; i < MTU_ATTEMPTS && r == MTU_LOST; i++) {
                 r = mtu_send(mtu);
                 if (r == MTU_LOST)
                         r = mtu_wait(mtu, first,
-                                     clock_now() + mtu_patience(mtu, i == MTU_ATTEMPTS - 1,
-                                                                counts->rejected > rejected));
+                                     clock_now() + mtu_patience(mtu, i == MTU_ATTEMPTS - 1));
         }
         return r;
 }
@@ -198,8 +210,41 @@ static int mtu_bound(Mtu *mtu) {
                 mtu->high = mtu->flow.mtu - mtu->headers;
         else
                 mtu->high--;
+        mtu->end_announced = mtu->announced;
+        mtu->end_changed = mtu->changed;
         /* This machine's own refusal is no news. */
         mtu->flow.rejections = (Rejections){};
+        return r;
+}
+
+/* Probes @size within the two bounds, and moves one of them. */
+static int mtu_halve(Mtu *mtu, size_t size) {
+        const int r = mtu_probe(mtu, size);
+
+        if (r == MTU_PASSED) {
+                mtu->low = size;
+        } else {
+                mtu->high = size - 1;
+                mtu->end_announced = mtu->announced;
+                mtu->end_changed = mtu->changed;
+        }
+        return r;
+}
+
+/* Halves the range until nothing is between the bounds. */
+static int mtu_narrow(Mtu *mtu) {
+        const size_t most = mtu->high;
+        int r = MTU_PASSED;
+
+        while (r >= 0 && mtu->low < mtu->high) {
+                r = mtu_halve(mtu, mtu_next(mtu));
+                if (r < 0 || mtu->low < mtu->high || mtu->low == most || mtu->end_announced)
+                        continue;
+                /* Nothing explains the end: all repetitions may have been lost by chance. */
+                r = mtu_halve(mtu, mtu->low + 1);
+                if (r == MTU_PASSED)
+                        mtu->high = most;
+        }
         return r;
 }
 
@@ -207,28 +252,22 @@ static int mtu_search(Mtu *mtu) {
         int r;
 
         r = mtu_probe(mtu, mtu->low);
-        if (r == MTU_LOST || r == MTU_REFUSED)
+        if (r == MTU_LOST || r == MTU_REFUSED) {
+                const bool silent = r == MTU_LOST && !mtu->changed;
+
                 return failure_set_kind(&mtu->report->failure,
-                                        r == MTU_LOST ? FAILURE_TIMEOUT : FAILURE_DIFFERS, -ETIME,
-                                        r == MTU_LOST ? "no answer to %zu bytes"
-                                                      : "no intact answer to %zu bytes",
+                                        silent ? FAILURE_TIMEOUT : FAILURE_DIFFERS, -ETIME,
+                                        silent ? "no answer to %zu bytes"
+                                               : "no intact answer to %zu bytes",
                                         mtu->low);
+        }
         /* The first round trip may have waited for addresses of the link, the second one does not.
          */
         if (r == MTU_PASSED)
                 r = mtu_probe(mtu, mtu->low);
         if (r >= 0)
                 r = mtu_bound(mtu);
-        while (r >= 0 && mtu->low < mtu->high) {
-                const size_t size = mtu_next(mtu);
-
-                r = mtu_probe(mtu, size);
-                if (r == MTU_PASSED)
-                        mtu->low = size;
-                else
-                        mtu->high = size - 1;
-        }
-        return r;
+        return r >= 0 ? mtu_narrow(mtu) : r;
 }
 
 static void mtu_judge(const Mtu *mtu) {
@@ -238,7 +277,13 @@ static void mtu_judge(const Mtu *mtu) {
         report->mtu = (ReportMtu){ .payload = mtu->low,
                                    .packet = packet,
                                    .interface = mtu->flow.mtu };
-        if (mtu->low < MTU_MOST && packet != mtu->flow.mtu && !mtu->announced)
+        if (mtu->low == MTU_MOST || packet == mtu->flow.mtu || packet == mtu->named ||
+            mtu->end_announced)
+                return;
+        if (mtu->end_changed)
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                                 "larger datagrams come back changed");
+        else
                 failure_set_kind(&report->failure, FAILURE_MISSING, 0,
                                  "larger datagrams vanish without an ICMP error");
 }
