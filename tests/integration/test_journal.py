@@ -158,6 +158,17 @@ def test_level(start, level, kinds):
     assert {record.kind for record in service.journal.records()} == kinds
 
 
+def test_level_of_empty_connections(start):
+    """--log-empty gives its priority to a connection that comes, and to one that echoed nothing."""
+    service = start("--log-empty=debug", "--log-level=debug")
+    service.connect().close()
+    service.journal.wait_for("closed")
+    service.connect_served().close()
+    service.journal.wait_for("closed", 2)
+    assert [(record.kind, record.priority) for record in service.journal.records()[1:]] == [
+        ("accepted", 7), ("closed", 7), ("accepted", 7), ("closed", 6)]
+
+
 def timed(service, address=None):
     begin = time.monotonic()
     with clients.connect(address or service.listeners()[0]) as client:
