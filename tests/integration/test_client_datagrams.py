@@ -113,7 +113,7 @@ def test_babble():
             assert counts["answered"] == counts["sent"] <= counts["unrecognized"]
 
 
-class Proxy:
+class FaultyNetwork:
     """A network that drops, doubles, swaps and alters by a seed; it keeps what it has sent."""
 
     def __init__(self, seed):
@@ -156,23 +156,23 @@ class Proxy:
         return {name: value for name, value in result.items() if value}
 
 
-def test_proxy():
+def test_faulty_network():
     """Each count is that of the network on the way, for several seeds at once."""
     count = 500
-    proxies = [Proxy(seed) for seed in (862, 863, 864)]
+    networks = [FaultyNetwork(seed) for seed in (862, 863, 864)]
     with contextlib.ExitStack() as stack:
         clients = []
-        for proxy in proxies:
-            peer = stack.enter_context(Peer(proxy))
+        for faulty in networks:
+            peer = stack.enter_context(Peer(faulty))
             clients.append(stack.enter_context(Client(
                 "--json", "--ping", "--udp", "-c", count, "-i", "0.001", *peer.address)))
         results = [client.end() for client in clients]
-    for proxy, (status, output, errors) in zip(proxies, results):
+    for faulty, (status, output, errors) in zip(networks, results):
         result = parse(output.decode())
         found = counts_of(result)
         # A machine that has much else to do is no network that is late.
         found["answered"] += found.pop("late", 0)
-        assert (status, errors, found) == (1, [], proxy.expected(count))
+        assert (status, errors, found) == (1, [], faulty.expected(count))
         assert result["failure"]["kind"] == "differs"
         assert result["datagrams"]["jitter"] > 0
 

@@ -79,7 +79,7 @@ def echo(service):
 
 @pytest.mark.parametrize("kind", ["unix", "abstract", "ipv4", "ipv6"])
 def test_silent(start, tmp_path, kind):
-    """Whoever connects and says nothing gets the text and the end, at a socket of any kind."""
+    """A client that sends nothing gets the text and the end, at a socket of any kind."""
     listen = {"unix": tmp_path / "metrics", "abstract": f"@{tmp_path}", "ipv4": "127.0.0.1:0",
               "ipv6": "[::1]:0"}[kind]
     service = start("127.0.0.1:0", f"metrics:{listen}")
