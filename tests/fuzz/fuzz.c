@@ -18,3 +18,12 @@ bool fuzz_is_filled(const void *memory, size_t size) {
                 size--;
         return size == 0;
 }
+
+void *fuzz_copy(const void *data, size_t size) {
+        void *copy = malloc(size > 0 ? size : 1);
+
+        FUZZ_CHECK(copy != NULL);
+        if (size > 0)
+                memcpy(copy, data, size);
+        return copy;
+}

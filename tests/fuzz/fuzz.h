@@ -34,3 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 void fuzz_fill(void *memory, size_t size);
 bool fuzz_is_filled(const void *memory, size_t size);
+
+/*
+ * fuzz_copy: Returns a copy of the @size bytes at @data that ends where it says: a sanitizer finds
+ * a read behind it. The caller frees it.
+ */
+void *fuzz_copy(const void *data, size_t size);

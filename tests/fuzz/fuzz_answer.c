@@ -17,18 +17,8 @@ enum {
         SENT = 300,
 };
 
-/* A copy that ends where it says, so that the sanitizer sees who reads on. */
-static void *copy_of(const uint8_t *data, size_t size) {
-        void *copy = malloc(size > 0 ? size : 1);
-
-        FUZZ_CHECK(copy != NULL);
-        if (size > 0)
-                memcpy(copy, data, size);
-        return copy;
-}
-
 static void check_control(const uint8_t *data, size_t size) {
-        struct msghdr message = { .msg_control = copy_of(data, size), .msg_controllen = size };
+        struct msghdr message = { .msg_control = fuzz_copy(data, size), .msg_controllen = size };
         Rejection rejection;
 
         fuzz_fill(&rejection, sizeof rejection);
@@ -71,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         if (size == 0)
                 return 0;
-        copy = copy_of(data + 1, size - 1);
+        copy = fuzz_copy(data + 1, size - 1);
         if (data[0] == CONTROL)
                 check_control(copy, size - 1);
         else

@@ -14,16 +14,6 @@ enum {
         PORT = 9190,
 };
 
-/* A copy that ends where it says, so that the sanitizer sees who reads on. */
-static void *copy_of(const uint8_t *data, size_t size) {
-        void *copy = malloc(size > 0 ? size : 1);
-
-        FUZZ_CHECK(copy != NULL);
-        if (size > 0)
-                memcpy(copy, data, size);
-        return copy;
-}
-
 static void check_answer_ipv4(const GuardRequest *request, const struct cmsghdr *header) {
         struct in_pktinfo info;
 
@@ -74,9 +64,9 @@ static void check_answer(const GuardRequest *request) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const size_t name_length = size > 0 && data[0] < size ? data[0] : 0;
         const size_t control_length = size > 0 ? size - 1 - name_length : 0;
-        struct msghdr message = { .msg_name = copy_of(data + (size > 0), name_length),
+        struct msghdr message = { .msg_name = fuzz_copy(data + (size > 0), name_length),
                                   .msg_namelen = (socklen_t)name_length,
-                                  .msg_control = copy_of(data + 1 + name_length, control_length),
+                                  .msg_control = fuzz_copy(data + 1 + name_length, control_length),
                                   .msg_controllen = control_length };
         GuardRequest request;
         GuardVerdict verdict;
