@@ -73,7 +73,7 @@ struct ClientOptions {
 
         /* With datagrams (connection.datagram): no fragments of them; and in a check, the size of
          * each, 0 for the default. */
-        bool whole;
+        bool dont_fragment;
         uint64_t length;
 
         /* Check and streams: bytes per second at most; 0 for no limit. */

@@ -258,7 +258,7 @@ const OptionRow client_rows[] = {
 
         { "udp", NULL, false, option_take_flag, FIELD(connection.datagram),
           .tags = FOR_CHECK | FOR_PING | FOR_LOAD | FOR_MTU },
-        { "dont-fragment", NULL, false, option_take_flag, FIELD(whole),
+        { "dont-fragment", NULL, false, option_take_flag, FIELD(dont_fragment),
           .tags = FOR_CHECK | FOR_PING | FOR_LOAD },
         { "length", "l", true, client_take_size, FIELD(length), RANGE(1, PAYLOAD_SIZE_MAXIMUM),
           .tags = FOR_CHECK },

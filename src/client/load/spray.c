@@ -236,7 +236,7 @@ static int spray_prepare(Spray *spray, const int *fds) {
                 if (fds[i] < 0)
                         continue;
                 r = flow_init(flow, fds[i], &spray->payload, spray->count, remembered,
-                              plan->options->timeout, !plan->options->whole);
+                              plan->options->timeout, !plan->options->dont_fragment);
                 if (r < 0)
                         return r;
                 spray->count++;

@@ -412,7 +412,7 @@ void exchange_run(const ClientOptions *options, Report *report) {
                 return;
         payload_init(&payload, options->size);
         r = flow_init(&exchange.flow, fd, &payload, 0, EXCHANGE_REMEMBERED, options->timeout,
-                      !options->whole);
+                      !options->dont_fragment);
         if (r < 0) {
                 failure_set(&report->failure, 0, "Cannot prepare the socket: %s", strerror(-r));
         } else {

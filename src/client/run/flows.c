@@ -417,7 +417,7 @@ static int flows_open_datagrams(Flows *flows, size_t i) {
         if (fd < 0)
                 return fd;
         r = flow_init(&flows->datagrams[i], fd, flows->payload, i, FLOWS_REMEMBERED,
-                      flows->options->timeout, !flows->options->whole);
+                      flows->options->timeout, !flows->options->dont_fragment);
         if (r < 0)
                 close(fd);
         return r;
