@@ -88,8 +88,8 @@ void flow_deinit(Flow *flow);
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
 /*
- * flow_next: Finds what happened next: an expired timeout, an answer or a rejection, in this order, so
- * that no number of answers hides a timeout. Never waits.
+ * flow_next: Finds what happened next: an expired timeout, an answer or a rejection, in this order,
+ * so that no number of answers hides a timeout. Never waits.
  *
  * Returns true and sets @ret_event, or returns false when nothing happened. The socket is readable
  * (POLLIN or POLLERR) before it does, or volley_deadline() is over.
