@@ -24,12 +24,13 @@ import tempfile
 
 # Those that tests of debian/tests depend on among them: a machine has no network to get more from.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
-# The packages of one test, which installs them: in all others their daemons would run as well.
-# dma(8) is the smallest program for the mail that Nagios could send.
-FETCHED = "/usr/src/fetched"
-FETCH = f'chroot "$1" sh -c "mkdir -p {FETCHED}/partial && exec apt-get install --quiet --yes ' \
-        f'--download-only --no-install-recommends --option Dir::Cache::archives={FETCHED} ' \
-        'nagios4-core dma"'
+# Packages that one test each installs: in all others their daemons would run as well. dma(8) is the
+# smallest program for the mail that they could send.
+FETCHED = {package: f"/usr/src/{package}" for package in ("nagios4-core", "smokeping")}
+FETCH = " && ".join(
+    f'chroot "$1" sh -c "mkdir -p {place}/partial && exec apt-get install --quiet --yes '
+    f'--download-only --no-install-recommends --option Dir::Cache::archives={place} {package} dma"'
+    for package, place in FETCHED.items())
 
 # The release of each image, its packages, and a command at the end. No test boots the prover:
 # cbmc(1) runs in its tree.

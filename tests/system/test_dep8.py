@@ -19,7 +19,8 @@ SECONDS = 1200
 @pytest.mark.parametrize("name", TESTS)
 def test_dep8(host, name):
     """What the first lines of the test in debian/tests say."""
-    fetched = f"{machine.FETCHED}/*.deb" if "nagios4-core" in TESTS[name] else ""
+    fetched = " ".join(f"{machine.FETCHED[package]}/*.deb" for package in TESTS[name]
+                       if package in machine.FETCHED)
     host.check("sh", "-c", "apt-get install -q -y /usr/src/packages/mpecho_*.deb "
                            f"/usr/src/packages/mpecho-client_*.deb {fetched}")
     status, output = host.run("sh", "-c", f"cd /usr/src/mpecho && exec debian/tests/{name}",
