@@ -33,6 +33,13 @@ enum {
         FLOW_NUMBERS_BITS = 30,
 };
 
+/* A message and its control data. */
+typedef struct FlowMessage {
+        struct msghdr header;
+        struct iovec vector;
+        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8)));
+} FlowMessage;
+
 static int flow_set(int fd, int level, int option, int value) {
         return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
 }
@@ -162,18 +169,24 @@ static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
         event->answer = volley_receive(volley, event->number, now, intact);
 }
 
+/* Receives into the answer of @flow, and what comes with it into @ret_message. */
+static ssize_t flow_receive_message(Flow *flow, FlowMessage *ret_message, int flags) {
+        ret_message->vector =
+                        (struct iovec){ .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
+        ret_message->header = (struct msghdr){ .msg_iov = &ret_message->vector,
+                                               .msg_iovlen = 1,
+                                               .msg_control = ret_message->control,
+                                               .msg_controllen = sizeof ret_message->control };
+        return recvmsg(flow->fd, &ret_message->header, flags | MSG_DONTWAIT);
+}
+
 /* Receives one answer. */
 static bool flow_receive(Flow *flow, FlowEvent *event) {
-        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8)));
-        struct iovec vector = { .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
-        struct msghdr message = { .msg_iov = &vector,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control,
-                                  .msg_controllen = sizeof control };
+        FlowMessage message;
         ssize_t n = -1;
 
         for (int i = 0; i < FLOW_ATTEMPTS && n < 0; i++) {
-                n = recvmsg(flow->fd, &message, MSG_DONTWAIT);
+                n = flow_receive_message(flow, &message, 0);
                 if (n < 0 && errno == EAGAIN)
                         return false;
         }
@@ -182,24 +195,19 @@ static bool flow_receive(Flow *flow, FlowEvent *event) {
 
         flow->answer_size = (size_t)n;
         flow_judge(flow, clock_now(), event);
-        event->fragments = flow_has_fragments(&message);
+        event->fragments = flow_has_fragments(&message.header);
         return true;
 }
 
 /* Takes one error from the queue. Returns false for an empty queue; otherwise sets @ret_counted to
  * whether it is about a datagram. */
 static bool flow_take_error(Flow *flow, FlowEvent *event, bool *ret_counted) {
-        char control[REJECTION_CONTROL_SIZE] __attribute__((aligned(8)));
-        struct iovec vector = { .iov_base = flow->answer, .iov_len = FLOW_BUFFER_SIZE };
-        struct msghdr message = { .msg_iov = &vector,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control,
-                                  .msg_controllen = sizeof control };
-        ssize_t n = recvmsg(flow->fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT);
+        FlowMessage message;
+        ssize_t n = flow_receive_message(flow, &message, MSG_ERRQUEUE);
         uint64_t number;
 
         *ret_counted = false;
-        if (n < 0 || !rejection_parse(&message, &event->rejection))
+        if (n < 0 || !rejection_parse(&message.header, &event->rejection))
                 return n >= 0;
         if (event->rejection.local) {
                 /* flow_send() has counted it. */
