@@ -71,8 +71,8 @@ struct ClientOptions {
         /* Check: the number of bytes to send. */
         uint64_t check_size;
 
-        /* With datagrams (connection.datagram): no fragments of them; and in a check, the size of
-         * each, 0 for the default. */
+        /* With datagrams (connection.datagram): sends no fragments; in a check, the size of each
+         * datagram, 0 for the default. */
         bool dont_fragment;
         uint64_t length;
 
