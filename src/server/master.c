@@ -231,11 +231,14 @@ static void master_note_handed_over(Master *master) {
                                       clock_now() + (stored ? EXIT_PATIENCE : STOP_PATIENCE));
 }
 
-/* Stores what handlers have given, or declines. */
+/* Stores what handlers have given, or declines. That time does not count, but all others of a turn
+ * do: strangers could make each of them long. */
 static void master_settle(Master *master, uint64_t now) {
+        const uint64_t begun = clock_now();
+
         handover_settle(&master->handover, master->stopping, now);
         if (master->kill_deadline != CLOCK_NEVER)
-                master->kill_deadline += clock_now() - now;
+                master->kill_deadline += clock_now() - begun;
 }
 
 /* Returns whether the signal has had an effect. */

@@ -38,8 +38,10 @@ static void service_start(Service *service, const Options *options) {
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         close(null);
         service->options = *options;
-        service->options.listen = listen;
-        service->options.n_listen = 1;
+        if (options->n_listen == 0) {
+                service->options.listen = listen;
+                service->options.n_listen = 1;
+        }
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, service->journald.name.sun_path,
                                      &service->journal),
                          0);

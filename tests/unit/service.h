@@ -30,8 +30,9 @@ int service_set_up(void **state);
 int service_tear_down(void **state);
 
 /*
- * service_start_connections, service_start_master: listens on a loopback port as @options says, and
- * makes stdin /dev/null. The journal must have been started.
+ * service_start_connections, service_start_master: listens as @options says, the first of them a
+ * loopback port, or on one when they name nothing; makes stdin /dev/null. The journal must have
+ * been started.
  *
  * service_stop: asserts that there is no record left to read, and no child; frees all but the
  * journal.

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* How the process that accepts, forks and reaps comes to its end. */
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -16,6 +20,37 @@
 static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 
 static Service service;
+
+/* The time of a clock that stands still, but for a second in which a channel is accepted; 0 for the
+ * real one. */
+static uint64_t standing;
+static bool killed;
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+        if (standing == 0)
+                return (int)syscall(SYS_clock_gettime, clock, now);
+        *now = (struct timespec){ .tv_sec = (time_t)(standing / CLOCK_SECOND),
+                                  .tv_nsec = (long)(standing % CLOCK_SECOND) };
+        return 0;
+}
+
+int accept4(int listener, struct sockaddr *name, socklen_t *size, int flags) {
+        static int (*real)(int, struct sockaddr *, socklen_t *, int);
+        int fd;
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
+        fd = real(listener, name, size, flags);
+        if (standing > 0 && fd >= 0)
+                standing += CLOCK_SECOND;
+        return fd;
+}
+
+int kill(pid_t pid, int signal) {
+        killed |= signal == SIGKILL;
+        return (int)syscall(SYS_kill, pid, signal);
+}
 
 static void expect_closed(const char *reason, uint64_t bytes) {
         service_expect(&service, RECORD_CLOSED);
@@ -111,6 +146,59 @@ static void test_hung(void **state) {
         process_run(stop_hung, &(bool){ false });
 }
 
+/* Connects to where handlers hand over, the only Unix socket that listens. */
+static int stranger_connect(void) {
+        struct sockaddr_un name;
+        int fd = STDERR_FILENO, listens = 0;
+        socklen_t size;
+
+        do {
+                fd++;
+                name.sun_family = AF_UNSPEC;
+                size = sizeof name;
+                (void)getsockname(fd, (struct sockaddr *)&name, &size);
+                (void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
+                                 &(socklen_t){ sizeof listens });
+        } while (fd < 100 && (name.sun_family != AF_UNIX || listens == 0));
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, (const struct sockaddr *)&name, size), 0);
+        return fd;
+}
+
+static void stop_among_strangers(void *data) {
+        static char *listen[] = { "127.0.0.1:0", "proxy:127.0.0.1:0" };
+        Options options = usual;
+        pid_t handler;
+        int client;
+
+        (void)data;
+        options.listen = listen;
+        options.n_listen = 2;
+        service_start_master(&service, &options);
+        client = service_take(&service, INADDR_LOOPBACK, &handler);
+        service_echo(client, handler);
+        assert_int_equal(kill(handler, SIGSTOP), 0);
+        assert_int_equal(kill(getpid(), SIGTERM), 0);
+        standing = clock_now();
+        assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
+        for (int seconds = 0; seconds <= 4; seconds++) {
+                assert_false(killed);
+                close(stranger_connect());
+                assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
+        }
+        assert_true(killed);
+        service_turn_until_done(&service);
+        expect_closed("stopped", 5);
+        close(client);
+        service_stop(&service);
+}
+
+/* Strangers who connect all the time, so that each turn takes long, do not delay that end. */
+static void test_hung_among_strangers(void **state) {
+        (void)state;
+        process_run(stop_among_strangers, NULL);
+}
+
 static void leave_idle(void *data) {
         const Options options = { .max_connections = 10, .exit_idle = CLOCK_SECOND / 5 };
         uint64_t begin = clock_now();
@@ -145,6 +233,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_stop),
                 TEST(test_hung),
+                TEST(test_hung_among_strangers),
                 TEST(test_idle),
         };
 
