@@ -283,6 +283,21 @@ def test_rejected_by_a_firewall(network):
     assert "\n2 rejected: administratively prohibited from 10.0.0.2\n" in output.decode()
 
 
+def test_rejected_for_two_reasons(network):
+    """The verdict has the kind of the reason that it names."""
+    here, there = network(), network()
+    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"))
+    there.execute("nft", "-f", "-", text="table inet wall { chain input { type filter hook input "
+                  "priority 0; udp dport 7 numgen inc mod 2 0 reject with icmp type port-unreachable\n"
+                  "udp dport 7 reject with icmp type admin-prohibited\n}\n}")
+    result = here.run(report, "--ping", "-c2", "-i0.001", *FOREVER, "10.0.0.2", status=1)
+    assert counts_of(result) == {"sent": 2, "rejected": 2}
+    first = result["datagrams"]["rejections"][0]["message"]
+    assert result["failure"] == {
+        "kind": "refused" if first.startswith("port") else "unreachable",
+        "message": f"rejected 2 of 2 datagrams: {first}"}
+
+
 def test_this_machine_does_not_send(network):
     """A datagram that this machine drops is rejected, not lost, and the next one is sent."""
     here, there = network(), network()

@@ -63,7 +63,7 @@ typedef struct Exchange {
         bool over;
         /* Events that interval reports count: none is ever revoked. */
         uint64_t failures;
-        /* The kind of the last rejection. */
+        /* The kind of the first rejection, whose sentence is in the verdict. */
         FailureKind rejected;
         Interims interims;
         Progress progress;
@@ -177,7 +177,7 @@ static void exchange_take(Exchange *exchange, const FlowEvent *event) {
                 exchange_count_answer(exchange, event);
         else
                 exchange->failures++;
-        if (event->kind == FLOW_REJECTED)
+        if (event->kind == FLOW_REJECTED && exchange->rejected == FAILURE_NONE)
                 exchange->rejected = rejection_kind(&event->rejection);
         if (!exchange_is_check(exchange) && !exchange_print(exchange, event))
                 exchange->over = true;
