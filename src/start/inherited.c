@@ -213,8 +213,8 @@ static int inherited_sort_stdin(Inherited *inherited, Failure *ret_failure) {
                                    inherited->foreign_pid, getpid());
         if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, 0, -1) <= 0)
                 return failure_set(ret_failure, WRONG_USAGE,
-                                   "Cannot find a socket to listen on: name a LISTEN address, or "
-                                   "start mpecho by systemd or an inetd that passes a socket");
+                                   "Cannot find a socket to listen on: start mpecho.socket, name a "
+                                   "LISTEN address, or let an inetd pass a socket");
         if (sd_is_socket(STDIN_FILENO, AF_UNSPEC, SOCK_STREAM, -1) <= 0 &&
             !socket_is_datagram(STDIN_FILENO))
                 return failure_set(ret_failure, -EPROTOTYPE,

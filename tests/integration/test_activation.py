@@ -229,7 +229,7 @@ def test_wrong_options_with_waiting_clients(start, sockets, wrong):
 def test_nothing_to_listen_on(start):
     """No LISTEN, nothing passed, no socket as standard input: an error that says all three ways."""
     text = usage_error(start(listen=None, ready=False, expected=["failed"]))
-    for way in ("LISTEN", "systemd", "inetd"):
+    for way in ("LISTEN", "mpecho.socket", "inetd"):
         assert way in text
 
 

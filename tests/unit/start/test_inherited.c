@@ -396,9 +396,8 @@ static void test_ways(void **state) {
                              .sentence = "Cannot listen on '9190': systemd has passed sockets" });
         process_run(start_mpecho,
                     &(Call){ .result = WRONG_USAGE,
-                             .sentence = "Cannot find a socket to listen on: name a LISTEN "
-                                         "address, or start mpecho by systemd or an inetd that "
-                                         "passes a socket" });
+                             .sentence = "Cannot find a socket to listen on: start mpecho.socket, "
+                                         "name a LISTEN address, or let an inetd pass a socket" });
 }
 
 /* A single connection is taken as one, passed or as stdin; so is a listener or a datagram
