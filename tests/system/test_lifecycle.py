@@ -49,7 +49,7 @@ def test_lifecycle(host):
 
     admin.install("packages")
     assert admin.states() == ("inactive", "inactive")
-    admin.shell("systemctl start mpecho.socket")
+    admin.shell("systemctl enable --now mpecho.socket mpecho-udp.socket mpecho-metrics.socket")
     assert admin.shell(EXCHANGE) == "hello"
     admin.apt("purge", "mpecho", "mpecho-client")
     assert admin.files() == before
