@@ -103,13 +103,13 @@ def test_without_errors(line):
 
 def test_errors_before_a_hole(line):
     """The error of another router about another size does not excuse a hole behind it."""
-    hole = line(1400)
+    hole = line(1300)
     hole.machines[2].execute("nft", "-f", "-", text="table inet hole { chain forward { type filter "
-                             "hook forward priority 0; udp dport 7 meta length > 1300 drop\n}\n}\n")
+                             "hook forward priority 0; udp dport 7 meta length > 1200 drop\n}\n}\n")
     with hole.peer(echo):
         status, result = hole.search("10.0.2.2", "-W0.1")
-    assert result["mtu"]["packet"] == 1300
-    assert result["mtu"]["rejections"][0]["message"].startswith("fragmentation needed, MTU 1400")
+    assert result["mtu"]["packet"] == 1200
+    assert result["mtu"]["rejections"][0]["message"].startswith("fragmentation needed, MTU 1300")
     assert status == 1 and result["failure"]["kind"] == "missing"
 
 
@@ -166,12 +166,12 @@ def test_a_service_that_cuts():
 
     def cut(peer):
         while came := peer.receive():
-            peer.answer(came[0][:1000], came[1])
+            peer.answer(came[0][:65505], came[1])
 
     with Peer(cut) as peer:
         status, output, _ = run("--mtu", "-W0.1", *peer.address)
     assert status == 1 and output.decode().endswith(
-        ": 1000 bytes pass both ways, in packets of 1028 bytes; "
+        ": 65505 bytes pass both ways, in packets of 65533 bytes; "
         "differs: larger datagrams come back changed\n")
 
 
@@ -181,14 +181,14 @@ def test_an_unlucky_size():
     def unlucky(peer):
         lost = 0
         while came := peer.receive():
-            if 40 < len(came[0]) <= 1000 and lost < 4:
+            if 40 < len(came[0]) <= 65505 and lost < 4:
                 lost += 1
-            elif len(came[0]) <= 1000:
+            elif len(came[0]) <= 65505:
                 peer.answer(*came)
 
     with Peer(unlucky) as peer:
         status, output, _ = run("--mtu", "-W0.1", *peer.address)
-    assert status == 1 and ": 1000 bytes pass both ways, in packets of 1028 bytes; missing" in (
+    assert status == 1 and ": 65505 bytes pass both ways, in packets of 65533 bytes; missing" in (
         output.decode())
 
 
