@@ -75,7 +75,7 @@ WRONG = [
     (["@"], "Cannot listen on '@': a name must follow the @"),
     (["/" + "x" * 108], re.compile("a Unix socket's name has at most 107 bytes")),
     (["127.0.0.1:0", "nonsense"], f"Cannot listen on 'nonsense': {NO_PORT}"),
-    ([], re.compile("LISTEN.*systemd.*inetd")),
+    ([], re.compile("mpecho.socket.*LISTEN.*inetd")),
 ]
 
 
