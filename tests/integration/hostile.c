@@ -166,10 +166,6 @@ static void attack_control(void) {
             syscall(SYS_rt_tgsigqueueinfo, master, master, 0, &forged) == 0 ||
             syscall(SYS_pidfd_send_signal, process, 0, NULL, 0) == 0)
                 note("signal it");
-#ifdef __x86_64__
-        if (kill_32(master, 0) == 0)
-                note("signal it");
-#endif
         if (fcntl(OWN_CONNECTION, F_SETOWN, master) == 0 ||
             fcntl(OWN_CONNECTION, F_SETOWN_EX, &(struct f_owner_ex){ F_OWNER_PID, master }) == 0 ||
             ioctl(OWN_CONNECTION, FIOSETOWN, &owner) == 0 ||
@@ -177,6 +173,14 @@ static void attack_control(void) {
                 note("have it signalled");
         if (prlimit(master, RLIMIT_NOFILE, NULL, NULL) == 0)
                 note("limit it");
+}
+
+/* The same by a system call of another architecture, if this machine has one. */
+static void attack_control_32(void) {
+#ifdef __x86_64__
+        if (kill_32(getppid(), 0) == 0)
+                note("signal it");
+#endif
 }
 
 static int count(const unsigned char *start, size_t size, const unsigned char *masked,
@@ -405,7 +409,7 @@ static const struct {
         { "inherited", attack_inherited }, { "execute", attack_execute },
         { "fork", attack_fork },           { "store", attack_store },
         { "hang", attack_hang },           { "deaf", attack_deaf },
-        { "late", attack_late },
+        { "late", attack_late },           { "control-32", attack_control_32 },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

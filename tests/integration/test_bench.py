@@ -157,7 +157,8 @@ def test_the_volley_counts_answers(datagrams, flows, window):
                                     lambda data: data[:-1] + b"x"])
 def test_the_volley_sees_what_is_wrong(datagrams, change):
     """An answer with other bytes, or of another length, is wrong."""
-    assert volley(datagrams(change), 1, 1)["wrong"] > 0
+    server = datagrams(change)
+    wait_for(lambda: volley(server, 1, 1)["wrong"] > 0, "an answer that is wrong")
 
 
 @pytest.mark.skipif(not (PROGRAMS / "bare-datagram").exists(), reason="no bare-datagram")

@@ -106,7 +106,7 @@ def test_control(victim):
     assert answer(hostile) == "signal it, have it signalled, limit it"
     service.wrapper = [sys.executable, "-c", ENTER_SANDBOX, *service.wrapper]
     service.restart()
-    for attack, argument in ("control", ""), ("execute", "/bin/true"):
+    for attack, argument in ("control", ""), ("control-32", ""), ("execute", "/bin/true"):
         ask(hostile, attack, argument)
         assert answer(hostile) == "nothing"
 
