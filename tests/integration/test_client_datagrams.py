@@ -35,7 +35,9 @@ class Peer:
         return self
 
     def __exit__(self, *_):
-        self.socket.sendto(b"end", self.socket.getsockname())
+        # Through a socket of its own: the peer's may hold an error that its client's end left.
+        with socket.socket(self.socket.family, socket.SOCK_DGRAM) as ending:
+            ending.sendto(b"end", self.socket.getsockname())
         self._thread.join()
         self.socket.close()
 
