@@ -167,10 +167,8 @@ NOT_RUN = {
         ("tests/system/test_lifecycle.py", r' *admin.shell\("systemctl enable --now mpecho.socket"\)'),
     "sudo systemctl restart mpecho":
         ("tests/system/test_continuity.py", r' *service.shell\("systemctl restart mpecho.service"\)'),
-    "systemctl enable --now mpecho-udp.socket":
-        ("debian/tests/datagrams", r'run\("systemctl", "enable", "--now", "mpecho-udp.socket"\)'),
-    "systemctl restart mpecho.service mpecho-udp.socket":
-        ("debian/tests/datagrams", r'run\("systemctl", "restart", "mpecho.service", "mpecho-udp.socket"\)'),
+    "sudo systemctl enable mpecho-udp.socket":
+        ("debian/tests/datagrams", r'run\("systemctl", "enable", "mpecho-udp.socket"\)'),
     "systemctl status mpecho": ("debian/tests/activation", ".* `systemctl status` shows true counts"),
     "journalctl -u mpecho": ("debian/tests/journal", r'.*run\("journalctl", "--unit=mpecho",'),
     "sudo systemctl daemon-reload": ("debian/tests/sockets", r'run\("systemctl", "daemon-reload"\)$'),
