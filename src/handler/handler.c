@@ -39,8 +39,8 @@
 
 #include "handler/echo.h"
 #include "handler/fork.h"
-#include "handler/preface.h"
 #include "handler/proctitle.h"
+#include "handler/proxy.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/socket.h"
@@ -234,14 +234,14 @@ static void handler_set_title(const Address *peer) {
 /* Reads the PROXY header and announces its peer to the master. Returns 0 when the connection is to
  * be served, or the exit code. */
 static int handler_introduce(const Handler *handler, Echo *echo) {
-        ProxyHeader header;
+        ProxyEndpoints endpoints;
         int code, r;
 
-        r = preface_read(echo, &header);
+        r = proxy_read(echo, &endpoints);
         if (r == -ECANCELED)
                 return handler_finish(handler, echo, END_STOPPED);
         if (r == 0) {
-                r = handover_announce(&handler->handover, &header.source);
+                r = handover_announce(&handler->handover, &endpoints.source);
                 code = r == -ECANCELED ? HANDLER_DECLINED : END_FAILED;
         } else {
                 code = HANDLER_HEADER + r;
@@ -251,8 +251,8 @@ static int handler_introduce(const Handler *handler, Echo *echo) {
                 socket_set_reset(echo->out);
                 return code;
         }
-        if (header.source.family != AF_UNSPEC)
-                handler_set_title(&header.source);
+        if (endpoints.source.family != AF_UNSPEC)
+                handler_set_title(&endpoints.source);
         socket_set_timeout(echo->out, SO_RCVTIMEO, handler->idle_timeout);
         return 0;
 }

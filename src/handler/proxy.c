@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parses PROXY headers. proxy_parse() gets all bytes that a peer has sent and has no state: a
- * caller that has read more calls it again with all of them.
+ * Reads and parses PROXY headers. proxy_parse() gets all bytes that a peer has sent and has no
+ * state: after each read it gets all of them again.
  *
  * Version 1 is a line of text, "PROXY TCP4 192.0.2.7 192.0.2.1 51234 7" with CR and LF. Version 2
  * is binary: a signature, a command, the two endpoints, and TLVs, which are skipped. One of these
@@ -10,14 +10,27 @@
  * The parser is as strict as the specification allows: one wrong byte means that a client reaches
  * a port for proxies, or that a proxy speaks to a wrong port. It must never guess whether there is
  * a header, and never look beyond @size.
+ *
+ * A read takes all that has come. Bytes behind the header become unsent bytes, which the echo
+ * writes first. All reads together end at one instant, so a peer that sends byte after byte has no
+ * more time than a silent one. When the service stops, the bytes that have come stay unsent: they
+ * go to the next handler with the connection. No byte may be echoed before the header is complete.
  */
 #include "handler/proxy.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/number.h"
+#include "lib/socket.h"
+
+/* How long a header may take in all. */
+#define PATIENCE (5 * CLOCK_SECOND)
 
 #define LINE_START "PROXY "
 #define SIGNATURE  "\r\n\r\n\0\r\nQUIT\n"
@@ -72,7 +85,7 @@ static bool line_port(const char *text, in_port_t *ret_port) {
 }
 
 /* Parses what follows the protocol of @family. Returns 0 or a negative ProxyError. */
-static int line_endpoints(char *rest, int family, ProxyHeader *ret_header) {
+static int line_endpoints(char *rest, int family, ProxyEndpoints *ret_endpoints) {
         const size_t size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
         uint8_t source[sizeof(struct in6_addr)], destination[sizeof(struct in6_addr)];
         in_port_t source_port, destination_port;
@@ -83,13 +96,13 @@ static int line_endpoints(char *rest, int family, ProxyHeader *ret_header) {
         if (!line_port(line_word(&rest), &source_port) ||
             !line_port(line_word(&rest), &destination_port) || rest != NULL)
                 return -PROXY_PORT;
-        ret_header->source = address_from_bytes(source, size, source_port);
-        ret_header->destination = address_from_bytes(destination, size, destination_port);
+        ret_endpoints->source = address_from_bytes(source, size, source_port);
+        ret_endpoints->destination = address_from_bytes(destination, size, destination_port);
         return 0;
 }
 
 /* Parses a whole line without its end. Returns 0 or a negative ProxyError. */
-static int line_parse(const uint8_t *bytes, size_t length, ProxyHeader *ret_header) {
+static int line_parse(const uint8_t *bytes, size_t length, ProxyEndpoints *ret_endpoints) {
         char line[LINE_MOST], *rest = line + LINE_START_SIZE;
         const char *protocol;
 
@@ -103,14 +116,14 @@ static int line_parse(const uint8_t *bytes, size_t length, ProxyHeader *ret_head
         if (memchr(bytes, '\0', length) != NULL)
                 return -PROXY_LINE_FAMILY;
         if (strcmp(protocol, "TCP4") == 0)
-                return line_endpoints(rest, AF_INET, ret_header);
+                return line_endpoints(rest, AF_INET, ret_endpoints);
         if (strcmp(protocol, "TCP6") == 0)
-                return line_endpoints(rest, AF_INET6, ret_header);
+                return line_endpoints(rest, AF_INET6, ret_endpoints);
         return -PROXY_LINE_FAMILY;
 }
 
 /* Parses version 1; returns what proxy_parse() does. */
-static int proxy_parse_line(const uint8_t *bytes, size_t size, ProxyHeader *ret_header) {
+static int proxy_parse_line(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints) {
         const size_t most = size < LINE_MOST ? size : LINE_MOST;
         const uint8_t *end = memchr(bytes, '\r', most);
         size_t length = end != NULL ? (size_t)(end - bytes) : most;
@@ -124,7 +137,7 @@ static int proxy_parse_line(const uint8_t *bytes, size_t size, ProxyHeader *ret_
                 return 0;
         if (bytes[length + 1] != '\n')
                 return -PROXY_LINE_END;
-        r = line_parse(bytes, length, ret_header);
+        r = line_parse(bytes, length, ret_endpoints);
         return r < 0 ? r : (int)length + 2;
 }
 
@@ -191,21 +204,21 @@ static int proxy_endpoints_size(uint8_t family) {
         }
 }
 
-/* Sets @ret_header from endpoints of @size bytes. Those of Unix sockets name no user. */
-static void proxy_set_endpoints(const uint8_t *bytes, size_t size, ProxyHeader *ret_header) {
+/* Sets @ret_endpoints from endpoints of @size bytes. Those of Unix sockets name no user. */
+static void proxy_set_endpoints(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints) {
         const size_t length = size / 2 - sizeof(in_port_t);
         const uint8_t *ports;
 
         if (length != sizeof(struct in_addr) && length != sizeof(struct in6_addr))
                 return;
         ports = bytes + 2 * length;
-        ret_header->source = address_from_bytes(bytes, length, (in_port_t)number16(ports));
-        ret_header->destination =
+        ret_endpoints->source = address_from_bytes(bytes, length, (in_port_t)number16(ports));
+        ret_endpoints->destination =
                         address_from_bytes(bytes + length, length, (in_port_t)number16(ports + 2));
 }
 
 /* Parses version 2; returns what proxy_parse() does. */
-static int proxy_parse_binary(const uint8_t *bytes, size_t size, ProxyHeader *ret_header) {
+static int proxy_parse_binary(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints) {
         size_t length;
         int endpoints = 0, r;
         bool local;
@@ -235,7 +248,7 @@ static int proxy_parse_binary(const uint8_t *bytes, size_t size, ProxyHeader *re
         r = proxy_check_tlvs(bytes, FIXED_SIZE + (size_t)endpoints, length);
         if (r < 0)
                 return r;
-        proxy_set_endpoints(bytes + FIXED_SIZE, (size_t)endpoints, ret_header);
+        proxy_set_endpoints(bytes + FIXED_SIZE, (size_t)endpoints, ret_endpoints);
         return (int)length;
 }
 
@@ -244,19 +257,56 @@ static bool proxy_begins(const uint8_t *bytes, size_t size, const char *start, s
         return memcmp(bytes, start, size < start_size ? size : start_size) == 0;
 }
 
-int proxy_parse(const uint8_t *bytes, size_t size, ProxyHeader *ret_header) {
-        ProxyHeader header = {};
+int proxy_parse(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints) {
+        ProxyEndpoints endpoints = {};
         int r;
 
         if (size == 0)
                 return 0;
         if (proxy_begins(bytes, size, SIGNATURE, SIGNATURE_SIZE))
-                r = proxy_parse_binary(bytes, size, &header);
+                r = proxy_parse_binary(bytes, size, &endpoints);
         else if (!proxy_begins(bytes, size, LINE_START, LINE_START_SIZE))
                 r = -PROXY_MISSING;
         else
-                r = size < LINE_START_SIZE ? 0 : proxy_parse_line(bytes, size, &header);
+                r = size < LINE_START_SIZE ? 0 : proxy_parse_line(bytes, size, &endpoints);
         if (r > 0)
-                *ret_header = header;
+                *ret_endpoints = endpoints;
         return r;
+}
+
+/* Reads more of the header before @deadline. Returns 0, a ProxyError, or -ECANCELED. */
+static int proxy_read_more(Echo *echo, uint64_t deadline) {
+        const uint64_t now = clock_now();
+        ssize_t n;
+
+        if (now >= deadline)
+                return PROXY_TIMEOUT;
+        /* A timeout of 0 would be none. */
+        socket_set_timeout(echo->out, SO_RCVTIMEO, deadline - now + CLOCK_MICROSECOND);
+        n = read(echo->in, echo->buffer + echo->unsent_size, echo->buffer_size - echo->unsent_size);
+        if (n > 0)
+                echo->unsent_size += (size_t)n;
+        else if (n == 0)
+                return *echo->stopping ? -ECANCELED : PROXY_CLOSED;
+        else if (errno != EAGAIN && errno != EINTR)
+                return PROXY_CLOSED;
+        return 0;
+}
+
+int proxy_read(Echo *echo, ProxyEndpoints *ret_endpoints) {
+        const uint64_t deadline = clock_now() + PATIENCE;
+        int length, r;
+
+        echo->unsent = echo->buffer;
+        while ((length = proxy_parse((const uint8_t *)echo->buffer, echo->unsent_size,
+                                     ret_endpoints)) == 0) {
+                r = proxy_read_more(echo, deadline);
+                if (r != 0)
+                        return r;
+        }
+        if (length < 0)
+                return -length;
+        echo->unsent += length;
+        echo->unsent_size -= (size_t)length;
+        return 0;
 }

@@ -4,9 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "handler/echo.h"
 #include "lib/address.h"
 
-typedef struct ProxyHeader ProxyHeader;
+typedef struct ProxyEndpoints ProxyEndpoints;
 typedef enum ProxyError ProxyError;
 
 /*
@@ -18,7 +19,7 @@ typedef enum ProxyError ProxyError;
  * The endpoints that a header announces. All zeros mean those of the connection itself: of LOCAL,
  * of UNKNOWN, and of Unix sockets, whose names identify no user.
  */
-struct ProxyHeader {
+struct ProxyEndpoints {
         Address source;
         Address destination;
 };
@@ -52,10 +53,19 @@ enum {
  * proxy_parse: Parses the header at the beginning of the @size bytes at @bytes, all that the peer
  * has sent so far. Bytes behind the header do not matter.
  *
- * Returns the length of the header and sets @ret_header; 0 when the header goes on behind @size,
+ * Returns the length of the header and sets @ret_endpoints; 0 when the header goes on behind @size,
  * which is then less than PROXY_MOST; or a negative ProxyError, one of the first thirteen.
  */
-int proxy_parse(const uint8_t *bytes, size_t size, ProxyHeader *ret_header);
+int proxy_parse(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints);
+
+/*
+ * proxy_read: Reads a header from echo->in, behind the bytes of it that are unsent already, for at
+ * most 5 seconds in all. Leaves the timeout of reads (SO_RCVTIMEO, socket(7)) changed.
+ *
+ * Returns 0 and sets @ret_endpoints: the unsent bytes are then those behind the header. -ECANCELED
+ * when `stopping` ends it: the unsent bytes are all that have come. Otherwise a ProxyError.
+ */
+int proxy_read(Echo *echo, ProxyEndpoints *ret_endpoints);
 
 /*
  * proxy_error_text: Returns half a sentence for records that explains @error, a constant string;

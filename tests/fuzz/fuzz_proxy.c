@@ -16,22 +16,23 @@ static void check_address(const Address *address) {
 /* Returns what the parser says of the first @size bytes, in memory of their own. */
 static int parse(const uint8_t *data, size_t size) {
         uint8_t *copy = fuzz_copy(data, size);
-        ProxyHeader header;
+        ProxyEndpoints endpoints;
         int r;
 
-        fuzz_fill(&header, sizeof header);
-        r = proxy_parse(copy, size, &header);
+        fuzz_fill(&endpoints, sizeof endpoints);
+        r = proxy_parse(copy, size, &endpoints);
         free(copy);
         if (r <= 0) {
-                FUZZ_CHECK(fuzz_is_filled(&header, sizeof header));
+                FUZZ_CHECK(fuzz_is_filled(&endpoints, sizeof endpoints));
                 FUZZ_CHECK(r == 0 || proxy_error_text(-r) != NULL);
                 return r;
         }
         FUZZ_CHECK((size_t)r <= size && r <= PROXY_MOST);
-        FUZZ_CHECK(header.source.family == header.destination.family ||
-                   (header.source.family != AF_UNSPEC && header.destination.family != AF_UNSPEC));
-        check_address(&header.source);
-        check_address(&header.destination);
+        FUZZ_CHECK(endpoints.source.family == endpoints.destination.family ||
+                   (endpoints.source.family != AF_UNSPEC &&
+                    endpoints.destination.family != AF_UNSPEC));
+        check_address(&endpoints.source);
+        check_address(&endpoints.destination);
         return r;
 }
 

@@ -219,8 +219,8 @@ static int client_take_source(OptionParse *parse, const OptionRow *row, const ch
         return 0;
 }
 
-static int client_take_preamble(OptionParse *parse, const OptionRow *row, const char *text) {
-        if (preamble_parse(text, option_field(parse, row)) < 0)
+static int client_take_proxy_header(OptionParse *parse, const OptionRow *row, const char *text) {
+        if (proxy_header_parse(text, option_field(parse, row)) < 0)
                 return failure_set(parse->failure, -EINVAL,
                                    "--%s takes 1, 2 or another form of mpecho-client(1), maybe "
                                    "with two addresses, as 2,192.0.2.7:51234,192.0.2.1:7, not '%s'",
@@ -297,7 +297,7 @@ const OptionRow client_rows[] = {
         { "dscp", NULL, true, option_take_number, FIELD(connection.dscp), RANGE(0, DSCP_MAXIMUM) },
         { "ttl", NULL, true, option_take_number, FIELD(connection.ttl), RANGE(1, TTL_MAXIMUM) },
         { "mptcp", NULL, false, option_take_flag, FIELD(connection.mptcp) },
-        { "proxy-protocol", NULL, true, client_take_preamble, FIELD(connection.preamble) },
+        { "proxy-protocol", NULL, true, client_take_proxy_header, FIELD(connection.proxy_header) },
         { "connect-timeout", NULL, true, client_take_time, FIELD(connection.timeout),
           RANGE(0, CLIENT_TIME_MAXIMUM) },
         { "timeout", "W", true, client_take_time, FIELD(timeout), RANGE(0, CLIENT_TIME_MAXIMUM) },

@@ -71,7 +71,7 @@ static int crew_ask(Crew *crew, size_t i) {
 static void crew_end(Crew *crew, size_t i, int r) {
         int fd = crew->polled[i].fd, sent;
 
-        sent = r < 0 ? 0 : preamble_send(&crew->plan->options->connection.preamble, fd);
+        sent = r < 0 ? 0 : proxy_header_send(&crew->plan->options->connection.proxy_header, fd);
         r = sent < 0 ? sent : r;
         if (r < 0 && fd >= 0)
                 close(fd);

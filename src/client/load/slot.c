@@ -106,7 +106,7 @@ static int slot_start_first(Slots *slots, Slot *slot) {
         int r;
 
         crew_count_connection(slots->page, slot->begun);
-        r = preamble_send(&slots->options->connection.preamble, slot->fd);
+        r = proxy_header_send(&slots->options->connection.proxy_header, slot->fd);
         return r < 0 ? r : slot_start(slots, slot, clock_now());
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/network/preamble.h"
+#include "client/network/proxy_header.h"
 #include "lib/endpoint.h"
 
 typedef struct ConnectionOptions ConnectionOptions;
@@ -27,8 +27,8 @@ struct ConnectionOptions {
         uint64_t ttl;
         /* Uses Multipath TCP (RFC 8684); the kernel falls back to TCP if the peer lacks it. */
         bool mptcp;
-        /* What the callers send first on a new connection, see preamble_send(). */
-        Preamble preamble;
+        /* What the callers send first on a new connection, see proxy_header_send(). */
+        ProxyHeader proxy_header;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
         /* The end of the whole run; 0 for none. */

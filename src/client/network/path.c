@@ -229,7 +229,8 @@ static int path_ask(Race *race) {
         race->path->endpoint = race->addresses.list[won];
         race->path->start = race->starts[won];
         race->path->connect = clock_now() - race->starts[won];
-        r = fcntl(fd, F_SETFL, 0) < 0 ? -errno : preamble_send(&race->options->preamble, fd);
+        r = fcntl(fd, F_SETFL, 0) < 0 ? -errno
+                                      : proxy_header_send(&race->options->proxy_header, fd);
         if (r == 0)
                 return fd;
         close(fd);

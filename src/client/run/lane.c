@@ -79,7 +79,7 @@ static int lane_start_trip(Lane *lane, const LaneSettings *settings) {
 static int lane_start_first(Lane *lane, LaneSettings *settings) {
         int r;
 
-        r = preamble_send(&settings->connection.preamble, lane->trip.fd);
+        r = proxy_header_send(&settings->connection.proxy_header, lane->trip.fd);
         return r < 0 ? r : lane_start_trip(lane, settings);
 }
 

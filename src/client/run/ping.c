@@ -71,7 +71,7 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
         *ret_start = clock_now();
         if (ping->known) {
                 ping->fd = connection_open(&path->endpoint, &ping->connection);
-                r = ping->fd < 0 ? 0 : preamble_send(&ping->connection.preamble, ping->fd);
+                r = ping->fd < 0 ? 0 : proxy_header_send(&ping->connection.proxy_header, ping->fd);
                 if (r < 0) {
                         close(ping->fd);
                         ping->fd = r;

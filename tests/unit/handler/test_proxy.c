@@ -147,13 +147,13 @@ static const struct {
 };
 
 /* Parses in memory of its own size, so that valgrind and the sanitizers see a byte too many. */
-static int parse(const void *bytes, size_t size, ProxyHeader *ret_header) {
+static int parse(const void *bytes, size_t size, ProxyEndpoints *ret_endpoints) {
         uint8_t *copy = malloc(size > 0 ? size : 1);
         int r;
 
         assert_non_null(copy);
         memcpy(copy, bytes, size);
-        r = proxy_parse(copy, size, ret_header);
+        r = proxy_parse(copy, size, ret_endpoints);
         free(copy);
         return r;
 }
@@ -169,40 +169,40 @@ static void assert_address(const Address *address, const char *expected) {
  * behind it change nothing. */
 static void test_valid(void **state) {
         char followed[512];
-        ProxyHeader header;
+        ProxyEndpoints endpoints;
 
         (void)state;
         for (size_t i = 0; i < COUNT(valid); i++) {
                 for (size_t size = 0; size < valid[i].size; size++)
-                        assert_int_equal(parse(valid[i].bytes, size, &header), 0);
-                assert_int_equal(parse(valid[i].bytes, valid[i].size, &header), valid[i].size);
-                assert_address(&header.source, valid[i].source);
-                assert_address(&header.destination, valid[i].destination);
+                        assert_int_equal(parse(valid[i].bytes, size, &endpoints), 0);
+                assert_int_equal(parse(valid[i].bytes, valid[i].size, &endpoints), valid[i].size);
+                assert_address(&endpoints.source, valid[i].source);
+                assert_address(&endpoints.destination, valid[i].destination);
 
                 memset(followed, '\n', sizeof followed);
                 memcpy(followed, valid[i].bytes, valid[i].size);
-                header = (ProxyHeader){};
-                assert_int_equal(parse(followed, sizeof followed, &header), valid[i].size);
-                assert_address(&header.source, valid[i].source);
+                endpoints = (ProxyEndpoints){};
+                assert_int_equal(parse(followed, sizeof followed, &endpoints), valid[i].size);
+                assert_address(&endpoints.source, valid[i].source);
         }
 }
 
 /* Each wrong header has the error of its first wrong part, wherever it is split, a text for it, and
  * announces nothing. */
 static void test_wrong(void **state) {
-        ProxyHeader header, same;
+        ProxyEndpoints endpoints, same;
         int r = 0;
 
         (void)state;
-        memset(&header, 0x5a, sizeof header);
-        same = header;
+        memset(&endpoints, 0x5a, sizeof endpoints);
+        same = endpoints;
         for (size_t i = 0; i < COUNT(wrong); i++) {
                 for (size_t size = 0; size <= wrong[i].size; size++) {
-                        r = parse(wrong[i].bytes, size, &header);
+                        r = parse(wrong[i].bytes, size, &endpoints);
                         assert_true(r == 0 || r == -(int)wrong[i].error);
                 }
                 assert_int_equal(r, -(int)wrong[i].error);
-                assert_memory_equal(&header, &same, sizeof header);
+                assert_memory_equal(&endpoints, &same, sizeof endpoints);
                 assert_non_null(proxy_error_text(-r));
         }
 }
@@ -210,12 +210,12 @@ static void test_wrong(void **state) {
 /* The longest header of version 2 is taken. */
 static void test_longest(void **state) {
         static uint8_t bytes[PROXY_MOST] = SIGNATURE "\x21\x11\x3f\xf0" IPV4 "\xea\x3f\xe1";
-        ProxyHeader header;
+        ProxyEndpoints endpoints;
 
         (void)state;
-        assert_int_equal(parse(bytes, sizeof bytes - 1, &header), 0);
-        assert_int_equal(parse(bytes, sizeof bytes, &header), sizeof bytes);
-        assert_address(&header.source, "192.0.2.7:51234");
+        assert_int_equal(parse(bytes, sizeof bytes - 1, &endpoints), 0);
+        assert_int_equal(parse(bytes, sizeof bytes, &endpoints), sizeof bytes);
+        assert_address(&endpoints.source, "192.0.2.7:51234");
 }
 
 /* Each error has a text of its own, and other numbers have none. */

@@ -6,7 +6,7 @@
  * The parser of the service (handler/proxy.c) is another reading of the same specification; the two
  * share no code, and the unit tests of this file hold them against each other.
  */
-#include "client/network/preamble.h"
+#include "client/network/proxy_header.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -26,27 +26,27 @@ enum {
         SHORT_LENGTH = 11, /* a byte less than the addresses of IPv4 */
 };
 
-static const char *const form_names[PREAMBLE_FORMS] = {
-        [PREAMBLE_NONE] = "",
-        [PREAMBLE_1] = "1",
-        [PREAMBLE_2] = "2",
-        [PREAMBLE_UNKNOWN] = "unknown",
-        [PREAMBLE_LOCAL] = "local",
-        [PREAMBLE_NO_CR] = "no-cr",
-        [PREAMBLE_LONG] = "long",
-        [PREAMBLE_PROTOCOL] = "protocol",
-        [PREAMBLE_PORT] = "port",
-        [PREAMBLE_SIGNATURE] = "signature",
-        [PREAMBLE_VERSION] = "version",
-        [PREAMBLE_COMMAND] = "command",
-        [PREAMBLE_FAMILY] = "family",
-        [PREAMBLE_SHORT] = "short",
-        [PREAMBLE_TLV] = "tlv",
-        [PREAMBLE_CHECKSUM] = "checksum",
+static const char *const form_names[PROXY_HEADER_FORMS] = {
+        [PROXY_HEADER_NONE] = "",
+        [PROXY_HEADER_1] = "1",
+        [PROXY_HEADER_2] = "2",
+        [PROXY_HEADER_UNKNOWN] = "unknown",
+        [PROXY_HEADER_LOCAL] = "local",
+        [PROXY_HEADER_NO_CR] = "no-cr",
+        [PROXY_HEADER_LONG] = "long",
+        [PROXY_HEADER_PROTOCOL] = "protocol",
+        [PROXY_HEADER_PORT] = "port",
+        [PROXY_HEADER_SIGNATURE] = "signature",
+        [PROXY_HEADER_VERSION] = "version",
+        [PROXY_HEADER_COMMAND] = "command",
+        [PROXY_HEADER_FAMILY] = "family",
+        [PROXY_HEADER_SHORT] = "short",
+        [PROXY_HEADER_TLV] = "tlv",
+        [PROXY_HEADER_CHECKSUM] = "checksum",
 };
 
 /* Parses an internet address with a port that ends at @end. */
-static int preamble_parse_endpoint(const char *text, size_t length, Endpoint *ret_endpoint) {
+static int proxy_header_parse_endpoint(const char *text, size_t length, Endpoint *ret_endpoint) {
         char copy[ENDPOINT_TEXT_SIZE];
         Endpoint endpoint;
         const char *why;
@@ -62,35 +62,36 @@ static int preamble_parse_endpoint(const char *text, size_t length, Endpoint *re
         return 0;
 }
 
-int preamble_parse(const char *text, Preamble *ret_preamble) {
+int proxy_header_parse(const char *text, ProxyHeader *ret_header) {
         const size_t length = strcspn(text, ",");
-        Preamble preamble = { .form = PREAMBLE_1 };
+        ProxyHeader header = { .form = PROXY_HEADER_1 };
         const char *source, *comma;
 
-        while (preamble.form < PREAMBLE_FORMS &&
-               (strlen(form_names[preamble.form]) != length ||
-                strncmp(form_names[preamble.form], text, length) != 0))
-                preamble.form++;
-        if (preamble.form == PREAMBLE_FORMS)
+        while (header.form < PROXY_HEADER_FORMS &&
+               (strlen(form_names[header.form]) != length ||
+                strncmp(form_names[header.form], text, length) != 0))
+                header.form++;
+        if (header.form == PROXY_HEADER_FORMS)
                 return -EINVAL;
         if (text[length] == ',') {
                 source = text + length + 1;
                 comma = strchr(source, ',');
                 if (comma == NULL ||
-                    preamble_parse_endpoint(source, (size_t)(comma - source), &preamble.source) <
+                    proxy_header_parse_endpoint(source, (size_t)(comma - source), &header.source) <
                                     0 ||
-                    preamble_parse_endpoint(comma + 1, strlen(comma + 1), &preamble.destination) <
+                    proxy_header_parse_endpoint(comma + 1, strlen(comma + 1), &header.destination) <
                                     0 ||
-                    preamble.source.any.sa_family != preamble.destination.any.sa_family)
+                    header.source.any.sa_family != header.destination.any.sa_family)
                         return -EINVAL;
         }
-        *ret_preamble = preamble;
+        *ret_header = header;
         return 0;
 }
 
-static bool form_is_line(PreambleForm form) {
-        return form == PREAMBLE_1 || form == PREAMBLE_UNKNOWN || form == PREAMBLE_NO_CR ||
-               form == PREAMBLE_LONG || form == PREAMBLE_PROTOCOL || form == PREAMBLE_PORT;
+static bool form_is_line(ProxyHeaderForm form) {
+        return form == PROXY_HEADER_1 || form == PROXY_HEADER_UNKNOWN ||
+               form == PROXY_HEADER_NO_CR || form == PROXY_HEADER_LONG ||
+               form == PROXY_HEADER_PROTOCOL || form == PROXY_HEADER_PORT;
 }
 
 static const void *endpoint_host(const Endpoint *endpoint) {
@@ -99,22 +100,23 @@ static const void *endpoint_host(const Endpoint *endpoint) {
 }
 
 /* Writes a line of version 1. Returns its length. */
-static size_t preamble_format_line(PreambleForm form, int family, const Endpoint *source,
-                                   const Endpoint *destination, char *text) {
-        const char *end = form == PREAMBLE_NO_CR ? "\n" : "\r\n";
-        const char *protocol = form == PREAMBLE_PROTOCOL ? "UDP" : "TCP";
+static size_t proxy_header_format_line(ProxyHeaderForm form, int family, const Endpoint *source,
+                                       const Endpoint *destination, char *text) {
+        const char *end = form == PROXY_HEADER_NO_CR ? "\n" : "\r\n";
+        const char *protocol = form == PROXY_HEADER_PROTOCOL ? "UDP" : "TCP";
         char from[INET6_ADDRSTRLEN], to[INET6_ADDRSTRLEN];
 
-        if (form == PREAMBLE_LONG)
-                return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY UNKNOWN %0100d%s", 0, end);
-        if (form == PREAMBLE_UNKNOWN || family == AF_UNSPEC)
-                return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%s",
-                                        form == PREAMBLE_PROTOCOL ? "UDP4" : "UNKNOWN", end);
+        if (form == PROXY_HEADER_LONG)
+                return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY UNKNOWN %0100d%s", 0, end);
+        if (form == PROXY_HEADER_UNKNOWN || family == AF_UNSPEC)
+                return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY %s%s",
+                                        form == PROXY_HEADER_PROTOCOL ? "UDP4" : "UNKNOWN", end);
         inet_ntop(family, endpoint_host(source), from, sizeof from);
         inet_ntop(family, endpoint_host(destination), to, sizeof to);
-        return (size_t)snprintf(text, PREAMBLE_SIZE, "PROXY %s%c %s %s %s%" PRIu32 " %" PRIu32 "%s",
-                                protocol, family == AF_INET ? '4' : '6', from, to,
-                                form == PREAMBLE_PORT ? "0" : "", endpoint_port(source),
+        return (size_t)snprintf(text, PROXY_HEADER_SIZE,
+                                "PROXY %s%c %s %s %s%" PRIu32 " %" PRIu32 "%s", protocol,
+                                family == AF_INET ? '4' : '6', from, to,
+                                form == PROXY_HEADER_PORT ? "0" : "", endpoint_port(source),
                                 endpoint_port(destination), end);
 }
 
@@ -130,8 +132,8 @@ static size_t put16(uint8_t *bytes, size_t at, unsigned number) {
 }
 
 /* Writes the addresses of version 2. Returns where they end. */
-static size_t preamble_put_endpoints(int family, const Endpoint *source,
-                                     const Endpoint *destination, uint8_t *bytes) {
+static size_t proxy_header_put_endpoints(int family, const Endpoint *source,
+                                         const Endpoint *destination, uint8_t *bytes) {
         const size_t size = family == AF_INET ? sizeof(struct in_addr) : sizeof(struct in6_addr);
         size_t at = FIXED_SIZE;
 
@@ -142,35 +144,35 @@ static size_t preamble_put_endpoints(int family, const Endpoint *source,
 }
 
 /* Writes a header of version 2. Returns its length. */
-static size_t preamble_format_binary(PreambleForm form, int family, const Endpoint *source,
-                                     const Endpoint *destination, uint8_t *bytes) {
+static size_t proxy_header_format_binary(ProxyHeaderForm form, int family, const Endpoint *source,
+                                         const Endpoint *destination, uint8_t *bytes) {
         /* A header has this checksum with a probability of 2^-32. */
         static const uint8_t wrong_checksum[] = { 3, 0, 4, 0xde, 0xad, 0xbe, 0xef };
         static const uint8_t long_tlv[] = { 4, 0, 7 };
         size_t at = FIXED_SIZE;
 
         (void)put(bytes, 0, SIGNATURE, sizeof SIGNATURE - 1);
-        bytes[AT_COMMAND] = form == PREAMBLE_LOCAL ? 0x20 : 0x21;
+        bytes[AT_COMMAND] = form == PROXY_HEADER_LOCAL ? 0x20 : 0x21;
         bytes[AT_FAMILY] = 0;
-        if (form != PREAMBLE_LOCAL && family != AF_UNSPEC) {
+        if (form != PROXY_HEADER_LOCAL && family != AF_UNSPEC) {
                 bytes[AT_FAMILY] = family == AF_INET ? 0x11 : 0x21;
-                at = preamble_put_endpoints(family, source, destination, bytes);
+                at = proxy_header_put_endpoints(family, source, destination, bytes);
         }
-        if (form == PREAMBLE_TLV)
+        if (form == PROXY_HEADER_TLV)
                 at = put(bytes, at, long_tlv, sizeof long_tlv);
-        else if (form == PREAMBLE_CHECKSUM)
+        else if (form == PROXY_HEADER_CHECKSUM)
                 at = put(bytes, at, wrong_checksum, sizeof wrong_checksum);
         (void)put16(bytes, AT_LENGTH, (unsigned)(at - FIXED_SIZE));
 
-        if (form == PREAMBLE_SIGNATURE)
+        if (form == PROXY_HEADER_SIGNATURE)
                 bytes[AT_COMMAND - 1] = '\r';
-        else if (form == PREAMBLE_VERSION)
+        else if (form == PROXY_HEADER_VERSION)
                 bytes[AT_COMMAND] = 0x11;
-        else if (form == PREAMBLE_COMMAND)
+        else if (form == PROXY_HEADER_COMMAND)
                 bytes[AT_COMMAND] = 0x22;
-        else if (form == PREAMBLE_FAMILY)
+        else if (form == PROXY_HEADER_FAMILY)
                 bytes[AT_FAMILY] = 0x41;
-        if (form != PREAMBLE_SHORT)
+        if (form != PROXY_HEADER_SHORT)
                 return at;
         bytes[AT_FAMILY] = 0x11;
         (void)put16(bytes, AT_LENGTH, SHORT_LENGTH);
@@ -178,28 +180,29 @@ static size_t preamble_format_binary(PreambleForm form, int family, const Endpoi
         return FIXED_SIZE + SHORT_LENGTH;
 }
 
-size_t preamble_format(const Preamble *preamble, const Endpoint *source,
-                       const Endpoint *destination, uint8_t ret_bytes[static PREAMBLE_SIZE]) {
+size_t proxy_header_format(const ProxyHeader *header, const Endpoint *source,
+                           const Endpoint *destination,
+                           uint8_t ret_bytes[static PROXY_HEADER_SIZE]) {
         int family = source->any.sa_family;
 
         if (family != destination->any.sa_family || (family != AF_INET && family != AF_INET6))
                 family = AF_UNSPEC;
-        return form_is_line(preamble->form) ? preamble_format_line(preamble->form, family, source,
-                                                                   destination, (char *)ret_bytes)
-                                            : preamble_format_binary(preamble->form, family, source,
-                                                                     destination, ret_bytes);
+        return form_is_line(header->form) ? proxy_header_format_line(header->form, family, source,
+                                                                     destination, (char *)ret_bytes)
+                                          : proxy_header_format_binary(header->form, family, source,
+                                                                       destination, ret_bytes);
 }
 
-int preamble_send(const Preamble *preamble, int fd) {
+int proxy_header_send(const ProxyHeader *header, int fd) {
         struct sockaddr_storage peer = {};
         socklen_t length = sizeof peer;
-        Endpoint source = preamble->source, destination = preamble->destination;
-        uint8_t bytes[PREAMBLE_SIZE];
+        Endpoint source = header->source, destination = header->destination;
+        uint8_t bytes[PROXY_HEADER_SIZE];
         ssize_t sent;
         size_t size;
         int r;
 
-        if (preamble->form == PREAMBLE_NONE)
+        if (header->form == PROXY_HEADER_NONE)
                 return 0;
         if (source.length == 0) {
                 r = endpoint_from_socket(fd, &source);
@@ -209,7 +212,7 @@ int preamble_send(const Preamble *preamble, int fd) {
                         return -errno;
                 memcpy(&destination.local, &peer, sizeof destination.local);
         }
-        size = preamble_format(preamble, &source, &destination, bytes);
+        size = proxy_header_format(header, &source, &destination, bytes);
         /* There is room on a new connection. */
         sent = send(fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The PROXY headers that the client sends, as the parser of the service reads them. */
 
-#include "client/network/preamble.h"
+#include "client/network/proxy_header.h"
 
 #include <errno.h>
 #include <string.h>
@@ -47,24 +47,24 @@ static void test_forms(void **state) {
 
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
-                uint8_t bytes[PREAMBLE_SIZE];
+                uint8_t bytes[PROXY_HEADER_SIZE];
                 char text[ADDRESS_TEXT_SIZE];
+                ProxyEndpoints endpoints;
                 ProxyHeader header;
-                Preamble preamble;
                 size_t size;
                 int r;
 
-                assert_int_equal(preamble_parse(cases[i].text, &preamble), 0);
-                size = preamble_format(&preamble, &preamble.source, &preamble.destination, bytes);
+                assert_int_equal(proxy_header_parse(cases[i].text, &header), 0);
+                size = proxy_header_format(&header, &header.source, &header.destination, bytes);
                 assert_in_range(size, 1, sizeof bytes);
-                r = proxy_parse(bytes, size, &header);
+                r = proxy_parse(bytes, size, &endpoints);
                 if (r != (cases[i].error == 0 ? (int)size : -cases[i].error))
                         fail_msg("%s: %d", cases[i].text, r);
                 if (cases[i].error != 0)
                         continue;
-                address_format(&header.source, text);
+                address_format(&endpoints.source, text);
                 assert_string_equal(text, cases[i].source);
-                address_format(&header.destination, text);
+                address_format(&endpoints.destination, text);
                 assert_string_equal(text, cases[i].destination);
         }
 }
@@ -74,28 +74,28 @@ static void test_unix(void **state) {
         const Endpoint local = { .local.sun_family = AF_UNIX, .length = sizeof(sa_family_t) };
 
         (void)state;
-        for (int form = PREAMBLE_1; form < PREAMBLE_FORMS; form++) {
-                const Preamble preamble = { .form = (PreambleForm)form };
-                ProxyHeader header = { .source = { .family = AF_INET } };
-                uint8_t bytes[PREAMBLE_SIZE];
-                const size_t size = preamble_format(&preamble, &local, &local, bytes);
-                const int r = proxy_parse(bytes, size, &header);
+        for (int form = PROXY_HEADER_1; form < PROXY_HEADER_FORMS; form++) {
+                const ProxyHeader header = { .form = (ProxyHeaderForm)form };
+                ProxyEndpoints endpoints = { .source = { .family = AF_INET } };
+                uint8_t bytes[PROXY_HEADER_SIZE];
+                const size_t size = proxy_header_format(&header, &local, &local, bytes);
+                const int r = proxy_parse(bytes, size, &endpoints);
 
-                if (form > PREAMBLE_LOCAL && form != PREAMBLE_PORT)
+                if (form > PROXY_HEADER_LOCAL && form != PROXY_HEADER_PORT)
                         assert_true(r < 0);
                 else
                         assert_int_equal(r, size);
                 if (r > 0)
-                        assert_int_equal(header.source.family, AF_UNSPEC);
+                        assert_int_equal(endpoints.source.family, AF_UNSPEC);
         }
 }
 
 /* The header names the connection's own addresses unless others are given, and is all that is
  * sent. Without a form nothing is. */
 static void test_send(void **state) {
-        Preamble preamble = {};
-        uint8_t bytes[PREAMBLE_SIZE];
-        ProxyHeader header;
+        ProxyHeader header = {};
+        uint8_t bytes[PROXY_HEADER_SIZE];
+        ProxyEndpoints endpoints;
         in_port_t own;
         int pair[2];
         size_t size;
@@ -103,21 +103,21 @@ static void test_send(void **state) {
         (void)state;
         peer_pair_tcp(pair);
         own = peer_port(pair[0]);
-        assert_int_equal(preamble_send(&preamble, pair[0]), 0);
-        assert_int_equal(preamble_parse("2", &preamble), 0);
-        assert_int_equal(preamble_send(&preamble, pair[0]), 0);
-        assert_int_equal(preamble_parse("1" IPV6, &preamble), 0);
-        assert_int_equal(preamble_send(&preamble, pair[0]), 0);
+        assert_int_equal(proxy_header_send(&header, pair[0]), 0);
+        assert_int_equal(proxy_header_parse("2", &header), 0);
+        assert_int_equal(proxy_header_send(&header, pair[0]), 0);
+        assert_int_equal(proxy_header_parse("1" IPV6, &header), 0);
+        assert_int_equal(proxy_header_send(&header, pair[0]), 0);
         close(pair[0]);
         size = peer_receive(pair[1], bytes, sizeof bytes);
-        assert_int_equal(proxy_parse(bytes, size, &header), 28);
-        assert_int_equal(header.source.port, own);
-        assert_int_equal(header.destination.port, peer_port(pair[1]));
-        assert_int_equal(proxy_parse(bytes + 28, size - 28, &header), size - 28);
-        assert_int_equal(header.source.family, AF_INET6);
-        assert_true(preamble_send(&preamble, pair[0]) < 0);
-        preamble.source.length = 0;
-        assert_int_equal(preamble_send(&preamble, pair[0]), -EBADF);
+        assert_int_equal(proxy_parse(bytes, size, &endpoints), 28);
+        assert_int_equal(endpoints.source.port, own);
+        assert_int_equal(endpoints.destination.port, peer_port(pair[1]));
+        assert_int_equal(proxy_parse(bytes + 28, size - 28, &endpoints), size - 28);
+        assert_int_equal(endpoints.source.family, AF_INET6);
+        assert_true(proxy_header_send(&header, pair[0]) < 0);
+        header.source.length = 0;
+        assert_int_equal(proxy_header_send(&header, pair[0]), -EBADF);
         close(pair[1]);
 }
 
@@ -139,11 +139,11 @@ static void test_wrong(void **state) {
                 ",192.0.2.7:1,192.0.2.1:1",
                 "LOCAL",
         };
-        Preamble preamble;
+        ProxyHeader header;
 
         (void)state;
         for (size_t i = 0; i < COUNT(texts); i++)
-                if (preamble_parse(texts[i], &preamble) != -EINVAL)
+                if (proxy_header_parse(texts[i], &header) != -EINVAL)
                         fail_msg("%s", texts[i]);
 }
 

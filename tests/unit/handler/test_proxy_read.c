@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The time that a PROXY header has, and what is left over. Reads follow a script. */
 
-#include "handler/preface.h"
+#include "handler/proxy.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -80,7 +80,7 @@ ssize_t read(int fd, void *data, size_t size) {
 
 /* Reads a header by the @n @steps, behind the bytes @before. */
 static int run(const char *before, const Step *steps, size_t n, Echo *ret_echo) {
-        ProxyHeader header;
+        ProxyEndpoints endpoints;
         char text[ADDRESS_TEXT_SIZE];
         int r;
 
@@ -95,10 +95,10 @@ static int run(const char *before, const Step *steps, size_t n, Echo *ret_echo) 
                             .buffer_size = sizeof buffer,
                             .stopping = &stopping,
                             .unsent_size = strlen(before) };
-        r = preface_read(ret_echo, &header);
+        r = proxy_read(ret_echo, &endpoints);
         assert_int_equal(script.n, n);
         if (r == 0) {
-                address_format(&header.source, text);
+                address_format(&endpoints.source, text);
                 assert_string_equal(text, "192.0.2.7:51234");
         }
         return r;
