@@ -29,8 +29,8 @@ bool endpoint_is_local(const char *text) {
         return text[0] == '/' || text[0] == '@';
 }
 
-bool endpoint_is_whole(const char *text) {
-        return endpoint_is_local(text) || strncmp(text, VSOCK_PREFIX, strlen(VSOCK_PREFIX)) == 0;
+bool endpoint_is_internet(const char *text) {
+        return !endpoint_is_local(text) && strncmp(text, VSOCK_PREFIX, strlen(VSOCK_PREFIX)) != 0;
 }
 
 int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **ret_why) {
@@ -146,7 +146,7 @@ int endpoint_parse(const char *text, Endpoint *ret_endpoint, const char **ret_wh
 
         if (endpoint_is_local(text))
                 return endpoint_parse_local(text, ret_endpoint, ret_why);
-        if (endpoint_is_whole(text))
+        if (!endpoint_is_internet(text))
                 return endpoint_parse_vsock(text, ret_endpoint, ret_why);
         if (text[0] == '[' && (colon == NULL || colon[-1] != ']')) {
                 *ret_why = "a port must follow the IPv6 address in brackets, as in [::1]:7";

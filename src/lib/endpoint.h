@@ -56,10 +56,10 @@ int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **
 bool endpoint_is_local(const char *text);
 
 /*
- * endpoint_is_whole: Returns whether @text begins like "/path", "@abstract" or "vsock:CID:PORT": no
- * host name does, and no port follows it.
+ * endpoint_is_internet: Returns whether @text can name a host or an address of the internet: it
+ * begins like neither "/path" nor "@abstract" nor "vsock:CID:PORT", behind which no port follows.
  */
-bool endpoint_is_whole(const char *text);
+bool endpoint_is_internet(const char *text);
 
 /*
  * endpoint_from_socket: Finds the address of the socket @fd.

@@ -158,7 +158,7 @@ static int listener_parse(const char *text, ListenerKind *ret_kind, const char *
         const char *why = "a port or an address with a port must follow udp:";
 
         *ret_kind = kind_from_text(text, ret_address);
-        if ((*ret_kind == LISTENER_DATAGRAM && endpoint_is_whole(*ret_address)) ||
+        if ((*ret_kind == LISTENER_DATAGRAM && !endpoint_is_internet(*ret_address)) ||
             endpoint_parse(*ret_address, ret_endpoint, &why) < 0) {
                 failure_set(ret_failure, 0, "Cannot listen on '%s': %s", text, why);
                 return -EINVAL;

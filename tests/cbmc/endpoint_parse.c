@@ -69,7 +69,7 @@ void harness(void) {
               "the endpoint has a length");
         prove(r < 0 || endpoint_is_local(text) == (endpoint.any.sa_family == AF_UNIX),
               "a path or an abstract name is a Unix socket's");
-        prove(r < 0 || endpoint_is_whole(text) == (endpoint.any.sa_family == AF_UNIX ||
-                                                   endpoint.any.sa_family == AF_VSOCK),
-              "no other address is whole");
+        prove(r < 0 || endpoint_is_internet(text) == (endpoint.any.sa_family == AF_INET ||
+                                                      endpoint.any.sa_family == AF_INET6),
+              "no other address is one of the internet");
 }

@@ -50,7 +50,7 @@ static void check_target(const ClientOptions *options, const Words *words) {
         FUZZ_CHECK(target->host[0] != '\0' && strlen(target->host) < sizeof target->host);
         FUZZ_CHECK(words_begin(words, target->host, strlen(target->host)) ||
                    words_begin(words, "[", 1) || options->monitor);
-        if (endpoint_is_whole(target->host)) {
+        if (!endpoint_is_internet(target->host)) {
                 FUZZ_CHECK(target->port == 0 && target->family == AF_UNSPEC && source->length == 0);
                 return;
         }

@@ -88,7 +88,7 @@ static void check_taken(const char *text, const Endpoint *endpoint) {
         FUZZ_CHECK(endpoint_is_local(text) == (endpoint->any.sa_family == AF_UNIX));
         if (endpoint_is_local(text))
                 check_local(text, endpoint, formatted);
-        else if (endpoint_is_whole(text))
+        else if (!endpoint_is_internet(text))
                 check_vsock(text, endpoint, formatted);
         else
                 check_internet(text, endpoint, formatted);

@@ -46,8 +46,8 @@ enum {
 #define CLIENT_DATAGRAM_CHECK   ((uint64_t)256 << 10)
 #define CLIENT_DATAGRAM_LENGTH  ((uint64_t)1400)
 
-/* Checks a target without a port behind it. */
-static int client_options_check_whole(const OptionParse *parse, const Target *target) {
+/* Checks a Unix socket or an address of vsock as the target. */
+static int client_options_check_other(const OptionParse *parse, const Target *target) {
         static const char *const without[] = { "ipv4",          "ipv6",  "source", "dscp", "ttl",
                                                "dont-fragment", "mptcp", "flows",  "mtu",  "udp" };
         const bool local = endpoint_is_local(target->host);
@@ -156,7 +156,7 @@ static int client_options_set_host(OptionParse *parse, const char *word) {
         if (strlen(word) >= sizeof target->host)
                 return failure_set(parse->failure, -EINVAL, "The host name '%s' is too long", word);
         memcpy(target->host, word, strlen(word) + 1);
-        if (endpoint_is_whole(word))
+        if (!endpoint_is_internet(word))
                 return 0;
         r = client_options_split(parse, target->host, word);
         if (r < 0)
@@ -183,8 +183,8 @@ static int client_options_set_target(OptionParse *parse, char *const *words) {
                 r = client_rows_take_port(parse, NULL, words[1]);
         if (r < 0)
                 return r;
-        if (endpoint_is_whole(target->host))
-                return client_options_check_whole(parse, target);
+        if (!endpoint_is_internet(target->host))
+                return client_options_check_other(parse, target);
         if (target->port == 0)
                 target->port = CLIENT_DEFAULT_PORT;
         return 0;

@@ -242,7 +242,7 @@ static int path_find(const Target *target, const ConnectionOptions *options,
                      Addresses *ret_addresses, Failure *failure) {
         const char *why;
 
-        if (!endpoint_is_whole(target->host))
+        if (endpoint_is_internet(target->host))
                 return resolve_target(target, options->end == 0 ? CLOCK_NEVER : options->end,
                                       options->interrupt, ret_addresses, failure);
         ret_addresses->count = 1;

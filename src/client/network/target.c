@@ -15,8 +15,8 @@
 #include "lib/endpoint.h"
 
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]) {
-        if (endpoint_is_whole(target->host))
-                snprintf(text, TARGET_TEXT_SIZE, "%s", target->host);
-        else
+        if (endpoint_is_internet(target->host))
                 snprintf(text, TARGET_TEXT_SIZE, "%s port %hu", target->host, target->port);
+        else
+                snprintf(text, TARGET_TEXT_SIZE, "%s", target->host);
 }

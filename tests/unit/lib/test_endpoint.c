@@ -193,16 +193,16 @@ static void test_local(void **state) {
 }
 
 /* Words that a client takes without a port are told by their beginning, and have their own. */
-static void test_whole(void **state) {
+static void test_internet(void **state) {
         Endpoint endpoint;
         const char *why;
 
         (void)state;
-        assert_true(endpoint_is_whole("/"));
-        assert_true(endpoint_is_whole("@"));
-        assert_true(endpoint_is_whole("vsock:"));
-        assert_false(endpoint_is_whole("vsock"));
-        assert_false(endpoint_is_whole("192.0.2.7:7"));
+        assert_false(endpoint_is_internet("/"));
+        assert_false(endpoint_is_internet("@"));
+        assert_false(endpoint_is_internet("vsock:"));
+        assert_true(endpoint_is_internet("vsock"));
+        assert_true(endpoint_is_internet("192.0.2.7:7"));
         assert_int_equal(endpoint_parse("vsock:3:65536", &endpoint, &why), 0);
         assert_int_equal(endpoint.length, sizeof endpoint.machine);
         assert_int_equal(endpoint.machine.svm_cid, 3);
@@ -263,7 +263,7 @@ static void test_others(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_forms),       cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_local),       cmocka_unit_test(test_whole),
+                cmocka_unit_test(test_local),       cmocka_unit_test(test_internet),
                 cmocka_unit_test(test_from_socket), cmocka_unit_test(test_others),
         };
 
