@@ -24,6 +24,7 @@
 #include "lib/clock.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
+#include "start/listeners.h"
 #include "start/options.h"
 
 enum {
@@ -96,9 +97,8 @@ static bool descriptor_is_listener(int fd) {
         return sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) > 0 || socket_is_datagram(fd);
 }
 
-/* Returns whether the socket named @name expects a PROXY header on each of its connections. */
 static bool name_is_proxy(const char *name) {
-        return name != NULL && strncmp(name, "proxy", strlen("proxy")) == 0;
+        return listener_kind(name) == LISTENER_PROXY;
 }
 
 /* Returns why mpecho does not serve @fd, as half a sentence. */

@@ -96,10 +96,7 @@ static bool begins_with(const char *text, const char *prefix) {
         return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
-/* Returns the kind of the passed socket @fd, named @name or NULL. */
-static ListenerKind kind_of_passed(int fd, const char *name) {
-        if (socket_is_datagram(fd))
-                return LISTENER_DATAGRAM;
+ListenerKind listener_kind(const char *name) {
         for (int kind = 0; kind < LISTENER_KINDS && name != NULL; kind++)
                 if (kinds[kind].prefix != NULL && kinds[kind].type == SOCK_STREAM &&
                     begins_with(name, kinds[kind].prefix))
@@ -277,13 +274,15 @@ static int listeners_open(Listeners *listeners, const char *text, Failure *ret_f
 
 static int listeners_fill(Listeners *listeners, const Options *options, const Inherited *inherited,
                           Failure *ret_failure) {
+        ListenerKind kind;
         int r;
 
         for (uint32_t i = 0; i < inherited->n_sockets; i++) {
                 const InheritedSocket *socket = &inherited->sockets[i];
 
-                r = listeners_add(listeners, socket->fd, kind_of_passed(socket->fd, socket->name),
-                                  socket->name, NULL);
+                kind = socket_is_datagram(socket->fd) ? LISTENER_DATAGRAM
+                                                      : listener_kind(socket->name);
+                r = listeners_add(listeners, socket->fd, kind, socket->name, NULL);
                 if (r < 0)
                         return failure_set(ret_failure, r,
                                            "Cannot use passed file descriptor %d: %s", socket->fd,

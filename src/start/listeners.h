@@ -43,6 +43,11 @@ struct Listeners {
 };
 
 /*
+ * listener_kind: Returns the kind of a passed stream socket that systemd names @name, or NULL.
+ */
+ListenerKind listener_kind(const char *name);
+
+/*
  * listeners_check: Checks the LISTEN arguments of @options, without opening anything, and that they
  * fit together with the sockets that were passed.
  *
