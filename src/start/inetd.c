@@ -21,15 +21,23 @@
 #include "lib/endpoint.h"
 #include "report/notify.h"
 
-static int inetd_look(int connection, Address *ret_peer, Endpoint *ret_endpoint) {
+/* Writes the two ends of @connection as text. Returns 0 or a negative errno. */
+static int inetd_look(int connection, char ret_peer[static ADDRESS_TEXT_SIZE],
+                      char ret_listener[static ENDPOINT_TEXT_SIZE]) {
+        Endpoint endpoint;
+        Address peer = {};
         int r;
 
         /* After a reset there is no peer to name. */
-        *ret_peer = (Address){};
-        r = address_from_peer(connection, NULL, ret_peer);
+        r = address_from_peer(connection, NULL, &peer);
         if (r < 0 && r != -ENOTCONN)
                 return r;
-        return endpoint_from_socket(connection, ret_endpoint);
+        r = endpoint_from_socket(connection, &endpoint);
+        if (r < 0)
+                return r;
+        address_format(&peer, ret_peer);
+        endpoint_format(&endpoint, ret_listener);
+        return 0;
 }
 
 /* Makes reads and writes block: with NonBlocking=yes systemd passes a connection that does not. */
@@ -42,32 +50,28 @@ static int inetd_block(int connection) {
 }
 
 int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure) {
-        char peer_text[ADDRESS_TEXT_SIZE], listener_text[ENDPOINT_TEXT_SIZE];
+        char peer[ADDRESS_TEXT_SIZE], listener[ENDPOINT_TEXT_SIZE];
         const uint64_t started = clock_now();
         LedgerEntry entry = {};
         Handler handler = { .connection = connection,
                             .unsent = -1,
                             .idle_timeout = options->idle_timeout,
                             .ledger = &entry };
-        Endpoint endpoint;
-        Address peer;
         Record record;
         int r;
 
         /* With Type=notify systemd would otherwise end the service, and with Restart= start it
          * again for the same connection. */
         (void)notify_once("READY=1", NULL, 0, 0);
-        r = inetd_look(connection, &peer, &endpoint);
+        r = inetd_look(connection, peer, listener);
         if (r == 0)
                 r = inetd_block(connection);
         if (r < 0)
                 return failure_set(ret_failure, r, "Cannot serve the passed connection: %s",
                                    strerrordesc_np(-r));
-        address_format(&peer, peer_text);
-        endpoint_format(&endpoint, listener_text);
         record = (Record){ .kind = RECORD_ACCEPTED,
-                           .peer = peer_text,
-                           .listener = listener_text,
+                           .peer = peer,
+                           .listener = listener,
                            .handler_pid = (uint64_t)getpid(),
                            .live = 1 };
         journal_write(journal, &record, started);
@@ -75,7 +79,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         journal_finish(journal, 0);
 
         handler_init();
-        snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer_text);
+        snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer);
         record.kind = RECORD_CLOSED;
         record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));
         record.bytes = entry.bytes;
