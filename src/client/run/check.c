@@ -33,154 +33,141 @@
 /* A check that ends sooner shows no progress. */
 #define CHECK_PATIENCE (100 * CLOCK_MILLISECOND)
 
-/* The receiving process's view of the echo. */
-typedef struct CheckSink {
+typedef struct Check {
+        const ClientOptions *options;
+        Report *report;
+        Pattern pattern;
+        /* Of the sender's process: the pace, and the number of bytes so far. */
+        Pace pace;
+        uint64_t given;
+        Sender sender;
+        Receiver receiver;
         Comparison comparison;
-        const Pattern *pattern;
-        /* The report's phrase about another service. */
-        char *foreign;
         /* The number of printed faults, and whether a fault without an end is printed. */
         uint64_t told;
         bool adrift;
         bool silent;
-        Progress *progress;
-} CheckSink;
-
-/* The state of the sender's process. */
-typedef struct CheckSource {
-        Pattern pattern;
-        Pace pace;
-        uint64_t given;
-        uint64_t total;
-} CheckSource;
-
-typedef struct CheckProgress {
         Progress progress;
         Interims interims;
-        const Receiver *receiver;
-} CheckProgress;
+} Check;
 
 static ssize_t check_fill(void *userdata, void *buffer, size_t size) {
-        CheckSource *source = userdata;
-        uint64_t left = source->total - source->given;
-        size_t n = pace_piece(&source->pace, left < size ? (size_t)left : size);
+        Check *check = userdata;
+        uint64_t left = check->options->check_size - check->given;
+        size_t n = pace_piece(&check->pace, left < size ? (size_t)left : size);
 
-        clock_sleep(pace_due(&source->pace, source->given));
-        pattern_fill(&source->pattern, source->given, buffer, n);
-        source->given += n;
+        clock_sleep(pace_due(&check->pace, check->given));
+        pattern_fill(&check->pattern, check->given, buffer, n);
+        check->given += n;
         return (ssize_t)n;
 }
 
-static void check_print(const CheckSink *sink, const char *text) {
-        if (sink->silent)
+static void check_print(Check *check, const char *text) {
+        if (check->silent)
                 return;
-        progress_clear(sink->progress);
+        progress_clear(&check->progress);
         printf("%s\n", text);
         fflush(stdout);
 }
 
 /* Prints the first faults at once: the end of a long check may be hours away. */
-static void check_tell(CheckSink *sink) {
-        const Comparison *comparison = &sink->comparison;
+static void check_tell(Check *check) {
+        const Comparison *comparison = &check->comparison;
         char text[FAULT_TEXT_SIZE];
 
-        for (; sink->told < comparison->faults && sink->told < COMPARISON_FIRST_FAULTS;
-             sink->told++) {
-                fault_format(&comparison->first[sink->told], text);
-                check_print(sink, text);
+        for (; check->told < comparison->faults && check->told < COMPARISON_FIRST_FAULTS;
+             check->told++) {
+                fault_format(&comparison->first[check->told], text);
+                check_print(check, text);
         }
-        if (comparison_is_adrift(comparison) && !sink->adrift &&
-            sink->told < COMPARISON_FIRST_FAULTS) {
+        if (comparison_is_adrift(comparison) && !check->adrift &&
+            check->told < COMPARISON_FIRST_FAULTS) {
                 fault_format(&(Fault){ .kind = FAULT_UNRECOGNIZED,
                                        .offset = comparison->received - comparison->lost_size },
                              text);
-                check_print(sink, text);
+                check_print(check, text);
         }
-        sink->adrift = comparison_is_adrift(comparison);
+        check->adrift = comparison_is_adrift(comparison);
 }
 
 /* Recognizes the answer of another service, whose faults would mislead. */
-static void check_greet(CheckSink *sink, const void *data, size_t size) {
+static void check_greet(Check *check, const void *data, size_t size) {
         char expected[FOREIGN_TEXT_SIZE];
         size_t looked = size < sizeof expected ? size : sizeof expected;
 
-        pattern_fill(sink->pattern, 0, expected, looked);
-        if (foreign_describe(data, expected, looked, sink->foreign))
-                sink->silent = true;
+        pattern_fill(&check->pattern, 0, expected, looked);
+        if (foreign_describe(data, expected, looked, check->report->foreign))
+                check->silent = true;
 }
 
 static int check_take(void *userdata, const void *data, size_t size) {
-        CheckSink *sink = userdata;
+        Check *check = userdata;
 
-        if (sink->comparison.received == 0)
-                check_greet(sink, data, size);
-        comparison_take(&sink->comparison, data, size);
-        check_tell(sink);
+        if (check->comparison.received == 0)
+                check_greet(check, data, size);
+        comparison_take(&check->comparison, data, size);
+        check_tell(check);
         return 0;
 }
 
-static Interim check_count(const CheckProgress *progress) {
-        const Receiver *receiver = progress->receiver;
-        const CheckSink *sink = receiver->sink.userdata;
-
-        return (Interim){ .elapsed = clock_now() - progress->interims.start,
-                          .bytes_sent = sender_bytes(receiver->sender),
-                          .bytes_received = receiver->bytes,
-                          .errors = sink->comparison.faults };
+static Interim check_count(const Check *check) {
+        return (Interim){ .elapsed = clock_now() - check->interims.start,
+                          .bytes_sent = sender_bytes(&check->sender),
+                          .bytes_received = check->receiver.bytes,
+                          .errors = check->comparison.faults };
 }
 
-static void check_show_progress(CheckProgress *progress, const Interim *count) {
+static void check_show_progress(Check *check, const Interim *count) {
         char done[QUANTITY_TEXT_SIZE], all[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
-        const double total = (double)progress->interims.options->check_size;
+        const double total = (double)check->options->check_size;
         double speed = interim_rate(count->bytes_received, count->elapsed);
         double left = total - (double)count->bytes_received;
 
-        progress_show(&progress->progress, "%.1f s  %s of %s  %s/s  %.1f s left",
+        progress_show(&check->progress, "%.1f s  %s of %s  %s/s  %.1f s left",
                       (double)count->elapsed / (double)CLOCK_SECOND,
                       quantity_format_bytes((double)count->bytes_received, done),
                       quantity_format_bytes(total, all), quantity_format_bytes(speed, rate),
                       speed > 0 && left > 0 ? left / speed : 0);
 }
 
-static uint64_t check_tick(Receiver *receiver, void *userdata) {
-        CheckProgress *progress = userdata;
-        const Interim count = check_count(progress);
+static uint64_t check_tick(void *userdata) {
+        Check *check = userdata;
+        const Interim count = check_count(check);
 
-        (void)receiver;
-        if (progress->interims.start + count.elapsed >= progress->interims.next)
-                interims_report(&progress->interims, &count);
+        if (check->interims.start + count.elapsed >= check->interims.next)
+                interims_report(&check->interims, &count);
         if (count.elapsed >= CHECK_PATIENCE)
-                check_show_progress(progress, &count);
-        return progress->interims.next;
+                check_show_progress(check, &count);
+        return check->interims.next;
 }
 
 /* Answers an inquiry. */
 static void check_answer(void *userdata) {
         const Interim none = {};
-        CheckProgress *progress = userdata;
-        const Interim count = check_count(progress);
+        Check *check = userdata;
+        const Interim count = check_count(check);
 
-        progress_clear(&progress->progress);
-        interim_print(stderr, &none, &count, progress->interims.options);
+        progress_clear(&check->progress);
+        interim_print(stderr, &none, &count, check->options);
 }
 
-static void check_judge_timeout(const Receiver *receiver, const ClientOptions *options,
-                                Failure *failure) {
+static void check_judge_timeout(const Check *check) {
+        const uint64_t received = check->receiver.bytes;
         char seconds[QUANTITY_TEXT_SIZE];
         const char *what = "nothing more came back";
 
-        if (receiver->bytes == 0)
+        if (received == 0)
                 what = "0 bytes came back";
-        else if (receiver->bytes >= options->check_size)
+        else if (received >= check->options->check_size)
                 what = "all came back intact, but the connection was not closed";
-        failure_set_kind(failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
-                         quantity_format_time(options->timeout, seconds));
+        failure_set_kind(&check->report->failure, FAILURE_TIMEOUT, 0, "%s within %s s", what,
+                         quantity_format_time(check->options->timeout, seconds));
 }
 
-/* Explains the end of a stream that did not end in order. */
-static void check_judge_connection(const Receiver *receiver, int r, const ClientOptions *options,
-                                   Failure *failure) {
-        const Sender *sender = receiver->sender;
+/* Explains the end of a stream that did not end in order; @r is that of receiver_run(). */
+static void check_judge_connection(const Check *check, int r) {
+        const Sender *sender = &check->sender;
+        Failure *failure = &check->report->failure;
 
         if (r == RECEIVER_END && sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 r = -sender->error;
@@ -189,9 +176,10 @@ static void check_judge_connection(const Receiver *receiver, int r, const Client
                                  "the connection broke: %s", strerror(-r));
         else if (r == RECEIVER_INTERRUPTED)
                 failure_set_kind(failure, FAILURE_INTERRUPTED, 0, "ended early, %s",
-                                 receiver->bytes == 0 ? "0 bytes came back" : "intact so far");
+                                 check->receiver.bytes == 0 ? "0 bytes came back"
+                                                            : "intact so far");
         else if (r == RECEIVER_TIMEOUT)
-                check_judge_timeout(receiver, options, failure);
+                check_judge_timeout(check);
         else if (r == RECEIVER_ENDLESS)
                 failure_set_kind(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
@@ -219,73 +207,91 @@ static void check_judge_stream(const Comparison *comparison, Report *report) {
                                comparison->faults);
 }
 
+static void check_judge(const Check *check, int r) {
+        Report *report = check->report;
+
+        check_judge_connection(check, r);
+        check_judge_stream(&check->comparison, report);
+        if (report->foreign[0] != '\0')
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
+}
+
 static uint64_t check_since(uint64_t start, uint64_t instant) {
         return instant > start ? instant - start : 0;
 }
 
-static void check_exchange(int fd, int interrupt, const ClientOptions *options, Report *report) {
-        static CheckSink sink;
+static void check_prepare(Check *check, int fd) {
+        const ClientOptions *options = check->options;
         const uint64_t start = clock_now();
-        CheckSource source = { .total = options->check_size,
-                               .pace = { .start = start, .rate = options->bandwidth } };
-        CheckProgress progress = {};
-        Sender sender;
-        Receiver receiver = {
+
+        check->silent = options->quiet || options->json;
+        check->pace = (Pace){ .start = start, .rate = options->bandwidth };
+        check->receiver = (Receiver){
                 .fd = fd,
-                .sender = &sender,
-                .sink = { .take = check_take, .userdata = &sink },
+                .sender = &check->sender,
+                .sink = { .take = check_take, .userdata = check },
                 .timeout = options->timeout,
-                .interrupt = interrupt,
+                .interrupt = options->connection.interrupt,
                 .tick = check_tick,
-                .tick_userdata = &progress,
+                .tick_userdata = check,
         };
+        interims_init(&check->interims, options, start);
+        progress_init(&check->progress, client_options_want_progress(options));
+        pattern_init(&check->pattern);
+        comparison_init(&check->comparison, &check->pattern, options->check_size);
+}
+
+/* Receives the echo, and sums up. Returns what receiver_run() does. */
+static int check_receive(Check *check) {
+        const uint64_t start = check->interims.start;
+        Report *report = check->report;
         Interim count;
         int r;
 
-        progress.receiver = &receiver;
-        interims_init(&progress.interims, options, start);
-        progress_init(&progress.progress, client_options_want_progress(options));
-        pattern_init(&source.pattern);
-        sink.progress = &progress.progress;
-        sink.pattern = &source.pattern;
-        sink.foreign = report->foreign;
-        sink.silent = options->quiet || options->json;
-        comparison_init(&sink.comparison, &source.pattern, options->check_size);
-        r = sender_start(&sender, fd, &(Source){ .fill = check_fill, .userdata = &source });
+        inquiry_set(check_answer, check);
+        r = receiver_run(&check->receiver);
+        inquiry_set(NULL, NULL);
+        report->elapsed = clock_now() - start;
+        sender_stop(&check->sender);
+        progress_clear(&check->progress);
+        comparison_end(&check->comparison,
+                       r == RECEIVER_END && check->sender.end == SENDER_FINISHED);
+        if (check->comparison.faults > 1)
+                check_tell(check);
+        count = check_count(check);
+        interims_end(&check->interims, &count);
+        report->bytes_sent = sender_bytes(&check->sender);
+        report->bytes_received = check->receiver.bytes;
+        report->send_time = check_since(start, sender_last_sent(&check->sender));
+        report->receive_time = check_since(start, check->receiver.last_received);
+        return r;
+}
+
+static void check_exchange(Check *check, int fd) {
+        int r;
+
+        check_prepare(check, fd);
+        r = sender_start(&check->sender, fd, &(Source){ .fill = check_fill, .userdata = check });
         if (r < 0) {
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
+                failure_set_kind(&check->report->failure, FAILURE_LOCAL, 0,
                                  "Cannot start the sending process: %s", strerror(-r));
                 return;
         }
-        inquiry_set(check_answer, &progress);
-        r = receiver_run(&receiver);
-        inquiry_set(NULL, NULL);
-        report->elapsed = clock_now() - start;
-        sender_stop(&sender);
-        progress_clear(&progress.progress);
-        comparison_end(&sink.comparison, r == RECEIVER_END && sender.end == SENDER_FINISHED);
-        if (sink.comparison.faults > 1)
-                check_tell(&sink);
-        count = check_count(&progress);
-        interims_end(&progress.interims, &count);
-        report->bytes_sent = sender_bytes(&sender);
-        report->bytes_received = receiver.bytes;
-        report->send_time = check_since(start, sender_last_sent(&sender));
-        report->receive_time = check_since(start, receiver.last_received);
-        check_judge_connection(&receiver, r, options, &report->failure);
-        check_judge_stream(&sink.comparison, report);
-        if (report->foreign[0] != '\0')
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
-        sender_deinit(&sender);
+        r = check_receive(check);
+        check_judge(check, r);
+        sender_deinit(&check->sender);
 }
 
 void check_run(const ClientOptions *options, Report *report) {
+        static Check check;
         int fd;
 
         fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
         if (fd < 0)
                 return;
-        check_exchange(fd, options->connection.interrupt, options, report);
+        check.options = options;
+        check.report = report;
+        check_exchange(&check, fd);
         kernel_note(&report->kernel, fd);
         close(fd);
 }

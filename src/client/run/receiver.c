@@ -101,7 +101,7 @@ static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
                 return -EAGAIN;
         wait->next_look = now + RECEIVER_TICK;
         if (receiver->tick != NULL) {
-                next = receiver->tick(receiver, receiver->tick_userdata);
+                next = receiver->tick(receiver->tick_userdata);
                 wait->next_look = clock_earlier(wait->next_look, next);
         }
         return receiver_wait(receiver, wait, now);

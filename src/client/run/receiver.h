@@ -34,7 +34,7 @@ struct Receiver {
         int interrupt;
         /* If set, receiver_run() calls it soon, and again at the returned instant or shortly
          * before. */
-        uint64_t (*tick)(Receiver *receiver, void *userdata);
+        uint64_t (*tick)(void *userdata);
         void *tick_userdata;
 
         /* Bytes passed to the sink, and the instant of the last ones, 0 for none. */
