@@ -87,6 +87,18 @@ void report_print_times(FILE *file, const Histogram *latency) {
 static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
         report_print_times(stdout, latency);
         if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
+void report_add_flow(Report *report, const Flow *flow, FailureKind rejected) {
+        const VolleyCounts *counts = &flow->volley.counts;
+
+        volley_add(&report->counts, counts);
+        rejections_add(&report->rejections, &flow->rejections);
+        report->overflow += flow_overflow(flow);
+        report->errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
+        report->errors[FAILURE_DIFFERS] += counts->changed;
+        report->errors[FAILURE_INTERRUPTED] += counts->open;
+        report->errors[rejected] += counts->rejected;
+}
+
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
 

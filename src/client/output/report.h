@@ -8,6 +8,7 @@
 #include "client/content/fault.h"
 #include "client/content/foreign.h"
 #include "client/content/volley.h"
+#include "client/network/flow.h"
 #include "client/network/kernel.h"
 #include "client/network/path.h"
 #include "client/network/rejection.h"
@@ -93,6 +94,12 @@ struct Report {
  * if it cannot.
  */
 void report_prepare(Report *report, const ClientOptions *options);
+
+/*
+ * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end;
+ * the rejected ones are errors of the kind @rejected.
+ */
+void report_add_flow(Report *report, const Flow *flow, FailureKind rejected);
 
 /*
  * report_export: Writes the files that @options name. Prints an error, and makes it the report's

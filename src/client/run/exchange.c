@@ -93,12 +93,12 @@ static void exchange_note_fault(Exchange *exchange, const FlowEvent *event) {
         Report *report = exchange->report;
         char text[FAULT_TEXT_SIZE];
 
-        if (report->counts.changed++ == 0) {
+        if (report->faults++ == 0) {
                 report->fault = event->fault;
                 report->faulty = event->number + 1;
         }
         if (!exchange_is_check(exchange) || exchange->options->quiet || exchange->options->json ||
-            report->counts.changed > EXCHANGE_FAULTS)
+            report->faults > EXCHANGE_FAULTS)
                 return;
         progress_clear(&exchange->progress);
         fault_format(&event->fault, text);
@@ -293,23 +293,6 @@ static void exchange_loop(Exchange *exchange) {
         }
 }
 
-/* Copies the counts to the report, the failed ones by kind. */
-static void exchange_sum_up(Exchange *exchange) {
-        Report *report = exchange->report;
-        const VolleyCounts *counts = &exchange->flow.volley.counts;
-
-        report->elapsed = clock_now() - exchange->start;
-        report->counts = *counts;
-        report->rejections = exchange->flow.rejections;
-        report->overflow = flow_overflow(&exchange->flow);
-        report->attempts = counts->sent;
-        report->faults = counts->changed;
-        report->errors[FAILURE_TIMEOUT] = volley_lost(counts) + counts->late;
-        report->errors[FAILURE_DIFFERS] = counts->changed;
-        report->errors[FAILURE_INTERRUPTED] = counts->open;
-        report->errors[exchange->rejected] += counts->rejected;
-}
-
 /* Judges what came back. Returns whether the verdict is found. */
 static bool exchange_judge_answers(const Exchange *exchange) {
         Report *report = exchange->report;
@@ -380,6 +363,7 @@ static void exchange_begin(Exchange *exchange) {
 }
 
 static void exchange_measure(Exchange *exchange) {
+        Report *report = exchange->report;
         Interim count;
 
         exchange_begin(exchange);
@@ -389,7 +373,9 @@ static void exchange_measure(Exchange *exchange) {
         progress_clear(&exchange->progress);
         count = exchange_count(exchange);
         interims_end(&exchange->interims, &count);
-        exchange_sum_up(exchange);
+        report->elapsed = clock_now() - exchange->start;
+        report->attempts = exchange->flow.volley.counts.sent;
+        report_add_flow(report, &exchange->flow, exchange->rejected);
         exchange_judge(exchange);
 }
 

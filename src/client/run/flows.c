@@ -274,8 +274,7 @@ static void flows_close_lane(Flows *flows, size_t i) {
 
 /* Copies the counts of datagrams to the report. */
 static void flows_close_datagrams(Flows *flows, size_t i) {
-        Report *report = flows->report;
-        FlowResult *result = &report->flows[i];
+        FlowResult *result = &flows->report->flows[i];
         Flow *flow = &flows->datagrams[i];
         const VolleyCounts *counts = &flow->volley.counts;
 
@@ -284,13 +283,7 @@ static void flows_close_datagrams(Flows *flows, size_t i) {
         result->failed = volley_lost(counts) + counts->rejected;
         result->packets =
                         (FlowCount){ .sent = counts->sent - counts->open, .lost = result->failed };
-        volley_add(&report->counts, counts);
-        rejections_add(&report->rejections, &flow->rejections);
-        report->overflow += flow_overflow(flow);
-        report->errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
-        report->errors[FAILURE_DIFFERS] += counts->changed;
-        report->errors[FAILURE_INTERRUPTED] += counts->open;
-        report->errors[flows->rejected] += counts->rejected;
+        report_add_flow(flows->report, flow, flows->rejected);
         close(flow->fd);
         flow_deinit(flow);
 }
