@@ -294,26 +294,36 @@ static int path_check_source(const ConnectionOptions *options, Failure *ret_fail
         return r;
 }
 
-int path_resolve(const Target *target, const ConnectionOptions *options, Path *ret_path,
-                 Failure *ret_failure) {
+/* Looks up the addresses of @target. Sets @failure to the beginning of a sentence about it. */
+static int path_look_up(const Target *target, const ConnectionOptions *options, Path *path,
+                        Addresses *ret_addresses, Failure *failure) {
+        const uint64_t start = clock_now();
         char text[TARGET_TEXT_SIZE];
-        Failure failure = {};
-        Addresses addresses = {};
-        uint64_t start = clock_now();
         int r;
 
-        r = path_check_source(options, ret_failure);
+        r = path_check_source(options, failure);
         if (r < 0)
                 return r;
 
         target_format(target, text);
-        failure_set_kind(&failure, FAILURE_LOCAL, 0, "Cannot connect to %s", text);
-        r = path_find(target, options, &addresses, &failure);
+        failure_set(failure, 0, "Cannot connect to %s", text);
+        r = path_find(target, options, ret_addresses, failure);
+        if (r == 0)
+                path->resolve = clock_now() - start;
+        return r;
+}
+
+int path_resolve(const Target *target, const ConnectionOptions *options, Path *ret_path,
+                 Failure *ret_failure) {
+        Failure failure = {};
+        Addresses addresses = {};
+        int r;
+
+        r = path_look_up(target, options, ret_path, &addresses, &failure);
         if (r < 0) {
                 *ret_failure = failure;
                 return r;
         }
-        ret_path->resolve = clock_now() - start;
         ret_path->endpoint = addresses.list[0];
         path_format(&ret_path->endpoint, ret_path->peer);
         return 0;
@@ -321,22 +331,13 @@ int path_resolve(const Target *target, const ConnectionOptions *options, Path *r
 
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
               Failure *ret_failure) {
-        char text[TARGET_TEXT_SIZE];
         Failure failure = {};
         Race race = { .options = options, .path = ret_path, .failure = &failure };
-        uint64_t start = clock_now();
         int r;
 
         ret_path->failed_count = 0;
-        r = path_check_source(options, ret_failure);
-        if (r < 0)
-                return r;
-
-        target_format(target, text);
-        failure_set_kind(&failure, FAILURE_LOCAL, 0, "Cannot connect to %s", text);
-        r = path_find(target, options, &race.addresses, &failure);
+        r = path_look_up(target, options, ret_path, &race.addresses, &failure);
         if (r == 0) {
-                ret_path->resolve = clock_now() - start;
                 if (options->race)
                         race_interleave(&race.addresses);
                 r = path_ask(&race);
