@@ -24,6 +24,7 @@
 #include "client/load/load.h"
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
+#include "client/output/export.h"
 #include "client/output/monitor.h"
 #include "client/output/report.h"
 #include "client/run/check.h"
@@ -112,7 +113,7 @@ static int client_report(const ClientOptions *options, Report *report) {
         bool interrupted = interrupt_is_due(interrupt);
 
         interrupt_clear(interrupt);
-        report_export(report, options);
+        export_write(report, options);
         if (!client_can_print(options, interrupted))
                 return STATUS_FAILED;
         if (report_print(report, options) < 0)
@@ -145,7 +146,7 @@ int main(int argc, char **argv) {
         if (options.action != CLIENT_RELAY || options.json)
                 options.connection.interrupt = interrupt_open();
         report.time = time(NULL);
-        report_prepare(&report, &options);
+        export_prepare(&report, &options);
         if (report.failure.kind == FAILURE_NONE)
                 client_run(&options, &report);
         return client_report(&options, &report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes a histogram to a file: for spreadsheets (CSV), for the tools of HdrHistogram, and as a
- * picture.
+ * Writes the times of a run to the files that the options name: for spreadsheets (CSV), for the
+ * tools of HdrHistogram, and as a picture.
  *
  * The picture shows the times over the percentiles, on an axis on which each further nine takes the
  * same room, since users look for the rare values. gnuplot draws it in a process of its own, from a
@@ -29,6 +29,8 @@
 
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
+#include "client/value/quantity.h"
+#include "client/value/schedule.h"
 #include "lib/clock.h"
 
 typedef void (*ExportLine)(FILE *file, const Histogram *histogram, const HistogramBucket *bucket,
@@ -76,24 +78,33 @@ static void export_plot_line(FILE *file, const Histogram *histogram, const Histo
                 (double)bucket->highest / CLOCK_MILLISECOND);
 }
 
-static int export_refuse(const char *path, int error, Failure *failure) {
-        return failure_set_kind(failure, FAILURE_LOCAL, -error, "Cannot write '%s': %s", path,
-                                strerror(error));
+static void export_refuse(const char *path, int error, Failure *failure) {
+        failure_set(failure, 0, "Cannot write '%s': %s", path, strerror(error));
 }
 
-static int export_close(FILE *file, const char *path, Failure *failure) {
+/* Creates or empties a file. Returns NULL when it cannot. */
+static FILE *export_open(const char *path, Failure *failure) {
+        FILE *file = fopen(path, "we");
+
+        if (file == NULL)
+                export_refuse(path, errno, failure);
+        return file;
+}
+
+static void export_close(FILE *file, const char *path, Failure *failure) {
         int error = ferror(file) ? EIO : 0;
 
         if (fclose(file) == EOF)
                 error = errno;
-        return error > 0 ? export_refuse(path, error, failure) : 0;
+        if (error > 0)
+                export_refuse(path, error, failure);
 }
 
-int export_prepare(const char *path, Failure *ret_failure) {
-        FILE *file = fopen(path, "we");
+static void export_empty(const char *path, Failure *failure) {
+        FILE *file = export_open(path, failure);
 
-        return file == NULL ? export_refuse(path, errno, ret_failure)
-                            : export_close(file, path, ret_failure);
+        if (file != NULL)
+                export_close(file, path, failure);
 }
 
 static bool export_find_gnuplot(void) {
@@ -108,30 +119,39 @@ static bool export_find_gnuplot(void) {
         return false;
 }
 
-int export_prepare_plot(const char *path, Failure *ret_failure) {
-        if (!export_find_gnuplot())
-                return failure_set_kind(ret_failure, FAILURE_LOCAL, -ENOENT,
-                                        "Cannot draw '%s': gnuplot is not installed (Debian "
-                                        "package gnuplot-nox)",
-                                        path);
-        return export_prepare(path, ret_failure);
+void export_prepare(Report *report, const ClientOptions *options) {
+        Failure *failure = &report->failure;
+
+        if (options->csv != NULL)
+                export_empty(options->csv, failure);
+        if (failure->kind == FAILURE_NONE && options->hgrm != NULL)
+                export_empty(options->hgrm, failure);
+        if (failure->kind != FAILURE_NONE || options->plot == NULL)
+                return;
+        if (export_find_gnuplot())
+                export_empty(options->plot, failure);
+        else
+                failure_set(failure, 0,
+                            "Cannot draw '%s': gnuplot is not installed (Debian package "
+                            "gnuplot-nox)",
+                            options->plot);
 }
 
-int export_csv(const Histogram *histogram, const char *path, Failure *ret_failure) {
-        FILE *file = fopen(path, "we");
+static void export_csv(const Histogram *histogram, const char *path, Failure *failure) {
+        FILE *file = export_open(path, failure);
 
         if (file == NULL)
-                return export_refuse(path, errno, ret_failure);
+                return;
         fputs("microseconds,count,cumulative,percent\n", file);
         export_buckets(histogram, file, export_csv_line);
-        return export_close(file, path, ret_failure);
+        export_close(file, path, failure);
 }
 
-int export_hgrm(const Histogram *histogram, const char *path, Failure *ret_failure) {
-        FILE *file = fopen(path, "we");
+static void export_hgrm(const Histogram *histogram, const char *path, Failure *failure) {
+        FILE *file = export_open(path, failure);
 
         if (file == NULL)
-                return export_refuse(path, errno, ret_failure);
+                return;
         fputs("       Value     Percentile TotalCount 1/(1-Percentile)\n\n", file);
         export_buckets(histogram, file, export_hgrm_line);
         fprintf(file,
@@ -142,7 +162,7 @@ int export_hgrm(const Histogram *histogram, const char *path, Failure *ret_failu
                 histogram_deviation(histogram) / CLOCK_MILLISECOND,
                 (double)histogram->maximum / CLOCK_MILLISECOND, histogram->count,
                 HISTOGRAM_SIZE / HISTOGRAM_HALF, 2 * HISTOGRAM_HALF);
-        return export_close(file, path, ret_failure);
+        export_close(file, path, failure);
 }
 
 /* gnuplot's double quotes know escapes; its single quotes know only the quote, doubled. */
@@ -258,8 +278,8 @@ static int export_wait(pid_t pid, int interrupt) {
         return ended ? status : -EINTR;
 }
 
-int export_plot(const Histogram *histogram, const char *path, const char *title,
-                const char *subtitle, int interrupt, Failure *ret_failure) {
+static void export_draw(const Histogram *histogram, const char *path, const char *title,
+                        const char *subtitle, int interrupt, Failure *failure) {
         FILE *script = NULL;
         int status, r;
         pid_t pid = 0;
@@ -267,17 +287,74 @@ int export_plot(const Histogram *histogram, const char *path, const char *title,
         /* The exit status reports a gnuplot that ends early. */
         signal(SIGPIPE, SIG_IGN);
         r = export_start(&pid, &script);
-        if (r < 0)
-                return failure_set_kind(ret_failure, FAILURE_LOCAL, r, "Cannot start gnuplot: %s",
-                                        strerror(-r));
+        if (r < 0) {
+                failure_set(failure, 0, "Cannot start gnuplot: %s", strerror(-r));
+                return;
+        }
         export_script(histogram, path, title, subtitle, script);
         fclose(script);
         status = export_wait(pid, interrupt);
         if (status == -EINTR)
-                return failure_set_kind(ret_failure, FAILURE_INTERRUPTED, -EINTR,
-                                        "Interrupted while gnuplot drew '%s'", path);
-        if (status != 0)
-                return failure_set_kind(ret_failure, FAILURE_LOCAL, -EIO,
-                                        "Cannot draw '%s': gnuplot failed", path);
-        return 0;
+                failure_set_kind(failure, FAILURE_INTERRUPTED, 0,
+                                 "Interrupted while gnuplot drew '%s'", path);
+        else if (status != 0)
+                failure_set(failure, 0, "Cannot draw '%s': gnuplot failed", path);
+}
+
+/* Describes the measurement, for users who see the picture years later. */
+static void export_describe(const Report *report, const ClientOptions *options, FILE *file) {
+        char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
+        char time[QUANTITY_TEXT_SIZE];
+        struct tm local;
+
+        fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
+        if (options->action == CLIENT_LOAD)
+                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
+                        quantity_format_time(options->duration, time));
+        else if (options->interval > 0)
+                fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
+        if (options->rate > 0)
+                fprintf(file, ", %.9g/s", (double)options->rate / SCHEDULE_UNIT);
+        if (options->connect)
+                fputs(", each on a new connection", file);
+        (void)gethostname(host, sizeof host - 1);
+        strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
+        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
+}
+
+static void export_plot(const Report *report, const ClientOptions *options, Failure *failure) {
+        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
+        const char *what = options->action == CLIENT_LOAD ? client_load_name(options->load)
+                                                          : "round trips";
+        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
+
+        if (file == NULL)
+                return;
+        export_describe(report, options, file);
+        fclose(file);
+        if (options->connection.datagram)
+                what = "datagrams";
+        target_format(&options->target, target);
+        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target, what,
+                 report->latency.count);
+        export_draw(&report->latency, options->plot, title, subtitle, options->connection.interrupt,
+                    failure);
+}
+
+void export_write(Report *report, const ClientOptions *options) {
+        Failure failure = {};
+
+        if (report->latency.count == 0)
+                return;
+        if (options->csv != NULL)
+                export_csv(&report->latency, options->csv, &failure);
+        if (options->hgrm != NULL)
+                export_hgrm(&report->latency, options->hgrm, &failure);
+        if (options->plot != NULL)
+                export_plot(report, options, &failure);
+        if (failure.kind == FAILURE_NONE)
+                return;
+        fprintf(stderr, "mpecho-client: %s\n", failure.text);
+        if (report->failure.kind == FAILURE_NONE)
+                report->failure = failure;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prints the results of a run for people, and writes the files that the options name.
+ * Prints the results of a run for people.
  *
  * Each mode has its own sentences; all modes print times, errors and phases alike. A quantile that
  * needs more values than there are prints as "-", and units follow the size of a value. Results go
@@ -13,19 +13,16 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "client/output/chart.h"
-#include "client/output/export.h"
 #include "client/output/monitor.h"
 #include "client/output/report_flows.h"
 #include "client/output/report_json.h"
 #include "client/output/terminal.h"
 #include "client/value/quantity.h"
-#include "client/value/schedule.h"
 #include "lib/clock.h"
 
 enum {
@@ -87,6 +84,9 @@ void report_print_times(FILE *file, const Histogram *latency) {
 static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
         report_print_times(stdout, latency);
         if (!options->quiet && latency->count >= REPORT_CHART_MINIMUM)
+                chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
+}
+
 void report_add_flow(Report *report, const Flow *flow, FailureKind rejected) {
         const VolleyCounts *counts = &flow->volley.counts;
 
@@ -97,9 +97,6 @@ void report_add_flow(Report *report, const Flow *flow, FailureKind rejected) {
         report->errors[FAILURE_DIFFERS] += counts->changed;
         report->errors[FAILURE_INTERRUPTED] += counts->open;
         report->errors[rejected] += counts->rejected;
-}
-
-                chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
 
 FailureKind report_worst(const Report *report) {
@@ -289,73 +286,6 @@ static void report_print_load(const Report *report, const ClientOptions *options
         else
                 report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
-}
-
-void report_prepare(Report *report, const ClientOptions *options) {
-        int r = 0;
-
-        if (options->csv != NULL)
-                r = export_prepare(options->csv, &report->failure);
-        if (r == 0 && options->hgrm != NULL)
-                r = export_prepare(options->hgrm, &report->failure);
-        if (r == 0 && options->plot != NULL)
-                (void)export_prepare_plot(options->plot, &report->failure);
-}
-
-/* Describes the measurement, for users who see the picture years later. */
-static void report_describe(const Report *report, const ClientOptions *options, FILE *file) {
-        char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
-        char time[QUANTITY_TEXT_SIZE];
-        struct tm local;
-
-        fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
-        if (options->action == CLIENT_LOAD)
-                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
-                        quantity_format_time(options->duration, time));
-        else if (options->interval > 0)
-                fprintf(file, ", every %s s", quantity_format_time(options->interval, time));
-        if (options->rate > 0)
-                fprintf(file, ", %.9g/s", (double)options->rate / SCHEDULE_UNIT);
-        if (options->connect)
-                fputs(", each on a new connection", file);
-        (void)gethostname(host, sizeof host - 1);
-        strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
-        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
-}
-
-static int report_plot(const Report *report, const ClientOptions *options, Failure *failure) {
-        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
-        const char *what = options->action == CLIENT_LOAD ? client_load_name(options->load)
-                                                          : "round trips";
-        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
-
-        if (file == NULL)
-                return -errno;
-        report_describe(report, options, file);
-        fclose(file);
-        if (options->connection.datagram)
-                what = "datagrams";
-        target_format(&options->target, target);
-        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target, what,
-                 report->latency.count);
-        return export_plot(&report->latency, options->plot, title, subtitle,
-                           options->connection.interrupt, failure);
-}
-
-void report_export(Report *report, const ClientOptions *options) {
-        Failure failure = {};
-
-        if (report->latency.count > 0 && options->csv != NULL)
-                (void)export_csv(&report->latency, options->csv, &failure);
-        if (report->latency.count > 0 && options->hgrm != NULL)
-                (void)export_hgrm(&report->latency, options->hgrm, &failure);
-        if (report->latency.count > 0 && options->plot != NULL)
-                (void)report_plot(report, options, &failure);
-        if (failure.kind == FAILURE_NONE)
-                return;
-        fprintf(stderr, "mpecho-client: %s\n", failure.text);
-        if (report->failure.kind == FAILURE_NONE)
-                report->failure = failure;
 }
 
 int report_status(const Report *report, const ClientOptions *options) {

@@ -90,28 +90,16 @@ struct Report {
 };
 
 /*
- * report_prepare: Creates the files that @options name, before the run. Sets the report's failure
- * if it cannot.
+ * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring
+ * plugin.
  */
-void report_prepare(Report *report, const ClientOptions *options);
+int report_status(const Report *report, const ClientOptions *options);
 
 /*
  * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end;
  * the rejected ones are errors of the kind @rejected.
  */
 void report_add_flow(Report *report, const Flow *flow, FailureKind rejected);
-
-/*
- * report_export: Writes the files that @options name. Prints an error, and makes it the report's
- * failure unless it has one.
- */
-void report_export(Report *report, const ClientOptions *options);
-
-/*
- * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring
- * plugin.
- */
-int report_status(const Report *report, const ClientOptions *options);
 
 /*
  * report_worst: Returns the most frequent kind of error that is not the end of the run;
