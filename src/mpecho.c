@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <syslog.h>
 
 #include "handler/proctitle.h"
@@ -17,6 +18,7 @@
 #include "lib/failure.h"
 #include "lib/stdfds.h"
 #include "report/journal.h"
+#include "report/notify.h"
 #include "restart/fdstore.h"
 #include "server/master.h"
 #include "start/inetd.h"
@@ -28,9 +30,16 @@
 /* How long the journal has at the end to take records that wait. */
 #define FINISH_PATIENCE (CLOCK_SECOND / 2)
 
+/* Logs @failure, and reports it to systemd. A busy journald looks for the unit of this process when
+ * that has gone, and `systemctl status` then lacks the record, but not the status. */
 static Status fail(Journal *journal, const Failure *failure) {
-        journal_write(journal, &(Record){ .kind = RECORD_FAILED, .sentence = failure->text },
-                      clock_now());
+        const Record record = { .kind = RECORD_FAILED, .sentence = failure->text };
+        char message[FAILURE_TEXT_SIZE] = "STATUS=";
+        const size_t length = strlen(message);
+
+        record_format_sentence(&record, message + length, sizeof message - length);
+        (void)notify_once(message, NULL, 0, MSG_DONTWAIT);
+        journal_write(journal, &record, clock_now());
         return STATUS_FAILED;
 }
 

@@ -44,11 +44,13 @@ def test_ready_when_listening(start, manager, tmp_path):
 
 
 def test_not_ready_when_it_fails(start, manager):
-    """A start that fails says nothing of being ready."""
+    """A start that fails says why in its status, and nothing of being ready."""
     with clients.listen() as taken:
-        service = start("127.0.0.1:%d" % taken.getsockname()[1], ready=False,
-                        environment=environment(manager), expected=["failed"])
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        service = start(address, ready=False, environment=environment(manager),
+                        expected=["failed"])
         assert service.wait() == 1
+    manager.wait_for("STATUS", f"Cannot listen on '{address}': Address already in use")
     manager.close()
     assert not manager.messages("READY")
 
