@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The PROXY protocol: connections that begin with a header, and whom they are served as."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -19,10 +20,27 @@ LISTEN = "proxy:127.0.0.1:0"
 ANNOUNCED = "192.0.2.7:51234"
 
 
+@contextlib.contextmanager
+def stopped(service):
+    """Stops the master in the meantime. The time for a header begins when it accepts: a test that
+    comes late is no peer that does."""
+    service.signal(signal.SIGSTOP)
+    wait_for(lambda: processes.state(service.pid) == "T", "the master stopped")
+    yield
+    service.signal(signal.SIGCONT)
+
+
+def send(service, data, source=None):
+    """A connection whose bytes are there before the service accepts it."""
+    with stopped(service):
+        client = service.connect(source)
+        client.sendall(data)
+    return client
+
+
 def introduce(service, header=None, source=None, data=b"ping"):
     """A connection with a header that was served."""
-    client = service.connect(source)
-    client.sendall(proxies.text() if header is None else header)
+    client = send(service, proxies.text() if header is None else header, source)
     clients.ping(client, data)
     return client
 
@@ -71,10 +89,11 @@ def is_read(address):
 
 
 @pytest.mark.parametrize("header", [proxies.text(), proxies.checked()], ids=["v1", "v2"])
-def test_split(start, header):
+def test_split(start, clock, header):
     """Wherever a header is split, nothing comes back before it is complete, and then all bytes
     behind it do."""
-    service = start(LISTEN)
+    service = start(LISTEN, environment=clock.environment)
+    clock.stop()
     split = {size: service.connect() for size in range(1, len(header))}
     for size, client in split.items():
         client.sendall(header[:size])
@@ -90,10 +109,12 @@ def test_split(start, header):
 def test_header_and_a_megabyte(start, header):
     """Header and a megabyte in one write: the megabyte comes back, byte by byte, and no more."""
     service = start(LISTEN)
-    client = service.connect()
-    sender = threading.Thread(target=lambda: (client.sendall(header + clients.RANDOM),
-                                              client.shutdown(socket.SHUT_WR)))
-    sender.start()
+    with stopped(service):
+        client = service.connect()
+        sender = threading.Thread(target=lambda: (client.sendall(header + clients.RANDOM),
+                                                  client.shutdown(socket.SHUT_WR)))
+        sender.start()
+        wait_for(lambda: not is_read(service.listeners()[0]), "the header sent")
     assert clients.receive_all(client) == clients.RANDOM
     sender.join()
     closed, = service.journal.wait_for("closed")
@@ -115,8 +136,7 @@ def test_wrong_header(start, bytes_, reason):
     go on."""
     service = start(LISTEN)
     other = introduce(service)
-    client = service.connect()
-    client.sendall(bytes_)
+    client = send(service, bytes_)
     assert_reset(client)
     refused, = service.journal.wait_for("refused")
     assert refused["MPECHO_LIMIT"] == "proxy-header"
@@ -134,7 +154,7 @@ def test_closed_before(start):
     """A peer that ends the connection within the header, or without any, is refused."""
     service = start(LISTEN)
     for number, data in enumerate((b"", b"PROXY TCP4"), 1):
-        with service.connect() as client:
+        with stopped(service), service.connect() as client:
             client.sendall(data)
         refused = service.journal.wait_for("refused", number)[-1]
         assert refused["MPECHO_REASON"] == "the connection ended before its PROXY header"
@@ -177,16 +197,14 @@ def test_unix_socket(start, tmp_path, who, served):
     """Unix sockets may speak only when --proxy-from names them."""
     path = tmp_path / "socket"
     service = start(f"proxy:{path}", *[who] * bool(who))
-    client = service.connect()
     if served:
-        client.sendall(proxies.text())
-        clients.ping(client)
+        client = introduce(service)
         accepted, = service.journal.wait_for("accepted")
         assert accepted["MPECHO_PEER"] == ANNOUNCED
         assert accepted["MPECHO_PROXY"].startswith(f"uid {os.getuid()} pid ")
         assert accepted["MPECHO_LISTENER"] == f"proxy:{path}"
     else:
-        assert clients.receive_all(client) == b""
+        assert clients.receive_all(service.connect()) == b""
         assert service.journal.wait_for("refused")[0]["MPECHO_LIMIT"] == "proxy-from"
 
 
@@ -198,8 +216,7 @@ def test_limit_of_the_announced_source(start):
              for host in (1, 2)]
     for other in "2001:db8:0:1::1", "192.0.2.7", "192.0.2.8":
         introduce(service, proxies.text((other, 7), ("::1" if ":" in other else "127.0.0.1", 7)))
-    refused_client = service.connect()
-    refused_client.sendall(proxies.text(("2001:db8::3", 4242), ("::1", 7)) + b"Hello")
+    refused_client = send(service, proxies.text(("2001:db8::3", 4242), ("::1", 7)) + b"Hello")
     assert_reset(refused_client)
     refused, = service.journal.wait_for("refused")
     assert refused["MPECHO_LIMIT"] == "max-per-source"
@@ -212,17 +229,17 @@ def test_limit_of_the_announced_source(start):
     # Of LOCAL the proxy is the source.
     for _ in range(2):
         introduce(service, proxies.LOCAL)
-    client = service.connect()
-    client.sendall(proxies.LOCAL)
+    client = send(service, proxies.LOCAL)
     assert_reset(client)
     assert service.journal.wait_for("refused", 2)[1]["MPECHO_PEER"] == clients.peer_text(client)
 
 
-def test_silent_connections(start):
+def test_silent_connections(start, clock):
     """Silent connections are a quarter of --max-connections at most: more wait, others are served,
     and the master sleeps; the next one is accepted when one has sent its header or has ended."""
-    service = start("127.0.0.1:0", LISTEN, "--max-connections=8")
+    service = start("127.0.0.1:0", LISTEN, "--max-connections=8", environment=clock.environment)
     plain, proxied = service.listeners()
+    clock.stop()
     silent = [service.connect(address=proxied) for _ in range(2)]
     service.wait_until_idle(2)
     waiting = [service.connect(address=proxied) for _ in range(2)]
@@ -231,7 +248,8 @@ def test_silent_connections(start):
     served = [service.connect_served(address=plain) for _ in range(5)]
     served.pop().close()
     service.wait_until_idle(6)
-    # Shorter than the time for a header.
+    # Then no record waits for the clock.
+    service.totals()
     processes.assert_at_rest({"the master": service.pid}, 1)
     assert not any(clients.is_readable(client, 0) for client in waiting)
     silent[0].sendall(proxies.text())
@@ -252,20 +270,24 @@ def test_rest(start):
     processes.assert_at_rest({"the master": service.pid, "the handler": handler}, 1)
 
 
-def test_crash_before_the_header(start):
+def test_crash_before_the_header(start, clock):
     """A handler that is killed before its header leaves two records, so that the counts add up."""
-    service = start(LISTEN, expected=["crashed"])
+    service = start(LISTEN, expected=["crashed"], environment=clock.environment)
+    clock.stop()
     client = service.connect()
     service.wait_until_idle(1)
     os.kill(service.handlers()[0], signal.SIGKILL)
-    crashed, = service.journal.wait_for("crashed")
-    assert crashed["MPECHO_PEER"] == clients.peer_text(client)
+    service.wait_until_idle()
+    # The journal has the records before this one.
     assert service.totals().number("MPECHO_SERVED") == 1
+    crashed, = service.journal.records("crashed")
+    assert crashed["MPECHO_PEER"] == clients.peer_text(client)
 
 
-def test_stop(start):
+def test_stop(start, clock):
     """A stop ends silent connections too, and resets one that has sent a part of its header."""
-    service = start(LISTEN)
+    service = start(LISTEN, environment=clock.environment)
+    clock.stop()
     client = service.connect()
     client.sendall(b"PROXY ")
     service.wait_until_idle(1)
@@ -276,11 +298,14 @@ def test_stop(start):
 
 
 @pytest.mark.parametrize("stop", ["terminate", "crash"])
-def test_restart(unit, stop):
+def test_restart(unit, clock, stop):
     """Over a restart and a crash a connection keeps its announced peer and is counted by it, and a
     silent one what it has sent of its header."""
-    service = unit("--max-per-source=1", name="proxy")
+    service = unit("--max-per-source=1", name="proxy", start=False)
+    service.wrapper = ["env", *(f"{name}={value}" for name, value in clock.environment.items())]
+    service.start()
     served = introduce(service)
+    clock.stop()
     silent, fresh = service.connect(), service.connect()
     header = proxies.binary(proxies.SOURCE6, proxies.DESTINATION6)
     silent.sendall(header[:20])
@@ -293,6 +318,8 @@ def test_restart(unit, stop):
     clients.ping(silent)
     fresh.sendall(proxies.text())
     assert_reset(fresh)
+    # They have their headers, and their records wait for the clock.
+    clock.resume()
     refused, = service.journal.wait_for("refused")
     assert refused["MPECHO_PEER"] == ANNOUNCED
     assert [accepted["MPECHO_PEER"] for accepted in service.journal.records("accepted")] == [
@@ -305,14 +332,18 @@ def test_restart(unit, stop):
     assert [totals.number(f"MPECHO_{name}") for name in ("LIVE", "SERVED", "REFUSED")] == [0, 2, 1]
 
 
-def test_ended_while_there_was_no_master(unit):
+def test_ended_while_there_was_no_master(unit, clock):
     """A silent connection that ends while there is no master is refused by the next one."""
-    service = unit(name="proxy")
+    service = unit(name="proxy", start=False)
+    service.wrapper = ["env", *(f"{name}={value}" for name, value in clock.environment.items())]
+    service.start()
+    clock.stop()
     client = service.connect()
     service.wait_until_idle(1)
     handlers = service.abandon_handlers()
     client.sendall(b"Hello")
     service.reap(handlers)
+    clock.resume()
     service.start()
     refused, = service.journal.wait_for("refused")
     assert refused["MPECHO_REASON"] == "the first bytes are no PROXY header"
@@ -332,8 +363,9 @@ def test_names(start):
         assert stranger["MPECHO_LISTENER_NAME"] == "proxy-udp"
         for name, address in zip(names, service.listeners()):
             assert address.startswith("proxy:") == name.startswith("proxy")
-            client = service.connect(address=address)
-            client.sendall(proxies.text())
+            with stopped(service):
+                client = service.connect(address=address)
+                client.sendall(proxies.text())
             if name.startswith("proxy"):
                 clients.ping(client)
             else:
