@@ -3,15 +3,25 @@
  * Preloaded, moves clocks for the process that it is loaded into and its children, as the file that
  * CLOCK_FILE names says at any time. It has two int64_t: seconds that are added to the time of day,
  * and nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes on.
+ * A wait with a limit, while that clock is stopped, takes as long as the clock is moved on.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
+
+#define SECOND     INT64_C(1000000000)
+#define LOOK       (SECOND / 200) /* A wait looks at the clock that often. */
+#define REAL(name) (__typeof__(&(name)))dlsym(RTLD_NEXT, #name)
 
 static const volatile int64_t *clocks;
 static int (*real_gettime)(clockid_t clock, struct timespec *ret_time);
@@ -44,8 +54,8 @@ int clock_gettime(clockid_t clock, struct timespec *ret_time) {
                 const int64_t stopped = clocks[1];
 
                 if (stopped != 0)
-                        *ret_time = (struct timespec){ .tv_sec = stopped / 1000000000,
-                                                       .tv_nsec = stopped % 1000000000 };
+                        *ret_time = (struct timespec){ .tv_sec = stopped / SECOND,
+                                                       .tv_nsec = stopped % SECOND };
         }
         return 0;
 }
@@ -67,4 +77,105 @@ time_t time(time_t *ret_time) {
         if (ret_time != NULL)
                 *ret_time = now.tv_sec;
         return now.tv_sec;
+}
+
+static int64_t nanoseconds(const struct timespec *time) {
+        return time->tv_sec * SECOND + time->tv_nsec;
+}
+
+/* Returns how long a wait up to an instant lasts before it looks at the clock again. The last look,
+ * when the instant has come, finds all that has happened before it. */
+static struct timespec until(int64_t end) {
+        int64_t left = end - clocks[1];
+
+        left = left < 0 ? 0 : left > LOOK ? LOOK : left;
+        return (struct timespec){ .tv_nsec = left };
+}
+
+static bool is_over(int64_t end) {
+        return clocks[1] == 0 || clocks[1] >= end;
+}
+
+int ppoll(struct pollfd *polled, nfds_t count, const struct timespec *timeout,
+          const sigset_t *mask) {
+        static __typeof__(&ppoll) real;
+        struct timespec look;
+        int64_t end;
+        bool over;
+        int r;
+
+        if (real == NULL)
+                real = REAL(ppoll);
+        if (timeout == NULL || clocks[1] == 0)
+                return real(polled, count, timeout, mask);
+        end = clocks[1] + nanoseconds(timeout);
+        do {
+                over = is_over(end);
+                look = until(end);
+                r = real(polled, count, &look, mask);
+        } while (r == 0 && !over);
+        return r;
+}
+
+/* What does not wait stays the system call that it is: tests look for it. */
+int poll(struct pollfd *polled, nfds_t count, int timeout) {
+        static __typeof__(&poll) real;
+        const struct timespec time = { .tv_sec = timeout / 1000,
+                                       .tv_nsec = timeout % 1000 * (SECOND / 1000) };
+
+        if (real == NULL)
+                real = REAL(poll);
+        if (timeout <= 0 || clocks[1] == 0)
+                return real(polled, count, timeout);
+        return ppoll(polled, count, &time, NULL);
+}
+
+int __poll_chk(struct pollfd *polled, nfds_t count, int timeout, size_t size) {
+        (void)size;
+        return poll(polled, count, timeout);
+}
+
+int epoll_pwait2(int epoll, struct epoll_event *events, int size, const struct timespec *timeout,
+                 const sigset_t *mask) {
+        static __typeof__(&epoll_pwait2) real;
+        struct timespec look;
+        int64_t end;
+        bool over;
+        int r;
+
+        if (real == NULL)
+                real = REAL(epoll_pwait2);
+        if (timeout == NULL || clocks[1] == 0)
+                return real(epoll, events, size, timeout, mask);
+        end = clocks[1] + nanoseconds(timeout);
+        do {
+                over = is_over(end);
+                look = until(end);
+                r = real(epoll, events, size, &look, mask);
+        } while (r == 0 && !over);
+        return r;
+}
+
+int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
+        const struct timespec time = { .tv_sec = timeout / 1000,
+                                       .tv_nsec = timeout % 1000 * (SECOND / 1000) };
+
+        return epoll_pwait2(epoll, events, size, timeout < 0 ? NULL : &time, NULL);
+}
+
+/* Of the sleeps, the one that mpecho's programs have: up to an instant. */
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *end,
+                    struct timespec *ret_left) {
+        static __typeof__(&clock_nanosleep) real;
+
+        if (real == NULL)
+                real = REAL(clock_nanosleep);
+        while (flags == TIMER_ABSTIME && clocks[1] != 0 && !is_over(nanoseconds(end))) {
+                const struct timespec look = until(nanoseconds(end));
+                int r = real(clock, 0, &look, NULL);
+
+                if (r != 0)
+                        return r;
+        }
+        return clocks[1] != 0 ? 0 : real(clock, flags, end, ret_left);
 }

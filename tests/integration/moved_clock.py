@@ -42,6 +42,10 @@ class Clock:
         self._stopped = time.monotonic_ns()
         self._write(1, self._stopped)
 
+    def resume(self):
+        """It shows the machine's time again, which has gone on."""
+        self._write(1, 0)
+
     def advance(self, seconds):
         """Moves the stopped clock on."""
         self._stopped += int(1e9 * seconds)
