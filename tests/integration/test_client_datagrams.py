@@ -28,6 +28,8 @@ class Peer:
         self.socket = socket.socket(family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         self.socket.bind(address)
+        # The peer's own may hold an error that its client's end left. Both are of one network.
+        self._ending = socket.socket(family, socket.SOCK_DGRAM)
         self._thread = threading.Thread(target=behave, args=[self])
 
     def __enter__(self):
@@ -35,10 +37,9 @@ class Peer:
         return self
 
     def __exit__(self, *_):
-        # Through a socket of its own: the peer's may hold an error that its client's end left.
-        with socket.socket(self.socket.family, socket.SOCK_DGRAM) as ending:
-            ending.sendto(b"end", self.socket.getsockname())
+        self._ending.sendto(b"end", self.socket.getsockname())
         self._thread.join()
+        self._ending.close()
         self.socket.close()
 
     @property
