@@ -115,7 +115,8 @@ def test_the_time_of_a_dead_address_is_not_that_of_an_answer(half_dead):
 
 def greeting(connection):
     connection.sendall(b"SSH-2.0-OpenSSH_9.2p1\r\n")
-    servers.wait_for_end(connection)
+    connection.shutdown(socket.SHUT_WR)
+    servers.silent(connection)
 
 
 def web(connection):

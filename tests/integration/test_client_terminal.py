@@ -18,7 +18,7 @@ import time
 import pytest
 
 import servers
-from client import CLIENT, DEADLINE, gone, until
+from client import CLIENT, DEADLINE, gone, patient, until
 
 CLEAR = b"\r\x1b[K"
 
@@ -30,7 +30,7 @@ class Terminal:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "--wait", CLIENT, *map(str, arguments)],
+            ["setsid", "--ctty", "--wait", CLIENT, *patient(*arguments)],
             stdin=slave, stdout=slave, stderr=slave,
         )
         os.close(slave)
@@ -143,8 +143,7 @@ def test_ping_prints_lines_instead_of_progress():
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
-        arguments = ["--ping", "-c5", "--interval=0.1", f"--timeout={DEADLINE}"]
-        with Terminal(80, *arguments, *server.address) as terminal:
+        with Terminal(80, "--ping", "-c5", "--interval=0.1", *server.address) as terminal:
             terminal.until(b"seq=1 ")
             seen.set()
             assert terminal.end() == 0
