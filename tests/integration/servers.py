@@ -132,14 +132,11 @@ def stay(connection):
     wait_for_end(connection)
 
 
-def wait_for_end(connection, event=None):
-    """Until the peer is gone for good: a hang-up, not only its half-close; or until the event."""
+def wait_for_end(connection):
+    """Until the peer is gone for good: a hang-up, not only its half-close."""
     poll = select.poll()
     poll.register(connection, 0)
-    if event is None:
-        poll.poll(DEADLINE * 1000)
-    while event is not None and not poll.poll(0) and not event.wait(0.02):
-        pass
+    poll.poll(DEADLINE * 1000)
 
 
 def endless(connection):
@@ -150,8 +147,9 @@ def endless(connection):
 
 
 def cross_wired():
-    """A behaviour that wires connections to one another in pairs: each gets what the other sent."""
-    lock, waiting = threading.Lock(), []
+    """A behaviour that wires connections to one another in pairs: each gets what the other sent. One
+    that finds no partner is closed when it is alone, after pairs."""
+    lock, waiting, pairs = threading.Lock(), [], {"live": 0, "ended": 0}
 
     def pump(source, sink):
         with contextlib.suppress(OSError):
@@ -159,26 +157,40 @@ def cross_wired():
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
+    def leaves(mine, poll):
+        """Whether a connection that waits for its partner has no more to wait for."""
+        with lock:
+            if mine not in waiting:
+                return False
+            alone = pairs["ended"] > 0 and pairs["live"] == 0
+            if alone or poll.poll(0):
+                waiting.remove(mine)
+                return True
+        return False
+
     def behaviour(connection):
         with lock:
             partner = waiting.pop() if waiting else None
             if partner is None:
                 mine = (connection, threading.Event())
                 waiting.append(mine)
+            else:
+                pairs["live"] += 1
         if partner is None:
-            # The second of the pair does the work of both. One that leaves has none any more.
-            wait_for_end(connection, mine[1])
-            with lock:
-                if mine in waiting:
-                    waiting.remove(mine)
-                    return
-            mine[1].wait(DEADLINE)
+            # The second of the pair does the work of both.
+            poll = select.poll()
+            poll.register(connection, 0)
+            while not mine[1].wait(0.02) and not leaves(mine, poll):
+                pass
             return
         other, done = partner
         back = threading.Thread(target=pump, args=[other, connection])
         back.start()
         pump(connection, other)
         back.join(DEADLINE)
+        with lock:
+            pairs["live"] -= 1
+            pairs["ended"] += 1
         done.set()
 
     return behaviour

@@ -64,8 +64,8 @@ LIES = {
     "from-before": (
         servers.from_before, "differs differs differs differs differs differs differs differs"),
     "one-behind": (
-        # A connection with one request has none before.
-        servers.one_behind, "differs differs differs ok differs differs ok differs"),
+        # A connection with one request has none before; judge() wants to see that.
+        servers.one_behind, "differs differs differs ok differs|ok differs|ok ok differs"),
     "stall": (
         servers.stall_after(32), "timeout timeout timeout timeout timeout timeout timeout timeout"),
     "silent": (
@@ -102,10 +102,8 @@ FAULTS = {
 
 
 def start(lie, mode, address):
-    # What nothing but the timeout finds; all else has all the time that it needs. Of connections
-    # that are wired to each other some find no partner.
+    # What nothing but the timeout finds; all else has all the time that it needs.
     timeout = 1 if EXPECTED[lie][mode] == "timeout" else DEADLINE
-    timeout = 10 if lie == "cross-wired" else timeout
     words = list(MODES[mode])
     if lie == "cross-wired" and mode in ("ping", "fresh"):
         # A second round trip would find no partner.
@@ -153,6 +151,9 @@ def judge(lie, mode, expected, status, result, same):
         load = result["load"]
         assert (expected in load["errors"]) == (expected != "ok")
         assert load["errors"] == {} or expected != "ok"
+        if lie == "one-behind" and mode in ("requests", "rate"):
+            # On a slow machine the time may be over before any of the four has a second one.
+            assert expected == "differs" or load["answered"] <= 4
         if mode != "streams":
             lost = result["latency"]["count"] - load["answered"] if result["latency"] else 0
             assert 0 <= lost <= load["errors"].get("timeout", 0)

@@ -131,8 +131,8 @@ def test_answers_of_another_connection_differ(kind):
     """Two connections of one process whose answers change places have nothing in order."""
     with servers.tcp(servers.cross_wired()) as server:
         # Only one process, since another one's pattern is another one.
-        result = load(kind, "--duration=0.3", "--connections=2", "--timeout=0.5",
-                      *server.address, status=1, preexec_fn=lambda: os.sched_setaffinity(0, {0}))
+        result = load(kind, "--duration=0.3", "--connections=2", *server.address, status=1,
+                      preexec_fn=lambda: os.sched_setaffinity(0, {0}))
     assert result["load"]["processes"] == (2 if kind == "streams" else 1)
     # A stream is found out by the first bytes that are received.
     assert result["bytes_received"] <= 2 << 18 or kind != "streams"
