@@ -133,11 +133,20 @@ def wake_ups(pid):
     return int(re.search(r"^voluntary_ctxt_switches:\t(\d+)$", status, re.M)[1])
 
 
+def is_asleep(pid):
+    """Whether a process waits: it has done all that there is to do."""
+    return re.search(r"^State:\tS ", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
+
+
 def rest(pids, seconds):
-    """What each of the processes does while nothing happens: nanoseconds and wake-ups."""
+    """What each of the processes does while nothing happens: nanoseconds and wake-ups in a second,
+    however long this process itself had to wait."""
+    begun = time.monotonic()
     before = {pid: (processor_time(pid), wake_ups(pid)) for pid in pids}
     time.sleep(seconds)
-    return {pid: (processor_time(pid) - used, wake_ups(pid) - woken)
+    after = {pid: (processor_time(pid), wake_ups(pid)) for pid in pids}
+    passed = time.monotonic() - begun
+    return {pid: ((after[pid][0] - used) / passed, (after[pid][1] - woken) / passed)
             for pid, (used, woken) in before.items()}
 
 
