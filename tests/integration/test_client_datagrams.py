@@ -51,6 +51,9 @@ class Peer:
         data, source = self.socket.recvfrom(1 << 17)
         return None if data == b"end" else (data, source)
 
+    def __iter__(self):
+        return iter(self.receive, None)
+
     def answer(self, data, source):
         # The client may be gone.
         with contextlib.suppress(ConnectionError):
@@ -58,26 +61,25 @@ class Peer:
 
 
 def echo(peer):
-    while came := peer.receive():
+    for came in peer:
         peer.answer(*came)
 
 
 def silent(peer):
-    while peer.receive():
+    for _ in peer:
         pass
 
 
-def flip(offset):
-    """Changes a bit of the third datagram."""
+def spoil(offset, changed=3, lost=None, doubled=None):
+    """Echoes, but changes the byte at `offset` of one datagram, and drops and doubles others."""
 
     def behave(peer):
-        number = 0
-        while came := peer.receive():
-            data, source = bytearray(came[0]), came[1]
-            number += 1
-            if number == 3:
+        for number, (data, source) in enumerate(peer, 1):
+            data = bytearray(data)
+            if number == changed:
                 data[offset] ^= 4
-            peer.answer(data, source)
+            for _ in range({lost: 0, doubled: 2}.get(number, 1)):
+                peer.answer(data, source)
 
     return behave
 
@@ -100,7 +102,7 @@ def counts_of(result):
 
 def babble(peer):
     """Echoes, and sends a datagram of its own before each answer."""
-    while came := peer.receive():
+    for came in peer:
         peer.answer(b"\xff" * 40, came[1])
         peer.answer(*came)
 
@@ -128,9 +130,8 @@ class FaultyNetwork:
         peer.answer(data, source)
 
     def __call__(self, peer):
-        number, held = 0, []
-        while came := peer.receive():
-            data, source = came
+        held = []
+        for number, (data, source) in enumerate(peer):
             action = self._random.choice(["drop", "double", "swap", "alter"] + 6 * ["pass"])
             if action == "alter":
                 data = bytearray(data)
@@ -143,7 +144,6 @@ class FaultyNetwork:
                 for one in held:
                     self._send(peer, *one)
                 held = []
-            number += 1
 
     def expected(self, count):
         """What an observer behind it counts."""
@@ -328,7 +328,7 @@ def test_check(start, tmp_path):
 @pytest.mark.parametrize("offset", [0, 7, 8, 1399])
 def test_check_changed(offset):
     """A changed byte has its datagram and its place, at once and in the verdict."""
-    with Peer(flip(offset)) as peer:
+    with Peer(spoil(offset)) as peer:
         status, output, _ = run("--check", "--udp", "-s", "7000", *FOREVER, *peer.address)
         result = report("--check", "-s", "1400", *FOREVER, *peer.address)
     lines = output.decode().splitlines()
@@ -358,8 +358,8 @@ def test_other_service():
     """Text is the answer of another service, in a ping and in a check."""
 
     def behave(peer):
-        while came := peer.receive():
-            peer.answer(b"Thursday, November 26, 2026\n", came[1])
+        for _, source in peer:
+            peer.answer(b"Thursday, November 26, 2026\n", source)
 
     with Peer(behave) as peer:
         for mode in (["--ping", "-c1", "-q"], ["--check", "-s1400"]):
@@ -466,7 +466,7 @@ def test_plot(tmp_path):
 
 
 @pytest.mark.parametrize("behave, state", [(echo, "OK"), (silent, "CRITICAL"),
-                                           (flip(9), "CRITICAL"), (babble, "CRITICAL")])
+                                           (spoil(9), "CRITICAL"), (babble, "CRITICAL")])
 def test_monitor(behave, state):
     """The plugin has the state of a datagram service."""
     with Peer(behave) as peer:
@@ -483,7 +483,7 @@ def test_load(options):
     came = []
 
     def behave(peer):
-        while one := peer.receive():
+        for one in peer:
             came.append(one[1])
             peer.answer(*one)
 
@@ -523,20 +523,7 @@ def test_load_rate_is_kept():
 
 def test_load_errors():
     """Lost, changed and doubled datagrams of a load are counted, and are its failure."""
-
-    def behave(peer):
-        number = 0
-        while came := peer.receive():
-            data, source = bytearray(came[0]), came[1]
-            number += 1
-            if number == 3:
-                continue
-            if number == 5:
-                data[20] ^= 1
-            for _ in range(2 if number == 7 else 1):
-                peer.answer(data, source)
-
-    with Peer(behave) as peer:
+    with Peer(spoil(20, changed=5, lost=3, doubled=7)) as peer:
         result = report("--load", "-w0.2", "-R100", "-W0.5", *peer.address, status=1)
     counts = counts_of(result)
     # A machine that has much else to do answers late.
