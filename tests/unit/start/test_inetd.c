@@ -30,7 +30,9 @@ typedef struct Session {
         const char *sent; /* what the peer has sent before that, or NULL */
         bool warned;      /* another record has just been written */
         bool nonblocking; /* the connection does not wait */
+        bool reset;       /* by the peer, before it is served */
         pid_t pid;
+        char peer[64], listener[64]; /* as the records name them */
 } Session;
 
 /* As main() does it: descriptors are as low as they get, so that any that is taken over is one that
@@ -68,39 +70,44 @@ static void serve(void *data) {
 }
 
 static void start(Session *session, bool tcp) {
-        if (tcp)
+        if (tcp) {
                 peer_pair_tcp(session->pair);
-        else
+                snprintf(session->peer, sizeof session->peer, "127.0.0.1:%hu",
+                         peer_port(session->pair[0]));
+                snprintf(session->listener, sizeof session->listener, "127.0.0.1:%hu",
+                         peer_port(session->pair[1]));
+        } else {
                 peer_pair(session->pair);
+                snprintf(session->peer, sizeof session->peer, "uid %u pid %d", getuid(), getpid());
+                snprintf(session->listener, sizeof session->listener, "unnamed");
+        }
+        if (session->reset) {
+                socket_reset(session->pair[0]);
+                peer_wait_readable(session->pair[1]);
+                snprintf(session->peer, sizeof session->peer, "unknown");
+        }
         if (session->sent != NULL)
                 peer_send(session->pair[0], session->sent, strlen(session->sent));
         session->pid = process_fork(serve, session);
         close(session->pair[1]);
 }
 
-static void expect_records(const Session *session, const char *peer, const char *listener,
-                           const char *reason, uint64_t bytes) {
+/* Waits for the end of the session, and asserts what has been told of it. */
+static void expect_records(const Session *session, const char *reason, uint64_t bytes) {
+        process_wait_exit(session->pid, 0);
         journald_expect(&journald, RECORD_ACCEPTED);
-        assert_string_equal(journald_text(&journald, "MPECHO_PEER"), peer);
-        assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), listener);
+        assert_string_equal(journald_text(&journald, "MPECHO_PEER"), session->peer);
+        assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), session->listener);
         assert_int_equal(journald_number(&journald, "MPECHO_HANDLER_PID"), session->pid);
         assert_int_equal(journald_number(&journald, "MPECHO_LIVE"), 1);
         journald_expect(&journald, RECORD_CLOSED);
-        assert_string_equal(journald_text(&journald, "MPECHO_PEER"), peer);
-        assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), listener);
+        assert_string_equal(journald_text(&journald, "MPECHO_PEER"), session->peer);
+        assert_string_equal(journald_text(&journald, "MPECHO_LISTENER"), session->listener);
         assert_string_equal(journald_text(&journald, "MPECHO_REASON"), reason);
         assert_int_equal(journald_number(&journald, "MPECHO_HANDLER_PID"), session->pid);
         assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), bytes);
         assert_int_equal(journald_number(&journald, "MPECHO_LIVE"), 0);
         journald_expect_none(&journald);
-}
-
-static in_port_t port_of_peer(int fd) {
-        struct sockaddr_in name = {};
-        socklen_t length = sizeof name;
-
-        assert_int_equal(getpeername(fd, (struct sockaddr *)&name, &length), 0);
-        return ntohs(name.sin_port);
 }
 
 /* The connection is echoed, told of when it begins and when it ends, and nothing but the echo
@@ -109,16 +116,12 @@ static void test_serve(void **state) {
         (void)state;
         for (int early = 0; early < 2; early++) {
                 Session session = { .early = early };
-                char listener[64], peer[64];
 
                 start(&session, true);
-                snprintf(peer, sizeof peer, "127.0.0.1:%hu", peer_port(session.pair[0]));
-                snprintf(listener, sizeof listener, "127.0.0.1:%hu", port_of_peer(session.pair[0]));
                 peer_echo(session.pair[0], "Hello, world.");
                 assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
                 peer_expect_end(session.pair[0]);
-                process_wait_exit(session.pid, 0);
-                expect_records(&session, peer, listener, "closed by peer", 13);
+                expect_records(&session, "closed by peer", 13);
                 close(session.pair[0]);
         }
 }
@@ -142,47 +145,39 @@ static void test_begins(void **state) {
 /* A Unix connection is served as well; it has no name, its peer is a process. */
 static void test_local(void **state) {
         Session session = {};
-        char peer[64];
 
         (void)state;
         start(&session, false);
-        snprintf(peer, sizeof peer, "uid %u pid %d", getuid(), getpid());
         peer_echo(session.pair[0], "Hello");
         close(session.pair[0]);
-        process_wait_exit(session.pid, 0);
-        expect_records(&session, peer, "unnamed", "closed by peer", 5);
+        expect_records(&session, "closed by peer", 5);
 }
 
 /* The options count: an idle connection ends; the end is told with its reason. */
 static void test_idle(void **state) {
         Session session = { .options = { .idle_timeout = CLOCK_SECOND / 10 }, .sent = "Hello" };
-        char peer[64], back[5];
+        char back[5];
 
         (void)state;
         start(&session, false);
-        snprintf(peer, sizeof peer, "uid %u pid %d", getuid(), getpid());
         assert_int_equal(peer_receive(session.pair[0], back, sizeof back), sizeof back);
         assert_memory_equal(back, "Hello", sizeof back);
         peer_expect_end(session.pair[0]);
         close(session.pair[0]);
-        process_wait_exit(session.pid, 0);
-        expect_records(&session, peer, "unnamed", "idle", 5);
+        expect_records(&session, "idle", 5);
 }
 
 /* Told to stop, it ends the connection and says so. */
 static void test_stop(void **state) {
         Session session = {};
-        char peer[64];
 
         (void)state;
         start(&session, false);
-        snprintf(peer, sizeof peer, "uid %u pid %d", getuid(), getpid());
         peer_echo(session.pair[0], "Hello");
         assert_int_equal(kill(session.pid, SIGTERM), 0);
         peer_expect_end(session.pair[0]);
         close(session.pair[0]);
-        process_wait_exit(session.pid, 0);
-        expect_records(&session, peer, "unnamed", "stopped", 5);
+        expect_records(&session, "stopped", 5);
 }
 
 /* A connection that does not wait is made to. */
@@ -201,18 +196,11 @@ static void test_nonblocking(void **state) {
 
 /* A connection that its peer has reset before is told of like any other; nobody knows its peer. */
 static void test_reset(void **state) {
-        Session session = {};
-        char listener[64];
+        Session session = { .reset = true };
 
         (void)state;
-        peer_pair_tcp(session.pair);
-        snprintf(listener, sizeof listener, "127.0.0.1:%hu", port_of_peer(session.pair[0]));
-        socket_reset(session.pair[0]);
-        peer_wait_readable(session.pair[1]);
-        session.pid = process_fork(serve, &session);
-        close(session.pair[1]);
-        process_wait_exit(session.pid, 0);
-        expect_records(&session, "unknown", listener, "reset by peer", 0);
+        start(&session, true);
+        expect_records(&session, "reset by peer", 0);
 }
 
 /* systemd learns that the service is ready before the peer has said anything. */
