@@ -8,12 +8,14 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 CLONE_NEWNET = 0x40000000
 CLONE_NEWNS = 0x00020000
 MS_BIND, MS_REC, MS_PRIVATE = 1 << 12, 1 << 14, 1 << 18
+LISTENING = "0A"  # in proc_net_tcp(5)
 
 
 def own_hosts(tmp_path, text):
@@ -91,6 +93,12 @@ class Network:
         rules = json.loads(self.execute("nft", "-j", "list", "table", "inet", "faults"))["nftables"]
         return sum(part["counter"]["packets"] for rule in rules if "rule" in rule
                    for part in rule["rule"]["expr"] if "counter" in part)
+
+    def is_listening(self, port):
+        """Whether there is a listener at this port."""
+        lines = [line.split() for name in ("tcp", "tcp6") for line in self.run(
+            Path(f"/proc/thread-self/net/{name}").read_text).splitlines()[1:]]
+        return any(line[1].endswith(f":{port:04X}") and line[3] == LISTENING for line in lines)
 
     def run(self, function, *arguments, **keywords):
         return self._thread.submit(function, *arguments, **keywords).result()

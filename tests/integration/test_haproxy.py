@@ -39,6 +39,21 @@ pytestmark = pytest.mark.skipif(not HAPROXY, reason="haproxy is not there")
 
 
 @contextlib.contextmanager
+def running(directory, text, pass_fds=()):
+    """Runs HAProxy with this configuration."""
+    path = directory / "haproxy.cfg"
+    path.write_text(text)
+    process = subprocess.Popen(
+        [HAPROXY, "-db", "-q", "-f", str(path)], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=pass_fds)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(DEADLINE)
+
+
+@contextlib.contextmanager
 def haproxy(directory, server):
     """Runs HAProxy with a listener for each of the forms; returns their sockets by form."""
     with contextlib.ExitStack() as stack:
@@ -46,17 +61,8 @@ def haproxy(directory, server):
         text = CONFIGURATION + "".join(
             PROXY.format(name=form, listener=listeners[form].fileno(), server=server,
                          options=options) for form, options in FORMS.items())
-        path = directory / "haproxy.cfg"
-        path.write_text(text)
-        process = subprocess.Popen(
-            [HAPROXY, "-db", "-q", "-f", str(path)], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            pass_fds=[one.fileno() for one in listeners.values()])
-        try:
-            yield listeners
-        finally:
-            process.terminate()
-            process.wait(DEADLINE)
+        stack.enter_context(running(directory, text, [one.fileno() for one in listeners.values()]))
+        yield listeners
 
 
 def test_forms(start, tmp_path):

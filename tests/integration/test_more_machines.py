@@ -2,8 +2,10 @@
 """The recipes of mpecho(8) for more than one machine, as they stand there: what a restart, a machine
 that vanishes and a change of the machines do to connections."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections import Counter
 
@@ -15,6 +17,7 @@ from manager import unit  # noqa: F401
 from processes import DEADLINE, wait_for
 from service import documented
 from test_client_json import parse
+from test_haproxy import HAPROXY, running
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 
@@ -22,13 +25,14 @@ SERVICE = "192.0.2.7"
 MACHINES = ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 HERE, ROUTER, GATEWAY = "198.51.100.2", "198.51.100.1", "10.0.0.1"
 UNUSED = "192.0.2.254/32"  # of the router's ends of the machines' cables
-CONNECTIONS, SERVED = 120, 30
+PORTS = {"echo": 7, "proxy": 9192}
+CONNECTIONS, SERVED = 1000, 30
 
 
 class Machine:
-    """A machine behind the router, with an address and a unit."""
+    """A machine behind the router, with an address and a unit whose listener has this name."""
 
-    def __init__(self, network, router, unit, address):
+    def __init__(self, network, router, unit, address, name):
         self.address = address
         self.network = network(f"{SERVICE}/32")
         self.network.link(router, (f"{address}/24", UNUSED))
@@ -36,18 +40,33 @@ class Machine:
         for command in ("ip link set cable down", f"ip link set cable name {port} master eth1 up"):
             router.execute(*command.split())
         self.network.execute("ip", "route", "add", "default", "via", GATEWAY)
-        self.unit = unit(listener=self.network.run(clients.listen, address=("", 7)))
+        listener = self.network.run(clients.listen, address=("", PORTS[name]))
+        self.unit = unit("--max-per-source=0", f"--proxy-from={GATEWAY}", start=False,
+                         listener=listener, name=name)
+        self.metrics = clients.listen(socket.AF_UNIX, f"{self.unit.manager.path}.metrics")
+        self.unit.others.append(("metrics", self.metrics))
+        self.unit.start()
+
+    def accepted(self):
+        """The peers that its log has accepted."""
+        return [record["MPECHO_PEER"] for record in self.unit.journal.records("accepted")]
 
     def peers(self):
-        """The clients that its log has accepted, without the router's checks."""
-        names = [record["MPECHO_PEER"] for record in self.unit.journal.records("accepted")]
-        return [name for name in names if not name.startswith(f"{GATEWAY}:")]
+        """The same without the router's checks."""
+        return [peer for peer in self.accepted() if not peer.startswith(f"{GATEWAY}:")]
+
+    def counted(self):
+        """How many peers its metrics count as accepted."""
+        with clients.connect((socket.AF_UNIX, self.metrics.getsockname())) as client:
+            client.shutdown(socket.SHUT_WR)
+            text = clients.receive_all(client).decode()
+        return int(text.partition("\nmpecho_connections_accepted_total ")[2].split()[0])
 
 
 class Farm:
     """Clients, `here`, a router, and three machines behind it."""
 
-    def __init__(self, network, unit):
+    def __init__(self, network, unit, name):
         self.here, self.router = network(), network()
         self.here.link(self.router, (f"{HERE}/24", f"{ROUTER}/24"), name="eth0")
         self.here.execute("ip", "route", "add", "default", "via", ROUTER)
@@ -55,7 +74,8 @@ class Farm:
                         f"ip address add {GATEWAY}/24 dev eth1",
                         "sysctl -q -w net.ipv4.ip_forward=1"):
             self.router.execute(*command.split())
-        self.machines = [Machine(network, self.router, unit, address) for address in MACHINES]
+        self.machines = [Machine(network, self.router, unit, address, name)
+                         for address in MACHINES]
 
     def peers(self):
         """The clients in all logs."""
@@ -63,8 +83,8 @@ class Farm:
 
     def load(self):
         """A program with CONNECTIONS connections that compares each byte, until it is told to end."""
-        load = self.here.run(program.Client, "--json", "--load", f"-P{CONNECTIONS}", "-R600", "-s300",
-                             "-w600", f"-W{DEADLINE}", f"--connect-timeout={DEADLINE}", SERVICE)
+        load = self.here.run(program.Client, "--json", "--load", f"-P{CONNECTIONS}",
+                             f"-R{CONNECTIONS}", "-s300", "-w600", f"-W{DEADLINE}", f"--connect-timeout={DEADLINE}", SERVICE)
         self.wait_until_logged(CONNECTIONS)
         assert len(set(self.peers())) == CONNECTIONS
         assert all(machine.peers() for machine in self.machines)
@@ -73,7 +93,13 @@ class Farm:
     def restart_each(self):
         """Restarts one service after the other; each hands over all its connections."""
         for machine in self.machines:
-            assert machine.unit.restart() == len(machine.peers())
+            assert machine.unit.restart() >= len(machine.peers())
+
+    def check_counts(self):
+        """The metrics of each machine count each peer in its log once."""
+        for machine in self.machines:
+            wait_for(lambda machine=machine: machine.counted() == len(machine.accepted()),
+                     "the count of the log")
 
     def wait_until_logged(self, count):
         """Waits until the logs together have accepted this many clients."""
@@ -94,8 +120,11 @@ def end(load):
 
 
 @pytest.fixture
-def farm(network, unit):
-    return Farm(network, unit)
+def farm(network, unit, request):
+    one = Farm(network, unit, getattr(request, "param", "echo"))
+    yield one
+    for machine in one.machines:
+        machine.metrics.close()
 
 
 def vanish(machine):
@@ -150,6 +179,7 @@ def test_next_hops(farm, checks):
     farm.router.execute("sh", "-ec", documented("keeps no\nconnections"))
     with farm.load() as load:
         farm.restart_each()
+        farm.check_counts()
         gone = farm.machines[2]
         own = len(gone.peers())
         checks()
@@ -171,6 +201,7 @@ def test_translated_addresses(farm):
     farm.router.execute("nft", "-f", "-", text=documented("remembers the choice"))
     with farm.load() as load:
         farm.restart_each()
+        farm.check_counts()
         gone = farm.machines[2]
         own = len(gone.peers())
         farm.router.execute("nft", "-f", "-", text=documented("This removes the third"))
@@ -180,4 +211,30 @@ def test_translated_addresses(farm):
         farm.router.execute("sh", "-ec", documented("If that machine has failed"))
         farm.wait_until_logged(CONNECTIONS + own + SERVED)
         assert end(load) == Counter(reset=own)
+    reboot(gone)
+
+
+@pytest.mark.skipif(not HAPROXY, reason="haproxy is not there")
+@pytest.mark.parametrize("farm", ["proxy"], indirect=True)
+def test_haproxy(farm, tmp_path):
+    """Behind HAProxy restarts cost no connection, and clients have their own addresses in the logs. A
+    machine that vanishes takes along its own connections only, and once they have ended no new one."""
+    text = documented(".Pa haproxy.cfg :")
+    for timeout in "timeout connect 1s", "timeout check 10s":
+        assert timeout in text
+        text = text.replace(timeout, f"{timeout.rpartition(' ')[0]} {DEADLINE}s")
+    farm.router.execute("ip", "address", "add", f"{SERVICE}/32", "dev", "lo")
+    with contextlib.ExitStack() as stack:
+        proxy = farm.router.run(stack.enter_context, running(tmp_path, text))
+        wait_for(lambda: proxy.poll() is not None or farm.router.is_listening(7), "HAProxy")
+        with farm.load() as load:
+            farm.restart_each()
+            gone = farm.machines[2]
+            own = len(gone.peers())
+            vanish(gone)
+            farm.wait_until_logged(CONNECTIONS + own)
+            served(farm)
+            farm.wait_until_logged(CONNECTIONS + own + SERVED)
+            assert sum(end(load).values()) == own
+    farm.check_counts()
     reboot(gone)

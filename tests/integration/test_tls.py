@@ -18,7 +18,6 @@ pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces n
 
 SIZE = 4 << 20
 FRONT, BACK = 8007, 9007
-LISTENING = "0A"  # in proc_net_tcp(5)
 
 
 def certificate(directory, name):
@@ -31,13 +30,6 @@ def certificate(directory, name):
     return path
 
 
-def is_listening(port):
-    """Whether there is a listener at this port in the namespace of the thread."""
-    lines = [line.split() for name in ("tcp", "tcp6")
-             for line in Path(f"/proc/thread-self/net/{name}").read_text().splitlines()[1:]]
-    return any(line[1].endswith(f":{port:04X}") and line[3] == LISTENING for line in lines)
-
-
 @contextlib.contextmanager
 def stunnel(network, path, port, text, changes):
     """stunnel with the configuration of the manual, for other files, once it listens."""
@@ -47,7 +39,7 @@ def stunnel(network, path, port, text, changes):
     path.write_text(f"foreground = yes\npid =\n{text}")
     with network.run(subprocess.Popen, ["stunnel4", path], stderr=subprocess.DEVNULL) as process:
         try:
-            wait_for(lambda: process.poll() is not None or network.run(is_listening, port), "stunnel")
+            wait_for(lambda: process.poll() is not None or network.is_listening(port), "stunnel")
             assert process.poll() is None
             yield
         finally:
