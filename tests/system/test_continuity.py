@@ -55,12 +55,11 @@ def fixture_service(installed):
 class Load:
     """Conversations, see load.py, from when all have been accepted and told."""
 
-    def __init__(self, service, pings, streams, stuck, arrivals=0):
+    def __init__(self, service, start, program, *numbers):
         self.service = service
-        self.kept = pings + streams + stuck
-        self.process = service.host.start("/usr/src/mpecho/system/load.py",
-                                          *map(str, (pings, streams, stuck, arrivals)),
-                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
+        self.kept = sum(numbers[:3])
+        self.process = start(program, *map(str, numbers), stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, bufsize=1)
 
     def expect(self, line):
         readable, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
@@ -115,8 +114,9 @@ class Service(Administrator):
         self.shell("systemctl stop mpecho.socket mpecho.service; "
                    f"rm -rf {DROP_INS}; systemctl daemon-reload")
 
-    def load(self, *arguments):
-        return Load(self, *arguments)
+    def load(self, pings, streams, stuck, arrivals=0):
+        return Load(self, self.host.start, "/usr/src/mpecho/system/load.py",
+                    pings, streams, stuck, arrivals)
 
     def master(self):
         return self.show("mpecho.service", "MainPID")
