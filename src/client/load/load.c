@@ -93,12 +93,11 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         limit.rlim_cur = limit.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &limit);
         if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
-                return failure_set_kind(failure, FAILURE_LOCAL, -EMFILE,
-                                        "Cannot open %" PRIu64
-                                        " connections: each process needs %" PRIu64
-                                        " descriptors, and ulimit -Hn allows %" PRIu64,
-                                        load->options->connections, needed,
-                                        (uint64_t)limit.rlim_max);
+                return failure_set(failure, -EMFILE,
+                                   "Cannot open %" PRIu64
+                                   " connections: each process needs %" PRIu64
+                                   " descriptors, and ulimit -Hn allows %" PRIu64,
+                                   load->options->connections, needed, (uint64_t)limit.rlim_max);
         return 0;
 }
 
@@ -260,13 +259,12 @@ static void load_reap(Load *load) {
                 while (waitpid(load->pids[i], &status, 0) < 0 && errno == EINTR)
                         ;
                 if (WIFSIGNALED(status))
-                        failure_set_kind(
-                                        &load->report->failure, FAILURE_LOCAL, 0,
-                                        "Signal %d (%s) ended a worker; its figures are incomplete",
-                                        WTERMSIG(status), strsignal(WTERMSIG(status)));
+                        failure_set(&load->report->failure, 0,
+                                    "Signal %d (%s) ended a worker; its figures are incomplete",
+                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
                 else if (WEXITSTATUS(status) != 0)
-                        failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
-                                         "Cannot run a worker: %s", strerror(WEXITSTATUS(status)));
+                        failure_set(&load->report->failure, 0, "Cannot run a worker: %s",
+                                    strerror(WEXITSTATUS(status)));
         }
 }
 
@@ -278,8 +276,7 @@ static void load_measure(Load *load) {
         inquiry_set(load_answer, load);
         r = load_fork(load);
         if (r < 0) {
-                failure_set_kind(&load->report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot start a worker: %s", strerror(-r));
+                failure_set(&load->report->failure, 0, "Cannot start a worker: %s", strerror(-r));
                 load_stop(load);
                 load_close(&load->go[1]);
         } else {
@@ -318,9 +315,9 @@ void load_run(const ClientOptions *options, Report *report) {
         load.pages = mapping_new_shared(pages);
         load.sent = mapping_new_shared(sent);
         if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot allocate memory for %" PRIu64 " connections",
-                                 options->connections);
+                failure_set(&report->failure, 0,
+                            "Cannot allocate memory for %" PRIu64 " connections",
+                            options->connections);
         else
                 load.first = path_open(&options->target, &options->connection, &report->path,
                                        &report->failure);

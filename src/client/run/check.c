@@ -183,9 +183,8 @@ static void check_judge_connection(const Check *check, int r) {
         else if (r == RECEIVER_ENDLESS)
                 failure_set_kind(failure, FAILURE_DIFFERS, 0, "more comes back than was sent");
         else if (sender->end == SENDER_KILLED)
-                failure_set_kind(failure, FAILURE_LOCAL, 0,
-                                 "signal %d (%s) ended the sending process", sender->error,
-                                 strsignal(sender->error));
+                failure_set(failure, 0, "signal %d (%s) ended the sending process", sender->error,
+                            strsignal(sender->error));
         else if (sender->end != SENDER_FINISHED)
                 failure_set_kind(failure, FAILURE_CLOSED, 0, "the connection was closed early");
 }
@@ -273,8 +272,8 @@ static void check_exchange(Check *check, int fd) {
         check_prepare(check, fd);
         r = sender_start(&check->sender, fd, &(Source){ .fill = check_fill, .userdata = check });
         if (r < 0) {
-                failure_set_kind(&check->report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot start the sending process: %s", strerror(-r));
+                failure_set(&check->report->failure, 0, "Cannot start the sending process: %s",
+                            strerror(-r));
                 return;
         }
         r = check_receive(check);

@@ -330,9 +330,9 @@ void ping_run(const ClientOptions *options, Report *report) {
                       .answer = malloc(options->size) };
 
         if (ping.message == NULL || ping.answer == NULL)
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot allocate memory for messages of %" PRIu64 " bytes",
-                                 options->size);
+                failure_set(&report->failure, 0,
+                            "Cannot allocate memory for messages of %" PRIu64 " bytes",
+                            options->size);
         else
                 ping_measure(&ping);
         free(ping.message);

@@ -98,12 +98,10 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
         char what[FAILURE_TEXT_SIZE];
 
         if (sender->end == SENDER_SOURCE_FAILED)
-                failure_set_kind(failure, FAILURE_LOCAL, 0, "Cannot read standard input: %s",
-                                 strerror(sender->error));
+                failure_set(failure, 0, "Cannot read standard input: %s", strerror(sender->error));
         else if (sender->end == SENDER_KILLED)
-                failure_set_kind(failure, FAILURE_LOCAL, 0,
-                                 "Signal %d (%s) ended the sending process", sender->error,
-                                 strsignal(sender->error));
+                failure_set(failure, 0, "Signal %d (%s) ended the sending process", sender->error,
+                            strsignal(sender->error));
         else if (sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 relay_set_broken(receiver, target, sender->error, failure);
         else if (sender->end != SENDER_FINISHED) {
@@ -131,8 +129,8 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
         target_format(&options->target, target);
         if (r == RECEIVER_SINK_FAILED) {
-                failure_set_kind(failure, FAILURE_LOCAL, 0, "Cannot write to standard output: %s",
-                                 strerror(-receiver->error));
+                failure_set(failure, 0, "Cannot write to standard output: %s",
+                            strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
                 snprintf(what, sizeof what, "%s came back from %s within %s s",
                          receiver->bytes == 0 ? "0 bytes" : "Nothing more", target,
@@ -177,8 +175,8 @@ static void relay_exchange(int fd, Digest *sent, const ClientOptions *options, R
 
         r = sender_start(&sender, fd, &(Source){ .fill = relay_fill, .userdata = sent });
         if (r < 0) {
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot start the sending process: %s", strerror(-r));
+                failure_set(&report->failure, 0, "Cannot start the sending process: %s",
+                            strerror(-r));
                 return;
         }
         inquiry_set(relay_answer, &(RelayProgress){ options, &receiver, start });
@@ -204,8 +202,8 @@ void relay_run(const ClientOptions *options, Report *report) {
                 return;
         sent = mapping_new_shared(sizeof *sent);
         if (sent == NULL)
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot allocate shared memory: %s", strerror(errno));
+                failure_set(&report->failure, 0, "Cannot allocate shared memory: %s",
+                            strerror(errno));
         else
                 relay_exchange(fd, sent, options, report);
         mapping_free(sent, sizeof *sent);
@@ -213,6 +211,6 @@ void relay_run(const ClientOptions *options, Report *report) {
         close(fd);
         /* Some file systems report only now that they are full. */
         if (close(STDOUT_FILENO) < 0 && report->failure.kind == FAILURE_NONE)
-                failure_set_kind(&report->failure, FAILURE_LOCAL, 0,
-                                 "Cannot write to standard output: %s", strerror(errno));
+                failure_set(&report->failure, 0, "Cannot write to standard output: %s",
+                            strerror(errno));
 }
