@@ -23,20 +23,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "handler/confine.h"
 #include "handler/echo.h"
 #include "handler/fork.h"
 #include "handler/proctitle.h"
@@ -77,77 +72,6 @@ static void handler_stop(int number) {
         errno = error;
 }
 
-/* The lower half of an argument, as the kernel takes an int. */
-#define ARGUMENT(n)                                                                                \
-        (offsetof(struct seccomp_data, args[n]) +                                                  \
-         (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(uint32_t) : 0))
-
-#define REFUSE_ALWAYS BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
-
-/* Makes the system call @name fail when the test of its argument @n with @value succeeds. */
-#define REFUSE(name, n, test, value)                                                               \
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),                     \
-                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 3),                     \
-                        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
-                        BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1), REFUSE_ALWAYS
-
-/* Of the system calls that REFUSE() means: a sandbox can allow those of a 32-bit architecture too,
- * which have other numbers. */
-#if defined(__x86_64__) && !defined(__ILP32__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#endif
-
-/* From here on, numbers are those of the x32 ABI. */
-#define X32_FIRST 0x40000000
-
-/* Where a sandbox filters system calls already, makes these fail from here on. systemd cannot: it
- * executes this program after it has installed its filter, and does not know the master. Elsewhere,
- * nothing else is confined, and a filter would slow down each system call. */
-static void handler_confine(void) {
-        const uint32_t master = (uint32_t)getpid();
-        struct sock_filter instructions[] = {
-#ifdef ARCHITECTURE
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
-                REFUSE_ALWAYS,
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_FIRST, 0, 1),
-                REFUSE_ALWAYS,
-#endif
-                /* Programs. */
-                REFUSE(execve, 0, BPF_JGE, 0),
-                REFUSE(execveat, 0, BPF_JGE, 0),
-                /* Signals to the master, alone or as one of many. */
-                REFUSE(kill, 0, BPF_JEQ, master),
-                REFUSE(kill, 0, BPF_JEQ, 0),
-                REFUSE(kill, 0, BPF_JGT, INT32_MAX),
-                REFUSE(tkill, 0, BPF_JEQ, master),
-                REFUSE(tgkill, 0, BPF_JEQ, master),
-                /* Signals whose sender the kernel does not attest, or with another name for the
-                 * receiver: nothing here needs them. */
-                REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),
-                REFUSE(rt_tgsigqueueinfo, 0, BPF_JGE, 0),
-                REFUSE(pidfd_send_signal, 0, BPF_JGE, 0),
-                /* The same from the kernel, when a descriptor is ready. */
-                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
-                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
-                REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
-                REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
-                /* The limits of another process. */
-                REFUSE(prlimit64, 0, BPF_JGT, 0),
-                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        };
-        const struct sock_fprog program = {
-                .len = sizeof instructions / sizeof instructions[0],
-                .filter = instructions,
-        };
-
-        if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
-                (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
 void handler_init(void) {
         static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
         static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
@@ -162,7 +86,7 @@ void handler_init(void) {
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
-        handler_confine();
+        confine_children();
         fork_prepare();
 }
 
@@ -289,7 +213,10 @@ int handler_serve(const Handler *handler) {
         return handler_finish(handler, &echo, echo_run(&echo));
 }
 
-int handler_serve_datagrams(const Handler *handler) {
+/* Serves a datagram socket until SIGTERM comes or handler->master is not its parent any more: the
+ * next master must find the socket unserved. What has been read is answered; what has not stays in
+ * the queue of the socket. */
+static int handler_serve_datagrams(const Handler *handler) {
         Datagram datagram = { .in = handler->connection,
                               .news = handler->news,
                               .counts = handler->datagrams,
@@ -316,7 +243,8 @@ int handler_serve_datagrams(const Handler *handler) {
         return r < 0 ? END_FAILED : END_STOPPED;
 }
 
-int handler_serve_scraper(const Handler *handler) {
+/* Serves a client of the metrics. SIGALRM ends the process when time is over, as SIGTERM does. */
+static int handler_serve_scraper(const Handler *handler) {
         proctitle_set(handler->title);
         handler_forbid_fork();
         (void)signal(SIGALRM, SIG_DFL);

@@ -55,10 +55,8 @@ struct Handler {
 /*
  * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
  * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)). In a sandbox of seccomp(2) it refuses both execve(2), signals to this process, also by
- * fcntl(2) and raise(3), the limits of other processes, and the system calls of other architectures
- * that x86-64 and arm64 run as well. Call once in the master, before the first fork; the master
- * blocks these signals, so it is not affected itself.
+ * prctl(2)), and confines them (confine.h). Call once in the master, before the first fork; the
+ * master blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to
@@ -68,31 +66,13 @@ struct Handler {
 void handler_init(void);
 
 /*
- * handler_start: Forks a handler, which duplicates the connection and closes all other descriptors
- * but the standard three. The caller is the only thread of its process, has called handler_init(),
- * and blocks the signals that it names.
+ * handler_start: Forks a handler for a connection, a datagram socket or a client of the metrics. It
+ * keeps the descriptors in @handler and the standard three, and closes all others. The caller is
+ * the only thread of its process, has called handler_init(), and blocks the signals that it names.
  *
  * Returns the handler's process ID, in the parent only; or a negative errno of fork(2).
  */
 pid_t handler_start(const Handler *handler);
-
-/*
- * handler_serve_datagrams: Serves a datagram socket in this process until SIGTERM comes or
- * handler->master is not its parent any more: the next master must find the socket unserved. What
- * has been read is answered; what has not stays in the queue of the socket. Otherwise as
- * handler_serve().
- *
- * Returns END_STOPPED or END_FAILED.
- */
-int handler_serve_datagrams(const Handler *handler);
-
-/*
- * handler_serve_scraper: Serves a client of the metrics in this process, for at most 10 seconds:
- * then SIGALRM ends the process, as SIGTERM does. Otherwise as handler_serve().
- *
- * Returns END_CLOSED_BY_PEER.
- */
-int handler_serve_scraper(const Handler *handler);
 
 /*
  * handler_reason_text: Returns the text of the EndReason that the exit @code of a handler is.

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Takes from handlers what only a hostile one would use: programs, signals to the master, limits of
+ * other processes. All handlers have the master's user ID, so permissions do not protect it.
+ *
+ * The means is a filter of system calls (seccomp(2)). systemd cannot install this one: it executes
+ * the program after it has installed its own, and does not know the master's process ID. A filter
+ * slows down each system call. Where nothing else filters them, nothing else is confined either,
+ * and this adds no filter.
+ *
+ * A filter reads numbers alone, never memory. It must refuse a call under each of its numbers: of
+ * the x32 ABI, and of a 32-bit architecture that the sandbox allows as well.
+ */
+#include "handler/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The lower half of an argument, as the kernel takes an int. */
+#define ARGUMENT(n)                                                                                \
+        (offsetof(struct seccomp_data, args[n]) +                                                  \
+         (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? sizeof(uint32_t) : 0))
+
+#define REFUSE_ALWAYS BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+
+/* Makes the system call @name fail when the test of its argument @n with @value succeeds. */
+#define REFUSE(name, n, test, value)                                                               \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),                     \
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 3),                     \
+                        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
+                        BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1), REFUSE_ALWAYS
+
+/* Of the system calls that REFUSE() means. */
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define ARCHITECTURE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define ARCHITECTURE AUDIT_ARCH_AARCH64
+#endif
+
+/* From here on, numbers are those of the x32 ABI. */
+#define X32_FIRST 0x40000000
+
+void confine_children(void) {
+        const uint32_t master = (uint32_t)getpid();
+        struct sock_filter instructions[] = {
+#ifdef ARCHITECTURE
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+                REFUSE_ALWAYS,
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_FIRST, 0, 1),
+                REFUSE_ALWAYS,
+#endif
+                /* Programs. */
+                REFUSE(execve, 0, BPF_JGE, 0),
+                REFUSE(execveat, 0, BPF_JGE, 0),
+                /* Signals to the master, alone or as one of many. */
+                REFUSE(kill, 0, BPF_JEQ, master),
+                REFUSE(kill, 0, BPF_JEQ, 0),
+                REFUSE(kill, 0, BPF_JGT, INT32_MAX),
+                REFUSE(tkill, 0, BPF_JEQ, master),
+                REFUSE(tgkill, 0, BPF_JEQ, master),
+                /* Signals whose sender the kernel does not attest, or with another name for the
+                 * receiver: nothing here needs them. */
+                REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),
+                REFUSE(rt_tgsigqueueinfo, 0, BPF_JGE, 0),
+                REFUSE(pidfd_send_signal, 0, BPF_JGE, 0),
+                /* The same from the kernel, when a descriptor is ready. */
+                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
+                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
+                REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
+                REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
+                /* The limits of another process. */
+                REFUSE(prlimit64, 0, BPF_JGT, 0),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const struct sock_fprog program = {
+                .len = sizeof instructions / sizeof instructions[0],
+                .filter = instructions,
+        };
+
+        if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
+                (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
