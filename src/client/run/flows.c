@@ -3,8 +3,7 @@
  * Makes round trips from many local ports on one schedule, to find the paths that lose packets.
  *
  * All flows have the same interval and begin evenly spaced in it, so that a moment of loss hits all
- * of them alike. A flow whose round trip lasts longer leaves out what is due meanwhile. The local
- * ports are a block of neighbours: its first port repeats the same flows in another run. All flows
+ * of them alike. A flow whose round trip lasts longer leaves out what is due meanwhile. All flows
  * go to the first address of a name. A connection to find out which address answers would be a flow
  * of its own, maybe on the bad path.
  *
@@ -19,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -27,6 +25,7 @@
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
 #include "client/network/interrupt.h"
+#include "client/network/ports.h"
 #include "client/output/progress.h"
 #include "client/output/report_flows.h"
 #include "client/run/lane.h"
@@ -34,9 +33,6 @@
 #include "lib/clock.h"
 
 enum {
-        /* Above the ports that Linux chooses by itself, where blocks of free ports are rare. */
-        FLOWS_PORTS = 61000,
-        FLOWS_PORTS_TRIED = 100,
         /* Each flow remembers this many datagrams: 16 s of the fastest ping. */
         FLOWS_REMEMBERED = 1 << 14,
 };
@@ -341,55 +337,6 @@ static void flows_conclude(const Flows *flows) {
         }
 }
 
-/* Returns 0 if the port can be bound, or a negative errno. */
-static int flows_try_port(const LaneSettings *settings, in_port_t port) {
-        ConnectionOptions options = settings->connection;
-        const int family = settings->endpoint.any.sa_family;
-        int fd, r;
-
-        fd = socket(family, (options.datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return -errno;
-        options.port = port;
-        r = connection_bind(fd, family, &options);
-        close(fd);
-        return r;
-}
-
-/* Tries all ports from @first on; sets @ret_wrong to the first one that cannot be bound. */
-static int flows_try_ports(const Flows *flows, uint64_t first, uint64_t *ret_wrong) {
-        int r = 0;
-
-        for (*ret_wrong = first; *ret_wrong < first + flows->count; ++*ret_wrong) {
-                r = flows_try_port(&flows->settings, (in_port_t)*ret_wrong);
-                if (r < 0)
-                        break;
-        }
-        return r;
-}
-
-static int flows_choose_ports(const Flows *flows, uint64_t *ret_first, Failure *failure) {
-        const uint64_t given = flows->options->source_port;
-        uint64_t wrong = 0;
-        uint32_t number;
-        int r = -EADDRINUSE;
-
-        *ret_first = given;
-        if (given != 0)
-                r = flows_try_ports(flows, given, &wrong);
-        for (int i = 0; given == 0 && r == -EADDRINUSE && i < FLOWS_PORTS_TRIED; i++) {
-                if (getrandom(&number, sizeof number, 0) < 0)
-                        return failure_set(failure, -errno, "Cannot get random numbers: %s",
-                                           strerror(errno));
-                *ret_first = FLOWS_PORTS + number % (UINT16_MAX - FLOWS_PORTS - flows->count);
-                r = flows_try_ports(flows, *ret_first, &wrong);
-        }
-        if (r < 0)
-                return failure_set(failure, r, "Cannot use source port %" PRIu64 ": %s", wrong,
-                                   strerror(-r));
-        return 0;
-}
-
 static void flows_prepare_lane(Flows *flows, size_t i) {
         const size_t size = flows->options->size;
         char *message = flows->buffers + 2 * i * size;
@@ -475,7 +422,8 @@ static void flows_start(Flows *flows) {
         Report *report = flows->report;
         uint64_t first;
 
-        if (flows_choose_ports(flows, &first, &report->failure) < 0 ||
+        if (ports_choose(flows->settings.endpoint.any.sa_family, &flows->settings.connection,
+                         flows->options->source_port, flows->count, &first, &report->failure) < 0 ||
             !flows_prepare(flows, first)) {
                 /* No connection came about. */
                 report->path = (Path){};
