@@ -25,6 +25,7 @@
 #include "handler/guard.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "lib/clock.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <stddef.h>
-
 /*
  * The title of this process in ps(1), systemd-cgls(1) and systemctl status (proc_pid_cmdline(5)).
  */

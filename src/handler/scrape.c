@@ -12,7 +12,6 @@
  */
 #include "handler/scrape.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,7 +20,6 @@
 #include <unistd.h>
 
 #include "handler/echo.h"
-#include "lib/clock.h"
 
 enum {
         REQUEST_SIZE = 8192,

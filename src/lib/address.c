@@ -14,6 +14,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/vm_sockets.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -9,7 +9,6 @@
  */
 #include "lib/socket.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>

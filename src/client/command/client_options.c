@@ -11,14 +11,12 @@
 #include "client/command/client_options.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "client/command/client_rows.h"
 #include "client/command/client_target.h"
 #include "client/content/payload.h"
-#include "client/value/quantity.h"
 #include "lib/clock.h"
 
 enum {

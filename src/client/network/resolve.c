@@ -16,7 +16,6 @@
 #include <netdb.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -24,7 +23,6 @@
 #include <unistd.h>
 
 #include "client/network/inquiry.h"
-#include "lib/clock.h"
 
 typedef struct Resolution {
         /* As getaddrinfo(3) returns it, and errno for EAI_SYSTEM. */

@@ -17,7 +17,6 @@
 #include <stdio.h>
 
 #include "client/value/quantity.h"
-#include "lib/clock.h"
 
 static const char *flows_format_rate(const FlowCount *count, char text[static QUANTITY_TEXT_SIZE]) {
         const double percent = 100 * judgement_rate(count);

@@ -15,7 +15,6 @@
  */
 #include "client/run/exchange.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
@@ -24,7 +23,6 @@
 
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
-#include "client/network/interrupt.h"
 #include "client/output/progress.h"
 #include "client/output/round_trip.h"
 #include "client/value/pace.h"

@@ -20,7 +20,6 @@
 #include "client/run/mtu.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -29,7 +28,6 @@
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
 #include "client/output/progress.h"
-#include "client/value/quantity.h"
 #include "lib/clock.h"
 
 enum {
