@@ -18,6 +18,7 @@
 #include "client/value/judgement.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum {
         /* More packets of each flow than any run sends. */
