@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What one does with the packages, and with the service, on a machine."""
 
+import time
+
+SECONDS = 120  # that anything may take, on a machine that has much else to do
+
 # All files where a service could leave some, but those of the machine's own services; and all that
 # are named after it, but for the logs of apt and dpkg.
 FILES = ("find /etc /run /var -xdev ! -path '/run/systemd/*' ! -path '/run/log/*' "
@@ -40,6 +44,14 @@ class Administrator:
 
     def files(self):
         return sorted(self.shell(FILES).splitlines())
+
+    def wait_for_files(self, expected):
+        """Wait until there are exactly these. A thread of systemd's removes directories of
+        PrivateTmp= some time after the service has stopped."""
+        deadline = time.monotonic() + SECONDS
+        while (found := self.files()) != expected:
+            assert time.monotonic() < deadline, set(found) ^ set(expected)
+            time.sleep(0.1)
 
     def catalog(self):
         return self.shell("journalctl --list-catalog").count("mpecho")

@@ -43,6 +43,7 @@ IMAGES = {
 # On a machine that has much else to do.
 BOOT_SECONDS = 300
 COMMAND_SECONDS = 600
+BUS_SECONDS = 300  # that systemd may take to answer systemctl(1), which usually gives up after 25
 
 # A command in namespaces of its own, which end with it; it ends with this process.
 CONTAINED = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork",
@@ -187,7 +188,7 @@ class Machine:
     def _enter(self, namespaces, command, streams):
         return subprocess.Popen(
             ["nsenter", "--target", str(self.leader), *namespaces,
-             "env", "-i", "HOME=/root", "LANG=C.UTF-8",
+             "env", "-i", "HOME=/root", "LANG=C.UTF-8", f"SYSTEMD_BUS_TIMEOUT={BUS_SECONDS}",
              "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
              *command],
             text=True, **streams)

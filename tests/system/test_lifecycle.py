@@ -4,7 +4,7 @@
 import pytest
 from administrator import Administrator
 
-EXCHANGE = "printf hello | mpecho-client 127.0.0.1"
+EXCHANGE = "printf hello | mpecho-client --timeout=0 127.0.0.1"
 
 
 @pytest.fixture(name="binds")
@@ -45,7 +45,7 @@ def test_lifecycle(host):
     assert host.run("systemctl", "cat", "mpecho.service")[0] != 0
 
     assert "dpkg: warning" not in admin.apt("purge", "mpecho", "mpecho-client")
-    assert admin.files() == before
+    admin.wait_for_files(before)
     assert admin.shell("systemctl list-units --all --no-legend 'mpecho*'") == ""
 
     admin.install("packages")
@@ -53,4 +53,4 @@ def test_lifecycle(host):
     admin.shell("systemctl enable --now mpecho.socket mpecho-udp.socket mpecho-metrics.socket")
     assert admin.shell(EXCHANGE) == "hello"
     assert "dpkg: warning" not in admin.apt("purge", "mpecho", "mpecho-client")
-    assert admin.files() == before
+    admin.wait_for_files(before)
