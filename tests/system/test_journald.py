@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""journald is stopped for 20 seconds, killed, restarted and without its socket, under load."""
+"""journald is stopped, killed, restarted and without its socket, under load."""
 
-SECONDS = 600
+SECONDS = 1200
 
 
 def test_journald(host):
