@@ -14,8 +14,9 @@ SECOND = 1000000
 BOOTED = 1000 * SECOND  # when the start that failed began
 
 SYSTEMCTL = """#!/bin/sh
+. "$PROPERTIES"
 while [ $# -gt 0 ]; do
-    [ "$1" != -p ] || sed -n "/^$2=/p" "$PROPERTIES"
+    [ "$1" != -p ] || eval "echo $2=\\$$2"
     shift
 done
 """
