@@ -8,6 +8,7 @@
 #include "handler/datagram.h"
 #include "handler/scrape.h"
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/end_reason.h"
 #include "restart/handover.h"
 #include "restart/ledger.h"
@@ -25,6 +26,10 @@ enum {
         /* Room for the title of a handler of any peer. */
         HANDLER_TITLE_SIZE = sizeof "mpecho: " + ADDRESS_TEXT_SIZE,
 };
+
+/* How long a handler may read a PROXY header and announce the peer, or serve a client of the
+ * metrics: then the master kills it. By itself, each handler needs half of that at most. */
+#define HANDLER_PATIENCE (30 * CLOCK_SECOND)
 
 /*
  * The process that serves one connection, one datagram socket or one client of the metrics, from

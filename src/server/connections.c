@@ -13,7 +13,8 @@
  * A connection of a PROXY listener is silent at first: its handler reads the header. The master has
  * then forked before it knows the source, so silent connections have a limit of their own. The
  * handler announces the peer, once, and the master charges the quota. A handler that a client has
- * taken over can lie about its own peer, as its proxy can, and about nothing else.
+ * taken over can lie about its own peer, as its proxy can, and about nothing else. The master kills
+ * a handler that announces none, or lives on after a refusal.
  *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */
@@ -55,6 +56,7 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
         connections->options = options;
         connections->listeners = listeners;
         connections->journal = journal;
+        connections->silent_deadline = CLOCK_NEVER;
         backoff_init(&connections->backoff);
 
         r = roster_new(slots, &connections->roster);
@@ -218,7 +220,8 @@ HandoverMaster connections_master(Connections *connections) {
                                  .announce = connections_announce };
 }
 
-int connections_start(Connections *connections, Connection *connection, int fd, int unsent) {
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent,
+                      uint64_t now) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
@@ -234,6 +237,11 @@ int connections_start(Connections *connections, Connection *connection, int fd, 
         if (pid < 0)
                 return pid;
         roster_assign(connections->roster, connection, pid);
+        if (connection->state == LEDGER_SILENT) {
+                connection->deadline = now + HANDLER_PATIENCE;
+                connections->silent_deadline =
+                                clock_earlier(connections->silent_deadline, connection->deadline);
+        }
         return 0;
 }
 
@@ -294,7 +302,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
-        r = connections_start(connections, connection, fd, -1);
+        r = connections_start(connections, connection, fd, -1, now);
         if (r < 0) {
                 connections_fork_failed(connections, connection, fd, -r, now);
                 return;
@@ -463,16 +471,34 @@ bool connections_disobeys(Connections *connections, pid_t pid) {
         return true;
 }
 
+/* Kills the handlers whose time is over at @now, and finds the next ones. */
+static void connections_kill_due(Connections *connections, uint64_t now) {
+        connections->silent_deadline = CLOCK_NEVER;
+        for (Connection *connection = roster_next(connections->roster, NULL); connection != NULL;
+             connection = roster_next(connections->roster, connection)) {
+                if (connection->deadline <= now) {
+                        (void)kill(connection->handler, SIGKILL);
+                        connection->deadline = CLOCK_NEVER;
+                }
+                connections->silent_deadline =
+                                clock_earlier(connections->silent_deadline, connection->deadline);
+        }
+}
+
 void connections_tick(Connections *connections, uint64_t now) {
         backoff_tick(&connections->backoff, connections->journal, roster_live(connections->roster),
                      now);
         if (reaper_deadline(&connections->reaper) <= now)
                 (void)connections_reap(connections, now);
+        if (connections->silent_deadline <= now)
+                connections_kill_due(connections, now);
 }
 
 uint64_t connections_deadline(const Connections *connections) {
-        return clock_earlier(backoff_deadline(&connections->backoff),
-                             reaper_deadline(&connections->reaper));
+        const uint64_t deadline = clock_earlier(backoff_deadline(&connections->backoff),
+                                                reaper_deadline(&connections->reaper));
+
+        return clock_earlier(deadline, connections->silent_deadline);
 }
 
 uint32_t connections_live(const Connections *connections) {

@@ -35,6 +35,7 @@ struct Connections {
         Datagrams *datagrams;     /* whose handlers are reaped here too, or NULL */
         Scrapers *scrapers;       /* the same */
         uint64_t full_deadline;   /* when the next record may say that the limit is reached */
+        uint64_t silent_deadline; /* no handler has an earlier one; CLOCK_NEVER if none has one */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
@@ -59,15 +60,17 @@ Connections *connections_free(Connections *connections);
 HandoverMaster connections_master(Connections *connections);
 
 /*
- * connections_start: Forks the handler of @connection, which is in the roster. Both descriptors
- * stay the caller's. @unsent: a memfd with bytes to write first (unsent.h), or -1.
+ * connections_start: Forks the handler of @connection, which is in the roster. That of a silent one
+ * has HANDLER_PATIENCE from @now on. Both descriptors stay the caller's. @unsent: a memfd with
+ * bytes to write first (unsent.h), or -1.
  *
  * Returns 0, or a negative errno of fork(2).
  *
  * connections_end: Writes the record of the end of @connection, whose handler ended with @status
  * (waitpid(2)), and removes the connection.
  */
-int connections_start(Connections *connections, Connection *connection, int fd, int unsent);
+int connections_start(Connections *connections, Connection *connection, int fd, int unsent,
+                      uint64_t now);
 void connections_end(Connections *connections, Connection *connection, int status, uint64_t now);
 
 /*
@@ -104,8 +107,9 @@ void connections_kill(Connections *connections);
 bool connections_disobeys(Connections *connections, pid_t pid);
 
 /*
- * connections_tick: Ends a back-off, writes its record and sweeps for ended handlers, each when due
- * at @now. connections_deadline: Returns when a tick is due next, or CLOCK_NEVER.
+ * connections_tick: Ends a back-off, writes its record, sweeps for ended handlers, and kills those
+ * that are silent or refused beyond their time, each when due at @now. connections_deadline:
+ * Returns when a tick is due next, or CLOCK_NEVER.
  */
 void connections_tick(Connections *connections, uint64_t now);
 uint64_t connections_deadline(const Connections *connections);

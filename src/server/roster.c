@@ -107,6 +107,7 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                 .listener = listener,
                 .started = now,
                 .cookie = cookie,
+                .deadline = CLOCK_NEVER,
                 .ledger = ledger_entry(roster->ledger, connection_slot(roster, connection)),
                 .previous = roster->last,
         };
@@ -135,6 +136,7 @@ void roster_announce(Roster *roster, Connection *connection, const Address *peer
 
         if (peer != NULL)
                 connection_set_peer(roster, connection, peer, &proxy);
+        connection->deadline = CLOCK_NEVER;
         connection_set_state(roster, connection, LEDGER_SERVED);
 }
 

@@ -29,6 +29,7 @@ struct Connection {
         bool channel_used;        /* its handler has opened its one channel, see handover.h */
         bool stored;              /* systemd's store has it, however its handler ends */
         bool leaving;             /* private to the reaper */
+        uint64_t deadline;        /* when the master kills the handler; CLOCK_NEVER for never */
         LedgerEntry *ledger;      /* what its handler reports; a hint, never relied on */
         Connection *next;         /* private to the roster */
         Connection *previous;     /* private to the roster */

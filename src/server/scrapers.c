@@ -6,7 +6,8 @@
  * Monitoring must not disturb what it watches. So these clients have a limit of their own, a small
  * number and a short life, and need no room among the connections: at --max-connections, a scrape
  * still shows that. They are neither logged nor counted, and the service kills their handlers when
- * it stops: the next run answers a client that asks again.
+ * it stops: the next run answers a client that asks again. It also kills a handler that a client
+ * keeps from ending.
  *
  * Each turn of the master accepts one client of each socket, so that echoes come in between.
  * Handlers of connections do not inherit the buffer.
@@ -28,12 +29,18 @@
 /* How long to wait when the machine has run out of something. */
 #define REST CLOCK_SECOND
 
+/* A client's handler, and when to kill it. */
+typedef struct {
+        pid_t pid;
+        uint64_t deadline; /* CLOCK_NEVER afterwards */
+} ScraperHandler;
+
 struct Scrapers {
         uint64_t started;    /* in seconds since 1970 */
         uint64_t rest_until; /* CLOCK_NEVER without a rest */
         ScrapeTexts *texts;
         uint32_t n;
-        pid_t handlers[SCRAPERS_MOST];
+        ScraperHandler handlers[SCRAPERS_MOST];
 };
 
 int scrapers_new(Scrapers **ret_scrapers) {
@@ -100,28 +107,37 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
                 socket_reset(fd);
                 return;
         }
-        scrapers->handlers[scrapers->n++] = pid;
+        scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
         close(fd);
 }
 
 /* Returns the place of the handler @pid; or NULL. */
-static pid_t *scrapers_find(Scrapers *scrapers, pid_t pid) {
+static ScraperHandler *scrapers_find(Scrapers *scrapers, pid_t pid) {
         for (uint32_t i = 0; i < scrapers->n; i++)
-                if (scrapers->handlers[i] == pid)
+                if (scrapers->handlers[i].pid == pid)
                         return &scrapers->handlers[i];
         return NULL;
 }
 
 void scrapers_reap(Scrapers *scrapers, pid_t pid) {
-        pid_t *place = scrapers_find(scrapers, pid);
+        ScraperHandler *place = scrapers_find(scrapers, pid);
 
         if (place != NULL)
                 *place = scrapers->handlers[--scrapers->n];
 }
 
+/* Kills the handlers with a @deadline or an earlier one. */
+static void scrapers_kill_due(Scrapers *scrapers, uint64_t deadline) {
+        for (uint32_t i = 0; i < scrapers->n; i++) {
+                if (scrapers->handlers[i].deadline > deadline)
+                        continue;
+                (void)kill(scrapers->handlers[i].pid, SIGKILL);
+                scrapers->handlers[i].deadline = CLOCK_NEVER;
+        }
+}
+
 void scrapers_kill(Scrapers *scrapers) {
-        for (uint32_t i = 0; i < scrapers->n; i++)
-                (void)kill(scrapers->handlers[i], SIGKILL);
+        scrapers_kill_due(scrapers, CLOCK_NEVER);
 }
 
 bool scrapers_disobeys(Scrapers *scrapers, pid_t pid) {
@@ -134,10 +150,15 @@ bool scrapers_disobeys(Scrapers *scrapers, pid_t pid) {
 void scrapers_tick(Scrapers *scrapers, uint64_t now) {
         if (scrapers->rest_until <= now)
                 scrapers->rest_until = CLOCK_NEVER;
+        scrapers_kill_due(scrapers, now);
 }
 
 uint64_t scrapers_deadline(const Scrapers *scrapers) {
-        return scrapers->rest_until;
+        uint64_t deadline = scrapers->rest_until;
+
+        for (uint32_t i = 0; i < scrapers->n; i++)
+                deadline = clock_earlier(deadline, scrapers->handlers[i].deadline);
+        return deadline;
 }
 
 uint32_t scrapers_live(const Scrapers *scrapers) {

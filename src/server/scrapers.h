@@ -39,8 +39,8 @@ Scrapers *scrapers_free(Scrapers *scrapers);
  * out of something.
  *
  * scrapers_accept: Accepts a client that waits at @listener. Sets the start in @metrics, and forks
- * a handler that answers with them and ends after 10 seconds at most. When descriptors, processes
- * or memory run out, accepts none for a second. Returns in the calling process only; handlers exit.
+ * a handler that answers with them and has HANDLER_PATIENCE. When descriptors, processes or memory
+ * run out, accepts none for a second. Returns in the calling process only; handlers exit.
  */
 bool scrapers_can_accept(const Scrapers *scrapers);
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now);
@@ -58,8 +58,9 @@ void scrapers_kill(Scrapers *scrapers);
 bool scrapers_disobeys(Scrapers *scrapers, pid_t pid);
 
 /*
- * scrapers_tick: Ends a rest that is over at @now. scrapers_deadline: Returns when that is next, or
- * CLOCK_NEVER. scrapers_live: Returns how many clients there are.
+ * scrapers_tick: Ends a rest that is over at @now, and kills handlers whose time is.
+ * scrapers_deadline: Returns when that is next, or CLOCK_NEVER. scrapers_live: Returns how many
+ * clients there are.
  */
 void scrapers_tick(Scrapers *scrapers, uint64_t now);
 uint64_t scrapers_deadline(const Scrapers *scrapers);

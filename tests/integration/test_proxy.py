@@ -284,6 +284,31 @@ def test_crash_before_the_header(start, clock):
     assert crashed["MPECHO_PEER"] == clients.peer_text(client)
 
 
+def test_handlers_that_do_not_end(start, clock):
+    """The master kills the handlers of a silent connection and of a scraper that do not end by
+    themselves, each after 30 seconds, and others get their places."""
+    clock.stop()
+    service = start(LISTEN, "metrics:127.0.0.1:0", "--max-connections=1",
+                    environment=clock.environment, expected=["crashed"])
+    with service.paused():
+        for address, data in zip(service.listeners(), (b"PROXY ", b"GET ")):
+            service.connect(address=address).sendall(data)
+    wait_for(lambda: len(service.handlers()) == 2, "two handlers")
+    for handler in service.handlers():
+        os.kill(handler, signal.SIGSTOP)
+        wait_for(lambda: processes.state(handler) == "T", "a handler stopped")
+    clock.advance(29)
+    service.totals()
+    assert len(service.handlers()) == 2
+    clock.advance(1)
+    wait_for(lambda: not service.handlers(), "none")
+    # Records wait for others for a moment.
+    clock.advance(1)
+    crashed, = service.journal.wait_for("crashed")
+    assert crashed["MPECHO_SIGNAL"] == str(int(signal.SIGKILL))
+    introduce(service)
+
+
 def test_stop(start, clock):
     """A stop ends silent connections too, and resets one that has sent a part of its header."""
     service = start(LISTEN, environment=clock.environment)

@@ -439,8 +439,8 @@ static void test_disobeys(void **state) {
 
 /* Returns the master's answers to the handlers of silent connections. These reach no master here:
  * the test asks in their place. */
-static HandoverMaster start_proxy(void) {
-        Options options = { .max_connections = 8, .max_per_source = 1 };
+static HandoverMaster start_proxy(uint32_t most) {
+        Options options = { .max_connections = most, .max_per_source = 1 };
         const char *why;
 
         assert_int_equal(networks_parse("127.0.0.1", &options.proxy_from, &why), 0);
@@ -488,7 +488,7 @@ static void announce_peers(void *data) {
                 { { .family = AF_UNIX, .local = { .uid = 1000, .pid = 1 } }, NULL },
                 { { .family = 0xffff, .port = 7 }, NULL },
         };
-        const HandoverMaster answers = start_proxy();
+        const HandoverMaster answers = start_proxy(8);
 
         (void)data;
         for (size_t i = 0; i < COUNT(cases); i++) {
@@ -528,7 +528,7 @@ static void test_announced(void **state) {
 
 static void refuse_announced(void *data) {
         static const Address announced = { .family = AF_INET, .port = 7 };
-        const HandoverMaster answers = start_proxy();
+        const HandoverMaster answers = start_proxy(8);
         const Listener *listener = &service.listeners->items[0];
         pid_t handlers[3];
         int clients[3];
@@ -575,7 +575,7 @@ static void end_without_header(void *data) {
         int client;
 
         (void)data;
-        (void)start_proxy();
+        (void)start_proxy(8);
         client = take_silent(&handler);
         end_silent(client, handler, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-header");
@@ -610,6 +610,89 @@ static void test_no_header(void **state) {
         process_run(end_without_header, NULL);
 }
 
+static void share(void *data) {
+        const int *most = data;
+        const Listener *listener;
+        pid_t handlers[3];
+        int clients[3], silent = 0;
+
+        (void)start_proxy((uint32_t)*most);
+        /* Without a record that the limit is reached. */
+        service.connections->full_deadline = CLOCK_NEVER;
+        listener = &service.listeners->items[0];
+        while (connections_can_accept_at(service.connections, listener)) {
+                assert_true(silent < 3);
+                clients[silent] = take_silent(&handlers[silent]);
+                silent++;
+        }
+        assert_int_equal(silent, (*most + 3) / 4);
+        while (silent-- > 0)
+                end_silent(clients[silent], handlers[silent], RECORD_REFUSED);
+        service_stop(&service);
+}
+
+/* A quarter of all connections can be silent, rounded up: there is room for one under any limit. */
+static void test_share(void **state) {
+        (void)state;
+        for (int most = 1; most <= 9; most++)
+                process_run(share, &most);
+}
+
+/* Connects a client whose handler never ends by itself. Returns its socket, and its handler. */
+static int take_hung(pid_t *ret_handler) {
+        const int client = take_silent(ret_handler);
+
+        assert_int_equal(kill(*ret_handler, SIGSTOP), 0);
+        return client;
+}
+
+static void expire(void *data) {
+        static const Address announced = { .family = AF_INET, .port = 7 };
+        const HandoverMaster answers = start_proxy(12);
+        pid_t silent, served, refused;
+        uint64_t due;
+
+        (void)data;
+        (void)take_hung(&served);
+        assert_true(answers.announce(answers.data, served, &announced, clock_now()));
+        service_expect(&service, RECORD_ACCEPTED);
+        (void)take_hung(&silent);
+        (void)take_hung(&refused);
+        assert_false(answers.announce(answers.data, refused, &announced, clock_now()));
+        service_expect(&service, RECORD_REFUSED);
+
+        due = roster_find(service.connections->roster, silent)->deadline;
+        connections_tick(service.connections, due - 1);
+        assert_true(connections_deadline(service.connections) == due);
+        connections_tick(service.connections, due);
+        process_wait_ended(silent);
+        assert_true(connections_reap(service.connections, due));
+        service_expect(&service, RECORD_ACCEPTED);
+        service_expect(&service, RECORD_CRASHED);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
+
+        due = connections_deadline(service.connections);
+        connections_tick(service.connections, due);
+        assert_true(connections_deadline(service.connections) == CLOCK_NEVER);
+        process_wait_ended(refused);
+        assert_true(connections_reap(service.connections, due));
+        service_expect_none(&service);
+
+        assert_int_equal(connections_live(service.connections), 1);
+        assert_int_equal(kill(served, SIGKILL), 0);
+        process_wait_ended(served);
+        assert_true(connections_reap(service.connections, due));
+        service_expect(&service, RECORD_CRASHED);
+        service_stop(&service);
+}
+
+/* A handler that neither announces a peer nor ends is killed when its time is over, and one that
+ * outlives a refusal; one that serves its connection has time without end. */
+static void test_expire(void **state) {
+        (void)state;
+        process_run(expire, NULL);
+}
+
 #define TEST(name)                                                                                 \
         cmocka_unit_test_prestate_setup_teardown(name, service_set_up, service_tear_down, &service)
 
@@ -619,7 +702,8 @@ int main(void) {
                 TEST(test_per_source), TEST(test_end),         TEST(test_report),
                 TEST(test_stranger),   TEST(test_handed_over), TEST(test_stored),
                 TEST(test_master),     TEST(test_announced),   TEST(test_announced_quota),
-                TEST(test_no_header),  TEST(test_disobeys),
+                TEST(test_no_header),  TEST(test_disobeys),    TEST(test_share),
+                TEST(test_expire),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,31 @@ static void test_disobey(void **state) {
         process_run(disobey, NULL);
 }
 
+static void expire(void *data) {
+        const uint64_t due = NOW + HANDLER_PATIENCE;
+        int client;
+
+        (void)data;
+        start();
+        client = take();
+        peer_send(client, "GET ", 4);
+        assert_true(scrapers_deadline(scrapers) == due);
+        scrapers_tick(scrapers, due - 1);
+        assert_true(scrapers_deadline(scrapers) == due);
+        scrapers_tick(scrapers, due);
+        /* Also while the handler has not ended yet. */
+        assert_true(scrapers_deadline(scrapers) == CLOCK_NEVER);
+        assert_int_equal(WTERMSIG(reap()), SIGKILL);
+        close(client);
+        stop();
+}
+
+/* A handler that does not end by itself is killed when its time is over, and no earlier. */
+static void test_expire(void **state) {
+        (void)state;
+        process_run(expire, NULL);
+}
+
 static void expect_rest(void) {
         assert_int_equal(scrapers_live(scrapers), 0);
         assert_false(scrapers_can_accept(scrapers));
@@ -199,9 +224,8 @@ static void test_lack(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_serve),
-                cmocka_unit_test(test_limit),
-                cmocka_unit_test(test_disobey),
+                cmocka_unit_test(test_serve),   cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_disobey), cmocka_unit_test(test_expire),
                 cmocka_unit_test(test_lack),
         };
 
