@@ -123,7 +123,7 @@ static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
         uint64_t start = 0, connected, end;
-        TripResult result;
+        Trip trip = { .message = ping->message, .answer = ping->answer, .size = options->size };
         int r;
 
         pattern_fill(&ping->pattern, ping->sequence * options->size, ping->message, options->size);
@@ -138,15 +138,15 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         if (!options->connect)
                 start = connected;
         end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
-        r = trip_run(ping->fd, ping->message, ping->answer, options->size,
-                     end < ping->end ? end : ping->end, ping->connection.interrupt, &result);
+        trip.fd = ping->fd;
+        r = trip_run(&trip, clock_earlier(end, ping->end), ping->connection.interrupt);
         *ret_time = clock_now() - start;
         if (r == 0)
-                ping_count_answer(&ping->report->phases, connected, result.first);
+                ping_count_answer(&ping->report->phases, connected, trip.first);
         else
                 ping_describe(ping, -r, failure);
         if (r == -EBADMSG &&
-            foreign_describe(ping->answer, ping->message, result.received, ping->report->foreign))
+            foreign_describe(ping->answer, ping->message, trip.received, ping->report->foreign))
                 failure_set_kind(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
         return r;
 }

@@ -68,22 +68,18 @@ int trip_look(Trip *trip) {
         return n == 0 ? -EPIPE : -EBADMSG;
 }
 
-int trip_run(int fd, const void *message, void *answer, size_t size, uint64_t end, int interrupt,
-             TripResult *ret_result) {
-        Trip trip = { .fd = fd, .message = message, .answer = answer, .size = size };
+int trip_run(Trip *trip, uint64_t end, int interrupt) {
         int r;
 
-        r = trip_look(&trip);
-        while (r == 0 && trip.received < size) {
-                if (trip.sent < size)
-                        r = trip_send(&trip);
+        r = trip_look(trip);
+        while (r == 0 && trip->received < trip->size) {
+                if (trip->sent < trip->size)
+                        r = trip_send(trip);
                 if (r == 0)
-                        r = trip_wait(&trip, end, interrupt);
+                        r = trip_wait(trip, end, interrupt);
                 if (r == 0)
-                        r = trip_receive(&trip);
+                        r = trip_receive(trip);
         }
-        if (ret_result != NULL)
-                *ret_result = (TripResult){ .received = trip.received, .first = trip.first };
         return r;
 }
 

@@ -63,7 +63,8 @@ static int run_echo(size_t size, size_t place, char mask) {
         assert_non_null(message);
         assert_non_null(answer);
         memset(message, 'm', size);
-        r = trip_run(pair[0], message, answer, size, CLOCK_NEVER, -1, NULL);
+        r = trip_run(&(Trip){ .fd = pair[0], .message = message, .answer = answer, .size = size },
+                     CLOCK_NEVER, -1);
         close(pair[0]);
         assert_int_equal(waitpid(pid, NULL, 0), pid);
         free(message);
@@ -88,7 +89,11 @@ static int run_silent(uint64_t end, int interrupt, int direction) {
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         if (direction >= 0)
                 assert_int_equal(shutdown(pair[1], direction), 0);
-        r = trip_run(pair[0], message, answer, sizeof message, end, interrupt, NULL);
+        r = trip_run(&(Trip){ .fd = pair[0],
+                              .message = message,
+                              .answer = answer,
+                              .size = sizeof message },
+                     end, interrupt);
         close(pair[0]);
         close(pair[1]);
         return r;
@@ -129,7 +134,11 @@ static void test_unasked(void **state) {
         (void)state;
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
         assert_int_equal(write(pair[1], message, sizeof message), sizeof message);
-        assert_int_equal(trip_run(pair[0], message, answer, sizeof message, CLOCK_NEVER, -1, NULL),
+        assert_int_equal(trip_run(&(Trip){ .fd = pair[0],
+                                           .message = message,
+                                           .answer = answer,
+                                           .size = sizeof message },
+                                  CLOCK_NEVER, -1),
                          -EBADMSG);
         close(pair[0]);
         close(pair[1]);
