@@ -31,6 +31,7 @@
 #include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
+#include "server/account.h"
 #include "start/network.h"
 
 enum {
@@ -39,9 +40,6 @@ enum {
         /* Silent connections may be this part of all. */
         SILENT_PART = 4,
 };
-
-/* From one record of a reached limit to the next. */
-#define FULL_REST (60 * CLOCK_SECOND)
 
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections) {
@@ -117,56 +115,6 @@ static void connections_note_stored(void *data, pid_t handler) {
         connections->stored++;
 }
 
-MetricsCounts *connections_counts(const Connections *connections) {
-        return &ledger_counts(roster_ledger(connections->roster))->metrics;
-}
-
-/* Returns the record of @connection, valid until the connection is removed. */
-static Record connection_record(const Connections *connections, RecordKind kind,
-                                const Connection *connection, uint64_t now) {
-        return (Record){ .kind = kind,
-                         .peer = connection->peer_text,
-                         .proxy = connection->proxy_text[0] != '\0' ? connection->proxy_text : NULL,
-                         .listener = connection->listener->text,
-                         .listener_name = connection->listener->name,
-                         .handler_pid = (uint64_t)connection->handler,
-                         .bytes = connection->ledger->bytes,
-                         .duration = now - connection->started,
-                         .live = roster_live(connections->roster) };
-}
-
-/* Counts and logs a connection that is served from here on. */
-static void connections_note_accepted(Connections *connections, const Connection *connection,
-                                      uint64_t now) {
-        const Record record = connection_record(connections, RECORD_ACCEPTED, connection, now);
-
-        connections_counts(connections)->accepted++;
-        journal_write(connections->journal, &record, now);
-}
-
-/* Counts and logs a connection that is reset because of @limit, METRICS_MAX_PER_SOURCE or another.
- * @proxy: that announced @peer, or NULL. @reason: half a sentence, or NULL. */
-static void connections_note_refused(Connections *connections, const Address *peer,
-                                     const char *proxy, const Listener *listener, int limit,
-                                     const char *reason, uint64_t now) {
-        const uint64_t most = connections->options->max_per_source;
-        char text[ADDRESS_TEXT_SIZE];
-
-        address_format(peer, text);
-        connections_counts(connections)->refused[limit]++;
-        journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_REFUSED,
-                                 .peer = text,
-                                 .proxy = proxy,
-                                 .listener = listener->text,
-                                 .listener_name = listener->name,
-                                 .reason = reason,
-                                 .limit = metrics_limit_text(limit),
-                                 .limit_value = limit == METRICS_MAX_PER_SOURCE ? most : 0,
-                                 .live = roster_live(connections->roster) },
-                      now);
-}
-
 static bool connections_awaits(void *data, pid_t handler) {
         const Connections *connections = data;
         const Connection *connection = roster_find(connections->roster, handler);
@@ -200,14 +148,14 @@ static bool connections_announce(void *data, pid_t handler, const Address *annou
 
         if (!quota_charge(connections->quota, address_source(&peer))) {
                 roster_refuse(connections->roster, connection);
-                connections_note_refused(connections, &peer, other ? connection->peer_text : NULL,
-                                         connection->listener, METRICS_MAX_PER_SOURCE, NULL, now);
+                account_refused(connections, &peer, other ? connection->peer_text : NULL,
+                                connection->listener, METRICS_MAX_PER_SOURCE, NULL, now);
                 return false;
         }
         roster_announce(connections->roster, connection, other ? &peer : NULL);
         /* It needs another one to hand over. */
         connection->channel_used = false;
-        connections_note_accepted(connections, connection, now);
+        account_accepted(connections, connection, now);
         return true;
 }
 
@@ -260,23 +208,9 @@ static void connections_fork_failed(Connections *connections, Connection *connec
         connections_release(connections, connection);
         roster_remove(connections->roster, connection);
         socket_reset(fd);
-        connections_counts(connections)->refused[limit]++;
+        account_counts(connections)->refused[limit]++;
         backoff_begin(&connections->backoff, listener, error == EAGAIN ? "processes" : "memory",
                       error, 1, now);
-}
-
-/* Logs that the limit is reached, at most once in a while: each end lets the next client in. */
-static void connections_note_full(Connections *connections, uint64_t now) {
-        const uint32_t live = roster_live(connections->roster);
-
-        if (live < connections->options->max_connections || now < connections->full_deadline)
-                return;
-        connections->full_deadline = now + FULL_REST;
-        journal_write(connections->journal,
-                      &(Record){ .kind = RECORD_FULL,
-                                 .max_connections = connections->options->max_connections,
-                                 .live = live },
-                      now);
 }
 
 /* Returns whether the client @peer may have a handler. If so, the quota has charged its source;
@@ -298,7 +232,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
 
         if (!connections_admit_client(connections, peer, listener)) {
                 socket_reset(fd);
-                connections_note_refused(connections, peer, NULL, listener, limit, NULL, now);
+                account_refused(connections, peer, NULL, listener, limit, NULL, now);
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
@@ -311,8 +245,8 @@ static void connections_serve(Connections *connections, int fd, const Address *p
 
         backoff_end(&connections->backoff);
         if (connection->state == LEDGER_SERVED)
-                connections_note_accepted(connections, connection, now);
-        connections_note_full(connections, now);
+                account_accepted(connections, connection, now);
+        account_full(connections, now);
 }
 
 /* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
@@ -326,7 +260,7 @@ static bool connections_accept_failed(Connections *connections, const Listener *
                 return true;
         if (error == EMFILE || error == ENFILE)
                 refused = backoff_refuse(&connections->backoff, listener);
-        connections_counts(connections)->refused[METRICS_DESCRIPTORS] += refused;
+        account_counts(connections)->refused[METRICS_DESCRIPTORS] += refused;
         backoff_begin(&connections->backoff, listener, limit != NULL ? limit : "network", error,
                       refused, now);
         return false;
@@ -371,32 +305,6 @@ static void connection_leave(Connections *connections, Connection *connection) {
         connections->handed_over++;
 }
 
-/* Counts and logs a connection that has ended. A refused one was counted and logged already. */
-static void connections_note_ended(Connections *connections, const Connection *ended, bool crashed,
-                                   int status, uint64_t now) {
-        const int code = WIFSIGNALED(status) ? END_STOPPED : WEXITSTATUS(status);
-        const EndReason reason = end_reason_from_exit_code(code);
-        MetricsCounts *counts = connections_counts(connections);
-        Record record;
-
-        if (ended->state == LEDGER_REFUSED)
-                return;
-        if (ended->state == LEDGER_SILENT) {
-                connections_note_refused(connections, &ended->peer, NULL, ended->listener,
-                                         METRICS_PROXY_HEADER, handler_refusal_text(code), now);
-                return;
-        }
-        record = connection_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED, ended,
-                                   now);
-        if (crashed)
-                record.signal = (uint64_t)WTERMSIG(status);
-        else
-                record.reason = end_reason_text(reason);
-        (*(crashed ? &counts->crashed : &counts->closed[reason]))++;
-        metrics_count_duration(counts, record.duration);
-        journal_write(connections->journal, &record, now);
-}
-
 void connections_end(Connections *connections, Connection *connection, int status, uint64_t now) {
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
         Connection ended;
@@ -409,11 +317,11 @@ void connections_end(Connections *connections, Connection *connection, int statu
         /* Administrators learn of a crash, whatever the header was, and the counts add up. */
         if (crashed && connection->state == LEDGER_SILENT) {
                 roster_announce(connections->roster, connection, NULL);
-                connections_note_accepted(connections, connection, now);
+                account_accepted(connections, connection, now);
         }
         ended = *connection;
         roster_remove(connections->roster, connection);
-        connections_note_ended(connections, &ended, crashed, status, now);
+        account_ended(connections, &ended, crashed, status, now);
 }
 
 static void connection_reap(Connections *connections, Connection *connection, int status,
@@ -511,41 +419,4 @@ bool connections_are_stored(const Connections *connections) {
 
 uint32_t connections_handed_over(const Connections *connections) {
         return connections->stored + connections->handed_over;
-}
-
-Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now) {
-        const LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
-        Record record = { .kind = kind,
-                          .live = roster_live(connections->roster) + connections->handed_over,
-                          .peak = counts->peak,
-                          .max_connections = connections->options->max_connections,
-                          .served = counts->metrics.accepted,
-                          .refused = metrics_refused(&counts->metrics),
-                          .bytes = roster_total_bytes(connections->roster),
-                          .duration = now - counts->started };
-
-        if (connections->datagrams != NULL)
-                datagrams_add_totals(connections->datagrams, &record);
-        return record;
-}
-
-Metrics connections_metrics(const Connections *connections) {
-        Metrics metrics = { .counts = *connections_counts(connections),
-                            .live = roster_live(connections->roster),
-                            .limit = connections->options->max_connections };
-
-        metrics.counts.bytes = roster_total_bytes(connections->roster);
-        return metrics;
-}
-
-void connections_report(Connections *connections, uint64_t now) {
-        Record record;
-
-        for (const Connection *connection = roster_next(connections->roster, NULL);
-             connection != NULL; connection = roster_next(connections->roster, connection)) {
-                record = connection_record(connections, RECORD_CONNECTION, connection, now);
-                journal_write(connections->journal, &record, now);
-        }
-        record = connections_totals(connections, RECORD_TOTALS, now);
-        journal_write(connections->journal, &record, now);
 }

@@ -122,21 +122,7 @@ uint64_t connections_deadline(const Connections *connections);
  *
  * connections_handed_over: Returns how many go on without this master: those that the store has,
  * and those that are not live here any more.
- *
- * connections_totals: Returns a record of @kind, RECORD_TOTALS or RECORD_STOPPED, with the counts
- * of all connections there were.
- *
- * connections_counts: Returns the counts of the ledger, for the caller to add to; bytes are those
- * of connections that have ended.
- *
- * connections_metrics: Returns what a scrape shows, except the start.
- *
- * connections_report: Writes a record of each live connection, and one of the totals.
  */
 uint32_t connections_live(const Connections *connections);
 bool connections_are_stored(const Connections *connections);
 uint32_t connections_handed_over(const Connections *connections);
-Record connections_totals(const Connections *connections, RecordKind kind, uint64_t now);
-MetricsCounts *connections_counts(const Connections *connections);
-Metrics connections_metrics(const Connections *connections);
-void connections_report(Connections *connections, uint64_t now);

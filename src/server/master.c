@@ -35,6 +35,7 @@
 #include "lib/mapping.h"
 #include "report/notify.h"
 #include "restart/handover.h"
+#include "server/account.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
 #include "server/takeover.h"
@@ -260,7 +261,7 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
                 return disobeys;
         if (signal->ssi_signo == SIGUSR1) {
                 datagrams_report(master->datagrams, now);
-                connections_report(master->connections, now);
+                account_report(master->connections, now);
         } else {
                 master_stop(master, now);
         }
@@ -312,7 +313,7 @@ static void master_poll_listeners(Master *master) {
 
 /* Notes in the ledger what others have counted. */
 static void master_count(Master *master) {
-        MetricsCounts *counts = connections_counts(master->connections);
+        MetricsCounts *counts = account_counts(master->connections);
 
         datagrams_count(master->datagrams, counts);
         counts->lost += journal_take_lost(master->journal);
@@ -330,7 +331,7 @@ static void master_accept(Master *master, const Listener *listener, uint64_t now
                 return;
         }
         master_count(master);
-        metrics = connections_metrics(master->connections);
+        metrics = account_metrics(master->connections);
         scrapers_accept(master->scrapers, listener, &metrics, now);
         /* A service that ended between two scrapes would begin its counts again each time. */
         if (master->idle_since != CLOCK_NEVER)
@@ -351,7 +352,7 @@ static bool master_is_idle(Master *master, uint64_t now) {
 
 /* Sends the sentence of the totals record as STATUS=. */
 static void master_send_status(Master *master, uint64_t now) {
-        const Record totals = connections_totals(master->connections, RECORD_TOTALS, now);
+        const Record totals = account_totals(master->connections, RECORD_TOTALS, now);
         char status[NOTIFY_STATUS_SIZE];
 
         record_format_sentence(&totals, status, sizeof status);
@@ -512,7 +513,7 @@ int master_run(Master *master) {
         notify_stopping(&master->notify, now);
         /* The record of the stop comes last. */
         journal_finish(master->journal, 0);
-        stopped = connections_totals(master->connections, RECORD_STOPPED, now);
+        stopped = account_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);
         return r;
 }

@@ -21,6 +21,7 @@
 #include "lib/clock.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
+#include "server/account.h"
 
 /* Copies the address of the listener in @facts. A compromised handler can have stored a ledger, in
  * which the text has no end. */
@@ -217,7 +218,7 @@ int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
         /* No connection ends, and is logged, while the store still has it. */
         if (restore->n_found > 0)
                 (void)fdstore_barrier();
-        connections_counts(connections)->resumed += live;
+        account_counts(connections)->resumed += live;
         if (live > 0)
                 journal_write(connections->journal,
                               &(Record){ .kind = RECORD_RESUMED, .live = live }, now);

@@ -21,6 +21,7 @@
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/restore.h"
+#include "server/account.h"
 #include "server/takeover.h"
 
 enum {
@@ -324,7 +325,7 @@ static void scene_check_restore(const Scene *scene) {
 }
 
 static void scene_check(const Connections *connections, const Expected *expected, uint64_t begin) {
-        const Record totals = connections_totals(connections, RECORD_TOTALS, begin);
+        const Record totals = account_totals(connections, RECORD_TOTALS, begin);
         const uint64_t started = begin - totals.duration;
 
         FUZZ_CHECK(connections_live(connections) == expected->live);
@@ -359,7 +360,7 @@ static void scene_play(Scene *scene) {
         journal_finish(journal, 0);
         FUZZ_CHECK(scene->restore.ledger == NULL);
         scene_check(connections, &expected, begin);
-        connections_report(connections, clock_now());
+        account_report(connections, clock_now());
         journal_finish(journal, 0);
         FUZZ_CHECK(n_records == expected.n_records + expected.live + 1);
         connections_free(connections);

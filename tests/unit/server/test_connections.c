@@ -16,6 +16,7 @@
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
+#include "server/account.h"
 #include "service.h"
 #include "unit.h"
 
@@ -98,7 +99,7 @@ static void serve_many(void *data) {
         }
         assert_int_equal(handlers[2], 0);
         assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-        totals = connections_totals(service.connections, RECORD_TOTALS, now);
+        totals = account_totals(service.connections, RECORD_TOTALS, now);
         assert_int_equal(totals.live, 0);
         assert_int_equal(totals.peak, 4);
         assert_int_equal(totals.served, 4);
@@ -175,7 +176,7 @@ static void limit_source(void *data) {
         service_leave(&service, one, first);
         one = service_take(&service, FROM_ONE, &third);
         peer_echo(one, "Hello");
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
         service_leave(&service, one, third);
         service_leave(&service, other, second);
         service_stop(&service);
@@ -234,7 +235,7 @@ static void report(void *data) {
                 clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
         service_echo(clients[2], handlers[2]);
         service_leave(&service, clients[0], handlers[0]);
-        connections_report(service.connections, clock_now());
+        account_report(service.connections, clock_now());
         for (int i = 1; i < 3; i++) {
                 service_expect(&service, RECORD_CONNECTION);
                 assert_int_equal(journald_number(&service.journald, "MPECHO_HANDLER_PID"),
@@ -318,8 +319,8 @@ static void claim_handed_over(void *data) {
         }
         service_expect_none(&service);
         assert_int_equal(connections_live(service.connections), 0);
-        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).live, stopping);
-        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).bytes, 5);
+        assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).live, stopping);
+        assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).bytes, 5);
         manager_stop(&manager);
         service_stop(&service);
 }
@@ -349,7 +350,7 @@ static void store_and_end(void *data) {
         assert_true(connections_reap(service.connections, clock_now()));
         service_expect_none(&service);
         assert_int_equal(connections_live(service.connections), 0);
-        assert_int_equal(connections_totals(service.connections, RECORD_STOPPED, 0).live, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).live, 1);
         close(client);
         /* Its source has room again. */
         client = service_take(&service, FROM_ONE, &handler);
@@ -514,7 +515,7 @@ static void announce_peers(void *data) {
                 end_silent(client, handler, RECORD_CLOSED);
                 assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
         }
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).served,
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).served,
                          COUNT(cases));
         service_stop(&service);
 }
@@ -559,7 +560,7 @@ static void refuse_announced(void *data) {
         assert_true(answers.announce(answers.data, handlers[2], &announced, clock_now()));
         service_expect(&service, RECORD_ACCEPTED);
         end_silent(clients[2], handlers[2], RECORD_CLOSED);
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
         service_stop(&service);
 }
 
@@ -598,8 +599,8 @@ static void end_without_header(void *data) {
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-from");
         peer_expect_reset(client);
         close(client);
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 3);
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).served, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 3);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).served, 1);
         service_stop(&service);
 }
 

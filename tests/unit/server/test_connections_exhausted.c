@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "peer.h"
 #include "process.h"
+#include "server/account.h"
 #include "server/connections.h"
 #include "service.h"
 #include "unit.h"
@@ -72,8 +73,8 @@ static void fail_to_fork(void *data) {
         client = service_take(&service, INADDR_LOOPBACK, &handler);
         service_expect(&service, RECORD_FULL);
         peer_echo(client, "Hello");
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).served, 1);
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, now).refused, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, now).served, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, now).refused, 1);
         service_leave(&service, client, handler);
 
         /* It got all that it needs: the next back-off is a short one again. */

@@ -20,6 +20,7 @@
 #include "restart/restore.h"
 #include "restart/unsent.h"
 #include "seed.h"
+#include "server/account.h"
 #include "server/takeover.h"
 #include "service.h"
 #include "unit.h"
@@ -135,7 +136,7 @@ static void expect_resumed(uint32_t live) {
 }
 
 static uint64_t total_bytes(void) {
-        return connections_totals(service.connections, RECORD_TOTALS, clock_now()).bytes;
+        return account_totals(service.connections, RECORD_TOTALS, clock_now()).bytes;
 }
 
 static void stop(void) {
@@ -201,14 +202,14 @@ static void go_on(void *data) {
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1005);
         assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"), 60 * 1000000,
                         (60 + 5 * PATIENCE_SECONDS) * 1000000);
-        totals = connections_totals(service.connections, RECORD_TOTALS, 2000);
+        totals = account_totals(service.connections, RECORD_TOTALS, 2000);
         assert_int_equal(totals.served, 70);
         assert_int_equal(totals.refused, 6);
         assert_int_equal(totals.peak, 50);
         assert_int_equal(totals.bytes, 11005);
         assert_int_equal(totals.duration, 1000);
-        assert_int_equal(connections_counts(service.connections)->resumed, 1);
-        assert_int_equal(connections_counts(service.connections)->closed[END_CLOSED_BY_PEER], 1);
+        assert_int_equal(account_counts(service.connections)->resumed, 1);
+        assert_int_equal(account_counts(service.connections)->closed[END_CLOSED_BY_PEER], 1);
         stop();
 }
 
@@ -422,7 +423,7 @@ static void bury_proxied(void *data) {
         service_expect(&service, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
-        assert_int_equal(connections_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
         stop();
 }
 
@@ -550,7 +551,7 @@ static void restore_from_anything(bool connected) {
         manager_expect_removed(&manager, LEDGER);
         if (connected)
                 manager_expect_barrier(&manager);
-        totals = connections_totals(connections, RECORD_TOTALS, clock_now());
+        totals = account_totals(connections, RECORD_TOTALS, clock_now());
         assert_int_equal(totals.live, connected);
         assert_int_equal(totals.peak, connected);
         if (connected) {
