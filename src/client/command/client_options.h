@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "client/network/connection.h"
-#include "client/network/target.h"
+#include "client/network/resolve.h"
 #include "client/value/range.h"
 #include "lib/failure.h"
 

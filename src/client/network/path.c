@@ -24,7 +24,6 @@
 #include <unistd.h>
 
 #include "client/network/inquiry.h"
-#include "client/network/resolve.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "client/network/connection.h"
-#include "client/network/target.h"
+#include "client/network/resolve.h"
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 

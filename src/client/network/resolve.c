@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looks up names in a child process.
+ * Names the target in messages, and looks up its name in a child process.
+ *
+ * A host has its port behind it in messages, "HOST port N", so that an IPv6 address needs no
+ * brackets. The text is the user's own word, not the address that it resolved to.
  *
  * getaddrinfo(3) can take half a minute when name servers are silent, and neither signals nor
  * timeouts end it; a child can be killed. The child writes one Resolution to a pipe and exits,
@@ -30,6 +33,13 @@ typedef struct Resolution {
         int error;
         Addresses addresses;
 } Resolution;
+
+void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]) {
+        if (endpoint_is_internet(target->host))
+                snprintf(text, TARGET_TEXT_SIZE, "%s port %hu", target->host, target->port);
+        else
+                snprintf(text, TARGET_TEXT_SIZE, "%s", target->host);
+}
 
 static void resolve_now(const Target *target, int flags, Resolution *ret_resolution) {
         const struct addrinfo hints = { .ai_family = target->family,
