@@ -16,7 +16,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -76,26 +75,24 @@ static int relay_take(void *userdata, const void *data, size_t size) {
         return 0;
 }
 
-static void relay_set_failure(const Receiver *receiver, FailureKind kind, const char *what,
-                              Failure *failure) {
-        failure_set_kind(failure, kind, 0, "%s: %" PRIu64 " byte%s sent, %" PRIu64 " came back",
-                         what, sender_bytes(receiver->sender),
-                         quantity_plural(sender_bytes(receiver->sender)), receiver->bytes);
+static void relay_add_counts(const Receiver *receiver, Failure *failure) {
+        const uint64_t sent = sender_bytes(receiver->sender);
+
+        failure_append(failure, ": %" PRIu64 " byte%s sent, %" PRIu64 " came back", sent,
+                       quantity_plural(sent), receiver->bytes);
 }
 
 static void relay_set_broken(const Receiver *receiver, const char *target, int error,
                              Failure *failure) {
-        char what[FAILURE_TEXT_SIZE];
-
-        snprintf(what, sizeof what, "The connection to %s broke: %s", target, strerror(error));
-        relay_set_failure(receiver, failure_kind_from_errno(error), what, failure);
+        failure_set_kind(failure, failure_kind_from_errno(error), 0,
+                         "The connection to %s broke: %s", target, strerror(error));
+        relay_add_counts(receiver, failure);
 }
 
 /* Judges the sender's end, after the peer has ended in order. */
 static void relay_judge_sender(const Receiver *receiver, const Digest *sent, const char *target,
                                Failure *failure) {
         const Sender *sender = receiver->sender;
-        char what[FAILURE_TEXT_SIZE];
 
         if (sender->end == SENDER_SOURCE_FAILED)
                 failure_set(failure, 0, "Cannot read standard input: %s", strerror(sender->error));
@@ -105,9 +102,9 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
         else if (sender->end == SENDER_CONNECTION_FAILED && sender->error != EPIPE)
                 relay_set_broken(receiver, target, sender->error, failure);
         else if (sender->end != SENDER_FINISHED) {
-                snprintf(what, sizeof what, "%s closed the connection before the end of the input",
-                         target);
-                relay_set_failure(receiver, FAILURE_CLOSED, what, failure);
+                failure_set_kind(failure, FAILURE_CLOSED, 0,
+                                 "%s closed the connection before the end of the input", target);
+                relay_add_counts(receiver, failure);
         } else if (sender_bytes(sender) != receiver->bytes) {
                 failure_set_kind(failure,
                                  sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
@@ -125,23 +122,25 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
 
 static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
                         const ClientOptions *options, Failure *failure) {
-        char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE], what[FAILURE_TEXT_SIZE];
+        char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE];
 
         target_format(&options->target, target);
         if (r == RECEIVER_SINK_FAILED) {
                 failure_set(failure, 0, "Cannot write to standard output: %s",
                             strerror(-receiver->error));
         } else if (r == RECEIVER_TIMEOUT) {
-                snprintf(what, sizeof what, "%s came back from %s within %s s",
-                         receiver->bytes == 0 ? "0 bytes" : "Nothing more", target,
-                         quantity_format_time(options->timeout, seconds));
-                relay_set_failure(receiver, FAILURE_TIMEOUT, what, failure);
+                failure_set_kind(failure, FAILURE_TIMEOUT, 0, "%s came back from %s within %s s",
+                                 receiver->bytes == 0 ? "0 bytes" : "Nothing more", target,
+                                 quantity_format_time(options->timeout, seconds));
+                relay_add_counts(receiver, failure);
         } else if (r == RECEIVER_INTERRUPTED) {
-                snprintf(what, sizeof what, "Interrupted while connected to %s", target);
-                relay_set_failure(receiver, FAILURE_INTERRUPTED, what, failure);
+                failure_set_kind(failure, FAILURE_INTERRUPTED, 0,
+                                 "Interrupted while connected to %s", target);
+                relay_add_counts(receiver, failure);
         } else if (r == RECEIVER_ENDLESS) {
-                snprintf(what, sizeof what, "%s sends more than it was sent", target);
-                relay_set_failure(receiver, FAILURE_DIFFERS, what, failure);
+                failure_set_kind(failure, FAILURE_DIFFERS, 0, "%s sends more than it was sent",
+                                 target);
+                relay_add_counts(receiver, failure);
         } else if (r < 0) {
                 relay_set_broken(receiver, target, -r, failure);
         } else {
@@ -151,14 +150,13 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 
 /* Answers an inquiry. */
 static void relay_answer(void *userdata) {
-        const Interim none = {};
         const RelayProgress *progress = userdata;
         const Receiver *receiver = progress->receiver;
         const Interim count = { .elapsed = clock_now() - progress->start,
                                 .bytes_sent = sender_bytes(receiver->sender),
                                 .bytes_received = receiver->bytes };
 
-        interim_print(stderr, &none, &count, progress->options);
+        interim_print(stderr, &(Interim){}, &count, progress->options);
 }
 
 /* Exchanges the bytes. The sender hashes into @sent, which is shared memory. */
