@@ -30,6 +30,7 @@
 #include "client/load/crew.h"
 #include "client/network/connection.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         /* Both numbers are primes: 65,521 connections have different places. */
@@ -172,13 +173,11 @@ static void slot_count(const Slots *slots, const Slot *slot) {
 
 /* Ends a connection after its only answer. Returns whether the slot is free. */
 static bool slot_finish(Slots *slots, Slot *slot) {
-        const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-
         if (!slots->options->reset) {
                 slot_end(slots, slot, slot->last);
                 return false;
         }
-        (void)setsockopt(slot->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        socket_set_reset(slot->fd);
         slot_close(slots, slot);
         slot_count(slots, slot);
         slot_set_state(slots, slot, SLOT_IDLE);
