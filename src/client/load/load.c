@@ -205,13 +205,12 @@ static void load_show_progress(Load *load) {
 
 /* Answers an inquiry. */
 static void load_answer(void *userdata) {
-        const Interim none = {};
         static Histogram latency;
         Load *load = userdata;
         const Interim count = load_count(load);
 
         progress_clear(&load->progress);
-        interim_print(stderr, &none, &count, load->options);
+        interim_print(stderr, &(Interim){}, &count, load->options);
         latency = (Histogram){};
         for (unsigned i = 0; i < load->workers; i++)
                 histogram_add(&latency, &load->pages[i].latency);

@@ -21,7 +21,6 @@ void progress_init(Progress *ret_progress, bool wanted) {
 }
 
 void progress_show(Progress *progress, const char *format, ...) {
-        /* A full line would move the cursor, on some terminals, to the next one. */
         int room = terminal_width(STDERR_FILENO) - 1;
         char text[160];
         va_list arguments;

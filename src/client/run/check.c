@@ -143,12 +143,11 @@ static uint64_t check_tick(void *userdata) {
 
 /* Answers an inquiry. */
 static void check_answer(void *userdata) {
-        const Interim none = {};
         Check *check = userdata;
         const Interim count = check_count(check);
 
         progress_clear(&check->progress);
-        interim_print(stderr, &none, &count, check->options);
+        interim_print(stderr, &(Interim){}, &count, check->options);
 }
 
 static void check_judge_timeout(const Check *check) {

@@ -220,12 +220,11 @@ static Interim exchange_count(const Exchange *exchange) {
 
 /* Answers an inquiry. */
 static void exchange_answer(void *userdata) {
-        const Interim none = {};
         Exchange *exchange = userdata;
         const Interim count = exchange_count(exchange);
 
         progress_clear(&exchange->progress);
-        interim_print(stderr, &none, &count, exchange->options);
+        interim_print(stderr, &(Interim){}, &count, exchange->options);
         report_print_times(stderr, &exchange->report->latency);
 }
 

@@ -226,7 +226,6 @@ static void flows_show_progress(Flows *flows) {
 
 /* Answers an inquiry. */
 static void flows_answer(void *userdata) {
-        const Interim none = {};
         Flows *flows = userdata;
         const Report *report = flows->report;
         Interim count = { .elapsed = clock_now() - flows->start,
@@ -239,7 +238,7 @@ static void flows_answer(void *userdata) {
                                                 ? flows->list[i].result->failed
                                                 : volley_lost(&flows->datagrams[i].volley.counts);
         progress_clear(&flows->progress);
-        interim_print(stderr, &none, &count, flows->options);
+        interim_print(stderr, &(Interim){}, &count, flows->options);
         report_print_times(stderr, &report->latency);
 }
 

@@ -218,7 +218,6 @@ static bool ping_wait(Ping *ping) {
 
 /* Answers an inquiry. */
 static void ping_answer(void *userdata) {
-        const Interim none = {};
         Ping *ping = userdata;
         const Report *report = ping->report;
         Interim count = { .elapsed = clock_now() - ping->start,
@@ -228,7 +227,7 @@ static void ping_answer(void *userdata) {
                           .errors = report->attempts - report->latency.count };
 
         progress_clear(&ping->progress);
-        interim_print(stderr, &none, &count, ping->options);
+        interim_print(stderr, &(Interim){}, &count, ping->options);
         report_print_times(stderr, &report->latency);
 }
 
