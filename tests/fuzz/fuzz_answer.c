@@ -38,7 +38,8 @@ static void check_answer(size_t datagram_size, const uint8_t *data, size_t size)
         Volley volley;
         bool intact;
 
-        payload_init_seed(&payload, datagram_size, 862);
+        payload.size = datagram_size;
+        pattern_init_seed(&payload.pattern, 862);
         FUZZ_CHECK(volley_init(&volley, 512, 100) == 0);
         for (uint64_t i = 0; i < SENT; i++)
                 FUZZ_CHECK(volley_send(&volley, i) == i);

@@ -29,10 +29,8 @@ struct Payload {
 
 /*
  * payload_init: Prepares datagrams of @size bytes, at most PAYLOAD_SIZE_MAXIMUM, with a random key.
- * payload_init_seed: Takes @seed as the key.
  */
 void payload_init(Payload *ret_payload, size_t size);
-void payload_init_seed(Payload *ret_payload, size_t size, uint64_t seed);
 
 /*
  * payload_make: Returns the bytes of the datagram @number, below 2^47. They are valid until the

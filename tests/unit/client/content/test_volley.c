@@ -169,7 +169,8 @@ static void simulate_all(void) {
         static const size_t sizes[] = { 24, 25, 64, 512, LARGEST };
 
         simulation = (Simulation){ .size = sizes[one_of(COUNT(sizes))] };
-        payload_init_seed(&payload, simulation.size, (uint64_t)random());
+        payload.size = simulation.size;
+        pattern_init_seed(&payload.pattern, (uint64_t)random());
         for (uint64_t number = 0; number < DATAGRAMS; number++)
                 simulate(number);
         qsort(simulation.arrivals, simulation.count, sizeof *simulation.arrivals, compare_arrivals);
