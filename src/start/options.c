@@ -33,16 +33,11 @@ static const char *const target_names[] = {
 
 #define FIELD(member) .offset = offsetof(Options, member)
 
+/* The tags of a row are its question. The words behind --test count as well. */
 static int options_take_question(OptionParse *parse, const OptionRow *row, const char *text) {
         (void)text;
-        *(int *)option_field(parse, row) = row->letters[0] == 'h' ? OPTIONS_HELP : OPTIONS_VERSION;
-        return OPTION_DONE;
-}
-
-static int options_take_test(OptionParse *parse, const OptionRow *row, const char *text) {
-        (void)text;
-        *(int *)option_field(parse, row) = OPTIONS_TEST;
-        return 0;
+        *(int *)option_field(parse, row) = (int)row->tags;
+        return row->tags == OPTIONS_TEST ? 0 : OPTION_DONE;
 }
 
 static int options_take_networks(OptionParse *parse, const OptionRow *row, const char *text) {
@@ -71,9 +66,9 @@ static const OptionRow options_rows[] = {
           .maximum = 8 },
         { "log-empty", NULL, true, option_take_name, FIELD(log_empty), .names = level_names,
           .maximum = 8 },
-        { "test", NULL, false, options_take_test, FIELD(question) },
-        { "help", "h", false, options_take_question, FIELD(question) },
-        { "version", "V", false, options_take_question, FIELD(question) },
+        { "test", NULL, false, options_take_question, FIELD(question), .tags = OPTIONS_TEST },
+        { "help", "h", false, options_take_question, FIELD(question), .tags = OPTIONS_HELP },
+        { "version", "V", false, options_take_question, FIELD(question), .tags = OPTIONS_VERSION },
 };
 
 const char *options_help(void) {
