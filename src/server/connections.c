@@ -84,14 +84,8 @@ static bool connections_admit(void *data, pid_t handler) {
         Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection == NULL) {
-                if (connections->datagrams != NULL)
-                        (void)(datagrams_disobeys(connections->datagrams, handler) ||
-                               scrapers_disobeys(connections->scrapers, handler));
-                return false;
-        }
-        if (connection->channel_used) {
-                (void)kill(handler, SIGKILL);
+        if (connection == NULL || connection->channel_used) {
+                (void)connections_disobeys(connections, handler);
                 return false;
         }
         connection->channel_used = true;
@@ -374,7 +368,9 @@ void connections_kill(Connections *connections) {
 
 bool connections_disobeys(Connections *connections, pid_t pid) {
         if (roster_find(connections->roster, pid) == NULL)
-                return false;
+                return connections->datagrams != NULL &&
+                       (datagrams_disobeys(connections->datagrams, pid) ||
+                        scrapers_disobeys(connections->scrapers, pid));
         (void)kill(pid, SIGKILL);
         return true;
 }
@@ -407,10 +403,6 @@ uint64_t connections_deadline(const Connections *connections) {
                                                 reaper_deadline(&connections->reaper));
 
         return clock_earlier(deadline, connections->silent_deadline);
-}
-
-uint32_t connections_live(const Connections *connections) {
-        return roster_live(connections->roster);
 }
 
 bool connections_are_stored(const Connections *connections) {

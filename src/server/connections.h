@@ -32,7 +32,7 @@ struct Connections {
         Quota *quota;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
-        Datagrams *datagrams;     /* whose handlers are reaped here too, or NULL */
+        Datagrams *datagrams;     /* whose handlers end and disobey here too, or NULL */
         Scrapers *scrapers;       /* the same */
         uint64_t full_deadline;   /* when the next record may say that the limit is reached */
         uint64_t silent_deadline; /* no handler has an earlier one; CLOCK_NEVER if none has one */
@@ -99,8 +99,9 @@ bool connections_reap(Connections *connections, uint64_t now);
  * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
  * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
  *
- * connections_disobeys: Kills the handler that is the process @pid, which has sent the master a
- * signal that only systemd or an administrator may send. Returns whether there is such a handler.
+ * connections_disobeys: Kills the handler that is the process @pid, of any kind, which has sent the
+ * master a signal that only systemd or an administrator may send, or opened a channel that it may
+ * not. Returns whether there is such a handler.
  */
 void connections_stop(Connections *connections);
 void connections_kill(Connections *connections);
@@ -115,14 +116,11 @@ void connections_tick(Connections *connections, uint64_t now);
 uint64_t connections_deadline(const Connections *connections);
 
 /*
- * connections_live: Returns how many there are.
- *
  * connections_are_stored: Returns whether systemd's store has all of them, so that nothing is lost
  * when their handlers are killed.
  *
  * connections_handed_over: Returns how many go on without this master: those that the store has,
  * and those that are not live here any more.
  */
-uint32_t connections_live(const Connections *connections);
 bool connections_are_stored(const Connections *connections);
 uint32_t connections_handed_over(const Connections *connections);

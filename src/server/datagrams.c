@@ -71,14 +71,6 @@ struct Datagrams {
         DatagramSocket sockets[];
 };
 
-static uint32_t count_sockets(const Listeners *listeners) {
-        uint32_t n = 0;
-
-        for (uint32_t i = 0; i < listeners->n; i++)
-                n += listeners->items[i].kind == LISTENER_DATAGRAM;
-        return n;
-}
-
 /* Returns 0 or a negative errno. */
 static int datagrams_init_shared(Datagrams *datagrams) {
         const size_t size = datagrams->n * sizeof *datagrams->counts;
@@ -92,7 +84,7 @@ static int datagrams_init_shared(Datagrams *datagrams) {
 
 int datagrams_new(const Options *options, const Listeners *listeners, Journal *journal,
                   Datagrams **ret_datagrams) {
-        const uint32_t n = count_sockets(listeners);
+        const uint32_t n = listeners_count(listeners, LISTENER_DATAGRAM);
         const size_t size = sizeof(Datagrams) + n * sizeof(DatagramSocket);
         Datagrams *datagrams;
         int r = 0;

@@ -104,20 +104,13 @@ static int master_init_signals(Master *master) {
         return master->signals < 0 ? -errno : 0;
 }
 
-static bool master_has_proxy(const Master *master) {
-        for (uint32_t i = 0; i < master->listeners->n; i++)
-                if (master->listeners->items[i].kind == LISTENER_PROXY)
-                        return true;
-        return false;
-}
-
 /* Chooses the number of this run, and listens for handlers that hand over or announce. */
 static int master_init_handover(Master *master) {
         const HandoverMaster answers = connections_master(master->connections);
         const bool stores = master->restore != NULL && notify_has_manager(&master->notify);
         int r;
 
-        if (!stores && !master_has_proxy(master))
+        if (!stores && listeners_count(master->listeners, LISTENER_PROXY) == 0)
                 return 0;
         r = stores ? restore_prepare(master->restore) : 0;
         if (r < 0)
@@ -250,9 +243,7 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
         const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL ||
                               signal->ssi_code == SI_KERNEL;
         const bool disobeys = attested &&
-                              (connections_disobeys(master->connections, (pid_t)signal->ssi_pid) ||
-                               datagrams_disobeys(master->datagrams, (pid_t)signal->ssi_pid) ||
-                               scrapers_disobeys(master->scrapers, (pid_t)signal->ssi_pid));
+                              connections_disobeys(master->connections, (pid_t)signal->ssi_pid);
 
         /* A signal of a child can have merged with the kernel's. */
         if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
@@ -400,7 +391,7 @@ static void master_tick(Master *master, uint64_t now) {
                 connections_kill(master->connections);
                 datagrams_kill(master->datagrams);
         }
-        if (connections_live(master->connections) > 0 || !datagrams_are_quiet(master->datagrams))
+        if (roster_live(master->connections->roster) > 0 || !datagrams_are_quiet(master->datagrams))
                 master->idle_since = CLOCK_NEVER;
         else if (master->idle_since == CLOCK_NEVER)
                 master->idle_since = now;
@@ -434,7 +425,7 @@ static bool master_is_done(Master *master, uint64_t now) {
         if (master_is_idle(master, now))
                 master_stop(master, now);
         return (master->stopping || master->listeners->n == 0) &&
-               connections_live(master->connections) == 0 &&
+               roster_live(master->connections->roster) == 0 &&
                datagrams_live(master->datagrams) == 0 && scrapers_live(master->scrapers) == 0;
 }
 

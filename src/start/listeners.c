@@ -334,6 +334,14 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
         return 0;
 }
 
+uint32_t listeners_count(const Listeners *listeners, ListenerKind kind) {
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < listeners->n; i++)
+                n += listeners->items[i].kind == kind;
+        return n;
+}
+
 int listener_accept(const Listener *listener, Address *ret_peer) {
         struct sockaddr_storage name;
         socklen_t length = sizeof name;

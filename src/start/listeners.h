@@ -78,6 +78,11 @@ void listeners_close(Listeners *listeners);
 Listeners *listeners_free(Listeners *listeners);
 
 /*
+ * listeners_count: Returns how many of @listeners are of @kind.
+ */
+uint32_t listeners_count(const Listeners *listeners, ListenerKind kind);
+
+/*
  * listener_accept: Accepts a client of @listener, without blocking.
  *
  * Returns its connection, which the caller closes, and sets @ret_peer, all zeros when the peer is

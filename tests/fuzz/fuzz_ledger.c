@@ -328,7 +328,7 @@ static void scene_check(const Connections *connections, const Expected *expected
         const Record totals = account_totals(connections, RECORD_TOTALS, begin);
         const uint64_t started = begin - totals.duration;
 
-        FUZZ_CHECK(connections_live(connections) == expected->live);
+        FUZZ_CHECK(roster_live(connections->roster) == expected->live);
         FUZZ_CHECK(totals.served == expected->counts.metrics.accepted);
         FUZZ_CHECK(totals.refused == metrics_refused(&expected->counts.metrics));
         FUZZ_CHECK(totals.peak == expected->counts.peak);

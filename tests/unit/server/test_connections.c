@@ -46,7 +46,7 @@ static void serve_one(void *data) {
         assert_string_equal(journald_text(&service.journald, "MPECHO_LISTENER"),
                             service.listeners->items[0].text);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
-        assert_int_equal(connections_live(service.connections), 1);
+        assert_int_equal(roster_live(service.connections->roster), 1);
         peer_echo(client, "Hello, world.");
         assert_int_equal(shutdown(client, SHUT_WR), 0);
         peer_expect_end(client);
@@ -55,7 +55,7 @@ static void serve_one(void *data) {
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "closed by peer");
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 13);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 0);
-        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(roster_live(service.connections->roster), 0);
         service_stop(&service);
 }
 
@@ -318,7 +318,7 @@ static void claim_handed_over(void *data) {
                 manager_expect_removed(&manager, name);
         }
         service_expect_none(&service);
-        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(roster_live(service.connections->roster), 0);
         assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).live, stopping);
         assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).bytes, 5);
         manager_stop(&manager);
@@ -349,7 +349,7 @@ static void store_and_end(void *data) {
         process_wait_ended(handler);
         assert_true(connections_reap(service.connections, clock_now()));
         service_expect_none(&service);
-        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(roster_live(service.connections->roster), 0);
         assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).live, 1);
         close(client);
         /* Its source has room again. */

@@ -67,7 +67,7 @@ static void fail_to_fork(void *data) {
         peer_expect_reset(client);
         close(client);
         expect_exhausted(error == EAGAIN ? "processes" : "memory", error, 1, now);
-        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(roster_live(service.connections->roster), 0);
         /* The master notes that a handler begins before it forks. */
         assert_int_equal(ledger_facts(roster_ledger(service.connections->roster), 0)->begun, 1);
         client = service_take(&service, INADDR_LOOPBACK, &handler);

@@ -132,7 +132,7 @@ static void restore_all(const char *ledger, size_t n_removed, const char *const 
 static void expect_resumed(uint32_t live) {
         service_expect(&service, RECORD_RESUMED);
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), live);
-        assert_int_equal(connections_live(service.connections), live);
+        assert_int_equal(roster_live(service.connections->roster), live);
 }
 
 static uint64_t total_bytes(void) {
@@ -393,7 +393,7 @@ static void resume_proxied(void *data) {
         do {
                 (void)poll(NULL, 0, 1);
                 connections_reap(service.connections, clock_now());
-        } while (connections_live(service.connections) > 1);
+        } while (roster_live(service.connections->roster) > 1);
         service_expect(&service, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-header");
         leave(served);
@@ -444,7 +444,7 @@ static void reset_begun(void *data) {
         ledger_facts(before, 0)->begun = 1;
         RESTORE("mpecho-ledger.4", "mpecho-connection.2", LEDGER);
         expect_closed("failed", 1000);
-        assert_int_equal(connections_live(service.connections), 0);
+        assert_int_equal(roster_live(service.connections->roster), 0);
         assert_int_equal(total_bytes(), 1000);
         peer_expect_reset(client);
         close(client);
@@ -495,7 +495,7 @@ static void fail_to_fork(void *data) {
         expect_closed("failed", 1000);
         assert_int_equal(total_bytes(), 1000);
         service_expect(&service, RECORD_RESUMED);
-        assert_int_equal(connections_live(service.connections), 1);
+        assert_int_equal(roster_live(service.connections->roster), 1);
         peer_expect_reset(clients[0]);
         close(clients[0]);
         peer_echo(clients[1], "Hello");
@@ -557,7 +557,7 @@ static void restore_from_anything(bool connected) {
         if (connected) {
                 peer_echo(client, "Hello");
                 close(client);
-                while (connections_live(connections) > 0) {
+                while (roster_live(connections->roster) > 0) {
                         (void)poll(NULL, 0, 1);
                         connections_reap(connections, clock_now());
                 }
