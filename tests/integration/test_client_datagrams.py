@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import threading
 
 import pytest
@@ -83,16 +84,50 @@ def spoil(offset, changed=3, lost=None, doubled=None):
 
     return behave
 
+def icmp_error(peer, data, source, kind=3, code=3, rest=0):
+    """Sends the client an ICMP error about its datagram: port unreachable unless told otherwise."""
+    host, port = peer.socket.getsockname()
+    quoted = struct.pack("!BBHHHBBH4s4sHHHH", 0x45, 0, 28 + len(data), 0, 0x4000, 64, 17, 0,
+                         socket.inet_aton(source[0]), socket.inet_aton(host), source[1], port,
+                         8 + len(data), 0) + data[:64]
+    message = struct.pack("!BBHI", kind, code, 0, rest) + quoted
+    total = sum(struct.unpack(f"!{len(message) // 2}H", message[:len(message) & ~1]))
+    total += message[-1] << 8 if len(message) % 2 else 0
+    total = (total & 0xFFFF) + (total >> 16)
+    total = (total & 0xFFFF) + (total >> 16)
+    message = message[:2] + struct.pack("!H", total ^ 0xFFFF) + message[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.bind((host, 0))
+        raw.sendto(message, (source[0], 0))
+
+
 
 def report(*arguments, status=0):
-    """The object of a run, whose counts of datagrams make sense."""
+    """The object of a run, in which each datagram is counted once."""
     found, output, errors = run("--json", "--udp", *arguments, data=b"")
     result = parse(output.decode())
     assert errors == [] and found == result["status"] == status
     counts = result["datagrams"]
     assert counts["sent"] == sum(
         counts[name] for name in ("answered", "lost", "late", "changed", "rejected", "open"))
+    assert counts["rejected"] == sum(one["count"] for one in counts["rejections"])
+    if result["mode"] != "check":
+        check_errors(result[result["mode"]], dict(counts))
     return result
+
+
+def check_errors(result, counts):
+    """The errors by kind are those that the counts have."""
+    errors = dict(result["errors"])
+    assert result["answered"] == counts["answered"]
+    if "kind" in result:
+        # A load: an unrecognized answer is an error, and datagrams under way are none.
+        counts["changed"] += counts["unrecognized"]
+        counts["open"] = 0
+    assert errors.pop("timeout", 0) == counts["lost"] + counts["late"]
+    assert errors.pop("differs", 0) == counts["changed"]
+    assert errors.pop("interrupted", 0) == counts["open"]
+    assert sum(errors.values()) == counts["rejected"]
 
 
 def counts_of(result):
@@ -299,6 +334,39 @@ def test_rejected_for_two_reasons(network):
     assert result["failure"] == {
         "kind": "refused" if first.startswith("port") else "unreachable",
         "message": f"rejected 2 of 2 datagrams: {first}"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ICMP errors need root")
+@pytest.mark.parametrize("mode", [["--ping", "-c20", "-i1ms"], ["--check", "-s28000"],
+                                  ["--ping", "-c10", "-i1ms", "--flows=2"],
+                                  ["--load", "-w0.5", "-P2"], ["--load", "-w0.3", "-R100", "-P2"]])
+def test_rejected_and_answered(mode):
+    """A datagram that is rejected and answered, in either order, counts once: as answered."""
+    came, answered = set(), set()
+
+    def behave(peer):
+        held = {}
+        while one := peer.receive():
+            data, source = one
+            came.add(data)
+            if len(came) % 2:
+                # The answer to one before it, so that the client takes the error first.
+                if source in held:
+                    answered.add(held[source])
+                    peer.answer(held[source], source)
+                icmp_error(peer, data, source)
+                held[source] = data
+            else:
+                answered.add(data)
+                peer.answer(data, source)
+                icmp_error(peer, data, source)
+
+    with Peer(behave) as peer:
+        result = report(*mode, *FOREVER, *peer.address, status=1)
+    counts = result["datagrams"]
+    assert (counts["sent"], counts["answered"], counts["rejected"]) == (
+        len(came), len(answered), len(came - answered))
+    assert {one["message"] for one in counts["rejections"]} <= {"port unreachable from 127.0.0.1"}
 
 
 def test_this_machine_does_not_send(network):

@@ -32,8 +32,9 @@ enum {
 };
 
 struct VolleyEntry {
-        uint64_t sent : 62;
+        uint64_t sent : 59;
         uint64_t state : 2;
+        uint64_t reason : 3;
 };
 
 int volley_init(Volley *ret_volley, size_t capacity, uint64_t timeout) {
@@ -95,8 +96,10 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
                 answer.verdict = VOLLEY_DUPLICATE;
                 return answer;
         }
+        answer.revokes = entry->state == VOLLEY_REJECTED;
+        answer.reason = entry->reason;
         counts->open -= entry->state == VOLLEY_OPEN;
-        counts->rejected -= entry->state == VOLLEY_REJECTED;
+        counts->rejected -= answer.revokes;
         entry->state = VOLLEY_DONE;
 
         answer.reordered = number < volley->next;
@@ -117,7 +120,7 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
         return answer;
 }
 
-bool volley_reject(Volley *volley, uint64_t number) {
+bool volley_reject(Volley *volley, uint64_t number, unsigned reason) {
         VolleyEntry *entry = volley_entry(volley, number);
 
         if (!volley_remembers(volley, number) || entry->state == VOLLEY_REJECTED ||
@@ -126,6 +129,7 @@ bool volley_reject(Volley *volley, uint64_t number) {
         volley->counts.open -= entry->state == VOLLEY_OPEN;
         volley->counts.rejected++;
         entry->state = VOLLEY_REJECTED;
+        entry->reason = reason & 7;
         return true;
 }
 
@@ -154,9 +158,12 @@ bool volley_expire(Volley *volley, uint64_t now, uint64_t *ret_number) {
         return true;
 }
 
+uint64_t volley_failed(const VolleyCounts *counts) {
+        return counts->sent - counts->answered - counts->open;
+}
+
 uint64_t volley_lost(const VolleyCounts *counts) {
-        return counts->sent - counts->answered - counts->late - counts->changed - counts->rejected -
-               counts->open;
+        return volley_failed(counts) - counts->late - counts->changed - counts->rejected;
 }
 
 void volley_add(VolleyCounts *counts, const VolleyCounts *other) {

@@ -49,6 +49,9 @@ enum VolleyVerdict {
 struct VolleyAnswer {
         VolleyVerdict verdict;
         bool reordered;
+        /* The answer revokes the error message about its datagram, with this reason. */
+        bool revokes;
+        unsigned reason;
         /* Nanoseconds of the round trip; 0 if unrecognized. */
         uint64_t time;
 };
@@ -93,11 +96,11 @@ uint64_t volley_send(Volley *volley, uint64_t now);
 VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool intact);
 
 /*
- * volley_reject: Counts an error message about the datagram @number. Returns false and counts
- * nothing if it has an answer or an earlier message, or was sent too long ago. A later answer
- * revokes the message.
+ * volley_reject: Counts an error message about the datagram @number for @reason, 0 to 7. Returns
+ * false and counts nothing if it has an answer or an earlier message, or was sent too long ago. A
+ * later answer revokes the message.
  */
-bool volley_reject(Volley *volley, uint64_t number);
+bool volley_reject(Volley *volley, uint64_t number, unsigned reason);
 
 /*
  * volley_expire: Finds a datagram that is open at @now longer than the timeout.
@@ -121,8 +124,12 @@ bool volley_find_open(Volley *volley, uint64_t *ret_number);
 
 /*
  * volley_lost: Returns the number of datagrams without an answer and without an error message.
+ *
+ * volley_failed: Returns the number of all that are neither answered nor open. It can fall: a later
+ * answer revokes an error message.
  */
 uint64_t volley_lost(const VolleyCounts *counts);
+uint64_t volley_failed(const VolleyCounts *counts);
 
 /*
  * volley_add: Adds @other to @counts; the jitter becomes the mean, weighted by answers.

@@ -8,7 +8,7 @@
  * Times count from the instant at which a datagram was due.
  *
  * After the duration the loop goes on until no datagram is open: each has its answer, or exceeds
- * the timeout. Only a tick walks over all sockets, to find those timeouts.
+ * the timeout. Only a tick walks over all sockets, to find those timeouts and to count errors.
  *
  * A rejected datagram must not begin the next one before the tick: a closed port answers faster
  * than any service.
@@ -58,48 +58,40 @@ typedef struct Spray {
         uint64_t next;
         /* The instant until which the send buffer is full. */
         uint64_t full;
+        /* The errors before the first datagram. */
+        uint64_t errors[FAILURE_KINDS];
 } Spray;
 
-static void spray_count_error(const Spray *spray, const FlowEvent *event) {
+/* Counts what is final. spray_count_errors() counts the rest. */
+static void spray_take(const Spray *spray, const Flow *flow, const FlowEvent *event) {
         LoadPage *page = spray->plan->page;
-        FailureKind kind = FAILURE_TIMEOUT;
 
-        if (event->kind == FLOW_ANSWER)
-                kind = FAILURE_DIFFERS;
-        if (event->kind == FLOW_REJECTED)
-                kind = rejection_kind(&event->rejection);
-        if (kind == FAILURE_LOCAL)
+        if (event->kind == FLOW_REJECTED && rejection_kind(&event->rejection) == FAILURE_LOCAL)
                 page->local_error = event->rejection.error;
-        page->errors[kind]++;
-}
-
-/* Counts an answer. A late one has counted as an error, and a duplicate is none. */
-static void spray_count_answer(const Spray *spray, const Flow *flow, const FlowEvent *event) {
-        LoadPage *page = spray->plan->page;
-
+        if (event->kind != FLOW_ANSWER)
+                return;
         page->bytes_received += flow->answer_size;
-        switch (event->answer.verdict) {
-        case VOLLEY_ANSWERED:
+        if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
+                flow_recognize(flow, page->foreign);
+        if (event->answer.verdict == VOLLEY_ANSWERED) {
                 page->answered++;
                 histogram_record(&page->latency, event->answer.time);
-                break;
-        case VOLLEY_UNRECOGNIZED:
-                flow_recognize(flow, page->foreign);
-                spray_count_error(spray, event);
-                break;
-        case VOLLEY_CHANGED:
-                spray_count_error(spray, event);
-                break;
-        default:
-                break;
         }
 }
 
-static void spray_take(const Spray *spray, const Flow *flow, const FlowEvent *event) {
-        if (event->kind == FLOW_ANSWER)
-                spray_count_answer(spray, flow, event);
-        else
-                spray_count_error(spray, event);
+/* Counts the errors of all flows anew, beside those of connecting: an answer or an ICMP error can
+ * change the kind of one, and revoke it. */
+static void spray_count_errors(const Spray *spray) {
+        LoadPage *page = spray->plan->page;
+        uint64_t errors[FAILURE_KINDS];
+
+        memcpy(errors, spray->errors, sizeof errors);
+        for (size_t i = 0; i < spray->count; i++) {
+                errors[FAILURE_DIFFERS] += spray->flows[i].volley.counts.unrecognized;
+                flow_add_errors(&spray->flows[i], errors);
+        }
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                page->errors[kind] = errors[kind];
 }
 
 /* Sends a datagram that was due at @due. Returns whether the kernel took it, or rejected it. */
@@ -166,6 +158,7 @@ static void spray_tick(Spray *spray, uint64_t now) {
                 spray_serve(spray, &spray->flows[i], SPRAY_TICK_EVENTS);
                 spray_employ(spray, &spray->flows[i], now);
         }
+        spray_count_errors(spray);
 }
 
 static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
@@ -250,6 +243,7 @@ static int spray_prepare(Spray *spray, const int *fds) {
 static void spray_sum_up(const Spray *spray) {
         LoadPage *page = spray->plan->page;
 
+        spray_count_errors(spray);
         for (size_t i = 0; i < spray->count; i++) {
                 const Flow *flow = &spray->flows[i];
 
@@ -272,6 +266,8 @@ static int spray_work(Spray *spray, int *fds) {
         if (spray->start == 0 || spray->count == 0)
                 return 0;
         spray->end = spray->start + plan->options->duration;
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                spray->errors[kind] = plan->page->errors[kind];
         spray->schedule = (Schedule){ .start = spray->start,
                                       .rate = plan->options->rate,
                                       .index = plan->index,

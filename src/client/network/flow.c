@@ -97,11 +97,13 @@ void flow_deinit(Flow *flow) {
 }
 
 static bool flow_reject(Flow *flow, uint64_t number, FlowEvent *event) {
+        const size_t place = rejections_place(&flow->rejections, &event->rejection);
+
         event->kind = FLOW_REJECTED;
         event->number = number;
-        if (!volley_reject(&flow->volley, number))
+        if (!volley_reject(&flow->volley, number, (unsigned)place))
                 return false;
-        rejections_count(&flow->rejections, event->rejection.text, 1);
+        flow->rejections.counts[place]++;
         return true;
 }
 
@@ -167,6 +169,8 @@ static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
                 intact = payload_compare(flow->payload, flow->first + event->number, flow->answer,
                                          flow->answer_size, &event->fault);
         event->answer = volley_receive(volley, event->number, now, intact);
+        if (event->answer.revokes)
+                flow->rejections.counts[event->answer.reason]--;
 }
 
 /* Receives into the answer of @flow, and what comes with it into @ret_message. */
@@ -239,6 +243,17 @@ void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]
                                                                     : flow->payload->size;
 
         (void)foreign_describe(flow->answer, flow->payload->bytes, size, ret_foreign);
+}
+
+void flow_add_errors(const Flow *flow, uint64_t errors[static FAILURE_KINDS]) {
+        const VolleyCounts *counts = &flow->volley.counts;
+        const Rejections *rejections = &flow->rejections;
+
+        errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
+        errors[FAILURE_DIFFERS] += counts->changed;
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (rejections->counts[i] > 0)
+                        errors[rejection_kind(&rejections->list[i])] += rejections->counts[i];
 }
 
 uint64_t flow_overflow(const Flow *flow) {

@@ -147,18 +147,34 @@ FailureKind rejection_kind(const Rejection *rejection) {
         return kind == FAILURE_LOCAL && !rejection->local ? FAILURE_UNREACHABLE : kind;
 }
 
-void rejections_count(Rejections *rejections, const char *text, uint64_t count) {
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++) {
-                if (rejections->counts[i] == 0)
-                        snprintf(rejections->texts[i], REJECTION_TEXT_SIZE, "%s", text);
-                else if (strcmp(rejections->texts[i], text) != 0)
-                        continue;
-                rejections->counts[i] += count;
-                return;
-        }
+size_t rejections_place(Rejections *rejections, const Rejection *rejection) {
+        const size_t last = REJECTIONS_MAXIMUM - 1;
+        size_t i = 0;
+
+        for (size_t place = 0; place < last; place++)
+                if (strcmp(rejections->list[place].text, rejection->text) == 0)
+                        return place;
+        while (i < last && rejections->counts[i] > 0)
+                i++;
+        if (rejections->counts[i] > 0)
+                return i;
+
+        rejections->list[i] = *rejection;
+        if (i == last)
+                snprintf(rejections->list[i].text, REJECTION_TEXT_SIZE, "other reasons");
+        return i;
 }
 
 void rejections_add(Rejections *rejections, const Rejections *other) {
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM && other->counts[i] > 0; i++)
-                rejections_count(rejections, other->texts[i], other->counts[i]);
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (other->counts[i] > 0)
+                        rejections->counts[rejections_place(rejections, &other->list[i])] +=
+                                        other->counts[i];
+}
+
+const Rejection *rejections_first(const Rejections *rejections) {
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (rejections->counts[i] > 0)
+                        return &rejections->list[i];
+        return NULL;
 }

@@ -13,7 +13,7 @@ typedef struct Rejections Rejections;
 enum {
         /* Room for a sentence with an IPv6 address. */
         REJECTION_TEXT_SIZE = 128,
-        /* Rejections keeps this many sentences. */
+        /* Rejections has this many sentences. */
         REJECTIONS_MAXIMUM = 8,
         /* Room for the control data of an error message. */
         REJECTION_CONTROL_SIZE = 256,
@@ -35,11 +35,12 @@ struct Rejection {
 };
 
 /*
- * Rejections by sentence, and how often each came.
+ * Rejections by sentence, and the datagrams that each of them keeps without an answer: 0 where all
+ * have one by now. The last place stands for all sentences without a place.
  */
 struct Rejections {
         uint64_t counts[REJECTIONS_MAXIMUM];
-        char texts[REJECTIONS_MAXIMUM][REJECTION_TEXT_SIZE];
+        Rejection list[REJECTIONS_MAXIMUM];
 };
 
 /*
@@ -61,8 +62,13 @@ void rejection_set(Rejection *ret_rejection, int error);
 FailureKind rejection_kind(const Rejection *rejection);
 
 /*
- * rejections_count: Counts @count rejections with the sentence @text, unless there are
- * REJECTIONS_MAXIMUM others. rejections_add: Counts all of @other.
+ * rejections_place: Returns the place of the sentence of @rejection, below REJECTIONS_MAXIMUM. It
+ * stays the same as long as it has a count, which the caller changes.
+ *
+ * rejections_add: Adds the counts of @other.
+ *
+ * rejections_first: Returns the first rejection with a count, or NULL.
  */
-void rejections_count(Rejections *rejections, const char *text, uint64_t count);
+size_t rejections_place(Rejections *rejections, const Rejection *rejection);
 void rejections_add(Rejections *rejections, const Rejections *other);
+const Rejection *rejections_first(const Rejections *rejections);

@@ -32,12 +32,13 @@ static bool interim_has_answers(const ClientOptions *options) {
                (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS);
 }
 
+/* Errors can become fewer: a late answer revokes an ICMP error. */
 static Interim interim_subtract(const Interim *to, const Interim *from) {
         return (Interim){ .elapsed = to->elapsed - from->elapsed,
                           .answered = to->answered - from->answered,
                           .bytes_sent = to->bytes_sent - from->bytes_sent,
                           .bytes_received = to->bytes_received - from->bytes_received,
-                          .errors = to->errors - from->errors };
+                          .errors = to->errors > from->errors ? to->errors - from->errors : 0 };
 }
 
 void interim_print(FILE *file, const Interim *from, const Interim *to,
@@ -95,12 +96,15 @@ void interims_init(Interims *ret_interims, const ClientOptions *options, uint64_
 
 void interims_report(Interims *interims, const Interim *now) {
         const ClientOptions *options = interims->options;
+        const uint64_t reported = interims->last.errors;
 
         if (options->json)
                 interim_print_json(stdout, &interims->last, now, options);
         else
                 interim_print(stdout, &interims->last, now, options);
         interims->last = *now;
+        if (reported > now->errors)
+                interims->last.errors = reported;
         interims->next = interims->start +
                          (now->elapsed / options->interval + 1) * options->interval;
 }

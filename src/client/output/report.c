@@ -86,16 +86,14 @@ static void report_print_latency(const Histogram *latency, const ClientOptions *
                 chart_print(latency, stdout, terminal_width(STDOUT_FILENO));
 }
 
-void report_add_flow(Report *report, const Flow *flow, FailureKind rejected) {
+void report_add_flow(Report *report, const Flow *flow) {
         const VolleyCounts *counts = &flow->volley.counts;
 
         volley_add(&report->counts, counts);
         rejections_add(&report->rejections, &flow->rejections);
         report->overflow += flow_overflow(flow);
-        report->errors[FAILURE_TIMEOUT] += volley_lost(counts) + counts->late;
-        report->errors[FAILURE_DIFFERS] += counts->changed;
         report->errors[FAILURE_INTERRUPTED] += counts->open;
-        report->errors[rejected] += counts->rejected;
+        flow_add_errors(flow, report->errors);
 }
 
 FailureKind report_worst(const Report *report) {
@@ -155,9 +153,12 @@ static void report_print_count(uint64_t count, const char *what) {
 }
 
 static void report_print_rejections(const Report *report) {
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM && report->rejections.counts[i] > 0; i++)
-                printf("%" PRIu64 " rejected: %s\n", report->rejections.counts[i],
-                       report->rejections.texts[i]);
+        const Rejections *rejections = &report->rejections;
+
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (rejections->counts[i] > 0)
+                        printf("%" PRIu64 " rejected: %s\n", rejections->counts[i],
+                               rejections->list[i].text);
 }
 
 /* Prints the counts of datagrams, the time, and who rejected them. */

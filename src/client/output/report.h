@@ -96,10 +96,9 @@ struct Report {
 int report_status(const Report *report, const ClientOptions *options);
 
 /*
- * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end;
- * the rejected ones are errors of the kind @rejected.
+ * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end.
  */
-void report_add_flow(Report *report, const Flow *flow, FailureKind rejected);
+void report_add_flow(Report *report, const Flow *flow);
 
 /*
  * report_worst: Returns the most frequent kind of error that is not the end of the run;

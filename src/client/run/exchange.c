@@ -59,10 +59,6 @@ typedef struct Exchange {
          * run. */
         bool full;
         bool over;
-        /* Events that interval reports count: none is ever revoked. */
-        uint64_t failures;
-        /* The kind of the first rejection, whose sentence is in the verdict. */
-        FailureKind rejected;
         Interims interims;
         Progress progress;
 } Exchange;
@@ -163,7 +159,6 @@ static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {
                 exchange_note_fault(exchange, event);
         if (verdict == VOLLEY_UNRECOGNIZED)
                 flow_recognize(&exchange->flow, report->foreign);
-        exchange->failures += verdict == VOLLEY_CHANGED || verdict == VOLLEY_UNRECOGNIZED;
         /* A flood goes on with the answer to the last datagram. */
         if (exchange->options->flood && verdict != VOLLEY_UNRECOGNIZED &&
             event->number + 1 == exchange->flow.volley.counts.sent)
@@ -173,10 +168,6 @@ static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {
 static void exchange_take(Exchange *exchange, const FlowEvent *event) {
         if (event->kind == FLOW_ANSWER)
                 exchange_count_answer(exchange, event);
-        else
-                exchange->failures++;
-        if (event->kind == FLOW_REJECTED && exchange->rejected == FAILURE_NONE)
-                exchange->rejected = rejection_kind(&event->rejection);
         if (!exchange_is_check(exchange) && !exchange_print(exchange, event))
                 exchange->over = true;
 }
@@ -211,11 +202,13 @@ static void exchange_catch_up(Exchange *exchange, uint64_t now) {
 }
 
 static Interim exchange_count(const Exchange *exchange) {
+        const VolleyCounts *counts = &exchange->flow.volley.counts;
+
         return (Interim){ .elapsed = clock_now() - exchange->start,
                           .answered = exchange->report->latency.count,
                           .bytes_sent = exchange->report->bytes_sent,
                           .bytes_received = exchange->report->bytes_received,
-                          .errors = exchange->failures };
+                          .errors = volley_failed(counts) + counts->unrecognized };
 }
 
 /* Answers an inquiry. */
@@ -320,14 +313,15 @@ static void exchange_judge(const Exchange *exchange) {
         /* A check does not ask for the time. */
         const uint64_t late = exchange_is_check(exchange) ? 0 : counts->late;
         const uint64_t lost = volley_lost(counts), back = counts->answered + counts->late;
+        const Rejection *rejection = rejections_first(&report->rejections);
         const bool limited = exchange->total != UINT64_MAX;
 
         if (exchange_judge_answers(exchange))
                 return;
-        if (counts->rejected > lost + late)
-                failure_set_kind(&report->failure, exchange->rejected, 0,
+        if (rejection != NULL && counts->rejected > lost + late)
+                failure_set_kind(&report->failure, rejection_kind(rejection), 0,
                                  "rejected %" PRIu64 " of %" PRIu64 " datagrams: %s",
-                                 counts->rejected, counts->sent, report->rejections.texts[0]);
+                                 counts->rejected, counts->sent, rejection->text);
         else if (lost > 0)
                 failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
                                  "lost %" PRIu64 " of %" PRIu64 " datagrams", lost, counts->sent);
@@ -372,7 +366,7 @@ static void exchange_measure(Exchange *exchange) {
         interims_end(&exchange->interims, &count);
         report->elapsed = clock_now() - exchange->start;
         report->attempts = exchange->flow.volley.counts.sent;
-        report_add_flow(report, &exchange->flow, exchange->rejected);
+        report_add_flow(report, &exchange->flow);
         exchange_judge(exchange);
 }
 

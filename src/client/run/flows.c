@@ -53,8 +53,6 @@ typedef struct Flows {
         Lane *list;
         Flow *datagrams;
         Payload *payload;
-        /* The kind of the last rejection. */
-        FailureKind rejected;
         /* The instants of the next round trips. */
         uint64_t *due;
         /* The interrupt, and a descriptor of each flow. */
@@ -144,8 +142,6 @@ static void flows_take(Flows *flows, size_t i, const FlowEvent *event) {
         const Flow *flow = &flows->datagrams[i];
         Report *report = flows->report;
 
-        if (event->kind == FLOW_REJECTED)
-                flows->rejected = rejection_kind(&event->rejection);
         if (event->kind != FLOW_ANSWER)
                 return;
         report->bytes_received += flow->answer_size;
@@ -236,7 +232,7 @@ static void flows_answer(void *userdata) {
         for (size_t i = 0; i < flows->count; i++)
                 count.errors += flows->payload == NULL
                                                 ? flows->list[i].result->failed
-                                                : volley_lost(&flows->datagrams[i].volley.counts);
+                                                : volley_failed(&flows->datagrams[i].volley.counts);
         progress_clear(&flows->progress);
         interim_print(stderr, &(Interim){}, &count, flows->options);
         report_print_times(stderr, &report->latency);
@@ -277,7 +273,7 @@ static void flows_close_datagrams(Flows *flows, size_t i) {
         result->failed = volley_lost(counts) + counts->rejected;
         result->packets =
                         (FlowCount){ .sent = counts->sent - counts->open, .lost = result->failed };
-        report_add_flow(flows->report, flow, flows->rejected);
+        report_add_flow(flows->report, flow);
         close(flow->fd);
         flow_deinit(flow);
 }

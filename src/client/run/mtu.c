@@ -211,7 +211,9 @@ static int mtu_bound(Mtu *mtu) {
         mtu->end_announced = mtu->announced;
         mtu->end_changed = mtu->changed;
         /* This machine's own refusal is no news. */
-        mtu->flow.rejections = (Rejections){};
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (mtu->flow.rejections.list[i].local)
+                        mtu->flow.rejections.counts[i] = 0;
         return r;
 }
 

@@ -214,6 +214,7 @@ static void test_simulation(void **state) {
 
 /* A datagram is open until an answer, an error or the timeout, and its state may improve later. */
 static void test_states(void **state) {
+        VolleyAnswer answer;
         uint64_t number;
         Volley volley;
 
@@ -226,24 +227,29 @@ static void test_states(void **state) {
         assert_true(volley_find_open(&volley, &number));
         assert_int_equal(number, 0);
 
-        assert_true(volley_reject(&volley, 0));
-        assert_false(volley_reject(&volley, 0));
+        assert_true(volley_reject(&volley, 0, 5));
+        assert_false(volley_reject(&volley, 0, 5));
         assert_int_equal(volley_deadline(&volley), 1101);
-        assert_int_equal(volley_receive(&volley, 0, 1050, true).verdict, VOLLEY_ANSWERED);
+        assert_int_equal(volley_failed(&volley.counts), 1);
+        answer = volley_receive(&volley, 0, 1050, true);
+        assert_int_equal(answer.verdict, VOLLEY_ANSWERED);
+        assert_true(answer.revokes);
+        assert_int_equal(answer.reason, 5);
+        assert_int_equal(volley_failed(&volley.counts), 0);
         assert_int_equal(volley.counts.rejected, 0);
-        assert_false(volley_reject(&volley, 0));
+        assert_false(volley_reject(&volley, 0, 5));
 
         assert_false(volley_expire(&volley, 1100, &number));
         assert_true(volley_expire(&volley, 1101, &number));
         assert_int_equal(number, 1);
         assert_int_equal(volley_lost(&volley.counts), 1);
-        assert_true(volley_reject(&volley, 1));
+        assert_true(volley_reject(&volley, 1, 7));
         assert_int_equal(volley_lost(&volley.counts), 0);
         assert_int_equal(volley_receive(&volley, 1, 1101, true).verdict, VOLLEY_LATE);
         assert_int_equal(volley_receive(&volley, 1, 1102, false).verdict, VOLLEY_DUPLICATE);
 
         assert_int_equal(volley_receive(&volley, 4, 1102, true).verdict, VOLLEY_UNRECOGNIZED);
-        assert_false(volley_reject(&volley, 4));
+        assert_false(volley_reject(&volley, 4, 0));
         assert_int_equal(volley.counts.open, 2);
         assert_int_equal(volley.counts.unrecognized, 1);
         volley_deinit(&volley);

@@ -151,6 +151,7 @@ static void test_no_bytes(void **state) {
 /* A closed port rejects each datagram, and the event names it; the next one is sent all the same.
  */
 static void test_closed_port(void **state) {
+        uint64_t errors[FAILURE_KINDS] = {};
         FlowEvent event;
 
         (void)state;
@@ -166,6 +167,8 @@ static void test_closed_port(void **state) {
                 assert_string_equal(event.rejection.text, "port unreachable from 127.0.0.1");
         }
         assert_int_equal(pair.flow.volley.counts.rejected, 3);
+        flow_add_errors(&pair.flow, errors);
+        assert_int_equal(errors[FAILURE_REFUSED], 3);
         assert_int_equal(pair.flow.rejections.counts[0], 3);
         assert_int_equal(pair.flow.rejections.counts[1], 0);
         close_pair();
@@ -219,6 +222,46 @@ static void test_overdue_before_answers(void **state) {
         event = next();
         assert_int_equal(event.answer.verdict, VOLLEY_LATE);
         assert_int_equal(event.number, 0);
+        close_pair();
+}
+
+/* Connects the peer, which closes its port to all but @client. */
+static void peer_connect(const struct sockaddr_in *client) {
+        assert_int_equal(connect(pair.peer, (const struct sockaddr *)client, sizeof *client), 0);
+}
+
+/* An answer revokes the error about its datagram, intact or not. */
+static void test_rejected_and_answered(void **state) {
+        const struct sockaddr_in other = { .sin_family = AF_INET,
+                                           .sin_port = htons(9),
+                                           .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        struct sockaddr_in client = other;
+        uint64_t errors[FAILURE_KINDS] = {};
+        char data[SIZE];
+
+        (void)state;
+        open_pair(SIZE, 0);
+        assert_int_equal(getsockname(pair.flow.fd, (struct sockaddr *)&client,
+                                     &(socklen_t){ sizeof client }),
+                         0);
+        peer_connect(&other);
+        for (uint64_t i = 0; i < 3; i++) {
+                send_one();
+                assert_int_equal(next().kind, FLOW_REJECTED);
+        }
+        assert_int_equal(pair.flow.rejections.counts[0], 3);
+
+        peer_connect(&client);
+        for (uint64_t i = 0; i < 2; i++) {
+                memcpy(data, payload_make(&pair.payload, pair.flow.first + i), SIZE);
+                data[50] = (char)(data[50] ^ (int)i);
+                answer(&client, data, SIZE);
+                assert_int_equal(next().answer.verdict, i == 0 ? VOLLEY_ANSWERED : VOLLEY_CHANGED);
+        }
+        assert_int_equal(pair.flow.rejections.counts[0], 1);
+        flow_add_errors(&pair.flow, errors);
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                assert_int_equal(errors[kind], kind == FAILURE_DIFFERS || kind == FAILURE_REFUSED);
         close_pair();
 }
 
@@ -331,21 +374,37 @@ static void test_sentences(void **state) {
                    "ICMP type 1 code 77 from 2001:db8::1");
 }
 
-/* Equal sentences are counted together, and those for which there is no room not at all. */
+/* Equal sentences are counted together, and those for which there is no room in the last place. A
+ * place without a count is free again. */
 static void test_rejections(void **state) {
-        Rejections rejections = {};
-        char text[REJECTION_TEXT_SIZE];
+        Rejections rejections = {}, sum = {};
+        Rejection rejection = {};
 
         (void)state;
+        assert_null(rejections_first(&rejections));
         for (int i = 0; i < 3 * (REJECTIONS_MAXIMUM + 1); i++) {
-                snprintf(text, sizeof text, "reason %d", i % (REJECTIONS_MAXIMUM + 1));
-                rejections_count(&rejections, text, 2);
+                snprintf(rejection.text, sizeof rejection.text, "reason %d",
+                         i % (REJECTIONS_MAXIMUM + 1));
+                rejections.counts[rejections_place(&rejections, &rejection)] += 2;
         }
-        for (int i = 0; i < REJECTIONS_MAXIMUM; i++) {
-                snprintf(text, sizeof text, "reason %d", i);
-                assert_string_equal(rejections.texts[i], text);
+        for (int i = 0; i < REJECTIONS_MAXIMUM - 1; i++) {
+                snprintf(rejection.text, sizeof rejection.text, "reason %d", i);
+                assert_string_equal(rejections.list[i].text, rejection.text);
                 assert_int_equal(rejections.counts[i], 6);
         }
+        assert_string_equal(rejections.list[REJECTIONS_MAXIMUM - 1].text, "other reasons");
+        assert_int_equal(rejections.counts[REJECTIONS_MAXIMUM - 1], 12);
+
+        rejections.counts[0] = rejections.counts[1] = 0;
+        assert_ptr_equal(rejections_first(&rejections), &rejections.list[2]);
+        snprintf(rejection.text, sizeof rejection.text, "reason 1");
+        assert_int_equal(rejections_place(&rejections, &rejection), 1);
+        snprintf(rejection.text, sizeof rejection.text, "another one");
+        assert_int_equal(rejections_place(&rejections, &rejection), 0);
+        for (int i = 0; i < 2; i++)
+                rejections_add(&sum, &rejections);
+        assert_string_equal(rejections_first(&sum)->text, "reason 2");
+        assert_int_equal(sum.counts[0], 12);
 }
 
 int main(void) {
@@ -354,7 +413,7 @@ int main(void) {
                 cmocka_unit_test(test_closed_port), cmocka_unit_test(test_too_large),
                 cmocka_unit_test(test_overdue),     cmocka_unit_test(test_sentences),
                 cmocka_unit_test(test_rejections),  cmocka_unit_test(test_overdue_before_answers),
-                cmocka_unit_test(test_unix_socket),
+                cmocka_unit_test(test_unix_socket), cmocka_unit_test(test_rejected_and_answered),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
