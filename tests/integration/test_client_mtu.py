@@ -3,13 +3,13 @@
 
 import contextlib
 import json
+import os
 import socket
-import struct
 
 import pytest
 
 from client import run, until
-from test_client_datagrams import Peer, echo
+from test_client_datagrams import Peer, echo, icmp_error
 from test_client_json import parse
 
 NO_ERRORS = """table inet wall { chain output { type filter hook output priority 0
@@ -136,26 +136,15 @@ def test_fragments_do_not_pass(line):
 
 def forged(peer):
     """Sends before each answer an ICMP error that tells of an MTU of 600."""
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        while came := peer.receive():
-            data, (host, port) = came
-            quoted = struct.pack("!BBHHHBBH4s4sHHHH", 0x45, 0, 28 + len(data), 0, 0x4000, 64, 17, 0,
-                                 socket.inet_aton(host), socket.inet_aton("10.0.2.2"), port, 7,
-                                 8 + len(data), 0)
-            message = struct.pack("!BBHHH", 3, 4, 0, 0, 600) + quoted
-            total = sum(struct.unpack(f"!{len(message) // 2}H", message))
-            total = (total & 0xFFFF) + (total >> 16)
-            total = (total & 0xFFFF) + (total >> 16)
-            message = message[:2] + struct.pack("!H", total ^ 0xFFFF) + message[4:]
-            raw.sendto(message, (host, 0))
-            peer.answer(data, (host, port))
+    while came := peer.receive():
+        icmp_error(peer, *came, code=4, rest=600)
+        peer.answer(*came)
 
 
 def test_forged_errors(line):
     """An error about a size that passes changes nothing."""
     lied = line(1500)
-    peer = lied.peer(lambda peer: lied.machines[3].run(forged, peer), socket.AF_INET)
-    with peer:
+    with lied.peer(lambda peer: lied.machines[3].run(forged, peer), socket.AF_INET):
         status, result = lied.search("10.0.2.2")
     assert (status, result["mtu"]["packet"]) == (0, 1500)
     assert json.dumps(result["mtu"]["rejections"]).count("MTU 600 from 10.0.2.2") <= 1
@@ -190,6 +179,41 @@ def test_an_unlucky_size():
         status, output, _ = run("--mtu", "-W0.1", *peer.address)
     assert status == 1 and ": 65505 bytes pass both ways, in packets of 65533 bytes; missing" in (
         output.decode())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="ICMP errors need root")
+@pytest.mark.parametrize(
+    "rejects, code, result",
+    [
+        # A moment without a service: at the beginning, and at the largest size.
+        (lambda number, size: number == 1, 3, "65507 bytes pass both ways, in packets of 65535 bytes"),
+        (lambda number, size: number in (3, 4), 3,
+         "65507 bytes pass both ways, in packets of 65535 bytes"),
+        # No service, and a service that ends.
+        (lambda number, size: True, 3, "refused: port unreachable from 127.0.0.1"),
+        (lambda number, size: number > 2, 3, "refused: port unreachable from 127.0.0.1"),
+        # A firewall that rejects by size, and others for a moment.
+        (lambda number, size: size > 65505 or number in (9, 14), 13,
+         "65505 bytes pass both ways, in packets of 65533 bytes; unreachable: larger datagrams are "
+         "rejected: administratively prohibited from 127.0.0.1"),
+    ], ids=["first", "later", "never", "ends", "by-size"])
+def test_rejected(rejects, code, result):
+    """An error for a moment does not end the search; an error that stays is its result."""
+
+    def behave(peer):
+        number = 0
+        while came := peer.receive():
+            number += 1
+            if rejects(number, len(came[0])):
+                icmp_error(peer, *came, code=code)
+            else:
+                peer.answer(*came)
+
+    with Peer(behave) as peer:
+        status, output, _ = run("--mtu", *peer.address)
+        port = peer.address[1]
+    assert (status, output.decode().splitlines()[0]) == (
+        int(": " in result), f"127.0.0.1 port {port}: {result}")
 
 
 @pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),

@@ -13,6 +13,11 @@
  * firewalls drop them. Only answers say that a size passes, and only their absence that it does
  * not.
  *
+ * Any other error is a lost probe at first: a service that restarts rejects datagrams for a moment.
+ * Where all repetitions fail and one of them was rejected, the search repeats the size that passed
+ * last. If that fails as well, the service is gone, and the error is the result. Otherwise the size
+ * is to blame: a firewall can reject by size.
+ *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
  * failure, although the search found the size. An error counts only for the size that did not pass,
  * or with the MTU that was found: another router may have announced another MTU before the hole.
@@ -41,6 +46,14 @@ enum {
         MTU_MOST = 65507,
 };
 
+/* Explains that a probe did not pass: an ICMP error about the size, or fragments; other bytes;
+ * another error, which is 0 for none. */
+typedef struct MtuReason {
+        bool announced;
+        bool changed;
+        Rejection rejection;
+} MtuReason;
+
 /* Repetitions follow each other by this time, or by four round trips if that is longer. */
 #define MTU_PAUSE (50 * CLOCK_MILLISECOND)
 
@@ -58,13 +71,11 @@ typedef struct Mtu {
         uint64_t shortest;
         /* The MTU of the last ICMP error; 0 for none. */
         size_t named;
-        /* What explains that the last probe did not pass: an ICMP error or fragments; other bytes.
-         */
-        bool announced;
-        bool changed;
-        /* The same of the smallest size that did not pass. */
-        bool end_announced;
-        bool end_changed;
+        /* Of the last probe, and of the smallest size that did not pass. */
+        MtuReason reason;
+        MtuReason end;
+        /* The number behind that of the datagram that was rejected last; 0 for none. */
+        uint64_t rejected;
         Progress progress;
 } Mtu;
 
@@ -76,21 +87,26 @@ enum {
         MTU_REFUSED,
 };
 
-static int mtu_fail(const Mtu *mtu, const FlowEvent *event) {
-        failure_set_kind(&mtu->report->failure, rejection_kind(&event->rejection), 0, "%s",
-                         event->rejection.text);
-        return -event->rejection.error;
+static int mtu_fail(const Mtu *mtu, const Rejection *rejection) {
+        failure_set_kind(&mtu->report->failure, rejection_kind(rejection), 0, "%s",
+                         rejection->text);
+        return -rejection->error;
 }
 
-/* Takes an error about a probe. Returns MTU_LOST as long as the probe may still pass. */
-static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event) {
+/* Takes an error about one of the probes from @first on, or an earlier one. Returns MTU_LOST as
+ * long as the probe may still pass. */
+static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event, uint64_t first) {
         const Rejection *rejection = &event->rejection;
 
-        if (rejection->error != EMSGSIZE)
-                return mtu_fail(mtu, event);
+        if (rejection->error != EMSGSIZE) {
+                if (event->number >= first)
+                        mtu->reason.rejection = *rejection;
+                mtu->rejected = event->number + 1;
+                return MTU_LOST;
+        }
         if (rejection->local)
                 return MTU_REFUSED;
-        mtu->announced |= rejection->mtu < mtu->flow.payload->size + mtu->headers;
+        mtu->reason.announced |= rejection->mtu < mtu->flow.payload->size + mtu->headers;
         mtu->named = rejection->mtu;
         if (rejection->mtu > mtu->headers)
                 mtu->hint = rejection->mtu - mtu->headers;
@@ -100,12 +116,12 @@ static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event) {
 /* Takes an event. Returns MTU_LOST as long as the last probe may still pass. */
 static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
         if (event->kind == FLOW_REJECTED)
-                return mtu_take_rejection(mtu, event);
+                return mtu_take_rejection(mtu, event, first);
         if (event->kind != FLOW_ANSWER || event->number < first ||
             event->answer.verdict == VOLLEY_UNRECOGNIZED)
                 return MTU_LOST;
-        mtu->announced |= event->fragments;
-        mtu->changed |= event->answer.verdict == VOLLEY_CHANGED;
+        mtu->reason.announced |= event->fragments;
+        mtu->reason.changed |= event->answer.verdict == VOLLEY_CHANGED;
         if (event->fragments)
                 return MTU_REFUSED;
         if (event->answer.verdict != VOLLEY_ANSWERED)
@@ -116,11 +132,24 @@ static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
         return MTU_PASSED;
 }
 
-/* Waits until @wake for the answer to one of the probes from @first on. */
-static int mtu_wait(Mtu *mtu, uint64_t first, uint64_t wake) {
+/* Returns the time to wait for an answer before the next repetition, or behind the @last one. That
+ * is as long only if nothing explains the silence. */
+static uint64_t mtu_patience(const Mtu *mtu, bool last) {
+        const uint64_t pause = 4 * mtu->shortest > MTU_PAUSE ? 4 * mtu->shortest : MTU_PAUSE;
+        const bool explained = mtu->reason.announced || mtu->reason.changed ||
+                               mtu->rejected == mtu->flow.volley.counts.sent;
+
+        return last && !explained ? mtu->options->timeout
+                                  : clock_earlier(pause, mtu->options->timeout);
+}
+
+/* Waits for the answer to one of the probes from @first on, with patience. */
+static int mtu_wait(Mtu *mtu, uint64_t first, bool last) {
         struct pollfd polled[] = { { .fd = mtu->flow.fd, .events = POLLIN },
                                    { .fd = mtu->options->connection.interrupt, .events = POLLIN } };
+        const uint64_t start = clock_now();
         FlowEvent event;
+        uint64_t wake;
         int r;
 
         for (;;) {
@@ -129,6 +158,7 @@ static int mtu_wait(Mtu *mtu, uint64_t first, uint64_t wake) {
                         if (r != MTU_LOST)
                                 return r;
                 }
+                wake = start + mtu_patience(mtu, last);
                 r = inquiry_poll(polled, 2, wake);
                 if (r < 0)
                         return r;
@@ -141,26 +171,16 @@ static int mtu_wait(Mtu *mtu, uint64_t first, uint64_t wake) {
         }
 }
 
-static int mtu_send(Mtu *mtu) {
+static int mtu_send(Mtu *mtu, uint64_t first) {
         FlowEvent event;
 
         /* A full send buffer is a lost probe. */
         if (flow_send(&mtu->flow, clock_now(), &event) < 0)
                 return MTU_LOST;
         if (event.kind == FLOW_REJECTED)
-                return mtu_take_rejection(mtu, &event);
+                return mtu_take_rejection(mtu, &event, first);
         mtu->report->bytes_sent += mtu->flow.payload->size;
         return MTU_LOST;
-}
-
-/* Returns the time to wait for an answer before the next repetition, or behind the @last one. That
- * is as long only if nothing explains the silence. */
-static uint64_t mtu_patience(const Mtu *mtu, bool last) {
-        const uint64_t pause = 4 * mtu->shortest > MTU_PAUSE ? 4 * mtu->shortest : MTU_PAUSE;
-
-        return last && !mtu->announced && !mtu->changed
-                               ? mtu->options->timeout
-                               : clock_earlier(pause, mtu->options->timeout);
 }
 
 /* Sends datagrams of @size bytes until one passes. */
@@ -168,14 +188,13 @@ static int mtu_probe(Mtu *mtu, size_t size) {
         const uint64_t first = mtu->flow.volley.counts.sent;
         int r = MTU_LOST;
 
-        mtu->announced = mtu->changed = false;
+        mtu->reason = (MtuReason){};
         mtu->flow.payload->size = size;
         progress_show(&mtu->progress, "%zu to %zu bytes: %zu", mtu->low, mtu->high, size);
         for (int i = 0; i < MTU_ATTEMPTS && r == MTU_LOST; i++) {
-                r = mtu_send(mtu);
+                r = mtu_send(mtu, first);
                 if (r == MTU_LOST)
-                        r = mtu_wait(mtu, first,
-                                     clock_now() + mtu_patience(mtu, i == MTU_ATTEMPTS - 1));
+                        r = mtu_wait(mtu, first, i == MTU_ATTEMPTS - 1);
         }
         return r;
 }
@@ -194,40 +213,41 @@ static size_t mtu_next(Mtu *mtu) {
         return mtu->low + (mtu->high - mtu->low + 1) / 2;
 }
 
+/* Probes @size, which is within the two bounds, and moves one of them. */
+static int mtu_try(Mtu *mtu, size_t size) {
+        const int r = mtu_probe(mtu, size);
+        const MtuReason reason = mtu->reason;
+        int again;
+
+        if (r == MTU_PASSED)
+                mtu->low = size;
+        if (r == MTU_PASSED || r < 0)
+                return r;
+
+        if (reason.rejection.error != 0) {
+                again = mtu_probe(mtu, mtu->low);
+                if (again != MTU_PASSED)
+                        return again < 0 ? again : mtu_fail(mtu, &reason.rejection);
+        }
+        mtu->high = size - 1;
+        mtu->end = reason;
+        return r;
+}
+
 /* Finds the interface's MTU by a datagram that exceeds it, unless it passes. */
 static int mtu_bound(Mtu *mtu) {
-        int r = mtu_probe(mtu, mtu->high);
+        int r = mtu_try(mtu, mtu->high);
         FlowEvent event;
 
         /* The queue of errors has the MTU. */
         for (int i = 0; i < FLOW_BATCH && flow_next(&mtu->flow, &event); i++)
                 ;
-        if (r == MTU_PASSED)
-                mtu->low = mtu->high;
-        else if (mtu->flow.mtu > mtu->headers && mtu->flow.mtu - mtu->headers < mtu->high)
+        if (mtu->flow.mtu > mtu->headers && mtu->flow.mtu - mtu->headers < mtu->high)
                 mtu->high = mtu->flow.mtu - mtu->headers;
-        else
-                mtu->high--;
-        mtu->end_announced = mtu->announced;
-        mtu->end_changed = mtu->changed;
         /* This machine's own refusal is no news. */
         for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
                 if (mtu->flow.rejections.list[i].local)
                         mtu->flow.rejections.counts[i] = 0;
-        return r;
-}
-
-/* Probes @size within the two bounds, and moves one of them. */
-static int mtu_halve(Mtu *mtu, size_t size) {
-        const int r = mtu_probe(mtu, size);
-
-        if (r == MTU_PASSED) {
-                mtu->low = size;
-        } else {
-                mtu->high = size - 1;
-                mtu->end_announced = mtu->announced;
-                mtu->end_changed = mtu->changed;
-        }
         return r;
 }
 
@@ -237,11 +257,11 @@ static int mtu_narrow(Mtu *mtu) {
         int r = MTU_PASSED;
 
         while (r >= 0 && mtu->low < mtu->high) {
-                r = mtu_halve(mtu, mtu_next(mtu));
-                if (r < 0 || mtu->low < mtu->high || mtu->low == most || mtu->end_announced)
+                r = mtu_try(mtu, mtu_next(mtu));
+                if (r < 0 || mtu->low < mtu->high || mtu->low == most || mtu->end.announced)
                         continue;
                 /* Nothing explains the end: all repetitions may have been lost by chance. */
-                r = mtu_halve(mtu, mtu->low + 1);
+                r = mtu_try(mtu, mtu->low + 1);
                 if (r == MTU_PASSED)
                         mtu->high = most;
         }
@@ -253,8 +273,10 @@ static int mtu_search(Mtu *mtu) {
 
         r = mtu_probe(mtu, mtu->low);
         if (r == MTU_LOST || r == MTU_REFUSED) {
-                const bool silent = r == MTU_LOST && !mtu->changed;
+                const bool silent = r == MTU_LOST && !mtu->reason.changed;
 
+                if (mtu->reason.rejection.error != 0)
+                        return mtu_fail(mtu, &mtu->reason.rejection);
                 return failure_set_kind(&mtu->report->failure,
                                         silent ? FAILURE_TIMEOUT : FAILURE_DIFFERS, -ETIME,
                                         silent ? "no answer to %zu bytes"
@@ -278,9 +300,12 @@ static void mtu_judge(const Mtu *mtu) {
                                    .packet = packet,
                                    .interface = mtu->flow.mtu };
         if (mtu->low == MTU_MOST || packet == mtu->flow.mtu || packet == mtu->named ||
-            mtu->end_announced)
+            mtu->end.announced)
                 return;
-        if (mtu->end_changed)
+        if (mtu->end.rejection.error != 0)
+                failure_set_kind(&report->failure, rejection_kind(&mtu->end.rejection), 0,
+                                 "larger datagrams are rejected: %s", mtu->end.rejection.text);
+        else if (mtu->end.changed)
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
                                  "larger datagrams come back changed");
         else
