@@ -24,6 +24,8 @@ static void check_control(const uint8_t *data, size_t size) {
         fuzz_fill(&rejection, sizeof rejection);
         if (rejection_parse(&message, &rejection)) {
                 FUZZ_CHECK(memchr(rejection.text, '\0', sizeof rejection.text) != NULL);
+                FUZZ_CHECK(memchr(rejection.reason, '\0', sizeof rejection.reason) != NULL);
+                FUZZ_CHECK(memchr(rejection.sender, '\0', sizeof rejection.sender) != NULL);
                 FUZZ_CHECK(rejection_kind(&rejection) < FAILURE_KINDS);
         } else {
                 FUZZ_CHECK(fuzz_is_filled(&rejection, sizeof rejection));

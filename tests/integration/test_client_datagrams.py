@@ -301,7 +301,8 @@ def test_closed_port():
     assert result["ping"]["errors"] == {"refused": 3}
     assert result["failure"]["kind"] == "refused"
     assert result["datagrams"]["rejections"] == [
-        {"count": 3, "message": "port unreachable from 127.0.0.1"}]
+        {"count": 3, "message": "port unreachable from 127.0.0.1", "reason": "port unreachable",
+         "sender": "127.0.0.1"}]
     status, output, _ = run("--check", "--udp", "-s", "2800", *FOREVER, *address)
     assert status == 1
     assert output.decode().splitlines()[-1].startswith(
@@ -309,16 +310,36 @@ def test_closed_port():
         "port unreachable from 127.0.0.1: 2800 bytes sent, 0 came back in")
 
 
+REASONS = {
+    "icmp": {"net-unreachable": "network unreachable", "host-unreachable": "host unreachable",
+             "port-unreachable": "port unreachable",
+             "admin-prohibited": "administratively prohibited"},
+    "icmpv6": {"no-route": "no route", "addr-unreachable": "address unreachable",
+               "port-unreachable": "port unreachable",
+               "admin-prohibited": "administratively prohibited"},
+}
+
+
 def test_rejected_by_a_firewall(network):
-    """The summary names the machine that rejects, and what it says."""
+    """Each rejection has its reason and its sender, in the summary and in the object."""
     here, there = network(), network()
-    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"))
+    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"), ("fd00::1/64", "fd00::2/64"))
+    rules = "".join(
+        f"meta l4proto udp meta nfproto {family} numgen inc mod {4 - number} 0 "
+        f"reject with {protocol} type {name}\n"
+        for protocol, family in (("icmp", "ipv4"), ("icmpv6", "ipv6"))
+        for number, name in enumerate(REASONS[protocol]))
     there.execute("nft", "-f", "-", text="table inet wall { chain input { type filter hook input "
-                  "priority 0; udp dport 7 reject with icmp type admin-prohibited\n}\n}")
-    status, output, _ = here.run(run, "--ping", "--udp", "-q", "-c2", "-i0.001", *FOREVER,
-                                 "10.0.0.2")
+                  f"priority 0; {rules}\n}}\n}}")
+    for protocol, address in (("icmp", "10.0.0.2"), ("icmpv6", "fd00::2")):
+        result = here.run(report, "--ping", "-c4", "-i0.001", *FOREVER, address, status=1)
+        assert {(one["count"], one["message"], one["reason"], one["sender"])
+                for one in result["datagrams"]["rejections"]} == {
+            (1, f"{reason} from {address}", reason, address)
+            for reason in REASONS[protocol].values()}
+    status, output, _ = here.run(run, "--ping", "--udp", "-q", "-c4", "-i0.001", *FOREVER, address)
     assert status == 1
-    assert "\n2 rejected: administratively prohibited from 10.0.0.2\n" in output.decode()
+    assert "\n1 rejected: administratively prohibited from fd00::2\n" in output.decode()
 
 
 def test_rejected_for_two_reasons(network):

@@ -63,37 +63,36 @@ static const char *rejection_name(const struct sock_extended_err *error) {
         return NULL;
 }
 
-/* Writes " from ADDRESS" of the message's sender, the @size bytes at @data; or nothing. */
-static void rejection_write_sender(const void *data, size_t size, char *text, size_t room) {
-        char address[INET6_ADDRSTRLEN] = "";
+/* Sets the message's sender to the address in the @size bytes at @data, if there is one. */
+static void rejection_set_sender(const void *data, size_t size, Rejection *rejection) {
         struct sockaddr_in ipv4 = {};
         struct sockaddr_in6 ipv6 = {};
 
         memcpy(&ipv4, data, size < sizeof ipv4 ? size : sizeof ipv4);
         memcpy(&ipv6, data, size < sizeof ipv6 ? size : sizeof ipv6);
         if (size >= sizeof ipv6 && ipv6.sin6_family == AF_INET6)
-                (void)inet_ntop(AF_INET6, &ipv6.sin6_addr, address, sizeof address);
+                (void)inet_ntop(AF_INET6, &ipv6.sin6_addr, rejection->sender,
+                                sizeof rejection->sender);
         else if (size >= sizeof ipv4 && ipv4.sin_family == AF_INET)
-                (void)inet_ntop(AF_INET, &ipv4.sin_addr, address, sizeof address);
-        if (address[0] != '\0')
-                snprintf(text, room, " from %s", address);
+                (void)inet_ntop(AF_INET, &ipv4.sin_addr, rejection->sender,
+                                sizeof rejection->sender);
 }
 
 static void rejection_describe(const struct sock_extended_err *error, const void *sender,
                                size_t size, Rejection *rejection) {
-        char *text = rejection->text;
         const char *name = rejection_name(error);
         char mtu[32] = "";
 
+        if (name != NULL)
+                snprintf(rejection->reason, sizeof rejection->reason, "%s", name);
+        else
+                snprintf(rejection->reason, sizeof rejection->reason, "ICMP type %u code %u",
+                         error->ee_type, error->ee_code);
+        rejection_set_sender(sender, size, rejection);
         if (rejection->mtu > 0)
                 snprintf(mtu, sizeof mtu, ", MTU %u", rejection->mtu);
-        if (name != NULL)
-                snprintf(text, REJECTION_TEXT_SIZE, "%s%s", name, mtu);
-        else
-                snprintf(text, REJECTION_TEXT_SIZE, "ICMP type %u code %u", error->ee_type,
-                         error->ee_code);
-        rejection_write_sender(sender, size, text + strlen(text),
-                               REJECTION_TEXT_SIZE - strlen(text));
+        snprintf(rejection->text, sizeof rejection->text, "%s%s%s%s", rejection->reason, mtu,
+                 rejection->sender[0] != '\0' ? " from " : "", rejection->sender);
 }
 
 static void rejection_read(const struct sock_extended_err *error, const void *sender, size_t size,
@@ -137,8 +136,9 @@ bool rejection_parse(const struct msghdr *message, Rejection *ret_rejection) {
 
 void rejection_set(Rejection *ret_rejection, int error) {
         *ret_rejection = (Rejection){ .error = error, .local = true };
+        snprintf(ret_rejection->reason, sizeof ret_rejection->reason, "%s", strerror(error));
         snprintf(ret_rejection->text, sizeof ret_rejection->text, "cannot send: %s",
-                 strerror(error));
+                 ret_rejection->reason);
 }
 
 FailureKind rejection_kind(const Rejection *rejection) {
@@ -160,8 +160,11 @@ size_t rejections_place(Rejections *rejections, const Rejection *rejection) {
                 return i;
 
         rejections->list[i] = *rejection;
-        if (i == last)
+        if (i == last) {
+                rejections->list[i].sender[0] = '\0';
+                snprintf(rejections->list[i].reason, REJECTION_REASON_SIZE, "other reasons");
                 snprintf(rejections->list[i].text, REJECTION_TEXT_SIZE, "other reasons");
+        }
         return i;
 }
 

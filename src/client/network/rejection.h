@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -13,6 +14,7 @@ typedef struct Rejections Rejections;
 enum {
         /* Room for a sentence with an IPv6 address. */
         REJECTION_TEXT_SIZE = 128,
+        REJECTION_REASON_SIZE = 48,
         /* Rejections has this many sentences. */
         REJECTIONS_MAXIMUM = 8,
         /* Room for the control data of an error message. */
@@ -30,7 +32,11 @@ struct Rejection {
         bool local;
         /* Of EMSGSIZE: the largest packet that fits, with its headers; 0 if unknown. */
         uint32_t mtu;
-        /* As "port unreachable from 192.0.2.1". */
+        /* As "port unreachable", and "192.0.2.1": the sender of the ICMP error, empty if unknown.
+         */
+        char reason[REJECTION_REASON_SIZE];
+        char sender[INET6_ADDRSTRLEN];
+        /* Both, as "port unreachable from 192.0.2.1". */
         char text[REJECTION_TEXT_SIZE];
 };
 

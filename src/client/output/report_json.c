@@ -69,11 +69,16 @@ static void report_json_check(Json *json, const Report *report, const ClientOpti
 static void report_json_rejections(Json *json, const Rejections *rejections) {
         json_open_list(json, "rejections");
         for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++) {
+                const Rejection *rejection = &rejections->list[i];
+
                 if (rejections->counts[i] == 0)
                         continue;
                 json_open(json, NULL);
                 json_integer(json, "count", rejections->counts[i]);
-                json_string(json, "message", rejections->list[i].text);
+                json_string(json, "message", rejection->text);
+                json_string(json, "reason", rejection->reason);
+                json_string(json, "sender",
+                            rejection->sender[0] == '\0' ? NULL : rejection->sender);
                 json_close(json);
         }
         json_close_list(json);

@@ -336,6 +336,11 @@ static void check_text(int level, const struct sock_extended_err *error, const v
         set_error(&message, level, error, sender, size);
         assert_true(rejection_parse(&message, &rejection));
         assert_string_equal(rejection.text, text);
+        /* The sentence begins with the reason and ends with the sender. */
+        assert_memory_equal(strstr(text, rejection.reason), rejection.reason,
+                            strlen(rejection.reason));
+        assert_string_equal(text + strlen(text) - strlen(rejection.sender), rejection.sender);
+        assert_int_equal(rejection.sender[0] != '\0', strstr(text, " from ") != NULL);
         assert_int_equal(rejection.mtu, error->ee_errno == EMSGSIZE ? error->ee_info : 0);
         /* Cut data is not read. */
         message.msg_controllen--;
