@@ -390,6 +390,25 @@ def test_killed_handler(start, client):
         assert reported(service).number("MPECHO_HANDLER_PID") == handler_of(service) != pid
 
 
+def test_time_without_a_handler(start, client, clock):  # noqa: F811
+    """The next handler of a socket answers 10 ms after the last one was killed, by the clock of the
+    service: not before, and for three in a row within 100 ms."""
+    clock.stop()
+    service = start("udp:127.0.0.1:0", expected=["restarted"], environment=clock.environment)
+    address = address_of(service.listeners()[0])[1]
+    for count, pause in enumerate((0.01, 0.02, 0.04), 1):
+        os.kill(handler_of(service), signal.SIGKILL)
+        service.journal.wait_for("restarted", count)
+        client.sendto(b"ping", address)
+        clock.advance(pause / 2)
+        # The master's turn with the first record is over when it writes the second one.
+        service.totals()
+        service.totals()
+        assert service.handlers() == []
+        clock.advance(pause / 2)
+        assert client.recvfrom(100) == (b"ping", address)
+
+
 def test_killed_master(start):
     """A handler ends when its master does: the next master's handler has the socket for itself."""
     with receiver() as passed:
