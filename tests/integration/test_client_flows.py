@@ -18,12 +18,13 @@ from client import Client, run
 from test_client_json import parse
 
 LINKS = 4
-SERVER, CLIENT = "10.88.9.2", "10.88.9.1"
+# The length of a network's prefix and of an address, and the network of each link and of both ends.
+FAMILIES = {"IPv4": (24, 32, "10.88.{}.{}"), "IPv6": (64, 128, "fd88:{}::{}")}
 BAD = "link2"
 # Notes the source ports that cross each link; link2 loses every fifth packet at random.
-RULES = f"""table ip paths
-delete table ip paths
-table ip paths {{
+RULES = f"""table inet paths
+delete table inet paths
+table inet paths {{
     set ports {{ type ifname . inet_service; flags dynamic; size 4096; }}
     chain input {{
         type filter hook prerouting priority -300
@@ -45,7 +46,8 @@ def datagrams(network, address):
                 return
             service.sendto(*came)
 
-    with network.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as service:
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    with network.run(socket.socket, family, socket.SOCK_DGRAM) as service:
         service.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         service.bind(address)
         thread = threading.Thread(target=work, args=[service])
@@ -53,7 +55,7 @@ def datagrams(network, address):
         try:
             yield
         finally:
-            with network.run(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as other:
+            with network.run(socket.socket, family, socket.SOCK_DGRAM) as other:
                 other.sendto(b"", address)
             thread.join()
 
@@ -61,17 +63,23 @@ def datagrams(network, address):
 class Paths:
     """Four links from the client to the server, of which one may lose packets."""
 
-    def __init__(self, network):
-        self.client, self.server = network(f"{CLIENT}/32"), network(f"{SERVER}/32")
-        route = ["ip", "route", "add", SERVER, "src", CLIENT]
+    def __init__(self, network, family="IPv4"):
+        prefix, length, address = FAMILIES[family]
+        here, self.address = address.format(9, 1), address.format(9, 2)
+        self.client, self.server = network(f"{here}/{length}"), network(f"{self.address}/{length}")
+        for machine in (self.client, self.server):
+            machine.execute("sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
+        route = ["ip", "route", "add", self.address, "src", here]
         for link in range(LINKS):
-            here, there = f"10.88.{link}.1", f"10.88.{link}.2"
-            self.client.link(self.server, (f"{here}/24", f"{there}/24"), name=f"link{link}")
-            route += ["nexthop", "via", there, "dev", f"link{link}"]
+            ends = address.format(link, 1), address.format(link, 2)
+            self.client.link(self.server, tuple(f"{end}/{prefix}" for end in ends),
+                             name=f"link{link}")
+            route += ["nexthop", "via", ends[1], "dev", f"link{link}"]
         self.client.execute(*route)
-        self.client.execute("sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1")
+        self.client.execute("sysctl", "-qw", *(f"net.{name}.fib_multipath_hash_policy=1"
+                                               for name in ("ipv4", "ipv6")))
         # Answers take one way, which may be another than that of the question.
-        self.server.execute("ip", "route", "add", CLIENT, "via", "10.88.0.1")
+        self.server.execute("ip", "route", "add", here, "via", address.format(0, 1))
         self.server.execute("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0",
                             *(f"net.ipv4.conf.link{link}.rp_filter=0" for link in range(LINKS)))
 
@@ -82,7 +90,7 @@ class Paths:
     def ports(self):
         """The source ports that crossed each link."""
         (found,) = [part["set"] for part in json.loads(self.server.execute(
-            "nft", "-j", "list", "set", "ip", "paths", "ports"))["nftables"] if "set" in part]
+            "nft", "-j", "list", "set", "inet", "paths", "ports"))["nftables"] if "set" in part]
         ports = {f"link{link}": set() for link in range(LINKS)}
         for element in found["elem"]:
             link, port = element["concat"]
@@ -91,10 +99,10 @@ class Paths:
 
     def ping(self, *arguments, flows=32):
         """What a run reports: its exit status, and the flows."""
-        with (datagrams(self.server, (SERVER, 7)) if "--udp" in arguments
-              else self.server.run(servers.tcp, servers.echo, SERVER, port=7)):
+        with (datagrams(self.server, (self.address, 7)) if "--udp" in arguments
+              else self.server.run(servers.tcp, servers.echo, self.address, port=7)):
             status, output, errors = self.client.run(
-                run, "--json", "--ping", f"--flows={flows}", *arguments, SERVER, data=b"")
+                run, "--json", "--ping", f"--flows={flows}", *arguments, self.address, data=b"")
         assert errors == []
         result = parse(output.decode())
         assert result["status"] == status
@@ -136,10 +144,12 @@ def test_the_flows_of_a_lossy_link(paths):
     assert flows["enough"] or flows["other_loss"] > 0
 
 
-@pytest.mark.parametrize("rule, loss", [(LOSSY, 0.2), (DEAD, 1)])
-def test_datagrams(paths, rule, loss):
+@pytest.mark.parametrize("family, rule, loss", [("IPv4", LOSSY, 0.2), ("IPv6", LOSSY, 0.2),
+                                                ("IPv4", DEAD, 1)])
+def test_datagrams(network, family, rule, loss):
     """Exactly the flows whose datagrams the link loses are named, by the losses that it counted; no
     loss holds back the next datagram."""
+    paths = Paths(network, family)
     paths.rule(rule)
     result, flows = paths.ping("--udp", "-c100", "-i10ms", "-W0.5")
     bad = paths.ports()[BAD]
