@@ -20,6 +20,10 @@
  * ITU-T I.371). The table has a fixed size and a random seed (lib/hashtable); the source that has
  * been quiet for longest gives its place to a new one.
  *
+ * An answer has the hop limit of this machine. The received one minus one would end a loop of two
+ * such services after 64 packets, a slow loop too; but none with a reflector that sets its own, and
+ * clients whose hop limit is less than twice their distance would get no answer.
+ *
  * Nothing here may read a clock, allocate memory once the guard exists, or make a system call.
  */
 #include "handler/guard.h"
