@@ -94,7 +94,7 @@ def test_sizes(start, family, address):
     service = start("udp:0", UNLIMITED)
     port = address_of(service.listeners()[0])[1][1]
     sizes = [0, 1, 1472, 1473, 2048, 2049, 12288, 12289, 32768, MOST[family] - 1, MOST[family]]
-    sizes += random.Random(862).choices(range(MOST[family]), k=100)
+    sizes += random.Random(862).choices(range(MOST[family]), k=1000)
     with receiver((address, 0), family) as client:
         for size in sizes:
             ask(client, (address, port), clients.pattern("random", size))
