@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client and other people's echo servers: what is right is found right, and what is not is
-named. install-peers fetches the inetds."""
+named; and other people's instruments. install-peers fetches the inetds, and irtt."""
 
+import json
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ from client import Client, gone, run, until
 from processes import DEADLINE, children, state, wait_for
 
 PEERS = pathlib.Path(__file__).parents[2] / "build" / "peers" / "usr" / "sbin"
+IRTT = PEERS.parent / "bin" / "irtt"
 HOST, PORT = "127.0.0.1", "7"
 
 
@@ -139,3 +141,41 @@ def test_what_ncat_loses_is_named(peer, tmp_path):
         status, output, errors = client.end()
     assert (status, output) == (1, b"")
     assert errors == [f"mpecho-client: 5 bytes were sent to {HOST} port {PORT} but 0 came back"]
+
+
+# Loses a fifth of the datagrams of 200 bytes to each of both services.
+LOSS = "".join(f"udp dport {port} udp length 208 numgen random mod 100 < 20 counter drop\n"
+               for port in (7, 2112))
+
+
+@pytest.mark.skipif(not IRTT.exists(), reason="no irtt: run make deps check")
+def test_the_same_loss_as_irtt(start, network):
+    """Over one lossy path, at once, irtt and the client each count the losses of that path."""
+    here, there = network(), network()
+    here.link(there, ("10.0.0.1/24", "10.0.0.2/24"))
+    there.execute("nft", "-f", "-", text="table inet loss {\nchain input { type filter hook input "
+                  f"priority 0\n{LOSS}}}\n}}\n")
+    start("udp:7", "--max-datagrams-per-source=0", network=there)
+    server = there.run(subprocess.Popen, [IRTT, "server", "-b", "10.0.0.2:2112", "-i", "0"],
+                       stdout=subprocess.PIPE)
+    try:
+        while b"listener on" not in (line := server.stdout.readline()):
+            assert line, "irtt does not listen"
+        with here.run(subprocess.Popen, [IRTT, "client", "-i", "2ms", "-d", "399ms", "-l", "200",
+                                         "--wait=1s", "-Q", "-o", "-", "10.0.0.2:2112"],
+                      stdout=subprocess.PIPE) as irtt:
+            _, output, _ = here.run(run, "--json", "--ping", "--udp", "-c200", "-i2ms", "-s200",
+                                    "-W1", "10.0.0.2")
+            theirs, _ = irtt.communicate(timeout=DEADLINE)
+    finally:
+        server.terminate()
+        server.communicate(timeout=DEADLINE)
+    theirs, ours = json.loads(theirs)["stats"], json.loads(output)["datagrams"]
+    rules = json.loads(there.execute("nft", "-j", "list", "table", "inet", "loss"))["nftables"]
+    dropped = [part["counter"]["packets"] for rule in rules if "rule" in rule
+               for part in rule["rule"]["expr"] if "counter" in part]
+    assert dropped[0] > 0 and dropped[1] > 0
+    # A machine that has much else to do answers a few too late for either.
+    assert dropped[0] <= ours["lost"] <= dropped[0] + ours["sent"] / 10
+    lost = theirs["packets_sent"] - theirs["packets_received"]
+    assert dropped[1] <= lost <= dropped[1] + theirs["packets_sent"] / 10
