@@ -679,7 +679,7 @@ static void expire(void *data) {
         assert_true(connections_reap(service.connections, due));
         service_expect_none(&service);
 
-        assert_int_equal(connections_live(service.connections), 1);
+        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, due).live, 1);
         assert_int_equal(kill(served, SIGKILL), 0);
         process_wait_ended(served);
         assert_true(connections_reap(service.connections, due));
