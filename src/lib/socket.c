@@ -11,6 +11,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -43,6 +44,12 @@ bool socket_is_datagram(int fd) {
                 return false;
         return domain == AF_UNIX || ((domain == AF_INET || domain == AF_INET6) &&
                                      socket_get(fd, SO_PROTOCOL, -1) == IPPROTO_UDP);
+}
+
+bool socket_is_readable(int fd) {
+        struct pollfd polled = { .fd = fd, .events = POLLIN };
+
+        return poll(&polled, 1, 0) > 0;
 }
 
 void socket_set_reset(int fd) {

@@ -27,6 +27,11 @@ bool socket_is_stream(int fd);
 bool socket_is_datagram(int fd);
 
 /*
+ * socket_is_readable: Returns whether bytes, the end or an error of the stream wait at @fd.
+ */
+bool socket_is_readable(int fd);
+
+/*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
  * of the stream (SO_LINGER, socket(7)). socket_reset: Closes @fd like that.
  */

@@ -12,6 +12,7 @@ pytest.register_assert_rewrite(
     "service", "clients", "processes", "journald", "network", "supervisors", "manager", "chatter",
     "visitors")
 
+from moved_clock import clock, clock_library  # noqa: E402, F401
 from network import Network  # noqa: E402
 from processes import children, command_line, has_ended  # noqa: E402
 from service import Service  # noqa: E402

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from processes import wait_for
 from service import SANITIZED
 
 YEAR = 365 * 86400
@@ -19,12 +20,9 @@ YEAR = 365 * 86400
 class Clock:
     """The clocks as programs with this environment see them: at first those of the machine."""
 
-    def __init__(self, directory):
-        library, self._file = directory / "move_clock.so", directory / "clocks"
-        source = Path(__file__).with_name("move_clock.c")
-        subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library, source],
-                       check=True)
-        self.environment = {"LD_PRELOAD": library, "CLOCK_FILE": self._file}
+    def __init__(self, directory, library):
+        self._file = directory / "clocks"
+        self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self._file)}
         self._file.write_bytes(bytes(16))
         self._stopped = 0
 
@@ -51,6 +49,10 @@ class Clock:
         self._stopped += int(1e9 * seconds)
         self._write(1, self._stopped)
 
+    def run_out(self, process, seconds):
+        """Moves the stopped clock on until the process has ended, by so many seconds each time."""
+        wait_for(lambda: process.poll() is not None or self.advance(seconds), "the process ended")
+
     @contextlib.contextmanager
     def moving(self):
         """In the meantime it jumps to and fro, by anything from seconds to twenty years."""
@@ -69,9 +71,19 @@ class Clock:
             thread.join()
 
 
-@pytest.fixture
-def clock(tmp_path):
-    """A clock of the test's own."""
+@pytest.fixture(scope="session")
+def clock_library(tmp_path_factory):
+    """The library that all clocks have."""
     if SANITIZED:
         pytest.skip("the sanitizer's library must be the first that is loaded")
-    return Clock(tmp_path)
+    library = tmp_path_factory.mktemp("clock") / "move_clock.so"
+    source = Path(__file__).with_name("move_clock.c")
+    subprocess.run(["cc", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", library, source],
+                   check=True)
+    return library
+
+
+@pytest.fixture
+def clock(tmp_path, clock_library):
+    """A clock of the test's own."""
+    return Clock(tmp_path, clock_library)

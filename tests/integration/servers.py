@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 import time
+from pathlib import Path
 
 DEADLINE = 120  # seconds, of a machine that has much else to do
 
@@ -130,6 +131,20 @@ def stay(connection):
     """Echoes everything and does not close, until the client is gone."""
     echo(connection)
     wait_for_end(connection)
+
+
+def is_read(connection):
+    """Whether the peer, over IPv4, has read all that was sent to it, or has ended."""
+    own, peers = (name[1] for name in (connection.getsockname(), connection.getpeername()))
+    for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        local, remote = (int(field.partition(":")[2], 16) for field in fields[1:3])
+        sending, coming = (int(field, 16) for field in fields[4].split(":"))
+        if (local, remote, sending > 0) == (own, peers, True):
+            return False
+        if (local, remote, coming > 0) == (peers, own, True):
+            return False
+    return True
 
 
 def wait_for_end(connection):

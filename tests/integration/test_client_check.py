@@ -1,28 +1,27 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --check: what is wrong with a path is named, and only that."""
 
-import contextlib
+import os
 import re
 import signal
 import socket
 import threading
-import time
 
 import pytest
 
 import servers
-from client import Client, command, run, until
+from client import DEADLINE, Client, command, run, state, until
 
 SIZE = 1_000_000
 
 
-def check(behaviour, *options, size=SIZE):
+def check(behaviour, *options, size=SIZE, **keywords):
     """Status and verdict of a check of that size against a server of that behaviour.
 
     What it says before the verdict are the first faults; one alone says the same as the verdict."""
     with servers.tcp(behaviour) as server:
         status, output, errors = run(
-            *command("check", *options, size=size), *server.address, data=b"")
+            *command("check", *options, size=size), *server.address, data=b"", **keywords)
     *faults, verdict = output.decode().splitlines()
     assert errors == [] and len(faults) <= 10
     if len(faults) == 1 and "in another order" not in verdict:
@@ -165,11 +164,25 @@ def test_a_server_that_never_answers():
     assert ": timeout: 0 bytes came back within 2 s: 1000 bytes sent, 0 came" in verdict
 
 
-def test_a_server_that_never_closes():
+def test_a_server_that_never_closes(clock):
     """All is back but the end of the connection: that is what is said."""
-    status, verdict = check(servers.stay, "--timeout=4", size=1000)
+    ended = threading.Event()
+
+    def behaviour(connection):
+        servers.echo(connection)
+        until(lambda: servers.is_read(connection))
+        ended.set()
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            *command("check", "--timeout=60", size=1000), *server.address,
+            env=os.environ | clock.environment) as client:
+        assert ended.wait(DEADLINE)
+        clock.run_out(client.process, 60)
+        status, output, _ = client.end()
     assert status == 1
-    assert "all came back intact, but the connection was not closed within 4 s" in verdict
+    assert b"all came back intact, but the connection was not closed within 60 s" in output
 
 
 def test_a_server_that_never_stops_sending():
@@ -183,30 +196,70 @@ def test_a_server_that_never_stops_sending():
     assert found[0] == 1 and re.search(r"sends more than it was sent: 1 byte sent", found[2][0])
 
 
-def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout():
+def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout(clock):
     """Bytes that nobody owes are no progress: the timeout ends a run in which only they come."""
+    rounds = []
 
     def behaviour(connection):
         servers.echo(connection)
-        with contextlib.suppress(TimeoutError):
-            while connection.send(b"x"):
-                connection.settimeout(0.05)
-                time.sleep(0.05)
+        while len(rounds) < 20:
+            until(lambda: servers.is_read(connection))
+            clock.advance(20)
+            connection.sendall(b"x")
+            rounds.append(connection)
 
-    status, verdict = check(behaviour, "--timeout=0.5", size=1000)
-    assert status == 1 and ": differs: " in verdict
+    clock.stop()
+    status, verdict = check(behaviour, "--timeout=60", size=1000,
+                            env=os.environ | clock.environment)
+    assert status == 1 and ": differs: " in verdict and 1 <= len(rounds) < 20
 
 
-def test_the_timeout_is_for_silence_not_for_the_whole():
+def test_the_timeout_is_for_silence_not_for_the_whole(clock):
     """A slow server that goes on answering is waited for."""
 
     def behaviour(connection):
         while data := connection.recv(1000):
-            time.sleep(0.6)
+            clock.advance(40)
             connection.sendall(data)
+            until(lambda: servers.is_read(connection))
 
-    status, verdict = check(behaviour, "--timeout=5", size=10_000)
+    clock.stop()
+    status, verdict = check(behaviour, "--timeout=60", size=10_000,
+                            env=os.environ | clock.environment)
     assert status == 0 and "intact" in verdict
+
+
+@pytest.mark.parametrize("mode", ["plain", "check", "ping", "requests", "connections", "streams"])
+def test_a_client_that_comes_late(mode, clock):
+    """What came while the client got no processor came in time, however long that was."""
+    runs, begun = [], []
+
+    def behaviour(connection):
+        data = connection.recv(1 << 18)
+        if not begun:
+            begun.append(connection)
+            until(lambda: runs)
+            os.killpg(runs[0].pid, signal.SIGSTOP)
+            until(lambda: state(runs[0].pid) == "T")
+            connection.sendall(data)
+            clock.advance(3600)
+            os.killpg(runs[0].pid, signal.SIGCONT)
+        else:
+            connection.sendall(data)
+        servers.echo(connection)
+
+    clock.stop()
+    options = {"check": ["-s1000"], "ping": ["-c1"], "plain": []}.get(mode, ["-P1", "-w0.01"])
+    with servers.tcp(behaviour) as server, Client(
+            *command(mode, "--timeout=60", *options), *server.address,
+            env=os.environ | clock.environment) as client:
+        runs.append(client.process)
+        if mode == "plain":
+            client.process.stdin.write(b"late")
+        # The start of a load lies ahead.
+        until(lambda: begun or clock.advance(0.001))
+        status, output, errors = client.end(b"")
+    assert (status, errors) == (0, []), output
 
 
 def test_a_server_that_answers_one_byte_at_a_time():

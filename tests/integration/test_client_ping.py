@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import os
 import re
 import signal
 import socket
@@ -150,12 +151,20 @@ def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
     assert f"from {':'.join(server.address)}: seq=2 error: {sentence}\n" in result.text
 
 
-def test_a_server_that_does_not_answer():
+def test_a_server_that_does_not_answer(clock):
     """The timeout costs one round trip and is named."""
-    with servers.tcp(fail_second(servers.silent)) as server:
-        result = ping("--ping", "-c2", "--interval=0.01", "--timeout=4", *server.address)
+
+    def behaviour(connection):
+        connection.recv(1)
+        clock.advance(60)
+        servers.silent(connection)
+
+    clock.stop()
+    with servers.tcp(fail_second(behaviour)) as server:
+        result = ping("--ping", "-c2", "--interval=0.01", "--timeout=60", *server.address,
+                      env=os.environ | clock.environment)
     assert (result.status, result.sent, result.answered) == (1, 2, 1)
-    assert "seq=1 error: no answer within 4 s\n" in result.text
+    assert "seq=1 error: no answer within 60 s\n" in result.text
     assert result.reasons == " (1 timeout)"
 
 

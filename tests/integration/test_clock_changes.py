@@ -15,7 +15,7 @@ import client as program
 import clients
 from chatter import chat  # noqa: F401
 from journald import Notifications
-from moved_clock import YEAR, clock  # noqa: F401
+from moved_clock import YEAR
 from processes import wait_for
 from service import accounted
 

@@ -10,7 +10,6 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from moved_clock import clock  # noqa: F401
 from service import MPECHO, variables
 from stepping import Stepped
 

@@ -14,7 +14,6 @@ import clients
 import processes
 from chatter import chat  # noqa: F401
 from manager import send, unit  # noqa: F401
-from moved_clock import clock  # noqa: F401
 
 STOPS = ["terminate", "crash"]
 

@@ -19,7 +19,6 @@ import clients
 import processes
 from journald import ROOT
 from manager import unit  # noqa: F401
-from moved_clock import clock  # noqa: F401
 from processes import wait_for
 
 METRICS = "metrics:127.0.0.1:0"

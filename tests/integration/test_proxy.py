@@ -13,7 +13,6 @@ import clients
 import processes
 import proxies
 from manager import unit  # noqa: F401
-from moved_clock import clock  # noqa: F401
 from processes import wait_for
 
 LISTEN = "proxy:127.0.0.1:0"

@@ -12,7 +12,6 @@ import pytest
 
 import clients
 import processes
-from moved_clock import clock  # noqa: F401
 from service import TRACED
 from tracing import Tampering
 

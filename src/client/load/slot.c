@@ -304,7 +304,8 @@ static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
 bool slot_tick(Slots *slots, Slot *slot, uint64_t now) {
         int r = 0;
 
-        if (slot_is_busy(slot) && now >= slot->deadline)
+        /* What came while this process had no processor came before the deadline. */
+        if (slot_is_busy(slot) && now >= slot->deadline && !socket_is_readable(slot->fd))
                 slot_give_up(slots, slot, now);
         else if (slot->state == SLOT_CONNECTING && slot->fd < 0)
                 r = slot_connect(slots, slot);

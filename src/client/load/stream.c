@@ -28,6 +28,7 @@
 #include "client/load/crew.h"
 #include "client/value/pace.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         STREAM_EVENTS = 64,
@@ -47,7 +48,10 @@ enum {
 typedef struct StreamLine {
         int fd;
         uint64_t received;
-        /* The instant of the last received bytes. */
+        /* Whether the peer owed something at the last tick. */
+        bool owed;
+        /* The instant of the last received bytes, or of the first tick at which the peer owes
+         * others. */
         uint64_t last;
 } StreamLine;
 
@@ -233,9 +237,13 @@ static void stream_tick(Stream *stream) {
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
                 uint64_t sent = stream->page->sent[i].bytes;
-                bool owed = now >= stream->end || sent > line->received;
+                const bool owed_before = line->owed;
 
-                if (line->fd < 0 || !owed || now - line->last < timeout)
+                line->owed = now >= stream->end || sent > line->received;
+                if (!line->owed || !owed_before)
+                        line->last = now;
+                /* What came while this process had no processor came before the timeout. */
+                if (line->fd < 0 || now - line->last < timeout || socket_is_readable(line->fd))
                         continue;
                 if (stream->page->sent_all && sent == line->received)
                         stream->page->unclosed++;

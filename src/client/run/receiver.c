@@ -39,7 +39,12 @@ enum {
 /* The state of the wait for the peer. */
 typedef struct ReceiverWait {
         struct pollfd polled[POLLED_COUNT];
-        /* The instant since which the peer has owed something. */
+        /* The instant before the last look at the connection: what came while this process had no
+         * processor came before the timeout. */
+        uint64_t now;
+        /* Whether the peer owed something at the last check. */
+        bool owed;
+        /* The instant of the first check since which the peer has owed something. */
         uint64_t since;
         /* The instant of the next check of all but the connection. */
         uint64_t next_look;
@@ -73,13 +78,14 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
 /* Waits for bytes, or until @wake; checks everything else. Returns a value of the enum, a negative
  * errno, or -EAGAIN to go on. */
 static int receiver_wait(Receiver *receiver, ReceiverWait *wait, uint64_t wake) {
-        uint64_t now = clock_now();
+        const bool owed = receiver_is_owed(receiver, wait);
         int r;
 
-        if (!receiver_is_owed(receiver, wait))
-                wait->since = now;
-        else if (receiver->timeout > 0 && now - wait->since >= receiver->timeout)
+        if (!owed || !wait->owed)
+                wait->since = wait->now;
+        else if (receiver->timeout > 0 && wait->now >= wait->since + receiver->timeout)
                 return RECEIVER_TIMEOUT;
+        wait->owed = owed;
         r = inquiry_poll(wait->polled, POLLED_COUNT, wake);
         if (r < 0)
                 return r;
@@ -95,24 +101,26 @@ static int receiver_wait(Receiver *receiver, ReceiverWait *wait, uint64_t wake) 
 
 /* Checks everything but the connection when it is due. Returns as receiver_wait() does. */
 static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
-        uint64_t now = clock_now(), next;
+        uint64_t next;
 
-        if (now < wait->next_look)
+        if (wait->now < wait->next_look)
                 return -EAGAIN;
-        wait->next_look = now + RECEIVER_TICK;
+        wait->next_look = wait->now + RECEIVER_TICK;
         if (receiver->tick != NULL) {
                 next = receiver->tick(receiver->tick_userdata);
                 wait->next_look = clock_earlier(wait->next_look, next);
         }
-        return receiver_wait(receiver, wait, now);
+        return receiver_wait(receiver, wait, wait->now);
 }
 
 /* Receives the bytes that have come. Returns a value of the enum, a negative errno, or -EAGAIN to
  * go on. */
 static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
         static char buffer[RECEIVER_BUFFER_SIZE];
-        ssize_t n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
+        ssize_t n;
 
+        wait->now = clock_now();
+        n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (n == 0)
                 return RECEIVER_END;
         if (n > 0)
@@ -141,9 +149,9 @@ int receiver_run(Receiver *receiver) {
         int r;
 
         do {
-                r = receiver_look(receiver, &wait);
+                r = receiver_receive(receiver, &wait);
                 if (r == -EAGAIN)
-                        r = receiver_receive(receiver, &wait);
+                        r = receiver_look(receiver, &wait);
         } while (r == -EAGAIN);
         return r;
 }

@@ -90,12 +90,33 @@ static void test_reset(void **state) {
         close(pair[0]);
 }
 
+/* Bytes, an end and an error can be read; nothing can where nothing has come. */
+static void test_readable(void **state) {
+        int tcp[2], local[2];
+
+        (void)state;
+        peer_pair_tcp(tcp);
+        peer_pair(local);
+        assert_false(socket_is_readable(tcp[1]));
+        assert_false(socket_is_readable(local[1]));
+        assert_false(socket_is_readable(-1));
+        peer_send(local[0], "a", 1);
+        assert_true(socket_is_readable(local[1]));
+        close(local[0]);
+        assert_int_equal(peer_receive(local[1], &(char){ 0 }, 1), 1);
+        assert_true(socket_is_readable(local[1]));
+        close(local[1]);
+        socket_set_reset(tcp[0]);
+        close(tcp[0]);
+        assert_true(socket_is_readable(tcp[1]));
+        close(tcp[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_cookie),
-                cmocka_unit_test(test_connections),
-                cmocka_unit_test(test_strangers),
-                cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_cookie),    cmocka_unit_test(test_connections),
+                cmocka_unit_test(test_strangers), cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_readable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
