@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --load: its numbers are the service's own."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -96,33 +97,88 @@ def test_the_numbers_are_the_services_own(network, rate):
         assert result["bytes_sent"] == result["bytes_received"] == echoed - before[1] > 0
 
 
-def test_a_fixed_rate_is_kept():
-    """As many requests as were asked for, spread over the connections."""
-    with servers.tcp(servers.echo) as server:
-        result = load("requests", "--rate=200", "--duration=2", "--connections=4", *server.address)
-    assert result["load"]["answered"] + result["load"]["overdue"] == 400
-    assert result["load"]["overdue"] < 200 and result["seconds"] >= 399 / 200
+def wait_for_start(client):
+    """Waits until all workers wait for the start of a load, which the clock has still to reach."""
+    def waiting():
+        found = descendants(client.process.pid)
+        return found and all("nanosleep" in pathlib.Path(f"/proc/{pid}/wchan").read_text()
+                             for pid in found)
+    until(waiting)
 
 
-def test_a_rate_is_spread_over_all_connections():
-    """Each connection carries its part, and a silent one among them is reported."""
-    carried = []
+@contextlib.contextmanager
+def stepped(clock, behaviour, *words, form="--json"):
+    """The server and the client of a load whose clock stands, half a millisecond after its start."""
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            form, *words, *server.address, env=os.environ | clock.environment) as client:
+        wait_for_start(client)
+        # It is a millisecond ahead.
+        clock.advance(0.0015)
+        yield server, client
+
+
+def end_of(client, status=0):
+    """The object of a load that has ended."""
+    found, output, errors = client.end()
+    assert (found, errors) == (status, []), output
+    return parse(output.decode())
+
+
+def counting(answered, carried, special=None):
+    """An echo that notes in lists the requests of 64 bytes that it has answered and what each
+    connection has carried; the first connection may be special."""
+    first = threading.Lock()
 
     def behaviour(connection):
+        if special and first.acquire(blocking=False):
+            special(connection)
+            return
         count = 0
-        while data := connection.recv(1 << 18):
+        while data := servers.receive(connection, 64):
             connection.sendall(data)
+            answered.append(connection)
             count += len(data)
         carried.append(count)
 
-    with servers.tcp(behaviour) as server:
-        load("requests", "--rate=640", "--duration=1", "--connections=16", *server.address)
-    assert len(carried) == 16 and sum(carried) <= 640 * 64
+    return behaviour
+
+
+def test_a_fixed_rate_is_kept(clock):
+    """As many requests as were asked for, spread over the connections."""
+    answered = []
+    with stepped(clock, counting(answered, []), *command(
+            "requests", "--rate=200", "--duration=2", "--connections=4")) as (_, client):
+        clock.advance(1.998)
+        until(lambda: len(answered) == 400)
+        clock.advance(0.01)
+        result = end_of(client)
+    assert (result["load"]["answered"], result["load"]["overdue"]) == (400, 0)
+    assert result["seconds"] >= 399 / 200
+
+
+def test_a_rate_is_spread_over_all_connections(clock):
+    """Each connection carries its part, and a silent one among them is reported."""
+    answered, carried = [], []
+    with stepped(clock, counting(answered, carried), *command(
+            "requests", "--rate=640", "--duration=1", "--connections=16")) as (_, client):
+        for step in range(1, 41):
+            clock.advance(1 / 40)
+            until(lambda step=step: len(answered) == min(640, 16 * step + 1))
+        end_of(client)
+    assert len(carried) == 16 and sum(carried) == 640 * 64
     assert max(carried) <= 2 * min(carried), carried
 
-    with servers.tcp(servers.one_of(1000, servers.silent)) as server:
-        result = load("requests", "--rate=640", "--duration=0.5", "--timeout=0.5",
-                      "--connections=16", *server.address, status=1)
+    answered, carried = [], []
+    with stepped(clock, counting(answered, carried, servers.silent), *command(
+            "requests", "--rate=640", "--duration=0.5", "--timeout=60", "--connections=16")) as (
+                _, client):
+        clock.advance(0.499)
+        until(lambda: len(answered) == 319)
+        clock.advance(0.01)
+        until(lambda: len(carried) == 15)
+        clock.run_out(client.process, 60)
+        result = end_of(client, 1)
     assert result["load"]["errors"] == {"timeout": 1}
 
 
@@ -243,19 +299,30 @@ def test_time_outs_are_in_the_distribution():
     assert lost > 10 and result["latency"]["p90"] >= 500_000
 
 
-def test_reconnects_are_counted():
-    """A connection that its peer ends while it is idle is replaced; that is no error, but told.
+@pytest.mark.parametrize("form", ["--json", "--quiet"])
+def test_reconnects_are_counted(clock, form):
+    """A connection that its peer ends while it is idle is replaced; that is no error, but told."""
+    ended = []
 
-    Each connection is idle for most of a second: long enough for a client that comes late to see
-    the end before it sends again."""
-    with servers.tcp(servers.leave_when_idle(64)) as server:
-        arguments = ["--rate=10", "--duration=2", "--connections=10", *server.address]
-        result = load("requests", *arguments)
-        accepted = server.accepted
-        status, output, _ = run(*command("requests", *arguments))
-    assert result["load"]["answered"] + result["load"]["overdue"] == 20
-    assert result["load"]["errors"] == {} and result["load"]["reconnects"] == accepted - 10 > 0
-    assert status == 0 and re.search(rb"\n0 errors, \d+ reconnects[,\n]", output)
+    def behaviour(connection):
+        servers.leave_when_idle(64)(connection)
+        # The client has seen the end.
+        ended.append(connection)
+
+    words = command("requests", "--rate=10", "--duration=2", "--connections=10")
+    with stepped(clock, behaviour, *words, form=form) as (server, client):
+        for count in range(1, 21):
+            until(lambda count=count: len(ended) == count)
+            clock.advance(0.1)
+        status, output, errors = client.end()
+        replaced = server.accepted - 10
+    assert (status, errors) == (0, []) and replaced > 0, output
+    if form == "--json":
+        load = parse(output.decode())["load"]
+        assert (load["answered"], load["overdue"], load["errors"]) == (20, 0, {})
+        assert load["reconnects"] == replaced
+    else:
+        assert b"\n0 errors, %d reconnects" % replaced in output
 
 
 def test_each_process_has_the_rate_of_its_connections():
@@ -551,12 +618,31 @@ def test_singular(tmp_path):
         assert b"\nconnect/first byte/last byte = " in output
 
 
-def test_a_pause_of_a_stream_is_not_timed():
+def test_a_pause_of_a_stream_is_not_timed(clock):
     """While all that was sent has come back, the timeout does not run; 0 is none."""
-    with servers.tcp(servers.echo) as server:
-        for options in (["-b1", "-W0.8", "-w1.2"], ["-W0", "-w0.1"]):
-            result = load("streams", "-P1", *options, *server.address)
-            assert result["load"]["errors"] == {} and result["bytes_received"] > 0
+    echoed = []
+
+    def behaviour(connection):
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            echoed.append(len(data))
+
+    for limit in "--timeout=60", "--timeout=0":
+        clock.stop()
+        words = ["--json", *command("streams", "-P1", "-b1", "-w150", limit)]
+        with servers.tcp(behaviour) as server, Client(
+                *words, *server.address, env=os.environ | clock.environment) as client:
+            wait_for_start(client)
+            for seconds, count in (1.1, 1), (100, 101):
+                clock.advance(seconds)
+                until(lambda count=count: sum(echoed) == count)
+                until(lambda: servers.is_read(server.connections[-1]))
+            clock.advance(50)
+            status, output, _ = client.end()
+        result = parse(output.decode())
+        assert (status, result["load"]["errors"]) == (0, {})
+        assert result["bytes_received"] == sum(echoed) >= 101
+        echoed.clear()
 
 
 def test_a_failed_connection_is_replaced_again_and_again():
