@@ -131,7 +131,11 @@ int poll(struct pollfd *polled, nfds_t count, int timeout) {
         return ppoll(polled, count, &time, NULL);
 }
 
-int __poll_chk(struct pollfd *polled, nfds_t count, int timeout, size_t size) {
+/* What poll(2) becomes where the compiler knows the size of the array. */
+int poll_checked(struct pollfd *polled, nfds_t count, int timeout,
+                 size_t size) __asm__("__poll_chk");
+
+int poll_checked(struct pollfd *polled, nfds_t count, int timeout, size_t size) {
         (void)size;
         return poll(polled, count, timeout);
 }
