@@ -25,13 +25,23 @@
 #define REAL(name) (__typeof__(&(name)))dlsym(RTLD_NEXT, #name)
 
 static const volatile int64_t *clocks;
-static int (*real_gettime)(clockid_t clock, struct timespec *ret_time);
+/* Found before a fork: a handler has no more of some libraries. */
+static __typeof__(&clock_gettime) real_gettime;
+static __typeof__(&ppoll) real_ppoll;
+static __typeof__(&poll) real_poll;
+static __typeof__(&epoll_pwait2) real_epoll_pwait2;
+static __typeof__(&clock_nanosleep) real_clock_nanosleep;
 
 __attribute__((constructor)) static void clock_init(void) {
         const char *path = getenv("CLOCK_FILE");
         int fd = path != NULL ? open(path, O_RDONLY | O_CLOEXEC) : -1;
         void *memory;
 
+        real_gettime = REAL(clock_gettime);
+        real_ppoll = REAL(ppoll);
+        real_poll = REAL(poll);
+        real_epoll_pwait2 = REAL(epoll_pwait2);
+        real_clock_nanosleep = REAL(clock_nanosleep);
         if (fd < 0)
                 abort();
         memory = mmap(NULL, 2 * sizeof *clocks, PROT_READ, MAP_SHARED, fd, 0);
@@ -99,35 +109,29 @@ static bool is_over(int64_t end) {
 
 int ppoll(struct pollfd *polled, nfds_t count, const struct timespec *timeout,
           const sigset_t *mask) {
-        static __typeof__(&ppoll) real;
         struct timespec look;
         int64_t end;
         bool over;
         int r;
 
-        if (real == NULL)
-                real = REAL(ppoll);
         if (timeout == NULL || clocks[1] == 0)
-                return real(polled, count, timeout, mask);
+                return real_ppoll(polled, count, timeout, mask);
         end = clocks[1] + nanoseconds(timeout);
         do {
                 over = is_over(end);
                 look = until(end);
-                r = real(polled, count, &look, mask);
+                r = real_ppoll(polled, count, &look, mask);
         } while (r == 0 && !over);
         return r;
 }
 
 /* What does not wait stays the system call that it is: tests look for it. */
 int poll(struct pollfd *polled, nfds_t count, int timeout) {
-        static __typeof__(&poll) real;
         const struct timespec time = { .tv_sec = timeout / 1000,
                                        .tv_nsec = timeout % 1000 * (SECOND / 1000) };
 
-        if (real == NULL)
-                real = REAL(poll);
         if (timeout <= 0 || clocks[1] == 0)
-                return real(polled, count, timeout);
+                return real_poll(polled, count, timeout);
         return ppoll(polled, count, &time, NULL);
 }
 
@@ -142,21 +146,18 @@ int poll_checked(struct pollfd *polled, nfds_t count, int timeout, size_t size) 
 
 int epoll_pwait2(int epoll, struct epoll_event *events, int size, const struct timespec *timeout,
                  const sigset_t *mask) {
-        static __typeof__(&epoll_pwait2) real;
         struct timespec look;
         int64_t end;
         bool over;
         int r;
 
-        if (real == NULL)
-                real = REAL(epoll_pwait2);
         if (timeout == NULL || clocks[1] == 0)
-                return real(epoll, events, size, timeout, mask);
+                return real_epoll_pwait2(epoll, events, size, timeout, mask);
         end = clocks[1] + nanoseconds(timeout);
         do {
                 over = is_over(end);
                 look = until(end);
-                r = real(epoll, events, size, &look, mask);
+                r = real_epoll_pwait2(epoll, events, size, &look, mask);
         } while (r == 0 && !over);
         return r;
 }
@@ -171,18 +172,15 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
 /* Of the sleeps, the one that mpecho's programs have: up to an instant. */
 int clock_nanosleep(clockid_t clock, int flags, const struct timespec *end,
                     struct timespec *ret_left) {
-        static __typeof__(&clock_nanosleep) real;
 
-        if (real == NULL)
-                real = REAL(clock_nanosleep);
         while (flags == TIMER_ABSTIME && clocks[1] != 0 && !is_over(nanoseconds(end))) {
                 const struct timespec look = until(nanoseconds(end));
-                int r = real(clock, 0, &look, NULL);
+                int r = real_clock_nanosleep(clock, 0, &look, NULL);
 
                 if (r != 0)
                         return r;
         }
-        return clocks[1] != 0 ? 0 : real(clock, flags, end, ret_left);
+        return clocks[1] != 0 ? 0 : real_clock_nanosleep(clock, flags, end, ret_left);
 }
 
 unsigned alarm(unsigned seconds) {

@@ -141,9 +141,11 @@ def test_garbage(start, data):
     assert values(receive_all(client))["mpecho_connections"] == 0
 
 
-def test_split_request(start):
+def test_split_request(start, clock):
     """A request counts as one wherever it is split, and when its lines end in newlines alone."""
-    service = start("127.0.0.1:0", METRICS)
+    service = start("127.0.0.1:0", METRICS, environment=clock.environment)
+    # A handler has ten seconds, which a test that comes late may exceed.
+    clock.stop()
     request = f"GET / HTTP/1.1\n{ACCEPT}\n\n".encode()
     for at in 1, 3, 4, 14, len(request) - 2, len(request) - 1:
         with service.paused():
@@ -184,10 +186,11 @@ def test_beside_echoes(start):
     assert len(service.journal.records("accepted")) == 1
 
 
-def test_limit_of_scrapers(start):
+def test_limit_of_scrapers(start, clock):
     """Scrapers that do not finish hold up other scrapers beyond the sixteenth, but no echo; one
     that leaves makes room."""
-    service = start("127.0.0.1:0", METRICS)
+    service = start("127.0.0.1:0", METRICS, environment=clock.environment)
+    clock.stop()
     with service.paused():
         slow = [service.connect(address=service.listeners()[-1]) for _ in range(MOST)]
         for client in slow:
