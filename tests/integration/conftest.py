@@ -20,7 +20,7 @@ from supervisors import Supervisor  # noqa: E402
 
 PR_SET_CHILD_SUBREAPER = 36
 MOST_DESCRIPTORS = 8192
-LONGEST_TEST = 900
+LONGEST_TEST = 1800
 
 
 def pytest_configure():

@@ -20,7 +20,7 @@ def run(directory, *command, check=True, umask=0o022):
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(directory)}
     return subprocess.run(command, cwd=directory, env=environment, umask=umask, check=check,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, timeout=5 * DEADLINE)
+                          stderr=subprocess.STDOUT, text=True, timeout=15 * DEADLINE)
 
 
 def files(directory):
