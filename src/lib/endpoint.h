@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+/* Older kernels' header needs <sys/socket.h> before it. */
+#include <linux/vm_sockets.h>
 
 typedef struct Endpoint Endpoint;
 
