@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +24,7 @@
 
 #include "lib/clock.h"
 #include "lib/number.h"
+#include "lib/ppoll.h"
 #include "report/notify.h"
 
 /* systemd may have much else to do, and giving up loses connections. */

@@ -22,7 +22,6 @@
 #include "server/master.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,6 +32,7 @@
 #include "handler/handler.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"
+#include "lib/ppoll.h"
 #include "report/notify.h"
 #include "restart/handover.h"
 #include "server/account.h"
