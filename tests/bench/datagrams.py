@@ -6,6 +6,7 @@
 import contextlib
 import json
 import socket
+import struct
 import subprocess
 import time
 
@@ -13,6 +14,8 @@ from contenders import BASELINES, DEADLINE, MPECHO, PEERS, PORT, Contender, Runn
 from measures import Wrong
 
 VOLLEY = BASELINES / "volley"
+# As those of `volley`: sockperf's server ignores others.
+MESSAGE = struct.pack("!QHI", 1, 3, 64).ljust(64, b"e")
 
 
 class RunningDatagrams(Running):
@@ -27,8 +30,8 @@ class RunningDatagrams(Running):
                 assert self.process.poll() is None, self.output()
                 assert time.monotonic() < deadline, f"{self.contender.name} does not echo"
                 with contextlib.suppress(ConnectionRefusedError, TimeoutError):
-                    client.send(b"ping")
-                    assert client.recv(100) == b"ping"
+                    client.send(MESSAGE)
+                    assert client.recv(100)[10:] == MESSAGE[10:]
                     return
 
 
@@ -59,6 +62,10 @@ service echo
 """)
     return [PEERS / "xinetd", "-dontfork", "-f", configuration,
             "-pidfile", directory / "pid", "-filelog", directory / "log"]
+
+
+def sockperf(address, _):
+    return ["sockperf", "server", "-i", address, "-p", PORT]
 
 
 def volley(server, flows, window, seconds):
@@ -97,4 +104,5 @@ DATAGRAM_CONTENDERS = [
     DatagramContender("bare-datagram", "bare loop: recvfrom, sendto", baseline("bare-datagram")),
     DatagramContender("mpecho", "mpecho, logging on", mpecho),
     DatagramContender("xinetd", "xinetd's echo", xinetd),
+    DatagramContender("sockperf", "sockperf's server", sockperf),
 ]

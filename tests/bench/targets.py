@@ -73,7 +73,8 @@ TARGETS = [
     *(Target(f"datagrams/s, {title}", against, ratio(metric, base), bound, True)
       for metric, title in (("datagrams-1", "1 flow"), ("datagrams-64", "64 flows"))
       for against, base, bound in (("bare loop", "bare-datagram", 1.3),
-                                   ("xinetd's echo", "xinetd", 2))),
+                                   ("xinetd's echo", "xinetd", 2),
+                                   ("sockperf's server", "sockperf", 1))),
     Target("round trip of a datagram, p50", "bare loop", ratio("datagram-p50", "bare-datagram"),
            1.05),
     Target("restart with 1,000 live: lost", "", plain("restart-lost"), 0, unit=""),

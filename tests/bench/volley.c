@@ -2,8 +2,9 @@
 /*
  * volley ADDRESS PORT FLOWS WINDOW SECONDS: a client of a datagram echo. Each flow, a socket with a
  * port of its own, has WINDOW datagrams on their way and sends the next ones when answers come. It
- * compares every byte, and prints an object: answers a second, the median of the round trips in
- * microseconds where WINDOW is 1, and how many datagrams were lost or came back wrong.
+ * compares every byte, but for the flag that sockperf's server clears, and prints an object:
+ * answers a second, the median of the round trips in microseconds where WINDOW is 1, and how many
+ * datagrams were lost or came back wrong.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -23,9 +24,16 @@ enum {
         FLOWS_MOST = 1024,
         WINDOW_MOST = 64,
         TRIPS_MOST = 1 << 20,
+        /* The byte of a message of sockperf with its flags, and the flag of a client. */
+        FLAGS = 9,
+        CLIENT = 1,
         /* Milliseconds without any answer after which what is on its way is lost. */
         PATIENCE = 100,
 };
+
+/* Messages begin as those of sockperf's client do, or its server ignores them: a number, flags, and
+ * the size. */
+static const char header[] = { 0, 0, 0, 0, 0, 0, 0, 1, 0, CLIENT | 2, 0, 0, 0, SIZE };
 
 static struct pollfd flows[FLOWS_MOST];
 static uint64_t sent_at[FLOWS_MOST];
@@ -78,8 +86,10 @@ static unsigned flow_receive(size_t flow, unsigned window) {
         for (unsigned i = 0; i < window; i++)
                 prepare(received[i], sizeof received[i], i);
         n = recvmmsg(flows[flow].fd, messages, window, MSG_DONTWAIT, NULL);
-        for (int i = 0; i < n; i++)
+        for (int i = 0; i < n; i++) {
+                received[i][FLAGS] |= CLIENT;
                 wrong += messages[i].msg_len != SIZE || memcmp(received[i], sent, SIZE) != 0;
+        }
         answers += n > 0 ? (unsigned)n : 0;
         return n > 0 ? (unsigned)n : 0;
 }
@@ -108,6 +118,7 @@ int main(int argc, char **argv) {
         n = argument(argv[3], FLOWS_MOST);
         window = (unsigned)argument(argv[4], WINDOW_MOST);
         memset(sent, 'e', sizeof sent);
+        memcpy(sent, header, sizeof header);
         open_flows(n, argv[1], argv[2]);
 
         began = clock_now();

@@ -145,16 +145,22 @@ def datagrams():
     receiver.close()
 
 
-@pytest.mark.parametrize("flows, window", [(1, 1), (1, 8), (5, 2)])
-def test_the_volley_counts_answers(datagrams, flows, window):
+def like_sockperf(data):
+    """What sockperf's server makes of a message: it clears the flag of a client."""
+    return data[:9] + bytes([data[9] & ~1]) + data[10:]
+
+
+@pytest.mark.parametrize("flows, window, change", [(1, 1, bytes), (1, 8, bytes),
+                                                   (5, 2, like_sockperf)])
+def test_the_volley_counts_answers(datagrams, flows, window, change):
     """Answers come at a rate; one flow with one datagram on its way measures its round trips."""
-    found = volley(datagrams(bytes), flows, window)
+    found = volley(datagrams(change), flows, window)
     assert found["rate"] > 0 and found["wrong"] == 0
     assert (found["p50"] > 0) == (window == 1)
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"e",
-                                    lambda data: data[:-1] + b"x"])
+                                    lambda data: data[:-1] + b"x", lambda data: b"x" + data[1:]])
 def test_the_volley_sees_what_is_wrong(datagrams, change):
     """An answer with other bytes, or of another length, is wrong."""
     server = datagrams(change)
