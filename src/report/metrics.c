@@ -112,33 +112,30 @@ uint64_t metrics_refused(const MetricsCounts *counts) {
         return refused;
 }
 
-/* Returns what the values of a metric of @type add to its name. */
-static const char *type_suffix(MetricType type) {
-        static const char *const suffixes[] = { [TYPE_GAUGE] = "",
-                                                [TYPE_COUNTER] = "_total",
-                                                [TYPE_INFO] = "_info",
-                                                [TYPE_HISTOGRAM] = "" };
-
-        return suffixes[type];
-}
+/* What the values of a metric of a type add to its name, and what the formats call the type. */
+static const struct {
+        const char *suffix;
+        const char *names[METRICS_FORMATS];
+} types[] = {
+        [TYPE_GAUGE] = { "", { "gauge", "gauge" } },
+        [TYPE_COUNTER] = { "_total", { "counter", "counter" } },
+        [TYPE_INFO] = { "_info", { "gauge", "info" } },
+        [TYPE_HISTOGRAM] = { "", { "histogram", "histogram" } },
+};
 
 static void line_add_head(Line *line, MetricsFormat format, const char *name, MetricType type,
                           const char *help) {
-        static const char *const types[METRICS_FORMATS][4] = {
-                [METRICS_TEXT] = { "gauge", "counter", "gauge", "histogram" },
-                [METRICS_OPEN] = { "gauge", "counter", "info", "histogram" },
-        };
-        const char *suffix = format == METRICS_TEXT ? type_suffix(type) : "";
+        const char *suffix = format == METRICS_TEXT ? types[type].suffix : "";
 
         line_add(line, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix,
-                 types[format][type]);
+                 types[type].names[format]);
 }
 
 static void line_add_metric(Line *line, MetricsFormat format, const Metric *metric,
                             const Metrics *metrics) {
         const char *member = (const char *)metrics + metric->offset;
         const uint64_t *values = (const uint64_t *)(const void *)member;
-        const char *suffix = type_suffix(metric->type);
+        const char *suffix = types[metric->type].suffix;
 
         line_add_head(line, format, metric->name, metric->type, metric->help);
         if (metric->label == NULL)

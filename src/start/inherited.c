@@ -253,6 +253,7 @@ static int inherited_fail(const Inherited *inherited, Failure *ret_failure) {
 
 int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure) {
         const int n = inherited->n;
+        const char *name;
 
         if (n < 0)
                 return inherited_fail(inherited, ret_failure);
@@ -263,14 +264,13 @@ int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure)
 
         if (n == 0)
                 return inherited_sort_stdin(inherited, ret_failure);
-        if (n == 1 && socket_is_stream(SD_LISTEN_FDS_START) &&
-            (inherited->names == NULL || !name_is_stored(inherited->names[0]))) {
-                if (inherited->names != NULL && name_is_proxy(inherited->names[0]))
-                        return failure_set(
-                                        ret_failure, WRONG_USAGE,
-                                        "Cannot read a PROXY header without a master: Accept=yes "
-                                        "and the name '%s' exclude each other",
-                                        inherited->names[0]);
+        name = inherited->names != NULL ? inherited->names[0] : NULL;
+        if (n == 1 && socket_is_stream(SD_LISTEN_FDS_START) && !name_is_stored(name)) {
+                if (name_is_proxy(name))
+                        return failure_set(ret_failure, WRONG_USAGE,
+                                           "Cannot read a PROXY header without a master: "
+                                           "Accept=yes and the name '%s' exclude each other",
+                                           name);
                 inherited->connection = SD_LISTEN_FDS_START;
                 return 0;
         }
