@@ -7,7 +7,7 @@
  * - Addresses and ports. No answer goes to many hosts at once, and none to the port of another
  *   service: clients have ports from 1024 on, and not the port of this socket.
  * - A token bucket for each source. A reflector on a high port ends here, if the two are faster
- * than the limit: then the guard refuses the only datagram on its way.
+ *   than the limit: then the guard refuses the only datagram on its way.
  * - A token bucket for all sources together, for a flood from many forged ones. A source that the
  *   table does not have may take a token only while the bucket is half full, and a tenth of all
  *   tokens: the rest is for the sources that it has. A flood of new sources costs old ones little,

@@ -140,8 +140,7 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
                 socket_set_reset(echo->out);
         else if (reason == END_IDLE || reason == END_STOPPED)
                 echo_finish(echo);
-        /* The kernel goes on sending to a peer that does not read, and nobody counts that any more.
-         */
+        /* The kernel goes on sending to a peer that does not read, and nobody counts that now. */
         else if (handler->idle_timeout > 0)
                 socket_set_user_timeout(echo->out, handler->idle_timeout);
         return (int)reason;

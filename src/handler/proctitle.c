@@ -14,8 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Volatile keeps the compiler from calling memcpy(3), which costs a new process more than a loop.
- */
+/* Volatile keeps the compiler from calling memcpy(3): a loop costs a new process less. */
 static volatile char *title_start;
 static size_t title_arguments; /* bytes of the command line */
 static size_t title_size;      /* bytes of the command line and, behind it, the environment */

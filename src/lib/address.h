@@ -69,7 +69,7 @@ Source address_source(const Address *address);
 
 /*
  * address_format: Writes @address to @text: "192.0.2.7:51234", "[2001:db8::7]:51234", "uid 1000 pid
- * 4242", "vsock:3:1024"; "unknown" if it is all zeros.
+ * 4242", "vsock:3:1024"; "unknown" if it is all zeros, "family N" for any other.
  */
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Questions to the kernel about a socket, by its descriptor alone. mpecho gets many descriptors
- * from others: from systemd, from its descriptor store, from handlers. Neither a name nor a
- * position shows what they are.
+ * Asks the kernel about a socket by its descriptor alone, and sets options of it. mpecho gets many
+ * descriptors from others: from systemd, from its descriptor store, from handlers. Neither a name
+ * nor a position shows what they are.
  *
  * Other processes hold many of these sockets too: systemd holds the listeners and stored
  * connections. Nothing here may block, shut a socket down or change its file status flags.

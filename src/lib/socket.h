@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * Asks the kernel about sockets, and ends connections abruptly.
+ * Asks the kernel about sockets, sets their timeouts, and ends connections abruptly.
  */
 
 /*

@@ -16,8 +16,8 @@ enum {
 /*
  * Reports to the service manager in the protocol of sd_notify(3); does nothing without a manager.
  *
- * After notify_init() no call blocks or opens a descriptor. Messages that the manager does not
- * accept are sent again later.
+ * After notify_init() no call but notify_once() blocks or opens a descriptor. Messages that the
+ * manager does not accept are sent again later.
  */
 struct Notify {
         int fd; /* a datagram socket; -1 without a manager */

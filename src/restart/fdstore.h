@@ -53,7 +53,8 @@ int fdstore_put(FdstoreKind kind, uint64_t run, int fd);
 int fdstore_put_own(uint64_t run, pid_t handler, int fd);
 
 /*
- * fdstore_remove: Asks systemd to close all descriptors stored as @name.
+ * fdstore_remove: Asks systemd to close all descriptors stored as @name. Blocks while systemd's
+ * queue is full.
  *
  * fdstore_remove_own: The same for the bundle that the process @handler may have stored by itself
  * in the run @run; never blocks.

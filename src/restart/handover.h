@@ -33,7 +33,8 @@ struct HandoverAddress {
 /* The master's answers about its handlers. @data is passed to each function. */
 struct HandoverMaster {
         void *data;
-        /* Returns whether the process @handler is a handler that has opened no channel before. */
+        /* Returns whether the process @handler may open a channel: it serves a connection, and has
+         * opened none before. Kills any other handler. */
         bool (*admit)(void *data, pid_t handler);
         /* Returns whether the process @handler is the handler of the connection with @cookie. */
         bool (*serves)(void *data, pid_t handler, uint64_t cookie);
@@ -41,8 +42,7 @@ struct HandoverMaster {
         void (*note_stored)(void *data, pid_t handler);
         /* Returns whether the process @handler may announce its peer. */
         bool (*awaits)(void *data, pid_t handler);
-        /* Returns whether the peer @announced by such a @handler is served; any bytes are possible.
-         */
+        /* Returns whether the peer @announced by such a @handler is served: any bytes can come. */
         bool (*announce)(void *data, pid_t handler, const Address *announced, uint64_t now);
 };
 

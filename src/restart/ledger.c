@@ -59,8 +59,7 @@ struct Ledger {
         uint32_t slots;
         HandlersPart *handlers;
         MastersPart *masters;
-        int handlers_fd; /* and masters_fd: -1 once they are taken, and in an earlier run's ledger
-                          */
+        int handlers_fd; /* and masters_fd: -1 once taken, and in an earlier run's ledger */
         int masters_fd;
 };
 

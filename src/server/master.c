@@ -80,8 +80,7 @@ struct Master {
         bool stopping;
         int signals;            /* of signalfd(2); -1 before master_init_signals() */
         unsigned vain_signals;  /* in a row */
-        uint64_t signals_pause; /* when the master waits for signals again; CLOCK_NEVER if it does
-                                 */
+        uint64_t signals_pause; /* when it waits for signals again; CLOCK_NEVER if it does */
         uint64_t kill_deadline; /* when the master kills handlers that have not finished */
         uint32_t handed_over;   /* connections for which it was moved */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */

@@ -111,8 +111,7 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                 .ledger = ledger_entry(roster->ledger, connection_slot(roster, connection)),
                 .previous = roster->last,
         };
-        /* All but `announced_before`: an earlier handler's announcement can still be in the list.
-         */
+        /* All but `announced_before`: an earlier handler's exit can still be in the list. */
         connection->ledger->bytes = 0;
         connection->ledger->reason = 0;
         facts = connection_facts(roster, connection);

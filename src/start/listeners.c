@@ -203,8 +203,7 @@ static void listener_set_tcp(int fd) {
                                  sizeof settings[i].value);
 }
 
-/* Answers to hosts that do not exist wait for them for seconds, in the same buffer as all others.
- */
+/* Answers to hosts that do not exist wait for seconds, in the same buffer as all others. */
 static void listener_set_udp(int fd) {
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ DATAGRAM_RECEIVE_BUFFER }, sizeof(int));
         if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ DATAGRAM_SEND_BUFFER },

@@ -7,7 +7,7 @@ typedef struct Resource Resource;
 
 /* A resource of the machine, and how many connections it allows. */
 struct Resource {
-        const char *name; /* "RLIMIT_NOFILE", "RLIMIT_NPROC" or "pids.max" */
+        const char *name; /* "RLIMIT_NOFILE", "RLIMIT_NPROC" or "pids.max"; empty for none */
         uint64_t limit;
 };
 

@@ -26,7 +26,7 @@ struct LoadSent {
 
 /*
  * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
- * writes to its page; the parent writes to @stop and @start.
+ * writes to its page; the parent writes to @stop, @start and @sent.
  */
 struct LoadPage {
         /* The worker must end at once. */

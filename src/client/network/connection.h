@@ -45,8 +45,8 @@ struct ConnectionOptions {
 /*
  * connection_open: Connects to @endpoint and waits for the connection.
  *
- * Returns a connected, blocking stream socket that the caller closes: close-on-exec, and for TCP
- * with TCP_NODELAY (tcp(7)). Returns a negative errno of socket(2), setsockopt(2), bind(2) or
+ * Returns a connected, blocking socket that the caller closes: close-on-exec, and for TCP with
+ * TCP_NODELAY (tcp(7)). Returns a negative errno of socket(2), setsockopt(2), bind(2) or
  * connect(2), -ETIME when the time is over, -EINTR when the interrupt is readable, or -EAFNOSUPPORT
  * when the local address is of another family.
  */
@@ -60,7 +60,7 @@ int connection_open(const Endpoint *endpoint, const ConnectionOptions *options);
  * connection is still under way. The socket becomes writable (poll(2)) at its end, and
  * connection_finish() returns the result. Returns a negative errno of socket(2), setsockopt(2),
  * bind(2) or connect(2); -EAGAIN while the queue of a Unix socket is full: the caller may try
- * again.
+ * again; -EAFNOSUPPORT when the local address is of another family.
  */
 int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options, bool *ret_pending);
 

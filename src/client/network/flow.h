@@ -82,8 +82,9 @@ void flow_deinit(Flow *flow);
  * flow_send: Sends the next datagram. Its round trip counts from @since, at most now and never
  * before that of the last one.
  *
- * Returns 0 and sets @ret_event if this machine rejected it: FLOW_REJECTED, else FLOW_ANSWER.
- * Returns -EAGAIN, and counts nothing, while the send buffer is full: the socket becomes writable.
+ * Returns 0 and sets the kind of @ret_event: FLOW_REJECTED if this machine did not send it, which
+ * also counts, else FLOW_ANSWER. Returns -EAGAIN, and counts nothing, while the send buffer is
+ * full: the socket becomes writable.
  */
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 

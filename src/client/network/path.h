@@ -50,9 +50,10 @@ int path_resolve(const Target *target, const ConnectionOptions *options, Path *r
  * path_open: Connects to @target. Tries the addresses of getaddrinfo(3) until one answers: one
  * after the other in that order, or in a race if @options say so.
  *
- * Returns a socket as connection_open() does and sets @ret_path. Otherwise sets @ret_failure, adds
- * to the failed addresses of @ret_path, and returns a negative errno: that of bind(2) to the local
- * address, of resolve_target(), or of connection_open() for the last address.
+ * Returns a socket as connection_open() does, on which proxy_header_send() has been called, and
+ * sets @ret_path. Otherwise sets @ret_failure and the failed addresses of @ret_path, and returns a
+ * negative errno: that of bind(2) to the local address, of resolve_target(), of connection_open()
+ * for the last address, or of proxy_header_send().
  */
 int path_open(const Target *target, const ConnectionOptions *options, Path *ret_path,
               Failure *ret_failure);
