@@ -30,7 +30,7 @@ PORT = 7
 MESSAGE = 64
 BLOCK = 1 << 18
 # Between a message that came back and the next one, and between two blocks of a stream.
-PAUSE = 0.2
+PAUSE = 0.5
 # For so long nothing more could be sent: all buffers are full.
 QUIET = 1
 # For so long nothing came back that is waited for: nothing will.
