@@ -324,6 +324,8 @@ def test_rejected_by_a_firewall(network):
     """Each rejection has its reason and its sender, in the summary and in the object."""
     here, there = network(), network()
     here.link(there, ("10.0.0.1/24", "10.0.0.2/24"), ("fd00::1/64", "fd00::2/64"))
+    # The kernel limits the errors to one machine, to 6 at once and then one a second.
+    there.execute("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
     rules = "".join(
         f"meta l4proto udp meta nfproto {family} numgen inc mod {4 - number} 0 "
         f"reject with {protocol} type {name}\n"
