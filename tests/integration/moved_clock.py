@@ -26,6 +26,11 @@ class Clock:
         self._file.write_bytes(bytes(16))
         self._stopped = 0
 
+    @property
+    def wrapper(self):
+        """The start of a command line of such a program."""
+        return ["env", *(f"{name}={value}" for name, value in self.environment.items())]
+
     def _write(self, index, value):
         with self._file.open("r+b") as file:
             file.seek(8 * index)

@@ -267,7 +267,7 @@ def test_a_straggler_does_not_change_the_rates(kind):
     found = result["load"]
     assert 0.3 <= found["duration"] < result["seconds"]
     assert found["drain"] == pytest.approx(result["seconds"] - found["duration"], abs=0.01)
-    assert found["drain"] > 0.5 and found["errors"] == {"timeout": 1}
+    assert found["drain"] > 0.5 and set(found["errors"]) == {"timeout"}
     received = found["receive_rate"] * found["duration"]
     assert 0 < received <= result["bytes_received"] * 1.002
     if kind == "requests":
@@ -795,7 +795,7 @@ def test_a_full_queue_and_the_timeout(tmp_path):
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = load("requests", "-P3", "-w1", "-W0.5", "--connect-timeout=0.1", f"{tmp_path}/s", status=1)
+        result = load("requests", "-P3", "-w1", "-W2", "--connect-timeout=0.1", f"{tmp_path}/s", status=1)
         thread.join(DEADLINE)
         connection[0].close()
     # The queue has one place, whose connection nobody accepts.

@@ -255,7 +255,7 @@ def test_store(victim, name):
 
 def test_stop(victim):
     """Handlers ignore SIGTERM and knock every second, or hand their connections over late, one after
-    the other, and stay: a stop takes no longer than 5 seconds, where it takes 4 with one that only
+    the other, and stay: a stop takes hardly longer than the 4 seconds that it takes with one that only
     ignores it, and loses no other connection."""
     service = victim(expected=["crashed"])
     other = service.connect_served()
@@ -274,4 +274,5 @@ def test_stop(victim):
         for client in hostile:
             client.close()
         clients.ping(other)
-    assert max(seconds.values()) < seconds["hang"] * 5 / 4
+    # One after the other would be twice as long; a busy machine is late by a second or two.
+    assert max(seconds.values()) < seconds["hang"] * 3 / 2

@@ -325,7 +325,7 @@ def test_restart(unit, clock, stop):
     """Over a restart and a crash a connection keeps its announced peer and is counted by it, and a
     silent one what it has sent of its header."""
     service = unit("--max-per-source=1", name="proxy", start=False)
-    service.wrapper = ["env", *(f"{name}={value}" for name, value in clock.environment.items())]
+    service.wrapper = clock.wrapper
     service.start()
     served = introduce(service)
     clock.stop()
@@ -358,7 +358,7 @@ def test_restart(unit, clock, stop):
 def test_ended_while_there_was_no_master(unit, clock):
     """A silent connection that ends while there is no master is refused by the next one."""
     service = unit(name="proxy", start=False)
-    service.wrapper = ["env", *(f"{name}={value}" for name, value in clock.environment.items())]
+    service.wrapper = clock.wrapper
     service.start()
     clock.stop()
     client = service.connect()
