@@ -86,7 +86,9 @@ def crlf(data):
      "(99999|100000) bytes from offset 104857[67] on came back changed, "),
     (lambda data: data[:1 << 20] + bytes(70_000) + data[1 << 20:], 1,
      "(69999|70000) bytes that nobody sent came at offset 104857[67]:"),
-    (crlf, None, "[1-9] bytes? that nobody sent came at offset .*, the first of [0-9]{5} faults:"),
+    # What was sent before a line feed can be a carriage return, too.
+    (crlf, None, "([1-9] bytes? that nobody sent came|1 byte came back twice, the second time) "
+                 "at offset .*, the first of [0-9]{5} faults:"),
 ])
 def test_damage_of_any_size(edit, count, sentence):
     """However large or frequent, it has its place and its size, and all faults are counted."""

@@ -15,6 +15,7 @@ RELEASES = {"bookworm": 12, "trixie": 13}
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "releases(NAME, ...): the test is for no other releases")
     # Whatever ends the tests, and whatever the shell that started them ignores: fixtures clean up.
     for number in signal.SIGINT, signal.SIGTERM:
         signal.signal(number, signal.default_int_handler)
@@ -44,6 +45,13 @@ def pytest_generate_tests(metafunc):
         release = metafunc.config.getoption("release")
         metafunc.parametrize("image", [release] if release else list(RELEASES), indirect=True,
                              scope="session")
+
+
+def pytest_collection_modifyitems(config, items):
+    others = [item for item in items if (mark := item.get_closest_marker("releases"))
+              and item.callspec.params["image"] not in mark.args]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 def made(name):

@@ -17,13 +17,6 @@ from support import documented  # noqa: E402
 PINGS, STREAMS, STUCK = 94, 3, 3
 
 
-@pytest.fixture(name="binds")
-def fixture_binds(binds, image):
-    if image.name.startswith("bookworm"):
-        pytest.skip("systemd 252 of Debian 12 has no soft reboot")
-    return binds
-
-
 def name(pid):
     """The name of a process, or None if it has ended."""
     try:
@@ -38,6 +31,8 @@ def masters(host):
     return [pid for pid in machine.children(host.leader) if name(pid) == "mpecho"]
 
 
+# systemd 252 of Debian 12 has no soft reboot.
+@pytest.mark.releases("trixie")
 def test_soft_reboot(host, tell):
     """A hundred connections from outside of the machine, some with bytes on their way, go on."""
     service = Service(host)
