@@ -92,7 +92,8 @@ def test_units(tmp_path):
     subprocess.run(["sh", "-ec", commands], check=True)
     unit = tmp_path / "mpecho-core@.socket"
     assert settings(unit) ^ settings(ROOT / "systemd/mpecho.socket") == {
-        "ReusePort=yes", "FileDescriptorName=core-%i", "FileDescriptorName=echo"}
+        "ReusePort=yes", "FileDescriptorName=core-%i", "FileDescriptorName=echo",
+        "WantedBy=sockets.target mpecho-core@%i.service", "WantedBy=sockets.target mpecho.service"}
     service = tmp_path / "mpecho-core@.service"
     service.write_text(service.read_text().replace("/usr/sbin/mpecho", str(MPECHO)))
     said = subprocess.run(
