@@ -177,7 +177,7 @@ PYTEST = MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -p no:cacheprov
 # call, or look at what surrounds the programs.
 QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_json echo handlers handover \
 	handover_store inetd journal limits listen signals usage) \
-	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and not slow_machine and \
+	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and \
 	not more_connections_than and not not_read and not waits_for_the_manager'
 
 ## check-model: search all states of a model of the handover with spin, a few minutes

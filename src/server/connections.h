@@ -35,7 +35,7 @@ struct Connections {
         Datagrams *datagrams;     /* whose handlers end and disobey here too, or NULL */
         Scrapers *scrapers;       /* the same */
         uint64_t full_deadline;   /* when the next record may say that the limit is reached */
-        uint64_t silent_deadline; /* no handler has an earlier one; CLOCK_NEVER if none has one */
+        uint64_t silent_deadline; /* no handler has an earlier one; a tick finds the next */
         bool stopping;
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */

@@ -50,22 +50,23 @@ static int ports_try(int family, const ConnectionOptions *options, uint64_t firs
 
 int ports_choose(int family, const ConnectionOptions *options, uint64_t first, uint64_t count,
                  uint64_t *ret_first, Failure *ret_failure) {
-        uint64_t wrong = 0;
+        uint64_t chosen = first, wrong = 0;
         uint32_t number;
         int r = -EADDRINUSE;
 
-        *ret_first = first;
         if (first != 0)
                 r = ports_try(family, options, first, count, &wrong);
         for (int i = 0; first == 0 && r == -EADDRINUSE && i < PORTS_ATTEMPTS; i++) {
                 if (getrandom(&number, sizeof number, 0) < 0)
                         return failure_set(ret_failure, -errno, "Cannot get random numbers: %s",
                                            strerror(errno));
-                *ret_first = PORTS_FIRST + number % (UINT16_MAX - PORTS_FIRST - count);
-                r = ports_try(family, options, *ret_first, count, &wrong);
+                chosen = PORTS_FIRST + number % (UINT16_MAX - PORTS_FIRST - count);
+                r = ports_try(family, options, chosen, count, &wrong);
         }
         if (r < 0)
                 return failure_set(ret_failure, r, "Cannot use source port %" PRIu64 ": %s", wrong,
                                    strerror(-r));
+
+        *ret_first = chosen;
         return 0;
 }

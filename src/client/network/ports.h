@@ -8,8 +8,8 @@
 
 /*
  * ports_choose: Finds @count neighbouring local ports that sockets of @family can bind to the local
- * address of @options, from @first on; 0 for any free ones above 61000, whose number they must be
- * fewer than.
+ * address of @options, from @first on; 0 for any free ones from 61000 on, which must be fewer
+ * than 4535.
  *
  * Returns 0 and sets @ret_first to the first of them. Otherwise sets @ret_failure and returns a
  * negative errno of socket(2) or bind(2), -EADDRINUSE without such ports, or that of getrandom(2).

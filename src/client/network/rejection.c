@@ -23,6 +23,9 @@
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
 
+/* The last place has all those for which there is no place of their own. */
+#define OTHER_REASONS "other reasons"
+
 typedef struct RejectionName {
         uint8_t type;
         uint8_t code;
@@ -154,6 +157,8 @@ size_t rejections_place(Rejections *rejections, const Rejection *rejection) {
         for (size_t place = 0; place < last; place++)
                 if (strcmp(rejections->list[place].text, rejection->text) == 0)
                         return place;
+        if (strcmp(rejection->text, OTHER_REASONS) == 0)
+                i = last;
         while (i < last && rejections->counts[i] > 0)
                 i++;
         if (rejections->counts[i] > 0)
@@ -162,8 +167,8 @@ size_t rejections_place(Rejections *rejections, const Rejection *rejection) {
         rejections->list[i] = *rejection;
         if (i == last) {
                 rejections->list[i].sender[0] = '\0';
-                snprintf(rejections->list[i].reason, REJECTION_REASON_SIZE, "other reasons");
-                snprintf(rejections->list[i].text, REJECTION_TEXT_SIZE, "other reasons");
+                snprintf(rejections->list[i].reason, REJECTION_REASON_SIZE, OTHER_REASONS);
+                snprintf(rejections->list[i].text, REJECTION_TEXT_SIZE, OTHER_REASONS);
         }
         return i;
 }

@@ -252,6 +252,7 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
                         return 0;
                 r = -errno;
                 kill(*ret_pid, SIGTERM);
+                (void)waitpid(*ret_pid, NULL, 0);
         }
         close(fds[1]);
         return r;
@@ -328,8 +329,10 @@ static void export_plot(const Report *report, const ClientOptions *options, Fail
                                                           : "round trips";
         FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
 
-        if (file == NULL)
+        if (file == NULL) {
+                export_refuse(options->plot, errno, failure);
                 return;
+        }
         export_describe(report, options, file);
         fclose(file);
         if (options->connection.datagram)

@@ -26,10 +26,13 @@ struct Trip {
  * through the buffers on the way. Waits until the instant @end (CLOCK_NEVER for no limit);
  * @interrupt is a descriptor of interrupt_open(), or -1.
  *
+ * The caller sets @fd, @message, @answer and @size of @trip, and the rest to 0. In every case
+ * @received and @first are then true.
+ *
  * Returns 0 when the answer equals the message; -EBADMSG as soon as it differs, or for bytes
- * received before the message was sent; -ETIME at
- * @end, -EINTR after the interrupt, -EPIPE when the peer closed the connection, or a negative errno
- * of send(2), recv(2) or poll(2). After an error the connection is unusable.
+ * received before the message was sent; -ETIME at @end, -EINTR after the interrupt, -EPIPE when the
+ * peer closed the connection, or a negative errno of send(2), recv(2) or poll(2). After an error
+ * the connection is unusable.
  */
 int trip_run(Trip *trip, uint64_t end, int interrupt);
 

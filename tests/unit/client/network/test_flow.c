@@ -408,6 +408,8 @@ static void test_rejections(void **state) {
         assert_int_equal(rejections_place(&rejections, &rejection), 0);
         for (int i = 0; i < 2; i++)
                 rejections_add(&sum, &rejections);
+        assert_string_equal(sum.list[REJECTIONS_MAXIMUM - 1].text, "other reasons");
+        assert_int_equal(sum.counts[REJECTIONS_MAXIMUM - 1], 24);
         assert_string_equal(rejections_first(&sum)->text, "reason 2");
         assert_int_equal(sum.counts[0], 12);
 }
