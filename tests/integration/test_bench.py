@@ -116,10 +116,10 @@ def test_the_crowd_loses_what_nobody_accepts():
     assert (found["right"], found["lost"]) == (0, 3)
 
 
-def volley(address, flows, window):
-    """What the client of datagrams says after a tenth of a second."""
+def volley(address, flows, window, seconds="0.1"):
+    """What the client of datagrams says after this time."""
     host, port = address
-    result = subprocess.run([PROGRAMS / "volley", host, str(port), str(flows), str(window), "0.1"],
+    result = subprocess.run([PROGRAMS / "volley", host, str(port), str(flows), str(window), seconds],
                             stdout=subprocess.PIPE, check=True)
     return json.loads(result.stdout)
 
@@ -154,7 +154,7 @@ def like_sockperf(data):
                                                    (5, 2, like_sockperf)])
 def test_the_volley_counts_answers(datagrams, flows, window, change):
     """Answers come at a rate; one flow with one datagram on its way measures its round trips."""
-    found = volley(datagrams(change), flows, window)
+    found = volley(datagrams(change), flows, window, "1")
     assert found["rate"] > 0 and found["wrong"] == 0
     assert (found["p50"] > 0) == (window == 1)
 
