@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/socket.h"
+
 /* Room for a control message with FDPASS_MOST descriptors, aligned for its header (cmsg(3)). */
 typedef union Control {
         char room[CMSG_SPACE(FDPASS_MOST * sizeof(int))];
@@ -83,6 +85,8 @@ int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
 }
 
 void fdpass_close(int fd) {
-        if (fd >= 0)
-                close(fd);
+        if (fd < 0)
+                return;
+        socket_unset_linger(fd);
+        close(fd);
 }

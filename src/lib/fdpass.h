@@ -39,6 +39,7 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 int fdpass_receive(int socket, int *ret_fds, size_t most, int flags);
 
 /*
- * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor.
+ * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor. Does
+ * not wait, even if the sender has made the socket linger.
  */
 void fdpass_close(int fd);

@@ -16,6 +16,11 @@
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it. Where
  * the service shares its network namespace, every local user can be a stranger.
  *
+ * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
+ * would wait for its peer. So all that came from it is closed without that, in unread messages too.
+ * A handler that sends at the very moment of the close, or messages without a byte before it, or
+ * when descriptors are used up, can still delay the master.
+ *
  * The handler of a silent connection has one channel more, for one message without descriptors: the
  * peer that its PROXY header announces. The answer follows at once, also while the master stops.
  */
@@ -24,6 +29,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -40,6 +46,9 @@
 
 /* How long the master does not accept after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
+
+/* More messages than a channel holds (SO_SNDBUF, socket(7)). */
+#define QUEUE_MOST 600
 
 static const char ANSWER_STORED = 's';
 static const char ANSWER_SERVED = 'a';
@@ -83,11 +92,26 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
         return 0;
 }
 
+/* Closes the end @fd of a channel, after the messages that nobody receives: close(2) itself would
+ * wait for a connection in one of them that lingers. */
+static void channel_close(int fd) {
+        int fds[FDPASS_MOST], n = 0, waiting = 0;
+
+        for (int i = 0; i < QUEUE_MOST && (n >= 0 || waiting > 0); i++) {
+                n = fdpass_receive(fd, fds, FDPASS_MOST, 0);
+                if (ioctl(fd, FIONREAD, &waiting) < 0)
+                        break;
+                for (int k = 0; k < n; k++)
+                        fdpass_close(fds[k]);
+        }
+        close(fd);
+}
+
 /* Closes a channel and what came through it; the last channel takes its place. */
 static void channel_drop(Handover *handover, size_t index) {
         HandoverChannel *channel = &handover->channels[index];
 
-        close(channel->fd);
+        channel_close(channel->fd);
         fdpass_close(channel->connection);
         fdpass_close(channel->unsent);
         *channel = handover->channels[--handover->n];
@@ -159,7 +183,7 @@ static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
                 if (handler != 0 && master->admit(master->data, handler) &&
                     channel_add(handover, fd, handler, now))
                         continue;
-                close(fd);
+                channel_close(fd);
                 pauses = true;
         }
         /* No pause during a stop, as handlers wait for answers. */
@@ -187,17 +211,22 @@ static bool channel_answer(const HandoverMaster *master, const HandoverChannel *
 
 /* Receives from a channel. Returns whether the channel stays. */
 static bool channel_receive(const HandoverMaster *master, HandoverChannel *channel, uint64_t now) {
-        int fds[2] = { -1, -1 }, r;
+        int fds[FDPASS_MOST], r;
 
         if (channel_answer(master, channel, now))
                 return false;
-        r = fdpass_receive(channel->fd, fds, 2, 0);
+        /* The kernel would close those that have no room, and wait. */
+        r = fdpass_receive(channel->fd, fds, FDPASS_MOST, 0);
         if (r == -EAGAIN)
                 return now < channel->deadline;
         if (r < 0)
                 return false;
         channel->connection = fds[0];
         channel->unsent = r > 1 ? fds[1] : -1;
+        for (int i = 2; i < r; i++)
+                fdpass_close(fds[i]);
+        if (r > 2)
+                return false;
         /* The next master would serve a connection in place of unsent bytes. */
         if (channel->unsent >= 0 && socket_is_stream(channel->unsent))
                 return false;

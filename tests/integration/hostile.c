@@ -405,6 +405,45 @@ static void attack_late(void) {
         attack_hang();
 }
 
+/* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
+ * behind another message, or among three in one, as stands behind the address in the argument. */
+static void attack_linger(void) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))] = { 0 };
+        static char block[1 << 16];
+        char *const how = strchr(argument, ' ');
+        const int fds[] = { STDIN_FILENO, STDIN_FILENO, OWN_CONNECTION };
+        struct iovec data = { block, 1 };
+        struct msghdr message = { .msg_iov = &data,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control,
+                                  .msg_controllen = sizeof control };
+        int channel;
+
+        *how = '\0';
+        while (send(OWN_CONNECTION, block, sizeof block, MSG_DONTWAIT) > 0)
+                ;
+        (void)setsockopt(OWN_CONNECTION, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 1000 },
+                         sizeof(struct linger));
+        channel = connect_to_master();
+        for (int fd = OWN_CONNECTION + 1; fd < MOST_DESCRIPTORS; fd++)
+                if (fd != channel)
+                        close(fd);
+        if (strcmp(how + 1, "behind") == 0)
+                (void)send_descriptor(channel, NULL, "x", STDIN_FILENO);
+        if (strcmp(how + 1, "among") == 0) {
+                *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
+                                                             .cmsg_level = SOL_SOCKET,
+                                                             .cmsg_type = SCM_RIGHTS };
+                memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
+                (void)sendmsg(channel, &message, MSG_NOSIGNAL);
+        } else {
+                (void)send_descriptor(channel, NULL, "x", OWN_CONNECTION);
+        }
+        close(OWN_CONNECTION);
+        (void)pause();
+        _exit(0);
+}
+
 static const struct {
         const char *name;
         void (*attack)(void);
@@ -415,6 +454,7 @@ static const struct {
         { "fork", attack_fork },           { "store", attack_store },
         { "hang", attack_hang },           { "deaf", attack_deaf },
         { "late", attack_late },           { "control-32", attack_control_32 },
+        { "linger", attack_linger },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

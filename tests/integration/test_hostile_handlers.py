@@ -166,6 +166,22 @@ def test_channel_that_stays_silent(victim):
     clients.ping(other)
 
 
+@pytest.mark.parametrize("how", ["alone", "behind", "among"])
+def test_connection_that_lingers(victim, how):
+    """It gives the master the last descriptor of a connection that is full and lingers for longer
+    than this test waits: the master closes it and serves others while the peer reads nothing."""
+    service = victim(expected=["crashed"])
+    hostile, other = service.connect_served(), service.connect_served()
+    handler = service.handlers()[0]
+    connection = processes.descriptors(handler)[3]
+    ask(hostile, "linger", f"{handover_name(service)} {how}")
+    processes.wait_for(lambda: connection not in processes.descriptors(handler).values(),
+                       "the handler has closed its connection")
+    clients.ping(other)
+    service.connect_served()
+    os.kill(handler, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("attack, argument", [
     ("knock", None), ("signal", signal.SIGUSR1), ("signal", signal.SIGCHLD),
     ("signal", signal.SIGTERM)], ids=["knock", "usr1", "chld", "term"])

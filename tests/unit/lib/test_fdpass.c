@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "peer.h"
 #include "process.h"
 #include "unit.h"
 
@@ -92,6 +93,28 @@ static void test_other_control(void **state) {
         assert_int_equal(fdpass_receive(pair[0], (int[FDPASS_MOST]){}, FDPASS_MOST, 0), -EBADMSG);
 }
 
+static void expect_lingering(int seconds, int expected) {
+        int pair[2];
+        struct linger linger = { .l_onoff = 1, .l_linger = seconds };
+        socklen_t size = sizeof linger;
+
+        peer_pair_tcp(pair);
+        assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, size), 0);
+        fdpass_close(dup(pair[0]));
+        assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+        assert_int_equal(linger.l_onoff, expected);
+        close(pair[0]);
+        close(pair[1]);
+}
+
+/* A connection that lingers does so no more once it is closed; a reset stays one. */
+static void test_lingering(void **state) {
+        (void)state;
+        expect_lingering(100, 0);
+        expect_lingering(0, 1);
+        fdpass_close(-1);
+}
+
 static void expect_lowest(int lowest) {
         const int fd = dup(STDIN_FILENO);
 
@@ -135,6 +158,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_control, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+                cmocka_unit_test(test_lingering),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
