@@ -133,18 +133,28 @@ def stay(connection):
     wait_for_end(connection)
 
 
-def is_read(connection):
-    """Whether the peer, over IPv4, has read all that was sent to it, or has ended."""
-    own, peers = (name[1] for name in (connection.getsockname(), connection.getpeername()))
+def queues(connection):
+    """Of both ends of a connection over IPv4, ours first: the bytes that it has sent and the other
+    has not got, and those that it has got and not read."""
+    names = [name[1] for name in (connection.getsockname(), connection.getpeername())]
+    found = {}
     for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
-        local, remote = (int(field.partition(":")[2], 16) for field in fields[1:3])
-        sending, coming = (int(field, 16) for field in fields[4].split(":"))
-        if (local, remote, sending > 0) == (own, peers, True):
-            return False
-        if (local, remote, coming > 0) == (peers, own, True):
-            return False
-    return True
+        ports = [int(field.partition(":")[2], 16) for field in fields[1:3]]
+        found[tuple(ports)] = [int(field, 16) for field in fields[4].split(":")]
+    return [found.get(tuple(ports), [0, 0]) for ports in (names, names[::-1])]
+
+
+def is_read(connection):
+    """Whether the peer, over IPv4, has read all that was sent to it, or has ended."""
+    (sending, _), (_, coming) = queues(connection)
+    return sending == coming == 0
+
+
+def unread(connection):
+    """How many bytes the peer, over IPv4, has sent that nobody has read here."""
+    (_, coming), (sending, _) = queues(connection)
+    return sending + coming
 
 
 def wait_for_end(connection):

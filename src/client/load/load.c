@@ -210,7 +210,7 @@ static void load_answer(void *userdata) {
         const Interim count = load_count(load);
 
         progress_clear(&load->progress);
-        interim_print(stderr, &(Interim){}, &count, load->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, load->options);
         latency = (Histogram){};
         for (unsigned i = 0; i < load->workers; i++)
                 histogram_add(&latency, &load->pages[i].latency);

@@ -36,6 +36,8 @@ enum {
         /* Both numbers are primes: 65,521 connections have different places. */
         SLOT_PLACES = 65521,
         SLOT_STRIDE = 257,
+        /* The reads of a late answer: more than the kernel queues for a socket. */
+        SLOT_LAST_READS = 256,
 };
 
 static void slot_watch(const Slots *slots, Slot *slot, int operation, bool out) {
@@ -301,13 +303,28 @@ static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
         slot_fail(slots, slot, ETIME);
 }
 
-bool slot_tick(Slots *slots, Slot *slot, uint64_t now) {
-        int r = 0;
+static bool slot_is_late(const Slot *slot, uint64_t now) {
+        return slot_is_busy(slot) && now >= slot->deadline;
+}
+
+bool slot_expire(Slots *slots, Slot *slot, uint64_t now) {
+        bool idle = false;
 
         /* What came while this process had no processor came before the deadline. */
-        if (slot_is_busy(slot) && now >= slot->deadline && !socket_is_readable(slot->fd))
+        for (int i = 0; i < SLOT_LAST_READS && slot_is_late(slot, now); i++) {
+                if (!socket_is_readable(slot->fd))
+                        break;
+                idle = slot_serve(slots, slot, EPOLLIN | EPOLLERR);
+        }
+        if (slot_is_late(slot, now))
                 slot_give_up(slots, slot, now);
-        else if (slot->state == SLOT_CONNECTING && slot->fd < 0)
+        return idle;
+}
+
+bool slot_tick(Slots *slots, Slot *slot) {
+        int r = 0;
+
+        if (slot->state == SLOT_CONNECTING && slot->fd < 0)
                 r = slot_connect(slots, slot);
         if (r < 0)
                 slot_fail(slots, slot, -r);

@@ -98,9 +98,16 @@ bool slot_serve(Slots *slots, Slot *slot, uint32_t events);
 void slot_end(Slots *slots, Slot *slot, uint64_t now);
 
 /*
- * slot_tick: Ends a request whose deadline is before @now, and connects again to a Unix socket
- * whose queue was full.
+ * slot_expire: Ends a request whose deadline is not after @now, unless the bytes that have already
+ * come complete it.
+ *
+ * Returns as slot_serve() does.
+ */
+bool slot_expire(Slots *slots, Slot *slot, uint64_t now);
+
+/*
+ * slot_tick: Connects again to a Unix socket whose queue was full.
  *
  * Returns whether the queue still is.
  */
-bool slot_tick(Slots *slots, Slot *slot, uint64_t now);
+bool slot_tick(Slots *slots, Slot *slot);

@@ -108,7 +108,9 @@ static void worker_tick(Worker *worker, uint64_t now) {
                 Slot *slot = &worker->slots.list[i];
                 const bool rested = slot->state == SLOT_RESTING;
 
-                queued |= slot_tick(&worker->slots, slot, now);
+                if (slot_expire(&worker->slots, slot, now))
+                        worker_employ(worker, slot, clock_now());
+                queued |= slot_tick(&worker->slots, slot);
                 if (rested && now < worker->end)
                         worker_employ(worker, slot, now);
         }
