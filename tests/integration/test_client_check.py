@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --check: what is wrong with a path is named, and only that."""
 
+import json
 import os
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -216,6 +218,29 @@ def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout(clock):
     assert status == 1 and ": differs: " in verdict and 1 <= len(rounds) < 20
 
 
+@pytest.mark.parametrize("mode", ["plain", "check"])
+def test_a_surplus_from_a_peer_that_reads_nothing(mode, clock):
+    """A peer that blocks the sender has the timeout, also once it has sent more than it was sent."""
+    sent = threading.Event()
+
+    def behaviour(connection):
+        until(lambda: servers.unread(connection) > 0 and state(client.sender) == "S")
+        blocks = -(-servers.unread(connection) // (1 << 18))
+        connection.sendall(bytes((blocks << 18) + 200_000))
+        until(lambda: servers.is_read(connection))
+        sent.set()
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with open("/dev/zero", "rb") as zeros, servers.tcp(behaviour) as server, Client(
+            *command(mode, "--timeout=60", size="64M" if mode == "check" else None),
+            *server.address, stdin=zeros, env=os.environ | clock.environment,
+            stdout=subprocess.DEVNULL) as client:
+        assert sent.wait(DEADLINE)
+        clock.run_out(client.process, 60)
+        assert client.end()[0] == 1
+
+
 def test_the_timeout_is_for_silence_not_for_the_whole(clock):
     """A slow server that goes on answering is waited for."""
 
@@ -262,6 +287,34 @@ def test_a_client_that_comes_late(mode, clock):
         until(lambda: begun or clock.advance(0.001))
         status, output, errors = client.end(b"")
     assert (status, errors) == (0, []), output
+
+
+def test_an_answer_that_is_still_coming_is_late(clock):
+    """Bytes that wait at each deadline do not hold it up for ever: only a whole answer is in time."""
+    rounds, size, piece = [], 4 << 20, 1 << 18
+
+    def behaviour(connection):
+        message, processes = servers.receive(connection, size), (client.process.pid, client.sender)
+        for place in range(0, size, piece):
+            rounds.append(place)
+            os.killpg(client.process.pid, signal.SIGSTOP)
+            # One that has given up may have ended.
+            until(lambda: {state(pid) for pid in processes} <= {"T", "Z", None})
+            connection.sendall(message[place:place + piece])
+            clock.advance(3600)
+            os.killpg(client.process.pid, signal.SIGCONT)
+            until(lambda: servers.is_read(connection))
+        servers.echo(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            "--json", *command("requests", "-P1", "-w0.01", "--timeout=60", size=size),
+            *server.address, env=os.environ | clock.environment) as client:
+        # The start of a load lies ahead.
+        until(lambda: rounds or clock.advance(0.001))
+        status, output, _ = client.end(b"")
+    assert status == 1 and json.loads(output)["load"]["errors"] == {"timeout": 1}
+    assert len(rounds) < size // piece
 
 
 def test_a_server_that_answers_one_byte_at_a_time():

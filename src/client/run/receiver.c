@@ -7,8 +7,9 @@
  * the loop checks all of them every fifth of a second.
  *
  * The timeout counts while the peer owes something: bytes that the kernel has taken from the sender
- * and that have not come back, or the end of the connection after all bytes. Bytes that the peer
- * does not owe never restart it, and a mebibyte of them ends the run.
+ * and that have not come back, or the end of the connection after all bytes. A peer that has sent
+ * more than it was sent, and blocks the sender, owes progress. Bytes that the peer does not owe
+ * never restart the timeout, and a mebibyte of them ends the run.
  *
  * It never closes the connection or reaps the sender: both belong to the caller.
  */
@@ -50,10 +51,15 @@ typedef struct ReceiverWait {
         uint64_t next_look;
 } ReceiverWait;
 
-/* Returns whether the peer owes bytes or, after all bytes, its end. */
+/* Returns whether the peer owes bytes, its end after all bytes, or that the sender goes on. */
 static bool receiver_is_owed(const Receiver *receiver, const ReceiverWait *wait) {
-        return wait->polled[POLLED_SENDER].fd < 0 ||
-               sender_begun(receiver->sender) > receiver->bytes;
+        const uint64_t begun = sender_begun(receiver->sender);
+
+        if (wait->polled[POLLED_SENDER].fd < 0 || begun > receiver->bytes)
+                return true;
+        /* The sender counts its bytes a moment after send(2): only a surplus tells that it blocks.
+         */
+        return begun < receiver->bytes && begun > sender_bytes(receiver->sender);
 }
 
 /* Hands @size bytes at @data to the sink; returns a value of the enum, or -EAGAIN to go on. */
