@@ -147,7 +147,7 @@ static void check_answer(void *userdata) {
         const Interim count = check_count(check);
 
         progress_clear(&check->progress);
-        interim_print(stderr, &(Interim){}, &count, check->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, check->options);
 }
 
 static void check_judge_timeout(const Check *check) {

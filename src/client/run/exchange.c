@@ -217,7 +217,7 @@ static void exchange_answer(void *userdata) {
         const Interim count = exchange_count(exchange);
 
         progress_clear(&exchange->progress);
-        interim_print(stderr, &(Interim){}, &count, exchange->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, exchange->options);
         report_print_times(stderr, &exchange->report->latency);
 }
 

@@ -234,7 +234,7 @@ static void flows_answer(void *userdata) {
                                                 ? flows->list[i].result->failed
                                                 : volley_failed(&flows->datagrams[i].volley.counts);
         progress_clear(&flows->progress);
-        interim_print(stderr, &(Interim){}, &count, flows->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, flows->options);
         report_print_times(stderr, &report->latency);
 }
 

@@ -227,7 +227,7 @@ static void ping_answer(void *userdata) {
                           .errors = report->attempts - report->latency.count };
 
         progress_clear(&ping->progress);
-        interim_print(stderr, &(Interim){}, &count, ping->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, ping->options);
         report_print_times(stderr, &report->latency);
 }
 

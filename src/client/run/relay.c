@@ -156,7 +156,7 @@ static void relay_answer(void *userdata) {
                                 .bytes_sent = sender_bytes(receiver->sender),
                                 .bytes_received = receiver->bytes };
 
-        interim_print(stderr, &(Interim){}, &count, progress->options);
+        interim_print(stderr, &(Interim){ 0 }, &count, progress->options);
 }
 
 /* Exchanges the bytes. The sender hashes into @sent, which is shared memory. */

@@ -94,17 +94,17 @@ static void test_other_control(void **state) {
 }
 
 static void expect_lingering(int seconds, int expected) {
-        int pair[2];
+        int ends[2];
         struct linger linger = { .l_onoff = 1, .l_linger = seconds };
         socklen_t size = sizeof linger;
 
-        peer_pair_tcp(pair);
-        assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, size), 0);
-        fdpass_close(dup(pair[0]));
-        assert_int_equal(getsockopt(pair[0], SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+        peer_pair_tcp(ends);
+        assert_int_equal(setsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, size), 0);
+        fdpass_close(dup(ends[0]));
+        assert_int_equal(getsockopt(ends[0], SOL_SOCKET, SO_LINGER, &linger, &size), 0);
         assert_int_equal(linger.l_onoff, expected);
-        close(pair[0]);
-        close(pair[1]);
+        close(ends[0]);
+        close(ends[1]);
 }
 
 /* A connection that lingers does so no more once it is closed; a reset stays one. */
