@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,8 +140,10 @@ bool datagrams_are_quiet(const Datagrams *datagrams) {
 
 void datagrams_take_news(Datagrams *datagrams, uint64_t now) {
         uint64_t n;
+        const struct iovec vector = { .iov_base = &n, .iov_len = sizeof n };
 
-        (void)!read(datagrams->news, &n, sizeof n);
+        /* A compromised handler can clear O_NONBLOCK, as it shares the open file. */
+        (void)!preadv2(datagrams->news, &vector, 1, -1, RWF_NOWAIT);
         datagrams->rest_until = now + REST;
 }
 
