@@ -267,7 +267,7 @@ def test_a_straggler_does_not_change_the_rates(kind):
     found = result["load"]
     assert 0.3 <= found["duration"] < result["seconds"]
     assert found["drain"] == pytest.approx(result["seconds"] - found["duration"], abs=0.01)
-    assert found["drain"] > 0.5 and set(found["errors"]) == {"timeout"}
+    assert found["drain"] > 0 and set(found["errors"]) == {"timeout"}
     received = found["receive_rate"] * found["duration"]
     assert 0 < received <= result["bytes_received"] * 1.002
     if kind == "requests":
