@@ -78,6 +78,10 @@ void confine_children(void) {
                 /* The same from the kernel, when a descriptor is ready. */
                 REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
                 REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
+#ifdef SYS_fcntl64
+                REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN),
+                REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN_EX),
+#endif
                 REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
                 REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
                 /* The limits of another process. */
