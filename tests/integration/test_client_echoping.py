@@ -109,3 +109,10 @@ def test_wrong_usage(script, words):
     result = script(words)
     assert (result.returncode, result.stdout) == (2, "")
     assert "Usage: mpecho-echoping" in result.stderr
+
+
+def test_a_greeting_is_no_answer(script):
+    """A host that sends what looks like a line of the client has no line."""
+    with servers.tcp(lambda connection: connection.sendall(b"220 x: seq=1 time=1.00 us")) as server:
+        result = script(f"-n 2 -w 0.01 {':'.join(server.address)}")
+    assert (result.returncode, result.stdout) == (1, "")
