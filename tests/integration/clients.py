@@ -143,15 +143,15 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, block=RANDOM, quiet=0.5, flags=0, sent=0, handlers=()):
-    """Writes block over and over, never reading, until nothing can be written for quiet seconds;
-    with handlers, not even after they were seen to wait: they are not just late.
+def fill(client, handlers, block=RANDOM, quiet=0.1, flags=0):
+    """Writes block over and over, never reading, until nothing can be written for quiet seconds,
+    not even after each of handlers was seen to wait: they are not just late.
 
-    Goes on after `sent` bytes. Returns the number of bytes written, these among them."""
+    Returns the number of bytes written."""
     client.setblocking(False)
     poll = select.poll()
     poll.register(client, select.POLLOUT)
-    before = None
+    sent, before = 0, None
     while sent != before:
         wait_until_waiting(handlers)
         before = sent
@@ -160,8 +160,6 @@ def fill(client, block=RANDOM, quiet=0.5, flags=0, sent=0, handlers=()):
                 sent += client.send(memoryview(block)[sent % len(block):], flags)
             except BlockingIOError:
                 pass
-        if not handlers:
-            break
     client.settimeout(DEADLINE)
     return sent
 

@@ -77,7 +77,7 @@ def test_a_baseline_waits_for_a_slow_reader(baseline, name):
     """What a client does not read at once is kept for it, and others are served meanwhile."""
     connect = baseline(name)
     with connect() as slow, connect() as other:
-        sent = clients.fill(slow)
+        sent = clients.fill(slow, [], quiet=0.5)
         clients.ping(other)
         slow.shutdown(clients.socket.SHUT_WR)
         assert clients.drain(slow) == sent > len(clients.RANDOM)

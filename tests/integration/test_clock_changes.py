@@ -35,7 +35,7 @@ def stall(service):
         client, address = clients.prepare(service.listeners()[0])
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         client.connect(address)
-        clients.fill(client, quiet=0.2)
+        clients.fill(client, [])
     service.clients.append(client)
     return client
 

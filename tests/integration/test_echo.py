@@ -127,15 +127,6 @@ def test_half_close_brings_back_everything(start):
         assert received == [data]
 
 
-def fill_until_blocked(client, handler):
-    """Fills until the handler waits, and nothing more can be written; returns how many bytes."""
-    written, before = clients.fill(client), 0
-    while written > before:
-        wait_for(lambda: state(handler) == "S", f"{handler} waits")
-        before, written = written, clients.fill(client, quiet=0.2, sent=written)
-    return written
-
-
 @pytest.mark.parametrize("listener", ["127.0.0.1:0", f"@mpecho-test-half-close-{os.getpid()}"],
                          ids=["tcp", "unix"])
 @pytest.mark.parametrize("timeout", [0, 64])
@@ -147,7 +138,7 @@ def test_client_that_reads_only_after_it_blocked(start, tmp_path, listener, time
     service = start(f"--idle-timeout={timeout}", listener)
     client = service.connect_served()
     handler, = service.handlers()
-    written = fill_until_blocked(client, handler)
+    written = clients.fill(client, [handler])
     assert written > 100_000
     begin = time.monotonic()
     with Tampering(handler, "read,write", log=tmp_path / "trace") as trace:
@@ -168,7 +159,7 @@ def test_many_half_closed_clients_do_not_starve_others(start):
     service = start()
     stuck = [service.connect() for _ in range(5)]
     for client in stuck:
-        clients.fill(client, quiet=0.1)
+        clients.fill(client, service.handlers())
     echoed(service, clients.pattern("random", 9973), 1_000_000, 65536)
 
 
@@ -183,7 +174,7 @@ def reset_reading_handler(service, client):
 
 
 def reset_blocked_handler(service, client):
-    clients.fill(client)
+    clients.fill(client, service.handlers())
     return None
 
 

@@ -116,7 +116,7 @@ def test_killed_while_it_hands_over(unit, stop, stuck, first):
         name = clients.peer_text(client)
         # An earlier connection may have had the same port.
         accepted = service.journal.wait_for("accepted", before + 1)[-1]
-        written = clients.fill(client, quiet=0.1) if stuck else 0
+        written = clients.fill(client, service.handlers()) if stuck else 0
         killed = stop_killing(service, stop, accepted.number("MPECHO_HANDLER_PID"), count)
         service.start()
         clients.ping(other)

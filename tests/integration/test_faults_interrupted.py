@@ -68,7 +68,7 @@ def test_interrupted_while_handing_over(unit, chat, tmp_path, stop, calls):
                        "-e", f"inject={calls}:{EVERY_SECOND}"]
     chatter = chat([service.connect_served() for _ in range(5)])
     stuck = service.connect_served()
-    written = clients.fill(stuck, quiet=0.2)
+    written = clients.fill(stuck, service.handlers())
     for _ in range(3):
         service.restart(getattr(service, stop))
         chatter.go_on()

@@ -77,7 +77,7 @@ def test_a_told_handler_ends_cleanly(start, number):
     service = start()
     other, _ = served(service)
     client, handler = served(service)
-    written = clients.fill(client, quiet=0.2)
+    written = clients.fill(client, service.handlers())
     os.kill(handler, number)
     received = clients.drain(client)
     closed, = service.journal.wait_for("closed")

@@ -86,7 +86,7 @@ def test_peers_that_do_not_read(unit, stop, half_closed):
     """With all buffers full both ways, half-closed or not, every byte comes when it is read."""
     service = unit()
     connected = [service.connect_served() for _ in range(3)]
-    written = [clients.fill(client, quiet=0.2, handlers=service.handlers())
+    written = [clients.fill(client, service.handlers())
                for client in connected]
     if half_closed:
         for client in connected:
@@ -114,7 +114,7 @@ def test_unsent_bytes_once(unit):
     """A master that is killed before it has emptied the store: nothing is echoed twice."""
     service = unit()
     client = service.connect_served()
-    written = clients.fill(client, quiet=0.2, handlers=service.handlers())
+    written = clients.fill(client, service.handlers())
     service.terminate_with_unsent()
     service.manager.keeping = True
     service.start()
@@ -264,7 +264,7 @@ def test_nothing_accumulates(unit):
     """After 20 restarts master and handlers have as many files open as before, and no roster."""
     service = unit()
     client = service.connect_served()
-    clients.fill(service.connect_served(), quiet=0.2)
+    clients.fill(service.connect_served(), service.handlers())
 
     def open_files():
         def kinds(pid):

@@ -37,7 +37,7 @@ class Crowd:
         self.service = service
         self.talking = [service.connect_served() for _ in range(PEERS)]
         self.stuck = service.connect_served()
-        self.written = clients.fill(self.stuck, quiet=0.2, handlers=service.handlers())
+        self.written = clients.fill(self.stuck, service.handlers())
         self.received = 0
         service.terminate_with_unsent()
 

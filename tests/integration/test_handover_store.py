@@ -337,7 +337,7 @@ def test_listener_that_is_gone(unit):
     """Stored connections go on when the socket unit was stopped, and the service ends after them."""
     service = unit()
     client, stuck = service.connect_served(), service.connect_served()
-    written = clients.fill(stuck, quiet=0.2, handlers=service.handlers())
+    written = clients.fill(stuck, service.handlers())
     service.terminate_with_unsent()
     # Whatever order systemd passes them in.
     service.manager.store.reverse()

@@ -233,7 +233,7 @@ def test_vanished_peer_that_did_not_read(served):
     """A peer that has closed its window and then vanishes has stalled, by the idle timeout."""
     timeout = 3
     cable, service, client = served(f"--idle-timeout={timeout}")
-    written = clients.fill(client, quiet=0.2, handlers=service.handlers())
+    written = clients.fill(client, service.handlers())
     cable.vanish()
     record = closed(service, "stalled")
     assert record.number("MPECHO_DURATION_USEC") / 1e6 > 0.9 * timeout
@@ -258,7 +258,7 @@ def test_window_that_is_closed_for_long(served):
     """A peer that lets the window stay closed over many probes, and then reads, gets all of it."""
     cable, service, client = served("--idle-timeout=60")
     handler, = service.handlers()
-    written = clients.fill(client, quiet=0.2, handlers=service.handlers())
+    written = clients.fill(client, service.handlers())
     wait_for(lambda: tcp_info(handler, BACKOFF) >= 3, "a window that stays closed")
     client.shutdown(socket.SHUT_WR)
     assert clients.drain(client) == written

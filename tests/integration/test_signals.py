@@ -60,7 +60,7 @@ def test_stop_in_mid_stream(start):
     """What handlers have read when SIGTERM comes is written to peers that go on reading."""
     service = start()
     client = service.connect_served()
-    written = clients.fill(client, quiet=0.2)
+    written = clients.fill(client, service.handlers())
     service.signal(signal.SIGTERM)
     received = clients.drain(client)
     assert service.wait() == 0
@@ -75,7 +75,7 @@ def test_stop_accepts_no_more(start):
         services = [start("127.0.0.1:0"), start(passed=[listener])]
         for service in services:
             stuck = service.connect_served()
-            clients.fill(stuck, quiet=0.2)
+            clients.fill(stuck, service.handlers())
             service.signal(signal.SIGTERM)
         own, passed = (clients.parse_address(service.listeners()[0]) for service in services)
         processes.wait_for(lambda: not is_listening(own), "the own socket closed")
@@ -104,7 +104,7 @@ def test_stop_with_stalled_peers(start):
     service = start()
     stuck = [service.connect_served() for _ in range(3)]
     for client in stuck:
-        clients.fill(client, quiet=0.2)
+        clients.fill(client, service.handlers())
     service.signal(signal.SIGTERM)
     assert service.wait() == 0
     assert len(service.journal.records("closed", MPECHO_REASON="failed")) == len(stuck)

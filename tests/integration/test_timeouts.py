@@ -27,7 +27,7 @@ def test_idle_stalled_and_busy_peers_at_once(start, listener, sip):
     idle_data = clients.pattern("random", 30_000)
     begin = slow_since = time.monotonic()
     idle.sendall(idle_data)
-    written, count = (clients.fill(client, quiet=0.1, handlers=service.handlers())
+    written, count = (clients.fill(client, service.handlers())
                       for client in (stalled, slow))
     slow_data, come = clients.pattern("random", count), 0
     while len(service.journal.records("closed")) < 2:
@@ -85,7 +85,7 @@ def test_half_closed_peer_that_does_not_read_is_stalled(start):
     """A peer that has sent everything and does not read its echo does not stay for ever."""
     service = start("--idle-timeout=5")
     client = service.connect_served()
-    clients.fill(client, quiet=0.2, handlers=service.handlers())
+    clients.fill(client, service.handlers())
     client.shutdown(socket.SHUT_WR)
     closed, = service.journal.wait_for("closed")
     assert closed["MPECHO_REASON"] == "stalled"
