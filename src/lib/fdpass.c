@@ -47,6 +47,13 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
         return 0;
 }
 
+void fdpass_close(int fd) {
+        if (fd < 0)
+                return;
+        socket_unset_linger(fd);
+        close(fd);
+}
+
 /* Takes the descriptors from a received @message. The sender may have enabled other control
  * messages too (socket(7)). */
 static int fdpass_take(struct msghdr *message, int *ret_fds) {
@@ -65,7 +72,7 @@ static int fdpass_take(struct msghdr *message, int *ret_fds) {
                 return n > 0 ? n : -EBADMSG;
 
         while (n > 0)
-                close(ret_fds[--n]);
+                fdpass_close(ret_fds[--n]);
         return -EMFILE;
 }
 
@@ -82,11 +89,4 @@ int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
                 if (errno != EINTR)
                         return -errno;
         return fdpass_take(&message, ret_fds);
-}
-
-void fdpass_close(int fd) {
-        if (fd < 0)
-                return;
-        socket_unset_linger(fd);
-        close(fd);
 }

@@ -99,10 +99,10 @@ static void channel_close(int fd) {
 
         for (int i = 0; i < QUEUE_MOST && (n >= 0 || waiting > 0); i++) {
                 n = fdpass_receive(fd, fds, FDPASS_MOST, 0);
-                if (ioctl(fd, FIONREAD, &waiting) < 0)
-                        break;
                 for (int k = 0; k < n; k++)
                         fdpass_close(fds[k]);
+                if (ioctl(fd, FIONREAD, &waiting) < 0)
+                        break;
         }
         close(fd);
 }
