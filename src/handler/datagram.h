@@ -43,7 +43,7 @@ enum {
 /*
  * datagram_init: Prepares the socket @fd for datagram_run(): the kernel reports where each datagram
  * went (IP_PKTINFO, ip(7); IPV6_RECVPKTINFO, ipv6(7)) or who sent it (SO_PASSCRED, unix(7)), and
- * reads block.
+ * reads block. The last handler of the socket may have changed that: each calls this anew.
  *
  * Returns 0, or a negative errno.
  */

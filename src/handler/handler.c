@@ -224,7 +224,8 @@ static int handler_serve_datagrams(const Handler *handler) {
         int r;
 
         datagram.out = dup(handler->connection);
-        if (datagram.out < 0 || endpoint_from_socket(datagram.out, &endpoint) < 0 ||
+        if (datagram.out < 0 || datagram_init(datagram.out) < 0 ||
+            endpoint_from_socket(datagram.out, &endpoint) < 0 ||
             guard_new(handler->max_datagrams_per_source, &datagram.guard) < 0)
                 return END_FAILED;
         datagram.port = (in_port_t)endpoint_port(&endpoint);

@@ -393,6 +393,21 @@ def test_killed_handler(start, client):
         assert reported(service).number("MPECHO_HANDLER_PID") == handler_of(service) != pid
 
 
+def test_next_handler_of_a_spoilt_socket(start, client):
+    """A handler that was taken over can make reads of its socket not wait: those of the next one
+    do."""
+    with receiver() as passed:
+        service = start(passed=[passed], expected=["restarted"])
+        address = passed.getsockname()
+        ask(client, address)
+        processes.wait_until_waiting(service.handlers())
+        passed.setblocking(False)
+        os.kill(handler_of(service), signal.SIGKILL)
+        service.journal.wait_for("restarted")
+        ask(client, address)
+        assert os.get_blocking(passed.fileno())
+
+
 def test_time_without_a_handler(start, client, clock):  # noqa: F811
     """The next handler of a socket answers 10 ms after the last one was killed, by the clock of the
     service: not before, and for three in a row within 100 ms."""
