@@ -50,12 +50,16 @@ def test_idle_connections(start, managed):
             "managed, many": (managed("--max-per-source=0"), 100),
             "watchdog, one": (managed(WATCHDOG_USEC=2 * SECOND), 1),
             "full": (managed("--max-connections=1"), 1),
+            "silent": (managed("--max-connections=4", "proxy:127.0.0.1:0"), 0),
             "reported": (managed(), 1),
         }
         for service, connections in services.values():
             for _ in range(connections):
                 service.connect_served()
         services["full"][0].knock()
+        # One client may be silent at a time, for a few seconds; the others wait.
+        for _ in range(4):
+            services["silent"][0].knock()
         services["reported"][0].totals()
         processes.assert_at_rest({name: service.pid for name, (service, _) in services.items()})
         services["full"][0].clients[0].close()
