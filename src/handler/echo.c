@@ -9,6 +9,10 @@
  * acknowledged anything (SIOCOUTQ, tcp(7)). Only a peer that acknowledges nothing for the whole
  * timeout has stalled.
  *
+ * A peer may end its stream and read nothing. The kernel would go on alone, and the memory of a
+ * connection that nobody counts would have no limit. So echo_drain() waits for its acknowledgement
+ * in slices that become longer, and so does the read of a peer that sends nothing.
+ *
  * A signal handler ends the reading from outside: it replaces the descriptor for reading, and
  * shortens the slices of a write that waits. echo_run() then writes what it has read, for a limited
  * time.
@@ -19,12 +23,14 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/ppoll.h"
 #include "lib/socket.h"
 
 enum {
@@ -33,6 +39,10 @@ enum {
 
 /* How long echo_finish() discards input of a peer that goes on sending. */
 #define FINISH_PATIENCE (3 * CLOCK_SECOND)
+
+/* Between two looks of echo_drain() at its peer; doubled from the first to the last. */
+#define DRAIN_FIRST CLOCK_MILLISECOND
+#define DRAIN_LAST  CLOCK_SECOND
 
 void echo_init(int out, uint64_t timeout) {
         /* A Unix socket inherits nothing from its listener; a restored connection had another. */
@@ -122,7 +132,89 @@ static bool echo_write(Echo *echo, EndReason *ret_reason) {
         return true;
 }
 
+/* Returns whether the peer has every byte that was written: over a Unix socket it always has. */
+static bool echo_is_delivered(const Echo *echo, const Slowness *slowness) {
+        int family = AF_UNSPEC;
+        socklen_t size = sizeof family;
+
+        if (slowness->queued <= 0)
+                return true;
+        (void)getsockopt(echo->out, SOL_SOCKET, SO_DOMAIN, &family, &size);
+        return family == AF_UNIX;
+}
+
+/* Takes the error that the kernel has reported for a connection; 0 without one. */
+static int echo_take_error(const Echo *echo) {
+        int error = 0;
+        socklen_t size = sizeof error;
+
+        (void)getsockopt(echo->out, SOL_SOCKET, SO_ERROR, &error, &size);
+        return error;
+}
+
+/* Waits until no byte is unacknowledged, the connection breaks, `stopping` is true or the peer has
+ * stalled. Signals arrive during the waits alone: none can get between a look at `stopping` and a
+ * wait. Returns the error of the connection, or 0. */
+static int echo_drain_wait(const Echo *echo, Slowness *slowness) {
+        uint64_t slice = DRAIN_FIRST;
+        sigset_t all, before;
+        int error = 0;
+
+        sigfillset(&all);
+        (void)sigprocmask(SIG_SETMASK, &all, &before);
+        slowness->progress = clock_now();
+        while (slowness->queued > 0 && !*echo->stopping && error == 0) {
+                const struct timespec wait = clock_timespec(slice);
+
+                (void)ppoll(NULL, 0, &wait, &before);
+                if (echo_is_acknowledged(echo, slowness))
+                        slowness->progress = clock_now();
+                else if (echo->timeout != 0 && clock_now() - slowness->progress >= echo->timeout)
+                        break;
+                slice = clock_earlier(2 * slice, DRAIN_LAST);
+                error = echo_take_error(echo);
+        }
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        return error;
+}
+
+/* Ends a stream whose end has come, and waits for the peer to acknowledge all of it. Returns why
+ * the connection ended. */
+static EndReason echo_drain(const Echo *echo) {
+        Slowness slowness = { .queued = -1 };
+        int error;
+
+        (void)echo_is_acknowledged(echo, &slowness);
+        if (echo_is_delivered(echo, &slowness))
+                return END_CLOSED_BY_PEER;
+        if (shutdown(echo->out, SHUT_WR) < 0)
+                return echo_reason(errno);
+
+        error = echo_drain_wait(echo, &slowness);
+        if (error != 0)
+                return echo_reason(error);
+        if (*echo->stopping)
+                return END_STOPPED;
+        return slowness.queued > 0 ? END_STALLED : END_CLOSED_BY_PEER;
+}
+
+/* Judges a peer that has sent nothing for the timeout: it may still take echoes. Returns whether to
+ * wait for it as long again; if not, sets @ret_reason. */
+static bool echo_wait_silent(const Echo *echo, Slowness *silence, EndReason *ret_reason) {
+        const bool first = silence->queued < 0;
+        const bool acknowledged = echo_is_acknowledged(echo, silence);
+
+        if (echo_is_delivered(echo, silence))
+                *ret_reason = END_IDLE;
+        else if (!first && !acknowledged)
+                *ret_reason = END_STALLED;
+        else
+                return true;
+        return false;
+}
+
 EndReason echo_run(Echo *echo) {
+        Slowness silence = { .queued = -1 };
         EndReason reason;
 
         while (echo_write(echo, &reason)) {
@@ -131,10 +223,12 @@ EndReason echo_run(Echo *echo) {
                 if (n > 0) {
                         echo->unsent = echo->buffer;
                         echo->unsent_size = (size_t)n;
+                        silence.queued = -1;
                 } else if (n == 0) {
-                        return *echo->stopping ? END_STOPPED : END_CLOSED_BY_PEER;
+                        return *echo->stopping ? END_STOPPED : echo_drain(echo);
                 } else if (errno == EAGAIN) {
-                        return END_IDLE;
+                        if (!echo_wait_silent(echo, &silence, &reason))
+                                return reason;
                 } else if (errno != EINTR) {
                         return echo_reason(errno);
                 }

@@ -47,7 +47,8 @@ void echo_hurry(int out);
  * echo_run: Echoes until the connection ends. System calls interrupted by a signal are retried.
  *
  * Returns why the connection ended. Bytes that it has read and not written are in `unsent`: none
- * after END_CLOSED_BY_PEER and END_IDLE, some perhaps after any other reason.
+ * after END_CLOSED_BY_PEER and END_IDLE, some perhaps after any other reason. With these two the
+ * peer has acknowledged every byte; after END_STALLED it has not.
  */
 EndReason echo_run(Echo *echo);
 

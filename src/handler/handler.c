@@ -135,14 +135,11 @@ static int handler_finish(const Handler *handler, const Echo *echo, EndReason re
                 reason = END_FAILED;
 
         handler_note_end(handler, (int)reason);
-        /* Bytes that can be neither written nor handed over leave a hole. */
-        if (reason == END_FAILED || echo->unsent_size > 0)
+        /* Bytes that the peer cannot get leave a hole. */
+        if (reason == END_FAILED || reason == END_STALLED || echo->unsent_size > 0)
                 socket_set_reset(echo->out);
         else if (reason == END_IDLE || reason == END_STOPPED)
                 echo_finish(echo);
-        /* The kernel goes on sending to a peer that does not read, and nobody counts that now. */
-        else if (handler->idle_timeout > 0)
-                socket_set_user_timeout(echo->out, handler->idle_timeout);
         return (int)reason;
 }
 

@@ -22,10 +22,6 @@ uint64_t clock_now(void) {
         return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
 }
 
-uint64_t clock_earlier(uint64_t one, uint64_t other) {
-        return one < other ? one : other;
-}
-
 int clock_timeout(uint64_t now, uint64_t then) {
         uint64_t milliseconds;
 
@@ -38,8 +34,7 @@ int clock_timeout(uint64_t now, uint64_t then) {
 }
 
 void clock_sleep(uint64_t then) {
-        const struct timespec until = { .tv_sec = (time_t)(then / CLOCK_SECOND),
-                                        .tv_nsec = (long)(then % CLOCK_SECOND) };
+        const struct timespec until = clock_timespec(then);
 
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR)
                 ;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 /*
  * Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)),
@@ -22,13 +23,23 @@ uint64_t clock_now(void);
  * clock_earlier: Returns the earlier of two instants, or the shorter of two durations. Either may
  * be CLOCK_NEVER.
  */
-uint64_t clock_earlier(uint64_t one, uint64_t other);
+static inline uint64_t clock_earlier(uint64_t one, uint64_t other) {
+        return one < other ? one : other;
+}
 
 /*
  * clock_timeout: Returns the milliseconds from @now to @then, rounded up, for poll(2): 0 when @then
  * is past, -1 when it is CLOCK_NEVER.
  */
 int clock_timeout(uint64_t now, uint64_t then);
+
+/*
+ * clock_timespec: Returns the instant or duration @time as system calls take it.
+ */
+static inline struct timespec clock_timespec(uint64_t time) {
+        return (struct timespec){ .tv_sec = (time_t)(time / CLOCK_SECOND),
+                                  .tv_nsec = (long)(time % CLOCK_SECOND) };
+}
 
 /*
  * clock_sleep: Waits until the instant @then, through signals too (clock_nanosleep(2)).

@@ -10,7 +10,6 @@
 #include "lib/socket.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -78,10 +77,4 @@ void socket_set_timeout(int fd, int option, uint64_t duration) {
 
         /* Cannot fail on a stream socket. */
         (void)setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
-}
-
-void socket_set_user_timeout(int fd, uint64_t timeout) {
-        const unsigned milliseconds = (unsigned)(timeout / CLOCK_MILLISECOND);
-
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }

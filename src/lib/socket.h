@@ -49,10 +49,3 @@ void socket_unset_linger(int fd);
  * @option is SO_RCVTIMEO or SO_SNDTIMEO (socket(7)); a @duration of 0 sets no limit.
  */
 void socket_set_timeout(int fd, int option, uint64_t duration);
-
-/*
- * socket_set_user_timeout: Lets the kernel give up the TCP connection @fd when the peer has
- * acknowledged nothing for @timeout nanoseconds, also after close(2) (TCP_USER_TIMEOUT, tcp(7)).
- * Changes nothing on other sockets.
- */
-void socket_set_user_timeout(int fd, uint64_t timeout);

@@ -401,8 +401,7 @@ static int master_wait(Master *master, uint64_t patience) {
         const nfds_t n = POLLED_LISTENERS + master->listeners->n;
         const uint64_t now = clock_now(), deadline = master_deadline(master);
         uint64_t wait = deadline > now ? clock_earlier(deadline - now, patience) : 0;
-        struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
-                                    .tv_nsec = (long)(wait % CLOCK_SECOND) };
+        const struct timespec timeout = clock_timespec(wait);
 
         for (uint32_t i = 0; i < POLLED_LISTENERS; i++)
                 master->polled[i].revents = 0;

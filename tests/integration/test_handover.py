@@ -12,9 +12,11 @@ import pytest
 
 import clients
 import processes
+import visitors
 from chatter import chat  # noqa: F401
 from manager import send, unit  # noqa: F401
 from moved_clock import clock, clock_library  # noqa: F401
+from tracing import Tampering
 
 STOPS = ["terminate", "crash"]
 
@@ -108,6 +110,24 @@ def test_peers_that_do_not_read(unit, stop, half_closed):
         record = service.closed(clients.peer_text(client))
         assert record.number("MPECHO_BYTES") == count + len("ping")
         assert record["MPECHO_REASON"] == "closed by peer"
+
+
+@pytest.mark.parametrize("stop", ["terminate", "crash"])
+def test_a_restart_before_an_ended_stream_is_acknowledged(unit, tmp_path, stop):
+    """The next handler waits for it, too."""
+    service = unit()
+    address = (socket.AF_INET, service.listener.getsockname())
+    with visitors.peer_that_ends_unread(service, address, tmp_path) as client:
+        getattr(service, stop)()
+        assert service.manager.connections() == 1
+        service.start()
+        handler, = service.handlers()
+        with Tampering(handler, "ppoll", log=tmp_path / "trace") as trace:
+            processes.wait_for(lambda: trace.count("ppoll") >= 1, "the handler waits")
+        assert clients.receive_all(client) == visitors.UNREAD
+        record = service.closed(clients.peer_text(client))
+        assert record["MPECHO_REASON"] == "closed by peer"
+        assert record.number("MPECHO_BYTES") == len(b"ping") + len(visitors.UNREAD)
 
 
 def test_unsent_bytes_once(unit):

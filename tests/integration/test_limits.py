@@ -2,6 +2,7 @@
 """The limits: how many connections at once, and how many from one source."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import clients
 import processes
+import visitors
 from tracing import Tampering
 
 
@@ -50,6 +52,38 @@ def test_total_limit(start, tmp_path, most):
         clients.ping(client)
     assert service.totals().number("MPECHO_PEAK") == most
     assert not service.journal.records("refused")
+
+
+def test_an_ended_stream_counts_until_it_is_acknowledged(start, tmp_path):
+    """A peer that has ended its stream keeps its place, and its handler, until it has its echo."""
+    service = start("--max-connections=1")
+    with visitors.peer_that_ends_unread(service, service.listeners()[0], tmp_path) as client:
+        other = service.connect()
+        other.sendall(b"patience")
+        assert not clients.is_readable(other, 0.3) and not service.journal.records("closed")
+        assert clients.receive_all(client) == visitors.UNREAD
+        assert clients.receive(other, 8) == b"patience"
+    closed, = service.journal.wait_for("closed")
+    assert closed["MPECHO_REASON"] == "closed by peer"
+    assert closed.number("MPECHO_BYTES") == len(b"ping") + len(visitors.UNREAD)
+
+
+def test_a_peer_that_ends_unread_and_goes_away(start, tmp_path):
+    """It has broken the connection off: echoes are missing."""
+    service = start()
+    with visitors.peer_that_ends_unread(service, service.listeners()[0], tmp_path):
+        pass
+    service.journal.wait_for("closed", MPECHO_REASON="reset by peer")
+
+
+def test_a_stop_before_an_ended_stream_is_acknowledged(start, tmp_path):
+    """A stop does not wait for it, and the peer gets all of its echo."""
+    service = start()
+    with visitors.peer_that_ends_unread(service, service.listeners()[0], tmp_path) as client:
+        service.signal(signal.SIGTERM)
+        assert service.wait() == 0
+        service.journal.wait_for("closed", MPECHO_REASON="stopped")
+        assert clients.receive_all(client) == visitors.UNREAD
 
 
 def test_total_limit_counts_all_listeners(start):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Clients that come and go while something goes wrong, and what the service must be like after."""
 
+import contextlib
 import random
+import socket
 import threading
 
 import pytest
@@ -9,8 +11,12 @@ import pytest
 import clients
 import processes
 from service import SANITIZED
+from tracing import Tampering
 
 PAGES = 16  # KiB
+
+# More than a peer takes that reads nothing, and less than the kernel takes for it.
+UNREAD = clients.RANDOM[:30_000]
 
 
 class Visitors:
@@ -92,3 +98,20 @@ class Footprint:
         # The sanitizer keeps books of memory of its own. Pages that are written for the first time
         # are no leak: what leaks, leaks with each visitor.
         assert SANITIZED or processes.private_memory(self._service.pid) <= self._memory + PAGES
+
+
+@contextlib.contextmanager
+def peer_that_ends_unread(service, address, tmp_path):
+    """A peer that has ended its stream and has not read its echo, all of which the kernel has taken.
+    The handler waits for it."""
+    client, address = clients.prepare(address)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    with client:
+        client.connect(address)
+        clients.ping(client)
+        handler, = service.handlers()
+        with Tampering(handler, "ppoll", log=tmp_path / "trace") as trace:
+            client.sendall(UNREAD)
+            client.shutdown(socket.SHUT_WR)
+            processes.wait_for(lambda: trace.count("ppoll") >= 5, "the handler waits")
+        yield client

@@ -162,7 +162,7 @@ static void spray_tick(Spray *spray, uint64_t now) {
 }
 
 static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
-        uint64_t wake = spray->next_tick, due, left;
+        uint64_t wake = spray->next_tick, due;
 
         if (spray->plan->options->rate > 0 && now < spray->end) {
                 due = schedule_due(&spray->schedule, spray->next);
@@ -171,9 +171,7 @@ static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
         /* Rates need a window that is not shorter than the duration. */
         if (now < spray->end)
                 wake = clock_earlier(wake, spray->end);
-        left = wake > now ? wake - now : 0;
-        return (struct timespec){ .tv_sec = (time_t)(left / CLOCK_SECOND),
-                                  .tv_nsec = (long)(left % CLOCK_SECOND) };
+        return clock_timespec(wake > now ? wake - now : 0);
 }
 
 /* Returns whether datagrams are due, or under way. */

@@ -118,16 +118,14 @@ static void worker_tick(Worker *worker, uint64_t now) {
 }
 
 static struct timespec worker_timeout(const Worker *worker, uint64_t now) {
-        uint64_t wake = worker->next_tick, left;
+        uint64_t wake = worker->next_tick;
 
         if (worker->idle_count > 0)
                 wake = clock_earlier(wake, schedule_due(&worker->schedule, worker->next));
         /* Rates need a window that is not shorter than the duration. */
         if (now < worker->end)
                 wake = clock_earlier(wake, worker->end);
-        left = wake > now ? wake - now : 0;
-        return (struct timespec){ .tv_sec = (time_t)(left / CLOCK_SECOND),
-                                  .tv_nsec = (long)(left % CLOCK_SECOND) };
+        return clock_timespec(wake > now ? wake - now : 0);
 }
 
 static int worker_loop(Worker *worker) {

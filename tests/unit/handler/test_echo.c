@@ -25,6 +25,7 @@ static const volatile sig_atomic_t never_stopping = 0;
 /* The clock of all processes here, in shared memory. */
 typedef struct Time {
         _Atomic int queued;       /* what SIOCOUTQ says; -1 for the truth */
+        _Atomic int less;         /* how often it says one less from then on */
         _Atomic int looks;        /* how often it has been asked */
         _Atomic uint64_t stopped; /* when it was stopped; 0 while it goes on */
         _Atomic uint64_t ahead;   /* of the machine's, or of when it was stopped */
@@ -42,10 +43,6 @@ uint64_t clock_now(void) {
         return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec + here->ahead;
 }
 
-uint64_t clock_earlier(uint64_t one, uint64_t other) {
-        return one < other ? one : other;
-}
-
 /* In place of the C library's. */
 int ioctl(int fd, unsigned long request, ...) {
         va_list arguments;
@@ -58,6 +55,10 @@ int ioctl(int fd, unsigned long request, ...) {
         if (here->queued < 0)
                 return (int)syscall(SYS_ioctl, fd, request, result);
         *result = here->queued;
+        if (here->less > 0) {
+                here->less--;
+                here->queued--;
+        }
         return 0;
 }
 
@@ -287,6 +288,71 @@ static void test_acknowledges(void **state) {
         here->queued = -1;
 }
 
+/* Starts a session with a peer that acknowledges a byte of @queued at each look, as often as
+ * @less. */
+static Session start_acknowledging(bool tcp, uint64_t timeout, int queued, int less) {
+        here->looks = 0;
+        here->queued = queued;
+        here->less = less;
+        return start(tcp, timeout);
+}
+
+static void end_acknowledging(Session *session, EndReason reason, uint64_t bytes, int looks) {
+        session_end(session, reason, bytes);
+        assert_int_equal(here->looks, looks);
+        here->queued = -1;
+        here->less = 0;
+}
+
+/* A silent peer is not idle while it acknowledges echoes, and has stalled when it acknowledges
+ * nothing more of what it lacks; over a Unix socket it lacks nothing. */
+static void test_silent(void **state) {
+        static const struct {
+                bool tcp;
+                int queued, less;
+                EndReason reason;
+                int looks;
+        } cases[] = { { true, 3, 3, END_IDLE, 4 },
+                      { true, 3, 2, END_STALLED, 4 },
+                      { true, 3, 0, END_STALLED, 2 },
+                      { false, 3, 0, END_IDLE, 1 } };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                Session session = start_acknowledging(cases[i].tcp, CLOCK_SECOND / 20,
+                                                      cases[i].queued, cases[i].less);
+
+                peer_echo(session.pair[0], "hello");
+                process_wait_ended(session.pid);
+                end_acknowledging(&session, cases[i].reason, 5, cases[i].looks);
+        }
+}
+
+/* A peer that has ended its stream keeps its handler until it has acknowledged everything, or has
+ * stalled; without a timeout for ever. */
+static void test_ended_unacknowledged(void **state) {
+        static const struct {
+                bool tcp;
+                uint64_t timeout;
+                int queued, less;
+                EndReason reason;
+                int looks;
+        } cases[] = { { true, 0, 4, 4, END_CLOSED_BY_PEER, 5 },
+                      { true, 1, 4, 4, END_CLOSED_BY_PEER, 5 },
+                      { true, 1, 4, 2, END_STALLED, 4 },
+                      { false, 1, 4, 0, END_CLOSED_BY_PEER, 1 } };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                Session session = start_acknowledging(cases[i].tcp, cases[i].timeout,
+                                                      cases[i].queued, cases[i].less);
+
+                assert_int_equal(shutdown(session.pair[0], SHUT_WR), 0);
+                process_wait_ended(session.pid);
+                end_acknowledging(&session, cases[i].reason, 0, cases[i].looks);
+        }
+}
+
 /* Signals interrupt nothing, neither reading nor writing. */
 static void test_signals(void **state) {
         Session session = start(false, 0);
@@ -355,12 +421,19 @@ static void test_failed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all),          cmocka_unit_test(test_half_close),
-                cmocka_unit_test(test_nothing),      cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_idle),         cmocka_unit_test(test_stalled),
-                cmocka_unit_test(test_slow),         cmocka_unit_test(test_signals),
-                cmocka_unit_test(test_acknowledges), cmocka_unit_test(test_urgent),
+                cmocka_unit_test(test_all),
+                cmocka_unit_test(test_half_close),
+                cmocka_unit_test(test_nothing),
+                cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_idle),
+                cmocka_unit_test(test_stalled),
+                cmocka_unit_test(test_slow),
+                cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_acknowledges),
+                cmocka_unit_test(test_urgent),
                 cmocka_unit_test(test_failed),
+                cmocka_unit_test(test_silent),
+                cmocka_unit_test(test_ended_unacknowledged),
         };
 
         here = mapping_new_shared(sizeof *here);

@@ -46,10 +46,6 @@ uint64_t clock_now(void) {
         return script.now;
 }
 
-uint64_t clock_earlier(uint64_t one, uint64_t other) {
-        return one < other ? one : other;
-}
-
 int setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
         struct timeval time;
 

@@ -40,10 +40,6 @@ uint64_t clock_now(void) {
         return now += takes;
 }
 
-uint64_t clock_earlier(uint64_t one, uint64_t other) {
-        return one < other ? one : other;
-}
-
 static int set_up(void **state) {
         (void)state;
         takes = 10;

@@ -20,10 +20,6 @@ uint64_t clock_now(void) {
         return clock_instant;
 }
 
-uint64_t clock_earlier(uint64_t one, uint64_t other) {
-        return one < other ? one : other;
-}
-
 /* Catches a first SIGTERM of this process. */
 static void interrupt_self(void) {
         int fd;
