@@ -107,21 +107,39 @@ static bool is_over(int64_t end) {
         return clocks[1] == 0 || clocks[1] >= end;
 }
 
+/* A wait in parts, as many as the stopped clock needs to come to its end. */
+typedef struct Wait {
+        const struct timespec *timeout;
+        int64_t end;
+        struct timespec look;
+        bool last;
+} Wait;
+
+static Wait wait_begin(const struct timespec *timeout) {
+        const bool stopped = timeout != NULL && clocks[1] != 0;
+
+        return (Wait){ .timeout = timeout,
+                       .end = stopped ? clocks[1] + nanoseconds(timeout) : 0,
+                       .last = !stopped };
+}
+
+/* Returns the timeout of the next part. */
+static const struct timespec *wait_next(Wait *wait) {
+        if (wait->end == 0)
+                return wait->timeout;
+        wait->last = is_over(wait->end);
+        wait->look = until(wait->end);
+        return &wait->look;
+}
+
 int ppoll(struct pollfd *polled, nfds_t count, const struct timespec *timeout,
           const sigset_t *mask) {
-        struct timespec look;
-        int64_t end;
-        bool over;
+        Wait wait = wait_begin(timeout);
         int r;
 
-        if (timeout == NULL || clocks[1] == 0)
-                return real_ppoll(polled, count, timeout, mask);
-        end = clocks[1] + nanoseconds(timeout);
-        do {
-                over = is_over(end);
-                look = until(end);
-                r = real_ppoll(polled, count, &look, mask);
-        } while (r == 0 && !over);
+        do
+                r = real_ppoll(polled, count, wait_next(&wait), mask);
+        while (r == 0 && !wait.last);
         return r;
 }
 
@@ -146,19 +164,12 @@ int poll_checked(struct pollfd *polled, nfds_t count, int timeout, size_t size) 
 
 int epoll_pwait2(int epoll, struct epoll_event *events, int size, const struct timespec *timeout,
                  const sigset_t *mask) {
-        struct timespec look;
-        int64_t end;
-        bool over;
+        Wait wait = wait_begin(timeout);
         int r;
 
-        if (timeout == NULL || clocks[1] == 0)
-                return real_epoll_pwait2(epoll, events, size, timeout, mask);
-        end = clocks[1] + nanoseconds(timeout);
-        do {
-                over = is_over(end);
-                look = until(end);
-                r = real_epoll_pwait2(epoll, events, size, &look, mask);
-        } while (r == 0 && !over);
+        do
+                r = real_epoll_pwait2(epoll, events, size, wait_next(&wait), mask);
+        while (r == 0 && !wait.last);
         return r;
 }
 
