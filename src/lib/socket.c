@@ -45,10 +45,18 @@ bool socket_is_datagram(int fd) {
                                      socket_get(fd, SO_PROTOCOL, -1) == IPPROTO_UDP);
 }
 
-bool socket_is_readable(int fd) {
-        struct pollfd polled = { .fd = fd, .events = POLLIN };
+static bool socket_is_ready(int fd, short events) {
+        struct pollfd polled = { .fd = fd, .events = events };
 
         return poll(&polled, 1, 0) > 0;
+}
+
+bool socket_is_readable(int fd) {
+        return socket_is_ready(fd, POLLIN);
+}
+
+bool socket_is_writable(int fd) {
+        return socket_is_ready(fd, POLLOUT);
 }
 
 void socket_set_reset(int fd) {

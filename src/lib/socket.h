@@ -28,8 +28,11 @@ bool socket_is_datagram(int fd);
 
 /*
  * socket_is_readable: Returns whether bytes, the end or an error of the stream wait at @fd.
+ *
+ * socket_is_writable: Returns whether the send buffer of @fd has room, or the stream an error.
  */
 bool socket_is_readable(int fd);
+bool socket_is_writable(int fd);
 
 /*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end

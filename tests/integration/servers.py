@@ -151,12 +151,6 @@ def is_read(connection):
     return sending == coming == 0
 
 
-def unread(connection):
-    """How many bytes the peer, over IPv4, has sent that nobody has read here."""
-    (_, coming), (sending, _) = queues(connection)
-    return sending + coming
-
-
 def wait_for_end(connection):
     """Until the peer is gone for good: a hang-up, not only its half-close."""
     poll = select.poll()

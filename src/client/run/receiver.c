@@ -8,8 +8,8 @@
  *
  * The timeout counts while the peer owes something: bytes that the kernel has taken from the sender
  * and that have not come back, or the end of the connection after all bytes. A peer that has sent
- * more than it was sent, and blocks the sender, owes progress. Bytes that the peer does not owe
- * never restart the timeout, and a mebibyte of them ends the run.
+ * as much as that and still blocks the sender has not read it: it owes progress. Bytes that the
+ * peer does not owe never restart the timeout, and a mebibyte of them ends the run.
  *
  * It never closes the connection or reaps the sender: both belong to the caller.
  */
@@ -21,6 +21,7 @@
 
 #include "client/network/inquiry.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         RECEIVER_BUFFER_SIZE = 256 * 1024,
@@ -57,9 +58,9 @@ static bool receiver_is_owed(const Receiver *receiver, const ReceiverWait *wait)
 
         if (wait->polled[POLLED_SENDER].fd < 0 || begun > receiver->bytes)
                 return true;
-        /* The sender counts its bytes a moment after send(2): only a surplus tells that it blocks.
-         */
-        return begun < receiver->bytes && begun > sender_bytes(receiver->sender);
+        /* The sender counts its bytes a moment after send(2): only a full buffer shows that it
+         * blocks. */
+        return begun > sender_bytes(receiver->sender) && !socket_is_writable(receiver->fd);
 }
 
 /* Hands @size bytes at @data to the sink; returns a value of the enum, or -EAGAIN to go on. */

@@ -122,12 +122,17 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
 
 static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
                         const ClientOptions *options, Failure *failure) {
+        const bool surplus = receiver->bytes > sender_bytes(receiver->sender);
         char target[TARGET_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE];
 
         target_format(&options->target, target);
         if (r == RECEIVER_SINK_FAILED) {
                 failure_set(failure, 0, "Cannot write to standard output: %s",
                             strerror(-receiver->error));
+        } else if (r == RECEIVER_ENDLESS || (r == RECEIVER_TIMEOUT && surplus)) {
+                failure_set_kind(failure, FAILURE_DIFFERS, 0, "%s sends more than it was sent",
+                                 target);
+                relay_add_counts(receiver, failure);
         } else if (r == RECEIVER_TIMEOUT) {
                 failure_set_kind(failure, FAILURE_TIMEOUT, 0, "%s came back from %s within %s s",
                                  receiver->bytes == 0 ? "0 bytes" : "Nothing more", target,
@@ -136,10 +141,6 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
         } else if (r == RECEIVER_INTERRUPTED) {
                 failure_set_kind(failure, FAILURE_INTERRUPTED, 0,
                                  "Interrupted while connected to %s", target);
-                relay_add_counts(receiver, failure);
-        } else if (r == RECEIVER_ENDLESS) {
-                failure_set_kind(failure, FAILURE_DIFFERS, 0, "%s sends more than it was sent",
-                                 target);
                 relay_add_counts(receiver, failure);
         } else if (r < 0) {
                 relay_set_broken(receiver, target, -r, failure);

@@ -112,11 +112,26 @@ static void test_readable(void **state) {
         close(tcp[1]);
 }
 
+/* A socket is writable until its buffer is full. */
+static void test_writable(void **state) {
+        static const char bytes[4096];
+        int pair[2];
+
+        (void)state;
+        peer_pair(pair);
+        assert_true(socket_is_writable(pair[0]));
+        while (send(pair[0], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+                ;
+        assert_false(socket_is_writable(pair[0]));
+        close(pair[0]);
+        close(pair[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cookie),    cmocka_unit_test(test_connections),
                 cmocka_unit_test(test_strangers), cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_readable),
+                cmocka_unit_test(test_readable),  cmocka_unit_test(test_writable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
