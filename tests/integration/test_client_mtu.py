@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --mtu: the largest datagram that passes a path of four machines, both ways."""
 
+import collections
 import contextlib
 import json
 import os
+import re
+import select
 import socket
 
 import pytest
@@ -179,6 +182,27 @@ def test_an_unlucky_size():
         status, output, _ = run("--mtu", "-W0.1", *peer.address)
     assert status == 1 and ": 65505 bytes pass both ways, in packets of 65533 bytes; missing" in (
         output.decode())
+
+
+def test_an_irregular_path(clock):
+    """Where each size passes only at the fifth time, the search ends all the same, and says so."""
+
+    def irregular(peer):
+        counts = collections.Counter()
+        for data, source in peer:
+            counts[len(data)] += 1
+            if len(data) <= 65480 or counts[len(data)] > 4:
+                peer.answer(data, source)
+                continue
+            # The client loses patience, and sends the next one or ends.
+            until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.5))
+
+    clock.stop()
+    with Peer(irregular) as peer:
+        status, output, _ = run("--mtu", *peer.address, env=os.environ | clock.environment)
+    assert status == 1 and re.fullmatch(
+        r"127\.0\.0\.1 port \d+: missing: the path answers irregularly: 65\d+ bytes and other sizes "
+        r"passed only after 4 losses\n", output.decode())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="ICMP errors need root")

@@ -6,7 +6,8 @@
  * and one that did not; the smallest size is that of the family's smallest packet, and the MTU of
  * the interface ends the range. A size passes when its answer is intact and came in one packet. A
  * lost probe is repeated: a busy path is not a narrow one. The search repeats the size that ends it
- * once more, since one size that all repetitions lost would end it too low.
+ * once more, since one size that all repetitions lost would end it too low. A path that often loses
+ * all repetitions has no largest size: the search ends after a few such surprises.
  *
  * A router that drops a packet should send an ICMP error with the MTU that fits. The search tries
  * that size, and the next larger one, first. It believes none of it: errors can be forged, and
@@ -38,6 +39,8 @@
 enum {
         MTU_REMEMBERED = 1 << 10,
         MTU_ATTEMPTS = 4,
+        /* The search goes on this often after a size that passes only at the second try. */
+        MTU_SURPRISES = 3,
         /* The smallest packets that each link carries (RFC 791, RFC 8200). */
         MTU_LEAST = 68,
         MTU_LEAST6 = 1280,
@@ -251,10 +254,17 @@ static int mtu_bound(Mtu *mtu) {
         return r;
 }
 
+static int mtu_fail_irregular(const Mtu *mtu) {
+        return failure_set_kind(&mtu->report->failure, FAILURE_MISSING, -ETIME,
+                                "the path answers irregularly: %zu bytes and other sizes passed "
+                                "only after %d losses",
+                                mtu->low, MTU_ATTEMPTS);
+}
+
 /* Halves the range until nothing is between the bounds. */
 static int mtu_narrow(Mtu *mtu) {
         const size_t most = mtu->high;
-        int r = MTU_PASSED;
+        int surprises = 0, r = MTU_PASSED;
 
         while (r >= 0 && mtu->low < mtu->high) {
                 r = mtu_try(mtu, mtu_next(mtu));
@@ -262,8 +272,11 @@ static int mtu_narrow(Mtu *mtu) {
                         continue;
                 /* Nothing explains the end: all repetitions may have been lost by chance. */
                 r = mtu_try(mtu, mtu->low + 1);
-                if (r == MTU_PASSED)
-                        mtu->high = most;
+                if (r != MTU_PASSED)
+                        continue;
+                if (surprises++ == MTU_SURPRISES)
+                        return mtu_fail_irregular(mtu);
+                mtu->high = most;
         }
         return r;
 }
