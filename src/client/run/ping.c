@@ -181,7 +181,7 @@ static bool ping_once(Ping *ping) {
                 return false;
         }
         report->attempts++;
-        if (r == -EINTR || (r < 0 && clock_now() >= ping->end)) {
+        if (r == -EINTR || (r == -ETIME && clock_now() >= ping->end)) {
                 /* It counts as lost, although its answer might have come. */
                 report->errors[FAILURE_INTERRUPTED]++;
                 ping->interrupted = r == -EINTR;
