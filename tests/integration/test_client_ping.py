@@ -281,6 +281,20 @@ def test_a_surplus_that_is_found_after_the_deadline(option, clock):
     assert (result.status, result.lost, result.reasons) == (1, 1, " (1 differs)")
 
 
+def test_the_wait_for_the_end_has_the_deadline(clock):
+    """A service that keeps its connection open does not hold up the end of the run."""
+
+    def behaviour(connection):
+        servers.echo(connection)
+        clock.advance(0.5)
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server:
+        result = ping("--ping", "-c1", "-w0.5", *server.address, env=os.environ | clock.environment)
+    assert (result.status, result.answered, result.seconds) == (0, 1, 0.5)
+
+
 def test_a_deadline_before_the_count():
     """A run that was to make more round trips than it could has failed, as with ping(8)."""
     with servers.tcp(servers.echo) as server:

@@ -92,7 +92,8 @@ static int ping_connect(Ping *ping, uint64_t *ret_start, Failure *failure) {
 /* Half-closes the connection after an answer, and reads any surplus. The answer came in time: the
  * peer's end does not affect the round trip. */
 static int ping_end(const Ping *ping) {
-        int r = trip_end(ping->fd, clock_now() + PING_END_PATIENCE, ping->connection.interrupt);
+        const uint64_t end = clock_earlier(clock_now() + PING_END_PATIENCE, ping->end);
+        int r = trip_end(ping->fd, end, ping->connection.interrupt);
 
         return r == -EBADMSG ? r : 0;
 }
