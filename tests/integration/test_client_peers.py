@@ -140,7 +140,7 @@ def test_what_ncat_loses_is_named(peer, tmp_path):
         begin.touch()
         status, output, errors = client.end()
     assert (status, output) == (1, b"")
-    assert errors == [f"mpecho-client: 5 bytes were sent to {HOST} port {PORT} but 0 came back"]
+    assert errors == [f"mpecho-client: 5 bytes sent to {HOST} port {PORT}, but 0 came back"]
 
 
 # Loses a fifth of the datagrams of 200 bytes to each of both services.

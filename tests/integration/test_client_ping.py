@@ -122,6 +122,17 @@ def test_quiet():
     assert result.trips == [] and result.rows() == [] and len(result.text.splitlines()) == 3
 
 
+@pytest.mark.parametrize("mode, sentence", [
+    ([], b"1 byte to "), (["--flows=2", "-i0.001"], b"1 byte to "), (["--udp"], b"1 byte to "),
+    (["--udp", "--json"], b'"lost 1 of 1 datagram"'), (["-w0.001", "--json"], b" of 1 round trip ")])
+def test_nouns_follow_their_numbers(mode, sentence):
+    """One byte is no bytes, and one round trip or datagram that nobody answers none of several."""
+    with servers.tcp(servers.silent) as server, socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", int(server.address[1])))
+        _, output, _ = run("--ping", "-c1", "-s1", "-W0.002", *mode, *server.address)
+    assert sentence in output and not re.search(rb"\b1 (\w+ )?\w+s\b", output)
+
+
 def fail_second(behaviour):
     """Serves the second connection by echo, and the first as `behaviour` does."""
     count = itertools.count()

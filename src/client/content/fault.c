@@ -14,22 +14,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "client/value/quantity.h"
+
 static void fault_format_change(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
         if (fault->size == 1)
                 snprintf(text, FAULT_TEXT_SIZE,
                          "the byte at offset %" PRIu64 " came back as 0x%02x instead of 0x%02x, "
                          "%" PRIu64 " bit%s changed",
                          fault->offset, fault->received, fault->sent, fault->bits,
-                         fault->bits == 1 ? "" : "s");
+                         quantity_plural(fault->bits));
         else
                 snprintf(text, FAULT_TEXT_SIZE,
-                         "%" PRIu64 " bytes from offset %" PRIu64 " on came back changed, %" PRIu64
-                         " bits of them",
-                         fault->size, fault->offset, fault->bits);
+                         "%" PRIu64 " byte%s from offset %" PRIu64 " on came back changed, %" PRIu64
+                         " bit%s of them",
+                         fault->size, quantity_plural(fault->size), fault->offset, fault->bits,
+                         quantity_plural(fault->bits));
 }
 
 void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
-        const char *plural = fault->size == 1 ? "" : "s";
+        const char *plural = quantity_plural(fault->size);
 
         switch (fault->kind) {
         case FAULT_NONE:

@@ -95,9 +95,11 @@ static int load_raise_limit(const Load *load, Failure *failure) {
         if (limit.rlim_max != RLIM_INFINITY && limit.rlim_max < needed)
                 return failure_set(failure, -EMFILE,
                                    "Cannot open %" PRIu64
-                                   " connections: each process needs %" PRIu64
-                                   " descriptors, and ulimit -Hn allows %" PRIu64,
-                                   load->options->connections, needed, (uint64_t)limit.rlim_max);
+                                   " connection%s: each process needs %" PRIu64
+                                   " descriptor%s, and ulimit -Hn allows %" PRIu64,
+                                   load->options->connections,
+                                   quantity_plural(load->options->connections), needed,
+                                   quantity_plural(needed), (uint64_t)limit.rlim_max);
         return 0;
 }
 
@@ -315,8 +317,8 @@ void load_run(const ClientOptions *options, Report *report) {
         load.sent = mapping_new_shared(sent);
         if (load.pids == NULL || load.pages == NULL || load.sent == NULL)
                 failure_set(&report->failure, 0,
-                            "Cannot allocate memory for %" PRIu64 " connections",
-                            options->connections);
+                            "Cannot allocate memory for %" PRIu64 " connection%s",
+                            options->connections, quantity_plural(options->connections));
         else
                 load.first = path_open(&options->target, &options->connection, &report->path,
                                        &report->failure);

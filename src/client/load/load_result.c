@@ -109,19 +109,16 @@ static void load_result_judge_errors(const LoadResult *result, uint64_t errors) 
 
         for (unsigned i = 0; i < result->workers; i++)
                 unclosed += result->pages[i].unclosed;
-        failure_set_kind(failure, worst, 0,
-                         errors == 1 ? "there was %" PRIu64 " error"
-                                     : "there were %" PRIu64 " errors",
-                         errors);
+        failure_set_kind(failure, worst, 0, "%" PRIu64 " error%s", errors, quantity_plural(errors));
         if (worst == FAILURE_DIFFERS && result->report->foreign[0] != '\0')
                 failure_set_kind(failure, worst, 0, "%s", result->report->foreign);
         if (worst == FAILURE_LOCAL)
                 failure_append(failure, ": %s", load_result_find_reason(result));
         if (unclosed == errors)
                 failure_set_kind(failure, worst, 0,
-                                 "all came back intact, but %" PRIu64 " connection%s not closed "
-                                 "within %s s",
-                                 unclosed, unclosed == 1 ? " was" : "s were",
+                                 "all came back intact, but the service did not close %" PRIu64
+                                 " connection%s within %s s",
+                                 unclosed, quantity_plural(unclosed),
                                  quantity_format_time(result->options->timeout, seconds));
 }
 

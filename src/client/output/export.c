@@ -310,7 +310,8 @@ static void export_describe(const Report *report, const ClientOptions *options, 
 
         fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
         if (options->action == CLIENT_LOAD)
-                fprintf(file, ", %" PRIu64 " connections, %s s", options->connections,
+                fprintf(file, ", %" PRIu64 " connection%s, %s s", options->connections,
+                        quantity_plural(options->connections),
                         quantity_format_time(options->duration, time));
         else if (options->interval > 0)
                 fprintf(file, ", every %s s", quantity_format_time(options->interval, time));

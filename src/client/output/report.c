@@ -240,16 +240,14 @@ static void report_print_ping(const Report *report, const ClientOptions *options
 static void report_print_load_head(const Report *report, const ClientOptions *options,
                                    const char *target) {
         const bool datagrams = options->connection.datagram;
-        const char *how = options->connections == 1 ? "port" : "ports";
+        const char *plural = datagrams ? quantity_plural(options->connections) : "";
         const Interim *window = &report->window;
 
-        if (!datagrams)
-                how = "at once";
-        printf("%s: load of %s, %" PRIu64 " %s, from %" PRIu64 " process%s, for %.3f s, "
+        printf("%s: load of %s, %" PRIu64 " %s%s, from %" PRIu64 " process%s, for %.3f s, "
                "drained in %.3f s\n",
                target, datagrams ? "datagrams" : client_load_name(options->load),
-               options->connections, how, report->processes, report->processes == 1 ? "" : "es",
-               (double)window->elapsed / (double)CLOCK_SECOND,
+               options->connections, datagrams ? "port" : "at once", plural, report->processes,
+               report->processes == 1 ? "" : "es", (double)window->elapsed / (double)CLOCK_SECOND,
                (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
 }
 
@@ -300,10 +298,11 @@ static void report_print_kernel(const Kernel *kernel) {
         if (kernel->known)
                 fprintf(stderr,
                         "mpecho-client: kernel: round-trip time %s (variance %s), %" PRIu64
-                        " retransmits, MSS %" PRIu64 ", congestion window %" PRIu64 "\n",
+                        " retransmit%s, MSS %" PRIu64 ", congestion window %" PRIu64 "\n",
                         quantity_format_duration((double)kernel->rtt, rtt),
                         quantity_format_duration((double)kernel->rtt_variance, variance),
-                        kernel->retransmits, kernel->mss, kernel->congestion_window);
+                        kernel->retransmits, quantity_plural(kernel->retransmits), kernel->mss,
+                        kernel->congestion_window);
 }
 
 static void report_print_text(const Report *report, const ClientOptions *options) {

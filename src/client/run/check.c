@@ -201,8 +201,8 @@ static void check_judge_stream(const Comparison *comparison, Report *report) {
         failure_set_kind(&report->failure, missing ? FAILURE_MISSING : FAILURE_DIFFERS, 0, "%s",
                          text);
         if (comparison->faults > 1)
-                failure_append(&report->failure, ", the first of %" PRIu64 " faults",
-                               comparison->faults);
+                failure_append(&report->failure, ", the first of %" PRIu64 " fault%s",
+                               comparison->faults, quantity_plural(comparison->faults));
 }
 
 static void check_judge(const Check *check, int r) {

@@ -294,9 +294,10 @@ static bool exchange_judge_answers(const Exchange *exchange) {
         } else if (counts->changed > 0) {
                 fault_format(&report->fault, text);
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "changed %" PRIu64 " of %" PRIu64 " datagrams, first datagram "
-                                 "%" PRIu64 ": %s",
-                                 counts->changed, counts->sent, report->faulty, text);
+                                 "changed %" PRIu64 " of %" PRIu64
+                                 " datagram%s, first datagram %" PRIu64 ": %s",
+                                 counts->changed, counts->sent, quantity_plural(counts->sent),
+                                 report->faulty, text);
         } else if (counts->unrecognized > 0) {
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
                                  "%" PRIu64 " answer%s to none of the datagrams",
@@ -315,24 +316,28 @@ static void exchange_judge(const Exchange *exchange) {
         const uint64_t lost = volley_lost(counts), back = counts->answered + counts->late;
         const Rejection *rejection = rejections_first(&report->rejections);
         const bool limited = exchange->total != UINT64_MAX;
+        const uint64_t wanted = limited ? exchange->total : counts->sent;
 
         if (exchange_judge_answers(exchange))
                 return;
         if (rejection != NULL && counts->rejected > lost + late)
                 failure_set_kind(&report->failure, rejection_kind(rejection), 0,
-                                 "rejected %" PRIu64 " of %" PRIu64 " datagrams: %s",
-                                 counts->rejected, counts->sent, rejection->text);
+                                 "rejected %" PRIu64 " of %" PRIu64 " datagram%s: %s",
+                                 counts->rejected, counts->sent, quantity_plural(counts->sent),
+                                 rejection->text);
         else if (lost > 0)
                 failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
-                                 "lost %" PRIu64 " of %" PRIu64 " datagrams", lost, counts->sent);
+                                 "lost %" PRIu64 " of %" PRIu64 " datagram%s", lost, counts->sent,
+                                 quantity_plural(counts->sent));
         else if (late > 0)
                 failure_set_kind(&report->failure, FAILURE_TIMEOUT, 0,
-                                 "%" PRIu64 " of %" PRIu64 " answers came late", late,
-                                 counts->sent);
+                                 "%" PRIu64 " of %" PRIu64 " answer%s came late", late,
+                                 counts->sent, quantity_plural(counts->sent));
         else if (back == 0 || (limited && (counts->sent < exchange->total || counts->open > 0)))
                 failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
-                                 "the run ended with %" PRIu64 " of %" PRIu64 " datagrams answered",
-                                 back, limited ? exchange->total : counts->sent);
+                                 "the run ended with %" PRIu64 " of %" PRIu64
+                                 " datagram%s answered",
+                                 back, wanted, quantity_plural(wanted));
 }
 
 static void exchange_begin(Exchange *exchange) {
@@ -341,7 +346,8 @@ static void exchange_begin(Exchange *exchange) {
 
         if (!exchange_is_check(exchange) && client_options_want_lines(options)) {
                 target_format(&options->target, target);
-                printf("mpecho-client: %" PRIu64 " bytes to %s, by UDP\n", options->size, target);
+                printf("mpecho-client: %" PRIu64 " byte%s to %s, by UDP\n", options->size,
+                       quantity_plural(options->size), target);
                 fflush(stdout);
         }
         progress_init(&exchange->progress, client_options_want_progress(options) &&

@@ -304,7 +304,8 @@ static void flows_conclude(const Flows *flows) {
         Report *report = flows->report;
         const uint64_t answered = report->latency.count;
         const uint64_t unrecognized = report->counts.unrecognized;
-        const uint64_t wanted = flows->options->count * flows->count;
+        const uint64_t all = flows->options->count * flows->count;
+        const uint64_t wanted = all > 0 ? all : report->attempts;
         FailureKind worst = report_worst(report);
         char verdict[FLOWS_VERDICT_SIZE];
 
@@ -322,12 +323,12 @@ static void flows_conclude(const Flows *flows) {
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
                                  "%" PRIu64 " answer%s to none of the datagrams", unrecognized,
                                  quantity_plural(unrecognized));
-        } else if (answered == 0 || answered < wanted) {
+        } else if (answered == 0 || answered < all) {
                 failure_set_kind(&report->failure,
                                  flows->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
                                  "the run ended with %" PRIu64 " of %" PRIu64
-                                 " round trips answered",
-                                 answered, wanted > 0 ? wanted : report->attempts);
+                                 " round trip%s answered",
+                                 answered, wanted, quantity_plural(wanted));
         }
 }
 
@@ -404,10 +405,11 @@ static void flows_print(const Flows *flows, uint64_t first) {
         if (!client_options_want_lines(options))
                 return;
         target_format(&options->target, target);
-        printf("mpecho-client: %" PRIu64 " bytes to %s%s, %" PRIu64 " flows, --source-port=%" PRIu64
-               "\n",
-               options->size, target, options->connection.datagram ? ", by UDP" : "", flows->count,
-               first);
+        printf("mpecho-client: %" PRIu64 " byte%s to %s%s, %" PRIu64
+               " flow%s, --source-port=%" PRIu64 "\n",
+               options->size, quantity_plural(options->size), target,
+               options->connection.datagram ? ", by UDP" : "", flows->count,
+               quantity_plural(flows->count), first);
         fflush(stdout);
 }
 
@@ -455,8 +457,8 @@ void flows_run(const ClientOptions *options, Report *report) {
                                       .timeout = options->timeout } };
 
         if (!flows_allocate(&flows))
-                failure_set(&report->failure, 0, "Cannot allocate memory for %" PRIu64 " flows",
-                            flows.count);
+                failure_set(&report->failure, 0, "Cannot allocate memory for %" PRIu64 " flow%s",
+                            flows.count, quantity_plural(flows.count));
         else if (path_resolve(&options->target, &options->connection, &report->path,
                               &report->failure) == 0) {
                 flows.settings.endpoint = report->path.endpoint;

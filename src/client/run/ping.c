@@ -272,7 +272,8 @@ static void ping_loop(Ping *ping) {
 static void ping_judge(const Ping *ping) {
         const uint64_t count = ping->options->count;
         Report *report = ping->report;
-        uint64_t answered = report->latency.count;
+        const uint64_t answered = report->latency.count;
+        const uint64_t wanted = count > 0 ? count : report->attempts;
         FailureKind worst = report_worst(report);
 
         /* The message of the last attempt is more helpful than numbers. */
@@ -291,8 +292,8 @@ static void ping_judge(const Ping *ping) {
                                          ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT,
                                          0,
                                          "the run ended with %" PRIu64 " of %" PRIu64
-                                         " round trips answered",
-                                         answered, count > 0 ? count : report->attempts);
+                                         " round trip%s answered",
+                                         answered, wanted, quantity_plural(wanted));
 }
 
 static void ping_measure(Ping *ping) {
@@ -301,7 +302,8 @@ static void ping_measure(Ping *ping) {
 
         if (client_options_want_lines(options)) {
                 target_format(&options->target, target);
-                printf("mpecho-client: %" PRIu64 " bytes to %s%s\n", options->size, target,
+                printf("mpecho-client: %" PRIu64 " byte%s to %s%s\n", options->size,
+                       quantity_plural(options->size), target,
                        options->connect ? ", each on a new connection" : "");
                 fflush(stdout);
         }
@@ -331,8 +333,8 @@ void ping_run(const ClientOptions *options, Report *report) {
 
         if (ping.message == NULL || ping.answer == NULL)
                 failure_set(&report->failure, 0,
-                            "Cannot allocate memory for messages of %" PRIu64 " bytes",
-                            options->size);
+                            "Cannot allocate memory for messages of %" PRIu64 " byte%s",
+                            options->size, quantity_plural(options->size));
         else
                 ping_measure(&ping);
         free(ping.message);

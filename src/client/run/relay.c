@@ -109,14 +109,13 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
                 failure_set_kind(failure,
                                  sender_bytes(sender) > receiver->bytes ? FAILURE_MISSING
                                                                         : FAILURE_DIFFERS,
-                                 0, "%" PRIu64 " byte%s sent to %s but %" PRIu64 " came back",
-                                 sender_bytes(sender),
-                                 sender_bytes(sender) == 1 ? " was" : "s were", target,
-                                 receiver->bytes);
+                                 0, "%" PRIu64 " byte%s sent to %s, but %" PRIu64 " came back",
+                                 sender_bytes(sender), quantity_plural(sender_bytes(sender)),
+                                 target, receiver->bytes);
         } else if (digest_get(sent) != digest_get(receiver->sink.userdata)) {
                 failure_set_kind(failure, FAILURE_DIFFERS, 0,
                                  "%" PRIu64 " byte%s sent to %s, and as many but others came back",
-                                 receiver->bytes, receiver->bytes == 1 ? " was" : "s were", target);
+                                 receiver->bytes, quantity_plural(receiver->bytes), target);
         }
 }
 
