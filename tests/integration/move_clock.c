@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Preloaded, moves clocks for the process that it is loaded into and its children, as the file that
- * CLOCK_FILE names says at any time. It has two int64_t: seconds that are added to the time of day,
- * and nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes on.
- * A wait with a limit, while that clock is stopped, takes as long as the clock is moved on.
- * An alarm that a program asks for meanwhile never comes.
+ * CLOCK_FILE names says at any time. It has three int64_t: seconds that are added to the time of
+ * day; nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes
+ * on; and nanoseconds that the kernel adds to the time since the last bytes of a TCP connection. A
+ * wait with a limit, while that clock is stopped, takes as long as the clock is moved on. An alarm
+ * that a program asks for meanwhile never comes.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -16,6 +19,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +35,7 @@ static __typeof__(&ppoll) real_ppoll;
 static __typeof__(&poll) real_poll;
 static __typeof__(&epoll_pwait2) real_epoll_pwait2;
 static __typeof__(&clock_nanosleep) real_clock_nanosleep;
+static __typeof__(&getsockopt) real_getsockopt;
 
 __attribute__((constructor)) static void clock_init(void) {
         const char *path = getenv("CLOCK_FILE");
@@ -42,9 +47,10 @@ __attribute__((constructor)) static void clock_init(void) {
         real_poll = REAL(poll);
         real_epoll_pwait2 = REAL(epoll_pwait2);
         real_clock_nanosleep = REAL(clock_nanosleep);
+        real_getsockopt = REAL(getsockopt);
         if (fd < 0)
                 abort();
-        memory = mmap(NULL, 2 * sizeof *clocks, PROT_READ, MAP_SHARED, fd, 0);
+        memory = mmap(NULL, 3 * sizeof *clocks, PROT_READ, MAP_SHARED, fd, 0);
         if (memory == MAP_FAILED)
                 abort();
         close(fd);
@@ -200,4 +206,13 @@ unsigned alarm(unsigned seconds) {
         if (clocks == NULL || clocks[1] == 0)
                 (void)setitimer(ITIMER_REAL, &timer, NULL);
         return 0;
+}
+
+int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict size) {
+        int r = real_getsockopt(fd, level, option, value, size);
+
+        if (r == 0 && clocks != NULL && level == IPPROTO_TCP && option == TCP_INFO)
+                ((struct tcp_info *)value)->tcpi_last_data_recv +=
+                                (uint32_t)(clocks[2] / (SECOND / 1000));
+        return r;
 }

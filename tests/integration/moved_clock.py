@@ -23,7 +23,7 @@ class Clock:
     def __init__(self, directory, library):
         self._file = directory / "clocks"
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self._file)}
-        self._file.write_bytes(bytes(16))
+        self._file.write_bytes(bytes(24))
         self._stopped = 0
 
     @property
@@ -53,6 +53,11 @@ class Clock:
         """Moves the stopped clock on."""
         self._stopped += int(1e9 * seconds)
         self._write(1, self._stopped)
+
+    def stall(self, seconds):
+        """Moves the stopped clock on; the kernel says that nothing came to connections meanwhile."""
+        self._write(2, int(1e9 * seconds))
+        self.advance(seconds)
 
     def run_out(self, process, seconds):
         """Moves the stopped clock on until the process has ended, by so many seconds each time."""

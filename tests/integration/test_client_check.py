@@ -284,7 +284,7 @@ def test_a_client_that_comes_late(mode, clock):
             os.killpg(runs[0].pid, signal.SIGSTOP)
             until(lambda: state(runs[0].pid) == "T")
             connection.sendall(data)
-            clock.advance(3600)
+            clock.stall(3600)
             os.killpg(runs[0].pid, signal.SIGCONT)
         else:
             connection.sendall(data)
@@ -304,6 +304,41 @@ def test_a_client_that_comes_late(mode, clock):
     assert (status, errors) == (0, []), output
 
 
+@pytest.mark.parametrize("mode", ["ping", "flows", "requests", "connections"])
+def test_an_answer_that_comes_late(mode, clock):
+    """What came after the timeout is late, also where the client got no processor before it came."""
+    pids, begun = [], []
+
+    def behaviour(connection):
+        data = connection.recv(1 << 18)
+        if not begun:
+            begun.append(connection)
+            until(lambda: pids)
+            os.killpg(pids[0], signal.SIGSTOP)
+            until(lambda: state(pids[0]) == "T")
+            clock.advance(3600)
+            connection.sendall(data)
+            until(lambda: servers.queues(connection)[1][1] == len(data))
+            os.killpg(pids[0], signal.SIGCONT)
+        else:
+            connection.sendall(data)
+        servers.echo(connection)
+
+    clock.stop()
+    words = {"ping": ["--ping", "-c1"], "flows": ["--ping", "--flows=2", "-c1", "-i0.001"]}.get(
+        mode, command(mode, "-P1", "-w0.01"))
+    with servers.tcp(behaviour) as server, Client(
+            "--json", *words, "--timeout=60", *server.address,
+            env=os.environ | clock.environment) as client:
+        pids.append(client.process.pid)
+        # The start of a load lies ahead.
+        until(lambda: begun or clock.advance(0.001))
+        status, output, _ = client.end(b"")
+    result = json.loads(output)
+    # Another flow may be late as well.
+    assert status == 1 and set(result["ping" if "--ping" in words else "load"]["errors"]) == {"timeout"}
+
+
 def test_an_answer_that_is_still_coming_is_late(clock):
     """Bytes that wait at each deadline do not hold it up for ever: only a whole answer is in time."""
     rounds, size, piece = [], 4 << 20, 1 << 18
@@ -316,7 +351,7 @@ def test_an_answer_that_is_still_coming_is_late(clock):
             # One that has given up may have ended.
             until(lambda: {state(pid) for pid in processes} <= {"T", "Z", None})
             connection.sendall(message[place:place + piece])
-            clock.advance(3600)
+            clock.stall(3600)
             os.killpg(client.process.pid, signal.SIGCONT)
             until(lambda: servers.is_read(connection))
         servers.echo(connection)

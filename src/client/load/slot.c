@@ -231,7 +231,16 @@ static int slot_receive(Slots *slots, Slot *slot) {
                 return -EBADMSG;
         }
         slot->received += (size_t)n;
-        return 0;
+        return kernel_came_late(slot->fd, slot->last, slot->deadline) ? -ETIME : 0;
+}
+
+/* Ends a request at its deadline. Its time counts: it waited as long as any. */
+static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
+        if (slot->state == SLOT_ENDING)
+                slots->page->unclosed++;
+        else
+                histogram_record(&slots->page->latency, now - slot->due);
+        slot_fail(slots, slot, ETIME);
 }
 
 static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
@@ -248,7 +257,9 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
         }
         if (r == 0 && (events & ~(uint32_t)EPOLLOUT) != 0)
                 r = slot_receive(slots, slot);
-        if (r < 0)
+        if (r == -ETIME)
+                slot_give_up(slots, slot, slot->last);
+        else if (r < 0)
                 slot_fail(slots, slot, -r);
         return r == 0 && slot->received == slots->options->size && slot_complete(slots, slot);
 }
@@ -294,15 +305,6 @@ bool slot_serve(Slots *slots, Slot *slot, uint32_t events) {
         return false;
 }
 
-/* Ends a request at its deadline. Its time counts: it waited as long as any. */
-static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
-        if (slot->state == SLOT_ENDING)
-                slots->page->unclosed++;
-        else
-                histogram_record(&slots->page->latency, now - slot->due);
-        slot_fail(slots, slot, ETIME);
-}
-
 static bool slot_is_late(const Slot *slot, uint64_t now) {
         return slot_is_busy(slot) && now >= slot->deadline;
 }
@@ -310,7 +312,7 @@ static bool slot_is_late(const Slot *slot, uint64_t now) {
 bool slot_expire(Slots *slots, Slot *slot, uint64_t now) {
         bool idle = false;
 
-        /* What came while this process had no processor came before the deadline. */
+        /* The answer may have come while this process had no processor. */
         for (int i = 0; i < SLOT_LAST_READS && slot_is_late(slot, now); i++) {
                 if (!socket_is_readable(slot->fd))
                         break;

@@ -5,8 +5,9 @@
  * They show the network's part of a round trip, and the segments lost on the way, which an echo
  * hides. Of several connections it keeps the figures of the last one, and the retransmits of all.
  *
- * The kernel's figures must never enter the client's own times: they are a second opinion. Sockets
- * other than TCP have none.
+ * The kernel's figures must never enter the client's own times: they are a second opinion. Only it
+ * knows, though, when bytes came that the client reads later. Sockets other than TCP have no
+ * figures.
  */
 #include "client/network/kernel.h"
 
@@ -14,6 +15,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "lib/clock.h"
 
@@ -41,4 +43,17 @@ void kernel_note(Kernel *kernel, int fd) {
                               .congestion_window = info.tcpi_snd_cwnd,
                               .retransmits = info.tcpi_total_retrans,
                               .segments = 1 + info.tcpi_data_segs_out - info.tcpi_unacked });
+}
+
+bool kernel_came_late(int fd, uint64_t now, uint64_t deadline) {
+        struct tcp_info info = {};
+        struct timespec tick = {};
+
+        if (now < deadline ||
+            getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
+                return false;
+        /* The kernel counts in ticks: the bytes may be older by one. */
+        (void)clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+        return now - deadline >=
+               info.tcpi_last_data_recv * CLOCK_MILLISECOND + (uint64_t)tick.tv_nsec;
 }

@@ -56,7 +56,7 @@ static int lane_fail(Lane *lane, int r) {
         lane->result->failed++;
         lane_close(lane);
         /* The kernel's count lacks the segment without an acknowledgement, which is lost now. */
-        if (r == -ETIME)
+        if (r == -ETIME && lane->trip.received == 0)
                 lane->result->kernel.segments++;
         return r;
 }
@@ -159,6 +159,8 @@ int lane_advance(Lane *lane, LaneSettings *settings, uint64_t *ret_time) {
         /* More than the answer came with it. An end of the connection concerns the next one. */
         else if (r == 0 && trip_look(trip) == -EBADMSG)
                 r = -EBADMSG;
+        else if (r == 0 && kernel_came_late(trip->fd, now, lane->end))
+                r = -ETIME;
         if (r == -EAGAIN)
                 return r;
         if (r < 0)

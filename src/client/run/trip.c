@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "client/network/inquiry.h"
+#include "client/network/kernel.h"
 #include "lib/clock.h"
 
 int trip_send(Trip *trip) {
@@ -80,6 +81,9 @@ int trip_run(Trip *trip, uint64_t end, int interrupt) {
                 if (r == 0)
                         r = trip_receive(trip);
         }
+        /* The last bytes may be a surplus behind an answer that came in time. */
+        if (r == 0 && kernel_came_late(trip->fd, clock_now(), end))
+                r = trip_look(trip) == -EBADMSG ? -EBADMSG : -ETIME;
         return r;
 }
 
