@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/mapping.h"
 #include "peer.h"
 #include "process.h"
@@ -26,6 +28,12 @@ enum {
 };
 
 static volatile sig_atomic_t stopping;
+
+FAULT(int, recvmmsg, recvmmsg,
+      (int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout),
+      (fd, messages, n, flags, timeout))
+FAULT(int, sendmmsg, sendmmsg, (int fd, struct mmsghdr *messages, unsigned n, int flags),
+      (fd, messages, n, flags))
 
 typedef struct Scene {
         Datagram datagram;
@@ -359,6 +367,189 @@ static void test_early(void **state) {
         scene_close(&scene);
 }
 
+/* What is no socket, no socket of a service or one that cannot wait is refused. */
+static void test_not_served(void **state) {
+        int pipes[2], other;
+
+        (void)state;
+        assert_int_equal(datagram_init(-1), -EBADF);
+        other = open("/", O_PATH | O_CLOEXEC);
+        assert_int_equal(datagram_init(other), -EBADF);
+        close(other);
+        assert_int_equal(pipe(pipes), 0);
+        assert_int_equal(datagram_init(pipes[0]), -ENOTSOCK);
+        close(pipes[0]);
+        close(pipes[1]);
+        other = socket(AF_NETLINK, SOCK_RAW, 0);
+        assert_int_equal(datagram_init(other), -ENOPROTOOPT);
+        close(other);
+}
+
+/* A message with the name @name of @length bytes, and control data as the kernel writes it, of
+ * which only @room bytes are there. */
+static bool parse(const void *name, socklen_t length, const struct cmsghdr *control, size_t room,
+                  GuardRequest *ret_request) {
+        union {
+                struct cmsghdr header;
+                char bytes[DATAGRAM_CONTROL_SIZE];
+        } data = {};
+        struct sockaddr_storage storage = {};
+        const struct msghdr message = { .msg_name = &storage,
+                                        .msg_namelen = length,
+                                        .msg_control = &data,
+                                        .msg_controllen = room };
+
+        memcpy(&storage, name, length);
+        data.header = *control;
+        return datagram_parse(&message, 7, ret_request);
+}
+
+/* A name counts with its whole length only, and a name that cannot be answered counts as none. */
+static void test_names(void **state) {
+        static const struct {
+                sa_family_t family;
+                socklen_t length;
+                sa_family_t expected;
+        } cases[] = {
+                { AF_UNSPEC, 0, AF_UNSPEC },
+                { AF_UNIX, sizeof(sa_family_t), AF_UNSPEC },
+                { AF_UNIX, sizeof(sa_family_t) + 6, AF_UNIX },
+                { AF_INET, sizeof(struct sockaddr_in) - 1, AF_UNSPEC },
+                { AF_INET, sizeof(struct sockaddr_in), AF_INET },
+                { AF_INET6, sizeof(struct sockaddr_in6) - 1, AF_UNSPEC },
+                { AF_INET6, sizeof(struct sockaddr_in6), AF_INET6 },
+                { AF_PPPOX, sizeof(struct sockaddr_in6), AF_UNSPEC },
+        };
+        const struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "/run/socket" };
+        GuardRequest request;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                struct sockaddr_in6 name = { .sin6_family = cases[i].family };
+
+                /* Otherwise it would be IPv4 in the form of IPv6. */
+                name.sin6_addr.s6_addr[15] = 1;
+                assert_int_equal(parse(&name, cases[i].length, &(struct cmsghdr){}, 0, &request),
+                                 cases[i].expected == AF_UNSPEC);
+                assert_int_equal(request.source.family, cases[i].expected);
+        }
+        assert_true(parse(&path, sizeof path, &(struct cmsghdr){}, 0, &request));
+        assert_int_equal(request.source.family, AF_UNSPEC);
+}
+
+/* Control data counts when level, type and length are those of the family, and all of it is there.
+ */
+static void test_control(void **state) {
+        const struct sockaddr_un local = { .sun_family = AF_UNIX, .sun_path = "\0name" };
+        const struct sockaddr_in ipv4 = { .sin_family = AF_INET };
+        const struct sockaddr_in6 ipv6 = { .sin6_family = AF_INET6,
+                                           .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+        const struct {
+                const void *name;
+                socklen_t name_length;
+                int level, type;
+                size_t size;
+        } cases[] = {
+                { &local, 7, SOL_SOCKET, SCM_CREDENTIALS, sizeof(struct ucred) },
+                { &ipv4, sizeof ipv4, IPPROTO_IP, IP_PKTINFO, sizeof(struct in_pktinfo) },
+                { &ipv6, sizeof ipv6, IPPROTO_IPV6, IPV6_PKTINFO, sizeof(struct in6_pktinfo) },
+        };
+        GuardRequest request;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                const struct cmsghdr right = { .cmsg_level = cases[i].level,
+                                               .cmsg_type = cases[i].type,
+                                               .cmsg_len = CMSG_LEN(cases[i].size) };
+                struct cmsghdr wrong[] = { right, right, right };
+
+                wrong[0].cmsg_level++;
+                wrong[1].cmsg_type++;
+                wrong[2].cmsg_len--;
+                assert_true(parse(cases[i].name, cases[i].name_length, &right, right.cmsg_len,
+                                  &request));
+                assert_false(parse(cases[i].name, cases[i].name_length, &right, right.cmsg_len - 1,
+                                   &request));
+                for (size_t k = 0; k < COUNT(wrong); k++)
+                        assert_false(parse(cases[i].name, cases[i].name_length, &wrong[k],
+                                           right.cmsg_len, &request));
+        }
+}
+
+/* An answer names the interface where its own address is unique on a link alone. */
+static void test_interface(void **state) {
+        union {
+                struct cmsghdr header;
+                char bytes[DATAGRAM_CONTROL_SIZE];
+        } data;
+        struct msghdr message = { .msg_control = &data };
+        GuardRequest request = { .local.family = AF_INET6, .interface = 3 };
+        static const char *const addresses[] = { "2001:db8::7", "fe80::7" };
+        struct in6_pktinfo info;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(addresses); i++) {
+                assert_int_equal(inet_pton(AF_INET6, addresses[i], &request.local.ipv6), 1);
+                datagram_address(&request, &message);
+                assert_int_equal(message.msg_controllen, CMSG_SPACE(sizeof info));
+                memcpy(&info, CMSG_DATA(&data.header), sizeof info);
+                assert_int_equal(info.ipi6_ifindex, i == 0 ? 0 : 3);
+                assert_memory_equal(&info.ipi6_addr, &request.local.ipv6, sizeof info.ipi6_addr);
+        }
+}
+
+/* A datagram whose destination the kernel does not report gets no answer, and counts as dropped. */
+static void test_unreported(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        assert_int_equal(setsockopt(scene.datagram.in, IPPROTO_IP, IP_PKTINFO, &(int){ 0 },
+                                    sizeof(int)),
+                         0);
+        scene_send(&scene, 5);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect_nothing(&scene);
+        assert_int_equal(scene.counts.dropped, 1);
+        scene_close(&scene);
+}
+
+/* A signal that does not stop the service costs neither an answer nor the next datagram; another
+ * error ends the service of the socket. */
+static void test_interrupted(void **state) {
+        Scene scene;
+        int fd;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        sendmmsg_fault = (Fault){ .error = EINTR, .times = 1 };
+        check_size(&scene, 100);
+        assert_int_equal(scene_count(&scene, GUARD_ANSWER), 1);
+        assert_int_equal(sendmmsg_fault.times, 0);
+
+        fd = scene.datagram.in;
+        scene.datagram.in = -1;
+        recvmmsg_fault = (Fault){ .error = EINTR, .times = 1 };
+        assert_int_equal(datagram_run(&scene.datagram), -EBADF);
+        assert_int_equal(recvmmsg_fault.times, 0);
+        scene.datagram.in = fd;
+        scene_close(&scene);
+}
+
+/* Without anybody to tell, it serves all the same. */
+static void test_run_alone(void **state) {
+        Scene scene;
+
+        (void)state;
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        scene_send(&scene, 10);
+        recvmmsg_fault = (Fault){ .error = EIO, .after = 1, .times = 1 };
+        assert_int_equal(datagram_run(&scene.datagram), -EIO);
+        scene_expect(&scene, 10);
+        assert_int_equal(scene.counts.news, 0);
+        scene_close(&scene);
+}
+
 static void stop(int signal) {
         (void)signal;
         stopping = 1;
@@ -423,7 +614,11 @@ int main(void) {
                 cmocka_unit_test(test_batches),       cmocka_unit_test(test_address),
                 cmocka_unit_test(test_both_families), cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_unnamed),       cmocka_unit_test(test_dropped),
-                cmocka_unit_test(test_early),         cmocka_unit_test(test_run),
+                cmocka_unit_test(test_early),         cmocka_unit_test(test_not_served),
+                cmocka_unit_test(test_names),         cmocka_unit_test(test_control),
+                cmocka_unit_test(test_interface),     cmocka_unit_test(test_unreported),
+                cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_run_alone),
+                cmocka_unit_test(test_run),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

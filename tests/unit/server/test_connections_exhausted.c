@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A master's connections when the machine runs out of what they need. */
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <unistd.h>
 
 #include "clone.h"
+#include "fault.h"
 #include "lib/clock.h"
 #include "peer.h"
 #include "process.h"
@@ -14,22 +14,8 @@
 #include "service.h"
 #include "unit.h"
 
-/* What accept4() fails with, and how many times. */
-static int accept_error, accept_failures;
-
-/* In place of the C library's: a machine that runs out of things. */
-int accept4(int fd, struct sockaddr *name, socklen_t *length, int flags) {
-        static int (*real)(int, struct sockaddr *, socklen_t *, int);
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
-        if (accept_failures > 0) {
-                accept_failures--;
-                errno = accept_error;
-                return -1;
-        }
-        return real(fd, name, length, flags);
-}
+FAULT(int, accept4, accept4, (int fd, struct sockaddr *name, socklen_t *length, int flags),
+      (fd, name, length, flags))
 
 static Service service;
 
@@ -100,12 +86,14 @@ static void fail_to_accept(void *data) {
         pid_t handler;
 
         start(5, 5);
-        accept_error = *(const int *)data;
+        accept4_fault.error = *(const int *)data;
         /* The second is that of the reserve. */
-        accept_failures = accept_error == EMFILE || accept_error == ENFILE ? 2 : 1;
+        accept4_fault.times =
+                        accept4_fault.error == EMFILE || accept4_fault.error == ENFILE ? 2 : 1;
         client = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], now);
-        expect_exhausted(accept_error == ENOMEM ? "memory" : "descriptors", accept_error, 0, now);
+        expect_exhausted(accept4_fault.error == ENOMEM ? "memory" : "descriptors",
+                         accept4_fault.error, 0, now);
         connections_accept(service.connections, &service.listeners->items[0], now);
         service_expect(&service, RECORD_ACCEPTED);
         handler = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
@@ -167,18 +155,18 @@ static void lose_connections(void *data) {
                 pid_t handler;
                 int client;
 
-                accept_error = errors[i];
-                accept_failures = 3;
+                accept4_fault.error = errors[i];
+                accept4_fault.times = 3;
                 client = service_take(&service, INADDR_LOOPBACK, &handler);
                 peer_echo(client, "Hello");
                 service_leave(&service, client, handler);
                 assert_true(connections_can_accept(service.connections));
         }
-        accept_error = ENETDOWN;
-        accept_failures = 1000;
+        accept4_fault.error = ENETDOWN;
+        accept4_fault.times = 1000;
         waiting = service_connect(&service, INADDR_LOOPBACK);
         connections_accept(service.connections, &service.listeners->items[0], clock_now());
-        assert_int_equal(accept_failures, 1000 - 16);
+        assert_int_equal(accept4_fault.times, 1000 - 16);
         assert_false(connections_can_accept(service.connections));
         close(waiting);
         service_stop(&service);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+
+/*
+ * Calls of the C library that fail when a test says so.
+ */
+typedef struct Fault Fault;
+
+struct Fault {
+        int error; /* what they set errno to */
+        int after; /* how many calls pass before */
+        int times; /* how many fail */
+};
+
+/*
+ * fault_strikes: Counts one call. Returns whether it fails, with errno set.
+ */
+bool fault_strikes(Fault *fault);
+
+/*
+ * FAULT: Replaces the C library's @call in a test program, where src/ calls it too. All calls pass
+ * until the test sets the variable @call_fault. The library has @call under the name @symbol: names
+ * for an off_t of 64 bits end with 64.
+ */
+#define FAULT(type, call, symbol, parameters, arguments)                                           \
+        static Fault call##_fault;                                                                 \
+                                                                                                   \
+        type call parameters {                                                                     \
+                static type(*real) parameters;                                                     \
+                                                                                                   \
+                if (real == NULL)                                                                  \
+                        *(void **)&real = dlsym(RTLD_NEXT, #symbol);                               \
+                return fault_strikes(&call##_fault) ? (type)-1 : real arguments;                   \
+        }
