@@ -5,16 +5,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
 
 static int pair[2];
+
+FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flags),
+      (fd, message, flags))
+FAULT(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 
 static int set_up(void **state) {
         (void)state;
@@ -93,6 +99,34 @@ static void test_other_control(void **state) {
         assert_int_equal(fdpass_receive(pair[0], (int[FDPASS_MOST]){}, FDPASS_MOST, 0), -EBADMSG);
 }
 
+/* So is that of another protocol: a datagram of UDP carries no descriptors. */
+static void test_other_level(void **state) {
+        struct sockaddr_in address = { .sin_family = AF_INET,
+                                       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        socklen_t length = sizeof address;
+
+        (void)state;
+        assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+        assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &(int){ 1 }, sizeof(int)), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+        assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, length), 1);
+        peer_wait_readable(fd);
+        assert_int_equal(fdpass_receive(fd, (int[FDPASS_MOST]){ 0 }, FDPASS_MOST, 0), -EBADMSG);
+        close(fd);
+}
+
+/* A signal in a call neither loses a message nor sends it twice. */
+static void test_interrupted(void **state) {
+        (void)state;
+        sendmsg_fault = (Fault){ .error = EINTR, .times = 2 };
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        recvmsg_fault = (Fault){ .error = EINTR, .times = 2 };
+        expect_received(pair, 2, 0);
+        assert_int_equal(recvmsg_fault.times + sendmsg_fault.times, 0);
+        assert_int_equal(fdpass_receive(pair[0], (int[2]){ 0 }, 2, 0), -EAGAIN);
+}
+
 static void expect_lingering(int seconds, int expected) {
         int ends[2];
         struct linger linger = { .l_onoff = 1, .l_linger = seconds };
@@ -157,7 +191,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_control, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_interrupted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+                cmocka_unit_test(test_other_level),
                 cmocka_unit_test(test_lingering),
         };
 

@@ -9,13 +9,39 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
+#include "lib/clock.h"
+#include "lib/ppoll.h"
 #include "manager.h"
 #include "process.h"
 #include "unit.h"
 
+/* With as many bits for the time as the tests are built for. */
+#ifdef SYS_clock_gettime64
+#define GETTIME SYS_clock_gettime64
+#else
+#define GETTIME SYS_clock_gettime
+#endif
+
 static Manager manager;
+static time_t step, stepped; /* seconds that go by at each look at the clock, and that have */
+
+FAULT(int, ppoll, ppoll,
+      (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
+      (fds, n, timeout, mask))
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *now) {
+        const int r = (int)syscall(GETTIME, clock, now);
+
+        now->tv_sec += stepped;
+        stepped += step;
+        return r;
+}
 
 static int set_up(void **state) {
         (void)state;
@@ -171,6 +197,47 @@ static void test_barrier(void **state) {
         process_wait_exit(pid, 0);
 }
 
+static void give_up(void *unused) {
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(next);
+        ppoll_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        assert_int_equal(fdstore_barrier(), -ENOMEM);
+        step = 20;
+        assert_int_equal(fdstore_barrier(), -ETIMEDOUT);
+        step = 0;
+        assert_int_equal(dup(STDIN_FILENO), next);
+}
+
+/* A manager that does not come so far within 20 seconds, and a wait that fails, are told from a
+ * barrier that is passed. */
+static void test_barrier_not_passed(void **state) {
+        const pid_t pid = process_fork(give_up, NULL);
+
+        (void)state;
+        for (int i = 0; i < 2; i++)
+                manager_expect(&manager, "BARRIER=1", 1);
+        process_wait_exit(pid, 0);
+        manager_forget(&manager);
+}
+
+static void wait_interrupted(void *unused) {
+        (void)unused;
+        ppoll_fault = (Fault){ .error = EINTR, .times = 2 };
+        assert_int_equal(fdstore_barrier(), 0);
+        assert_int_equal(ppoll_fault.times, 0);
+}
+
+/* Signals do not end the wait: systemd may send SIGTERM again. */
+static void test_barrier_interrupted(void **state) {
+        const pid_t pid = process_fork(wait_interrupted, NULL);
+
+        (void)state;
+        manager_expect_barrier(&manager);
+        process_wait_exit(pid, 0);
+}
+
 static void be_alone(void *data) {
         (void)data;
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
@@ -232,6 +299,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_barrier_not_passed, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_barrier_interrupted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_barrier_no_room, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_manager, set_up, tear_down),
                 cmocka_unit_test(test_limit),

@@ -11,10 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/clock.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
@@ -51,6 +53,16 @@ static Given given[MOST];
 static size_t n_given, n_forked;
 static bool admits_all; /* any process is a handler, any number of times */
 static char data[256 * 1024];
+
+FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
+FAULT(int, listen, listen, (int fd, int backlog), (fd, backlog))
+FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
+      (fd, name, length))
+FAULT(int, getsockopt, getsockopt, (int fd, int level, int option, void *value, socklen_t *length),
+      (fd, level, option, value, length))
+FAULT(int, epoll_ctl, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),
+      (epoll, operation, fd, event))
+FAULT(ssize_t, recv, recv, (int fd, void *bytes, size_t size, int flags), (fd, bytes, size, flags))
 
 /* How often the patience that handlers have a test has. */
 static int patience;
@@ -574,6 +586,77 @@ static void test_no_room(void **state) {
         process_run(lack_room, NULL);
 }
 
+/* A master that the kernel refuses an address or the polling of it does not start, and nothing
+ * stays open. */
+static void test_not_started(void **state) {
+        Fault *const faults[] = { &bind_fault, &listen_fault, &getsockname_fault,
+                                  &epoll_ctl_fault };
+        const HandoverMaster master = handover.master;
+        const int lowest = dup(STDIN_FILENO);
+        Handover other;
+        int next;
+
+        (void)state;
+        close(lowest);
+        for (size_t i = 0; i < COUNT(faults); i++) {
+                *faults[i] = (Fault){ .error = ENOBUFS, .times = 1 };
+                assert_int_equal(handover_init(&other, RUN, &master), -ENOBUFS);
+                handover_deinit(&other);
+                next = dup(STDIN_FILENO);
+                close(next);
+                assert_int_equal(next, lowest);
+        }
+}
+
+/* A handler that the master can neither identify nor poll is a stranger. */
+static void test_unpolled(void **state) {
+        Fault *const faults[] = { &getsockopt_fault, &epoll_ctl_fault };
+
+        (void)state;
+        admits_all = true;
+        for (size_t i = 0; i < COUNT(faults); i++) {
+                const uint64_t now = NOW + i * CLOCK_SECOND;
+                const int fd = channel_open();
+
+                *faults[i] = (Fault){ .error = ENOMEM, .times = 1 };
+                turn(&handover, false, now);
+                assert_int_equal(faults[i]->times, 0);
+                peer_expect_end(fd);
+                close(fd);
+                assert_int_equal(handover.n, 0);
+                assert_true(handover_deadline(&handover) == now + CLOCK_SECOND);
+        }
+}
+
+/* When the kernel refuses to stop the polling of the listener, the next turn tries again. */
+static void test_still_polled(void **state) {
+        (void)state;
+        close(channel_open());
+        epoll_ctl_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        turn(&handover, false, NOW);
+        close(channel_open());
+        assert_true(is_readable());
+        turn(&handover, false, NOW);
+        assert_false(is_readable());
+}
+
+static void give_with_signals(void *one_given) {
+        recv_fault = (Fault){ .error = EINTR, .times = 2 };
+        give(one_given);
+        assert_int_equal(recv_fault.times, 0);
+}
+
+/* Signals while it waits for the answer do not keep a handler from it. */
+static void test_signals(void **state) {
+        (void)state;
+        (void)expect_given(0, -ECANCELED);
+        fork_handlers(give_with_signals);
+        peer_wait_readable(handover.fd);
+        process_wait_asleep(given[0].handler);
+        turn(&handover, false, NOW);
+        wait_for_handlers();
+}
+
 /* A master that does not listen has nothing to do. */
 static void test_not_listening(void **state) {
         Handover other = { .fd = -1, .listener = -1 };
@@ -845,6 +928,10 @@ int main(void) {
                 TEST(test_interrupted),
                 TEST(test_rest),
                 TEST(test_no_room),
+                TEST(test_not_started),
+                TEST(test_unpolled),
+                TEST(test_still_polled),
+                TEST(test_signals),
                 TEST(test_not_listening),
                 TEST(test_stranger),
                 TEST(test_stranger_at_stop),

@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "process.h"
 #include "restart/bundle.h"
 #include "seed.h"
@@ -21,6 +23,7 @@
 enum {
         SLOTS = 3,
         ROUNDS = 10000,
+        HANDLERS_AT_ONCE = 4,
         NOW = 1000,
         SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
         HANDLERS = 0,
@@ -42,6 +45,23 @@ static int bundle;
 static int parts[BUNDLE_MOST];
 static size_t sizes[PARTS], slot_sizes[PARTS] = { sizeof(LedgerEntry), sizeof(LedgerFacts) };
 static Head heads[PARTS];
+static unsigned flags_missing; /* in calls of memfd_create(2) */
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
+FAULT(int, madvise, madvise, (void *address, size_t size, int advice), (address, size, advice))
+
+static Fault fstat_fault;
+
+/* In place of the C library's. */
+int fstat(int fd, struct stat *status) {
+        return fault_strikes(&fstat_fault) ? -1 : fstatat(fd, "", status, AT_EMPTY_PATH);
+}
+
+int memfd_create(const char *name, unsigned flags) {
+        return (int)syscall(SYS_memfd_create, name, flags & ~flags_missing);
+}
 
 static int set_up(void **state) {
         struct stat status;
@@ -197,6 +217,33 @@ static void test_exits(void **state) {
                 announce(i);
         assert_int_equal(ledger_take_exits(ledger, slots, 1), 1);
         assert_int_equal(ledger_take_exits(ledger, slots, SLOTS), 0);
+}
+
+static void announce_many(void *data) {
+        const uint32_t *range = data;
+
+        for (uint32_t slot = range[0]; slot < range[1]; slot++)
+                announce(slot);
+}
+
+/* No announcement of handlers that exit at once is lost, and none counts twice. */
+static void test_exits_at_once(void **state) {
+        static uint32_t slots[HANDLERS_AT_ONCE * ROUNDS];
+        static bool taken[COUNT(slots)];
+        pid_t pids[HANDLERS_AT_ONCE];
+
+        (void)state;
+        ledger_free(ledger);
+        assert_int_equal(ledger_new(COUNT(slots), NOW, &ledger), 0);
+        for (uint32_t i = 0; i < HANDLERS_AT_ONCE; i++)
+                pids[i] = process_fork(announce_many, (uint32_t[]){ i * ROUNDS, (i + 1) * ROUNDS });
+        for (uint32_t i = 0; i < HANDLERS_AT_ONCE; i++)
+                process_wait_exit(pids[i], 0);
+        assert_int_equal(ledger_take_exits(ledger, slots, COUNT(slots)), COUNT(slots));
+        for (size_t i = 0; i < COUNT(slots); i++) {
+                assert_false(taken[slots[i]]);
+                taken[slots[i]] = true;
+        }
 }
 
 /* The first member of LedgerExits, which a compromised handler can write. */
@@ -418,6 +465,42 @@ static void test_no_room(void **state) {
         process_run(make_without_room, NULL);
 }
 
+/* What the kernel refuses to a ledger, by the call and how many calls pass before: no ledger is
+ * made or opened then, and none of its descriptors stays open. */
+static void test_refused(void **state) {
+        static const struct {
+                Fault *fault;
+                int after, error, making, opening;
+        } cases[] = {
+                { &mmap_fault, 0, ENOMEM, -ENOMEM, -ENOMEM },
+                { &mmap_fault, 1, ENOMEM, -ENOMEM, -ENOMEM },
+                { &madvise_fault, 0, EINVAL, -EINVAL, -EBADMSG },
+                { &madvise_fault, 1, EINVAL, 0, -EBADMSG },
+                { &fstat_fault, 0, EIO, 0, -EBADMSG },
+        };
+        const int lowest = dup(STDIN_FILENO);
+        Ledger *other;
+
+        (void)state;
+        close(lowest);
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                const Fault fault = { cases[i].error, cases[i].after, 1 };
+
+                *cases[i].fault = fault;
+                assert_int_equal(ledger_new(SLOTS, NOW, &other), cases[i].making);
+                if (cases[i].making == 0)
+                        ledger_free(other);
+                *cases[i].fault = fault;
+                assert_int_equal(ledger_open(bundle, &other), cases[i].opening);
+                assert_int_equal(cases[i].fault->times, 0);
+        }
+        flags_missing = ~MFD_CLOEXEC;
+        assert_int_equal(ledger_new(SLOTS, NOW, &other), -EPERM);
+        flags_missing = 0;
+        assert_int_equal(dup(STDIN_FILENO), lowest);
+        close(lowest);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -426,6 +509,7 @@ int main(void) {
                 TEST(test_not_inherited), TEST(test_shared),      TEST(test_exits),
                 TEST(test_lies),          TEST(test_forged_part), TEST(test_more_seals),
                 TEST(test_forged_bundle), TEST(test_anything),    TEST(test_no_room),
+                TEST(test_exits_at_once), TEST(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,7 +102,7 @@ static void test_too_short(void **state) {
         close(half);
 }
 
-/* A connection and a pipe hold no bytes: a stored connection stays one. */
+/* A connection, a pipe and no descriptor hold no bytes: a stored connection stays one. */
 static void test_others(void **state) {
         int pair[2], pipes[2];
 
@@ -111,6 +111,7 @@ static void test_others(void **state) {
         assert_int_equal(pipe(pipes), 0);
         assert_false(legacy_is_unsent(pair[0]));
         assert_false(legacy_is_unsent(pipes[0]));
+        assert_false(legacy_is_unsent(-1));
         assert_int_equal(legacy_find_unsent(pair[0], FIRST), -1);
         assert_int_equal(legacy_find_unsent(pipes[0], FIRST), -1);
         for (int i = 0; i < 2; i++) {
