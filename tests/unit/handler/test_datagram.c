@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "lib/endpoint.h"
+#include "lib/fdpass.h"
 #include "lib/mapping.h"
 #include "peer.h"
 #include "process.h"
@@ -68,7 +70,8 @@ static void scene_open(Scene *scene, const void *address, socklen_t length,
         assert_int_equal(guard_new(rate, &scene->datagram.guard), 0);
         assert_int_equal(getsockname(fd, (struct sockaddr *)&scene->server, &scene->server_length),
                          0);
-        if (scene->server.ss_family != AF_UNIX)
+        scene->datagram.local = scene->server.ss_family == AF_UNIX;
+        if (!scene->datagram.local)
                 scene->datagram.port = peer_port(fd);
         scene->client = bound_socket(client_address, client_length);
 }
@@ -315,6 +318,28 @@ static void test_refused(void **state) {
         scene_close(&scene);
 }
 
+/* Descriptors that come with a datagram of a Unix socket are not received, and it is answered. */
+static void test_descriptors(void **state) {
+        const int next = dup(STDIN_FILENO);
+        Endpoint server;
+        Scene scene;
+
+        (void)state;
+        close(next);
+        scene_open_local(&scene);
+        check_size(&scene, 1);
+        assert_int_equal(endpoint_from_socket(scene.datagram.in, &server), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(fdpass_send(scene.client, &server, sent, 5, &scene.client, 1, 0),
+                                 0);
+                assert_int_equal(datagram_turn(&scene.datagram), 0);
+                scene_expect(&scene, 5);
+        }
+        scene_close(&scene);
+        assert_int_equal(dup(STDIN_FILENO), next);
+        close(next);
+}
+
 /* A datagram of a Unix socket without a name has nobody to be answered. */
 static void test_unnamed(void **state) {
         Scene scene;
@@ -386,7 +411,7 @@ static void test_not_served(void **state) {
 }
 
 /* A message with the name @name of @length bytes, and control data as the kernel writes it, of
- * which only @room bytes are there. */
+ * which only @room bytes are there; @room may include a second header. */
 static bool parse(const void *name, socklen_t length, const struct cmsghdr *control, size_t room,
                   GuardRequest *ret_request) {
         union {
@@ -401,6 +426,9 @@ static bool parse(const void *name, socklen_t length, const struct cmsghdr *cont
 
         memcpy(&storage, name, length);
         data.header = *control;
+        if (room > control->cmsg_len)
+                *(struct cmsghdr *)&data.bytes[CMSG_ALIGN(control->cmsg_len)] =
+                                (struct cmsghdr){ .cmsg_len = CMSG_LEN(0) };
         return datagram_parse(&message, 7, ret_request);
 }
 
@@ -468,6 +496,8 @@ static void test_control(void **state) {
                 wrong[2].cmsg_len--;
                 assert_true(parse(cases[i].name, cases[i].name_length, &right, right.cmsg_len,
                                   &request));
+                assert_true(parse(cases[i].name, cases[i].name_length, &right,
+                                  CMSG_SPACE(cases[i].size) + CMSG_SPACE(0), &request));
                 assert_false(parse(cases[i].name, cases[i].name_length, &right, right.cmsg_len - 1,
                                    &request));
                 for (size_t k = 0; k < COUNT(wrong); k++)
@@ -616,9 +646,9 @@ int main(void) {
                 cmocka_unit_test(test_unnamed),       cmocka_unit_test(test_dropped),
                 cmocka_unit_test(test_early),         cmocka_unit_test(test_not_served),
                 cmocka_unit_test(test_names),         cmocka_unit_test(test_control),
-                cmocka_unit_test(test_interface),     cmocka_unit_test(test_unreported),
-                cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_run_alone),
-                cmocka_unit_test(test_run),
+                cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_interface),
+                cmocka_unit_test(test_unreported),    cmocka_unit_test(test_interrupted),
+                cmocka_unit_test(test_run_alone),     cmocka_unit_test(test_run),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ static void serve(void *data) {
         if (served->handover) {
                 handler.handover.name.sun_family = AF_UNIX;
                 handler.handover.length = sizeof(sa_family_t) + 2;
+                handler.handover.run = 1;
                 (void)unsetenv("NOTIFY_SOCKET");
         }
         close(served->pair[0]);

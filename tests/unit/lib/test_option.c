@@ -138,6 +138,7 @@ static void test_mistakes(void **state) {
                 { "--colour=red", "Unknown or ambiguous option '--colour'" },
                 { "-fx", "Unknown option '-x'" },
                 { "-\u00e9", "Unknown option '-\u00e9'" },
+                { "x --flag -f -\u00e9 -n2", "Unknown option '-\u00e9'" },
                 { "-flag", "'-flag' lacks a dash: write --flag" },
                 { "-w1", "nothing is right" },
         };

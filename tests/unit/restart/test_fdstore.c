@@ -28,7 +28,7 @@
 #endif
 
 static Manager manager;
-static time_t step, stepped; /* seconds that go by at each look at the clock, and that have */
+static uint64_t step, stepped; /* what goes by at each look at the clock, and what has */
 
 FAULT(int, ppoll, ppoll,
       (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
@@ -37,8 +37,10 @@ FAULT(int, ppoll, ppoll,
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *now) {
         const int r = (int)syscall(GETTIME, clock, now);
+        const uint64_t then = (uint64_t)now->tv_nsec + stepped;
 
-        now->tv_sec += stepped;
+        now->tv_sec += (time_t)(then / CLOCK_SECOND);
+        now->tv_nsec = (long)(then % CLOCK_SECOND);
         stepped += step;
         return r;
 }
@@ -204,7 +206,8 @@ static void give_up(void *unused) {
         close(next);
         ppoll_fault = (Fault){ .error = ENOMEM, .times = 1 };
         assert_int_equal(fdstore_barrier(), -ENOMEM);
-        step = 20;
+        /* It waits until the next look at the clock. */
+        step = 20 * CLOCK_SECOND - CLOCK_MILLISECOND;
         assert_int_equal(fdstore_barrier(), -ETIMEDOUT);
         step = 0;
         assert_int_equal(dup(STDIN_FILENO), next);

@@ -11,11 +11,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
 
 static char data[256 * 1024], back[sizeof data];
+static size_t missing; /* bytes of a read */
+static Fault pread_fault;
+
+/* In place of the C library's, which has it under this name for an off_t of 64 bits. */
+ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
+        static ssize_t (*real)(int, void *, size_t, off_t);
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "pread64");
+        return fault_strikes(&pread_fault) ? -1 : real(fd, buffer, size - missing, offset);
+}
 
 static int set_up(void **state) {
         (void)state;
@@ -78,6 +90,20 @@ static void test_sealed(void **state) {
         close(fd);
 }
 
+/* When not all bytes can be read, none is taken. */
+static void test_unread(void **state) {
+        const int fd = unsent_new(data, 5);
+
+        (void)state;
+        pread_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        assert_int_equal(unsent_take(fd, back, sizeof back), -ENOMEM);
+        missing = 1;
+        assert_int_equal(unsent_take(fd, back, sizeof back), -EIO);
+        missing = 0;
+        assert_int_equal(unsent_take(fd, back, sizeof back), 5);
+        close(fd);
+}
+
 /* A pipe, a socket, a device and a closed descriptor are no memfds. */
 static void test_strangers(void **state) {
         int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -119,6 +145,7 @@ int main(void) {
                 cmocka_unit_test(test_sizes),     cmocka_unit_test(test_twice),
                 cmocka_unit_test(test_too_many),  cmocka_unit_test(test_sealed),
                 cmocka_unit_test(test_strangers), cmocka_unit_test(test_no_room),
+                cmocka_unit_test(test_unread),
         };
 
         return cmocka_run_group_tests(tests, set_up, NULL);

@@ -131,10 +131,28 @@ static void test_moments(void **state) {
         }
 }
 
+static void expect_sum(const Histogram *one, const Histogram *two, const Histogram *whole) {
+        static Histogram sum;
+        uint64_t count = 0;
+
+        memset(&sum, 0, sizeof sum);
+        histogram_add(&sum, one);
+        histogram_add(&sum, two);
+        histogram_add(&sum, &(Histogram){});
+        assert_memory_equal(sum.counts, whole->counts, sizeof whole->counts);
+        assert_int_equal(sum.minimum, whole->minimum);
+        assert_int_equal(sum.maximum, whole->maximum);
+        assert_true(fabs(sum.mean - whole->mean) <= 1e-9 * whole->mean);
+        assert_true(fabs(histogram_deviation(&sum) - histogram_deviation(whole)) <=
+                    1e-9 * histogram_deviation(whole));
+        for (size_t i = 0; i < HISTOGRAM_SIZE; i++)
+                count += sum.counts[i];
+        assert_int_equal(count, VALUES);
+}
+
 /* Two histograms added are the histogram of all their values, in either order. */
 static void test_add(void **state) {
-        static Histogram whole, sum;
-        uint64_t sum_count = 0;
+        static Histogram whole;
 
         (void)state;
         memset(&whole, 0, sizeof whole);
@@ -144,19 +162,8 @@ static void test_add(void **state) {
                 histogram_record(&whole, value);
                 histogram_record(i % 3 == 0 ? &histogram : &other, value);
         }
-        memset(&sum, 0, sizeof sum);
-        histogram_add(&sum, &histogram);
-        histogram_add(&sum, &other);
-        histogram_add(&sum, &(Histogram){});
-        assert_memory_equal(sum.counts, whole.counts, sizeof whole.counts);
-        assert_int_equal(sum.minimum, whole.minimum);
-        assert_int_equal(sum.maximum, whole.maximum);
-        assert_true(fabs(sum.mean - whole.mean) <= 1e-9 * whole.mean);
-        assert_true(fabs(histogram_deviation(&sum) - histogram_deviation(&whole)) <=
-                    1e-9 * histogram_deviation(&whole));
-        for (size_t i = 0; i < HISTOGRAM_SIZE; i++)
-                sum_count += sum.counts[i];
-        assert_int_equal(sum_count, VALUES);
+        expect_sum(&histogram, &other, &whole);
+        expect_sum(&other, &histogram, &whole);
 }
 
 /* Buckets follow each other without gap or overlap, none wider than a thousandth of its values. */
