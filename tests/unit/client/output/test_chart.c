@@ -123,6 +123,28 @@ static void test_extremes(void **state) {
         assert_in_range(rows, 9, 10);
 }
 
+/* The bar of the largest count takes what the terminal has beside it, 5 to 50 characters. */
+static void test_bar(void **state) {
+        static const struct {
+                int width;
+                size_t bar;
+        } cases[] = { { 10, 5 }, { 33, 5 }, { 34, 6 }, { 77, 49 }, { 78, 50 }, { 79, 50 } };
+        char text[128];
+        FILE *file;
+
+        (void)state;
+        histogram_record(&histogram, 1000000);
+        histogram_record(&histogram, 1000000);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                file = fmemopen(text, sizeof text, "w");
+                assert_non_null(file);
+                chart_print(&histogram, file, cases[i].width);
+                assert_int_equal(fclose(file), 0);
+                assert_int_equal(strspn(strchr(text, '|') + 1, "#"), cases[i].bar);
+                assert_string_equal(strchr(text, '|') + 1 + cases[i].bar, " 2\n");
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_all_are_drawn, clear),
@@ -130,6 +152,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_even, clear),
                 cmocka_unit_test_setup(test_rare, clear),
                 cmocka_unit_test_setup(test_extremes, clear),
+                cmocka_unit_test_setup(test_bar, clear),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
