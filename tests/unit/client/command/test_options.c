@@ -85,6 +85,43 @@ static void test_unix_socket(void **state) {
         assert_int_equal(PARSE(&options, &failure, "-6", "/name"), -EINVAL);
 }
 
+/* What only the internet has is refused for other sockets by its name. A Unix socket takes
+ * datagrams, one of vsock does not. */
+static void test_other_sockets(void **state) {
+        static const char *const hosts[] = { "@name", "vsock:2:7" };
+        static const struct {
+                const char *words[3];
+                const char *named;
+        } lines[] = {
+                { { "-4" }, "--ipv4 " },
+                { { "-6" }, "--ipv6 " },
+                { { "--source=127.0.0.1" }, "--source " },
+                { { "--dscp=1" }, "--dscp " },
+                { { "--ttl=1" }, "--ttl " },
+                { { "--ping", "--dont-fragment" }, "--dont-fragment " },
+                { { "--mptcp" }, "--mptcp " },
+                { { "--ping", "--flows=2" }, "--flows " },
+                { { "--mtu" }, "--mtu " },
+        };
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+                for (size_t k = 0; k < 2; k++) {
+                        const char *words[] = { hosts[k], lines[i].words[0], lines[i].words[1],
+                                                NULL };
+
+                        assert_int_equal(parse(words, &options, &failure), -EINVAL);
+                        assert_ptr_equal(strstr(failure.text, lines[i].named), failure.text);
+                }
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--udp", hosts[0]), 0);
+        assert_int_equal(PARSE(&options, &failure, "--ping", "--udp", hosts[1]), -EINVAL);
+        assert_ptr_equal(strstr(failure.text, "--udp "), failure.text);
+        assert_int_equal(PARSE(&options, &failure, hosts[1]), 0);
+        assert_int_equal(options.target.port, 0);
+}
+
 /* A wrong line is refused with a sentence that has the wrong word in it. */
 static void test_wrong_lines(void **state) {
         static const struct {
@@ -294,6 +331,7 @@ int main(void) {
                 cmocka_unit_test(test_port),
                 cmocka_unit_test(test_help_and_version),
                 cmocka_unit_test(test_unix_socket),
+                cmocka_unit_test(test_other_sockets),
                 cmocka_unit_test(test_wrong_lines),
                 cmocka_unit_test(test_modes),
                 cmocka_unit_test(test_datagrams),
