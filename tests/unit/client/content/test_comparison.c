@@ -162,6 +162,20 @@ static void test_duplicate(void **state) {
         }
 }
 
+/* A few bytes that differ in the first one alone from those before them are no repetition. */
+static void test_nearly_duplicate(void **state) {
+        (void)state;
+        for (int i = 0; i < ROUNDS; i++) {
+                size_t size = draw(1, 16), at = draw(size, TOTAL);
+
+                restart();
+                put(at, original + at - size, size);
+                edited[at] ^= 0x10;
+                compare(true);
+                assert_int_not_equal(comparison.first[0].kind, FAULT_DUPLICATED);
+        }
+}
+
 static void test_insert(void **state) {
         static const uint8_t foreign[LONGEST + 100] = { 0 };
 
@@ -371,6 +385,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_flip, prepare),
                 cmocka_unit_test_setup(test_drop, prepare),
                 cmocka_unit_test_setup(test_duplicate, prepare),
+                cmocka_unit_test_setup(test_nearly_duplicate, prepare),
                 cmocka_unit_test_setup(test_insert, prepare),
                 cmocka_unit_test_setup(test_swap, prepare),
                 cmocka_unit_test_setup(test_delay, prepare),

@@ -85,6 +85,29 @@ static void test_full_queue(void **state) {
         close(listener);
 }
 
+/* A Unix socket of datagrams has a name, to which its peer can answer. */
+static void test_datagrams(void **state) {
+        const ConnectionOptions options = { .interrupt = -1, .datagram = true };
+        Endpoint endpoint = { .any.sa_family = AF_UNIX, .length = sizeof(sa_family_t) }, from;
+        int peer = socket(AF_UNIX, SOCK_DGRAM, 0), fd;
+        bool pending = true;
+        char byte = 0;
+
+        (void)state;
+        assert_int_equal(bind(peer, &endpoint.any, endpoint.length), 0);
+        endpoint.length = from.length = sizeof endpoint - sizeof endpoint.length;
+        assert_int_equal(getsockname(peer, &endpoint.any, &endpoint.length), 0);
+        fd = connection_begin(&endpoint, &options, &pending);
+        assert_true(fd >= 0 && !pending);
+        assert_int_equal(send(fd, "1", 1, 0), 1);
+        assert_int_equal(recvfrom(peer, &byte, 1, 0, &from.any, &from.length), 1);
+        assert_int_equal(sendto(peer, "2", 1, 0, &from.any, from.length), 1);
+        assert_int_equal(recv(fd, &byte, 1, 0), 1);
+        assert_int_equal(byte, '2');
+        close(fd);
+        close(peer);
+}
+
 /* The interface is that of the socket, and IPv6 has options of its own for the marks. */
 static void test_options_of_ipv6(void **state) {
         ConnectionOptions options = { .interrupt = -1, .dscp = 46, .ttl = 9, .device = "lo" };
@@ -144,7 +167,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_options),    cmocka_unit_test(test_options_of_ipv6),
                 cmocka_unit_test(test_full_queue), cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_end),
+                cmocka_unit_test(test_end),        cmocka_unit_test(test_datagrams),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
