@@ -59,6 +59,15 @@ class Client:
         until(children.read_text)
         return int(children.read_text())
 
+    def freeze(self):
+        """Stops all its processes; those that have ended are no more."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+        until(lambda: {state(pid) for pid in [self.process.pid, *descendants(self.process.pid)]} <=
+              {"T", "Z", None})
+
+    def thaw(self):
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def end(self, data=None):
         """Exit status, output and lines of error; nothing of the process group may be left."""
         output, errors = self.process.communicate(data, timeout=DEADLINE)
@@ -94,6 +103,17 @@ def state(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except FileNotFoundError:
         return None
+
+
+def descendants(pid):
+    """The pids of its children, and of theirs."""
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in children] + [
+        grandchild for child in children for grandchild in descendants(child)
+    ]
 
 
 def gone(pid):

@@ -55,8 +55,9 @@ class Clock:
         self._write(1, self._stopped)
 
     def stall(self, seconds):
-        """Moves the stopped clock on; the kernel says that nothing came to connections meanwhile."""
+        """Moves the stopped clock on, and the time of day; by the kernel nothing came meanwhile."""
         self._write(2, int(1e9 * seconds))
+        self.set(seconds)
         self.advance(seconds)
 
     def run_out(self, process, seconds):

@@ -15,7 +15,7 @@ import threading
 import pytest
 
 import servers
-from client import DEADLINE, Client, command, run, state, until
+from client import DEADLINE, Client, command, run, until
 
 SIZE = 1_000_000
 
@@ -281,11 +281,11 @@ def test_a_client_that_comes_late(mode, clock):
         if not begun:
             begun.append(connection)
             until(lambda: runs)
-            os.killpg(runs[0].pid, signal.SIGSTOP)
-            until(lambda: state(runs[0].pid) == "T")
+            runs[0].freeze()
             connection.sendall(data)
+            until(lambda: servers.queues(connection)[1][1] == len(data))
             clock.stall(3600)
-            os.killpg(runs[0].pid, signal.SIGCONT)
+            runs[0].thaw()
         else:
             connection.sendall(data)
         servers.echo(connection)
@@ -295,7 +295,7 @@ def test_a_client_that_comes_late(mode, clock):
     with servers.tcp(behaviour) as server, Client(
             *command(mode, "--timeout=60", *options), *server.address,
             env=os.environ | clock.environment) as client:
-        runs.append(client.process)
+        runs.append(client)
         if mode == "plain":
             client.process.stdin.write(b"late")
         # The start of a load lies ahead.
@@ -307,19 +307,18 @@ def test_a_client_that_comes_late(mode, clock):
 @pytest.mark.parametrize("mode", ["ping", "flows", "requests", "connections"])
 def test_an_answer_that_comes_late(mode, clock):
     """What came after the timeout is late, also where the client got no processor before it came."""
-    pids, begun = [], []
+    runs, begun = [], []
 
     def behaviour(connection):
         data = connection.recv(1 << 18)
         if not begun:
             begun.append(connection)
-            until(lambda: pids)
-            os.killpg(pids[0], signal.SIGSTOP)
-            until(lambda: state(pids[0]) == "T")
+            until(lambda: runs)
+            runs[0].freeze()
             clock.advance(3600)
             connection.sendall(data)
             until(lambda: servers.queues(connection)[1][1] == len(data))
-            os.killpg(pids[0], signal.SIGCONT)
+            runs[0].thaw()
         else:
             connection.sendall(data)
         servers.echo(connection)
@@ -330,7 +329,7 @@ def test_an_answer_that_comes_late(mode, clock):
     with servers.tcp(behaviour) as server, Client(
             "--json", *words, "--timeout=60", *server.address,
             env=os.environ | clock.environment) as client:
-        pids.append(client.process.pid)
+        runs.append(client)
         # The start of a load lies ahead.
         until(lambda: begun or clock.advance(0.001))
         status, output, _ = client.end(b"")
@@ -344,15 +343,13 @@ def test_an_answer_that_is_still_coming_is_late(clock):
     rounds, size, piece = [], 4 << 20, 1 << 18
 
     def behaviour(connection):
-        message, processes = servers.receive(connection, size), (client.process.pid, client.sender)
+        message = servers.receive(connection, size)
         for place in range(0, size, piece):
             rounds.append(place)
-            os.killpg(client.process.pid, signal.SIGSTOP)
-            # One that has given up may have ended.
-            until(lambda: {state(pid) for pid in processes} <= {"T", "Z", None})
+            client.freeze()
             connection.sendall(message[place:place + piece])
             clock.stall(3600)
-            os.killpg(client.process.pid, signal.SIGCONT)
+            client.thaw()
             until(lambda: servers.is_read(connection))
         servers.echo(connection)
 

@@ -10,10 +10,11 @@ import signal
 import socket
 import struct
 import threading
+from pathlib import Path
 
 import pytest
 
-from client import DEADLINE, Client, run
+from client import DEADLINE, Client, run, until
 from test_client_json import parse
 
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
@@ -69,6 +70,52 @@ def echo(peer):
 def silent(peer):
     for _ in peer:
         pass
+
+
+def is_queued(port):
+    """Whether a datagram waits for the client with that port."""
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(int(fields[1].partition(":")[2], 16) == port and not fields[4].endswith(":00000000")
+               for fields in map(str.split, lines))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("mode", ["ping", "check", "flows", "load"])
+def test_a_client_that_comes_late(mode, late, clock):
+    """What came while the client got no processor is in time, and late if it came after that."""
+    runs, begun = [], []
+
+    def behave(peer):
+        for data, source in peer:
+            if not begun:
+                begun.append(source)
+                until(lambda: runs)
+                runs[0].freeze()
+                if late:
+                    clock.advance(3600)
+                peer.answer(data, source)
+                until(lambda source=source: is_queued(source[1]))
+                if not late:
+                    clock.stall(3600)
+                runs[0].thaw()
+            else:
+                peer.answer(data, source)
+
+    clock.stop()
+    words = {"ping": ["--ping", "-c1"], "check": ["--check", "-s1000", "-l1000"],
+             "flows": ["--ping", "--flows=2", "-c1", "-i0.001"], "load": ["--load", "-P1", "-w0.01"]}
+    with Peer(behave) as peer, Client(
+            "--json", "--udp", *words[mode], "-W60", *peer.address,
+            env=os.environ | clock.environment) as client:
+        runs.append(client)
+        # The start of a load lies ahead.
+        until(lambda: begun or clock.advance(0.001))
+        status, output, errors = client.end(b"")
+    counts = parse(output.decode())["datagrams"]
+    assert errors == [] and counts["sent"] == counts["answered"] + counts["late"]
+    assert late == (counts["late"] > 0)
+    # A check does not ask for the time.
+    assert status == int(late and mode != "check")
 
 
 def spoil(offset, changed=3, lost=None, doubled=None):

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import servers
-from client import DEADLINE, Client, command, gone, run, until
+from client import DEADLINE, Client, command, descendants, gone, run, until
 from network import Network
 from test_client_interrupt import children, waits
 from test_client_json import parse
@@ -573,13 +573,6 @@ def test_no_process_outlives_the_first(kind):
             client.process.kill()
             client.process.wait(DEADLINE)
             until(lambda: all(gone(pid) for pid in found))
-
-
-def descendants(pid):
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children] + [
-        grandchild for child in children for grandchild in descendants(child)
-    ]
 
 
 def test_more_connections_than_descriptors():

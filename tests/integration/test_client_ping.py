@@ -12,7 +12,7 @@ import time
 import pytest
 
 import servers
-from client import Client, run, state, until
+from client import Client, run, until
 
 LINE = re.compile(r"(\d+) bytes from (\S+): seq=(\d+) time=(\S+ \w+)")
 UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
@@ -271,23 +271,22 @@ def test_a_deadline_while_an_answer_is_due():
 @pytest.mark.parametrize("option", ["-w60", "-W60"])
 def test_a_surplus_that_is_found_after_the_deadline(option, clock):
     """A wrong answer that came before the end is one, however late the client looks."""
-    pids = []
+    runs = []
 
     def behaviour(connection):
         servers.echo(connection)
-        until(lambda: pids)
-        os.kill(pids[0], signal.SIGSTOP)
-        until(lambda: state(pids[0]) == "T")
+        until(lambda: runs)
+        runs[0].freeze()
         connection.sendall(bytes(8))
         until(lambda: servers.queues(connection)[1][1] == 8)
         clock.advance(61)
-        os.kill(pids[0], signal.SIGCONT)
+        runs[0].thaw()
         servers.wait_for_end(connection)
 
     clock.stop()
     with servers.tcp(behaviour) as server, Client(
             "--ping", "-c1", option, *server.address, env=os.environ | clock.environment) as client:
-        pids.append(client.process.pid)
+        runs.append(client)
         result = Result(*client.end())
     assert (result.status, result.lost, result.reasons) == (1, 1, " (1 differs)")
 

@@ -7,6 +7,12 @@
  * that it is about. The next system call also fails once with the errno of an error, and does
  * nothing else: a failed call is repeated, because only an errno that stays is its own.
  *
+ * The kernel stamps each answer when it comes (SO_TIMESTAMPNS). Where this process gets no
+ * processor until a timeout is over, the stamp shows which answers came before it. Its clock is
+ * that of the time of day, so it serves for nothing else. A datagram is overdue once the flow has
+ * seen all that came before the end of its time: an empty queue behind it, or an answer of a later
+ * stamp.
+ *
  * Some routers quote too little of a datagram to find its number, and datagrams of no bytes have
  * none. Their events go to the datagram that has been open for the longest time.
  *
@@ -19,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <linux/sock_diag.h>
 
@@ -73,6 +80,7 @@ int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t c
 
         (void)getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &(socklen_t){ sizeof family });
         (void)flow_set(fd, SOL_SOCKET, SO_RCVBUF, FLOW_RECEIVE_BUFFER);
+        (void)flow_set(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1);
         internet = family == AF_INET || family == AF_INET6;
         if (internet)
                 r = flow_prepare(fd, family == AF_INET6, fragment);
@@ -155,6 +163,24 @@ static bool flow_find(Flow *flow, const void *data, size_t size, uint64_t *ret_n
         return true;
 }
 
+/* Returns the instant at which an answer came that was received at @now. */
+static uint64_t flow_arrival(struct msghdr *message, uint64_t now) {
+        struct timespec stamp, day;
+        int64_t age = 0;
+
+        (void)clock_gettime(CLOCK_REALTIME, &day);
+        for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
+             header = CMSG_NXTHDR(message, header)) {
+                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_TIMESTAMPNS)
+                        continue;
+                memcpy(&stamp, CMSG_DATA(header), sizeof stamp);
+                age = (day.tv_sec - stamp.tv_sec) * (int64_t)CLOCK_SECOND + day.tv_nsec -
+                      stamp.tv_nsec;
+        }
+        /* Somebody may have set the time of day meanwhile. */
+        return age > 0 && (uint64_t)age < now ? now - (uint64_t)age : now;
+}
+
 static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
         Volley *volley = &flow->volley;
         bool intact = true;
@@ -187,18 +213,24 @@ static ssize_t flow_receive_message(Flow *flow, FlowMessage *ret_message, int fl
 /* Receives one answer. */
 static bool flow_receive(Flow *flow, FlowEvent *event) {
         FlowMessage message;
+        uint64_t now = clock_now();
         ssize_t n = -1;
 
         for (int i = 0; i < FLOW_ATTEMPTS && n < 0; i++) {
                 n = flow_receive_message(flow, &message, 0);
                 if (n < 0 && errno == EAGAIN)
-                        return false;
+                        break;
         }
-        if (n < 0)
+        if (n < 0) {
+                flow->seen = now;
                 return false;
+        }
 
+        now = clock_now();
+        if (now >= volley_deadline(&flow->volley))
+                flow->seen = now = flow_arrival(&message.header, now);
         flow->answer_size = (size_t)n;
-        flow_judge(flow, clock_now(), event);
+        flow_judge(flow, now, event);
         event->fragments = flow_has_fragments(&message.header);
         return true;
 }
@@ -228,8 +260,9 @@ bool flow_next(Flow *flow, FlowEvent *ret_event) {
         bool counted;
 
         *ret_event = (FlowEvent){ .kind = FLOW_OVERDUE };
-        if (volley_expire(&flow->volley, clock_now(), &ret_event->number) ||
-            flow_receive(flow, ret_event))
+        if (volley_expire(&flow->volley, flow->seen, &ret_event->number) ||
+            flow_receive(flow, ret_event) ||
+            volley_expire(&flow->volley, flow->seen, &ret_event->number))
                 return true;
         for (int i = 0;
              i < FLOW_BATCH && flow->errors && flow_take_error(flow, ret_event, &counted); i++)

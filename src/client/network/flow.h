@@ -38,6 +38,8 @@ struct Flow {
         Rejections rejections;
         /* The MTU of the interface, once a datagram was larger; 0 before. */
         uint32_t mtu;
+        /* All answers that came before this instant are received. */
+        uint64_t seen;
         /* The answer that flow_next() found last, and its size. */
         size_t answer_size;
         char *answer;
@@ -89,8 +91,9 @@ void flow_deinit(Flow *flow);
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
 /*
- * flow_next: Finds what happened next: an expired timeout, an answer or a rejection, in this order,
- * so that no number of answers hides a timeout. Never waits.
+ * flow_next: Finds what happened next: an expired timeout, an answer or a rejection. An answer that
+ * came in time precedes the timeout, however late this call is; no number of later answers hides
+ * it. Never waits.
  *
  * Returns true and sets @ret_event, or returns false when nothing happened. The socket is readable
  * (POLLIN or POLLERR) before it does, or volley_deadline() is over.

@@ -152,6 +152,7 @@ static int mtu_wait(Mtu *mtu, uint64_t first, bool last) {
                                    { .fd = mtu->options->connection.interrupt, .events = POLLIN } };
         const uint64_t start = clock_now();
         FlowEvent event;
+        bool over = false;
         uint64_t wake;
         int r;
 
@@ -161,6 +162,8 @@ static int mtu_wait(Mtu *mtu, uint64_t first, bool last) {
                         if (r != MTU_LOST)
                                 return r;
                 }
+                if (over)
+                        return MTU_LOST;
                 wake = start + mtu_patience(mtu, last);
                 r = inquiry_poll(polled, 2, wake);
                 if (r < 0)
@@ -169,8 +172,8 @@ static int mtu_wait(Mtu *mtu, uint64_t first, bool last) {
                         return failure_set_kind(&mtu->report->failure, FAILURE_INTERRUPTED, -EINTR,
                                                 "the search ended early, %zu bytes passed",
                                                 mtu->low);
-                if (clock_now() >= wake)
-                        return MTU_LOST;
+                /* One more look: this process may have had no processor. */
+                over = clock_now() >= wake;
         }
 }
 

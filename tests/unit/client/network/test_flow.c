@@ -203,7 +203,32 @@ static void test_overdue(void **state) {
         close_pair();
 }
 
-/* Answers do not hide a timeout: a late one comes behind it, and so do those to nothing. */
+/* An answer that came in time is in time, however late the flow looks. */
+static void test_late_look(void **state) {
+        static char data[FLOW_BUFFER_SIZE];
+        const uint64_t start = clock_now();
+        struct sockaddr_in client;
+        struct pollfd polled;
+        FlowEvent event;
+
+        (void)state;
+        open_pair(SIZE, 120 * CLOCK_SECOND);
+        assert_int_equal(flow_send(&pair.flow, start, &event), 0);
+        assert_int_equal(take(&client, data), SIZE);
+        answer(&client, data, SIZE);
+        polled = (struct pollfd){ .fd = pair.flow.fd, .events = POLLIN };
+        assert_int_equal(poll(&polled, 1, 120000), 1);
+
+        /* The end of its time, a moment after the answer came. */
+        pair.flow.volley.timeout = clock_now() - start + CLOCK_MILLISECOND;
+        clock_sleep(start + 2 * pair.flow.volley.timeout);
+        assert_int_equal(next().answer.verdict, VOLLEY_ANSWERED);
+        assert_false(flow_next(&pair.flow, &event));
+        assert_int_equal(pair.flow.volley.counts.answered, 1);
+        close_pair();
+}
+
+/* Answers do not hide a timeout: a late one comes behind it. */
 static void test_overdue_before_answers(void **state) {
         static char data[FLOW_BUFFER_SIZE];
         struct sockaddr_in client;
@@ -215,10 +240,10 @@ static void test_overdue_before_answers(void **state) {
         assert_int_equal(take(&client, data), SIZE);
         answer(&client, "nothing that was ever sent", 24);
         answer(&client, data, SIZE);
+        assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
         event = next();
         assert_int_equal(event.kind, FLOW_OVERDUE);
         assert_int_equal(event.number, 0);
-        assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
         event = next();
         assert_int_equal(event.answer.verdict, VOLLEY_LATE);
         assert_int_equal(event.number, 0);
@@ -416,11 +441,17 @@ static void test_rejections(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers),     cmocka_unit_test(test_no_bytes),
-                cmocka_unit_test(test_closed_port), cmocka_unit_test(test_too_large),
-                cmocka_unit_test(test_overdue),     cmocka_unit_test(test_sentences),
-                cmocka_unit_test(test_rejections),  cmocka_unit_test(test_overdue_before_answers),
-                cmocka_unit_test(test_unix_socket), cmocka_unit_test(test_rejected_and_answered),
+                cmocka_unit_test(test_answers),
+                cmocka_unit_test(test_no_bytes),
+                cmocka_unit_test(test_closed_port),
+                cmocka_unit_test(test_too_large),
+                cmocka_unit_test(test_overdue),
+                cmocka_unit_test(test_sentences),
+                cmocka_unit_test(test_rejections),
+                cmocka_unit_test(test_overdue_before_answers),
+                cmocka_unit_test(test_late_look),
+                cmocka_unit_test(test_unix_socket),
+                cmocka_unit_test(test_rejected_and_answered),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
