@@ -182,6 +182,22 @@ def test_a_rate_is_spread_over_all_connections(clock):
     assert result["load"]["errors"] == {"timeout": 1}
 
 
+def test_answers_ahead_of_a_stream():
+    """A server that repeats the pattern of a stream before it comes is no echo."""
+    def behaviour(connection):
+        period = servers.receive(connection, 1048573)
+        # More than all buffers on the way hold.
+        ahead = 16
+        for _ in range(1 + ahead):
+            connection.sendall(period)
+        servers.receive(connection, ahead * len(period))
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=1", "--connections=1", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 1}
+
+
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
 def test_answers_of_another_connection_differ(kind):
     """Two connections of one process whose answers change places have nothing in order."""

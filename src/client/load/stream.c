@@ -191,6 +191,16 @@ static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         return true;
 }
 
+/* Returns whether connection @i has received more than was sent. The pattern repeats, so these may
+ * be the right bytes. */
+static bool stream_is_ahead(const Stream *stream, size_t i) {
+        const bool complete = stream->page->sent_all;
+        const uint64_t sent = stream->page->sent[i].bytes;
+
+        /* The sender counts its bytes a moment after send(2), but not after its end. */
+        return stream->lines[i].received > sent + (complete ? 0 : stream->plan->options->size);
+}
+
 /* Judges the end of connection @i after the sender's end. */
 static FailureKind stream_judge(const Stream *stream, size_t i) {
         uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
@@ -218,9 +228,7 @@ static void stream_receive(Stream *stream, size_t i) {
                         (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
                                                (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
-                /* The sender counts its bytes a moment after send(2), but not after its end. */
-                if (!right ||
-                    (stream->page->sent_all && line->received > stream->page->sent[i].bytes))
+                if (!right || stream_is_ahead(stream, i))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
         } else if (clock_now() < stream->end && !stream->page->stop) {
                 /* The sender may have the reason. */
