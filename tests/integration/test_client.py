@@ -188,6 +188,22 @@ def test_surplus_bytes_are_counted():
     assert "1 byte sent" in errors[0] and "5 came back" in errors[0]
 
 
+def test_bytes_before_they_are_sent():
+    """An answer that came before its question is none, even if it is right in the end."""
+
+    def guess(connection):
+        connection.sendall(b"aaaa")
+        servers.receive(connection, 4)
+        servers.echo(connection)
+
+    with servers.tcp(guess) as server, Client(*server.address) as client:
+        early = client.process.stdout.read(4)
+        status, output, errors = client.end(b"a" * 10)
+        host, port = server.address
+    assert (status, early + output) == (1, b"a" * 10)
+    assert errors == [f"mpecho-client: {host} port {port} sent bytes before it was sent them"]
+
+
 def leave_after(ending):
     def behaviour(connection):
         connection.sendall(servers.receive(connection, 5))

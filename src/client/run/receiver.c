@@ -75,6 +75,7 @@ static int receiver_take(Receiver *receiver, ReceiverWait *wait, const char *dat
         }
 
         receiver->bytes += size;
+        receiver->early |= receiver->bytes > begun;
         receiver->last_received = clock_now();
         /* Surplus bytes must not extend the wait for owed ones. */
         if (receiver->bytes <= begun)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,8 @@ struct Receiver {
         /* Bytes passed to the sink, and the instant of the last ones, 0 for none. */
         uint64_t bytes;
         uint64_t last_received;
+        /* Some bytes came before the sender had begun to send as many. */
+        bool early;
         /* The sink's negative errno after RECEIVER_SINK_FAILED. */
         int error;
 };

@@ -116,6 +116,9 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
                 failure_set_kind(failure, FAILURE_DIFFERS, 0,
                                  "%" PRIu64 " byte%s sent to %s, and as many but others came back",
                                  receiver->bytes, quantity_plural(receiver->bytes), target);
+        } else if (receiver->early) {
+                failure_set_kind(failure, FAILURE_DIFFERS, 0,
+                                 "%s sent bytes before it was sent them", target);
         }
 }
 
