@@ -4,6 +4,7 @@
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -121,6 +122,16 @@ def test_silence_is_critical():
         state, data = ask(server, "-t", "0.5")
     assert state == "CRITICAL" and data[6] == "100"
     assert "0 of 1 answered (1 interrupted), -t ended the run after 0.5 s |" in data[0]
+
+
+def test_silence_of_datagrams_is_critical():
+    """The limit of all ends the wait for datagrams as well, and is no signal."""
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        state, data = probe("--udp", "-H", "127.0.0.1", "-p", str(silent.getsockname()[1]), *FAST,
+                            "-n", "2", "-t", "0.2")
+    assert state == "CRITICAL" and data[6] == "100"
+    assert re.search(r"0 of \d answered \(\d interrupted\), -t ended the run after 0.2 s \|", data[0])
 
 
 @pytest.mark.parametrize("count", [4, 5])

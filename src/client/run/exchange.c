@@ -334,7 +334,8 @@ static void exchange_judge(const Exchange *exchange) {
                                  "%" PRIu64 " of %" PRIu64 " answer%s came late", late,
                                  counts->sent, quantity_plural(counts->sent));
         else if (back == 0 || (limited && (counts->sent < exchange->total || counts->open > 0)))
-                failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
+                failure_set_kind(&report->failure,
+                                 exchange->over ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
                                  "the run ended with %" PRIu64 " of %" PRIu64
                                  " datagram%s answered",
                                  back, wanted, quantity_plural(wanted));
