@@ -305,6 +305,42 @@ def test_the_wait_for_the_end_has_the_deadline(clock):
     assert (result.status, result.answered, result.seconds) == (0, 1, 0.5)
 
 
+@pytest.mark.parametrize("form", ["--no-progress", "--json"])
+@pytest.mark.parametrize("how", ["deadline", "signal"])
+def test_a_surplus_behind_the_last_answer(how, form, clock):
+    """Bytes that come when no round trip is left to notice them fail the run all the same."""
+    runs = []
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 64))
+        until(lambda: servers.is_read(connection) and runs)
+        runs[0].freeze()
+        connection.sendall(b"more")
+        until(lambda: servers.queues(connection)[1][1] == 4)
+        if how == "deadline":
+            clock.advance(60)
+        else:
+            runs[0].process.send_signal(signal.SIGINT)
+        runs[0].thaw()
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            "--ping", form, "-i3600", "-w60", *server.address,
+            env=os.environ | clock.environment) as client:
+        runs.append(client)
+        status, output, _ = client.end()
+    assert status == 1
+    if form == "--json":
+        result = json.loads(output)
+        assert (result["ping"]["sent"], result["ping"]["answered"]) == (1, 1)
+        assert result["failure"] == {
+            "kind": "differs", "message": "bytes came behind the last answer"}
+    else:
+        assert b": 1 sent, 1 answered, 0 lost in " in output
+        assert b"\nbytes came behind the last answer\n" in output
+
+
 def test_a_deadline_before_the_count():
     """A run that was to make more round trips than it could has failed, as with ping(8)."""
     with servers.tcp(servers.echo) as server:

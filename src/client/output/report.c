@@ -227,6 +227,10 @@ static void report_print_ping(const Report *report, const ClientOptions *options
                 report_print_trips(report, target);
         if (report->foreign[0] != '\0')
                 puts(report->foreign);
+        /* No count shows a surplus behind the last answer. */
+        else if (report->failure.kind == FAILURE_DIFFERS && report->errors[FAILURE_DIFFERS] == 0 &&
+                 report->counts.changed + report->counts.unrecognized == 0)
+                puts(report->failure.text);
         if (options->connect)
                 report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);

@@ -8,7 +8,8 @@
  * is.
  *
  * Each begun round trip must be counted, as answered or as lost with its reason, however the run
- * ends.
+ * ends. A surplus behind the last answer of a run that ends between two round trips fails none of
+ * them, but the run.
  */
 #include "client/run/ping.h"
 
@@ -299,6 +300,7 @@ static void ping_judge(const Ping *ping) {
 static void ping_measure(Ping *ping) {
         const ClientOptions *options = ping->options;
         char target[TARGET_TEXT_SIZE];
+        bool surplus;
 
         if (client_options_want_lines(options)) {
                 target_format(&options->target, target);
@@ -318,9 +320,13 @@ static void ping_measure(Ping *ping) {
         inquiry_set(NULL, NULL);
         ping->report->elapsed = clock_now() - ping->start;
         progress_clear(&ping->progress);
+        surplus = ping->fd >= 0 && ping_end(ping) < 0;
         ping_disconnect(ping);
         if (ping->report->attempts > 0)
                 ping_judge(ping);
+        if (surplus && ping->report->failure.kind == FAILURE_NONE)
+                failure_set_kind(&ping->report->failure, FAILURE_DIFFERS, 0,
+                                 "bytes came behind the last answer");
 }
 
 void ping_run(const ClientOptions *options, Report *report) {
