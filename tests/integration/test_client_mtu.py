@@ -12,7 +12,7 @@ import socket
 import pytest
 
 from client import run, until
-from test_client_datagrams import Peer, echo, icmp_error
+from test_client_datagrams import Peer, babble, echo, icmp_error
 from test_client_json import parse
 
 NO_ERRORS = """table inet wall { chain output { type filter hook output priority 0
@@ -137,6 +137,11 @@ def test_fragments_do_not_pass(line):
     assert (status, result["mtu"]["payload"], result["mtu"]["packet"]) == (0, 1372, 1400)
 
 
+def greet(peer):
+    for _, source in peer:
+        peer.answer(b"220 mail.example ESMTP\r\n", source)
+
+
 def forged(peer):
     """Sends before each answer an ICMP error that tells of an MTU of 600."""
     while came := peer.receive():
@@ -247,6 +252,18 @@ def test_loopback(family, address, payload):
     with Peer(echo, family, (address, 0)) as peer:
         status, output, _ = run("--mtu", *peer.address)
         assert status == 0 and f": {payload} bytes pass both ways, in" in output.decode()
+
+
+@pytest.mark.parametrize("behave, sentence", [
+    (babble, "65507 bytes pass both ways, in packets of 65535 bytes; differs: 3 answers to none of "
+     "the datagrams"),
+    (greet, "differs: not an echo service: it answered «220 mail.example ESMTP»")])
+def test_answers_to_none(behave, sentence):
+    """Answers to none of the datagrams fail a search, too, whether or not others pass."""
+    with Peer(behave) as peer:
+        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+        port = peer.address[1]
+    assert (status, output.decode()) == (1, f"127.0.0.1 port {port}: {sentence}\n")
 
 
 def test_no_service():

@@ -289,22 +289,14 @@ static bool exchange_judge_answers(const Exchange *exchange) {
         const VolleyCounts *counts = &report->counts;
         char text[FAULT_TEXT_SIZE];
 
-        if (report->foreign[0] != '\0') {
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
-        } else if (counts->changed > 0) {
-                fault_format(&report->fault, text);
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "changed %" PRIu64 " of %" PRIu64
-                                 " datagram%s, first datagram %" PRIu64 ": %s",
-                                 counts->changed, counts->sent, quantity_plural(counts->sent),
-                                 report->faulty, text);
-        } else if (counts->unrecognized > 0) {
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " answer%s to none of the datagrams",
-                                 counts->unrecognized, quantity_plural(counts->unrecognized));
-        } else {
-                return false;
-        }
+        if (counts->changed == 0 || report->foreign[0] != '\0')
+                return report_judge_strangers(report);
+        fault_format(&report->fault, text);
+        failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                         "changed %" PRIu64 " of %" PRIu64 " datagram%s, first datagram %" PRIu64
+                         ": %s",
+                         counts->changed, counts->sent, quantity_plural(counts->sent),
+                         report->faulty, text);
         return true;
 }
 

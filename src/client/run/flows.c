@@ -303,7 +303,6 @@ static void flows_judge(const Flows *flows) {
 static void flows_conclude(const Flows *flows) {
         Report *report = flows->report;
         const uint64_t answered = report->latency.count;
-        const uint64_t unrecognized = report->counts.unrecognized;
         const uint64_t all = flows->options->count * flows->count;
         const uint64_t wanted = all > 0 ? all : report->attempts;
         FailureKind worst = report_worst(report);
@@ -312,17 +311,15 @@ static void flows_conclude(const Flows *flows) {
         if (report->judgement.named > 0) {
                 report_flows_verdict(report, verdict);
                 failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", verdict);
-        } else if ((worst == FAILURE_DIFFERS || unrecognized > 0) && report->foreign[0] != '\0') {
+        } else if (report_judge_strangers(report)) {
+                return;
+        } else if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0') {
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         } else if (worst != FAILURE_NONE && report->failure.kind == FAILURE_NONE) {
                 failure_set_kind(&report->failure, worst, 0,
                                  "%" PRIu64 " of %" PRIu64 " round trip%s failed",
                                  report->attempts - answered, report->attempts,
                                  quantity_plural(report->attempts));
-        } else if (unrecognized > 0) {
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " answer%s to none of the datagrams", unrecognized,
-                                 quantity_plural(unrecognized));
         } else if (answered == 0 || answered < all) {
                 failure_set_kind(&report->failure,
                                  flows->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,

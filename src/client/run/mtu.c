@@ -20,8 +20,9 @@
  * is to blame: a firewall can reject by size.
  *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
- * failure, although the search found the size. An error counts only for the size that did not pass,
- * or with the MTU that was found: another router may have announced another MTU before the hole.
+ * failure, although the search found the size. So is an answer to none of the datagrams. An error
+ * counts only for the size that did not pass, or with the MTU that was found: another router may
+ * have announced another MTU before the hole.
  */
 #include "client/run/mtu.h"
 
@@ -120,6 +121,8 @@ static int mtu_take_rejection(Mtu *mtu, const FlowEvent *event, uint64_t first) 
 static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
         if (event->kind == FLOW_REJECTED)
                 return mtu_take_rejection(mtu, event, first);
+        if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
+                flow_recognize(&mtu->flow, mtu->report->foreign);
         if (event->kind != FLOW_ANSWER || event->number < first ||
             event->answer.verdict == VOLLEY_UNRECOGNIZED)
                 return MTU_LOST;
@@ -350,7 +353,10 @@ static void mtu_measure(Mtu *mtu) {
                 mtu_judge(mtu);
         report->elapsed = clock_now() - start;
         report->rejections = mtu->flow.rejections;
-        report->attempts = mtu->flow.volley.counts.sent;
+        report->counts = mtu->flow.volley.counts;
+        report->attempts = report->counts.sent;
+        if (r != -EINTR)
+                (void)report_judge_strangers(report);
 }
 
 void mtu_run(const ClientOptions *options, Report *report) {
