@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "du
           "reordered", "unrecognized", "overflow")
 FOREVER = ["-W", "0"]
 IP_RECVERR = 11  # ip(7)
+SO_TIMESTAMPNS = 35  # socket(7)
 
 
 class Peer:
@@ -79,6 +81,27 @@ def is_queued(port):
                for fields in map(str.split, lines))
 
 
+@pytest.fixture(name="stamps")
+def fixture_stamps():
+    """The kernel stamps what comes: it begins with that a moment after the first socket asks for
+    it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        own.connect(own.getsockname())
+        own.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+
+        def is_stamped():
+            own.send(b"x")
+            sent = time.time_ns()
+            _, [(_, _, stamp)], *_ = own.recvmsg(1, 64)
+            seconds, nanoseconds = struct.unpack("@ll", stamp)
+            return seconds * 10**9 + nanoseconds <= sent
+
+        until(is_stamped)
+        yield
+
+
+@pytest.mark.usefixtures("stamps")
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("mode", ["ping", "check", "flows", "load"])
 def test_a_client_that_comes_late(mode, late, clock):

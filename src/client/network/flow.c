@@ -9,9 +9,10 @@
  *
  * The kernel stamps each answer when it comes (SO_TIMESTAMPNS). Where this process gets no
  * processor until a timeout is over, the stamp shows which answers came before it. Its clock is
- * that of the time of day, so it serves for nothing else. A datagram is overdue once the flow has
- * seen all that came before the end of its time: an empty queue behind it, or an answer of a later
- * stamp.
+ * that of the time of day, so it serves for nothing else. The kernel begins to stamp a moment after
+ * the first socket asks for it: an answer from before that has the instant at which it is received.
+ * A datagram is overdue once the flow has seen all that came before the end of its time: an empty
+ * queue behind it, or an answer of a later stamp.
  *
  * Some routers quote too little of a datagram to find its number, and datagrams of no bytes have
  * none. Their events go to the datagram that has been open for the longest time.
