@@ -12,4 +12,4 @@ static inline _Noreturn void flush_and_exit(int code) {
         _exit(code);
 }
 
-#define _exit flush_and_exit /* NOLINT(bugprone-reserved-identifier) */
+#define _exit(code) flush_and_exit(code) /* NOLINT(bugprone-reserved-identifier) */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* A master for which the kernel lacks something when it starts. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "manager.h"
+#include "process.h"
+#include "server/master.h"
+#include "service.h"
+#include "unit.h"
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
+FAULT(int, madvise, madvise, (void *address, size_t size, int advice), (address, size, advice))
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
+FAULT(int, eventfd, eventfd, (unsigned count, int flags), (count, flags))
+FAULT(int, signalfd, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags))
+FAULT(int, sigprocmask, sigprocmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+
+static Service service;
+
+/* Starts masters until all calls pass; before that, another one fails each time. Returns how often
+ * a master did not start. */
+static int start_without(Fault *fault) {
+        int failures = 0;
+
+        for (int after = 0;; after++) {
+                Master *master;
+                int r;
+
+                *fault = (Fault){ .error = ENOMEM, .after = after, .times = 1 };
+                r = master_new(&service.options, service.listeners, NULL, service.journal, &master);
+                if (r == 0)
+                        master_free(master);
+                else
+                        assert_int_equal(r, -ENOMEM);
+                failures += r != 0;
+                if (fault->times > 0) {
+                        assert_int_equal(r, 0);
+                        *fault = (Fault){};
+                        return failures;
+                }
+        }
+}
+
+static void start_all(void *unused) {
+        static char stream[] = "127.0.0.1:0", datagrams[] = "udp:127.0.0.1:0";
+        static char proxy[] = "proxy:127.0.0.1:0";
+        static char *listen[] = { stream, datagrams, proxy };
+        static Fault *const faults[] = { &mmap_fault,    &madvise_fault,  &socket_fault,
+                                         &eventfd_fault, &signalfd_fault, &sigprocmask_fault };
+        const Options options = { .max_connections = 10,
+                                  .max_per_source = 5,
+                                  .listen = listen,
+                                  .n_listen = COUNT(listen) };
+        int lowest, next;
+
+        (void)unused;
+        service_start_master(&service, &options);
+        lowest = dup(STDIN_FILENO);
+        close(lowest);
+        for (size_t i = 0; i < COUNT(faults); i++)
+                assert_true(start_without(faults[i]) > 0);
+        next = dup(STDIN_FILENO);
+        close(next);
+        assert_int_equal(next, lowest);
+        service_stop(&service);
+}
+
+/* Whichever call fails, the master does not start, and leaves no descriptor open. */
+static void test_start(void **state) {
+        Manager manager;
+
+        (void)state;
+        manager_start(&manager);
+        process_run(start_all, NULL);
+        manager_stop(&manager);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_prestate_setup_teardown(test_start, service_set_up,
+                                                         service_tear_down, &service),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
