@@ -3,15 +3,19 @@
 
 #include "report/journal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "journald.h"
 #include "lib/clock.h"
 #include "peer.h"
@@ -19,6 +23,11 @@
 #include "unit.h"
 
 static Journald journald;
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 static Journal *open_journal(LogTarget target) {
         Journal *journal;
@@ -187,8 +196,9 @@ static void test_stream(void **state) {
 
 typedef struct Standard {
         int in;
-        int err;
-        int names; /* of $JOURNAL_STREAM; -1 for none */
+        int err;            /* -1 for none */
+        int names;          /* of $JOURNAL_STREAM; -1 for none */
+        const char *stream; /* other than that */
 } Standard;
 
 static void choose(void *data) {
@@ -204,8 +214,13 @@ static void choose(void *data) {
                          (uintmax_t)status.st_ino);
                 assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
         }
+        if (standard->stream != NULL)
+                assert_int_equal(setenv("JOURNAL_STREAM", standard->stream, 1), 0);
         assert_int_equal(dup2(standard->in, STDIN_FILENO), STDIN_FILENO);
-        assert_int_equal(dup2(standard->err, STDERR_FILENO), STDERR_FILENO);
+        if (standard->err >= 0)
+                assert_int_equal(dup2(standard->err, STDERR_FILENO), STDERR_FILENO);
+        else
+                close(STDERR_FILENO);
         journal = open_journal(LOG_TARGET_AUTO);
         write_record(journal, RECORD_FAILED);
         journal_free(journal);
@@ -214,7 +229,7 @@ static void choose(void *data) {
 /* Without a choice records go to the journal where stderr leads there or to a peer, and to stderr
  * where it does not, whatever the environment says. */
 static void test_auto(void **state) {
-        int one[2], other[2];
+        int one[2], other[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
         (void)state;
         peer_pair(one);
@@ -227,11 +242,29 @@ static void test_auto(void **state) {
         assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
         process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = one[1] });
         assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
+        process_run(choose, &(Standard){ .in = one[1], .err = other[1], .names = null });
+        assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
+        process_run(choose,
+                    &(Standard){ .in = one[1], .err = other[1], .names = -1, .stream = "1" });
+        assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
+        process_run(choose, &(Standard){ .in = one[1], .err = -1, .names = other[1] });
         journald_expect_none(&journald);
+        close(null);
         for (int i = 0; i < 2; i++) {
                 close(one[i]);
                 close(other[i]);
         }
+}
+
+/* Without memory or a socket there is no journal. */
+static void test_nothing(void **state) {
+        Journal *journal;
+
+        (void)state;
+        mmap_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), -ENOMEM);
+        socket_fault = (Fault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), -EMFILE);
 }
 
 #define TEST(name)                                                                                 \
@@ -241,7 +274,7 @@ static void test_auto(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_stderr),      TEST(test_stream), TEST(test_terminal),
-                TEST(test_full_stderr), TEST(test_auto),
+                TEST(test_full_stderr), TEST(test_auto),   TEST(test_nothing),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
