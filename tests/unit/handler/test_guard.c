@@ -4,16 +4,23 @@
 #include "handler/guard.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/clock.h"
 #include "process.h"
 #include "unit.h"
 
 #define SELF "192.0.2.1"
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
 
 static Address address_of(const char *text, in_port_t port) {
         Address address = { .port = port, .family = AF_INET };
@@ -65,6 +72,10 @@ static void test_addresses(void **state) {
                 { "::", 40000, "2001:db8::1", NULL, 2, GUARD_SOURCE },
                 { "::1", 40000, "2001:db8::1", NULL, 2, GUARD_SOURCE },
                 { "::2", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
+                { "0:0:1::", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
+                { "::1:0:0", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
+                { "0:0:1::1", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
+                { "::1:0:1", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
                 { "feff::1", 40000, "2001:db8::1", NULL, 2, GUARD_ANSWER },
                 { "ff00::", 40000, "2001:db8::1", NULL, 2, GUARD_SOURCE },
                 { "ff02::1", 40000, "2001:db8::1", NULL, 2, GUARD_SOURCE },
@@ -76,6 +87,8 @@ static void test_addresses(void **state) {
                 { "192.0.2.7", 40000, "0.0.0.0", NULL, 2, GUARD_DESTINATION },
                 { "2001:db8::7", 40000, "ff02::1", NULL, 2, GUARD_DESTINATION },
                 { "2001:db8::7", 40000, "::", NULL, 2, GUARD_DESTINATION },
+                { "2001:db8::7", 40000, "2001:db8:1::1", "2001:db8::1", 2, GUARD_DESTINATION },
+                { "2001:db8::7", 40000, "2001:db8::1:0:1", "2001:db8::1", 2, GUARD_DESTINATION },
                 { "192.0.2.7", 40000, "2001:db8::1", NULL, 2, GUARD_DESTINATION },
                 { "192.0.2.7", 40000, NULL, NULL, 2, GUARD_DESTINATION },
 
@@ -121,6 +134,18 @@ static Guard *guard_of(uint32_t per_second) {
 
         assert_int_equal(guard_new(per_second, &guard), 0);
         return guard;
+}
+
+/* Without memory for itself or its table there is no guard. */
+static void test_no_memory(void **state) {
+        Guard *guard;
+
+        (void)state;
+        for (int after = 0; after < 2; after++) {
+                mmap_fault = (Fault){ .error = ENOMEM, .after = after, .times = 1 };
+                assert_int_equal(guard_new(1, &guard), -ENOMEM);
+                assert_int_equal(mmap_fault.times, 0);
+        }
 }
 
 static Source source_of(uint64_t i) {
@@ -270,7 +295,7 @@ int main(void) {
                 cmocka_unit_test(test_addresses),    cmocka_unit_test(test_rate),
                 cmocka_unit_test(test_overall),      cmocka_unit_test(test_unlimited),
                 cmocka_unit_test(test_oldest_out),   cmocka_unit_test(test_flood),
-                cmocka_unit_test(test_quiet_source),
+                cmocka_unit_test(test_quiet_source), cmocka_unit_test(test_no_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

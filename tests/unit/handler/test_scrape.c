@@ -4,6 +4,8 @@
 
 #include "handler/scrape.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,10 +14,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "handler/handler.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
+
+FAULT(int, poll, poll, (struct pollfd * fds, nfds_t n, int timeout), (fds, n, timeout))
 
 static ScrapeTexts texts = { .sizes = { 5, 5 }, .texts = { "text\n", "open\n" } };
 
@@ -35,6 +40,12 @@ static void receive_all(int fd, char *text, size_t size) {
         text[n] = '\0';
 }
 
+/* A thousand bytes. */
+#define HUNDRED                                                                                    \
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567" \
+        "890123456789"
+#define LONG HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED HUNDRED
+
 /* Each beginning has its answer; a client that sends more, or nothing, waits for nobody. */
 static void test_answers(void **state) {
         static const struct {
@@ -50,6 +61,11 @@ static void test_answers(void **state) {
                 { "GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK\r\n", "text\n" },
                 { "GET /\r\naccept:*/*, Application/OpenMetrics-Text;q=1\r\n\r\n",
                   "HTTP/1.0 200 OK\r\nContent-Type: application/openmetrics-text; ", "open\n" },
+                { "GET /\r\nAccept: text/plain\r\n\r\n",
+                  "HTTP/1.0 200 OK\r\nContent-Type: text/plain; ", "text\n" },
+                { "GET /" LONG LONG LONG LONG LONG LONG LONG LONG LONG "\r\n\r\n",
+                  "HTTP/1.0 200 OK\r\n", "text\n" },
+                { "HEAD /\r\n", "HTTP/1.0 200 OK\r\n", "\r\n\r\n" },
                 { "GET /application/openmetrics-text\r\n\r\n",
                   "HTTP/1.0 200 OK\r\nContent-Type: text/plain; ", "text\n" },
                 { "HEAD /\r\n\r\n", "HTTP/1.0 200 OK\r\nContent-Type: text/plain; ", "\r\n\r\n" },
@@ -77,6 +93,23 @@ static void test_answers(void **state) {
         }
 }
 
+/* A client that says nothing gets the text; signals do not keep it waiting. */
+static void test_silent(void **state) {
+        char answer[1024];
+        int fds[2];
+
+        (void)state;
+        peer_pair(fds);
+        poll_fault = (Fault){ .error = EINTR, .times = 1 };
+        assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
+        scrape_run(fds[1], &texts);
+        assert_int_equal(poll_fault.times, 0);
+        close(fds[1]);
+        receive_all(fds[0], answer, sizeof answer);
+        assert_string_equal(answer, "text\n");
+        close(fds[0]);
+}
+
 /* A client that begins a request and does not finish it is left after ten seconds, even if the
  * caller of the program ignores SIGALRM. */
 static void test_time(void **state) {
@@ -99,6 +132,7 @@ static void test_time(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_answers),
+                cmocka_unit_test(test_silent),
                 cmocka_unit_test(test_time),
         };
 
