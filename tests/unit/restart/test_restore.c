@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
@@ -30,6 +31,10 @@ enum {
         SLOTS = 8,
         ROUNDS = 3000,
 };
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
 
 static Restore restore;
 static int lowest; /* the descriptor that is free before and after a test */
@@ -597,6 +602,22 @@ static void test_strangers(void **state) {
                 pass_connection(0, "mpecho-connection.1", NULL);
         expect_stranger(bundle_new(fds, 1), "mpecho-connection.1");
         assert_int_equal(restore.n_found, ROOM);
+        restore_note(&restore, "stored");
+        assert_int_equal(restore.n, ROOM);
+}
+
+static void prepare_without(void *after) {
+        mmap_fault = (Fault){ .error = ENOMEM, .after = *(const int *)after, .times = 1 };
+        assert_int_equal(restore_prepare(&restore), -ENOMEM);
+        assert_int_equal(mmap_fault.times, 0);
+}
+
+/* Without memory for what it finds or for its table, nothing is restored. */
+static void test_no_memory(void **state) {
+        (void)state;
+        pass_connection(0, "mpecho-connection.1", NULL);
+        for (int after = 0; after < 2; after++)
+                process_run(prepare_without, &after);
 }
 
 /* Any descriptor. */
@@ -690,13 +711,13 @@ static void test_anything(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_nothing),         TEST(test_order),      TEST(test_run_of_ledger),
-                TEST(test_unsent),          TEST(test_duplicates), TEST(test_killed_run),
-                TEST(test_entries),         TEST(test_ledgers),    TEST(test_old),
-                TEST(test_old_unsent_only), TEST(test_forget),     TEST(test_deinit),
-                TEST(test_no_room),         TEST(test_drop),       TEST(test_reset),
-                TEST(test_strangers),       TEST(test_anything),   TEST(test_last_run),
-                TEST(test_later_runs),      TEST(test_no_ledger),
+                TEST(test_nothing),       TEST(test_no_memory),       TEST(test_order),
+                TEST(test_run_of_ledger), TEST(test_unsent),          TEST(test_duplicates),
+                TEST(test_killed_run),    TEST(test_entries),         TEST(test_ledgers),
+                TEST(test_old),           TEST(test_old_unsent_only), TEST(test_forget),
+                TEST(test_deinit),        TEST(test_no_room),         TEST(test_drop),
+                TEST(test_reset),         TEST(test_strangers),       TEST(test_anything),
+                TEST(test_last_run),      TEST(test_later_runs),      TEST(test_no_ledger),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

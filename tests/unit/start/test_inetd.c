@@ -13,6 +13,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "journald.h"
 #include "lib/clock.h"
 #include "lib/socket.h"
@@ -22,6 +23,9 @@
 #include "unit.h"
 
 static Journald journald;
+
+FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
+      (fd, name, length))
 
 typedef struct Session {
         int pair[2];
@@ -219,12 +223,14 @@ static void test_ready(void **state) {
         manager_stop(&manager);
 }
 
-/* What is no connection is refused with a sentence. */
+/* What is no connection, or has an end that the kernel does not tell, is refused with a sentence.
+ */
 static void test_failed(void **state) {
         int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         const Options options = {};
         Failure failure = {};
         Journal *journal;
+        int pair[2];
 
         (void)state;
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
@@ -233,9 +239,14 @@ static void test_failed(void **state) {
         assert_int_equal(inetd_serve(fd, &options, journal, &failure), -ENOTSOCK);
         assert_string_equal(failure.text, "Cannot serve the passed connection: "
                                           "Socket operation on non-socket");
+        close(fd);
+        peer_pair(pair);
+        getsockname_fault = (Fault){ .error = ENOBUFS, .times = 1 };
+        assert_int_equal(inetd_serve(pair[1], &options, journal, &failure), -ENOBUFS);
+        close(pair[0]);
+        close(pair[1]);
         journald_expect_none(&journald);
         journal_free(journal);
-        close(fd);
 }
 
 #define TEST(name)                                                                                 \

@@ -24,7 +24,7 @@ enum {
 };
 
 static Journald journald;
-static int listener, local, datagram, datagram6, datagram_local, netlink, null, pair[2];
+static int listener, local, datagram, datagram6, datagram_local, netlink, sequenced, null, pair[2];
 
 /* How a process is called, and what inherited_sort() and listeners_new() are to make of it. */
 typedef struct Call {
@@ -56,6 +56,7 @@ static int set_up(void **state) {
         datagram6 = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         datagram_local = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         netlink = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        sequenced = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
         null = open("/dev/null", O_RDWR | O_CLOEXEC);
         peer_pair(pair);
         /* The kernel gives the Unix socket an abstract name (autobind, unix(7)). */
@@ -73,6 +74,7 @@ static int tear_down(void **state) {
         close(datagram6);
         close(datagram_local);
         close(netlink);
+        close(sequenced);
         close(null);
         close(pair[0]);
         close(pair[1]);
@@ -243,6 +245,15 @@ static void test_strangers(void **state) {
                         "Cannot serve passed file descriptor 6 (d): it is a stream socket that "
                         "does not listen");
         journald_expect_none(&journald);
+
+        process_run(start_mpecho, &(Call){ .fds = "2",
+                                           .names = "a:proxy",
+                                           .passed = { &listener, &sequenced },
+                                           .n = 1,
+                                           .listener_names = { "a" } });
+        expect_stranger(4, "proxy",
+                        "Cannot serve passed file descriptor 4 (proxy): it is neither a stream nor "
+                        "a datagram socket");
 }
 
 /* Datagram sockets are served beside listening ones; under the name of a connection they are not.
@@ -287,19 +298,19 @@ static void test_proxies(void **state) {
                              .sentence = "Cannot read a PROXY header without a master: " });
 }
 
-static void refuse(void *data) {
-        const Inherited inherited = { .n = 1, .connection = -1 };
+static void refuse(void *unused) {
+        const Inherited inherited = { .n = 3, .connection = -1 };
 
-        (void)data;
-        if (datagram != SD_LISTEN_FDS_START)
-                assert_int_equal(dup2(datagram, SD_LISTEN_FDS_START), SD_LISTEN_FDS_START);
+        (void)unused;
+        arrange_descriptors(&(Call){ .passed = { &datagram, &null, &listener } });
         inherited_refuse(&inherited);
 }
 
-/* A process that does not serve leaves no datagram that would start it again. */
+/* A process that does not serve leaves no datagram and no client that would start it again. */
 static void test_refuse(void **state) {
         struct sockaddr_in name;
         socklen_t length = sizeof name;
+        int client;
         char byte;
 
         (void)state;
@@ -308,7 +319,10 @@ static void test_refuse(void **state) {
                 assert_int_equal(sendto(datagram, "xx", i, 0, (const struct sockaddr *)&name,
                                         length),
                                  i);
+        client = peer_connect(peer_port(listener), INADDR_LOOPBACK);
         process_run(refuse, NULL);
+        peer_expect_reset(client);
+        close(client);
         assert_int_equal(recv(datagram, &byte, sizeof byte, MSG_DONTWAIT), -1);
         assert_int_equal(errno, EAGAIN);
 }

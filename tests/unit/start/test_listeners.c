@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "journald.h"
 #include "peer.h"
 #include "unit.h"
@@ -34,6 +35,16 @@ int socket(int family, int type, int protocol) {
         }
         return real(family, type, protocol);
 }
+
+FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
+FAULT(int, connect, connect, (int fd, const struct sockaddr *name, socklen_t length),
+      (fd, name, length))
+FAULT(int, listen, listen, (int fd, int backlog), (fd, backlog))
+FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
+      (fd, name, length))
+FAULT(int, setsockopt, setsockopt,
+      (int fd, int level, int name, const void *value, socklen_t length),
+      (fd, level, name, value, length))
 
 static int set_up(void **state) {
         (void)state;
@@ -245,15 +256,16 @@ static void test_again(void **state) {
         listeners_free(listeners);
 }
 
-/* A port alone takes IPv4, with IPv6 on the machine or without. */
+/* A port alone takes IPv4, with IPv6 on the machine, without it, or without its addresses. */
 static void test_wildcard(void **state) {
         (void)state;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 3; i++) {
                 char text[] = "0", expected[32];
                 Listeners *listeners;
                 in_port_t port;
 
                 without_ipv6 = i == 1;
+                bind_fault = (Fault){ .error = EADDRNOTAVAIL, .times = i == 2 };
                 listeners = listen_on_one(text);
                 port = peer_port(listeners->items[0].fd);
                 snprintf(expected, sizeof expected, "%s:%hu",
@@ -262,7 +274,7 @@ static void test_wildcard(void **state) {
                                          : "0.0.0.0",
                          port);
                 assert_string_equal(listeners->items[0].text, expected);
-                if (without_ipv6)
+                if (i > 0)
                         assert_memory_equal(expected, "0.0.0.0", 7);
                 close(peer_connect(port, INADDR_LOOPBACK));
                 listeners_free(listeners);
@@ -319,6 +331,9 @@ static void test_stale(void **state) {
         int fd;
 
         (void)state;
+        expect_in_use();
+        assert_int_equal(connect_local(path), 0);
+        connect_fault = (Fault){ .error = EACCES, .times = 1 };
         expect_in_use();
         assert_int_equal(connect_local(path), 0);
         close(listeners->items[0].fd);
@@ -476,6 +491,54 @@ static void test_errors(void **state) {
         listeners_free(listeners);
 }
 
+/* An address at which the kernel does not let it listen is named, whatever the kernel refuses. */
+static void test_refused(void **state) {
+        static const struct {
+                Fault *fault;
+                int after;
+                const char *listen;
+        } cases[] = { { &bind_fault, 0, "127.0.0.1:0" },
+                      { &listen_fault, 0, "127.0.0.1:0" },
+                      { &getsockname_fault, 0, "127.0.0.1:0" },
+                      { &setsockopt_fault, 2, "udp:127.0.0.1:0" } };
+        char expected[LISTENER_TEXT_SIZE + 64], text[LISTENER_TEXT_SIZE], *listen[] = { text };
+        Listeners *listeners;
+        Failure failure = {};
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                snprintf(text, sizeof text, "%s", cases[i].listen);
+                snprintf(expected, sizeof expected,
+                         "Cannot listen on '%s': No buffer space available", text);
+                *cases[i].fault = (Fault){ ENOBUFS, cases[i].after, 1 };
+                assert_int_equal(listen_on(listen, 1, &listeners, &failure), -ENOBUFS);
+                assert_string_equal(failure.text, expected);
+        }
+        /* A large buffer for sending needs a capability, the usual one none. */
+        setsockopt_fault = (Fault){ .error = EPERM, .after = 1, .times = 1 };
+        listeners_free(listen_on_one(text));
+        assert_int_equal(setsockopt_fault.times, 0);
+}
+
+/* A passed descriptor that cannot be a listener is named. */
+static void test_passed(void **state) {
+        const int fds[] = { open("/", O_PATH | O_CLOEXEC), -1 };
+        const Options options = {};
+        Listeners *listeners;
+        Failure failure = {};
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(fds); i++) {
+                InheritedSocket passed = { .fd = fds[i] };
+                const Inherited inherited = { .connection = -1,
+                                              .sockets = &passed,
+                                              .n_sockets = 1 };
+
+                assert_int_equal(listeners_new(&options, &inherited, &listeners, &failure), -EBADF);
+                assert_non_null(strstr(failure.text, ": Bad file descriptor"));
+        }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -484,7 +547,8 @@ int main(void) {
                 TEST(test_wildcard), TEST(test_ipv6_only),   TEST(test_close),
                 TEST(test_stale),    TEST(test_errors),      TEST(test_metrics),
                 TEST(test_find),     TEST(test_datagrams),   TEST(test_datagram_names),
-                TEST(test_proxies),  TEST(test_find_family),
+                TEST(test_proxies),  TEST(test_find_family), TEST(test_refused),
+                TEST(test_passed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,16 +3,21 @@
 
 #include "start/resources.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "process.h"
 #include "unit.h"
 
 enum {
         NOBODY = 65534,
 };
+
+FAULT(int, getrlimit, getrlimit64, (__rlimit_resource_t resource, struct rlimit *limit),
+      (resource, limit))
 
 /* Sets the soft limit. Returns the hard one, which stays. */
 static rlim_t set_limit(int resource, rlim_t soft) {
@@ -48,6 +53,27 @@ static void raise_limits(void *data) {
 static void test_raise(void **state) {
         (void)state;
         process_run(raise_limits, NULL);
+}
+
+static void raise_unknown(void *unused) {
+        const rlim_t descriptors = set_limit(RLIMIT_NOFILE, 20);
+        const rlim_t processes = set_limit(RLIMIT_NPROC, 30);
+
+        (void)unused;
+        getrlimit_fault = (Fault){ .error = EPERM, .times = 1 };
+        resources_raise();
+        assert_true(set_limit(RLIMIT_NOFILE, 20) == descriptors);
+        expect_limit(RLIMIT_NPROC, processes);
+        getrlimit_fault = (Fault){ .error = EPERM, .times = 1 };
+        assert_string_not_equal(resources_scarcest().name, "RLIMIT_NOFILE");
+        (void)set_limit(RLIMIT_NOFILE, 20);
+        assert_string_equal(resources_scarcest().name, "RLIMIT_NOFILE");
+}
+
+/* A limit that the kernel does not tell is left alone, and limits nothing. */
+static void test_unknown(void **state) {
+        (void)state;
+        process_run(raise_unknown, NULL);
 }
 
 static void lower_descriptors(void *data) {
@@ -109,6 +135,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_raise),
                 cmocka_unit_test(test_scarcest),
+                cmocka_unit_test(test_unknown),
                 cmocka_unit_test(test_own),
         };
 
