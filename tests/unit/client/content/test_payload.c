@@ -80,7 +80,7 @@ static void test_lengths(void **state) {
         assert_int_equal(fault.size, 10);
 }
 
-/* An answer to another run is nobody's. */
+/* An answer to another run is nobody's, nor is one that is shorter than a tag. */
 static void test_other_run(void **state) {
         uint64_t found;
 
@@ -91,6 +91,7 @@ static void test_other_run(void **state) {
                 for (uint64_t number = 0; number < 50; number++)
                         assert_false(payload_find(&payload, payload_make(&other, number), size, 0,
                                                   1 << 20, &found));
+                assert_false(payload_find(&payload, payload_make(&payload, 0), 7, 0, 1, &found));
         }
 }
 

@@ -18,7 +18,13 @@
 #include <unistd.h>
 
 #include "client/run/trip.h"
+#include "fault.h"
 #include "lib/clock.h"
+
+FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
+      (fd, data, size, flags))
+FAULT(ssize_t, recv, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
+FAULT(int, shutdown, shutdown, (int fd, int how), (fd, how))
 
 enum {
         LARGE = 8 << 20,
@@ -144,6 +150,35 @@ static void test_unasked(void **state) {
         close(pair[1]);
 }
 
+/* Signals and full buffers cost an answer nothing; another error ends the wait for it. */
+static void test_errors(void **state) {
+        static Fault *const faults[] = { &send_fault, &recv_fault };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+                *faults[i] = (Fault){ .error = EINTR, .times = 1 };
+                assert_int_equal(run_echo(SMALL, 0, 0), 0);
+                *faults[i] = (Fault){ .error = EAGAIN, .times = 1 };
+                assert_int_equal(run_echo(SMALL, 0, 0), 0);
+                *faults[i] = (Fault){ .error = ENETDOWN, .times = 1 };
+                assert_int_equal(run_echo(SMALL, 0, 0), -ENETDOWN);
+        }
+        /* The first recv(2) only looks for what nobody asked for. */
+        recv_fault = (Fault){ .error = EINTR, .after = 1, .times = 1 };
+        assert_int_equal(run_echo(SMALL, 0, 0), 0);
+        recv_fault = (Fault){ .error = ENETDOWN, .after = 1, .times = 1 };
+        assert_int_equal(run_echo(SMALL, 0, 0), -ENETDOWN);
+}
+
+/* A connection that is gone ended in order; one that cannot be ended did not. */
+static void test_end_errors(void **state) {
+        (void)state;
+        shutdown_fault = (Fault){ .error = ENOTCONN, .times = 1 };
+        assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), 0);
+        shutdown_fault = (Fault){ .error = ENOBUFS, .times = 1 };
+        assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), -ENOBUFS);
+}
+
 /* A connection ends in order only when nothing comes before its end, which is waited for. */
 static void test_end(void **state) {
         static const struct {
@@ -176,6 +211,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_answers), cmocka_unit_test(test_timeout),
                 cmocka_unit_test(test_closed),  cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_errors),  cmocka_unit_test(test_end_errors),
                 cmocka_unit_test(test_unasked), cmocka_unit_test(test_end),
         };
 

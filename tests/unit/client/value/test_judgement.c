@@ -98,6 +98,11 @@ static void test_dead_path(void **state) {
         judge();
         assert_int_equal(judgement.named, 1);
         assert_true(named[7]);
+        /* The least certain name decides the probability, in whichever order they are named. */
+        counts[9] = (FlowCount){ .sent = SENT, .lost = 90 };
+        judge();
+        assert_int_equal(judgement.named, 2);
+        assert_true(judgement.probability > 1e-9);
 }
 
 /* The probability is that of Fisher's exact test, times the number of flows: for the lady who tells

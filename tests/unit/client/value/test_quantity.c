@@ -29,6 +29,8 @@ static void test_sizes(void **state) {
                 { "0K", -ERANGE, 0 },
                 { "17179869184G", -ERANGE, 0 },
                 { "99999999999999999999999999", -ERANGE, 0 },
+                { "9999999999999999999999999999999999999999", -ERANGE, 0 },
+                { "1.999999999999999999999999999999999999999K", -EINVAL, 0 },
                 { "", -EINVAL, 0 },
                 { "K", -EINVAL, 0 },
                 { "1k", 0, 1024 },
@@ -77,6 +79,7 @@ static void test_times(void **state) {
                 { "0", 1000000000, -ERANGE, 0 },
                 { "18446744073709551616", 1000000000, -ERANGE, 0 },
                 { "18446744073", 1000000000, -ERANGE, 0 },
+                { "18446744073.8", 1000000000, -ERANGE, 0 },
                 { "", 1000000000, -EINVAL, 0 },
                 { ".", 1000000000, -EINVAL, 0 },
                 { "1.", 1000000000, -EINVAL, 0 },
@@ -134,6 +137,7 @@ static void test_formats(void **state) {
         assert_string_equal(quantity_format_bytes(1048575, text), "1.0 MiB");
         assert_string_equal(quantity_format_bytes(67108864, text), "64.0 MiB");
         assert_string_equal(quantity_format_bytes(1.5e9, text), "1.4 GiB");
+        assert_string_equal(quantity_format_bytes(1e22, text), "8673.6 EiB");
         assert_string_equal(quantity_format_time(250000000, text), "0.25");
         assert_string_equal(quantity_format_time(UINT64_C(86400000000000), text), "86400");
         assert_string_equal(quantity_format_time(1, text), "1e-09");

@@ -50,23 +50,11 @@ static void test_alerts(void **state) {
 
 /* Only the given bytes count, and what is no range changes nothing. */
 static void test_wrong(void **state) {
-        static const char *const wrong[] = { "",
-                                             "x",
-                                             "1x",
-                                             "20:10",
-                                             "-1",
-                                             "@",
-                                             "~",
-                                             "1:2:3",
-                                             "0x1",
-                                             "nan",
-                                             "1e3",
-                                             "@@1",
-                                             "-",
-                                             "1..2",
-                                             "1:x",
-                                             " 1",
-                                             "11111111111111111111111111111111111111111" };
+        static const char *const wrong[] = {
+                "",  "x",     "1x",  "20:10", "-1",  "@",
+                "~", "1:2:3", "0x1", "nan",   "1e3", "@@1",
+                "-", "1..2",  "1:x", "x:1",   " 1",  "11111111111111111111111111111111111111111"
+        };
         Range range = { .text = "7" };
 
         (void)state;
