@@ -16,10 +16,11 @@ import time
 from surroundings import CLIENT_CORE, SERVER_CORE
 
 import machine
-from contenders import MPECHO, ROOT, Contender
+from contenders import MPECHO, Contender
 from crowds import Crowd
 from measures import Wrong, begin, client, finish
 from plan import Measure, Phase, go_around, progress, turned
+from service import ROOT
 
 LIVE = 1000
 # Round trips on all of them, so often in so many seconds; a restart falls into them.

@@ -19,10 +19,9 @@ from surroundings import SERVER_CORE
 import clients
 import machine
 from journald import Notifications
-from service import MPECHO, ROOT, Service, accounted
+from service import MPECHO, Service, accounted
 
 BASELINES = MPECHO.parent / "tests" / "bench"
-PEERS = ROOT / "build" / "peers" / "usr" / "sbin"
 PORT = 7
 BACKLOG = 4096
 # More connections at once than any measure makes, for those that want to be told.

@@ -4,13 +4,15 @@
 `volley` is their client; it compares every byte. What is lost for want of room is not wrong."""
 
 import contextlib
+import functools
 import json
 import socket
 import struct
 import subprocess
 import time
 
-from contenders import BASELINES, DEADLINE, MPECHO, PEERS, PORT, Contender, Running, baseline
+from contenders import BASELINES, DEADLINE, MPECHO, PORT, Contender, Running, baseline
+from inetds import xinetd
 from measures import Wrong
 
 VOLLEY = BASELINES / "volley"
@@ -43,25 +45,6 @@ class DatagramContender(Contender):
 def mpecho(address, _):
     # The limits are in force, but beyond what one machine can send.
     return [MPECHO, "--log=stderr", "--max-datagrams-per-source=1000000", f"udp:{address}:{PORT}"]
-
-
-def xinetd(address, directory):
-    configuration = directory / "xinetd.conf"
-    configuration.write_text(f"""
-service echo
-{{
-        type = INTERNAL
-        id = echo-dgram
-        socket_type = dgram
-        protocol = udp
-        bind = {address}
-        wait = yes
-        user = root
-        cps = 0 0
-}}
-""")
-    return [PEERS / "xinetd", "-dontfork", "-f", configuration,
-            "-pidfile", directory / "pid", "-filelog", directory / "log"]
 
 
 def sockperf(address, _):
@@ -103,6 +86,6 @@ def datagram_trip(seconds):
 DATAGRAM_CONTENDERS = [
     DatagramContender("bare-datagram", "bare loop: recvfrom, sendto", baseline("bare-datagram")),
     DatagramContender("mpecho", "mpecho, logging on", mpecho),
-    DatagramContender("xinetd", "xinetd's echo", xinetd),
+    DatagramContender("xinetd", "xinetd's echo", functools.partial(xinetd, protocol="udp")),
     DatagramContender("sockperf", "sockperf's server", sockperf),
 ]

@@ -5,30 +5,10 @@ measures would run into, and a backlog as long as mpecho's where it can be said.
 import shutil
 import subprocess
 
-from contenders import BACKLOG, MANY, PEERS, PORT, Contender
+from contenders import BACKLOG, MANY, PORT, Contender
+from inetds import PEERS, xinetd
 
 UNLIMITED = 1000000
-
-
-def xinetd(address, directory):
-    configuration = directory / "xinetd.conf"
-    configuration.write_text(f"""
-service echo
-{{
-        type = INTERNAL
-        id = echo-stream
-        socket_type = stream
-        protocol = tcp
-        bind = {address}
-        wait = no
-        user = root
-        instances = UNLIMITED
-        per_source = UNLIMITED
-        cps = 0 0
-}}
-""")
-    return [PEERS / "xinetd", "-dontfork", "-f", configuration,
-            "-pidfile", directory / "pid", "-filelog", directory / "log"]
 
 
 def inetd(address, directory):

@@ -96,9 +96,17 @@ class Network:
 
     def is_listening(self, port):
         """Whether there is a listener at this port."""
-        lines = [line.split() for name in ("tcp", "tcp6") for line in self.run(
+        return LISTENING in self._states("tcp", port)
+
+    def is_bound(self, port):
+        """Whether there is a datagram socket at this port."""
+        return bool(self._states("udp", port))
+
+    def _states(self, protocol, port):
+        """Those of the sockets at a local port."""
+        lines = [line.split() for name in (protocol, protocol + "6") for line in self.run(
             Path(f"/proc/thread-self/net/{name}").read_text).splitlines()[1:]]
-        return any(line[1].endswith(f":{port:04X}") and line[3] == LISTENING for line in lines)
+        return [line[3] for line in lines if line[1].endswith(f":{port:04X}")]
 
     def run(self, function, *arguments, **keywords):
         return self._thread.submit(function, *arguments, **keywords).result()

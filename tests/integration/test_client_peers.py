@@ -12,46 +12,19 @@ import subprocess
 
 import pytest
 
+import inetds
 from client import Client, gone, run, until
-from processes import DEADLINE, children, state, wait_for
+from processes import DEADLINE, children, state, wait_for, wait_until_waiting
 
-PEERS = pathlib.Path(__file__).parents[2] / "build" / "peers" / "usr" / "sbin"
-IRTT = PEERS.parent / "bin" / "irtt"
+IRTT = inetds.PEERS.parent / "bin" / "irtt"
 HOST, PORT = "127.0.0.1", "7"
 
 
-def inetd(directory):
-    """openbsd-inetd's own echo."""
-    configuration = directory / "inetd.conf"
-    configuration.write_text("echo stream tcp nowait root internal\n")
-    return [PEERS / "inetd", "-i", "-R", "0", configuration]
-
-
-def xinetd(directory):
-    """xinetd's own echo."""
-    configuration = directory / "xinetd.conf"
-    configuration.write_text("""
-service echo
-{
-        type = INTERNAL
-        id = echo-stream
-        socket_type = stream
-        protocol = tcp
-        wait = no
-        user = root
-        instances = UNLIMITED
-        cps = 0 0
-}
-""")
-    return [PEERS / "xinetd", "-dontfork", "-f", configuration,
-            "-pidfile", directory / "pid", "-filelog", directory / "log"]
-
-
-def socat(_):
+def socat(*_):
     return ["socat", f"TCP4-LISTEN:{PORT},bind={HOST},reuseaddr,fork", "EXEC:cat"]
 
 
-def ncat(directory):
+def ncat(_, directory):
     """With a cat that waits for a file: the client has half-closed before anything comes back."""
     begin = directory / "begin"
     return ["ncat", "-4", "-l", "-k", HOST, PORT,
@@ -65,7 +38,7 @@ def peer(network, tmp_path):
     net = network()
 
     def begin(make):
-        command = [str(word) for word in make(tmp_path)]
+        command = [str(word) for word in make(HOST, tmp_path)]
         if not shutil.which(command[0]):
             pytest.skip(f"no {command[0]}")
         with (tmp_path / "output").open("wb") as output:
@@ -91,7 +64,7 @@ def peer(network, tmp_path):
         process.wait(DEADLINE)
 
 
-@pytest.mark.parametrize("make", [inetd, xinetd, socat])
+@pytest.mark.parametrize("make", [inetds.inetd, inetds.xinetd, socat])
 def test_a_server_that_echoes_is_found_intact(peer, make):
     """Every mode works with it, and finds nothing wrong."""
     inside = peer(make)
@@ -103,6 +76,20 @@ def test_a_server_that_echoes_is_found_intact(peer, make):
     assert status == 0 and b"\n0 errors\n" in output
     data = bytes(range(256)) * 1000
     assert inside(run, HOST, PORT, data=data) == (0, data, [])
+
+
+@pytest.mark.parametrize("make, room", inetds.BUFFERS.items())
+def test_datagrams_that_an_inetd_cuts_are_changed(network, tmp_path, make, room):
+    """Datagrams that fit into the buffer of an inetd are answered, longer ones come back changed."""
+    address = "192.0.2.7"
+    here = network(f"{address}/32")
+    with inetds.datagrams(make, here, address, tmp_path) as pid:
+        for size, fate in (room, "answered"), (room + 1, "changed"):
+            wait_until_waiting([pid])
+            _, output, errors = here.run(run, "--json", "--ping", "--udp", "-c1", "-W0", f"-s{size}",
+                                         address)
+            counts = json.loads(output)["datagrams"]
+            assert (counts["sent"], counts[fate], errors) == (1, 1, [])
 
 
 def has_read_the_end(inside):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """RFC 862 on datagrams: answered once, byte for byte, from the address asked; and who is not."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -14,6 +15,7 @@ import time
 import pytest
 
 import clients
+import inetds
 import processes
 from journald import Notifications
 from processes import DEADLINE, wait_for
@@ -86,20 +88,33 @@ def test_answers(start, client, listen):
     assert title.rstrip(b"\0") == f"mpecho: {service.listeners()[0]}".encode()
 
 
-@pytest.mark.parametrize("family, address", [(socket.AF_INET, "127.0.0.1"),
-                                             (socket.AF_INET6, "::1")])
-def test_sizes(start, family, address):
-    """Every size comes back byte for byte, 0 and the largest that the family has as well."""
-    service = start("udp:0", UNLIMITED)
-    port = address_of(service.listeners()[0])[1][1]
+@pytest.mark.parametrize("family, address", [(socket.AF_INET, "192.0.2.7"),
+                                             (socket.AF_INET6, "2001:db8::7")])
+@pytest.mark.parametrize("make, room", [pytest.param(None, 1 << 16, id="mpecho"),
+                                        *inetds.BUFFERS.items()])
+def test_sizes(start, network, tmp_path, family, address, make, room):
+    """Every size comes back byte for byte, 0 and the largest that the family has as well. Of what is
+    longer than their buffers, inetds answer the beginning."""
+    here = network(f"{address}/{32 if family == socket.AF_INET else 128}")
     sizes = [0, 1, 1472, 1473, 2048, 2049, 12288, 12289, 32768, MOST[family] - 1, MOST[family]]
     sizes += random.Random(862).choices(range(MOST[family]), k=1000)
-    with receiver((address, 0), family) as client:
+    with contextlib.ExitStack() as stack:
+        if make:
+            pid = stack.enter_context(inetds.datagrams(make, here, address, tmp_path))
+        else:
+            service = start("udp:7", UNLIMITED, network=here)
+        client = stack.enter_context(here.run(receiver, (address, 0), family))
         for size in sizes:
-            ask(client, (address, port), clients.pattern("random", size))
-    record = wait_until_counted(service, "MPECHO_ANSWERED", len(sizes))
-    assert record.number("MPECHO_ANSWERED") == len(sizes)
-    assert record.number("MPECHO_BYTES") == sum(sizes)
+            data = clients.pattern("random", size)
+            if make:
+                processes.wait_until_waiting([pid])
+            client.sendto(data, (address, 7))
+            answer, source = client.recvfrom(1 << 17)
+            assert (answer, source[:2]) == (data[:room], (address, 7))
+    if not make:
+        record = wait_until_counted(service, "MPECHO_ANSWERED", len(sizes))
+        assert record.number("MPECHO_ANSWERED") == len(sizes)
+        assert record.number("MPECHO_BYTES") == sum(sizes)
 
 
 def count_rules(network):
