@@ -19,11 +19,15 @@ import inetds
 import processes
 from journald import Notifications
 from processes import DEADLINE, wait_for
+from service import TRACED
+from tracing import Tampering
 
 SO_RCVBUFFORCE = 33
 UNLIMITED = "--max-datagrams-per-source=0"
 MOST = {socket.AF_INET: 65507, socket.AF_INET6: 65527}
 BURST, RATE = 200, 100
+# How many a handler reads at once.
+BATCH = 16
 
 
 def receiver(address=("127.0.0.1", 0), family=socket.AF_INET, buffer=4 << 20):
@@ -292,6 +296,32 @@ def test_loop_with_a_reflector_ends(start, pair, clock):
         wait_until_counted(service, "MPECHO_REFUSED_RATE", 1)
     finally:
         reflector.close()
+
+
+def test_cost_of_what_the_limit_refuses(start, client, clock, tmp_path):
+    """For a source beyond its limit the handler does no more than read, sixteen datagrams at once
+    when they come faster than that: a reflector that never stops costs no answer."""
+    flood = 4000
+    clock.stop()
+    with receiver() as passed:
+        service = start(passed=[passed], environment={**clock.environment, **TRACED})
+        for _ in range(BURST):
+            ask(client, passed.getsockname())
+        wait_until_told(service)
+        handler = handler_of(service)
+        os.kill(handler, signal.SIGSTOP)
+        wait_for(lambda: processes.state(handler) == "T", "the handler stopped")
+        for _ in range(flood):
+            client.sendto(b"flood", passed.getsockname())
+        with Tampering(handler, "all", log=tmp_path / "calls") as calls:
+            os.kill(handler, signal.SIGCONT)
+            wait_until_counted(service, "MPECHO_REFUSED_RATE", flood)
+        assert reported(service).number("MPECHO_ANSWERED") == BURST
+    names = {line.partition("(")[0] for line in calls.lines() if line[0].isalpha()}
+    assert names <= {"recvmmsg", "write"}
+    # Once more where the stop interrupted it, and where it waits for the next one.
+    assert calls.count("recvmmsg") <= flood / BATCH + 2
+    assert calls.count("write") <= 1
 
 
 def test_loop_of_two_services_ends(start, pair, clock):
