@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """The mutants of a C file: each changes one thing that the tests should miss.
 
-clang parses the file and says where its conditions, numbers, calls and operators are (-ast-dump=json).
-What a macro expands to has no place in the file and is left alone, but for numbers of times in the
+clang parses the file and says where its conditions, numbers, calls and operators are, and what it
+keeps in structures (-ast-dump=json).
+What a macro expands to has no place in the file and is left alone, but for times and amounts in the
 macro's own definition."""
 
+import collections
 import dataclasses
 import json
 import re
@@ -12,11 +14,16 @@ import subprocess
 
 OPPOSITES = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "&&": "||",
              "||": "&&", "+": "-", "-": "+", "|": "&", "&": "|", "+=": "-=", "-=": "+=", "|=": "="}
+ASSIGNMENTS = {"=", "+=", "-=", "|=", "&="}
 # What a call that is gone costs: time, or a descriptor.
 CLOSES = {"close", "free", "munmap"}
 SENTENCES = {"assert", "__assert_fail"}
-TIMES = re.compile(r"^#define \w+ \(?(\d+)[UL]* ?\* ?CLOCK_|^#define \w+_(?:SECONDS|MS|NS)\w* (\d+)",
-                   re.M)
+# How long, and how much at once, as macros and enumerations say it.
+NAMED = r"^(?:#define| {8}) *(?=(\w+))\1(?: = | +)"
+TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|CLOCK_\w+|"
+                   r"(?<=SECONDS = )\d+|(?<=SECONDS )\d+)(?=,|$)", re.M)
+AMOUNTS = re.compile(NAMED + r"(?<!SIZE )(?<!SIZE = )(?<!SECONDS )(?<!SECONDS = )"
+                     r"([2-9]|[1-9]\d+)(?=,|$)", re.M)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -29,11 +36,14 @@ class Mutant:
     function: str
     old: str
     new: str
+    # Which of several in the function, from 0.
+    nth: int = 0
 
     def name(self):
-        """What it is, whatever stands in the lines before it."""
+        """What it is, whatever stands in the functions before it."""
         old, new = (" ".join(text.split()) for text in (self.old, self.new))
-        return f"{self.file} {self.function} {self.kind}: {old} -> {new}"
+        return f"{self.file} {self.function} {self.kind}: {old} -> {new}" \
+            + (f" ({self.nth + 1})" if self.nth else "")
 
     def apply(self, source):
         return source[:self.start] + self.new.encode() + source[self.end:]
@@ -71,6 +81,8 @@ class Finder:
 
     def look(self, node, kind, place, parent):
         start, end = place
+        if kind in ("BinaryOperator", "CompoundAssignOperator"):
+            self.assignment(node, place, parent)
         if kind in ("IfStmt", "WhileStmt", "ConditionalOperator"):
             condition = self.place(node["inner"][0])
             if condition:
@@ -79,7 +91,9 @@ class Finder:
         elif kind in ("BinaryOperator", "CompoundAssignOperator") and node["opcode"] in OPPOSITES:
             self.operator(node)
         elif kind == "IntegerLiteral":
-            self.add("constant", start, end, "1" if node["value"] == "0" else
+            # Callers take what is not negative for success.
+            zero = "-1" if parent["kind"] == "ReturnStmt" else "1"
+            self.add("constant", start, end, zero if node["value"] == "0" else
                      f"({self.source[start:end].decode()} + 1)")
         if kind == "CallExpr":
             self.call(node, place, parent)
@@ -92,6 +106,12 @@ class Finder:
         if between.strip() == node["opcode"]:
             start = left[1] + between.index(node["opcode"])
             self.add("operator", start, start + len(node["opcode"]), OPPOSITES[node["opcode"]])
+
+    def assignment(self, node, place, parent):
+        """What a later turn would find in a structure: a deadline, a state, a count."""
+        if node["opcode"] in ASSIGNMENTS and parent.get("kind") in ("CompoundStmt", "IfStmt") \
+                and node["inner"][0]["kind"] in ("MemberExpr", "ArraySubscriptExpr"):
+            self.add("assignment", *place, "((void)0)")
 
     def call(self, node, place, parent):
         callee = self.place(node["inner"][0])
@@ -123,8 +143,14 @@ def mutants(file, flags):
             finder.function = node["name"]
             finder.walk(node)
     finder.function = "#define"
-    for found in TIMES.finditer(source.decode()):
-        group = 1 if found[1] else 2
-        start, end = (len(source.decode()[:at].encode()) for at in found.span(group))
-        finder.add("time", start, end, found[group] + "0")
-    return sorted(set(finder.found))
+    text = source.decode()
+    for kind, pattern in ("time", TIMES), ("amount", AMOUNTS):
+        for found in pattern.finditer(text):
+            start, end = (len(text[:at].encode()) for at in found.span(2))
+            finder.add(kind, start, end, f"(10 * {found[2]})" if kind == "time" else "1")
+    numbers = collections.Counter()
+    found = []
+    for mutant in sorted(set(finder.found)):
+        found.append(dataclasses.replace(mutant, nth=numbers[mutant.name()]))
+        numbers[mutant.name()] += 1
+    return found

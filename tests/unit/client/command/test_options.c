@@ -325,6 +325,40 @@ static void test_timeouts(void **state) {
         assert_false(options.connection.race);
 }
 
+/* What is printed during a run: a line for each round trip, unless something else was asked for;
+ * the reports of intervals, of which JSON has no other place; and progress, unless one of these is.
+ */
+static void test_output_during_a_run(void **state) {
+        static const struct {
+                ClientOptions options;
+                bool lines, interims, progress;
+        } cases[] = {
+                { { .action = CLIENT_PING, .interval = 1 }, true, false, true },
+                { { .action = CLIENT_PING, .quiet = true }, false, false, false },
+                { { .action = CLIENT_PING, .flood = true }, false, false, true },
+                { { .action = CLIENT_PING, .json = true }, false, false, true },
+                { { .action = CLIENT_PING, .monitor = true }, false, false, true },
+                { { .action = CLIENT_LOAD }, true, false, true },
+                { { .action = CLIENT_LOAD, .no_progress = true }, true, false, false },
+                { { .action = CLIENT_LOAD, .interval = 1 }, true, true, false },
+                { { .action = CLIENT_LOAD, .interval = 1, .quiet = true }, false, false, false },
+                { { .action = CLIENT_CHECK, .interval = 1, .quiet = true, .json = true },
+                  false,
+                  true,
+                  false },
+                { { .action = CLIENT_CHECK, .interval = 1, .json = true }, false, true, false },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+                assert_int_equal(client_options_want_lines(&cases[i].options), cases[i].lines);
+                assert_int_equal(client_options_want_interims(&cases[i].options),
+                                 cases[i].interims);
+                assert_int_equal(client_options_want_progress(&cases[i].options),
+                                 cases[i].progress);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_defaults),
@@ -332,6 +366,7 @@ int main(void) {
                 cmocka_unit_test(test_help_and_version),
                 cmocka_unit_test(test_unix_socket),
                 cmocka_unit_test(test_other_sockets),
+                cmocka_unit_test(test_output_during_a_run),
                 cmocka_unit_test(test_wrong_lines),
                 cmocka_unit_test(test_modes),
                 cmocka_unit_test(test_datagrams),
