@@ -18,6 +18,8 @@ ASSIGNMENTS = {"=", "+=", "-=", "|=", "&="}
 # What a call that is gone costs: time, or a descriptor.
 CLOSES = {"close", "free", "munmap"}
 SENTENCES = {"assert", "__assert_fail"}
+# Their arguments may change places, of the first when it is about equality.
+COMPARISONS, SYMMETRIC = {"strcmp", "strcasecmp", "memcmp"}, {"clock_earlier", "fmax", "fmin"}
 # How long, and how much at once, as macros and enumerations say it.
 NAMED = r"^(?:#define| {8}) *(?=(\w+))\1(?: = | +)"
 TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|CLOCK_\w+|"
@@ -121,6 +123,8 @@ class Finder:
         is_statement = parent.get("kind") == "CompoundStmt" or parent.get("castKind") == "ToVoid"
         if is_statement:
             self.add("close" if name in CLOSES else "call", *place, "((void)0)")
+        if name in SYMMETRIC or name in COMPARISONS and parent.get("opcode") in ("==", "!="):
+            return
         for one, other in zip(node["inner"][1:], node["inner"][2:]):
             places = self.place(one), self.place(other)
             if all(places) and one["type"] == other["type"]:

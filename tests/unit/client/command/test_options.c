@@ -325,6 +325,31 @@ static void test_timeouts(void **state) {
         assert_false(options.connection.race);
 }
 
+/* A run warns of addresses that fail before one answers, where it does not race them anyway;
+ * neither quiet nor JSON has a place for that. */
+static void test_warnings(void **state) {
+        static const struct {
+                const char *words[4];
+                bool warns;
+        } lines[] = {
+                { { "host" }, false },
+                { { "host", "--mptcp" }, true },
+                { { "host", "--ping" }, true },
+                { { "host", "--ping", "--quiet" }, false },
+                { { "host", "--ping", "--json" }, false },
+                { { "host", "--mptcp", "--quiet" }, false },
+                { { "host", "--mptcp", "--json" }, false },
+        };
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+                assert_int_equal(parse(lines[i].words, &options, &failure), 0);
+                assert_int_equal(options.connection.warn, lines[i].warns);
+        }
+}
+
 /* What is printed during a run: a line for each round trip, unless something else was asked for;
  * the reports of intervals, of which JSON has no other place; and progress, unless one of these is.
  */
@@ -367,6 +392,7 @@ int main(void) {
                 cmocka_unit_test(test_unix_socket),
                 cmocka_unit_test(test_other_sockets),
                 cmocka_unit_test(test_output_during_a_run),
+                cmocka_unit_test(test_warnings),
                 cmocka_unit_test(test_wrong_lines),
                 cmocka_unit_test(test_modes),
                 cmocka_unit_test(test_datagrams),
