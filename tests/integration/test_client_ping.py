@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import threading
 import time
 
 import pytest
@@ -234,6 +235,30 @@ def until_line(lines, part):
         if part in line:
             return
     raise AssertionError(f"no line with {part}")
+
+
+@pytest.mark.parametrize("options, answers, kind, sentence", [
+    (["-c3"], 1, "interrupted", "1 of 3"), ([], 0, "interrupted", "0 of 1"),
+    (["-c2", "-w0.1"], 0, "timeout", "0 of 2")])
+def test_what_an_early_end_has_missed(options, answers, kind, sentence):
+    """A ping that ends before its count, or before any answer, fails with the numbers of both."""
+    asked = threading.Event()
+
+    def behaviour(connection):
+        for _ in range(answers):
+            connection.sendall(servers.receive(connection, 64))
+        servers.receive(connection, 64)
+        asked.set()
+        servers.silent(connection)
+
+    with servers.tcp(behaviour) as server:
+        with Client("--ping", "--json", "-i0.01", "-W0", *options, *server.address) as client:
+            if kind == "interrupted":
+                assert asked.wait(servers.DEADLINE)
+                client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert status == 1 and json.loads(output)["failure"] == {
+        "kind": kind, "message": f"the run ended with {sentence} round trips answered"}
 
 
 def test_an_interrupt_gives_the_summary():
