@@ -2,6 +2,7 @@
 """mpecho-client --load: its numbers are the service's own."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import pytest
 import servers
 from client import DEADLINE, Client, command, descendants, gone, run, until
 from network import Network
+from test_client_datagrams import Peer, echo
 from test_client_interrupt import children, waits
 from test_client_json import parse
 
@@ -198,6 +200,24 @@ def test_answers_ahead_of_a_stream():
     assert result["load"]["errors"] == {"differs": 1}
 
 
+@pytest.mark.parametrize("words, least", [
+    (command("requests"), 4), (command("connections"), 4), (command("requests", "-R100"), 100),
+    (command("streams"), 0), (command("streams", "-b1M"), 0),
+    (["--load", "--udp"], 4), (["--load", "--udp", "-R100"], 100)])
+def test_a_late_start(clock, words, least):
+    """Processes that get no processor until the end send on each connection, and all that was due."""
+    clock.stop()
+    udp = "--udp" in words
+    with (Peer(echo) if udp else servers.tcp(servers.echo)) as server, Client(
+            "--json", *words, "-P4", "-w1", *["-W0"] * udp, *server.address,
+            env=os.environ | clock.environment) as client:
+        wait_for_start(client)
+        clock.advance(3600)
+        result = end_of(client)
+    assert (result["load"]["answered"], result["load"]["overdue"] or 0) == (least, 0)
+    assert result["bytes_received"] == result["bytes_sent"] >= 4 * 64
+
+
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
 def test_answers_of_another_connection_differ(kind):
     """Two connections of one process whose answers change places have nothing in order."""
@@ -274,14 +294,27 @@ def test_a_lost_block_of_streams_differs():
 
 
 @pytest.mark.parametrize("kind", ["requests", "streams"])
-def test_a_straggler_does_not_change_the_rates(kind):
+def test_a_straggler_does_not_change_the_rates(clock, kind):
     """Rates are those of the duration; the time after it is reported on its own."""
-    straggler = servers.one_of(1000, servers.silent)
-    with servers.tcp(straggler) as server:
-        result = load(kind, "--duration=0.3", "--timeout=1", "--connections=4", *server.address,
-                      status=1)
+    echoed, ended = [], []
+
+    def behaviour(connection):
+        while data := connection.recv(1 << 18):
+            connection.sendall(data)
+            echoed.append(len(data))
+        ended.append(connection)
+
+    straggler = servers.one_of(1000, servers.silent, behaviour)
+    words = command(kind, "--duration=1", "--timeout=60", "--connections=4")
+    with stepped(clock, straggler, *words) as (_, client):
+        # More than fits into what is on the way.
+        until(lambda: sum(echoed) > (32 << 20 if kind == "streams" else 4 * 64))
+        clock.advance(1)
+        until(lambda: len(ended) == 3)
+        clock.run_out(client.process, 60)
+        result = end_of(client, 1)
     found = result["load"]
-    assert 0.3 <= found["duration"] < result["seconds"]
+    assert 1 <= found["duration"] < result["seconds"]
     assert found["drain"] == pytest.approx(result["seconds"] - found["duration"], abs=0.01)
     assert found["drain"] > 0 and set(found["errors"]) == {"timeout"}
     received = found["receive_rate"] * found["duration"]
@@ -292,17 +325,29 @@ def test_a_straggler_does_not_change_the_rates(kind):
         assert within == pytest.approx(found["answered"], rel=0.01, abs=4)
 
 
-def test_answers_after_the_duration_are_not_in_the_rate():
+def test_answers_after_the_duration_are_not_in_the_rate(clock):
     """They are answers all the same, and in the total."""
+    come, answered, ended, over = itertools.count(1), [], [], threading.Event()
 
-    def late(connection):
+    def behaviour(connection):
         while data := connection.recv(64):
-            time.sleep(0.2)
+            if next(come) > 4:
+                over.wait(DEADLINE)
             connection.sendall(data)
+            answered.append(connection)
+        ended.append(connection)
 
-    with servers.tcp(late) as server:
-        found = load("requests", "-w0.3", "-P8", *server.address)["load"]
-    assert found["rate"] * found["duration"] <= found["answered"] - 7
+    with stepped(clock, behaviour, *command(
+            "requests", "--rate=8", "--duration=1", "--connections=10")) as (_, client):
+        clock.advance(0.998)
+        until(lambda: len(answered) == 4 and all(map(servers.is_read, answered)))
+        clock.advance(0.01)
+        # The connections without a request end with the duration.
+        until(lambda: len(ended) == 6)
+        over.set()
+        found = end_of(client)["load"]
+    assert found["answered"] == 8
+    assert found["rate"] * found["duration"] == pytest.approx(4, rel=0.01)
 
 
 def test_time_outs_are_in_the_distribution():
@@ -697,6 +742,8 @@ def test_phases():
         data = servers.receive(connection, 64)
         time.sleep(0.02)
         connection.sendall(data[:1])
+        # A client that comes late to the first byte would wait so much less for the last one.
+        until(lambda: servers.is_read(connection))
         time.sleep(0.05)
         connection.sendall(data[1:])
         servers.echo(connection)
@@ -704,7 +751,6 @@ def test_phases():
     with servers.tcp(behaviour) as server:
         result = load("connections", "-P2", "-w0.3", *server.address)
         phases = result["phases"]
-        # A client that comes late to the first byte waits so much less for the last one.
         assert phases["first_byte"] >= 20000 and phases["last_byte"] >= 10000
         assert phases["first_byte"] + phases["last_byte"] >= 69000
         assert 0 < phases["connect"] and 0 < phases["resolve"]

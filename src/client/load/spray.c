@@ -38,7 +38,7 @@ enum {
 
 #define SPRAY_TICK (50 * CLOCK_MILLISECOND)
 
-/* Datagrams due before the end may be sent for this long after it. */
+/* Datagrams due before the end may be sent for this long after the process has seen the end. */
 #define SPRAY_GRACE (100 * CLOCK_MILLISECOND)
 
 /* The pause after the kernel has refused a datagram for want of room. */
@@ -53,9 +53,11 @@ typedef struct Spray {
         uint64_t start;
         uint64_t end;
         uint64_t next_tick;
-        /* At a fixed rate: the instants of datagrams, and the number of the next one. */
+        /* At a fixed rate: the instants of datagrams, the number of the next one, and the instant
+         * from which none may be sent. */
         Schedule schedule;
         uint64_t next;
+        uint64_t last;
         /* The instant until which the send buffer is full. */
         uint64_t full;
         /* The errors before the first datagram. */
@@ -109,9 +111,13 @@ static bool spray_send(Spray *spray, Flow *flow, uint64_t due) {
         return true;
 }
 
-/* Without a rate: sends the next datagram of a flow that has none under way. */
+/* Without a rate: sends the next datagram of a flow that has none under way. Each flow sends one,
+ * however late this process gets a processor. */
 static void spray_employ(Spray *spray, Flow *flow, uint64_t now) {
-        if (spray->plan->options->rate == 0 && now < spray->end && flow->volley.counts.open == 0)
+        const bool first = flow->volley.counts.sent == 0 && !spray->plan->page->stop;
+
+        if (spray->plan->options->rate == 0 && (now < spray->end || first) &&
+            flow->volley.counts.open == 0)
                 (void)spray_send(spray, flow, now);
 }
 
@@ -119,7 +125,7 @@ static void spray_employ(Spray *spray, Flow *flow, uint64_t now) {
 static void spray_catch_up(Spray *spray, uint64_t now) {
         if (spray->plan->options->rate == 0 || now < spray->full)
                 return;
-        while (now < spray->end + SPRAY_GRACE) {
+        while (now < spray->last) {
                 uint64_t due = schedule_due(&spray->schedule, spray->next);
 
                 if (due > now || due >= spray->end ||
@@ -185,7 +191,7 @@ static int spray_loop(Spray *spray) {
         struct epoll_event events[SPRAY_EVENTS];
         uint64_t now = clock_now();
 
-        while (spray_goes_on(spray, now)) {
+        do {
                 struct timespec timeout = spray_timeout(spray, now);
                 int n = epoll_pwait2(spray->epoll, events, SPRAY_EVENTS, &timeout, NULL);
 
@@ -195,11 +201,13 @@ static int spray_loop(Spray *spray) {
                         spray_serve(spray, events[i].data.ptr,
                                     spray->plan->options->rate == 0 ? 1 : SPRAY_EVENTS);
                 now = clock_now();
-                if (now >= spray->end)
+                if (now >= spray->end) {
                         crew_close_window(spray->plan, now - spray->start);
+                        spray->last = clock_earlier(spray->last, now + SPRAY_GRACE);
+                }
                 spray_catch_up(spray, now);
                 spray_tick(spray, now);
-        }
+        } while (spray_goes_on(spray, now));
         crew_close_window(spray->plan, now - spray->start);
         spray->plan->page->elapsed = now - spray->start;
         return 0;
@@ -264,6 +272,7 @@ static int spray_work(Spray *spray, int *fds) {
         if (spray->start == 0 || spray->count == 0)
                 return 0;
         spray->end = spray->start + plan->options->duration;
+        spray->last = CLOCK_NEVER;
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 spray->errors[kind] = plan->page->errors[kind];
         spray->schedule = (Schedule){ .start = spray->start,

@@ -111,13 +111,15 @@ static bool stream_start(Stream *stream) {
         return stream->start != 0;
 }
 
-/* Sends as much as the connections take. */
+/* Sends as much as the connections take, and something, however late this process gets a processor.
+ */
 static void stream_send_freely(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
         size_t live = stream->live;
         int epoll = stream_watch(stream, EPOLLOUT);
 
-        while (epoll >= 0 && live > 0 && clock_now() < stream->end && !stream->page->stop) {
+        while (epoll >= 0 && live > 0 && !stream->page->stop &&
+               (clock_now() < stream->end || stream->page->bytes_sent == 0)) {
                 int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
 
                 for (int i = 0; i < n; i++)
@@ -129,14 +131,17 @@ static void stream_send_freely(Stream *stream) {
         }
 }
 
-/* Sends as much as --bandwidth allows, each connection its part. */
+/* Sends as much as --bandwidth allows until the end, each connection its part. */
 static void stream_send_paced(Stream *stream) {
         const ClientOptions *options = stream->plan->options;
         const Pace pace = { .start = stream->start, .rate = options->bandwidth };
-        uint64_t now = stream->start;
+        uint64_t now;
 
-        for (; now < stream->end && !stream->page->stop; now = clock_now()) {
-                uint64_t allowed = pace_allowance(&pace, now) / options->connections;
+        do {
+                uint64_t allowed;
+
+                now = clock_earlier(clock_now(), stream->end);
+                allowed = pace_allowance(&pace, now) / options->connections;
 
                 for (size_t i = 0; i < stream->plan->connections; i++) {
                         LoadSent *sent = &stream->page->sent[i];
@@ -146,8 +151,8 @@ static void stream_send_paced(Stream *stream) {
                                 (void)stream_send(stream, i,
                                                   left < options->size ? left : options->size);
                 }
-                clock_sleep(now + STREAM_PACE);
-        }
+                clock_sleep(clock_earlier(now + STREAM_PACE, stream->end));
+        } while (now < stream->end && !stream->page->stop);
 }
 
 static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {

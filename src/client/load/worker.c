@@ -34,8 +34,8 @@ enum {
 /* The tick while the queue of a Unix socket is full: no descriptor announces its end. */
 #define WORKER_SHORT_TICK CLOCK_MILLISECOND
 
-/* Requests that were due before the end may begin for this long after it: one hitch of the machine
- * is not an overload, which leaves more of them. */
+/* Requests that were due before the end may begin for this long after the worker has seen the end:
+ * one hitch of the machine is not an overload, which leaves more of them. */
 #define WORKER_GRACE (100 * CLOCK_MILLISECOND)
 
 typedef struct Worker {
@@ -48,16 +48,24 @@ typedef struct Worker {
         uint64_t start;
         uint64_t end;
         uint64_t next_tick;
-        /* At a fixed rate: the instants of requests, and the number of the next one. */
+        /* At a fixed rate: the instants of requests, the number of the next one, and the instant
+         * from which none may begin. */
         Schedule schedule;
         uint64_t next;
+        uint64_t last;
 } Worker;
 
 /* Returns whether the next request may begin at @now. */
 static bool worker_is_due(const Worker *worker, uint64_t now) {
         uint64_t due = schedule_due(&worker->schedule, worker->next);
 
-        return due <= now && due < worker->end && now < worker->end + WORKER_GRACE;
+        return due <= now && due < worker->end && now < worker->last;
+}
+
+/* Returns whether @slot may begin a request at @now without a rate. Each slot begins one, however
+ * late this process gets a processor. */
+static bool worker_may_begin(const Worker *worker, const Slot *slot, uint64_t now) {
+        return now < worker->end || (slot->begun == 0 && !worker->plan->page->stop);
 }
 
 static void worker_push_idle(Worker *worker, Slot *slot) {
@@ -80,10 +88,10 @@ static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
 
         if (rate > 0 && worker_is_due(worker, now))
                 slot_begin(&worker->slots, slot, schedule_due(&worker->schedule, worker->next++));
+        else if (rate == 0 && worker_may_begin(worker, slot, now))
+                slot_begin(&worker->slots, slot, now);
         else if (now >= worker->end)
                 slot_end(&worker->slots, slot, now);
-        else if (rate == 0)
-                slot_begin(&worker->slots, slot, now);
         else
                 worker_push_idle(worker, slot);
 }
@@ -111,7 +119,7 @@ static void worker_tick(Worker *worker, uint64_t now) {
                 if (slot_expire(&worker->slots, slot, now))
                         worker_employ(worker, slot, clock_now());
                 queued |= slot_tick(&worker->slots, slot);
-                if (rested && now < worker->end)
+                if (rested && worker_may_begin(worker, slot, now))
                         worker_employ(worker, slot, now);
         }
         worker->next_tick = now + (queued ? WORKER_SHORT_TICK : WORKER_TICK);
@@ -132,7 +140,7 @@ static int worker_loop(Worker *worker) {
         struct epoll_event events[WORKER_EVENTS];
         uint64_t now = clock_now();
 
-        while (now < worker->end || (worker->slots.busy > 0 && !worker->plan->page->stop)) {
+        do {
                 struct timespec timeout = worker_timeout(worker, now);
                 int n = epoll_pwait2(worker->slots.epoll, events, WORKER_EVENTS, &timeout, NULL);
 
@@ -145,11 +153,13 @@ static int worker_loop(Worker *worker) {
                                 worker_employ(worker, slot, clock_now());
                 }
                 now = clock_now();
-                if (now >= worker->end)
+                if (now >= worker->end) {
                         crew_close_window(worker->plan, now - worker->start);
+                        worker->last = clock_earlier(worker->last, now + WORKER_GRACE);
+                }
                 worker_catch_up(worker, now);
                 worker_tick(worker, now);
-        }
+        } while (now < worker->end || (worker->slots.busy > 0 && !worker->plan->page->stop));
         crew_close_window(worker->plan, now - worker->start);
         worker->plan->page->elapsed = now - worker->start;
         return 0;
@@ -167,6 +177,7 @@ static int worker_work(Worker *worker) {
         if (worker->start == 0)
                 return 0;
         worker->end = worker->start + plan->options->duration;
+        worker->last = CLOCK_NEVER;
         worker->schedule = (Schedule){ .start = worker->start,
                                        .rate = plan->options->rate,
                                        .index = plan->index,
