@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import struct
@@ -603,12 +604,19 @@ def test_inquiry():
     assert errors[1].startswith("min/avg/max/stddev = ")
 
 
-def test_intervals():
+def test_intervals(clock):
     """Reports of a check on the way add up to its result."""
-    with Peer(echo) as peer:
-        status, output, _ = run("--check", "--udp", "--json", "-s", "140000", "-b", "280000", "-i",
-                                "0.1", *FOREVER, *peer.address)
-    *intervals, last = map(json.loads, output.splitlines())
+    clock.stop()
+    with Peer(echo) as peer, Client(
+            "--check", "--udp", "--json", "-s140000", "-b56000", "-i1", *FOREVER, *peer.address,
+            env=os.environ | clock.environment) as client:
+        output = b""
+        for _ in range(2):
+            until(lambda: select.select([client.process.stdout], [], [], 0)[0] or clock.advance(0.1))
+            output += client.process.stdout.readline()
+        clock.run_out(client.process, 0.1)
+        status, rest, _ = client.end()
+    *intervals, last = map(json.loads, (output + rest).splitlines())
     assert status == 0 and len(intervals) > 1
     for name in ("bytes_sent", "bytes_received"):
         assert sum(one["interval"][name] for one in intervals) == last[name] == 140000

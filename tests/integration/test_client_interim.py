@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import select
 import signal
 import socket
 import threading
@@ -27,13 +28,33 @@ def reports(output):
     return [found["interval"] for found in objects[:-1]], objects[-1]
 
 
+def step(clock, client, count=2):
+    """Moves the stopped clock on until a run has printed so many reports. Returns these."""
+    lines = b""
+    for _ in range(count):
+        until(lambda: select.select([client.process.stdout], [], [], 0)[0] or clock.advance(0.1))
+        lines += client.process.stdout.readline()
+    return lines
+
+
+def stepped_reports(clock, behaviour, *words, status=0):
+    """The reports of two intervals of a second and of the rest, and the object of the run."""
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            "--json", "-i1", *words, *server.address, env=os.environ | clock.environment) as client:
+        lines = step(clock, client)
+        clock.run_out(client.process, 0.1)
+        found, output, errors = client.end()
+    assert (found, errors) == (status, [])
+    parts, whole = reports(lines + output)
+    assert len(parts) >= 2
+    return parts, whole
+
+
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
-def test_the_reports_of_a_load_add_up(kind):
+def test_the_reports_of_a_load_add_up(clock, kind):
     """Each interval begins where the last one ended, and their counts are those of the run."""
-    with servers.tcp(servers.echo) as server:
-        status, output, _ = run("--json", "-i0.1", *command(kind, "-w0.5"), *server.address)
-    parts, whole = reports(output)
-    assert status == 0 and len(parts) >= 2
+    parts, whole = stepped_reports(clock, servers.echo, *command(kind, "-w3"))
     assert [part["from"] for part in parts] == [0] + [part["to"] for part in parts[:-1]]
     for name in ("bytes_sent", "bytes_received"):
         assert sum(part[name] for part in parts) == whole[name]
@@ -44,12 +65,10 @@ def test_the_reports_of_a_load_add_up(kind):
     assert sum(part["errors"] for part in parts) == 0
 
 
-def test_the_reports_of_a_check_add_up():
+def test_the_reports_of_a_check_add_up(clock):
     """Bytes and faults, of a check whose speed is known."""
-    with servers.tcp(servers.flip(5)) as server:
-        status, output, _ = run("--json", "--check", "-s400K", "-b1M", "-i0.1", *server.address)
-    parts, whole = reports(output)
-    assert status == 1 and len(parts) >= 2
+    parts, whole = stepped_reports(clock, servers.flip(5), *command("check", "-b100K", size="300K"),
+                                   status=1)
     for name in ("bytes_sent", "bytes_received"):
         assert sum(part[name] for part in parts) == whole[name]
     assert sum(part["errors"] for part in parts) == whole["check"]["faults"] == 1
@@ -64,11 +83,15 @@ def test_errors_are_in_the_reports():
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"]])
-def test_reports_in_text(quiet):
+def test_reports_in_text(clock, quiet):
     """A line for each, in front of the results; --quiet leaves them out."""
-    with servers.tcp(servers.echo) as server:
-        _, output, _ = run("-i0.1", *quiet, *command("requests", "-w0.3"), *server.address)
-    lines = output.decode().splitlines()
+    clock.stop()
+    with servers.tcp(servers.echo) as server, Client(
+            "-i1", *quiet, *command("requests", "-w3"), *server.address,
+            env=os.environ | clock.environment) as client:
+        output = step(clock, client, 0 if quiet else 2)
+        clock.run_out(client.process, 0.1)
+        lines = (output + client.end()[1]).decode().splitlines()
     pattern = re.compile(r"\d+\.\d-\d+\.\d s: \d+ answered, [\d.]+/s, .* there, .* back, 0 errors$")
     first = next(i for i, line in enumerate(lines) if "load of requests" in line)
     assert all(pattern.match(line) for line in lines[:first])
