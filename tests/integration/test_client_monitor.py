@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """check_mpecho: what monitoring systems expect of a plugin."""
 
+import os
 import pathlib
 import re
 import signal
@@ -12,7 +13,7 @@ import time
 import pytest
 
 import servers
-from client import CLIENT, DEADLINE, Client, run
+from client import CLIENT, DEADLINE, Client, run, until
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "packaging" / "check_mpecho"
 LINE = re.compile(
@@ -26,9 +27,9 @@ STATES = {"OK": 0, "WARNING": 1, "CRITICAL": 2, "UNKNOWN": 3}
 FAST = ["-i", "0.01"]
 
 
-def probe(*arguments):
+def probe(*arguments, **options):
     """State and data; one line on standard output, nothing else, the status fits."""
-    status, output, errors = run("--monitor", *arguments, data=b"")
+    status, output, errors = run("--monitor", *arguments, data=b"", **options)
     lines = output.decode().splitlines()
     assert len(lines) == 1 and errors == []
     found = LINE.fullmatch(lines[0])
@@ -37,10 +38,10 @@ def probe(*arguments):
     return found[1], found
 
 
-def ask(server, *arguments):
+def ask(server, *arguments, **options):
     """The same of a server."""
     host, port = server.address
-    return probe("-H", host, "-p", port, *FAST, *arguments)
+    return probe("-H", host, "-p", port, *FAST, *arguments, **options)
 
 
 def slow(connection):
@@ -116,12 +117,32 @@ def test_a_wrong_answer_is_critical():
     assert state == "CRITICAL" and "differs" in data[0]
 
 
-def test_silence_is_critical():
+def ended(clock, answers, *arguments):
+    """The same of a service that answers so many round trips. Then the 60 s of -t are over."""
+
+    def behaviour(connection):
+        for _ in range(answers):
+            connection.sendall(servers.receive(connection, 64))
+            until(lambda: servers.is_read(connection))
+            # The pause before the next one.
+            clock.advance(0.01)
+        if "600" not in arguments:
+            servers.receive(connection, 64)
+        clock.advance(60)
+        servers.silent(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server:
+        state, data = ask(server, "-t", "60", *arguments, env=os.environ | clock.environment)
+    assert ", -t ended the run after 60 s |" in data[0]
+    return state, data
+
+
+def test_silence_is_critical(clock):
     """A service that accepts and says nothing is down; -t is the limit of all, and the reason."""
-    with servers.tcp(servers.silent) as server:
-        state, data = ask(server, "-t", "0.5")
+    state, data = ended(clock, 0)
     assert state == "CRITICAL" and data[6] == "100"
-    assert "0 of 1 answered (1 interrupted), -t ended the run after 0.5 s |" in data[0]
+    assert "0 of 1 answered (1 interrupted), -t" in data[0]
 
 
 def test_silence_of_datagrams_is_critical():
@@ -135,25 +156,16 @@ def test_silence_of_datagrams_is_critical():
 
 
 @pytest.mark.parametrize("count", [4, 5])
-def test_a_service_that_falls_silent_is_critical(count):
+def test_a_service_that_falls_silent_is_critical(clock, count):
     """Answers at first do not help, even if only the last one is missing."""
-
-    def behaviour(connection):
-        for _ in range(3):
-            connection.sendall(servers.receive(connection, 64))
-        servers.silent(connection)
-
-    with servers.tcp(behaviour) as server:
-        state, data = ask(server, "-n", count, "-t", "1", "-w", "10000,90%")
-    assert state == "CRITICAL" and "3 of 4 answered" in data[0] and "-t ended the run" in data[0]
+    state, data = ended(clock, 3, "-n", count, "-w", "10000,90%")
+    assert state == "CRITICAL" and "3 of 4 answered" in data[0]
 
 
-def test_a_run_without_the_time_for_all_is_critical():
+def test_a_run_without_the_time_for_all_is_critical(clock):
     """The pause before the next round trip counts, too."""
-    with servers.tcp(servers.echo) as server:
-        state, data = ask(server, "-i", "600", "-t", "1")
-    assert state == "CRITICAL"
-    assert "1 of 1 answered" in data[0] and ", -t ended the run after 1 s |" in data[0]
+    state, data = ended(clock, 1, "-i", "600")
+    assert state == "CRITICAL" and "1 of 1 answered, " in data[0]
 
 
 def test_nobody_there_is_critical():
