@@ -29,7 +29,8 @@ FORMS = {
     "v1": "send-proxy",
     "v2": "send-proxy-v2",
     "checksum": "send-proxy-v2 proxy-v2-options crc32c,unique-id",
-    "checked": "send-proxy-v2 check check-send-proxy inter 100ms",
+    # The first check comes at once, and has this time for its connection and its header.
+    "checked": "send-proxy-v2 check check-send-proxy inter 60s",
 }
 
 PEERS = pathlib.Path(__file__).parents[2] / "build" / "peers" / "usr" / "sbin"
