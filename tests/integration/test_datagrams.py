@@ -560,11 +560,13 @@ def test_standard_input(start, client):
 
 
 def test_leaves_when_idle(start, client):
-    """--exit-idle counts from the last datagram; what comes afterwards waits in the socket."""
+    """--exit-idle ends a service that nobody asks; what comes afterwards waits in the socket."""
     with receiver() as passed:
-        service = start("--exit-idle=1", passed=[passed])
-        ask(client, passed.getsockname())
         began = time.monotonic()
+        # It comes first: the service waits a second for it, and no longer.
+        client.sendto(b"early", passed.getsockname())
+        service = start("--exit-idle=1", passed=[passed], ready=False)
+        assert client.recv(100) == b"early"
         assert service.wait() == 0
         assert time.monotonic() - began >= 1
         client.sendto(b"late", passed.getsockname())
