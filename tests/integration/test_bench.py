@@ -16,7 +16,7 @@ import pytest
 
 import clients
 import servers
-from processes import DEADLINE, reap_orphans, wait_for
+from processes import DEADLINE, children, reap_orphans, wait_for
 from service import BUILD
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -35,7 +35,8 @@ PORT = 7
 
 @pytest.fixture
 def baseline(network):
-    """Starts a baseline server in a network of its own, and returns how to connect to it."""
+    """Starts a baseline server in a network of its own. Returns how to connect to it, and its
+    process ID."""
     net, started = network(), []
 
     def begin(name):
@@ -50,7 +51,7 @@ def baseline(network):
                 return net.run(clients.connect, f"{ADDRESS}:{PORT}")
             except ConnectionRefusedError:
                 return None
-        return lambda: wait_for(connect, f"{name} listening")
+        return lambda: wait_for(connect, f"{name} listening"), started[0].pid
 
     yield begin
     for process in started:
@@ -63,7 +64,7 @@ def baseline(network):
 @pytest.mark.parametrize("name", ["bare", "bare-static", "bare-splice", "nofork", "naive"])
 def test_a_baseline_echoes(baseline, name):
     """Everything comes back, also what is under way when the client half-closes; two at once."""
-    connect = baseline(name)
+    connect, _ = baseline(name)
     with connect() as first, connect() as second:
         for data in b"hello", clients.RANDOM[:1000]:
             for client in second, first:
@@ -75,9 +76,11 @@ def test_a_baseline_echoes(baseline, name):
 @pytest.mark.parametrize("name", ["bare", "bare-static", "bare-splice", "nofork"])
 def test_a_baseline_waits_for_a_slow_reader(baseline, name):
     """What a client does not read at once is kept for it, and others are served meanwhile."""
-    connect = baseline(name)
+    connect, pid = baseline(name)
     with connect() as slow, connect() as other:
-        sent = clients.fill(slow, [], quiet=0.5)
+        for client in slow, other:
+            clients.ping(client)
+        sent = clients.fill(slow, [pid, *children(pid)])
         clients.ping(other)
         slow.shutdown(clients.socket.SHUT_WR)
         assert clients.drain(slow) == sent > len(clients.RANDOM)
@@ -116,10 +119,10 @@ def test_the_crowd_loses_what_nobody_accepts():
     assert (found["right"], found["lost"]) == (0, 3)
 
 
-def volley(address, flows, window, seconds="0.1"):
-    """What the client of datagrams says after this time."""
+def volley(address, flows, window):
+    """What the client of datagrams says after a tenth of a second."""
     host, port = address
-    result = subprocess.run([PROGRAMS / "volley", host, str(port), str(flows), str(window), seconds],
+    result = subprocess.run([PROGRAMS / "volley", host, str(port), str(flows), str(window), "0.1"],
                             stdout=subprocess.PIPE, check=True)
     return json.loads(result.stdout)
 
@@ -154,8 +157,9 @@ def like_sockperf(data):
                                                    (5, 2, like_sockperf)])
 def test_the_volley_counts_answers(datagrams, flows, window, change):
     """Answers come at a rate; one flow with one datagram on its way measures its round trips."""
-    found = volley(datagrams(change), flows, window, "1")
-    assert found["rate"] > 0 and found["wrong"] == 0
+    server = datagrams(change)
+    found = wait_for(lambda: (run := volley(server, flows, window))["rate"] > 0 and run, "answers")
+    assert found["wrong"] == 0
     assert (found["p50"] > 0) == (window == 1)
 
 
