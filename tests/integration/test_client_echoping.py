@@ -3,6 +3,7 @@
 
 debian/tests/smokeping runs SmokePing itself."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -25,10 +26,10 @@ def fixture_script(tmp_path):
     path.write_text(SCRIPT.read_text().replace("/usr/bin/mpecho-client", CLIENT))
     path.chmod(0o755)
 
-    def run(words):
+    def run(words, environment=None):
         # As EchoPing.pm does: by a shell.
         return subprocess.run(f"{path} {words}", shell=True, capture_output=True, text=True,
-                              timeout=DEADLINE)
+                              timeout=DEADLINE, env=os.environ | (environment or {}))
 
     return run
 
@@ -56,22 +57,25 @@ def test_datagrams(script):
     assert (result.returncode, result.stderr, len(times(result))) == (0, "", 2)
 
 
-def test_only_answers_in_time_have_lines(script):
+def test_only_answers_in_time_have_lines(script, clock):
     """Neither a second answer nor one behind its timeout is a round trip."""
     def behave(peer):
         held = peer.receive()
         for _ in range(4):
+            clock.advance(20)
             came = peer.receive()
             peer.answer(*came)
             peer.answer(*came)
-        # Half a second after the first one, whose time is over.
+        # 80 seconds after the first one, whose time is over.
         peer.answer(*held)
+        clock.advance(20)
         echo(peer)
 
+    clock.stop()
     with Peer(behave) as peer:
-        result = script(f"-u -t 0.3 -w 0.125 -n 6 {':'.join(peer.address)}")
-    assert result.returncode == 1 and len(times(result)) <= 5
-    assert "no answer within 0.3 s" in result.stderr
+        result = script(f"-u -t 60 -w 20 -n 6 {':'.join(peer.address)}", clock.environment)
+    assert result.returncode == 1 and len(times(result)) == 5
+    assert "no answer within 60 s" in result.stderr
 
 
 def test_the_unit_of_times():
@@ -84,7 +88,7 @@ def test_the_unit_of_times():
     assert times(result) == [0.000001, 0.000032, 0.00512, 1.48, 120]
 
 
-@pytest.mark.parametrize("options", ["", "-t 1"])
+@pytest.mark.parametrize("options", ["", "-t 60"])
 def test_losses(script, options):
     """A failure has no line on standard output, but one with its reason, and the status 1."""
     with servers.closed_port() as holder:
@@ -95,12 +99,19 @@ def test_losses(script, options):
                              "Connection refused\n") * 2
 
 
-def test_a_silent_service(script):
+def test_a_silent_service(script, clock):
     """A run takes no longer than its round trips may."""
-    with servers.tcp(servers.silent) as server:
-        result = script(f"-n 3 -t 0.1 -w 0.01 {':'.join(server.address)}")
+
+    def behaviour(connection):
+        connection.recv(1)
+        clock.advance(60)
+        servers.silent(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server:
+        result = script(f"-n 3 -t 60 -w 0.01 {':'.join(server.address)}", clock.environment)
     assert result.returncode == 1 and times(result) == []
-    assert "no answer within 0.1 s" in result.stderr
+    assert "no answer within 60 s" in result.stderr
 
 
 @pytest.mark.parametrize("words", ["", "a b", "-n x host", "-n '' host", "-P y host", "-h /url host"])
