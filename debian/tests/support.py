@@ -154,3 +154,10 @@ def documented(beginning):
     """The literal example after the text that begins so, in the examples of mpecho(8)."""
     text = MANUAL.read_text().partition("\n.Sh EXAMPLES\n")[2].partition(beginning)[2]
     return re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed\n", text, re.S).group(1)
+
+
+def install(beginning, path):
+    """Puts such an example where the manual says, below UNITS."""
+    path = UNITS / path
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(documented(beginning))

@@ -5,10 +5,8 @@ import json
 import os
 import re
 import select
-import shutil
 import signal
 import socket
-import subprocess
 
 import pytest
 from prometheus_client.openmetrics.parser import (
@@ -122,10 +120,6 @@ def test_http(start):
     assert expected["mpecho_connection_duration_seconds_count"] == 1
     assert values(body, parse_open) == expected
     assert body.endswith("# EOF\n")
-    if shutil.which("promtool"):
-        result = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
-                                capture_output=True, timeout=processes.DEADLINE)
-        assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 @pytest.mark.parametrize("data", [

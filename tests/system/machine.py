@@ -27,7 +27,7 @@ PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
 # Packages that one test each installs: in all others their daemons would run as well. dma(8) is the
 # smallest program for the mail that they could send.
 FETCHED = {package: f"/usr/src/{package}" for package in (
-    "nagios4-core", "smokeping", "haproxy", "libnginx-mod-stream")}
+    "nagios4-core", "smokeping", "haproxy", "libnginx-mod-stream", "prometheus")}
 FETCH = " && ".join(
     f'chroot "$1" sh -c "mkdir -p {place}/partial && exec apt-get install --quiet --yes '
     f'--download-only --no-install-recommends --option Dir::Cache::archives={place} {package} dma"'
