@@ -228,6 +228,13 @@ def repeat_later(delay=0.005):
     return behaviour
 
 
+def urgent(connection):
+    """Echoes, and sends an urgent byte of its own behind the beginning."""
+    connection.sendall(receive(connection, 64))
+    connection.send(b"!", socket.MSG_OOB)
+    echo(connection)
+
+
 def repeat_last(size):
     """Echoes, and sends the last `size` bytes once more at the end."""
 
