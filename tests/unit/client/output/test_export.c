@@ -151,7 +151,7 @@ static void test_subtitle(void **state) {
                     .duration = CLOCK_SECOND,
                     .interval = CLOCK_SECOND,
                     .rate = 3 * SCHEDULE_UNIT / 2 },
-                  "64 bytes, 1 connections, 1 s, 1.5/s; from " },
+                  "64 bytes, 1 connection, 1 s, 1.5/s; from " },
         };
 
         (void)state;
