@@ -8,9 +8,9 @@
 /*
  * Calls of the C library that fail when a test says so.
  */
-typedef struct Fault Fault;
+typedef struct CallFault CallFault;
 
-struct Fault {
+struct CallFault {
         int error; /* what they set errno to */
         int after; /* how many calls pass before */
         int times; /* how many fail */
@@ -19,7 +19,7 @@ struct Fault {
 /*
  * fault_strikes: Counts one call. Returns whether it fails, with errno set.
  */
-bool fault_strikes(Fault *fault);
+bool fault_strikes(CallFault *fault);
 
 /*
  * FAULT: Replaces the C library's @call in a test program, where src/ calls it too. All calls pass
@@ -27,7 +27,7 @@ bool fault_strikes(Fault *fault);
  * for an off_t of 64 bits end with 64.
  */
 #define FAULT(type, call, symbol, parameters, arguments)                                           \
-        static Fault call##_fault;                                                                 \
+        static CallFault call##_fault;                                                             \
                                                                                                    \
         type call parameters {                                                                     \
                 static type(*real) parameters;                                                     \

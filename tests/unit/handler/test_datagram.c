@@ -552,14 +552,14 @@ static void test_interrupted(void **state) {
 
         (void)state;
         scene_open_ipv4(&scene, "127.0.0.1", 0);
-        sendmmsg_fault = (Fault){ .error = EINTR, .times = 1 };
+        sendmmsg_fault = (CallFault){ .error = EINTR, .times = 1 };
         check_size(&scene, 100);
         assert_int_equal(scene_count(&scene, GUARD_ANSWER), 1);
         assert_int_equal(sendmmsg_fault.times, 0);
 
         fd = scene.datagram.in;
         scene.datagram.in = -1;
-        recvmmsg_fault = (Fault){ .error = EINTR, .times = 1 };
+        recvmmsg_fault = (CallFault){ .error = EINTR, .times = 1 };
         assert_int_equal(datagram_run(&scene.datagram), -EBADF);
         assert_int_equal(recvmmsg_fault.times, 0);
         scene.datagram.in = fd;
@@ -573,7 +573,7 @@ static void test_run_alone(void **state) {
         (void)state;
         scene_open_ipv4(&scene, "127.0.0.1", 0);
         scene_send(&scene, 10);
-        recvmmsg_fault = (Fault){ .error = EIO, .after = 1, .times = 1 };
+        recvmmsg_fault = (CallFault){ .error = EIO, .after = 1, .times = 1 };
         assert_int_equal(datagram_run(&scene.datagram), -EIO);
         scene_expect(&scene, 10);
         assert_int_equal(scene.counts.news, 0);

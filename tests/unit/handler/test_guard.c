@@ -142,7 +142,7 @@ static void test_no_memory(void **state) {
 
         (void)state;
         for (int after = 0; after < 2; after++) {
-                mmap_fault = (Fault){ .error = ENOMEM, .after = after, .times = 1 };
+                mmap_fault = (CallFault){ .error = ENOMEM, .after = after, .times = 1 };
                 assert_int_equal(guard_new(1, &guard), -ENOMEM);
                 assert_int_equal(mmap_fault.times, 0);
         }

@@ -100,7 +100,7 @@ static void test_silent(void **state) {
 
         (void)state;
         peer_pair(fds);
-        poll_fault = (Fault){ .error = EINTR, .times = 1 };
+        poll_fault = (CallFault){ .error = EINTR, .times = 1 };
         assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
         scrape_run(fds[1], &texts);
         assert_int_equal(poll_fault.times, 0);

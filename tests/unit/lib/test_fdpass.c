@@ -119,9 +119,9 @@ static void test_other_level(void **state) {
 /* A signal in a call neither loses a message nor sends it twice. */
 static void test_interrupted(void **state) {
         (void)state;
-        sendmsg_fault = (Fault){ .error = EINTR, .times = 2 };
+        sendmsg_fault = (CallFault){ .error = EINTR, .times = 2 };
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
-        recvmsg_fault = (Fault){ .error = EINTR, .times = 2 };
+        recvmsg_fault = (CallFault){ .error = EINTR, .times = 2 };
         expect_received(pair, 2, 0);
         assert_int_equal(recvmsg_fault.times + sendmsg_fault.times, 0);
         assert_int_equal(fdpass_receive(pair[0], (int[2]){ 0 }, 2, 0), -EAGAIN);

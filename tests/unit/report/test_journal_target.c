@@ -261,9 +261,9 @@ static void test_nothing(void **state) {
         Journal *journal;
 
         (void)state;
-        mmap_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        mmap_fault = (CallFault){ .error = ENOMEM, .times = 1 };
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), -ENOMEM);
-        socket_fault = (Fault){ .error = EMFILE, .times = 1 };
+        socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), -EMFILE);
 }
 

@@ -204,7 +204,7 @@ static void give_up(void *unused) {
 
         (void)unused;
         close(next);
-        ppoll_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        ppoll_fault = (CallFault){ .error = ENOMEM, .times = 1 };
         assert_int_equal(fdstore_barrier(), -ENOMEM);
         /* It waits until the next look at the clock. */
         step = 20 * CLOCK_SECOND - CLOCK_MILLISECOND;
@@ -227,7 +227,7 @@ static void test_barrier_not_passed(void **state) {
 
 static void wait_interrupted(void *unused) {
         (void)unused;
-        ppoll_fault = (Fault){ .error = EINTR, .times = 2 };
+        ppoll_fault = (CallFault){ .error = EINTR, .times = 2 };
         assert_int_equal(fdstore_barrier(), 0);
         assert_int_equal(ppoll_fault.times, 0);
 }

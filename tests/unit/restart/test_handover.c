@@ -589,8 +589,8 @@ static void test_no_room(void **state) {
 /* A master that the kernel refuses an address or the polling of it does not start, and nothing
  * stays open. */
 static void test_not_started(void **state) {
-        Fault *const faults[] = { &bind_fault, &listen_fault, &getsockname_fault,
-                                  &epoll_ctl_fault };
+        CallFault *const faults[] = { &bind_fault, &listen_fault, &getsockname_fault,
+                                      &epoll_ctl_fault };
         const HandoverMaster master = handover.master;
         const int lowest = dup(STDIN_FILENO);
         Handover other;
@@ -599,7 +599,7 @@ static void test_not_started(void **state) {
         (void)state;
         close(lowest);
         for (size_t i = 0; i < COUNT(faults); i++) {
-                *faults[i] = (Fault){ .error = ENOBUFS, .times = 1 };
+                *faults[i] = (CallFault){ .error = ENOBUFS, .times = 1 };
                 assert_int_equal(handover_init(&other, RUN, &master), -ENOBUFS);
                 handover_deinit(&other);
                 next = dup(STDIN_FILENO);
@@ -610,7 +610,7 @@ static void test_not_started(void **state) {
 
 /* A handler that the master can neither identify nor poll is a stranger. */
 static void test_unpolled(void **state) {
-        Fault *const faults[] = { &getsockopt_fault, &epoll_ctl_fault };
+        CallFault *const faults[] = { &getsockopt_fault, &epoll_ctl_fault };
 
         (void)state;
         admits_all = true;
@@ -618,7 +618,7 @@ static void test_unpolled(void **state) {
                 const uint64_t now = NOW + i * CLOCK_SECOND;
                 const int fd = channel_open();
 
-                *faults[i] = (Fault){ .error = ENOMEM, .times = 1 };
+                *faults[i] = (CallFault){ .error = ENOMEM, .times = 1 };
                 turn(&handover, false, now);
                 assert_int_equal(faults[i]->times, 0);
                 peer_expect_end(fd);
@@ -632,7 +632,7 @@ static void test_unpolled(void **state) {
 static void test_still_polled(void **state) {
         (void)state;
         close(channel_open());
-        epoll_ctl_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        epoll_ctl_fault = (CallFault){ .error = ENOMEM, .times = 1 };
         turn(&handover, false, NOW);
         close(channel_open());
         assert_true(is_readable());
@@ -641,7 +641,7 @@ static void test_still_polled(void **state) {
 }
 
 static void give_with_signals(void *one_given) {
-        recv_fault = (Fault){ .error = EINTR, .times = 2 };
+        recv_fault = (CallFault){ .error = EINTR, .times = 2 };
         give(one_given);
         assert_int_equal(recv_fault.times, 0);
 }

@@ -52,7 +52,7 @@ FAULT(void *, mmap, mmap64,
       (address, size, protection, flags, fd, offset))
 FAULT(int, madvise, madvise, (void *address, size_t size, int advice), (address, size, advice))
 
-static Fault fstat_fault;
+static CallFault fstat_fault;
 
 /* In place of the C library's. */
 int fstat(int fd, struct stat *status) {
@@ -474,7 +474,7 @@ static void test_no_room(void **state) {
  * made or opened then, and none of its descriptors stays open. */
 static void test_refused(void **state) {
         static const struct {
-                Fault *fault;
+                CallFault *fault;
                 int after, error, making, opening;
         } cases[] = {
                 { &mmap_fault, 0, ENOMEM, -ENOMEM, -ENOMEM },
@@ -489,7 +489,7 @@ static void test_refused(void **state) {
         (void)state;
         close(lowest);
         for (size_t i = 0; i < COUNT(cases); i++) {
-                const Fault fault = { cases[i].error, cases[i].after, 1 };
+                const CallFault fault = { cases[i].error, cases[i].after, 1 };
 
                 *cases[i].fault = fault;
                 assert_int_equal(ledger_new(SLOTS, NOW, &other), cases[i].making);

@@ -607,7 +607,7 @@ static void test_strangers(void **state) {
 }
 
 static void prepare_without(void *after) {
-        mmap_fault = (Fault){ .error = ENOMEM, .after = *(const int *)after, .times = 1 };
+        mmap_fault = (CallFault){ .error = ENOMEM, .after = *(const int *)after, .times = 1 };
         assert_int_equal(restore_prepare(&restore), -ENOMEM);
         assert_int_equal(mmap_fault.times, 0);
 }

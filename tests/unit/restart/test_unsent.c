@@ -18,7 +18,7 @@
 
 static char data[256 * 1024], back[sizeof data];
 static size_t missing; /* bytes of a read */
-static Fault pread_fault;
+static CallFault pread_fault;
 
 /* In place of the C library's, which has it under this name for an off_t of 64 bits. */
 ssize_t pread(int fd, void *buffer, size_t size, off_t offset) {
@@ -95,7 +95,7 @@ static void test_unread(void **state) {
         const int fd = unsent_new(data, 5);
 
         (void)state;
-        pread_fault = (Fault){ .error = ENOMEM, .times = 1 };
+        pread_fault = (CallFault){ .error = ENOMEM, .times = 1 };
         assert_int_equal(unsent_take(fd, back, sizeof back), -ENOMEM);
         missing = 1;
         assert_int_equal(unsent_take(fd, back, sizeof back), -EIO);

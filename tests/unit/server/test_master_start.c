@@ -29,14 +29,14 @@ static Service service;
 
 /* Starts masters until all calls pass; before that, another one fails each time. Returns how often
  * a master did not start. */
-static int start_without(Fault *fault) {
+static int start_without(CallFault *fault) {
         int failures = 0;
 
         for (int after = 0;; after++) {
                 Master *master;
                 int r;
 
-                *fault = (Fault){ .error = ENOMEM, .after = after, .times = 1 };
+                *fault = (CallFault){ .error = ENOMEM, .after = after, .times = 1 };
                 r = master_new(&service.options, service.listeners, NULL, service.journal, &master);
                 if (r == 0)
                         master_free(master);
@@ -45,7 +45,7 @@ static int start_without(Fault *fault) {
                 failures += r != 0;
                 if (fault->times > 0) {
                         assert_int_equal(r, 0);
-                        *fault = (Fault){};
+                        *fault = (CallFault){};
                         return failures;
                 }
         }
@@ -55,8 +55,8 @@ static void start_all(void *unused) {
         static char stream[] = "127.0.0.1:0", datagrams[] = "udp:127.0.0.1:0";
         static char proxy[] = "proxy:127.0.0.1:0";
         static char *listen[] = { stream, datagrams, proxy };
-        static Fault *const faults[] = { &mmap_fault,    &madvise_fault,  &socket_fault,
-                                         &eventfd_fault, &signalfd_fault, &sigprocmask_fault };
+        static CallFault *const faults[] = { &mmap_fault,    &madvise_fault,  &socket_fault,
+                                             &eventfd_fault, &signalfd_fault, &sigprocmask_fault };
         const Options options = { .max_connections = 10,
                                   .max_per_source = 5,
                                   .listen = listen,

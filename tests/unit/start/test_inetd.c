@@ -241,7 +241,7 @@ static void test_failed(void **state) {
                                           "Socket operation on non-socket");
         close(fd);
         peer_pair(pair);
-        getsockname_fault = (Fault){ .error = ENOBUFS, .times = 1 };
+        getsockname_fault = (CallFault){ .error = ENOBUFS, .times = 1 };
         assert_int_equal(inetd_serve(pair[1], &options, journal, &failure), -ENOBUFS);
         close(pair[0]);
         close(pair[1]);

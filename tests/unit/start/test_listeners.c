@@ -265,7 +265,7 @@ static void test_wildcard(void **state) {
                 in_port_t port;
 
                 without_ipv6 = i == 1;
-                bind_fault = (Fault){ .error = EADDRNOTAVAIL, .times = i == 2 };
+                bind_fault = (CallFault){ .error = EADDRNOTAVAIL, .times = i == 2 };
                 listeners = listen_on_one(text);
                 port = peer_port(listeners->items[0].fd);
                 snprintf(expected, sizeof expected, "%s:%hu",
@@ -333,7 +333,7 @@ static void test_stale(void **state) {
         (void)state;
         expect_in_use();
         assert_int_equal(connect_local(path), 0);
-        connect_fault = (Fault){ .error = EACCES, .times = 1 };
+        connect_fault = (CallFault){ .error = EACCES, .times = 1 };
         expect_in_use();
         assert_int_equal(connect_local(path), 0);
         close(listeners->items[0].fd);
@@ -494,7 +494,7 @@ static void test_errors(void **state) {
 /* An address at which the kernel does not let it listen is named, whatever the kernel refuses. */
 static void test_refused(void **state) {
         static const struct {
-                Fault *fault;
+                CallFault *fault;
                 int after;
                 const char *listen;
         } cases[] = { { &bind_fault, 0, "127.0.0.1:0" },
@@ -510,12 +510,12 @@ static void test_refused(void **state) {
                 snprintf(text, sizeof text, "%s", cases[i].listen);
                 snprintf(expected, sizeof expected,
                          "Cannot listen on '%s': No buffer space available", text);
-                *cases[i].fault = (Fault){ ENOBUFS, cases[i].after, 1 };
+                *cases[i].fault = (CallFault){ ENOBUFS, cases[i].after, 1 };
                 assert_int_equal(listen_on(listen, 1, &listeners, &failure), -ENOBUFS);
                 assert_string_equal(failure.text, expected);
         }
         /* A large buffer for sending needs a capability, the usual one none. */
-        setsockopt_fault = (Fault){ .error = EPERM, .after = 1, .times = 1 };
+        setsockopt_fault = (CallFault){ .error = EPERM, .after = 1, .times = 1 };
         listeners_free(listen_on_one(text));
         assert_int_equal(setsockopt_fault.times, 0);
 }

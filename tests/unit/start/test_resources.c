@@ -60,11 +60,11 @@ static void raise_unknown(void *unused) {
         const rlim_t processes = set_limit(RLIMIT_NPROC, 30);
 
         (void)unused;
-        getrlimit_fault = (Fault){ .error = EPERM, .times = 1 };
+        getrlimit_fault = (CallFault){ .error = EPERM, .times = 1 };
         resources_raise();
         assert_true(set_limit(RLIMIT_NOFILE, 20) == descriptors);
         expect_limit(RLIMIT_NPROC, processes);
-        getrlimit_fault = (Fault){ .error = EPERM, .times = 1 };
+        getrlimit_fault = (CallFault){ .error = EPERM, .times = 1 };
         assert_string_not_equal(resources_scarcest().name, "RLIMIT_NOFILE");
         (void)set_limit(RLIMIT_NOFILE, 20);
         assert_string_equal(resources_scarcest().name, "RLIMIT_NOFILE");

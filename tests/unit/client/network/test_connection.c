@@ -14,7 +14,14 @@
 #include <unistd.h>
 
 #include "client/network/connection.h"
+#include "fault.h"
 #include "lib/clock.h"
+
+FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
+FAULT(int, setsockopt, setsockopt,
+      (int fd, int level, int name, const void *value, socklen_t length),
+      (fd, level, name, value, length))
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 static int get(int fd, int level, int option) {
         int value = -1;
@@ -60,6 +67,32 @@ static void test_options(void **state) {
         assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
         assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
         close(fd);
+        close(listener);
+}
+
+/* An option that the kernel refuses fails the connection: packets without their mark, their hops or
+ * their interface would go another way. So does a missing socket or name. */
+static void test_refused(void **state) {
+        const ConnectionOptions options = { .interrupt = -1, .dscp = 46, .ttl = 9, .device = "lo" };
+        const ConnectionOptions datagrams = { .interrupt = -1, .datagram = true };
+        const Endpoint local = { .any.sa_family = AF_UNIX, .length = sizeof(sa_family_t) };
+        Endpoint endpoint;
+        const int listener = listen_on(&endpoint, AF_INET, 5), lowest = dup(listener);
+
+        (void)state;
+        close(lowest);
+        /* Without TCP_NODELAY, which comes first, only time is lost. */
+        for (int after = 1; after <= 3; after++) {
+                setsockopt_fault = (CallFault){ .error = EPERM, .after = after, .times = 1 };
+                assert_int_equal(connection_open(&endpoint, &options), -EPERM);
+        }
+        socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(connection_open(&endpoint, &options), -EMFILE);
+        bind_fault = (CallFault){ .error = ENOBUFS, .times = 1 };
+        assert_int_equal(connection_open(&local, &datagrams), -ENOBUFS);
+        assert_int_equal(connection_finish(-1), -EBADF);
+        assert_int_equal(dup(listener), lowest);
+        close(lowest);
         close(listener);
 }
 
@@ -168,6 +201,7 @@ int main(void) {
                 cmocka_unit_test(test_options),    cmocka_unit_test(test_options_of_ipv6),
                 cmocka_unit_test(test_full_queue), cmocka_unit_test(test_errors),
                 cmocka_unit_test(test_end),        cmocka_unit_test(test_datagrams),
+                cmocka_unit_test(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

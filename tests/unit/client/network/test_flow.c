@@ -19,7 +19,12 @@
 
 #include "client/network/connection.h"
 #include "client/network/flow.h"
+#include "fault.h"
 #include "lib/clock.h"
+
+FAULT(int, setsockopt, setsockopt,
+      (int fd, int level, int name, const void *value, socklen_t length),
+      (fd, level, name, value, length))
 
 enum {
         SIZE = 64,
@@ -125,6 +130,33 @@ static void test_answers(void **state) {
         assert_int_equal(pair.flow.volley.counts.answered, 1);
         assert_int_equal(flow_overflow(&pair.flow), 0);
         close_pair();
+}
+
+/* A socket that does not report errors is refused, or one that sends fragments where none may go;
+ * it may be deaf to fragments of answers, or have a small buffer. */
+static void test_refused(void **state) {
+        static const struct {
+                int after; /* calls of setsockopt(2), on a socket of IPv6 */
+                bool fragment;
+                int result;
+        } cases[] = { { 0, false, 0 },      { 1, true, -EPERM },  { 2, true, -EPERM },
+                      { 3, false, 0 },      { 4, false, 0 },      { 5, false, -EPERM },
+                      { 6, false, -EPERM }, { 7, false, -EPERM }, { 1, false, -EPERM } };
+        const int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        Payload payload;
+        Flow flow;
+
+        (void)state;
+        payload_init(&payload, SIZE);
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                setsockopt_fault = (CallFault){ EPERM, cases[i].after, 1 };
+                assert_int_equal(flow_init(&flow, fd, &payload, 0, 64, 0, cases[i].fragment),
+                                 cases[i].result);
+                assert_int_equal(setsockopt_fault.times, 0);
+                if (cases[i].result == 0)
+                        flow_deinit(&flow);
+        }
+        close(fd);
 }
 
 /* Datagrams of no bytes are answered in the order of sending. */
@@ -475,6 +507,7 @@ static void test_rejections(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_answers),
+                cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_no_bytes),
                 cmocka_unit_test(test_closed_port),
                 cmocka_unit_test(test_too_large),

@@ -9,15 +9,27 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/run/receiver.h"
 #include "client/run/sender.h"
+#include "fault.h"
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t size, int protection, int flags, int fd, off_t offset),
+      (address, size, protection, flags, fd, offset))
+FAULT(int, pipe2, pipe2, (int ends[2], int flags), (ends, flags))
+FAULT(pid_t, fork, fork, (void), ())
+FAULT(pid_t, waitpid, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
+FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
+      (fd, data, size, flags))
 
 enum {
         NEAR,
@@ -97,6 +109,44 @@ static void test_finish(void **state) {
         assert_int_equal(received, 100000);
         assert_int_equal(sender_bytes(&fixture.sender), 100000);
         end(&fixture);
+}
+
+/* Signals end neither the sending nor the wait for the sender. */
+static void test_interrupted(void **state) {
+        size_t left = 10;
+        char buffer[16];
+        Fixture fixture;
+
+        (void)state;
+        send_fault = (CallFault){ .error = EINTR, .times = 1 };
+        start(&fixture, &(Source){ .fill = fill_count, .userdata = &left });
+        send_fault = (CallFault){};
+        wait_for_end(&fixture);
+        assert_int_equal(read(fixture.pair[FAR], buffer, sizeof buffer), 10);
+        waitpid_fault = (CallFault){ .error = EINTR, .times = 1 };
+        sender_stop(&fixture.sender);
+        assert_int_equal(waitpid_fault.times, 0);
+        assert_int_equal(fixture.sender.end, SENDER_FINISHED);
+        end(&fixture);
+}
+
+/* Without memory, a pipe or a process there is no sender, and no descriptor stays open. */
+static void test_not_started(void **state) {
+        static CallFault *const faults[] = { &mmap_fault, &pipe2_fault, &fork_fault };
+        const int lowest = dup(STDIN_FILENO);
+        Sender sender;
+        int next;
+
+        (void)state;
+        close(lowest);
+        for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+                *faults[i] = (CallFault){ .error = ENOMEM, .times = 1 };
+                assert_int_equal(sender_start(&sender, -1, &(Source){ .fill = fill_error }),
+                                 -ENOMEM);
+                next = dup(STDIN_FILENO);
+                close(next);
+                assert_int_equal(next, lowest);
+        }
 }
 
 /* A sender that waits for its source is ended. */
@@ -267,6 +317,8 @@ static void test_receiver_surplus(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_finish),
+                cmocka_unit_test(test_interrupted),
+                cmocka_unit_test(test_not_started),
                 cmocka_unit_test(test_stop_while_taking),
                 cmocka_unit_test(test_stop_while_sending),
                 cmocka_unit_test(test_source_failed),

@@ -152,30 +152,30 @@ static void test_unasked(void **state) {
 
 /* Signals and full buffers cost an answer nothing; another error ends the wait for it. */
 static void test_errors(void **state) {
-        static Fault *const faults[] = { &send_fault, &recv_fault };
+        static CallFault *const faults[] = { &send_fault, &recv_fault };
 
         (void)state;
         for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-                *faults[i] = (Fault){ .error = EINTR, .times = 1 };
+                *faults[i] = (CallFault){ .error = EINTR, .times = 1 };
                 assert_int_equal(run_echo(SMALL, 0, 0), 0);
-                *faults[i] = (Fault){ .error = EAGAIN, .times = 1 };
+                *faults[i] = (CallFault){ .error = EAGAIN, .times = 1 };
                 assert_int_equal(run_echo(SMALL, 0, 0), 0);
-                *faults[i] = (Fault){ .error = ENETDOWN, .times = 1 };
+                *faults[i] = (CallFault){ .error = ENETDOWN, .times = 1 };
                 assert_int_equal(run_echo(SMALL, 0, 0), -ENETDOWN);
         }
         /* The first recv(2) only looks for what nobody asked for. */
-        recv_fault = (Fault){ .error = EINTR, .after = 1, .times = 1 };
+        recv_fault = (CallFault){ .error = EINTR, .after = 1, .times = 1 };
         assert_int_equal(run_echo(SMALL, 0, 0), 0);
-        recv_fault = (Fault){ .error = ENETDOWN, .after = 1, .times = 1 };
+        recv_fault = (CallFault){ .error = ENETDOWN, .after = 1, .times = 1 };
         assert_int_equal(run_echo(SMALL, 0, 0), -ENETDOWN);
 }
 
 /* A connection that is gone ended in order; one that cannot be ended did not. */
 static void test_end_errors(void **state) {
         (void)state;
-        shutdown_fault = (Fault){ .error = ENOTCONN, .times = 1 };
+        shutdown_fault = (CallFault){ .error = ENOTCONN, .times = 1 };
         assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), 0);
-        shutdown_fault = (Fault){ .error = ENOBUFS, .times = 1 };
+        shutdown_fault = (CallFault){ .error = ENOBUFS, .times = 1 };
         assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), -ENOBUFS);
 }
 
