@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A master for which the kernel lacks something when it starts. */
+/* A master to which the kernel refuses something when it starts, or waits. */
 
 #include <errno.h>
 #include <signal.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "lib/ppoll.h"
 #include "manager.h"
 #include "process.h"
 #include "server/master.h"
@@ -24,6 +25,10 @@ FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, 
 FAULT(int, eventfd, eventfd, (unsigned count, int flags), (count, flags))
 FAULT(int, signalfd, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags))
 FAULT(int, sigprocmask, sigprocmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
+
+FAULT(int, ppoll, ppoll,
+      (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
+      (fds, n, timeout, mask))
 
 static Service service;
 
@@ -85,9 +90,29 @@ static void test_start(void **state) {
         manager_stop(&manager);
 }
 
+static void wait_refused(void *unused) {
+        const Options options = { .max_connections = 10, .max_per_source = 5 };
+
+        (void)unused;
+        service_start_master(&service, &options);
+        ppoll_fault = (CallFault){ .error = EINTR, .times = 1 };
+        assert_int_equal(master_turn(service.master, UINT64_MAX), MASTER_RUNNING);
+        ppoll_fault = (CallFault){ .error = ENOMEM, .times = 1 };
+        assert_int_equal(master_turn(service.master, UINT64_MAX), -ENOMEM);
+        service_stop(&service);
+}
+
+/* A signal ends a turn, and another error ends the service. */
+static void test_turn(void **state) {
+        (void)state;
+        process_run(wait_refused, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_prestate_setup_teardown(test_start, service_set_up,
+                                                         service_tear_down, &service),
+                cmocka_unit_test_prestate_setup_teardown(test_turn, service_set_up,
                                                          service_tear_down, &service),
         };
 

@@ -6,9 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clone.h"
+#include "fault.h"
 #include "lib/clock.h"
 #include "lib/end_reason.h"
 #include "lib/mapping.h"
@@ -32,6 +34,9 @@ enum {
         SLOTS = 8, /* of the ledger that was left */
         ROUNDS = 300,
 };
+
+FAULT(int, socketpair, socketpair, (int family, int type, int protocol, int ends[2]),
+      (family, type, protocol, ends))
 
 static Service service;
 static Manager manager;
@@ -217,6 +222,46 @@ static void go_on(void *data) {
 static void test_goes_on(void **state) {
         (void)state;
         process_run(go_on, NULL);
+}
+
+static void resume_reset(void *data) {
+        int client;
+
+        (void)data;
+        start();
+        client = store_connection(CONNECTION, NULL);
+        store_ledger(LEDGER);
+        (void)enter(0, cookie, 5, 0);
+        socket_reset(client);
+        RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
+        expect_resumed(1);
+        leave(dup(STDIN_FILENO));
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
+        assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "reset by peer");
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
+        stop();
+}
+
+/* A connection that its peer has reset in the store has the peer of the ledger. */
+static void test_reset(void **state) {
+        (void)state;
+        process_run(resume_reset, NULL);
+}
+
+static void lack_descriptors(void *data) {
+        (void)data;
+        start();
+        assert_int_equal(restore_prepare(&restore), 0);
+        socketpair_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(takeover_run(service.connections, &restore, clock_now()), -EMFILE);
+        manager_expect_none(&manager);
+        stop();
+}
+
+/* A run that cannot store its ledger does not begin. */
+static void test_no_descriptors(void **state) {
+        (void)state;
+        process_run(lack_descriptors, NULL);
 }
 
 static void name_listener(void *data) {
@@ -599,6 +644,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_first),
                 TEST(test_goes_on),
+                TEST(test_reset),
+                TEST(test_no_descriptors),
                 TEST(test_limits),
                 TEST(test_unsent),
                 TEST(test_unsent_lost),
