@@ -11,8 +11,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/clock.h"
 #include "unit.h"
+
+FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flags),
+      (fd, message, flags))
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 static int manager;
 
@@ -246,6 +251,34 @@ static void test_full(void **state) {
         notify_deinit(&notify);
 }
 
+/* A state for which there is no room or no memory is told a second later; one that the manager
+ * refuses is not told again. */
+static void test_refused(void **state) {
+        static const struct {
+                int error;
+                uint64_t deadline;
+        } cases[] = { { EAGAIN, 5 + CLOCK_SECOND },
+                      { ENOBUFS, 5 + CLOCK_SECOND },
+                      { ENOMEM, 5 + CLOCK_SECOND },
+                      { ECONNREFUSED, CLOCK_NEVER } };
+        Notify notify = begin(NULL);
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                sendmsg_fault = (CallFault){ .error = cases[i].error, .times = 1 };
+                notify_ready(&notify, 5);
+                expect_silence();
+                assert_true(notify_deadline(&notify) == cases[i].deadline);
+                notify_tick(&notify, 5 + CLOCK_SECOND);
+                if (cases[i].deadline != CLOCK_NEVER)
+                        expect_told("READY=1");
+                expect_silence();
+        }
+        notify_deinit(&notify);
+        socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(notify_init(&notify), -EMFILE);
+}
+
 /* The last state is the one that is told again. */
 static void test_full_at_the_end(void **state) {
         Notify notify = begin(NULL);
@@ -265,10 +298,15 @@ static void test_full_at_the_end(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_states),   cmocka_unit_test(test_status),
-                cmocka_unit_test(test_watchdog), cmocka_unit_test(test_no_watchdog),
-                cmocka_unit_test(test_alone),    cmocka_unit_test(test_gone),
-                cmocka_unit_test(test_full),     cmocka_unit_test(test_full_at_the_end),
+                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_states),
+                cmocka_unit_test(test_status),
+                cmocka_unit_test(test_watchdog),
+                cmocka_unit_test(test_no_watchdog),
+                cmocka_unit_test(test_alone),
+                cmocka_unit_test(test_gone),
+                cmocka_unit_test(test_full),
+                cmocka_unit_test(test_full_at_the_end),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
