@@ -34,5 +34,7 @@ bool fault_strikes(CallFault *fault);
                                                                                                    \
                 if (real == NULL)                                                                  \
                         *(void **)&real = dlsym(RTLD_NEXT, #symbol);                               \
-                return fault_strikes(&call##_fault) ? (type)-1 : real arguments;                   \
+                if (fault_strikes(&call##_fault))                                                  \
+                        return (type)-1; /* NOLINT(performance-no-int-to-ptr): MAP_FAILED */       \
+                return real arguments;                                                             \
         }
