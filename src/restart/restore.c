@@ -214,7 +214,7 @@ static HashtableKey cookie_key(uint64_t cookie) {
 }
 
 /* Reads the cookies of all connections, and marks all copies of a connection but the newest. */
-static int restore_index(Restore *restore, Hashtable *by_cookie) {
+static void restore_index(Restore *restore, Hashtable *by_cookie) {
         RestoredConnection connection;
 
         while (restore_next(restore, &connection)) {
@@ -224,11 +224,10 @@ static int restore_index(Restore *restore, Hashtable *by_cookie) {
                 found->cookie = cookie;
                 found->run = restore->items[restore->open->item].run;
                 found->skip = cookie == 0 || hashtable_find(by_cookie, cookie_key(cookie)) != NULL;
-                if (!found->skip &&
-                    hashtable_add(by_cookie, cookie_key(cookie), connection.index) < 0)
-                        return -ENOMEM;
+                /* There is room for all that were found. */
+                if (!found->skip)
+                        (void)hashtable_add(by_cookie, cookie_key(cookie), connection.index);
         }
-        return 0;
 }
 
 /* Finds the entries of the connections, and those that have ended in a run that was killed. */
@@ -261,7 +260,6 @@ static void restore_match(Restore *restore, Hashtable *by_cookie) {
 
 int restore_prepare(Restore *restore) {
         Hashtable *by_cookie;
-        int r;
 
         qsort(restore->items, restore->n, sizeof *restore->items, item_compare);
         restore->run = restore->n > 0 ? restore->items[0].run + 1 : 1;
@@ -272,11 +270,11 @@ int restore_prepare(Restore *restore) {
             hashtable_new(restore->n_found + 1, &by_cookie) < 0)
                 return -ENOMEM;
 
-        r = restore_index(restore, by_cookie);
-        if (r == 0 && restore->ledger != NULL)
+        restore_index(restore, by_cookie);
+        if (restore->ledger != NULL)
                 restore_match(restore, by_cookie);
         hashtable_free(by_cookie);
-        return r;
+        return 0;
 }
 
 /* Returns the unsent bytes that mpecho 0.1.0 stored for the connection @cookie, as a memfd of today

@@ -44,14 +44,11 @@ static double judgement_test(const FlowCount *flow, const FlowCount *base) {
         double sum = 0;
 
         for (uint64_t hit = flow->lost; hit <= lost && hit <= flow->sent; hit++) {
-                double part;
+                const double part = exp(judgement_choices(lost, hit) +
+                                        judgement_choices(sent - lost, flow->sent - hit) - all);
 
-                if (lost - hit > base->sent || flow->sent - hit > sent - lost)
-                        continue;
-                part = exp(judgement_choices(lost, hit) +
-                           judgement_choices(sent - lost, flow->sent - hit) - all);
                 sum += part;
-                if (part < sum * 1e-9 && hit > flow->lost)
+                if (part < sum * 1e-9)
                         break;
         }
         return fmin(sum, 1);
