@@ -435,18 +435,18 @@ static bool parse(const void *name, socklen_t length, const struct cmsghdr *cont
 /* A name counts with its whole length only, and a name that cannot be answered counts as none. */
 static void test_names(void **state) {
         static const struct {
-                sa_family_t family;
                 socklen_t length;
+                sa_family_t family;
                 sa_family_t expected;
         } cases[] = {
-                { AF_UNSPEC, 0, AF_UNSPEC },
-                { AF_UNIX, sizeof(sa_family_t), AF_UNSPEC },
-                { AF_UNIX, sizeof(sa_family_t) + 6, AF_UNIX },
-                { AF_INET, sizeof(struct sockaddr_in) - 1, AF_UNSPEC },
-                { AF_INET, sizeof(struct sockaddr_in), AF_INET },
-                { AF_INET6, sizeof(struct sockaddr_in6) - 1, AF_UNSPEC },
-                { AF_INET6, sizeof(struct sockaddr_in6), AF_INET6 },
-                { AF_PPPOX, sizeof(struct sockaddr_in6), AF_UNSPEC },
+                { 0, AF_UNSPEC, AF_UNSPEC },
+                { sizeof(sa_family_t), AF_UNIX, AF_UNSPEC },
+                { sizeof(sa_family_t) + 6, AF_UNIX, AF_UNIX },
+                { sizeof(struct sockaddr_in) - 1, AF_INET, AF_UNSPEC },
+                { sizeof(struct sockaddr_in), AF_INET, AF_INET },
+                { sizeof(struct sockaddr_in6) - 1, AF_INET6, AF_UNSPEC },
+                { sizeof(struct sockaddr_in6), AF_INET6, AF_INET6 },
+                { sizeof(struct sockaddr_in6), AF_PPPOX, AF_UNSPEC },
         };
         const struct sockaddr_un path = { .sun_family = AF_UNIX, .sun_path = "/run/socket" };
         GuardRequest request;
