@@ -21,7 +21,7 @@ FAULT(int, getrlimit, getrlimit64, (__rlimit_resource_t resource, struct rlimit 
 
 /* Sets the soft limit. Returns the hard one, which stays. */
 static rlim_t set_limit(int resource, rlim_t soft) {
-        struct rlimit limit;
+        struct rlimit limit = {};
 
         assert_int_equal(getrlimit(resource, &limit), 0);
         limit.rlim_cur = soft;
@@ -30,7 +30,7 @@ static rlim_t set_limit(int resource, rlim_t soft) {
 }
 
 static void expect_limit(int resource, rlim_t both) {
-        struct rlimit limit;
+        struct rlimit limit = {};
 
         assert_int_equal(getrlimit(resource, &limit), 0);
         assert_true(limit.rlim_cur == both);
@@ -115,7 +115,7 @@ static void test_scarcest(void **state) {
 }
 
 static void compare_with_own(void *data) {
-        struct rlimit limit;
+        struct rlimit limit = {};
         Resource resource;
 
         (void)data;
