@@ -18,9 +18,24 @@
 #include "lib/clock.h"
 
 FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
-FAULT(int, setsockopt, setsockopt,
-      (int fd, int level, int name, const void *value, socklen_t length),
-      (fd, level, name, value, length))
+/* The option that the kernel refuses; 0 for none. */
+static struct {
+        int level;
+        int name;
+} refused;
+
+/* In place of the C library's. */
+int setsockopt(int fd, int level, int name, const void *value, socklen_t length) {
+        static int (*real)(int, int, int, const void *, socklen_t);
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "setsockopt");
+        if (refused.name != 0 && level == refused.level && name == refused.name) {
+                errno = EPERM;
+                return -1;
+        }
+        return real(fd, level, name, value, length);
+}
 FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 static int get(int fd, int level, int option) {
@@ -75,17 +90,23 @@ static void test_options(void **state) {
 static void test_refused(void **state) {
         const ConnectionOptions options = { .interrupt = -1, .dscp = 46, .ttl = 9, .device = "lo" };
         const ConnectionOptions datagrams = { .interrupt = -1, .datagram = true };
+        static const struct {
+                int level, name;
+        } marks[] = { { SOL_SOCKET, SO_BINDTODEVICE },
+                      { IPPROTO_IP, IP_TOS },
+                      { IPPROTO_IP, IP_TTL } };
         const Endpoint local = { .any.sa_family = AF_UNIX, .length = sizeof(sa_family_t) };
         Endpoint endpoint;
         const int listener = listen_on(&endpoint, AF_INET, 5), lowest = dup(listener);
 
         (void)state;
         close(lowest);
-        /* Without TCP_NODELAY, which comes first, only time is lost. */
-        for (int after = 1; after <= 3; after++) {
-                setsockopt_fault = (CallFault){ .error = EPERM, .after = after, .times = 1 };
+        for (size_t i = 0; i < COUNT(marks); i++) {
+                refused.level = marks[i].level;
+                refused.name = marks[i].name;
                 assert_int_equal(connection_open(&endpoint, &options), -EPERM);
         }
+        refused.name = 0;
         socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
         assert_int_equal(connection_open(&endpoint, &options), -EMFILE);
         bind_fault = (CallFault){ .error = ENOBUFS, .times = 1 };
