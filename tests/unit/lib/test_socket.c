@@ -6,8 +6,10 @@
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "peer.h"
 #include "unit.h"
 
@@ -75,6 +77,66 @@ static void test_strangers(void **state) {
         expect_kind(-1, false);
 }
 
+/* Datagrams come over UDP and Unix sockets; neither streams, nor packets in sequence, nor the
+ * kernel's messages (netlink(7)) are any. */
+static void test_datagrams(void **state) {
+        static const struct {
+                int domain, type;
+                bool is;
+        } cases[] = {
+                { AF_INET, SOCK_DGRAM, true },      { AF_INET6, SOCK_DGRAM, true },
+                { AF_UNIX, SOCK_DGRAM, true },      { AF_INET, SOCK_STREAM, false },
+                { AF_INET6, SOCK_STREAM, false },   { AF_UNIX, SOCK_STREAM, false },
+                { AF_UNIX, SOCK_SEQPACKET, false }, { AF_NETLINK, SOCK_DGRAM, false },
+        };
+
+        (void)state;
+        assert_false(socket_is_datagram(-1));
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                int fd = socket(cases[i].domain, cases[i].type | SOCK_CLOEXEC, 0);
+
+                assert_true(fd >= 0);
+                assert_int_equal(socket_is_datagram(fd), cases[i].is);
+                close(fd);
+        }
+}
+
+/* A close(2) that would wait for the peer does no longer; a reset stays one. */
+static void test_linger(void **state) {
+        static const struct linger waits = { .l_onoff = 1, .l_linger = 5 },
+                                   resets = { .l_onoff = 1 };
+        struct linger linger;
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        socklen_t size = sizeof linger;
+
+        (void)state;
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &waits, sizeof waits), 0);
+        socket_unset_linger(fd);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+        assert_int_equal(linger.l_onoff, 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &resets, sizeof resets), 0);
+        socket_unset_linger(fd);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+        assert_int_equal(linger.l_onoff, 1);
+        close(fd);
+}
+
+/* The kernel gets the time in its own unit, for the direction in question. */
+static void test_limits(void **state) {
+        struct timeval time = {};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        socklen_t size = sizeof time;
+
+        (void)state;
+        socket_set_timeout(fd, SO_SNDTIMEO, 1500 * CLOCK_MILLISECOND);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, &size), 0);
+        assert_int_equal(time.tv_sec, 1);
+        assert_int_equal(time.tv_usec, 500000);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, &size), 0);
+        assert_int_equal(time.tv_sec + time.tv_usec, 0);
+        close(fd);
+}
+
 /* The reset comes with the last close(2), and not before. */
 static void test_reset(void **state) {
         int pair[2], copy;
@@ -130,8 +192,10 @@ static void test_writable(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cookie),    cmocka_unit_test(test_connections),
-                cmocka_unit_test(test_strangers), cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_readable),  cmocka_unit_test(test_writable),
+                cmocka_unit_test(test_strangers), cmocka_unit_test(test_datagrams),
+                cmocka_unit_test(test_linger),    cmocka_unit_test(test_limits),
+                cmocka_unit_test(test_reset),     cmocka_unit_test(test_readable),
+                cmocka_unit_test(test_writable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
