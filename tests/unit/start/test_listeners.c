@@ -368,8 +368,14 @@ static void test_datagrams(void **state) {
         static const int families[] = { AF_INET6, AF_INET, AF_INET6, AF_INET6 };
         Listeners *listeners, *others;
         Failure failure = {};
+        int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), most = 32 << 20;
 
         (void)state;
+        /* Answers have as much room as this user may give them. */
+        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof most) < 0)
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
+        most = option(fd, SOL_SOCKET, SO_SNDBUF);
+        close(fd);
         assert_int_equal(listen_on(texts, 4, &listeners, &failure), 0);
         for (uint32_t i = 0; i < 4; i++) {
                 const Listener *listener = &listeners->items[i];
@@ -382,6 +388,7 @@ static void test_datagrams(void **state) {
                                  datagram ? SOCK_DGRAM : SOCK_STREAM);
                 assert_int_equal(option(listener->fd, IPPROTO_IP, IP_PKTINFO), datagram);
                 assert_int_equal((fcntl(listener->fd, F_GETFL) & O_NONBLOCK) != 0, !datagram);
+                assert_int_equal(option(listener->fd, SOL_SOCKET, SO_SNDBUF) == most, datagram);
                 if (datagram && families[i] == AF_INET6)
                         assert_int_equal(option(listener->fd, IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
                 if (i < 3 && families[i] == AF_INET6)

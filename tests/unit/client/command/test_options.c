@@ -138,6 +138,8 @@ static void test_wrong_lines(void **state) {
                 { { "-x", "host" }, "option '-x'" },
                 { { "--wrong", "host" }, "option '--wrong'" },
                 { { "host", "--port" }, "--port needs" },
+                { { "host", "--ping", "-s0" }, "--size 0 needs" },
+                { { "host", "--udp", "--check", "-s0" }, "--size 0 needs" },
         };
         ClientOptions options;
         Failure failure;

@@ -479,6 +479,9 @@ static void test_sentences(void **state) {
         check_text(IPPROTO_IP, &error, NULL, 0, "fragmentation needed, MTU 1280");
         error.ee_origin = SO_EE_ORIGIN_LOCAL;
         check_text(IPPROTO_IP, &error, &router, sizeof router, "cannot send: Message too long");
+        error.ee_errno = ENETUNREACH;
+        check_text(IPPROTO_IP, &error, &router, sizeof router,
+                   "cannot send: Network is unreachable");
         error = (struct sock_extended_err){ .ee_errno = EACCES,
                                             .ee_origin = SO_EE_ORIGIN_ICMP6,
                                             .ee_type = ICMP6_DST_UNREACH,
