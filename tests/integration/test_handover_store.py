@@ -351,6 +351,17 @@ def test_listener_that_is_gone(unit):
     assert service.process.wait(processes.DEADLINE) == 0
 
 
+def test_too_little_room_in_the_store(unit):
+    """A store without room for all connections and the ledgers of two runs is told."""
+    for room, told in (101, ["limited"]), (102, []):
+        service = unit("--max-connections=100", expected=told, start=False)
+        service.wrapper = ["env", f"FDSTORE={room}"]
+        service.start()
+        assert [record["MPECHO_LIMIT_VALUE"] for record in
+                service.journal.records("limited", MPECHO_LIMIT="FileDescriptorStoreMax")] == \
+            ["101" for _ in told]
+
+
 @pytest.mark.parametrize("passed, told", [(True, False), (False, True), (False, False)])
 def test_without_a_manager(start, tmp_path, passed, told):
     """With an own port, or nobody to tell, SIGTERM ends all connections cleanly."""

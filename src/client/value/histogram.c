@@ -89,7 +89,7 @@ uint64_t histogram_quantile(const Histogram *histogram, unsigned permille) {
 }
 
 bool histogram_has_quantile(const Histogram *histogram, unsigned permille) {
-        return permille < 1000 && histogram->count >= (1999 - permille) / (1000 - permille);
+        return histogram->count >= (1999 - permille) / (1000 - permille);
 }
 
 double histogram_deviation(const Histogram *histogram) {
