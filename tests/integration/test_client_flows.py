@@ -15,6 +15,7 @@ import pytest
 
 import servers
 from client import Client, run
+from test_client_datagrams import FOREVER, Peer, echo
 from test_client_json import parse
 
 LINKS = 4
@@ -197,6 +198,15 @@ def test_rows():
     assert [row[1] for row in rows] == ["61000", "61001", "61002"]
     assert all(int(row[2]) >= 6 for row in rows)
     assert "15 sent, 15 answered, 0 lost" in output.decode()
+
+
+def test_the_interval():
+    """A flow sends its datagrams at the instants of the interval, not as fast as it has answers."""
+    with Peer(echo) as peer:
+        status, output, _ = run("--ping", "--udp", "--json", "--flows=2", "-c4", "-i0.05",
+                                *FOREVER, *peer.address)
+    result = json.loads(output)
+    assert (status, result["datagrams"]["answered"]) == (0, 8) and result["seconds"] >= 0.15
 
 
 @pytest.mark.parametrize("kind, options", [(socket.SOCK_STREAM, []), (socket.SOCK_DGRAM, ["--udp"])])

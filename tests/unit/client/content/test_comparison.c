@@ -264,6 +264,24 @@ static void test_several(void **state) {
         }
 }
 
+/* What a difference is called does not depend on the one before. */
+static void test_one_after_the_other(void **state) {
+        (void)state;
+        for (int i = 0; i < ROUNDS; i++) {
+                uint8_t block[7];
+
+                restart();
+                edited[30000] ^= 0x10;
+                memcpy(block, edited + 60000, sizeof block);
+                memmove(edited + 60000, edited + 60007, sizeof block);
+                memcpy(edited + 60007, block, sizeof block);
+                compare(true);
+                expect(FAULT_CHANGED, 1);
+                assert_int_equal(comparison.faults, 2);
+                assert_int_equal(comparison.first[1].kind, FAULT_REORDERED);
+        }
+}
+
 /* Random damage of all kinds at once is never taken for intact. */
 static void test_never_intact(void **state) {
         (void)state;
@@ -392,6 +410,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_truncate, prepare),
                 cmocka_unit_test_setup(test_other_stream, prepare),
                 cmocka_unit_test_setup(test_several, prepare),
+                cmocka_unit_test_setup(test_one_after_the_other, prepare),
                 cmocka_unit_test_setup(test_never_intact, prepare),
                 cmocka_unit_test_setup(test_large, prepare),
                 cmocka_unit_test_setup(test_many, prepare),

@@ -65,6 +65,26 @@ static void test_due(void **state) {
                "0.3-0.4 s: 0 answered, 0.0/s, 0 bytes/s there, 0 bytes/s back, 0 errors\n");
 }
 
+/* What has no answers of its own, as a check and streams, has its bytes in their place, and a check
+ * has faults. */
+static void test_bytes(void **state) {
+        static const ClientOptions check = { .action = CLIENT_CHECK },
+                                   streams = { .action = CLIENT_LOAD, .load = LOAD_STREAMS },
+                                   ping = { .action = CLIENT_PING };
+        const Interim none = {}, part = at(CLOCK_SECOND, 1, 2);
+
+        (void)state;
+        interim_print(output, &none, &part, &check);
+        interim_print(output, &none, &part, &streams);
+        interim_print(output, &none, &part, &ping);
+        assert_string_equal(text, "0.0-1.0 s: 1024 bytes sent, 1024 came back, 1.0 KiB/s there, "
+                                  "1.0 KiB/s back, 2 faults\n"
+                                  "0.0-1.0 s: 1024 bytes sent, 1024 came back, 1.0 KiB/s there, "
+                                  "1.0 KiB/s back, 2 errors\n"
+                                  "0.0-1.0 s: 1 answered, 1.0/s, 1.0 KiB/s there, 1.0 KiB/s back, "
+                                  "2 errors\n");
+}
+
 /* An error that a late answer revokes is in no later report, and the next one counts once more. */
 static void test_revoked(void **state) {
         (void)state;
@@ -109,6 +129,7 @@ static void test_none(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_due, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bytes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_end, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_none, set_up, tear_down),
