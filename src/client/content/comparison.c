@@ -84,29 +84,6 @@ static Fault comparison_judge_in_place(const Comparison *comparison, uint64_t si
         return fault;
 }
 
-/*
- * Returns whether the surplus repeats the bytes before it. It begins with those bytes before the
- * difference that also follow it, if any.
- */
-static bool comparison_is_repetition(const Comparison *comparison, const Landing *landing,
-                                     uint64_t surplus) {
-        uint64_t first = landing->place - surplus, known = surplus - landing->skipped;
-
-        if (landing->skipped == 0)
-                return true;
-        /* A longer repetition would have been recognized before. */
-        if (surplus > landing->place || comparison->forgotten > 0)
-                return false;
-        for (uint64_t i = 0; i < known; i++)
-                if (comparison_byte(comparison, landing->place + i) !=
-                    comparison_byte(comparison, first + i))
-                        return false;
-        for (size_t i = 0; i < landing->skipped; i++)
-                if (comparison->unknown[i] != comparison_byte(comparison, first + known + i))
-                        return false;
-        return true;
-}
-
 static Fault comparison_judge(const Comparison *comparison, const Landing *landing) {
         uint64_t expected = comparison->position + landing->skipped;
         Fault fault = {};
@@ -117,9 +94,8 @@ static Fault comparison_judge(const Comparison *comparison, const Landing *landi
                 fault = (Fault){ .kind = FAULT_DROPPED, .size = landing->place - expected };
         else {
                 fault.size = expected - landing->place;
-                fault.kind = comparison_is_repetition(comparison, landing, fault.size)
-                                             ? FAULT_DUPLICATED
-                                             : FAULT_INSERTED;
+                /* A surplus that repeats the bytes before it is part of the landing. */
+                fault.kind = landing->skipped == 0 ? FAULT_DUPLICATED : FAULT_INSERTED;
         }
         fault.offset = comparison->received - comparison->lost_size;
         return fault;
