@@ -268,6 +268,19 @@ static void test_no_name(void **state) {
         assert_non_null(strstr(data, "MPECHO_LISTENER=[::]:7\n"));
 }
 
+/* A service that listens nowhere says so. */
+static void test_no_listener(void **state) {
+        char text[RECORD_SIZE];
+        Record record = whole;
+
+        (void)state;
+        record.kind = RECORD_STARTED;
+        record.listener = "\0another string";
+        (void)record_format_sentence(&record, text, sizeof text);
+        assert_string_equal(text, "Echoing (RFC 862) on no listening socket, up to 113 connections "
+                                  "at once");
+}
+
 /* A signal that has no name is told by its number. */
 static void test_signal(void **state) {
         char text[RECORD_SIZE];
@@ -436,11 +449,12 @@ static void test_catalog(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_refused),   cmocka_unit_test(test_fields),
-                cmocka_unit_test(test_full),      cmocka_unit_test(test_one),
-                cmocka_unit_test(test_sentences), cmocka_unit_test(test_no_name),
-                cmocka_unit_test(test_signal),    cmocka_unit_test(test_forgery),
-                cmocka_unit_test(test_longest),   cmocka_unit_test(test_catalog),
+                cmocka_unit_test(test_refused),     cmocka_unit_test(test_fields),
+                cmocka_unit_test(test_full),        cmocka_unit_test(test_one),
+                cmocka_unit_test(test_sentences),   cmocka_unit_test(test_no_name),
+                cmocka_unit_test(test_no_listener), cmocka_unit_test(test_signal),
+                cmocka_unit_test(test_forgery),     cmocka_unit_test(test_longest),
+                cmocka_unit_test(test_catalog),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

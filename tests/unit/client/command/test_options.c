@@ -139,6 +139,11 @@ static void test_wrong_lines(void **state) {
                 { { "--wrong", "host" }, "option '--wrong'" },
                 { { "host", "--port" }, "--port needs" },
                 { { "host", "--ping", "-s0" }, "--size 0 needs" },
+                { { "host", "--ping", "--plot=x.jpg" }, "'x.jpg'" },
+                { { "host", "--ping", "--plot=.svg" }, "'.svg'" },
+                { { "host", "--ping", "--plot=svg" }, "'svg'" },
+                /* Its first 45 characters are an address, which has no more. */
+                { { "[0000:0000:0000:0000:0000:ffff:255.255.255.2555]" }, "in brackets" },
                 { { "host", "--udp", "--check", "-s0" }, "--size 0 needs" },
         };
         ClientOptions options;
