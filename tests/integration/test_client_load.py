@@ -398,6 +398,17 @@ def test_each_process_has_the_rate_of_its_connections(clock):
     assert sum(carried) == 90 * 64 and 30 * 64 in carried
 
 
+def test_a_process_for_each_processor():
+    """A load uses all processors that it may, but has no process without a connection."""
+    processors = len(os.sched_getaffinity(0))
+    with servers.tcp(servers.echo) as server:
+        for connections in 1, 2 * processors + 1:
+            # On a busy machine, none may have an answer in time.
+            _, output, _ = run("--json", *command("requests", f"-P{connections}", "-w0.05"),
+                               *server.address)
+            assert json.loads(output)["load"]["processes"] == min(connections, processors)
+
+
 def test_all_processes_begin_together(tmp_path):
     """None sends before the connections of all are open, nor does the time count."""
     with socket.socket(socket.AF_UNIX) as listener:
