@@ -238,8 +238,8 @@ def until_line(lines, part):
 
 
 @pytest.mark.parametrize("options, answers, kind, sentence", [
-    (["-c3"], 1, "interrupted", "1 of 3"), ([], 0, "interrupted", "0 of 1"),
-    (["-c2", "-w0.1"], 0, "timeout", "0 of 2")])
+    (["-c3"], 1, "interrupted", "1 of 3 round trips"), ([], 0, "interrupted", "0 of 1 round trip"),
+    (["-c2", "-w0.1"], 0, "timeout", "0 of 2 round trips")])
 def test_what_an_early_end_has_missed(options, answers, kind, sentence):
     """A ping that ends before its count, or before any answer, fails with the numbers of both."""
     asked = threading.Event()
@@ -258,7 +258,7 @@ def test_what_an_early_end_has_missed(options, answers, kind, sentence):
                 client.process.send_signal(signal.SIGINT)
             status, output, _ = client.end()
     assert status == 1 and json.loads(output)["failure"] == {
-        "kind": kind, "message": f"the run ended with {sentence} round trips answered"}
+        "kind": kind, "message": f"the run ended with {sentence} answered"}
 
 
 def test_an_interrupt_gives_the_summary():
