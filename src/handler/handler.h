@@ -71,6 +71,12 @@ struct Handler {
 void handler_init(void);
 
 /*
+ * handler_wipe_stack: Overwrites what the calls that have returned to the caller left on the stack.
+ * handler_start() does so, too; frames between the two can have gaps of what was there before.
+ */
+void handler_wipe_stack(void);
+
+/*
  * handler_start: Forks a handler for a connection, a datagram socket or a client of the metrics. It
  * keeps the descriptors in @handler and the standard three, and closes all others. The caller is
  * the only thread of its process, has called handler_init(), and blocks the signals that it names.

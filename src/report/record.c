@@ -187,11 +187,13 @@ static void line_add_closed(Line *line, const Record *record) {
 static void line_add_crashed(Line *line, const Record *record) {
         const char *signal = sigabbrev_np((int)record->signal);
 
-        line_add(line,
-                 "Signal %" PRIu64 " (SIG%s) killed the handler of %s, process %" PRIu64
-                 ": %" PRIu64 " byte%s echoed in ",
-                 record->signal, signal != NULL ? signal : "?", record->peer, record->handler_pid,
-                 record->bytes, plural(record->bytes));
+        if (record->signal != 0)
+                line_add(line, "Signal %" PRIu64 " (SIG%s) killed the handler of ", record->signal,
+                         signal != NULL ? signal : "?");
+        else
+                line_add(line, "A signal killed the master and the handler of ");
+        line_add(line, "%s, process %" PRIu64 ": %" PRIu64 " byte%s echoed in ", record->peer,
+                 record->handler_pid, record->bytes, plural(record->bytes));
         line_add_duration(line, record->duration);
         line_add(line, ", %" PRIu64 " live", record->live);
 }

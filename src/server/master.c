@@ -448,6 +448,8 @@ int master_turn(Master *master, uint64_t patience) {
         }
         if (handed)
                 master_settle(master, now);
+        /* The calls above had other peers than those that begin to be served. */
+        handler_wipe_stack();
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0)
                         master_accept(master, &master->listeners->items[i], now);
@@ -455,6 +457,7 @@ int master_turn(Master *master, uint64_t patience) {
                 datagrams_take_news(master->datagrams, now);
                 notify_changed(&master->notify, now);
         }
+        handler_wipe_stack();
         master_tick(master, now);
         return master_is_done(master, now) ? 0 : MASTER_RUNNING;
 }
@@ -485,15 +488,18 @@ int master_run(Master *master) {
 
         /* Without a manager, no process could store the connections again. */
         if (handover_stores(&master->handover.address)) {
-                r = takeover_run(master->connections, master->restore, clock_now());
+                r = takeover_readmit(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
+                handler_wipe_stack();
+                takeover_start(master->connections, master->restore, clock_now());
         }
         now = clock_now();
         datagrams_tick(master->datagrams, now);
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
         master_log_started(master);
+        handler_wipe_stack();
         do
                 r = master_turn(master, CLOCK_NEVER);
         while (r == MASTER_RUNNING);

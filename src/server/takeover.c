@@ -44,8 +44,8 @@ static const Listener *takeover_listener(const Connections *connections,
 }
 
 /* Adds a stored connection to the roster. Returns it, or NULL without room. */
-static Connection *takeover_readmit(Connections *connections, const RestoredConnection *restored,
-                                    uint64_t now) {
+static Connection *takeover_add(Connections *connections, const RestoredConnection *restored,
+                                uint64_t now) {
         const Listener *listener = takeover_listener(connections, restored);
         Connection *connection;
         Address peer = {};
@@ -73,6 +73,13 @@ static int entry_code(const LedgerEntry *entry) {
         return (int)(entry->reason - 1);
 }
 
+/* Returns the record of such an end. A handler that was killed with its master has noted none. */
+static RecordKind takeover_kind(const LedgerFacts *facts, const LedgerEntry *entry) {
+        if (facts->state == LEDGER_SILENT)
+                return RECORD_REFUSED;
+        return entry->reason == 0 ? RECORD_CRASHED : RECORD_CLOSED;
+}
+
 /* Returns how long a connection has lasted. */
 static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
         return now - clock_earlier(now, facts->started);
@@ -93,7 +100,7 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
         address_format(&facts->peer, peer);
         address_format(&facts->proxy, proxy);
         journal_write(connections->journal,
-                      &(Record){ .kind = silent ? RECORD_REFUSED : RECORD_CLOSED,
+                      &(Record){ .kind = takeover_kind(facts, entry),
                                  .peer = peer,
                                  .proxy = facts->proxy.family != AF_UNSPEC ? proxy : NULL,
                                  .limit = RECORD_LIMIT_HEADER,
@@ -116,7 +123,10 @@ static void takeover_count_ended(MetricsCounts *counts, const LedgerFacts *facts
         if (facts->state == LEDGER_SILENT || facts->state == LEDGER_REFUSED)
                 return;
         counts->bytes += entry->bytes;
-        counts->closed[end_reason_from_exit_code(entry_code(entry))]++;
+        if (entry->reason == 0)
+                counts->crashed++;
+        else
+                counts->closed[end_reason_from_exit_code(entry_code(entry))]++;
         metrics_count_duration(counts, facts_duration(facts, now));
 }
 
@@ -168,7 +178,7 @@ static void takeover_readmit_all(Connections *connections, Restore *restore, uin
                 if ((restored.ended || refused) && restored.fd >= 0)
                         socket_set_reset(restored.fd);
                 if (!restored.skip && (refused || restored.fd < 0 ||
-                                       takeover_readmit(connections, &restored, now) == NULL))
+                                       takeover_add(connections, &restored, now) == NULL))
                         restore_drop(restore);
         }
 }
@@ -192,13 +202,11 @@ static void takeover_start_all(Connections *connections, Restore *restore, uint6
         }
 }
 
-int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
-        uint32_t live;
+int takeover_readmit(Connections *connections, Restore *restore, uint64_t now) {
         int r;
 
         takeover_counts(connections, restore, now);
         takeover_readmit_all(connections, restore, now);
-        live = roster_live(connections->roster);
 
         /* No handler has counted anything yet: whenever this master is killed, the store has all
          * counts. */
@@ -213,6 +221,12 @@ int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
 
         /* After the barrier: the next master does not write them again. */
         takeover_log_ended(connections, restore, now);
+        return 0;
+}
+
+void takeover_start(Connections *connections, Restore *restore, uint64_t now) {
+        const uint32_t live = roster_live(connections->roster);
+
         takeover_start_all(connections, restore, now);
         restore_forget(restore);
         /* No connection ends, and is logged, while the store still has it. */
@@ -222,5 +236,4 @@ int takeover_run(Connections *connections, Restore *restore, uint64_t now) {
         if (live > 0)
                 journal_write(connections->journal,
                               &(Record){ .kind = RECORD_RESUMED, .live = live }, now);
-        return 0;
 }

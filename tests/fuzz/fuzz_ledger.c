@@ -356,7 +356,8 @@ static void scene_play(Scene *scene) {
         FUZZ_CHECK(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal) == 0);
         FUZZ_CHECK(connections_new(&options, &listeners, scene->restore.n_found, journal,
                                    &connections) == 0);
-        FUZZ_CHECK(takeover_run(connections, &scene->restore, clock_now()) == 0);
+        FUZZ_CHECK(takeover_readmit(connections, &scene->restore, clock_now()) == 0);
+        takeover_start(connections, &scene->restore, clock_now());
         journal_finish(journal, 0);
         FUZZ_CHECK(scene->restore.ledger == NULL);
         scene_check(connections, &expected, begin);

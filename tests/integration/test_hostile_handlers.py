@@ -121,13 +121,43 @@ def test_address_of_another_peer(victim):
     service.totals()
     ask(hostile, "search", masked(b"127.6.5.4"))
     assert answer(hostile) != "nothing"
-    for needle in b"127.9.8.7", socket.inet_aton("127.9.8.7"):
-        ask(hostile, "search", masked(needle))
-        assert answer(hostile) == "nothing"
+    assert_unknown(hostile, "127.9.8.7")
     ask(hostile, "inherited")
     assert answer(hostile) == "nothing"
     clients.ping(before)
     clients.ping(after)
+
+
+def assert_unknown(hostile, address):
+    for needle in address.encode(), socket.inet_aton(address):
+        ask(hostile, "search", masked(needle))
+        assert answer(hostile) == "nothing", needle
+
+
+def test_address_of_a_peer_of_the_past(victim):
+    """Nor is that of one whose connection has ended, was refused, or came out of the store."""
+    service = victim("--max-per-source=1")
+    ended = service.connect_served("127.9.8.7")
+    name = clients.peer_text(ended)
+    ended.close()
+    service.closed(name)
+    hostile = service.connect_served("127.6.5.4")
+    assert_unknown(hostile, "127.9.8.7")
+    kept = service.connect_served("127.9.8.7")
+    for attempt in range(1, 3):
+        clients.connect_refused(listening(service), "127.9.8.7")
+        service.journal.wait_for("refused", attempt)
+        late = service.connect_served(f"127.6.5.{attempt}")
+        assert_unknown(late, "127.9.8.7")
+        service.restart()
+        assert_unknown(hostile, "127.9.8.7")
+        assert_unknown(late, "127.9.8.7")
+    clients.ping(kept)
+
+
+def listening(service):
+    """The listener of a unit as the service writes it."""
+    return "{}:{}".format(*service.listener.getsockname())
 
 
 def test_nobody_can_dump_it(victim):

@@ -116,7 +116,8 @@ static void restore_all(const char *ledger, size_t n_removed, const char *const 
         const bool any = restore.n > 0;
 
         assert_int_equal(restore_prepare(&restore), 0);
-        assert_int_equal(takeover_run(service.connections, &restore, clock_now()), 0);
+        assert_int_equal(takeover_readmit(service.connections, &restore, clock_now()), 0);
+        takeover_start(service.connections, &restore, clock_now());
         manager_expect_bundle(&manager, ledger, 2);
         if (any)
                 manager_expect_barrier(&manager);
@@ -164,6 +165,13 @@ static void leave(int client) {
 static void expect_closed(const char *reason, uint64_t bytes) {
         service_expect(&service, RECORD_CLOSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), reason);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), bytes);
+}
+
+/* Nobody saw the signal that killed the handler. */
+static void expect_crashed(uint64_t bytes) {
+        service_expect(&service, RECORD_CRASHED);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), 0);
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), bytes);
 }
 
@@ -253,7 +261,7 @@ static void lack_descriptors(void *data) {
         start();
         assert_int_equal(restore_prepare(&restore), 0);
         socketpair_fault = (CallFault){ .error = EMFILE, .times = 1 };
-        assert_int_equal(takeover_run(service.connections, &restore, clock_now()), -EMFILE);
+        assert_int_equal(takeover_readmit(service.connections, &restore, clock_now()), -EMFILE);
         manager_expect_none(&manager);
         stop();
 }
@@ -462,7 +470,7 @@ static void bury_proxied(void *data) {
         ledger_entry(before, 1)->reason = (uint32_t)INT32_MAX + 2;
         enter_proxied(2, 4713, LEDGER_REFUSED);
         RESTORE("mpecho-ledger.4", LEDGER);
-        expect_closed("failed", 0);
+        expect_crashed(0);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "0.0.0.0:7");
         assert_string_equal(journald_text(&service.journald, "MPECHO_PROXY"), "uid 1000 pid 4242");
         service_expect(&service, RECORD_REFUSED);
@@ -488,7 +496,7 @@ static void reset_begun(void *data) {
         (void)enter(0, cookie, 1000, 0);
         ledger_facts(before, 0)->begun = 1;
         RESTORE("mpecho-ledger.4", "mpecho-connection.2", LEDGER);
-        expect_closed("failed", 1000);
+        expect_crashed(1000);
         assert_int_equal(roster_live(service.connections->roster), 0);
         assert_int_equal(total_bytes(), 1000);
         peer_expect_reset(client);
@@ -496,7 +504,7 @@ static void reset_begun(void *data) {
         stop();
 }
 
-/* A connection that a killed run had begun to serve is reset and told as failed, not served. */
+/* A connection that a killed run had begun to serve is reset and told as crashed, not served. */
 static void test_begun(void **state) {
         (void)state;
         process_run(reset_begun, NULL);
@@ -588,7 +596,8 @@ static void restore_from_anything(bool connected) {
         bytes = scribble(connected);
         assert_int_equal(restore_prepare(&restore), 0);
         assert_int_equal(connections_new(&options, &none, 0, service.journal, &connections), 0);
-        assert_int_equal(takeover_run(connections, &restore, clock_now()), 0);
+        assert_int_equal(takeover_readmit(connections, &restore, clock_now()), 0);
+        takeover_start(connections, &restore, clock_now());
         manager_expect_bundle(&manager, "mpecho-ledger.4", 2);
         manager_expect_barrier(&manager);
         if (connected)
