@@ -6,6 +6,8 @@ spreads its connections over these by their ports, as routers do (ECMP)."""
 
 import contextlib
 import json
+import os
+import pathlib
 import re
 import signal
 import socket
@@ -14,7 +16,7 @@ import threading
 import pytest
 
 import servers
-from client import Client, run
+from client import Client, run, until
 from test_client_datagrams import FOREVER, Peer, echo
 from test_client_json import parse
 
@@ -34,7 +36,15 @@ table inet paths {{
     }}
 }}
 """
-LOSSY, DEAD = "numgen random mod 100 < 20 drop", "drop"
+LOSSY, DEAD = "numgen random mod 100 < 20 counter drop", "counter drop"
+
+
+def datagrams_of(network, name):
+    """A count of datagrams in a network: InDatagrams have been received, OutDatagrams sent."""
+    lines = [line.split() for line in network.run(
+        pathlib.Path("/proc/thread-self/net/snmp").read_text).splitlines() if line.startswith("Udp:")]
+    six = network.run(pathlib.Path("/proc/thread-self/net/snmp6").read_text)
+    return int(dict(zip(*lines))[name]) + int(re.search(rf"^Udp6{name}\s+(\d+)", six, re.M)[1])
 
 
 @contextlib.contextmanager
@@ -98,16 +108,41 @@ class Paths:
             ports[link].add(port)
         return ports
 
+    def lost(self):
+        """How many packets the bad link has lost."""
+        rules = json.loads(self.server.execute("nft", "-j", "list", "table", "inet", "paths"))
+        return sum(part["counter"]["packets"] for rule in rules["nftables"] if "rule" in rule
+                   for part in rule["rule"]["expr"] if "counter" in part)
+
     def ping(self, *arguments, flows=32):
         """What a run reports: its exit status, and the flows."""
-        with (datagrams(self.server, (self.address, 7)) if "--udp" in arguments
-              else self.server.run(servers.tcp, servers.echo, self.address, port=7)):
-            status, output, errors = self.client.run(
-                run, "--json", "--ping", f"--flows={flows}", *arguments, self.address, data=b"")
-        assert errors == []
-        result = parse(output.decode())
-        assert result["status"] == status
-        return result, result["ping"]["flows"]
+        with self.server.run(servers.tcp, servers.echo, self.address, port=7):
+            return report(*self.client.run(
+                run, "--json", "--ping", f"--flows={flows}", *arguments, self.address, data=b""))
+
+    def ping_by_datagrams(self, clock, count, flows=32):
+        """The same of datagrams. The clock exceeds their timeout when all that are not lost are back.
+        """
+        clock.stop()
+        with datagrams(self.server, (self.address, 7)), self.client.run(
+                Client, "--json", "--ping", "--udp", f"--flows={flows}", f"-c{count}", "-i10ms",
+                "-W60", self.address, env=os.environ | clock.environment) as client:
+            until(lambda: datagrams_of(self.client, "OutDatagrams") == flows * count
+                  or clock.advance(0.01))
+            until(lambda: datagrams_of(self.server, "InDatagrams") + self.lost() == flows * count)
+            until(lambda: datagrams_of(self.client, "InDatagrams")
+                  == datagrams_of(self.server, "OutDatagrams")
+                  == datagrams_of(self.server, "InDatagrams"))
+            clock.run_out(client.process, 60)
+            return report(*client.end())
+
+
+def report(status, output, errors):
+    """The object of a run, and its flows."""
+    assert errors == []
+    result = parse(output.decode())
+    assert result["status"] == status
+    return result, result["ping"]["flows"]
 
 
 @pytest.fixture
@@ -147,12 +182,12 @@ def test_the_flows_of_a_lossy_link(paths):
 
 @pytest.mark.parametrize("family, rule, loss", [("IPv4", LOSSY, 0.2), ("IPv6", LOSSY, 0.2),
                                                 ("IPv4", DEAD, 1)])
-def test_datagrams(network, family, rule, loss):
+def test_datagrams(network, clock, family, rule, loss):
     """Exactly the flows whose datagrams the link loses are named, by the losses that it counted; no
     loss holds back the next datagram."""
     paths = Paths(network, family)
     paths.rule(rule)
-    result, flows = paths.ping("--udp", "-c100", "-i10ms", "-W0.5")
+    result, flows = paths.ping_by_datagrams(clock, 100)
     bad = paths.ports()[BAD]
     assert bad and named(flows) == bad
     assert result["failure"] == {"kind": "loss", "message": flows["verdict"]}
