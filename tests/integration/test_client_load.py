@@ -439,15 +439,25 @@ def test_all_processes_begin_together(tmp_path):
     assert status == 0 and parse(output.decode())["load"]["answered"] > 0
 
 
-def test_connections_that_are_not_closed_are_named():
+@pytest.mark.parametrize("kind", ["requests", "streams"])
+def test_connections_that_are_not_closed_are_named(clock, kind):
     """All came back, but not the end of the connection: the sentence says so."""
-    with servers.tcp(servers.stay) as server:
-        for kind in ("requests", "streams"):
-            status, output, _ = run(*command(kind, "--duration=0.2", "--timeout=2",
-                                             "--connections=3"), *server.address)
-            assert status == 1
-            assert b"\n3 errors (3 timeout)\ntimeout: all came back intact, but the service did " \
-                b"not close 3 connections within 2 s\n" in output
+    echoed = []
+
+    def behaviour(connection):
+        servers.echo(connection)
+        echoed.append(connection)
+        servers.wait_for_end(connection)
+
+    words = command(kind, "--duration=1", "--timeout=60", "--connections=3")
+    with stepped(clock, behaviour, *words, form="--no-progress") as (_, client):
+        clock.advance(1)
+        until(lambda: len(echoed) == 3 and all(map(servers.is_read, echoed)))
+        clock.run_out(client.process, 60)
+        status, output, _ = client.end()
+    assert status == 1
+    assert b"\n3 errors (3 timeout)\ntimeout: all came back intact, but the service did " \
+        b"not close 3 connections within 60 s\n" in output
 
 
 def test_timers_are_exact():
