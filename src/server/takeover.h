@@ -7,9 +7,9 @@
 #include "server/connections.h"
 
 /*
- * takeover_readmit: Adds the connections of @restore, which is prepared, to the roster, whatever the
- * limits are, and writes the records of connections that ended without a master. Call once, before
- * the first turn. Blocks until systemd has taken the ledger of this run, at most 20 seconds.
+ * takeover_readmit: Adds the connections of @restore, which is prepared, to the roster, whatever
+ * the limits are, and writes the records of connections that ended without a master. Call once,
+ * before the first turn. Blocks until systemd has taken the ledger of this run, at most 20 seconds.
  *
  * Returns 0, or a negative errno of ledger_take_bundle(); the connections are lost then.
  *
