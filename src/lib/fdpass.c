@@ -16,9 +16,10 @@
 
 #include "lib/socket.h"
 
-/* Room for a control message with FDPASS_MOST descriptors, aligned for its header (cmsg(3)). */
+/* Room for the control messages with the sender and FDPASS_MOST descriptors, aligned for their
+ * headers (cmsg(3)). */
 typedef union Control {
-        char room[CMSG_SPACE(FDPASS_MOST * sizeof(int))];
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int))];
         struct cmsghdr header;
 } Control;
 
@@ -89,4 +90,27 @@ int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
                 if (errno != EINTR)
                         return -errno;
         return fdpass_take(&message, ret_fds);
+}
+
+void fdpass_drain(int socket) {
+        int fds[FDPASS_MOST];
+        Control control;
+        char byte;
+        struct iovec vector = { .iov_base = &byte, .iov_len = sizeof byte };
+
+        /* What there is has an end now, and each message names its sender, even an empty one. */
+        (void)shutdown(socket, SHUT_RD);
+        (void)setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
+        for (;;) {
+                struct msghdr message = { .msg_iov = &vector,
+                                          .msg_iovlen = 1,
+                                          .msg_control = control.room,
+                                          .msg_controllen = sizeof control.room };
+                const ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+                if ((size < 0 && errno != EINTR) || (size == 0 && message.msg_controllen == 0))
+                        return;
+                for (int n = size < 0 ? 0 : fdpass_take(&message, fds); n > 0;)
+                        fdpass_close(fds[--n]);
+        }
 }

@@ -39,6 +39,12 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 int fdpass_receive(int socket, int *ret_fds, size_t most, int flags);
 
 /*
+ * fdpass_drain: Receives and closes all that waits in the connected SOCK_SEQPACKET @socket, and
+ * refuses more. Call before close(2), which would wait for a connection there that lingers.
+ */
+void fdpass_drain(int socket);
+
+/*
  * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor. Does
  * not wait, even if the sender has made the socket linger.
  */

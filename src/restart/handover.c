@@ -18,8 +18,7 @@
  *
  * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
  * would wait for its peer. So all that came from it is closed without that, in unread messages too.
- * A handler that sends at the very moment of the close, or messages without a byte before it, or
- * when descriptors are used up, can still delay the master.
+ * When descriptors are used up, such a handler can still delay the master.
  *
  * The handler of a silent connection has one channel more, for one message without descriptors: the
  * peer that its PROXY header announces. The answer follows at once, also while the master stops.
@@ -29,7 +28,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -46,9 +44,6 @@
 
 /* How long the master does not accept after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
-
-/* More messages than a channel holds (SO_SNDBUF, socket(7)). */
-#define QUEUE_MOST 600
 
 static const char ANSWER_STORED = 's';
 static const char ANSWER_SERVED = 'a';
@@ -92,18 +87,9 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
         return 0;
 }
 
-/* Closes the end @fd of a channel, after the messages that nobody receives: close(2) itself would
- * wait for a connection in one of them that lingers. */
+/* Closes the end @fd of a channel, with the messages that nobody receives. */
 static void channel_close(int fd) {
-        int fds[FDPASS_MOST], n = 0, waiting = 0;
-
-        for (int i = 0; i < QUEUE_MOST && (n >= 0 || waiting > 0); i++) {
-                n = fdpass_receive(fd, fds, FDPASS_MOST, 0);
-                for (int k = 0; k < n; k++)
-                        fdpass_close(fds[k]);
-                if (ioctl(fd, FIONREAD, &waiting) < 0)
-                        break;
-        }
+        fdpass_drain(fd);
         close(fd);
 }
 

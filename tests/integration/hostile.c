@@ -406,7 +406,8 @@ static void attack_late(void) {
 }
 
 /* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
- * behind another message, or among three in one, as stands behind the address in the argument. */
+ * behind another message, behind empty ones, or among three in one, as stands behind the address in
+ * the argument. */
 static void attack_linger(void) {
         _Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))] = { 0 };
         static char block[1 << 16];
@@ -430,6 +431,8 @@ static void attack_linger(void) {
                         close(fd);
         if (strcmp(how + 1, "behind") == 0)
                 (void)send_descriptor(channel, NULL, "x", STDIN_FILENO);
+        for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
+                (void)send(channel, NULL, 0, MSG_NOSIGNAL);
         if (strcmp(how + 1, "among") == 0) {
                 *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
                                                              .cmsg_level = SOL_SOCKET,
@@ -437,7 +440,8 @@ static void attack_linger(void) {
                 memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
                 (void)sendmsg(channel, &message, MSG_NOSIGNAL);
         } else {
-                (void)send_descriptor(channel, NULL, "x", OWN_CONNECTION);
+                (void)send_descriptor(channel, NULL, strcmp(how + 1, "empty") == 0 ? "" : "x",
+                                      OWN_CONNECTION);
         }
         close(OWN_CONNECTION);
         (void)pause();
