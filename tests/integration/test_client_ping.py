@@ -319,6 +319,24 @@ def test_a_deadline(clock, answers):
     assert result.lost == 1 and result.seconds >= 60
 
 
+def test_a_time_out_before_the_deadline(clock):
+    """A round trip that timed out before the deadline is no victim of it, however late the client
+    looks."""
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 64))
+        until(lambda: servers.is_read(connection))
+        clock.advance(1)
+        servers.receive(connection, 64)
+        clock.advance(60)
+        servers.silent(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server:
+        result = ping("--ping", "-i1", "-W5", "-w30", *server.address,
+                      env=os.environ | clock.environment)
+    assert (result.status, result.answered, result.reasons) == (1, 1, " (1 timeout)")
+
+
 @pytest.mark.parametrize("option", ["-w60", "-W60"])
 def test_a_surplus_that_is_found_after_the_deadline(option, clock):
     """A wrong answer that came before the end is one, however late the client looks."""

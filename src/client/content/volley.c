@@ -91,6 +91,11 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
         }
 
         answer.time = now > entry->sent ? now - entry->sent : 1;
+        /* A second answer with other bytes is not the network's copy of the first. */
+        if (entry->state == VOLLEY_DONE && !intact) {
+                counts->unrecognized++;
+                return answer;
+        }
         if (entry->state == VOLLEY_DONE) {
                 counts->duplicate++;
                 answer.verdict = VOLLEY_DUPLICATE;

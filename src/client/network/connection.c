@@ -94,8 +94,6 @@ static int connection_prepare(int fd, const Endpoint *endpoint, const Connection
 
         /* Somebody waits for the echo of a small message. Other sockets refuse it. */
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
-        /* Urgent bytes of the peer are a surplus like others: they must stay in the stream. */
-        (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         r = connection_mark(fd, endpoint->any.sa_family, options);
         if (r < 0)
                 return r;
@@ -125,6 +123,8 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
         if (fd < 0)
                 return -errno;
 
+        /* Urgent bytes of the peer are a surplus like others: they must stay in the stream. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &(int){ 1 }, sizeof(int));
         if (internet)
                 r = connection_prepare(fd, endpoint, options);
         else if (options->datagram)

@@ -35,9 +35,7 @@ void kernel_note(Kernel *kernel, int fd);
 void kernel_add(Kernel *kernel, const Kernel *other);
 
 /*
- * kernel_came_late: Returns whether the last bytes that @fd has received, of which the caller read
- * the last ones at @now, came at the instant @deadline or later. The answer is exact to a tick of
- * the kernel. Returns false if nobody knows: on any socket but TCP, bytes that are found count as
- * in time.
+ * kernel_came_late: Returns whether the bytes that the caller has read by @now reached this machine
+ * at @deadline or later, exact to a tick of the kernel. Returns false on any socket but TCP.
  */
 bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);

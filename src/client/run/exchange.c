@@ -191,7 +191,7 @@ static void exchange_send(Exchange *exchange, uint64_t now) {
                 return;
         }
         exchange->report->bytes_sent += options->size;
-        exchange->report->send_time = now - exchange->start;
+        exchange->report->send_time = clock_now() - exchange->start;
 }
 
 /* Sends what is due, but not all of a window: answers come meanwhile. */

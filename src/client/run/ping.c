@@ -48,6 +48,8 @@ typedef struct Ping {
         /* The end of the run, and the instant of the next round trip. */
         uint64_t end;
         uint64_t due;
+        /* The instant at which the round trip under way is late. */
+        uint64_t deadline;
         /* A signal ended the run. */
         bool interrupted;
         uint64_t next_progress;
@@ -124,7 +126,7 @@ static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first
 /* Makes one round trip; connects first without a connection. Sets @ret_time. */
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
-        uint64_t start = 0, connected, end;
+        uint64_t start = 0, connected;
         Trip trip = { .message = ping->message, .answer = ping->answer, .size = options->size };
         int r;
 
@@ -139,9 +141,10 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         connected = clock_now();
         if (!options->connect)
                 start = connected;
-        end = options->timeout == 0 ? CLOCK_NEVER : start + options->timeout;
+        if (options->timeout != 0)
+                ping->deadline = start + options->timeout;
         trip.fd = ping->fd;
-        r = trip_run(&trip, clock_earlier(end, ping->end), ping->connection.interrupt);
+        r = trip_run(&trip, clock_earlier(ping->deadline, ping->end), ping->connection.interrupt);
         *ret_time = clock_now() - start;
         if (r == 0)
                 ping_count_answer(&ping->report->phases, connected, trip.first);
@@ -169,6 +172,7 @@ static bool ping_once(Ping *ping) {
         int r;
 
         ping->sequence++;
+        ping->deadline = CLOCK_NEVER;
         r = ping_try(ping, &time, &failure);
         last = ping->options->connect || ping->sequence == ping->options->count;
         if (r == 0 && last) {
@@ -183,7 +187,8 @@ static bool ping_once(Ping *ping) {
                 return false;
         }
         report->attempts++;
-        if (r == -EINTR || (r == -ETIME && clock_now() >= ping->end)) {
+        if (r == -EINTR ||
+            (r == -ETIME && clock_now() >= ping->end && ping->deadline >= ping->end)) {
                 /* It counts as lost, although its answer might have come. */
                 report->errors[FAILURE_INTERRUPTED]++;
                 ping->interrupted = r == -EINTR;

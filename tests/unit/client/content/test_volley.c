@@ -246,12 +246,13 @@ static void test_states(void **state) {
         assert_true(volley_reject(&volley, 1, 7));
         assert_int_equal(volley_lost(&volley.counts), 0);
         assert_int_equal(volley_receive(&volley, 1, 1101, true).verdict, VOLLEY_LATE);
-        assert_int_equal(volley_receive(&volley, 1, 1102, false).verdict, VOLLEY_DUPLICATE);
+        assert_int_equal(volley_receive(&volley, 1, 1102, true).verdict, VOLLEY_DUPLICATE);
+        assert_int_equal(volley_receive(&volley, 1, 1102, false).verdict, VOLLEY_UNRECOGNIZED);
 
         assert_int_equal(volley_receive(&volley, 4, 1102, true).verdict, VOLLEY_UNRECOGNIZED);
         assert_false(volley_reject(&volley, 4, 0));
         assert_int_equal(volley.counts.open, 2);
-        assert_int_equal(volley.counts.unrecognized, 1);
+        assert_int_equal(volley.counts.unrecognized, 2);
         volley_deinit(&volley);
 }
 
