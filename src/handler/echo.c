@@ -3,15 +3,16 @@
  * RFC 862 on one connection: read, write everything that was read, read again. Reads and writes
  * block; SO_RCVTIMEO and SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
  *
- * A read that times out means an idle peer. A write that times out proves less: write(2) reports
- * how much the kernel has queued, not when the peer acknowledged it. Writes therefore time out
- * after a 64th of the timeout, and the handler asks the kernel each time whether the peer has
- * acknowledged anything (SIOCOUTQ, tcp(7)). Only a peer that acknowledges nothing for the whole
- * timeout has stalled.
+ * A read that times out means an idle peer, if the peer has acknowledged every echo. A write that
+ * times out proves less: write(2) reports how much the kernel has queued, not when the peer
+ * acknowledged it. Writes therefore time out after a 64th of the timeout, and the handler asks the
+ * kernel each time whether the peer has acknowledged anything (SIOCOUTQ, tcp(7)). Only a peer that
+ * acknowledges nothing for the whole timeout has stalled.
  *
  * A peer may end its stream and read nothing. The kernel would go on alone, and the memory of a
- * connection that nobody counts would have no limit. So echo_drain() waits for its acknowledgement
- * in slices that become longer, and so does the read of a peer that sends nothing.
+ * connection that nobody counts would have no limit. So echo_drain() waits, in slices that become
+ * longer, until the peer has acknowledged all of it. Where a peer sends nothing, each read that
+ * times out checks the same.
  *
  * A signal handler ends the reading from outside: it replaces the descriptor for reading, and
  * shortens the slices of a write that waits. echo_run() then writes what it has read, for a limited
@@ -69,10 +70,10 @@ static void echo_count(const Echo *echo, uint64_t bytes) {
         (void)atomic_fetch_add_explicit(echo->bytes, bytes, memory_order_relaxed);
 }
 
-/* The progress of a peer that keeps a write waiting. */
+/* The progress of a peer that acknowledges slowly. */
 typedef struct Slowness {
         int queued;        /* bytes that the peer has not acknowledged; -1 when unknown */
-        uint64_t progress; /* when the peer last read; CLOCK_NEVER before a write has waited */
+        uint64_t progress; /* when it last acknowledged bytes; CLOCK_NEVER before a wait */
         uint64_t stopping; /* when the write first saw `stopping`; CLOCK_NEVER before */
 } Slowness;
 
@@ -132,17 +133,6 @@ static bool echo_write(Echo *echo, EndReason *ret_reason) {
         return true;
 }
 
-/* Returns whether the peer has every byte that was written: over a Unix socket it always has. */
-static bool echo_is_delivered(const Echo *echo, const Slowness *slowness) {
-        int family = AF_UNSPEC;
-        socklen_t size = sizeof family;
-
-        if (slowness->queued <= 0)
-                return true;
-        (void)getsockopt(echo->out, SOL_SOCKET, SO_DOMAIN, &family, &size);
-        return family == AF_UNIX;
-}
-
 /* Takes the error that the kernel has reported for a connection; 0 without one. */
 static int echo_take_error(const Echo *echo) {
         int error = 0;
@@ -185,7 +175,7 @@ static EndReason echo_drain(const Echo *echo) {
         int error;
 
         (void)echo_is_acknowledged(echo, &slowness);
-        if (echo_is_delivered(echo, &slowness))
+        if (slowness.queued <= 0)
                 return END_CLOSED_BY_PEER;
         if (shutdown(echo->out, SHUT_WR) < 0)
                 return echo_reason(errno);
@@ -204,7 +194,7 @@ static bool echo_wait_silent(const Echo *echo, Slowness *silence, EndReason *ret
         const bool first = silence->queued < 0;
         const bool acknowledged = echo_is_acknowledged(echo, silence);
 
-        if (echo_is_delivered(echo, silence))
+        if (silence->queued <= 0)
                 *ret_reason = END_IDLE;
         else if (!first && !acknowledged)
                 *ret_reason = END_STALLED;

@@ -72,7 +72,8 @@ void handler_init(void);
 
 /*
  * handler_wipe_stack: Overwrites what the calls that have returned to the caller left on the stack.
- * handler_start() does so, too; frames between the two can have gaps of what was there before.
+ * Call it also before a call that forks: handler_start() cannot reach the gaps in the frames of its
+ * callers.
  */
 void handler_wipe_stack(void);
 

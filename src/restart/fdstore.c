@@ -116,9 +116,7 @@ static int wait_for_hangup(int fd) {
         struct pollfd end = { .fd = fd };
 
         for (uint64_t now = clock_now(); now < deadline; now = clock_now()) {
-                const uint64_t wait = deadline - now;
-                const struct timespec timeout = { .tv_sec = (time_t)(wait / CLOCK_SECOND),
-                                                  .tv_nsec = (long)(wait % CLOCK_SECOND) };
+                const struct timespec timeout = clock_timespec(deadline - now);
                 int n = ppoll(&end, 1, &timeout, NULL);
 
                 if (n > 0)

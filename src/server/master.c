@@ -448,7 +448,7 @@ int master_turn(Master *master, uint64_t patience) {
         }
         if (handed)
                 master_settle(master, now);
-        /* The calls above had other peers than those that begin to be served. */
+        /* The calls above left addresses of other peers on the stack. */
         handler_wipe_stack();
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0)

@@ -73,7 +73,8 @@ static int entry_code(const LedgerEntry *entry) {
         return (int)(entry->reason - 1);
 }
 
-/* Returns the record of such an end. A handler that was killed with its master has noted none. */
+/* Returns the kind of the record of a connection that ended without a master. A handler that was
+ * killed noted no reason. */
 static RecordKind takeover_kind(const LedgerFacts *facts, const LedgerEntry *entry) {
         if (facts->state == LEDGER_SILENT)
                 return RECORD_REFUSED;

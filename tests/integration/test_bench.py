@@ -158,8 +158,12 @@ def like_sockperf(data):
 def test_the_volley_counts_answers(datagrams, flows, window, change):
     """Answers come at a rate; one flow with one datagram on its way measures its round trips."""
     server = datagrams(change)
-    found = wait_for(lambda: (run := volley(server, flows, window))["rate"] > 0 and run, "answers")
-    assert found["wrong"] == 0
+    def answered():
+        run = volley(server, flows, window)
+        assert run["wrong"] == 0
+        return run["rate"] > 0 and run
+
+    found = wait_for(answered, "answers")
     assert (found["p50"] > 0) == (window == 1)
 
 
