@@ -143,9 +143,9 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, handlers, block=RANDOM, quiet=0.1, flags=0):
-    """Writes block over and over, never reading, until nothing can be written for quiet seconds,
-    not even after each of handlers was seen to wait: they are not just late.
+def fill(client, handlers, flags=0):
+    """Writes RANDOM over and over, never reading, until nothing can be written for a moment, not
+    even after each of handlers was seen to wait: they are not just late.
 
     Returns the number of bytes written."""
     client.setblocking(False)
@@ -155,9 +155,9 @@ def fill(client, handlers, block=RANDOM, quiet=0.1, flags=0):
     while sent != before:
         wait_until_waiting(handlers)
         before = sent
-        while poll.poll(1000 * quiet):
+        while poll.poll(100):
             try:
-                sent += client.send(memoryview(block)[sent % len(block):], flags)
+                sent += client.send(memoryview(RANDOM)[sent % len(RANDOM):], flags)
             except BlockingIOError:
                 pass
     client.settimeout(DEADLINE)
