@@ -172,6 +172,31 @@ def test_a_service_that_cuts():
         "differs: larger datagrams come back changed\n")
 
 
+@pytest.mark.parametrize("changes, verdict", [
+    (lambda number, size: number % 2 == 1, "65507 bytes pass both ways, in packets of 65535 bytes; "
+     "differs: an answer to 40 bytes came back changed"),
+    (lambda number, size: size > 2000 and number <= 4,
+     r"(.*; )?differs: an answer to \d+ bytes came back changed")], ids=["every-other", "first-four"])
+def test_changes_that_a_repetition_hides(changes, verdict, clock):
+    """A changed answer fails the search, even if a repetition passes, and is no loss."""
+
+    def behave(peer):
+        counts = collections.Counter()
+        for data, source in peer:
+            counts[len(data)] += 1
+            changed = changes(counts[len(data)], len(data))
+            peer.answer(data[:-1] + bytes([data[-1] ^ changed]), source)
+            # The client sends the next one.
+            until(lambda: not changed or select.select([peer.socket], [], [], 0)[0]
+                  or clock.advance(0.5))
+
+    clock.stop()
+    with Peer(behave) as peer:
+        status, output, _ = run("--mtu", *peer.address, env=os.environ | clock.environment)
+    assert status == 1 and re.fullmatch(
+        rf"127\.0\.0\.1 port \d+: {verdict}\n", output.decode())
+
+
 def test_an_unlucky_size():
     """A size that passes, but whose repetitions a busy path has all lost, does not end the search."""
 

@@ -20,9 +20,10 @@
  * is to blame: a firewall can reject by size.
  *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
- * failure, although the search found the size. So is an answer to none of the datagrams. An error
- * counts only for the size that did not pass, or with the MTU that was found: another router may
- * have announced another MTU before the hole.
+ * failure, although the search found the size. So is an answer to none of the datagrams, and one
+ * that came back changed, even if a repetition passed. An error counts only for the size that did
+ * not pass, or with the MTU that was found: another router may have announced another MTU before
+ * the hole.
  */
 #include "client/run/mtu.h"
 
@@ -78,6 +79,8 @@ typedef struct Mtu {
         /* Of the last probe, and of the smallest size that did not pass. */
         MtuReason reason;
         MtuReason end;
+        /* The smallest size of which an answer came back changed; SIZE_MAX for none. */
+        size_t changed;
         /* The number behind that of the datagram that was rejected last; 0 for none. */
         uint64_t rejected;
         Progress progress;
@@ -127,7 +130,11 @@ static int mtu_take(Mtu *mtu, const FlowEvent *event, uint64_t first) {
             event->answer.verdict == VOLLEY_UNRECOGNIZED)
                 return MTU_LOST;
         mtu->reason.announced |= event->fragments;
-        mtu->reason.changed |= event->answer.verdict == VOLLEY_CHANGED;
+        if (event->answer.verdict == VOLLEY_CHANGED) {
+                mtu->reason.changed = true;
+                if (mtu->flow.payload->size < mtu->changed)
+                        mtu->changed = mtu->flow.payload->size;
+        }
         if (event->fragments)
                 return MTU_REFUSED;
         if (event->answer.verdict != VOLLEY_ANSWERED)
@@ -260,7 +267,17 @@ static int mtu_bound(Mtu *mtu) {
         return r;
 }
 
+static int mtu_fail_changed(const Mtu *mtu) {
+        if (mtu->changed > mtu->low)
+                return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
+                                        "larger datagrams come back changed");
+        return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
+                                "an answer to %zu bytes came back changed", mtu->changed);
+}
+
 static int mtu_fail_irregular(const Mtu *mtu) {
+        if (mtu->changed <= mtu->low)
+                return mtu_fail_changed(mtu);
         return failure_set_kind(&mtu->report->failure, FAILURE_MISSING, -ETIME,
                                 "the path answers irregularly: %zu bytes and other sizes passed "
                                 "only after %d losses",
@@ -318,15 +335,16 @@ static void mtu_judge(const Mtu *mtu) {
         report->mtu = (ReportMtu){ .payload = mtu->low,
                                    .packet = packet,
                                    .interface = mtu->flow.mtu };
+        if (mtu->changed != SIZE_MAX) {
+                (void)mtu_fail_changed(mtu);
+                return;
+        }
         if (mtu->low == MTU_MOST || packet == mtu->flow.mtu || packet == mtu->named ||
             mtu->end.announced)
                 return;
         if (mtu->end.rejection.error != 0)
                 failure_set_kind(&report->failure, rejection_kind(&mtu->end.rejection), 0,
                                  "larger datagrams are rejected: %s", mtu->end.rejection.text);
-        else if (mtu->end.changed)
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "larger datagrams come back changed");
         else
                 failure_set_kind(&report->failure, FAILURE_MISSING, 0,
                                  "larger datagrams vanish without an ICMP error");
@@ -361,7 +379,7 @@ static void mtu_measure(Mtu *mtu) {
 
 void mtu_run(const ClientOptions *options, Report *report) {
         static Payload payload;
-        Mtu mtu = { .options = options, .report = report };
+        Mtu mtu = { .options = options, .report = report, .changed = SIZE_MAX };
         int fd, r;
 
         fd = path_open(&options->target, &options->connection, &report->path, &report->failure);
