@@ -17,7 +17,7 @@ import pytest
 
 import servers
 from client import Client, run, until
-from test_client_datagrams import FOREVER, Peer, echo
+from test_client_datagrams import FOREVER, Peer, echo, is_queued
 from test_client_json import parse
 
 LINKS = 4
@@ -233,6 +233,41 @@ def test_rows():
     assert [row[1] for row in rows] == ["61000", "61001", "61002"]
     assert all(int(row[2]) >= 6 for row in rows)
     assert "15 sent, 15 answered, 0 lost" in output.decode()
+
+
+@pytest.mark.parametrize("form, timeout, lost", [("--json", 0, 0), ("--json", 30, 1), ("-q", 0, 0)])
+def test_rows_of_datagrams(form, timeout, lost, clock):
+    """The rows count as lost what the whole does: no datagram that came back changed, or is open."""
+    runs, begun, read = [], [], []
+
+    def behave(peer):
+        begun.extend(sorted((peer.receive() for _ in range(3)), key=lambda came: came[1]))
+        until(lambda: runs)
+        runs[0].freeze()
+        for (data, source), change in zip(begun, (0, 1)):
+            peer.answer(data[:-1] + bytes([data[-1] ^ change]), source)
+            until(lambda source=source: is_queued(source[1]))
+        runs[0].thaw()
+        until(lambda: not any(is_queued(source[1]) for _, source in begun))
+        read.append(True)
+
+    clock.stop()
+    with Peer(behave) as peer, Client(
+            form, "--ping", "--udp", "--flows=3", "-c1", "-i0.003", f"-W{timeout}", "-w60",
+            *peer.address, env=os.environ | clock.environment) as client:
+        runs.append(client)
+        until(lambda: begun or clock.advance(0.001))
+        until(lambda: read)
+        clock.run_out(client.process, 1)
+        status, output, _ = client.end(b"")
+    assert status == 1
+    if form == "--json":
+        counts = parse(output.decode())
+        rows = [flow["lost"] for flow in counts["ping"]["flows"]["list"]]
+        assert (counts["datagrams"]["lost"], counts["datagrams"]["changed"]) == (lost, 1)
+    else:
+        rows = [int(line.split()[2]) for line in re.findall(r"^ *\d{5} .*", output.decode(), re.M)]
+    assert rows == [0, 0, lost]
 
 
 def test_the_interval():

@@ -23,6 +23,8 @@ struct FlowResult {
          * of the run can leave one without either. */
         uint64_t sent;
         uint64_t failed;
+        /* Round trips without an answer; of datagrams, volley_lost(). */
+        uint64_t lost;
         /* Answers so late that the peer has sent them again; datagrams answered after the
          * timeout. */
         uint64_t late;

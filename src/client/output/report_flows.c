@@ -82,7 +82,7 @@ static void flows_print_row(const FlowResult *flow, const ClientOptions *options
         if (flow->latency.count > 0)
                 quantity_format_duration((double)flow->kernel.rtt, rtt);
         printf("%5hu %6" PRIu64 " %6" PRIu64 " %8s %8s %6" PRIu64, flow->port, flow->sent,
-               flow->sent - flow->latency.count, flows_format_quantile(&flow->latency, 500, p50),
+               flow->lost, flows_format_quantile(&flow->latency, 500, p50),
                flows_format_quantile(&flow->latency, 990, p99), flow->late);
         if (!options->connection.datagram)
                 printf(" %8" PRIu64 " %11" PRIu64 " %8s", flow->kernel.segments,
@@ -113,7 +113,7 @@ static void flows_json_row(Json *json, const FlowResult *flow) {
         json_boolean(json, "named", flow->named);
         json_integer(json, "sent", flow->sent);
         json_integer(json, "answered", flow->latency.count);
-        json_integer(json, "lost", flow->sent - flow->latency.count);
+        json_integer(json, "lost", flow->lost);
         flows_json_quantile(json, "p50", &flow->latency, 500);
         flows_json_quantile(json, "p99", &flow->latency, 990);
         json_integer(json, "late", flow->late);

@@ -258,6 +258,7 @@ static void flows_close_lane(Flows *flows, size_t i) {
 
         flows->report->errors[FAILURE_INTERRUPTED] += lane->busy;
         lane_close(lane);
+        lane->result->lost = lane->result->sent - lane->result->latency.count;
         lane->result->packets = lane_count(lane->result);
         kernel_add(&flows->report->kernel, &lane->result->kernel);
 }
@@ -270,7 +271,8 @@ static void flows_close_datagrams(Flows *flows, size_t i) {
 
         result->sent = counts->sent;
         result->late = counts->late;
-        result->failed = volley_lost(counts) + counts->rejected;
+        result->lost = volley_lost(counts);
+        result->failed = result->lost + counts->rejected;
         result->packets =
                         (FlowCount){ .sent = counts->sent - counts->open, .lost = result->failed };
         report_add_flow(flows->report, flow);
