@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/socket.h"
 
 enum {
         /* A listener's queue is often no longer than this; what it drops costs a second. */
@@ -97,19 +98,22 @@ static void crew_begin(Crew *crew, size_t slot) {
 
 /* Checks place @i at the instant @now. Returns 0 while it is under way. */
 static int crew_look_at(Crew *crew, size_t i, uint64_t now) {
-        uint64_t timeout = crew->plan->options->connection.timeout;
-        int r;
+        const uint64_t timeout = crew->plan->options->connection.timeout;
+        const bool late = timeout > 0 && now >= crew->starts[i] + timeout;
+        const int fd = crew->polled[i].fd;
+        int r = 0;
 
         if (crew->plan->page->stop)
                 return -EINTR;
-        if (timeout > 0 && now >= crew->starts[i] + timeout)
-                return -ETIME;
-        if (crew->polled[i].fd < 0)
-                return crew_ask(crew, i);
-        if (crew->polled[i].revents == 0)
-                return 0;
-        r = connection_finish(crew->polled[i].fd);
-        return r < 0 ? r : 1;
+
+        /* A connection that came about while this process had no processor came in time. */
+        if (fd < 0) {
+                r = crew_ask(crew, i);
+        } else if (crew->polled[i].revents != 0 || (late && socket_is_writable(fd))) {
+                r = connection_finish(fd);
+                return r < 0 ? r : 1;
+        }
+        return r == 0 && late ? -ETIME : r;
 }
 
 /* Returns whether the queue of a Unix socket is full. */

@@ -312,9 +312,10 @@ static bool slot_is_late(const Slot *slot, uint64_t now) {
 bool slot_expire(Slots *slots, Slot *slot, uint64_t now) {
         bool idle = false;
 
-        /* The answer may have come while this process had no processor. */
+        /* The connection or the answer may have come while this process had no processor. */
         for (int i = 0; i < SLOT_LAST_READS && slot_is_late(slot, now); i++) {
-                if (!socket_is_readable(slot->fd))
+                if (slot->state == SLOT_CONNECTING ? !socket_is_writable(slot->fd)
+                                                   : !socket_is_readable(slot->fd))
                         break;
                 idle = slot_serve(slots, slot, EPOLLIN | EPOLLERR);
         }

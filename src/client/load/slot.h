@@ -99,7 +99,7 @@ void slot_end(Slots *slots, Slot *slot, uint64_t now);
 
 /*
  * slot_expire: Ends a request whose deadline is not after @now, unless the bytes that have already
- * come complete it.
+ * come complete it. Sends it instead over a connection that has already come about.
  *
  * Returns as slot_serve() does.
  */

@@ -116,9 +116,10 @@ static void worker_tick(Worker *worker, uint64_t now) {
                 Slot *slot = &worker->slots.list[i];
                 const bool rested = slot->state == SLOT_RESTING;
 
+                /* A full queue gets its last attempt before the deadline counts. */
+                queued |= slot_tick(&worker->slots, slot);
                 if (slot_expire(&worker->slots, slot, now))
                         worker_employ(worker, slot, clock_now());
-                queued |= slot_tick(&worker->slots, slot);
                 if (rested && worker_may_begin(worker, slot, now))
                         worker_employ(worker, slot, now);
         }
