@@ -61,11 +61,12 @@ static void test_rows(void **state) {
         FlowResult flows[] = {
                 { .port = 61000,
                   .sent = 3,
+                  .lost = 1,
                   .late = 1,
                   .kernel = { .known = true, .segments = 5, .retransmits = 2, .rtt = 40000 },
                   .named = true,
                   .packets = { 5, 3 } },
-                { .port = 61001, .sent = 2, .kernel = { .known = true, .rtt = 70000 } },
+                { .port = 61001, .sent = 2, .lost = 2, .kernel = { .known = true, .rtt = 70000 } },
         };
         const Report report = { .flows = flows, .flows_count = COUNT(flows) };
         const ClientOptions tcp = {}, udp = { .connection.datagram = true };
