@@ -104,13 +104,15 @@ def fixture_stamps():
 
 @pytest.mark.usefixtures("stamps")
 @pytest.mark.parametrize("late", [False, True])
-@pytest.mark.parametrize("mode", ["ping", "check", "flows", "load"])
+@pytest.mark.parametrize("mode", ["ping", "check", "flows", "load", "ping-w30", "flows-w30"])
 def test_a_client_that_comes_late(mode, late, clock):
-    """What came while the client got no processor is in time, and late if it came after that."""
+    """What came while the client got no processor is in time, and late if it came after that. After
+    the end of the run it does not count."""
+    kind, _, end = mode.partition("-")
     runs, begun = [], []
 
     def behave(peer):
-        came = [peer.receive() for _ in range(2 if mode == "flows" else 1)]
+        came = [peer.receive() for _ in range(2 if kind == "flows" else 1)]
         begun.append(came)
         until(lambda: runs)
         runs[0].freeze()
@@ -128,14 +130,15 @@ def test_a_client_that_comes_late(mode, late, clock):
     words = {"ping": ["--ping", "-c1"], "check": ["--check", "-s1000", "-l1000"],
              "flows": ["--ping", "--flows=2", "-c1", "-i0.001"], "load": ["--load", "-P1", "-w0.01"]}
     with Peer(behave) as peer, Client(
-            "--json", "--udp", *words[mode], "-W60", *peer.address,
+            "--json", "--udp", *words[kind], "-W60", *([f"-{end}"] if end else []), *peer.address,
             env=os.environ | clock.environment) as client:
         runs.append(client)
         # The start of a load lies ahead.
         until(lambda: begun or clock.advance(0.001))
         status, output, errors = client.end(b"")
     counts = parse(output.decode())["datagrams"]
-    assert errors == [] and counts["sent"] == counts["late" if late else "answered"]
+    assert errors == [] and counts["sent"] == counts[
+        "answered" if not late else "open" if end else "late"]
     # A check does not ask for the time.
     assert status == int(late and mode != "check")
 

@@ -270,6 +270,35 @@ def test_rows_of_datagrams(form, timeout, lost, clock):
     assert rows == [0, 0, lost]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_answers_at_the_end(late, clock):
+    """An answer that came before the end of the run counts, however late the client looks; one that
+    came later does not."""
+    begun = []
+
+    def behaviour(connection):
+        begun.append((connection, servers.receive(connection, 64)))
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            "--json", "--ping", "--flows=2", "-c1", "-i0.002", *FOREVER, "-w30", *server.address,
+            env=os.environ | clock.environment) as client:
+        until(lambda: len(begun) == 2 or clock.advance(0.001))
+        client.freeze()
+        if late:
+            clock.advance(3600)
+        for connection, data in begun:
+            connection.sendall(data)
+            until(lambda connection=connection: servers.queues(connection)[1][1] == len(data))
+        if not late:
+            clock.stall(3600)
+        client.thaw()
+        status, output, _ = client.end(b"")
+    assert status == int(late)
+    assert parse(output.decode())["ping"]["errors"] == ({"interrupted": 2} if late else {})
+
+
 def test_the_interval():
     """A flow sends its datagrams at the instants of the interval, not as fast as it has answers."""
     with Peer(echo) as peer:

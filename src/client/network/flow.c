@@ -92,6 +92,7 @@ int flow_init(Flow *ret_flow, int fd, Payload *payload, uint64_t index, size_t c
                             .errors = internet,
                             .payload = payload,
                             .first = index << FLOW_NUMBERS_BITS,
+                            .end = CLOCK_NEVER,
                             .answer = malloc(FLOW_BUFFER_SIZE) };
         r = volley_init(&ret_flow->volley, capacity, timeout);
         if (r == 0 && ret_flow->answer != NULL)
@@ -223,13 +224,17 @@ static bool flow_receive(Flow *flow, FlowEvent *event) {
                         break;
         }
         if (n < 0) {
-                flow->seen = now;
+                flow->seen = clock_earlier(now, flow->end - 1);
                 return false;
         }
 
         now = clock_now();
-        if (now >= volley_deadline(&flow->volley))
-                flow->seen = now = flow_arrival(&message.header, now);
+        if (now >= clock_earlier(volley_deadline(&flow->volley), flow->end)) {
+                now = flow_arrival(&message.header, now);
+                flow->seen = clock_earlier(now, flow->end - 1);
+        }
+        if (now >= flow->end)
+                return false;
         flow->answer_size = (size_t)n;
         flow_judge(flow, now, event);
         event->fragments = flow_has_fragments(&message.header);

@@ -40,6 +40,9 @@ struct Flow {
         uint32_t mtu;
         /* All answers that came before this instant are received. */
         uint64_t seen;
+        /* The end of the run, which the caller sets; CLOCK_NEVER at first. Answers that come then
+         * or later do not count. */
+        uint64_t end;
         /* The answer that flow_next() found last, and its size. */
         size_t answer_size;
         char *answer;

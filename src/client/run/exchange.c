@@ -281,6 +281,9 @@ static void exchange_loop(Exchange *exchange) {
                         exchange->over = true;
                 now = clock_now();
         }
+        /* One more look: this process may have had no processor. */
+        while (!exchange->over && now >= exchange->end && flow_next(&exchange->flow, &event))
+                exchange_take(exchange, &event);
 }
 
 /* Judges what came back. Returns whether the verdict is found. */
@@ -357,6 +360,7 @@ static void exchange_measure(Exchange *exchange) {
         Interim count;
 
         exchange_begin(exchange);
+        exchange->flow.end = exchange->end;
         inquiry_set(exchange_answer, exchange);
         exchange_loop(exchange);
         inquiry_set(NULL, NULL);
