@@ -11,11 +11,12 @@ import struct
 import subprocess
 import termios
 import threading
+from pathlib import Path
 
 import pytest
 
 import servers
-from client import DEADLINE, Client, command, run, until
+from client import DEADLINE, Client, command, gone, run, state, until
 
 SIZE = 1_000_000
 
@@ -226,6 +227,12 @@ def socket_queue(connection, request):
     return struct.unpack("i", fcntl.ioctl(connection, request, bytes(4)))[0]
 
 
+def switches(pid):
+    """How often a process has begun to wait."""
+    found = re.search(r"^voluntary_ctxt_switches:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
+    return int(found[1]) if found else 0
+
+
 @pytest.mark.parametrize("surplus", [0, 200_000])
 @pytest.mark.parametrize("mode", ["plain", "check"])
 def test_a_surplus_from_a_peer_that_reads_nothing(mode, surplus, clock, tmp_path):
@@ -254,6 +261,39 @@ def test_a_surplus_from_a_peer_that_reads_nothing(mode, surplus, clock, tmp_path
     assert status == 1 and (
         b": differs: " in output if mode == "check" else
         re.search("sends more than it was sent: [0-9]+ bytes sent, ", errors[0])), (output, errors)
+
+
+def test_a_sender_without_a_processor(clock, tmp_path):
+    """The peer owes nothing while the client's own sender stands still and all that it sent is back."""
+    runs = []
+
+    def look(pid):
+        """Lets the client see that time has passed."""
+        before = switches(pid)
+        clock.advance(60)
+        until(lambda: gone(pid) or switches(pid) >= before + 4)
+
+    def behaviour(connection):
+        # The client sends pieces of 256 KiB, and the buffers of a Unix socket are smaller.
+        until(lambda: runs and socket_queue(connection, termios.FIONREAD) > 0)
+        client, sender = runs[0], runs[0].sender
+        os.kill(sender, signal.SIGSTOP)
+        until(lambda: state(sender) == "T")
+        while socket_queue(connection, termios.FIONREAD) > 0:
+            connection.sendall(connection.recv(1 << 18))
+        until(lambda: socket_queue(connection, termios.TIOCOUTQ) == 0)
+        for _ in range(4):
+            look(client.process.pid)
+        os.kill(sender, signal.SIGCONT)
+        servers.echo(connection)
+
+    clock.stop()
+    with servers.local(behaviour, f"{tmp_path}/s") as server, Client(
+            *command("check", "--timeout=60", size="1M"), *server.address,
+            env=os.environ | clock.environment) as client:
+        runs.append(client)
+        status, output, errors = client.end()
+    assert (status, errors) == (0, []) and b"intact" in output, output
 
 
 def test_the_timeout_is_for_silence_not_for_the_whole(clock):

@@ -8,7 +8,7 @@
  *
  * A connection that fails counts as one error and is not replaced. At the end of the duration the
  * sender half-closes all connections, and the receiver goes on until each has ended or its timeout
- * is over.
+ * is over. The timeout counts while the peer owes bytes, or its end after the sender's.
  *
  * It must store nothing of a stream, and the sender must never outlive this process.
  */
@@ -63,6 +63,7 @@ typedef struct Stream {
         size_t live;
         uint64_t start;
         uint64_t end;
+        pid_t sender;
         /* The receiver's epoll(7) descriptor. */
         int epoll;
         /* The bytes that the sender repeats. */
@@ -244,15 +245,26 @@ static void stream_receive(Stream *stream, size_t i) {
         }
 }
 
+/* Returns whether the sender has half-closed all connections, or died, which it cannot report. */
+static bool stream_has_ended(const Stream *stream, uint64_t now) {
+        siginfo_t ended = {};
+
+        if (stream->page->sent_all || now < stream->end)
+                return stream->page->sent_all;
+        return waitid(P_PID, (id_t)stream->sender, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               ended.si_pid != 0;
+}
+
 static void stream_tick(Stream *stream) {
         uint64_t timeout = stream->plan->options->timeout, now = clock_now();
+        const bool ended = stream_has_ended(stream, now);
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
                 uint64_t sent = stream->page->sent[i].bytes;
                 const bool owed_before = line->owed;
 
-                line->owed = now >= stream->end || sent > line->received;
+                line->owed = ended || sent > line->received;
                 if (!line->owed || !owed_before)
                         line->last = now;
                 /* What came while this process had no processor came before the timeout. */
@@ -297,21 +309,21 @@ static int stream_receive_all(Stream *stream) {
 }
 
 static int stream_exchange(Stream *stream) {
-        pid_t parent = getpid(), sender;
+        pid_t parent = getpid();
         int r = 0;
 
-        sender = fork();
-        if (sender < 0)
+        stream->sender = fork();
+        if (stream->sender < 0)
                 return -errno;
-        if (sender == 0)
+        if (stream->sender == 0)
                 stream_send_all(stream, parent);
         if (stream_start(stream)) {
                 for (size_t i = 0; i < stream->plan->connections; i++)
                         stream->lines[i].last = stream->start;
                 r = stream_receive_all(stream);
         }
-        kill(sender, SIGKILL);
-        while (waitpid(sender, NULL, 0) < 0 && errno == EINTR)
+        kill(stream->sender, SIGKILL);
+        while (waitpid(stream->sender, NULL, 0) < 0 && errno == EINTR)
                 ;
         return r;
 }

@@ -54,13 +54,12 @@ typedef struct ReceiverWait {
 
 /* Returns whether the peer owes bytes, its end after all bytes, or that the sender goes on. */
 static bool receiver_is_owed(const Receiver *receiver, const ReceiverWait *wait) {
-        const uint64_t begun = sender_begun(receiver->sender);
+        const uint64_t sent = sender_bytes(receiver->sender);
 
-        if (wait->polled[POLLED_SENDER].fd < 0 || begun > receiver->bytes)
+        if (wait->polled[POLLED_SENDER].fd < 0 || sent > receiver->bytes)
                 return true;
-        /* The sender counts its bytes a moment after send(2): only a full buffer shows that it
-         * blocks. */
-        return begun > sender_bytes(receiver->sender) && !socket_is_writable(receiver->fd);
+        /* The sender may wait for a processor: only a full buffer shows that the peer blocks it. */
+        return sender_begun(receiver->sender) > sent && !socket_is_writable(receiver->fd);
 }
 
 /* Hands @size bytes at @data to the sink; returns a value of the enum, or -EAGAIN to go on. */
