@@ -218,6 +218,52 @@ def test_a_late_start(clock, words, least):
     assert result["bytes_received"] == result["bytes_sent"] >= 4 * 64
 
 
+def test_the_lag_of_the_client_is_not_the_services(clock):
+    """Datagrams that go out late are answered in time, and their times count from when they were due."""
+    answered = []
+
+    def behave(peer):
+        for came in peer:
+            peer.answer(*came)
+            answered.append(came)
+
+    clock.stop()
+    with Peer(behave) as peer, Client(
+            "--json", "--load", "--udp", "-P2", "-R1", "-w200", "-W60", *peer.address,
+            env=os.environ | clock.environment) as client:
+        wait_for_start(client)
+        clock.advance(150)
+        until(lambda: len(answered) >= 149)
+        clock.advance(51)
+        result = end_of(client)
+    assert (result["load"]["answered"], result["load"]["overdue"]) == (200, 0)
+    assert result["latency"]["max"] >= 148e6
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_rate_beyond_all_measure_ends(clock, interrupted):
+    """Billions of datagrams that are due hold up neither the end of a load nor its interrupt."""
+    begun = threading.Event()
+
+    def behave(peer):
+        for _ in peer:
+            begun.set()
+
+    clock.stop()
+    with Peer(behave) as peer, Client(
+            "--json", "--load", "--udp", "-P2", "-R1M", "-w86400", "-W1", *peer.address,
+            env=os.environ | clock.environment) as client:
+        wait_for_start(client)
+        clock.advance(3599)
+        assert begun.wait(DEADLINE)
+        if interrupted:
+            client.process.send_signal(signal.SIGINT)
+        clock.run_out(client.process, 0.1 if interrupted else 86400)
+        result = end_of(client, 1)
+    assert (result["failure"]["kind"] == "interrupted") == interrupted
+    assert result["load"]["overdue"] > 0
+
+
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
 def test_answers_of_another_connection_differ(kind):
     """Two connections of one process whose answers change places have nothing in order."""

@@ -90,6 +90,7 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
                 return answer;
         }
 
+        answer.sent = entry->sent;
         answer.time = now > entry->sent ? now - entry->sent : 1;
         /* A second answer with other bytes is not the network's copy of the first. */
         if (entry->state == VOLLEY_DONE && !intact) {

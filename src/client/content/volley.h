@@ -52,7 +52,9 @@ struct VolleyAnswer {
         /* The answer revokes the error message about its datagram, with this reason. */
         bool revokes;
         unsigned reason;
-        /* Nanoseconds of the round trip; 0 if unrecognized. */
+        /* The instant at which the datagram was sent, and the nanoseconds of the round trip; 0 if
+         * unrecognized. */
+        uint64_t sent;
         uint64_t time;
 };
 

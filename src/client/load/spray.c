@@ -5,7 +5,8 @@
  * Each connection of the plan is a socket with a port of its own. Without a rate a socket has one
  * datagram under way: its answer, an error or the timeout begins the next one. At a fixed rate
  * datagrams are due at instants of the Schedule, and the sockets take turns, whatever came back.
- * Times count from the instant at which a datagram was due.
+ * Times count from the instant at which a datagram was due, the timeout from that of its sending:
+ * the service is not to blame for a lag of this process.
  *
  * After the duration the loop goes on until no datagram is open: each has its answer, or exceeds
  * the timeout. Only a tick walks over all sockets, to find those timeouts and to count errors.
@@ -29,6 +30,8 @@
 
 enum {
         SPRAY_EVENTS = 64,
+        /* The late datagrams that go out before the loop receives again, and looks for a stop. */
+        SPRAY_BATCH = 64,
         /* The timeouts of a flow that a tick finds. */
         SPRAY_TICK_EVENTS = 1 << 12,
         /* All flows of a process remember this many datagrams, and each at least the others. */
@@ -64,6 +67,15 @@ typedef struct Spray {
         uint64_t errors[FAILURE_KINDS];
 } Spray;
 
+/* Returns the instant from which the time of the answer @event of @flow counts. */
+static uint64_t spray_since(const Spray *spray, const Flow *flow, const FlowEvent *event) {
+        const uint64_t index = (uint64_t)(flow - spray->flows);
+
+        if (spray->plan->options->rate == 0)
+                return event->answer.sent;
+        return schedule_due(&spray->schedule, event->number * spray->count + index);
+}
+
 /* Counts what is final. spray_count_errors() counts the rest. */
 static void spray_take(const Spray *spray, const Flow *flow, const FlowEvent *event) {
         LoadPage *page = spray->plan->page;
@@ -77,7 +89,8 @@ static void spray_take(const Spray *spray, const Flow *flow, const FlowEvent *ev
                 flow_recognize(flow, page->foreign);
         if (event->answer.verdict == VOLLEY_ANSWERED) {
                 page->answered++;
-                histogram_record(&page->latency, event->answer.time);
+                histogram_record(&page->latency, event->answer.sent + event->answer.time -
+                                                                 spray_since(spray, flow, event));
         }
 }
 
@@ -96,11 +109,11 @@ static void spray_count_errors(const Spray *spray) {
                 page->errors[kind] = errors[kind];
 }
 
-/* Sends a datagram that was due at @due. Returns whether the kernel took it, or rejected it. */
-static bool spray_send(Spray *spray, Flow *flow, uint64_t due) {
+/* Sends a datagram at @now. Returns whether the kernel took it, or rejected it. */
+static bool spray_send(Spray *spray, Flow *flow, uint64_t now) {
         FlowEvent event;
 
-        if (flow_send(flow, due, &event) < 0) {
+        if (flow_send(flow, now, &event) < 0) {
                 spray->full = clock_now() + SPRAY_PAUSE;
                 return false;
         }
@@ -121,15 +134,20 @@ static void spray_employ(Spray *spray, Flow *flow, uint64_t now) {
                 (void)spray_send(spray, flow, now);
 }
 
-/* At a fixed rate: sends the datagrams that are due. */
-static void spray_catch_up(Spray *spray, uint64_t now) {
-        if (spray->plan->options->rate == 0 || now < spray->full)
-                return;
-        while (now < spray->last) {
-                uint64_t due = schedule_due(&spray->schedule, spray->next);
+/* Returns whether datagrams of a fixed rate remain that may be sent at @now or later. */
+static bool spray_remains(const Spray *spray, uint64_t now) {
+        return spray->plan->options->rate > 0 && now < spray->last &&
+               schedule_due(&spray->schedule, spray->next) < spray->end;
+}
 
-                if (due > now || due >= spray->end ||
-                    !spray_send(spray, &spray->flows[spray->next % spray->count], due))
+/* At a fixed rate: sends datagrams that are due, at most a batch. */
+static void spray_catch_up(Spray *spray) {
+        for (int i = 0; i < SPRAY_BATCH; i++) {
+                const uint64_t now = clock_now();
+
+                if (now < spray->full || !spray_remains(spray, now) ||
+                    schedule_due(&spray->schedule, spray->next) > now ||
+                    !spray_send(spray, &spray->flows[spray->next % spray->count], now))
                         return;
                 spray->next++;
         }
@@ -170,7 +188,7 @@ static void spray_tick(Spray *spray, uint64_t now) {
 static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
         uint64_t wake = spray->next_tick, due;
 
-        if (spray->plan->options->rate > 0 && now < spray->end) {
+        if (spray_remains(spray, now)) {
                 due = schedule_due(&spray->schedule, spray->next);
                 wake = clock_earlier(wake, due > spray->full ? due : spray->full);
         }
@@ -184,7 +202,7 @@ static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
 static bool spray_goes_on(const Spray *spray, uint64_t now) {
         if (now < spray->end)
                 return true;
-        return !spray->plan->page->stop && spray_open(spray) > 0;
+        return !spray->plan->page->stop && (spray_remains(spray, now) || spray_open(spray) > 0);
 }
 
 static int spray_loop(Spray *spray) {
@@ -205,7 +223,7 @@ static int spray_loop(Spray *spray) {
                         crew_close_window(spray->plan, now - spray->start);
                         spray->last = clock_earlier(spray->last, now + SPRAY_GRACE);
                 }
-                spray_catch_up(spray, now);
+                spray_catch_up(spray);
                 spray_tick(spray, now);
         } while (spray_goes_on(spray, now));
         crew_close_window(spray->plan, now - spray->start);
