@@ -61,7 +61,7 @@ LIES = {
         # A partner that ends first takes the connection with it.
         servers.cross_wired,
         "differs|closed|missing differs differs differs differs differs differs differs "
-        "differs|closed"),
+        "differs|closed|reset"),
     "from-before": (servers.from_before, each("differs")),
     "one-behind": (
         # A connection with one request has none before; judge() wants to see that.
