@@ -357,6 +357,8 @@ def test_too_little_room_in_the_store(unit):
         service = unit("--max-connections=100", expected=told, start=False)
         service.wrapper = ["env", f"FDSTORE={room}"]
         service.start()
+        # The record comes before this one, and both may come after the service is ready.
+        service.journal.wait_for("started")
         assert [record["MPECHO_LIMIT_VALUE"] for record in
                 service.journal.records("limited", MPECHO_LIMIT="FileDescriptorStoreMax")] == \
             ["101" for _ in told]
