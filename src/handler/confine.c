@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes from handlers what only a hostile one would use: programs, signals to the master, limits of
- * other processes. All handlers have the master's user ID, so permissions do not protect it.
+ * Takes from handlers what only a hostile one would use: programs, addresses of sockets, signals to
+ * the master, limits of other processes. All handlers have the master's user ID, so permissions do
+ * not protect it.
  *
  * The means is a filter of system calls (seccomp(2)). systemd cannot install this one: it executes
  * the program after it has installed its own, and does not know the master's process ID. A filter
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/net.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +86,16 @@ void confine_children(void) {
 #endif
                 REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
                 REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
+                /* Sockets of another network: a handler has a connection there, which connect(2)
+                 * would take from its peer to any address. */
+                REFUSE(connect, 0, BPF_JGE, 0),
+                REFUSE(bind, 0, BPF_JGE, 0),
+                REFUSE(listen, 0, BPF_JGE, 0),
+#ifdef SYS_socketcall
+                REFUSE(socketcall, 0, BPF_JEQ, SYS_CONNECT),
+                REFUSE(socketcall, 0, BPF_JEQ, SYS_BIND),
+                REFUSE(socketcall, 0, BPF_JEQ, SYS_LISTEN),
+#endif
                 /* The limits of another process. */
                 REFUSE(prlimit64, 0, BPF_JGT, 0),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

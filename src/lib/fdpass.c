@@ -55,62 +55,70 @@ void fdpass_close(int fd) {
         close(fd);
 }
 
-/* Takes the descriptors from a received @message. The sender may have enabled other control
- * messages too (socket(7)). */
-static int fdpass_take(struct msghdr *message, int *ret_fds) {
+/* Returns the sender that a control message attests; 0 for one of another user. */
+static pid_t header_sender(struct cmsghdr *header) {
+        struct ucred sender;
+
+        memcpy(&sender, CMSG_DATA(header), sizeof sender);
+        return sender.uid == geteuid() ? sender.pid : 0;
+}
+
+/* Takes the sender and the descriptors from a received @message. The sender may have enabled other
+ * control messages too (socket(7)). Returns the number of descriptors, or -EMFILE. */
+static int fdpass_take(struct msghdr *message, pid_t *ret_sender, int *ret_fds) {
         int n = 0;
 
+        *ret_sender = -1;
         for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
              header = CMSG_NXTHDR(message, header)) {
                 const size_t size = header->cmsg_len - CMSG_LEN(0);
 
-                if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+                if (header->cmsg_level != SOL_SOCKET)
+                        continue;
+                if (header->cmsg_type == SCM_CREDENTIALS && size == sizeof(struct ucred))
+                        *ret_sender = header_sender(header);
+                if (header->cmsg_type != SCM_RIGHTS)
                         continue;
                 memcpy(ret_fds, CMSG_DATA(header), size);
                 n = (int)(size / sizeof(int));
         }
         if ((message->msg_flags & MSG_CTRUNC) == 0)
-                return n > 0 ? n : -EBADMSG;
+                return n;
 
         while (n > 0)
                 fdpass_close(ret_fds[--n]);
         return -EMFILE;
 }
 
-int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
+int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags) {
         Control control;
-        char byte;
-        struct iovec vector = { .iov_base = &byte, .iov_len = sizeof byte };
-        struct msghdr message = { .msg_iov = &vector,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control.room,
-                                  .msg_controllen = CMSG_LEN(most * sizeof(int)) };
+        struct iovec vector = { .iov_base = ret_note->data, .iov_len = sizeof ret_note->data };
+        struct msghdr message;
+        ssize_t size;
 
-        while (recvmsg(socket, &message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return fdpass_take(&message, ret_fds);
+        do {
+                message = (struct msghdr){ .msg_iov = &vector,
+                                           .msg_iovlen = 1,
+                                           .msg_control = control.room,
+                                           .msg_controllen = sizeof control.room };
+                size = recvmsg(socket, &message, flags | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+        } while (size < 0 && errno == EINTR);
+        if (size < 0)
+                return -errno;
+        ret_note->size = (size_t)size;
+        return fdpass_take(&message, &ret_note->sender, ret_fds);
 }
 
 void fdpass_drain(int socket) {
-        int fds[FDPASS_MOST];
-        Control control;
-        char byte;
-        struct iovec vector = { .iov_base = &byte, .iov_len = sizeof byte };
+        int fds[FDPASS_MOST], n;
+        FdpassNote note;
 
         /* What there is has an end now, and each message names its sender, even an empty one. */
         (void)shutdown(socket, SHUT_RD);
         (void)setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
-        for (;;) {
-                struct msghdr message = { .msg_iov = &vector,
-                                          .msg_iovlen = 1,
-                                          .msg_control = control.room,
-                                          .msg_controllen = sizeof control.room };
-                const ssize_t size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-
-                if ((size < 0 && errno != EINTR) || (size == 0 && message.msg_controllen == 0))
-                        return;
-                for (int n = size < 0 ? 0 : fdpass_take(&message, fds); n > 0;)
-                        fdpass_close(fds[--n]);
-        }
+        do {
+                n = fdpass_receive(socket, &note, fds, MSG_DONTWAIT);
+                for (int i = 0; i < n; i++)
+                        fdpass_close(fds[i]);
+        } while (n > 0 || n == -EMFILE || (n == 0 && (note.size > 0 || note.sender >= 0)));
 }

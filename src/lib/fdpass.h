@@ -2,8 +2,11 @@
 #pragma once
 
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/endpoint.h"
+
+typedef struct FdpassNote FdpassNote;
 
 /*
  * Passes descriptors over Unix sockets: a message carries duplicates of them (SCM_RIGHTS, unix(7)).
@@ -12,6 +15,16 @@
 enum {
         /* Descriptors of one message at most (SCM_MAX_FD of the kernel). */
         FDPASS_MOST = 253,
+        /* Room for the bytes of a message, the rest of which is lost. */
+        FDPASS_DATA = 64,
+};
+
+/* What comes beside the descriptors. */
+struct FdpassNote {
+        char data[FDPASS_DATA];
+        size_t size;  /* of the whole message, in bytes; 0 at the end of the stream too */
+        pid_t sender; /* as the kernel attests (SO_PASSCRED, unix(7)); 0 for a process of another
+                         user, and -1 without that option or at the end of the stream */
 };
 
 /*
@@ -26,21 +39,22 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
                 size_t n, int flags);
 
 /*
- * fdpass_receive: Receives a message with 1 to @most descriptors from @socket, without blocking,
- * and ignores its bytes.
+ * fdpass_receive: Receives a message from @socket, with any number of descriptors.
  *
- * @flags: MSG_PEEK to leave the message in the queue, or 0.
+ * @flags: MSG_DONTWAIT not to block, and MSG_PEEK to leave the message in the queue. Retries when a
+ * signal interrupts it.
  *
- * Returns the number of descriptors and sets as many of @ret_fds, which the caller closes; -EAGAIN
- * without a message; -EBADMSG if the message has no descriptors or the other end is closed; -EMFILE
- * if it has more than @most, or more than this process can open; or another negative errno of
- * recvmsg(2).
+ * Returns the number of descriptors and sets as many of @ret_fds, which the caller closes, and
+ * @ret_note; 0 for a message without descriptors, or when the other end is closed. Returns -EAGAIN
+ * without a message; -EMFILE if the message has more descriptors than this process can open; or
+ * another negative errno of recvmsg(2).
  */
-int fdpass_receive(int socket, int *ret_fds, size_t most, int flags);
+int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags);
 
 /*
- * fdpass_drain: Receives and closes all that waits in the connected SOCK_SEQPACKET @socket, and
- * refuses more. Call before close(2), which would wait for a connection there that lingers.
+ * fdpass_drain: Receives and closes all that waits in the Unix @socket, of type SOCK_SEQPACKET or
+ * SOCK_DGRAM, and refuses more. Call before close(2), which would wait for a connection there that
+ * lingers.
  */
 void fdpass_drain(int socket);
 

@@ -27,6 +27,11 @@ bool socket_is_stream(int fd);
 bool socket_is_datagram(int fd);
 
 /*
+ * socket_is_channel: Returns whether @fd is a Unix socket of type SOCK_SEQPACKET (unix(7)).
+ */
+bool socket_is_channel(int fd);
+
+/*
  * socket_is_readable: Returns whether bytes, the end or an error of the stream wait at @fd.
  *
  * socket_is_writable: Returns whether the send buffer of @fd has room, or the stream an error.

@@ -28,5 +28,8 @@ int bundle_new(const int *fds, size_t n) {
 }
 
 int bundle_open(int bundle, int ret_fds[static BUNDLE_MOST]) {
-        return fdpass_receive(bundle, ret_fds, BUNDLE_MOST, MSG_PEEK);
+        FdpassNote note;
+        const int n = fdpass_receive(bundle, &note, ret_fds, MSG_PEEK | MSG_DONTWAIT);
+
+        return n == 0 ? -EBADMSG : n;
 }

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hands connections over. A handler that must stop connects to its master and sends one
+ * Hands connections over. A handler that must stop opens a channel to its master and sends one
  * message: its connection and, directly behind it, a memfd with the bytes that the peer has not
  * accepted. A master that stops collects such messages into a bundle, sends the bundle to systemd,
  * waits until systemd has it, and answers. So at any time some process holds the connection.
  *
- * A handler believes its own master alone, by the process ID that the kernel attests (SO_PEERCRED,
- * socket(7)): after the master's death another handler could listen at the same address. When there
- * is no such master, or it does not answer, the handler stores a bundle of its own. It must not
- * exit before systemd has that.
+ * A channel is a socket pair of the handler, which sends one end to the master's inbox. With
+ * connect(2) a handler that a peer has taken over could leave the sandbox by its own connection, so
+ * handlers must do without (confine.h). The kernel attests the sender of each message
+ * (SCM_CREDENTIALS, unix(7)). The master learns by the first one whose channel it is, and welcomes
+ * it. A handler believes that of its own master alone: after the master's death another process
+ * could have its address. When there is no such master, or it does not answer, the handler stores a
+ * bundle of its own. It must not exit before systemd has that.
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
- * accepts one channel from each handler, closes a channel that stays silent for a second, takes a
- * connection only from the handler that serves it, and after a stranger does not accept for a
+ * takes one channel from each handler, closes a channel that stays silent for a second, takes a
+ * connection only from the handler that serves it, and after a stranger takes no channel for a
  * second. No handler can keep it busy, hand over another's connection, or put bytes into it. Where
  * the service shares its network namespace, every local user can be a stranger.
  *
@@ -25,9 +28,11 @@
  */
 #include "restart/handover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -42,30 +47,30 @@
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the master does not accept after strangers: each of them would wake it up. */
+/* How long the master takes no channel after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
+/* Channels of one turn: it also ends when strangers open them all the time. */
+#define CHANNELS_PER_TURN 4096
+
+static_assert(sizeof(Address) <= FDPASS_DATA, "an announcement fits into a message");
+
+static const char ANSWER_WELCOME = 'w';
 static const char ANSWER_STORED = 's';
 static const char ANSWER_SERVED = 'a';
 static const char ANSWER_CLOSED = '\0';
 static const char ANSWER_DECLINED = 'd';
 
-static int handover_listen(Handover *handover) {
-        HandoverAddress *address = &handover->address;
+static int inbox_open(Handover *handover) {
         /* Without a name, bind(2) chooses one. */
-        const struct sockaddr_un any = { .sun_family = AF_UNIX };
+        const struct sockaddr any = { .sa_family = AF_UNIX };
 
-        handover->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (handover->listener < 0)
+        handover->inbox = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (handover->inbox < 0 ||
+            setsockopt(handover->inbox, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
+            bind(handover->inbox, &any, sizeof(sa_family_t)) < 0)
                 return -errno;
-        if (bind(handover->listener, (const struct sockaddr *)&any, sizeof(sa_family_t)) < 0 ||
-            listen(handover->listener, SOMAXCONN) < 0)
-                return -errno;
-        address->length = sizeof address->name;
-        if (getsockname(handover->listener, (struct sockaddr *)&address->name, &address->length) <
-            0)
-                return -errno;
-        return 0;
+        return endpoint_from_socket(handover->inbox, &handover->address.inbox);
 }
 
 int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master) {
@@ -73,22 +78,21 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
         int r;
 
         *handover = (Handover){ .fd = -1,
-                                .listener = -1,
+                                .inbox = -1,
                                 .address = { .master = getpid(), .run = run },
                                 .master = *master,
-                                .listening = true };
-        r = handover_listen(handover);
+                                .polling = true };
+        r = inbox_open(handover);
         if (r < 0)
                 return r;
         handover->fd = epoll_create1(EPOLL_CLOEXEC);
-        if (handover->fd < 0 ||
-            epoll_ctl(handover->fd, EPOLL_CTL_ADD, handover->listener, &event) < 0)
+        if (handover->fd < 0 || epoll_ctl(handover->fd, EPOLL_CTL_ADD, handover->inbox, &event) < 0)
                 return -errno;
         return 0;
 }
 
-/* Closes the end @fd of a channel, with the messages that nobody receives. */
-static void channel_close(int fd) {
+/* Closes @fd with the messages that nobody receives. */
+static void handover_close(int fd) {
         fdpass_drain(fd);
         close(fd);
 }
@@ -97,7 +101,7 @@ static void channel_close(int fd) {
 static void channel_drop(Handover *handover, size_t index) {
         HandoverChannel *channel = &handover->channels[index];
 
-        channel_close(channel->fd);
+        handover_close(channel->fd);
         fdpass_close(channel->connection);
         fdpass_close(channel->unsent);
         *channel = handover->channels[--handover->n];
@@ -106,36 +110,29 @@ static void channel_drop(Handover *handover, size_t index) {
 void handover_deinit(Handover *handover) {
         while (handover->n > 0)
                 channel_drop(handover, 0);
-        fdpass_close(handover->listener);
-        fdpass_close(handover->fd);
-        handover->listener = handover->fd = -1;
+        if (handover->inbox >= 0)
+                handover_close(handover->inbox);
+        if (handover->fd >= 0)
+                close(handover->fd);
+        handover->inbox = handover->fd = -1;
 }
 
-/* Returns the process at the other end of a Unix socket; 0 for one of another user. */
-static pid_t channel_peer(int fd) {
-        struct ucred peer;
-        socklen_t size = sizeof peer;
+/* Polls the inbox, or stops polling it: a readable inbox would keep the master awake. */
+static void handover_set_polling(Handover *handover, bool polling) {
+        struct epoll_event event = { .events = polling ? EPOLLIN : 0 };
 
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid())
-                return 0;
-        return peer.pid;
+        if (handover->polling != polling &&
+            epoll_ctl(handover->fd, EPOLL_CTL_MOD, handover->inbox, &event) == 0)
+                handover->polling = polling;
 }
 
-/* Polls the listener, or stops polling it: a readable listener would keep the master awake. */
-static void handover_set_listening(Handover *handover, bool listening) {
-        struct epoll_event event = { .events = listening ? EPOLLIN : 0 };
-
-        if (handover->listening != listening &&
-            epoll_ctl(handover->fd, EPOLL_CTL_MOD, handover->listener, &event) == 0)
-                handover->listening = listening;
-}
-
-/* Adds a channel of the process @handler. Returns whether the kernel polls it. */
+/* Welcomes a channel of the process @handler. Returns whether the kernel polls it. */
 static bool channel_add(Handover *handover, int fd, pid_t handler, uint64_t now) {
         struct epoll_event event = { .events = EPOLLIN };
 
         if (epoll_ctl(handover->fd, EPOLL_CTL_ADD, fd, &event) < 0)
                 return false;
+        (void)send(fd, &ANSWER_WELCOME, sizeof ANSWER_WELCOME, MSG_DONTWAIT | MSG_NOSIGNAL);
         handover->channels[handover->n++] = (HandoverChannel){ .fd = fd,
                                                                .handler = handler,
                                                                .deadline = now + CHANNEL_PATIENCE,
@@ -144,77 +141,88 @@ static bool channel_add(Handover *handover, int fd, pid_t handler, uint64_t now)
         return true;
 }
 
-static bool handover_accepts(const Handover *handover, uint64_t now) {
+/* Takes the channel that is in the inbox. Returns 0; -EAGAIN without one, or another negative errno
+ * when a stranger sent the message, or it is no channel. */
+static int inbox_take(Handover *handover, uint64_t now) {
+        const HandoverMaster *master = &handover->master;
+        int fds[FDPASS_MOST], n;
+        FdpassNote note;
+
+        n = fdpass_receive(handover->inbox, &note, fds, MSG_DONTWAIT);
+        if (n < 0)
+                return n;
+        if (note.sender > 0 && master->admit(master->data, note.sender) && n == 1 &&
+            socket_is_channel(fds[0]) && channel_add(handover, fds[0], note.sender, now))
+                return 0;
+        /* It can have messages too, and be anything else. */
+        for (int i = 0; i < n; i++)
+                if (socket_is_channel(fds[i]))
+                        handover_close(fds[i]);
+                else
+                        fdpass_close(fds[i]);
+        return -EBADMSG;
+}
+
+static bool handover_takes(const Handover *handover, uint64_t now) {
         return handover->n < HANDOVER_MOST && handover->pause_until <= now;
 }
 
-/* Accepts all who wait, at most as many as the queue holds: one killed handler can leave thousands
- * of channels in it. With a pause after each, handlers behind them would give up, and leave
- * channels of strangers themselves. */
-static void handover_accept(Handover *handover, bool stopping, uint64_t now) {
-        const HandoverMaster *master = &handover->master;
+/* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
+ * up, and leave channels of strangers themselves. */
+static void inbox_take_all(Handover *handover, bool stopping, uint64_t now) {
         bool pauses = false;
+        int r = 0;
 
-        for (int i = 0; i < SOMAXCONN && handover_accepts(handover, now); i++) {
-                const int fd = accept4(handover->listener, NULL, NULL,
-                                       SOCK_CLOEXEC | SOCK_NONBLOCK);
-                pid_t handler;
-
-                if (fd < 0) {
-                        /* Without descriptors, the listener stays readable. */
-                        pauses = errno != EAGAIN || pauses;
-                        break;
-                }
-                handler = channel_peer(fd);
-                if (handler != 0 && master->admit(master->data, handler) &&
-                    channel_add(handover, fd, handler, now))
-                        continue;
-                channel_close(fd);
-                pauses = true;
+        for (int i = 0; i < CHANNELS_PER_TURN && r != -EAGAIN && handover_takes(handover, now);
+             i++) {
+                r = inbox_take(handover, now);
+                pauses = pauses || (r < 0 && r != -EAGAIN);
         }
         /* No pause during a stop, as handlers wait for answers. */
         if (pauses && !stopping)
                 handover->pause_until = now + STRANGER_PAUSE;
 }
 
-/* Answers an announcement, if that is what waits in a channel. Returns whether it was. */
-static bool channel_answer(const HandoverMaster *master, const HandoverChannel *channel,
-                           uint64_t now) {
-        const char *answer = &ANSWER_DECLINED;
+/* Answers the handler at the other end of a channel, which can have filled it. */
+static void channel_answer(const HandoverChannel *channel, char answer) {
+        (void)send(channel->fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Answers a message without descriptors if it is an announcement. */
+static void channel_announce(const HandoverMaster *master, const HandoverChannel *channel,
+                             const FdpassNote *note, uint64_t now) {
         Address announced;
 
-        if (!master->awaits(master->data, channel->handler) ||
-            recv(channel->fd, &announced, sizeof announced, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) !=
-                            sizeof announced)
-                return false;
-        /* A closed channel with an unread message would reset the handler's end. */
-        (void)recv(channel->fd, &announced, sizeof announced, MSG_DONTWAIT);
-        if (master->announce(master->data, channel->handler, &announced, now))
-                answer = &ANSWER_SERVED;
-        (void)send(channel->fd, answer, sizeof *answer, MSG_NOSIGNAL);
-        return true;
+        if (note->size != sizeof announced || !master->awaits(master->data, channel->handler))
+                return;
+        memcpy(&announced, note->data, sizeof announced);
+        channel_answer(channel, master->announce(master->data, channel->handler, &announced, now)
+                                                ? ANSWER_SERVED
+                                                : ANSWER_DECLINED);
 }
 
 /* Receives from a channel. Returns whether the channel stays. */
 static bool channel_receive(const HandoverMaster *master, HandoverChannel *channel, uint64_t now) {
-        int fds[FDPASS_MOST], r;
+        int fds[FDPASS_MOST], n;
+        FdpassNote note;
 
-        if (channel_answer(master, channel, now))
-                return false;
         /* The kernel would close those that have no room, and wait. */
-        r = fdpass_receive(channel->fd, fds, FDPASS_MOST, 0);
-        if (r == -EAGAIN)
+        n = fdpass_receive(channel->fd, &note, fds, MSG_DONTWAIT);
+        if (n == -EAGAIN)
                 return now < channel->deadline;
-        if (r < 0)
+        if (n == 0)
+                channel_announce(master, channel, &note, now);
+        if (n <= 0)
                 return false;
         channel->connection = fds[0];
-        channel->unsent = r > 1 ? fds[1] : -1;
-        for (int i = 2; i < r; i++)
+        channel->unsent = n > 1 ? fds[1] : -1;
+        for (int i = 2; i < n; i++)
                 fdpass_close(fds[i]);
-        if (r > 2)
+        if (n > 2)
                 return false;
         /* The next master would serve a connection in place of unsent bytes. */
-        if (channel->unsent >= 0 && socket_is_stream(channel->unsent))
+        if (!socket_is_stream(channel->connection) ||
+            (channel->unsent >= 0 && !unsent_is_file(channel->unsent)))
                 return false;
         return master->serves(master->data, channel->handler, socket_cookie(channel->connection));
 }
@@ -256,8 +264,8 @@ static bool handover_store(const Handover *handover) {
         return n > 0 && bundle_store(fds, n, handover->address.run, 0) == 0;
 }
 
-/* Answers the handlers that have given their connections, or closes their channels when @answer
- * is 0: they store by themselves then. Returns how many. */
+/* Answers the handlers that have given their connections, or closes their channels
+ * with ANSWER_CLOSED: they store by themselves then. Returns how many. */
 static size_t handover_answer(Handover *handover, char answer) {
         const HandoverMaster *master = &handover->master;
         size_t answered = 0;
@@ -269,8 +277,8 @@ static size_t handover_answer(Handover *handover, char answer) {
                         continue;
                 if (answer == ANSWER_STORED)
                         master->note_stored(master->data, channel->handler);
-                if (answer != 0)
-                        (void)send(channel->fd, &answer, sizeof answer, MSG_NOSIGNAL);
+                if (answer != ANSWER_CLOSED)
+                        channel_answer(channel, answer);
                 channel_drop(handover, i);
                 answered++;
         }
@@ -278,7 +286,7 @@ static size_t handover_answer(Handover *handover, char answer) {
 }
 
 bool handover_stores(const HandoverAddress *address) {
-        return address->length > 0 && address->run > 0;
+        return address->inbox.length > 0 && address->run > 0;
 }
 
 void handover_take(Handover *handover, bool stopping, uint64_t now) {
@@ -286,7 +294,7 @@ void handover_take(Handover *handover, bool stopping, uint64_t now) {
                 return;
         if (handover->pause_until <= now || stopping)
                 handover->pause_until = 0;
-        handover_accept(handover, stopping, now);
+        inbox_take_all(handover, stopping, now);
         handover_receive(handover, now);
 }
 
@@ -305,7 +313,7 @@ void handover_settle(Handover *handover, bool stopping, uint64_t now) {
                 handover_take(handover, stopping, now);
         }
         /* Now that closed channels have made room. */
-        handover_set_listening(handover, handover_accepts(handover, now));
+        handover_set_polling(handover, handover_takes(handover, now));
 }
 
 uint64_t handover_deadline(const Handover *handover) {
@@ -316,51 +324,72 @@ uint64_t handover_deadline(const Handover *handover) {
         return deadline;
 }
 
-/* Sends @size bytes of @data with @fds and waits for the answer. Returns 0 when they are stored or
- * the peer is served, -ECANCELED when the master declines; another negative errno without an
- * answer. */
-static int channel_ask(int channel, const void *data, size_t size, const int *fds, size_t n) {
-        char answer;
-        ssize_t answered;
-        int r;
+/* Sends one end of a channel to the master. While its inbox is full this blocks, and a second
+ * SIGTERM may come. */
+static int inbox_send(const HandoverAddress *address, int end) {
+        int fd, r;
 
-        r = fdpass_send(channel, NULL, data, size, fds, n, 0);
-        if (r < 0)
-                return r;
-        do
-                answered = recv(channel, &answer, sizeof answer, 0);
-        while (answered < 0 && errno == EINTR);
-        if (answered < 0)
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
                 return -errno;
-        if (answered == 0)
+        socket_set_timeout(fd, SO_SNDTIMEO, ANSWER_PATIENCE);
+        r = fdpass_send(fd, &address->inbox, "", 1, &end, 1, 0);
+        close(fd);
+        return r;
+}
+
+/* Waits for an answer. Returns it; or a negative errno, -EPERM from another process than @master.
+ */
+static int channel_expect(int channel, pid_t master) {
+        int fds[FDPASS_MOST], n;
+        FdpassNote note;
+
+        n = fdpass_receive(channel, &note, fds, 0);
+        if (n < 0)
+                return n;
+        for (int i = 0; i < n; i++)
+                fdpass_close(fds[i]);
+        if (note.size == 0)
                 return -ECONNRESET;
-        return answer == ANSWER_STORED || answer == ANSWER_SERVED ? 0 : -ECANCELED;
+        return note.sender == master ? note.data[0] : -EPERM;
 }
 
-/* Connects to the master. While its queue is full this blocks, and a second SIGTERM may come. */
-static int channel_connect(int channel, const HandoverAddress *address) {
-        while (connect(channel, (const struct sockaddr *)&address->name, address->length) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return channel_peer(channel) == address->master ? 0 : -EPERM;
+/* Opens a channel to the master. Returns it; -EPERM when another process has the master's address,
+ * or another negative errno without a welcome. */
+static int channel_open(const HandoverAddress *address) {
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        socket_set_timeout(ends[0], SO_RCVTIMEO, ANSWER_PATIENCE);
+        (void)setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
+        r = inbox_send(address, ends[1]);
+        close(ends[1]);
+        if (r == 0)
+                r = channel_expect(ends[0], address->master);
+        if (r == ANSWER_WELCOME)
+                return ends[0];
+        close(ends[0]);
+        return r < 0 ? r : -EPROTO;
 }
 
-/* Opens a channel to the master and asks. Returns what channel_ask() does; -EPERM when another
- * process listens at its address. */
+/* Opens a channel, sends @size bytes of @data with @fds and waits for the answer. Returns 0 when
+ * they are stored or the peer is served, -ECANCELED when the master declines; or another negative
+ * errno without an answer. */
 static int handover_ask(const HandoverAddress *address, const void *data, size_t size,
                         const int *fds, size_t n) {
         int channel, r;
 
-        channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        channel = channel_open(address);
         if (channel < 0)
-                return -errno;
-        socket_set_timeout(channel, SO_RCVTIMEO, ANSWER_PATIENCE);
-        socket_set_timeout(channel, SO_SNDTIMEO, ANSWER_PATIENCE);
-        r = channel_connect(channel, address);
+                return channel;
+        r = fdpass_send(channel, NULL, data, size, fds, n, 0);
         if (r == 0)
-                r = channel_ask(channel, data, size, fds, n);
+                r = channel_expect(channel, address->master);
         close(channel);
-        return r;
+        if (r < 0)
+                return r;
+        return r == ANSWER_STORED || r == ANSWER_SERVED ? 0 : -ECANCELED;
 }
 
 int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size) {

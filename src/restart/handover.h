@@ -4,11 +4,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
 #include "lib/address.h"
+#include "lib/endpoint.h"
 #include "restart/bundle.h"
 
 typedef struct Handover Handover;
@@ -22,10 +21,9 @@ typedef struct HandoverMaster HandoverMaster;
  * peer from the handler of a silent connection (roster.h).
  */
 
-/* Where a handler reaches its master. Without one, it has length 0. */
+/* Where a handler reaches its master. Without one, @inbox has length 0. */
 struct HandoverAddress {
-        struct sockaddr_un name;
-        socklen_t length;
+        Endpoint inbox;
         pid_t master; /* the only process that the handler believes */
         uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
 };
@@ -61,12 +59,12 @@ struct HandoverChannel {
 
 /* The master's side. */
 struct Handover {
-        int fd; /* readable when a handler waits; -1 when connections are not handed over */
-        int listener;
+        int fd;    /* readable when a handler waits; -1 when connections are not handed over */
+        int inbox; /* receives channels from handlers */
         HandoverAddress address;
         HandoverMaster master;
-        uint64_t pause_until; /* does not accept before; 0 without a pause */
-        bool listening;       /* whether @fd is readable for the listener as well */
+        uint64_t pause_until; /* takes no channel before; 0 without a pause */
+        bool polling;         /* whether @fd is readable for the inbox as well */
         size_t n;
         HandoverChannel channels[HANDOVER_MOST];
 };
@@ -86,8 +84,8 @@ void handover_deinit(Handover *handover);
 bool handover_stores(const HandoverAddress *address);
 
 /*
- * handover_take: Accepts handlers, answers their announcements and receives the connections that
- * they give, without waiting for any. @stopping: whether the master stops.
+ * handover_take: Takes channels of handlers, answers their announcements and receives the
+ * connections that they give, without waiting for any. @stopping: whether the master stops.
  *
  * handover_settle: Stores the connections that were received, when the master is @stopping, and
  * answers; otherwise declines, and the handlers end them. The master must look for its own SIGTERM

@@ -35,6 +35,7 @@
 #include "lib/socket.h"
 #include "restart/bundle.h"
 #include "restart/legacy.h"
+#include "restart/unsent.h"
 
 struct RestoreItem {
         FdstoreKind kind;
@@ -297,7 +298,7 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
                 open->position++;
         if (open->position < open->n_fds)
                 ret_connection->fd = open->fds[open->position++];
-        if (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
+        if (open->position < open->n_fds && unsent_is_file(open->fds[open->position]))
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
                 fdpass_close(open->converted);

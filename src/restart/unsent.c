@@ -31,6 +31,12 @@ int unsent_new(const char *data, size_t size) {
         return fd;
 }
 
+bool unsent_is_file(int fd) {
+        struct stat status;
+
+        return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
 ssize_t unsent_take(int fd, char *buffer, size_t size) {
         struct stat status;
         ssize_t n;

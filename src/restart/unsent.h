@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -16,6 +17,11 @@
  * Returns its descriptor, which the caller closes; or a negative errno.
  */
 int unsent_new(const char *data, size_t size);
+
+/*
+ * unsent_is_file: Returns whether @fd can be such a memfd: it is a regular file.
+ */
+bool unsent_is_file(int fd);
 
 /*
  * unsent_take: Reads the bytes of the memfd @fd into @buffer and empties it, so that no other

@@ -98,7 +98,6 @@ static int master_init_signals(Master *master) {
         (void)sigaddset(&set, SIGCHLD);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
-        handler_init();
         master->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
         return master->signals < 0 ? -errno : 0;
 }
@@ -143,7 +142,10 @@ static int master_init(Master *master) {
 
         master->connections->datagrams = master->datagrams;
         master->connections->scrapers = master->scrapers;
-        return master_init_handover(master);
+        r = master_init_handover(master);
+        /* Last: from then on, nothing here can listen. */
+        handler_init();
+        return r;
 }
 
 int master_new(const Options *options, Listeners *listeners, Restore *restore, Journal *journal,
@@ -167,7 +169,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->polled[POLLED_SIGNALS].events = POLLIN;
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
-        master->handover.fd = master->handover.listener = -1;
+        master->handover.fd = master->handover.inbox = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i].events = POLLIN;
         r = master_init(master);

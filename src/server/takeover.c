@@ -51,8 +51,10 @@ static Connection *takeover_add(Connections *connections, const RestoredConnecti
         Address peer = {};
 
         /* A connection that was reset meanwhile has no peer; its handler finds out. */
-        if (address_from_peer(restored->fd, NULL, &peer) < 0 && restored->facts != NULL)
+        if (restored->facts != NULL)
                 peer = restored->facts->peer;
+        else
+                (void)address_from_peer(restored->fd, NULL, &peer);
         connection = roster_add(connections->roster, &peer, socket_cookie(restored->fd), listener,
                                 now);
         if (connection == NULL)

@@ -53,18 +53,45 @@ static double now(void) {
         return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Connects to the abstract address in the argument. */
-static int connect_to_master(void) {
+/* Sends a descriptor with a text, to an address or where the socket is connected to. */
+static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, const char *text,
+                            int fd) {
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
+        struct iovec data = { (char *)text, strlen(text) };
+        struct msghdr message = { .msg_name = name,
+                                  .msg_namelen = length,
+                                  .msg_iov = &data,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control,
+                                  .msg_controllen = sizeof control };
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        *header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd),
+                                    .cmsg_level = SOL_SOCKET,
+                                    .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(header), &fd, sizeof fd);
+        return sendmsg(to, &message, 0) >= 0;
+}
+
+/* Opens a channel to the master at the abstract address in the argument. Returns this end of it, or
+ * -1. */
+static int open_channel(void) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
         const size_t length = strlen(argument);
-        int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+        int fd = socket(AF_UNIX, SOCK_DGRAM, 0), ends[2];
+        bool sent;
 
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
+                return -1;
         memcpy(name.sun_path + 1, argument, length);
-        if (fd >= 0 &&
-            connect(fd, (struct sockaddr *)&name,
-                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0)
-                return fd;
+        sent = send_descriptor(fd, &name,
+                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
+                               "x", ends[1]);
         close(fd);
+        close(ends[1]);
+        if (sent)
+                return ends[0];
+        close(ends[0]);
         return -1;
 }
 
@@ -175,6 +202,22 @@ static void attack_control(void) {
                 note("limit it");
 }
 
+/* How it leaves the sandbox by its own connection, which belongs to the network of the machine; and
+ * takes an address in its own network. */
+static void attack_leave(void) {
+        const struct sockaddr nowhere = { .sa_family = AF_UNSPEC }, any = { .sa_family = AF_UNIX };
+        const int own = dup(OWN_CONNECTION), local = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+        if (bind(local, &any, sizeof any.sa_family) == 0)
+                note("bind");
+        if (listen(own, 1) == 0)
+                note("listen");
+        if (connect(local, &nowhere, sizeof nowhere) == 0)
+                note("connect");
+        close(own);
+        close(local);
+}
+
 /* The same by a system call of another architecture, if this machine has one. */
 static void attack_control_32(void) {
 #ifdef __x86_64__
@@ -282,25 +325,6 @@ static void attack_execute(void) {
                 try_to_execute(-1, path);
 }
 
-/* Sends a descriptor with a text, to an address or where the socket is connected to. */
-static bool send_descriptor(int to, struct sockaddr_un *name, const char *text, int fd) {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
-        struct iovec data = { (char *)text, strlen(text) };
-        struct msghdr message = { .msg_name = name,
-                                  .msg_namelen = name != NULL ? sizeof *name : 0,
-                                  .msg_iov = &data,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control,
-                                  .msg_controllen = sizeof control };
-        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-
-        *header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd),
-                                    .cmsg_level = SOL_SOCKET,
-                                    .cmsg_type = SCM_RIGHTS };
-        memcpy(CMSG_DATA(header), &fd, sizeof fd);
-        return sendmsg(to, &message, 0) >= 0;
-}
-
 /* Sends a descriptor to systemd's store, under the name in the argument. */
 static void store(int fd) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
@@ -309,7 +333,7 @@ static void store(int fd) {
 
         snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", argument);
         strncpy(name.sun_path, path != NULL ? path : "", sizeof name.sun_path - 1);
-        if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, text, fd))
+        if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, sizeof name, text, fd))
                 note("store");
 }
 
@@ -319,7 +343,7 @@ static void attack_store(void) {
         int pair[2];
 
         if (write(bytes, "INJECTED", 8) != 8 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
-            !send_descriptor(pair[1], NULL, "x", bytes))
+            !send_descriptor(pair[1], NULL, 0, "x", bytes))
                 return;
         store(pair[0]);
         store(bytes);
@@ -352,7 +376,7 @@ static int attack_master(const char *name) {
         /* Twice at least, also when the time passes without this process. */
         for (int i = 0; i < 2 || now() < end; i++) {
                 if (strcmp(name, "knock") == 0)
-                        n += connect_to_master() >= 0;
+                        n += open_channel() >= 0;
                 else if (strcmp(name, "queue") == 0)
                         n += sigqueue(getppid(), atoi(argument), (union sigval){ 0 }) == 0;
                 else
@@ -388,7 +412,7 @@ static void wait_for_stop(void) {
 static void attack_deaf(void) {
         wait_for_stop();
         for (;;) {
-                (void)connect_to_master();
+                (void)open_channel();
                 (void)poll(NULL, 0, 1000);
         }
 }
@@ -401,7 +425,7 @@ static void attack_late(void) {
         *delay = '\0';
         wait_for_stop();
         (void)poll(NULL, 0, atoi(delay + 1));
-        (void)send_descriptor(connect_to_master(), NULL, "x", OWN_CONNECTION);
+        (void)send_descriptor(open_channel(), NULL, 0, "x", OWN_CONNECTION);
         attack_hang();
 }
 
@@ -425,12 +449,12 @@ static void attack_linger(void) {
                 ;
         (void)setsockopt(OWN_CONNECTION, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 1000 },
                          sizeof(struct linger));
-        channel = connect_to_master();
+        channel = open_channel();
         for (int fd = OWN_CONNECTION + 1; fd < MOST_DESCRIPTORS; fd++)
                 if (fd != channel)
                         close(fd);
         if (strcmp(how + 1, "behind") == 0)
-                (void)send_descriptor(channel, NULL, "x", STDIN_FILENO);
+                (void)send_descriptor(channel, NULL, 0, "x", STDIN_FILENO);
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
                 (void)send(channel, NULL, 0, MSG_NOSIGNAL);
         if (strcmp(how + 1, "among") == 0) {
@@ -440,7 +464,7 @@ static void attack_linger(void) {
                 memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
                 (void)sendmsg(channel, &message, MSG_NOSIGNAL);
         } else {
-                (void)send_descriptor(channel, NULL, strcmp(how + 1, "empty") == 0 ? "" : "x",
+                (void)send_descriptor(channel, NULL, 0, strcmp(how + 1, "empty") == 0 ? "" : "x",
                                       OWN_CONNECTION);
         }
         close(OWN_CONNECTION);
@@ -458,7 +482,7 @@ static const struct {
         { "fork", attack_fork },           { "store", attack_store },
         { "hang", attack_hang },           { "deaf", attack_deaf },
         { "late", attack_late },           { "control-32", attack_control_32 },
-        { "linger", attack_linger },
+        { "linger", attack_linger },       { "leave", attack_leave },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */
@@ -473,7 +497,7 @@ static int attack(const char *name) {
         if (strcmp(name, "exit") == 0)
                 _exit(atoi(argument));
         if (strcmp(name, "silent") == 0)
-                return connect_to_master();
+                return open_channel();
         /* For the other attacks to find what they look for. */
         if (strcmp(name, "undress") == 0)
                 return prctl(PR_SET_DUMPABLE, 1);

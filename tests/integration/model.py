@@ -14,7 +14,7 @@ from service import TRACED
 
 MODEL = Path(__file__).parents[1] / "model" / "handover.pml"
 LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
-CALLS = "execve,clone,getsockopt,sendmsg,sendto,recvmsg,recvfrom,ppoll,wait4,exit_group"
+CALLS = "execve,clone,sendmsg,sendto,recvmsg,ppoll,wait4,exit_group"
 
 # The events of the model.
 NAMES = """IS_READY FORKS GIVES COLLECTS ASKS_BUNDLE TAKES_BUNDLE ANSWERS DECLINES EXITS_STORED
@@ -81,8 +81,8 @@ class Observer:
 
     def _see_master(self, begin, end, text):
         descriptor = int(match[1]) if (match := re.match(r"\w+\((\d+),", text)) else None
-        if match := re.search(r"SO_PEERCRED, {pid=(\d+),", text):
-            self._channels[descriptor] = int(match[1])
+        if match := re.match(r"recvmsg\(.*{pid=(\d+),.*SCM_RIGHTS, cmsg_data=\[(\d+)\]", text):
+            self._channels[int(match[2])] = int(match[1])
         elif match := re.match(r"clone\(.* = (\d+)$", text):
             self._note(begin, "FORKS", self._connections[int(match[1])])
         elif text.startswith("recvmsg(") and "SCM_RIGHTS" in text and "MSG_PEEK" not in text:
@@ -161,8 +161,11 @@ class Observer:
 
     def _see_handler(self, begin, pid, text):
         connection = self._connections[pid]
-        if match := re.match(r'recvfrom\(\d+, *"([sd])", 1,', text):
-            self._heard[pid] = "EXITS_STORED" if match[1] == "s" else "EXITS_DECLINED"
+        match = re.match(r'recvmsg\((\d+),.*iov_base="([wsd])"', text)
+        if match and match[2] == "w":
+            self._to_master[pid] = f"sendmsg({match[1]},"
+        elif match:
+            self._heard[pid] = "EXITS_STORED" if match[2] == "s" else "EXITS_DECLINED"
         elif text.startswith("ppoll(") and "revents=POLLHUP" in text and pid in self._barriers:
             self._heard[pid] = "EXITS_OWN"
         elif text.startswith(f"exit_group({HANDED_OVER}"):
@@ -171,8 +174,6 @@ class Observer:
             self._note(begin, self._heard.get(pid, "EXITS_ENDED"), connection)
         elif text.startswith("+++ killed"):
             self._note(begin, "IS_KILLED", connection)
-        elif match := re.match(r"getsockopt\((\d+), SOL_SOCKET, SO_PEERCRED", text):
-            self._to_master[pid] = f"sendmsg({match[1]},"
         elif pid in self._to_master and text.startswith(self._to_master[pid]):
             del self._to_master[pid]
             self._note(begin, "GIVES", connection)

@@ -5,6 +5,7 @@ import fcntl
 import os
 import signal
 import socket
+import struct
 import time
 from pathlib import Path
 
@@ -244,12 +245,15 @@ def test_unknown_process_is_not_listened_to(unit):
     inodes = {name for name in processes.descriptors(service.pid).values()}
     name, = [line.split()[7] for line in lines[1:]
              if len(line.split()) > 7 and f"socket:[{line.split()[6]}]" in inodes]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
-        stranger.settimeout(processes.DEADLINE)
-        stranger.connect("\0" + name[1:])
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        here.settimeout(processes.DEADLINE)
+        stranger.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                                    struct.pack("i", there.fileno()))], 0, "\0" + name[1:])
+        there.close()
         try:
-            socket.send_fds(stranger, [b"\0"], [service.clients[0].fileno()])
-            assert stranger.recv(1) == b""
+            socket.send_fds(here, [b"\0"], [service.clients[0].fileno()])
+            assert here.recv(1) == b""
         except (BrokenPipeError, ConnectionResetError):
             pass
     assert service.restart() == 1

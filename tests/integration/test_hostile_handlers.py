@@ -99,14 +99,18 @@ def test_other_processes(victim):
 
 def test_control(victim):
     """In a sandbox that filters system calls, it sends the master no signal, has the kernel send
-    none, does not change its limits, and executes nothing; elsewhere it can do all of that."""
+    none, does not change its limits, executes nothing, and gets no other address by connect(2),
+    bind(2) or listen(2); elsewhere it can do all of that."""
     service = victim()
     hostile = service.connect_served()
     ask(hostile, "control")
     assert answer(hostile) == "signal it, have it signalled, limit it"
+    ask(hostile, "leave")
+    assert answer(hostile) == "bind, connect"
     service.wrapper = [sys.executable, "-c", ENTER_SANDBOX, *service.wrapper]
     service.restart()
-    for attack, argument in ("control", ""), ("control-32", ""), ("execute", "/bin/true"):
+    for attack, argument in (("control", ""), ("control-32", ""), ("execute", "/bin/true"),
+                             ("leave", "")):
         ask(hostile, attack, argument)
         assert answer(hostile) == "nothing"
 

@@ -79,8 +79,8 @@ static void serve(void *data) {
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         if (served->handover) {
-                handler.handover.name.sun_family = AF_UNIX;
-                handler.handover.length = sizeof(sa_family_t) + 2;
+                handler.handover.inbox.local.sun_family = AF_UNIX;
+                handler.handover.inbox.length = sizeof(sa_family_t) + 2;
                 handler.handover.run = 1;
                 (void)unsetenv("NOTIFY_SOCKET");
         }

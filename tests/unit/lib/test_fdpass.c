@@ -44,8 +44,11 @@ static ino_t file_of(int fd) {
 /* What is received is closed by execve(2), and the same files as were sent, in order. */
 static void expect_received(const int *sent, int n, int flags) {
         int fds[FDPASS_MOST];
+        FdpassNote note;
 
-        assert_int_equal(fdpass_receive(pair[0], fds, FDPASS_MOST, flags), n);
+        assert_int_equal(fdpass_receive(pair[0], &note, fds, flags | MSG_DONTWAIT), n);
+        assert_int_equal(note.size, 1);
+        assert_int_equal(note.data[0], 'x');
         for (int i = 0; i < n; i++) {
                 assert_int_equal(file_of(fds[i]), file_of(sent[i]));
                 assert_int_equal(fcntl(fds[i], F_GETFD), FD_CLOEXEC);
@@ -76,27 +79,77 @@ static void test_peek(void **state) {
         expect_received(pair, 2, 0);
 }
 
-/* No message, one without descriptors, and the end are told apart from one with descriptors. */
-static void test_nothing(void **state) {
-        int fds[2] = { -1, -1 };
+static void expect_none(int expected, size_t size, pid_t sender) {
+        int fds[FDPASS_MOST];
+        FdpassNote note = { .size = size, .sender = sender };
 
+        assert_int_equal(fdpass_receive(pair[0], &note, fds, MSG_DONTWAIT), expected);
+        assert_int_equal(note.size, size);
+        assert_int_equal(note.sender, sender);
+}
+
+/* No message, one without descriptors, and the end are told apart. */
+static void test_nothing(void **state) {
         (void)state;
-        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EAGAIN);
+        expect_none(-EAGAIN, 0, -1);
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
-        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EBADMSG);
+        expect_none(0, 1, -1);
         assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
-        assert_int_equal(fdpass_receive(pair[0], fds, 2, 0), -EBADMSG);
+        expect_none(0, 0, -1);
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), -EPIPE);
 }
 
-/* Another control message, which the receiver has asked the kernel for, is passed over. */
-static void test_other_control(void **state) {
+/* Of a message with more bytes than there is room for, the size is that of all. */
+static void test_long(void **state) {
+        static const char bytes[FDPASS_DATA + 1];
+
+        (void)state;
+        assert_int_equal(fdpass_send(pair[1], NULL, bytes, sizeof bytes, NULL, 0, 0), 0);
+        expect_none(0, sizeof bytes, -1);
+}
+
+static void send_as_nobody(void *unused) {
+        (void)unused;
+        assert_int_equal(setuid(65534), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
+}
+
+/* The kernel attests the sender where the receiver wants that, also beside descriptors; one of
+ * another user is nobody. */
+static void test_sender(void **state) {
+        int fds[FDPASS_MOST];
+        FdpassNote note;
+
         (void)state;
         assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
-        expect_received(pair, 2, 0);
+        assert_int_equal(fdpass_receive(pair[0], &note, fds, MSG_DONTWAIT), 2);
+        assert_int_equal(note.sender, getpid());
+        close(fds[0]);
+        close(fds[1]);
         assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
-        assert_int_equal(fdpass_receive(pair[0], (int[FDPASS_MOST]){}, FDPASS_MOST, 0), -EBADMSG);
+        expect_none(0, 1, getpid());
+        if (geteuid() == 0) {
+                process_run(send_as_nobody, NULL);
+                expect_none(0, 1, 0);
+        }
+        assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+        expect_none(0, 0, -1);
+}
+
+/* Whatever waits is closed, empty messages too, and nothing more comes. */
+static void test_drain(void **state) {
+        int ends[2];
+
+        (void)state;
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        assert_int_equal(send(pair[1], "", 0, 0), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, &ends[1], 1, 0), 0);
+        close(ends[1]);
+        fdpass_drain(pair[0]);
+        assert_int_equal(read(ends[0], &(char){ 0 }, 1), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), -EPIPE);
+        close(ends[0]);
 }
 
 /* So is that of another protocol: a datagram of UDP carries no descriptors. */
@@ -112,7 +165,8 @@ static void test_other_level(void **state) {
         assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
         assert_int_equal(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, length), 1);
         peer_wait_readable(fd);
-        assert_int_equal(fdpass_receive(fd, (int[FDPASS_MOST]){ 0 }, FDPASS_MOST, 0), -EBADMSG);
+        assert_int_equal(fdpass_receive(fd, &(FdpassNote){ .size = 0 }, (int[FDPASS_MOST]){ 0 }, 0),
+                         0);
         close(fd);
 }
 
@@ -124,7 +178,7 @@ static void test_interrupted(void **state) {
         recvmsg_fault = (CallFault){ .error = EINTR, .times = 2 };
         expect_received(pair, 2, 0);
         assert_int_equal(recvmsg_fault.times + sendmsg_fault.times, 0);
-        assert_int_equal(fdpass_receive(pair[0], (int[2]){ 0 }, 2, 0), -EAGAIN);
+        expect_none(-EAGAIN, 0, -1);
 }
 
 static void expect_lingering(int seconds, int expected) {
@@ -156,27 +210,26 @@ static void expect_lowest(int lowest) {
         close(fd);
 }
 
+static void expect_no_room(void) {
+        int fds[FDPASS_MOST];
+        FdpassNote note;
+
+        assert_int_equal(fdpass_receive(pair[0], &note, fds, MSG_PEEK), -EMFILE);
+}
+
 static void receive_too_many(void *data) {
         const int lowest = dup(STDIN_FILENO);
-        int fds[3];
 
         (void)data;
         close(lowest);
-        assert_int_equal(fdpass_receive(pair[0], fds, 2, MSG_PEEK), -EMFILE);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)lowest + 2);
+        expect_no_room();
         expect_lowest(lowest);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE,
-                                   &(struct rlimit){ (rlim_t)lowest + 2, (rlim_t)lowest + 2 }),
-                         0);
-        assert_int_equal(fdpass_receive(pair[0], fds, 3, MSG_PEEK), -EMFILE);
-        expect_lowest(lowest);
-        assert_int_equal(setrlimit(RLIMIT_NOFILE,
-                                   &(struct rlimit){ (rlim_t)lowest, (rlim_t)lowest }),
-                         0);
-        assert_int_equal(fdpass_receive(pair[0], fds, 3, 0), -EMFILE);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)lowest);
+        expect_no_room();
 }
 
-/* When the caller or the process has room for some descriptors only, or for none, all that came are
- * closed. */
+/* When the process has room for some descriptors only, or for none, all that came are closed. */
 static void test_no_room(void **state) {
         const int fds[] = { pair[0], pair[1], pair[0] };
 
@@ -190,7 +243,9 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_other_control, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_sender, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_drain, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_interrupted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
                 cmocka_unit_test(test_other_level),

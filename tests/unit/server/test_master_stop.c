@@ -11,6 +11,9 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/endpoint.h"
+#include "lib/fdpass.h"
+#include "lib/socket.h"
 #include "peer.h"
 #include "process.h"
 #include "server/master.h"
@@ -28,7 +31,7 @@ static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 
 static Service service;
 
-/* The time of a clock that stands still, but for a second in which a channel is accepted; 0 for the
+/* The time of a clock that stands still, but for a second in which a message is received; 0 for the
  * real one. */
 static uint64_t standing;
 static bool killed;
@@ -42,16 +45,16 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
         return 0;
 }
 
-int accept4(int listener, struct sockaddr *name, socklen_t *size, int flags) {
-        static int (*real)(int, struct sockaddr *, socklen_t *, int);
-        int fd;
+ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
+        static ssize_t (*real)(int, struct msghdr *, int);
+        ssize_t size;
 
         if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
-        fd = real(listener, name, size, flags);
-        if (standing > 0 && fd >= 0)
+                *(void **)&real = dlsym(RTLD_NEXT, "recvmsg");
+        size = real(fd, message, flags);
+        if (standing > 0 && size >= 0)
                 standing += CLOCK_SECOND;
-        return fd;
+        return size;
 }
 
 int kill(pid_t pid, int signal) {
@@ -153,23 +156,20 @@ static void test_hung(void **state) {
         process_run(stop_hung, &(bool){ false });
 }
 
-/* Connects to where handlers hand over, the only Unix socket that listens. */
-static int stranger_connect(void) {
-        struct sockaddr_un name;
-        int fd = STDERR_FILENO, listens = 0;
-        socklen_t size;
+/* Sends a message to where handlers open channels, the only Unix socket of datagrams with an
+ * abstract address. */
+static void stranger_knock(void) {
+        Endpoint inbox = { .length = 0 };
+        int fd = STDERR_FILENO;
 
-        do {
+        do
                 fd++;
-                name.sun_family = AF_UNSPEC;
-                size = sizeof name;
-                (void)getsockname(fd, (struct sockaddr *)&name, &size);
-                (void)getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens,
-                                 &(socklen_t){ sizeof listens });
-        } while (fd < 100 && (name.sun_family != AF_UNIX || listens == 0));
-        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        assert_int_equal(connect(fd, (const struct sockaddr *)&name, size), 0);
-        return fd;
+        while (fd < 100 && (!socket_is_datagram(fd) || endpoint_from_socket(fd, &inbox) < 0 ||
+                            inbox.any.sa_family != AF_UNIX || inbox.length <= sizeof(sa_family_t) ||
+                            inbox.local.sun_path[0] != '\0'));
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(fdpass_send(fd, &inbox, "x", 1, NULL, 0, 0), 0);
+        close(fd);
 }
 
 static void stop_among_strangers(void *data) {
@@ -190,7 +190,7 @@ static void stop_among_strangers(void *data) {
         assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
         for (int seconds = 0; seconds <= 4; seconds++) {
                 assert_false(killed);
-                close(stranger_connect());
+                stranger_knock();
                 assert_int_equal(master_turn(service.master, CLOCK_SECOND), MASTER_RUNNING);
         }
         assert_true(killed);
@@ -200,7 +200,7 @@ static void stop_among_strangers(void *data) {
         service_stop(&service);
 }
 
-/* Strangers who connect all the time, so that each turn takes long, do not delay that end. */
+/* Strangers who send messages all the time, so that each turn takes long, do not delay that end. */
 static void test_hung_among_strangers(void **state) {
         (void)state;
         process_run(stop_among_strangers, NULL);

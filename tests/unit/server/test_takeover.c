@@ -192,7 +192,6 @@ static void test_first(void **state) {
 static void go_on(void *data) {
         LedgerCounts *counts;
         Record totals;
-        char peer[32];
         int client;
 
         (void)data;
@@ -209,9 +208,8 @@ static void go_on(void *data) {
         RESTORE("mpecho-ledger.4", CONNECTION, LEDGER);
         expect_resumed(1);
         peer_echo(client, "Hello");
-        snprintf(peer, sizeof peer, "127.0.0.1:%hu", peer_port(client));
         leave(client);
-        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), peer);
+        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 1005);
         assert_in_range(journald_number(&service.journald, "MPECHO_DURATION_USEC"), 60 * 1000000,
                         (60 + 5 * PATIENCE_SECONDS) * 1000000);
@@ -226,7 +224,8 @@ static void go_on(void *data) {
         stop();
 }
 
-/* A stored connection gets a handler, and its bytes, its duration and the counts go on. */
+/* A stored connection gets a handler, and its bytes, its duration and the counts go on. Its peer is
+ * that of the ledger: a handler can have connected it elsewhere. */
 static void test_goes_on(void **state) {
         (void)state;
         process_run(go_on, NULL);
