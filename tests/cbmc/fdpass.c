@@ -2,13 +2,16 @@
 /* cbmc: src/lib/fdpass.c --unwind 5 --unwindset memcpy.0:17 --conversion-check */
 /* smaller: s/FDPASS_MOST = 253/FDPASS_MOST = 4/ src/lib/fdpass.h */
 /* Whatever control messages the kernel returns, fdpass_receive() reads no byte beyond them, returns
- * either all descriptors of the message or an error, and then has closed those that came. */
+ * either all descriptors of the message or an error, and then has closed those that came, without
+ * waiting for a peer. */
 #include "lib/fdpass.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "lib/socket.h"
 
 #include "prove.h"
 
@@ -19,7 +22,7 @@ enum {
 };
 
 static int arrived;
-static bool cut, closed[FDPASS_MOST + 1];
+static bool cut, closed[FDPASS_MOST + 1], impatient[FDPASS_MOST + 1];
 
 /* Instead of the one of cbmc 6.6, which loses the bytes where @size is not constant. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
@@ -87,9 +90,15 @@ struct cmsghdr *__cmsg_nxthdr(struct msghdr *message, struct cmsghdr *header) {
         return (struct cmsghdr *)((char *)header + CMSG_ALIGN(header->cmsg_len));
 }
 
+void socket_unset_linger(int fd) {
+        prove(fd >= FIRST_FD && fd < FIRST_FD + arrived, "a descriptor that came gets options");
+        impatient[fd - FIRST_FD] = true;
+}
+
 int close(int fd) {
         prove(fd >= FIRST_FD && fd < FIRST_FD + arrived, "a descriptor that came is closed");
         prove(!closed[fd - FIRST_FD], "no descriptor is closed twice");
+        prove(impatient[fd - FIRST_FD], "closing waits for no bytes");
         closed[fd - FIRST_FD] = true;
         return 0;
 }
