@@ -32,7 +32,9 @@ static const struct {
           "0.0.0.0:0" },
         { BYTES("PROXY TCP6 2001:db8::7 2001:db8::1 51234 7\r\n"), "[2001:db8::7]:51234",
           "[2001:db8::1]:7" },
-        { BYTES("PROXY TCP6 ::ffff:192.0.2.7 ::ffff:192.0.2.1 51234 7\r\n"), "192.0.2.7:51234",
+        { BYTES("PROXY TCP6 2001:DB8:00:000:0000:0:0:7 2001:Db8::1 51234 7\r\n"),
+          "[2001:db8::7]:51234", "[2001:db8::1]:7" },
+        { BYTES("PROXY TCP6 ::ffff:192.0.2.7 ::FFFF:192.0.2.1 51234 7\r\n"), "192.0.2.7:51234",
           "192.0.2.1:7" },
         { BYTES("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
                 "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"),
@@ -106,6 +108,8 @@ static const struct {
         { BYTES("PROXY TCP4 192.0.2 192.0.2.1 51234 7\r\n"), PROXY_ADDRESS },
         { BYTES("PROXY TCP4 ::1 ::1 51234 7\r\n"), PROXY_ADDRESS },
         { BYTES("PROXY TCP6 192.0.2.7 192.0.2.1 51234 7\r\n"), PROXY_ADDRESS },
+        { BYTES("PROXY TCP4 192.0.2.7 ::ffff:192.0.2.1 51234 7\r\n"), PROXY_ADDRESS },
+        { BYTES("PROXY TCP6 2001:db8::7 192.0.2.1 51234 7\r\n"), PROXY_ADDRESS },
         { BYTES("PROXY TCP6 fe80::1%1 ::1 51234 7\r\n"), PROXY_ADDRESS },
         { BYTES("PROXY TCP6 [::1] [::1] 51234 7\r\n"), PROXY_ADDRESS },
 
@@ -118,6 +122,7 @@ static const struct {
         { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 051234 7\r\n"), PROXY_PORT },
         { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 51234 07\r\n"), PROXY_PORT },
         { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 65536 7\r\n"), PROXY_PORT },
+        { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 51234 echo\r\n"), PROXY_PORT },
         { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 -1 7\r\n"), PROXY_PORT },
         { BYTES("PROXY TCP4 192.0.2.7 192.0.2.1 +1 7\r\n"), PROXY_PORT },
 
