@@ -150,9 +150,9 @@ def rest(pids, seconds):
             for pid, (used, woken) in before.items()}
 
 
-def documented(beginning):
-    """The literal example after the text that begins so, in the examples of mpecho(8)."""
-    text = MANUAL.read_text().partition("\n.Sh EXAMPLES\n")[2].partition(beginning)[2]
+def documented(beginning, section="EXAMPLES"):
+    """The literal example after the text that begins so, in a section of mpecho(8)."""
+    text = MANUAL.read_text().partition(f"\n.Sh {section}\n")[2].partition(beginning)[2]
     return re.search(r"\.Bd -literal -offset indent\n(.*?)\.Ed\n", text, re.S).group(1)
 
 

@@ -24,20 +24,29 @@ import tempfile
 
 # Those that tests of debian/tests depend on among them: a machine has no network to get more from.
 PACKAGES = ["systemd", "systemd-sysv", "dbus", "python3", "gcc", "libc6-dev"]
-# Packages that one test each installs: in all others their daemons would run as well. dma(8) is the
-# smallest program for the mail that they could send.
+# Packages that one test each installs: in all others their daemons would run as well.
 FETCHED = {package: f"/usr/src/{package}" for package in (
-    "nagios4-core", "smokeping", "haproxy", "libnginx-mod-stream", "prometheus")}
-FETCH = " && ".join(
-    f'chroot "$1" sh -c "mkdir -p {place}/partial && exec apt-get install --quiet --yes '
-    f'--download-only --no-install-recommends --option Dir::Cache::archives={place} {package} dma"'
-    for package, place in FETCHED.items())
+    "nagios4-core", "smokeping", "haproxy", "libnginx-mod-stream", "prometheus", "podman")}
+
+
+def fetch(package, others):
+    """The command that puts such a package and others to its place."""
+    place = FETCHED[package]
+    return (f'chroot "$1" sh -c "mkdir -p {place}/partial && exec apt-get install --quiet --yes '
+            f'--download-only --no-install-recommends --option Dir::Cache::archives={place} '
+            f'{package} {others}"')
+
+
+# dma(8) is the smallest program for the mail that daemons could send. podman builds mpecho, and knows
+# units of containers in Debian 13 only.
+FETCH = " && ".join(fetch(package, "dma") for package in FETCHED if package != "podman")
+FETCH_PODMAN = fetch("podman", "libsystemd-dev make pkgconf")
 
 # The release of each image, its packages, and a command at the end. No test boots the prover:
 # cbmc(1) runs in its tree.
 IMAGES = {
     "bookworm": ("bookworm", PACKAGES, FETCH),
-    "trixie": ("trixie", PACKAGES, FETCH),
+    "trixie": ("trixie", PACKAGES, f"{FETCH} && {FETCH_PODMAN}"),
     "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"], "true"),
 }
 
