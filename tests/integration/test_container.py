@@ -129,13 +129,24 @@ def test_first_process(contain):
     assert all(" mpecho: " in line for line in container.log())
 
 
+def backlog(listener):
+    """How many connections may wait there, which each listen(2) sets."""
+    port = listener.getsockname()[1]
+    line = subprocess.run(["ss", "--no-header", "--listening", "--tcp", "--numeric",
+                           f"sport = :{port}"], capture_output=True, text=True, check=True).stdout
+    return int(line.split()[2])
+
+
 def test_passed_socket(contain):
-    """A socket that was passed into a container without a network knows its clients' addresses."""
+    """A socket that was passed into a container without a network knows its clients' addresses. The
+    service does not listen on it again, which SELinux refuses to containers."""
     with clients.listen() as listener:
+        listener.listen(7)
         container = contain(passed=listener)
         with clients.connect((socket.AF_INET, listener.getsockname())) as client:
             clients.ping(client)
             container.logged(re.escape(f"{clients.peer_text(client)} connected to 127.0.0.1:"))
+        assert backlog(listener) == 7
         container.logged("disconnected")
 
 
