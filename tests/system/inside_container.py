@@ -32,7 +32,7 @@ CONFIGURATION = {
                        'default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]\n',
     "systemd/mpecho.container": documented("mpecho.container", "CONTAINERS"),
     "systemd/mpecho.container.d/here.conf": "[Container]\nStopTimeout=600\nCgroupsMode=disabled\n"
-                                            "[Service]\nTimeoutStopSec=600\n",
+                                            "[Service]\nTimeoutStartSec=600\nTimeoutStopSec=600\n",
 }
 
 
@@ -106,7 +106,7 @@ def check_activated():
         run("systemctl", "stop", "mpecho.service")
         assert show("mpecho.service", "Result") == "success"
         assert show("mpecho.service", "ExecMainStatus") == "0"
-        assert logged(" mpecho: Stopped ")
+        wait_until(lambda: logged(" mpecho: Stopped "), "the record")
         assert client.recv(1) == b""
     with connect() as client:
         echo(client)
