@@ -96,30 +96,6 @@ void report_add_flow(Report *report, const Flow *flow) {
         flow_add_errors(flow, report->errors);
 }
 
-bool report_judge_strangers(Report *report) {
-        const uint64_t strangers = report->counts.unrecognized;
-
-        if (strangers == 0)
-                return false;
-        if (report->foreign[0] != '\0')
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
-        else
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " answer%s to none of the datagrams", strangers,
-                                 quantity_plural(strangers));
-        return true;
-}
-
-FailureKind report_worst(const Report *report) {
-        FailureKind worst = FAILURE_NONE;
-
-        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
-                if (report->errors[kind] > 0 &&
-                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
-                        worst = (FailureKind)kind;
-        return worst;
-}
-
 void report_print_errors(const Report *report) {
         const char *separator = " (";
         bool any = false;

@@ -101,18 +101,6 @@ int report_status(const Report *report, const ClientOptions *options);
 void report_add_flow(Report *report, const Flow *flow);
 
 /*
- * report_judge_strangers: Sets the failure of @report for answers to none of the datagrams, by its
- * counts and the phrase about another service. Returns whether there were any.
- */
-bool report_judge_strangers(Report *report);
-
-/*
- * report_worst: Returns the most frequent kind of error that is not the end of the run;
- * FAILURE_NONE without errors.
- */
-FailureKind report_worst(const Report *report);
-
-/*
  * report_print_errors: Prints the errors by kind to standard output, after a space and in
  * parentheses; nothing if there are none.
  */

@@ -7,8 +7,7 @@
  * window. A lost one leaves it by the timeout, so losses slow a check down and do not stop it.
  *
  * The flow says what happened to each datagram. A ping prints a line for each event; a check prints
- * the first changed ones. At the end the counts decide: one kind of failure is the verdict, the one
- * that says most about the path.
+ * the first changed ones. At the end the counts decide (verdict.c).
  *
  * Datagrams under way at the end are not lost: nobody knows. A datagram that this machine does not
  * send counts as sent and rejected, never as lost.
@@ -25,6 +24,7 @@
 #include "client/network/inquiry.h"
 #include "client/output/progress.h"
 #include "client/output/round_trip.h"
+#include "client/output/verdict.h"
 #include "client/value/pace.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
@@ -286,56 +286,6 @@ static void exchange_loop(Exchange *exchange) {
                 exchange_take(exchange, &event);
 }
 
-/* Judges what came back. Returns whether the verdict is found. */
-static bool exchange_judge_answers(const Exchange *exchange) {
-        Report *report = exchange->report;
-        const VolleyCounts *counts = &report->counts;
-        char text[FAULT_TEXT_SIZE];
-
-        if (counts->changed == 0 || report->foreign[0] != '\0')
-                return report_judge_strangers(report);
-        fault_format(&report->fault, text);
-        failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                         "changed %" PRIu64 " of %" PRIu64 " datagram%s, first datagram %" PRIu64
-                         ": %s",
-                         counts->changed, counts->sent, quantity_plural(counts->sent),
-                         report->faulty, text);
-        return true;
-}
-
-static void exchange_judge(const Exchange *exchange) {
-        Report *report = exchange->report;
-        const VolleyCounts *counts = &report->counts;
-        /* A check does not ask for the time. */
-        const uint64_t late = exchange_is_check(exchange) ? 0 : counts->late;
-        const uint64_t lost = volley_lost(counts), back = counts->answered + counts->late;
-        const Rejection *rejection = rejections_first(&report->rejections);
-        const bool limited = exchange->total != UINT64_MAX;
-        const uint64_t wanted = limited ? exchange->total : counts->sent;
-
-        if (exchange_judge_answers(exchange))
-                return;
-        if (rejection != NULL && counts->rejected > lost + late)
-                failure_set_kind(&report->failure, rejection_kind(rejection), 0,
-                                 "rejected %" PRIu64 " of %" PRIu64 " datagram%s: %s",
-                                 counts->rejected, counts->sent, quantity_plural(counts->sent),
-                                 rejection->text);
-        else if (lost > 0)
-                failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
-                                 "lost %" PRIu64 " of %" PRIu64 " datagram%s", lost, counts->sent,
-                                 quantity_plural(counts->sent));
-        else if (late > 0)
-                failure_set_kind(&report->failure, FAILURE_TIMEOUT, 0,
-                                 "%" PRIu64 " of %" PRIu64 " answer%s came late", late,
-                                 counts->sent, quantity_plural(counts->sent));
-        else if (back == 0 || (limited && (counts->sent < exchange->total || counts->open > 0)))
-                failure_set_kind(&report->failure,
-                                 exchange->over ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
-                                 "the run ended with %" PRIu64 " of %" PRIu64
-                                 " datagram%s answered",
-                                 back, wanted, quantity_plural(wanted));
-}
-
 static void exchange_begin(Exchange *exchange) {
         const ClientOptions *options = exchange->options;
         char target[TARGET_TEXT_SIZE];
@@ -370,7 +320,8 @@ static void exchange_measure(Exchange *exchange) {
         report->elapsed = clock_now() - exchange->start;
         report->attempts = exchange->flow.volley.counts.sent;
         report_add_flow(report, &exchange->flow);
-        exchange_judge(exchange);
+        verdict_set_datagrams(report, exchange->total == UINT64_MAX ? 0 : exchange->total,
+                              exchange->over, !exchange_is_check(exchange));
 }
 
 /* Returns the number of datagrams to send. A check sends whole ones. */

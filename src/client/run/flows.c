@@ -27,7 +27,7 @@
 #include "client/network/interrupt.h"
 #include "client/network/ports.h"
 #include "client/output/progress.h"
-#include "client/output/report_flows.h"
+#include "client/output/verdict.h"
 #include "client/run/lane.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
@@ -323,36 +323,6 @@ static void flows_judge(const Flows *flows) {
                 report->flows[i].named = named[i];
 }
 
-/* Fails the run for a flow that loses more than the others, and where a ping would fail. */
-static void flows_conclude(const Flows *flows) {
-        Report *report = flows->report;
-        const uint64_t answered = report->latency.count;
-        const uint64_t all = flows->options->count * flows->count;
-        const uint64_t wanted = all > 0 ? all : report->attempts;
-        FailureKind worst = report_worst(report);
-        char verdict[FLOWS_VERDICT_SIZE];
-
-        if (report->judgement.named > 0) {
-                report_flows_verdict(report, verdict);
-                failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", verdict);
-        } else if (report_judge_strangers(report)) {
-                return;
-        } else if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0') {
-                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
-        } else if (worst != FAILURE_NONE && report->failure.kind == FAILURE_NONE) {
-                failure_set_kind(&report->failure, worst, 0,
-                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
-                                 report->attempts - answered, report->attempts,
-                                 quantity_plural(report->attempts));
-        } else if (answered == 0 || answered < all) {
-                failure_set_kind(&report->failure,
-                                 flows->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
-                                 "the run ended with %" PRIu64 " of %" PRIu64
-                                 " round trip%s answered",
-                                 answered, wanted, quantity_plural(wanted));
-        }
-}
-
 static void flows_prepare_lane(Flows *flows, size_t i) {
         const size_t size = flows->options->size;
         char *message = flows->buffers + 2 * i * size;
@@ -417,7 +387,7 @@ static void flows_measure(Flows *flows) {
         progress_clear(&flows->progress);
         flows_close(flows);
         flows_judge(flows);
-        flows_conclude(flows);
+        verdict_set_flows(report, flows->options->count * flows->count, flows->interrupted);
 }
 
 /* Prints the header; the first port allows to repeat the same flows. */

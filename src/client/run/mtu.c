@@ -36,6 +36,7 @@
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
 #include "client/output/progress.h"
+#include "client/output/verdict.h"
 #include "lib/clock.h"
 
 enum {
@@ -374,7 +375,7 @@ static void mtu_measure(Mtu *mtu) {
         report->counts = mtu->flow.volley.counts;
         report->attempts = report->counts.sent;
         if (r != -EINTR)
-                (void)report_judge_strangers(report);
+                (void)verdict_set_strangers(report);
 }
 
 void mtu_run(const ClientOptions *options, Report *report) {

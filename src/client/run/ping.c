@@ -26,6 +26,7 @@
 #include "client/network/interrupt.h"
 #include "client/output/progress.h"
 #include "client/output/round_trip.h"
+#include "client/output/verdict.h"
 #include "client/run/trip.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
@@ -273,35 +274,6 @@ static void ping_loop(Ping *ping) {
         }
 }
 
-/* Fails the run for lost round trips, and for an end before the count or before any answer. The
- * round trip under way at a signal or at the deadline is no failure by itself. */
-static void ping_judge(const Ping *ping) {
-        const uint64_t count = ping->options->count;
-        Report *report = ping->report;
-        const uint64_t answered = report->latency.count;
-        const uint64_t wanted = count > 0 ? count : report->attempts;
-        FailureKind worst = report_worst(report);
-
-        /* The message of the last attempt is more helpful than numbers. */
-        if (!ping->known && worst != FAILURE_NONE && !ping->interrupted)
-                return;
-        if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
-                failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
-        else if (worst != FAILURE_NONE)
-                failure_set_kind(&report->failure, worst, 0,
-                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
-                                 report->attempts - answered, report->attempts,
-                                 quantity_plural(report->attempts));
-        if (answered == 0 || answered < count)
-                if (worst == FAILURE_NONE || ping->interrupted)
-                        failure_set_kind(&report->failure,
-                                         ping->interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT,
-                                         0,
-                                         "the run ended with %" PRIu64 " of %" PRIu64
-                                         " round trip%s answered",
-                                         answered, wanted, quantity_plural(wanted));
-}
-
 static void ping_measure(Ping *ping) {
         const ClientOptions *options = ping->options;
         char target[TARGET_TEXT_SIZE];
@@ -327,8 +299,9 @@ static void ping_measure(Ping *ping) {
         progress_clear(&ping->progress);
         surplus = ping->fd >= 0 && ping_end(ping) < 0;
         ping_disconnect(ping);
-        if (ping->report->attempts > 0)
-                ping_judge(ping);
+        /* The message of a first attempt that failed is more helpful than numbers. */
+        if (ping->known || ping->interrupted || ping->report->failure.kind == FAILURE_NONE)
+                verdict_set_round_trips(ping->report, options->count, ping->interrupted);
         if (surplus && ping->report->failure.kind == FAILURE_NONE)
                 failure_set_kind(&ping->report->failure, FAILURE_DIFFERS, 0,
                                  "bytes came behind the last answer");

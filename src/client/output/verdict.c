@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the reason why a run of round trips failed.
+ *
+ * One reason is the verdict: the one that says most about the path. Flows that lose more than the
+ * others come first, then bytes that nobody sent, then the most frequent error. A run that ended
+ * too early without an error has its end as the reason.
+ *
+ * It judges the counts alone, so all modes agree. It must never fail a run for round trips under
+ * way at the end: nobody knows whether their answers were lost.
+ */
+#include "client/output/verdict.h"
+
+#include <inttypes.h>
+
+#include "client/output/report_flows.h"
+#include "client/value/quantity.h"
+
+bool verdict_set_strangers(Report *report) {
+        const uint64_t strangers = report->counts.unrecognized;
+
+        if (strangers == 0)
+                return false;
+        if (report->foreign[0] != '\0')
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
+        else
+                failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                                 "%" PRIu64 " answer%s to none of the datagrams", strangers,
+                                 quantity_plural(strangers));
+        return true;
+}
+
+/* Returns the most frequent kind of error that is not the end of the run; FAILURE_NONE without
+ * errors. */
+static FailureKind verdict_find_worst(const Report *report) {
+        FailureKind worst = FAILURE_NONE;
+
+        for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
+                if (report->errors[kind] > 0 &&
+                    (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
+                        worst = (FailureKind)kind;
+        return worst;
+}
+
+/* Fails a run that ended with @answered of the @wanted answers, 0 for all of @begun. */
+static void verdict_set_end(Failure *failure, const char *what, uint64_t answered, uint64_t wanted,
+                            uint64_t begun, bool interrupted) {
+        const uint64_t all = wanted > 0 ? wanted : begun;
+
+        failure_set_kind(failure, interrupted ? FAILURE_INTERRUPTED : FAILURE_TIMEOUT, 0,
+                         "the run ended with %" PRIu64 " of %" PRIu64 " %s%s answered", answered,
+                         all, what, quantity_plural(all));
+}
+
+void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted) {
+        const uint64_t answered = report->latency.count;
+        const FailureKind worst = verdict_find_worst(report);
+        const bool early = answered == 0 || answered < wanted;
+
+        if (early && (worst == FAILURE_NONE || interrupted))
+                verdict_set_end(&report->failure, "round trip", answered, wanted, report->attempts,
+                                interrupted);
+        else if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
+                failure_set_kind(&report->failure, worst, 0, "%s", report->foreign);
+        else if (worst != FAILURE_NONE)
+                failure_set_kind(&report->failure, worst, 0,
+                                 "%" PRIu64 " of %" PRIu64 " round trip%s failed",
+                                 report->attempts - answered, report->attempts,
+                                 quantity_plural(report->attempts));
+}
+
+void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted) {
+        char text[FLOWS_VERDICT_SIZE];
+
+        if (report->judgement.named > 0) {
+                report_flows_verdict(report, text);
+                failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", text);
+        } else if (!verdict_set_strangers(report) && report->failure.kind == FAILURE_NONE) {
+                verdict_set_round_trips(report, wanted, interrupted);
+        }
+}
+
+/* Judges changed and unrecognized answers. Returns whether there were any. */
+static bool verdict_set_wrong(Report *report) {
+        const VolleyCounts *counts = &report->counts;
+        char text[FAULT_TEXT_SIZE];
+
+        if (counts->changed == 0 || report->foreign[0] != '\0')
+                return verdict_set_strangers(report);
+        fault_format(&report->fault, text);
+        failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
+                         "changed %" PRIu64 " of %" PRIu64 " datagram%s, first datagram %" PRIu64
+                         ": %s",
+                         counts->changed, counts->sent, quantity_plural(counts->sent),
+                         report->faulty, text);
+        return true;
+}
+
+void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed) {
+        const VolleyCounts *counts = &report->counts;
+        const uint64_t late = timed ? counts->late : 0, lost = volley_lost(counts);
+        const uint64_t back = counts->answered + counts->late;
+        const Rejection *rejection = rejections_first(&report->rejections);
+
+        if (verdict_set_wrong(report))
+                return;
+        if (rejection != NULL && counts->rejected > lost + late)
+                failure_set_kind(&report->failure, rejection_kind(rejection), 0,
+                                 "rejected %" PRIu64 " of %" PRIu64 " datagram%s: %s",
+                                 counts->rejected, counts->sent, quantity_plural(counts->sent),
+                                 rejection->text);
+        else if (lost > 0)
+                failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
+                                 "lost %" PRIu64 " of %" PRIu64 " datagram%s", lost, counts->sent,
+                                 quantity_plural(counts->sent));
+        else if (late > 0)
+                failure_set_kind(&report->failure, FAILURE_TIMEOUT, 0,
+                                 "%" PRIu64 " of %" PRIu64 " answer%s came late", late,
+                                 counts->sent, quantity_plural(counts->sent));
+        else if (back == 0 || (wanted > 0 && (counts->sent < wanted || counts->open > 0)))
+                verdict_set_end(&report->failure, "datagram", back, wanted, counts->sent,
+                                interrupted);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/output/report.h"
+
+/*
+ * verdict_set_round_trips: Sets the failure of @report by the counts of its round trips over
+ * connections. @wanted is the number to make, 0 for any; @interrupted is whether a signal ended the
+ * run.
+ */
+void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted);
+
+/*
+ * verdict_set_flows: Sets the failure of @report by the judgement of its flows, else by its counts
+ * as above. Keeps a failure of this machine.
+ */
+void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
+
+/*
+ * verdict_set_datagrams: Sets the failure of @report by the counts of the datagrams of one flow.
+ * @wanted and @interrupted are as above; late answers are failures if @timed.
+ */
+void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed);
+
+/*
+ * verdict_set_strangers: Sets the failure of @report for answers to none of the datagrams, by its
+ * counts and the phrase about another service. Returns whether there were any.
+ */
+bool verdict_set_strangers(Report *report);
