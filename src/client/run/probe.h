@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/command/client_options.h"
+#include "client/network/flow.h"
+#include "client/output/report.h"
+
+typedef struct Probe Probe;
+typedef struct ProbeReason ProbeReason;
+
+enum {
+        /* The datagrams of one size, if none passes. */
+        PROBE_ATTEMPTS = 4,
+};
+
+/* The fate of a size. */
+enum {
+        PROBE_LOST,
+        PROBE_PASSED,
+        /* No repetition helps: this machine does not send it, or the answer came in fragments. */
+        PROBE_REFUSED,
+};
+
+/*
+ * The reason why a size did not pass: an ICMP error about the size, or fragments; other bytes;
+ * another error, whose errno is 0 for none.
+ */
+struct ProbeReason {
+        bool announced;
+        bool changed;
+        Rejection rejection;
+};
+
+/*
+ * The datagrams of a search. The caller provides the first four members, @changed SIZE_MAX and the
+ * rest 0.
+ */
+struct Probe {
+        const ClientOptions *options;
+        Report *report;
+        Flow flow;
+        /* The bytes of the headers of a packet. */
+        size_t headers;
+        /* The largest size that fits by the last ICMP error, and the MTU in it; 0 for none. */
+        size_t hint;
+        size_t named;
+        /* The shortest round trip; 0 before the first. */
+        uint64_t shortest;
+        /* Of the last size. */
+        ProbeReason reason;
+        /* The smallest size of which an answer came back changed; SIZE_MAX for none. */
+        size_t changed;
+        /* The number behind that of the datagram that was rejected last; 0 for none. */
+        uint64_t rejected;
+};
+
+/*
+ * probe_make: Sends datagrams of @size bytes until one passes.
+ *
+ * Returns a value of the enum above and sets @reason. Returns -EINTR after the interrupt, or a
+ * negative errno of poll(2).
+ */
+int probe_make(Probe *probe, size_t size);
