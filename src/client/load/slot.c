@@ -2,11 +2,11 @@
 /*
  * Carries one request at a time over one connection of a load, and judges the answer.
  *
- * Each message is a part of a pseudo-random pattern that begins at another place each time, and
- * each connection starts at a place of its own: the answer to another request, or of another
- * connection, differs. Bytes that come while the peer owes nothing are surplus, and an error. At
- * its end a connection is half-closed and read to the peer's end, which reveals a surplus after the
- * last answer. With --reset it is reset instead, so that no local port stays in TIME_WAIT.
+ * Each message is a part of a pseudo-random pattern that begins at another place each time
+ * (slots.c): the answer to another request, or of another connection, differs. Bytes that come
+ * while the peer owes nothing are surplus, and an error. At its end a connection is half-closed and
+ * read to the peer's end, which reveals a surplus after the last answer. With --reset it is reset
+ * instead, so that no local port stays in TIME_WAIT.
  *
  * A slot goes from idle to busy, over connecting without a connection, and back; from busy or idle
  * to ending; and from any of these to resting after a failure. The worker decides when a slot
@@ -19,23 +19,18 @@
 #include "client/load/slot.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "client/content/foreign.h"
-#include "client/content/pattern.h"
 #include "client/load/crew.h"
 #include "client/network/connection.h"
 #include "lib/clock.h"
 #include "lib/socket.h"
 
 enum {
-        /* Both numbers are primes: 65,521 connections have different places. */
-        SLOT_PLACES = 65521,
-        SLOT_STRIDE = 257,
         /* The reads of a late answer: more than the kernel queues for a socket. */
         SLOT_LAST_READS = 256,
 };
@@ -45,6 +40,11 @@ static void slot_watch(const Slots *slots, Slot *slot, int operation, bool out) 
 
         slot->wants_out = out;
         (void)epoll_ctl(slots->epoll, operation, slot->fd, &event);
+}
+
+void slot_adopt(const Slots *slots, Slot *slot, int fd) {
+        slot->fd = fd;
+        slot_watch(slots, slot, EPOLL_CTL_ADD, false);
 }
 
 static void slot_close(const Slots *slots, Slot *slot) {
@@ -332,58 +332,4 @@ bool slot_tick(Slots *slots, Slot *slot) {
         if (r < 0)
                 slot_fail(slots, slot, -r);
         return slot->state == SLOT_CONNECTING && slot->fd < 0;
-}
-
-int slots_connect(Slots *slots) {
-        const LoadPlan *plan = slots->plan;
-        int *fds = calloc(plan->connections, sizeof *fds);
-
-        if (fds == NULL)
-                return -ENOMEM;
-        for (size_t i = 0; i < plan->connections; i++)
-                fds[i] = -1;
-        if (plan->options->load == LOAD_REQUESTS)
-                crew_connect(plan, fds);
-        else
-                fds[0] = plan->first;
-        for (size_t i = 0; i < plan->connections; i++) {
-                Slot *slot = &slots->list[i];
-
-                slot->fd = fds[i] < 0 ? -1 : fds[i];
-                slot->place = i * SLOT_STRIDE % SLOT_PLACES;
-                if (slot->fd >= 0)
-                        slot_watch(slots, slot, EPOLL_CTL_ADD, false);
-        }
-        if (plan->options->load == LOAD_CONNECTIONS && plan->first >= 0)
-                slots->list[0].setup = plan->setup;
-        free(fds);
-        return 0;
-}
-
-int slots_init(Slots *ret_slots, const LoadPlan *plan) {
-        const size_t size = plan->options->size + SLOT_PLACES;
-        Pattern pattern;
-
-        ret_slots->plan = plan;
-        ret_slots->options = plan->options;
-        ret_slots->page = plan->page;
-        ret_slots->busy = 0;
-        ret_slots->epoll = epoll_create1(EPOLL_CLOEXEC);
-        ret_slots->list = calloc(plan->connections, sizeof(Slot));
-        ret_slots->messages = malloc(size);
-        if (ret_slots->epoll < 0)
-                return -errno;
-        if (ret_slots->list == NULL || ret_slots->messages == NULL)
-                return -ENOMEM;
-
-        pattern_init(&pattern);
-        pattern_fill(&pattern, 0, ret_slots->messages, size);
-        return 0;
-}
-
-void slots_deinit(Slots *slots) {
-        if (slots->epoll >= 0)
-                close(slots->epoll);
-        free(slots->messages);
-        free(slots->list);
 }

@@ -13,6 +13,8 @@ typedef enum SlotState SlotState;
 
 enum {
         SLOT_BUFFER_SIZE = 64 * 1024,
+        /* The places in the pattern where a message can begin, a prime number. */
+        SLOT_PLACES = 65521,
 };
 
 enum SlotState {
@@ -65,19 +67,9 @@ struct Slots {
 };
 
 /*
- * slots_init: Prepares the connections of @plan. Call slots_deinit() in either case.
- *
- * Returns 0, a negative errno of epoll_create1(2), or -ENOMEM.
+ * slot_adopt: Gives @slot, which has none, the open connection @fd, and owns it from then on.
  */
-int slots_init(Slots *ret_slots, const LoadPlan *plan);
-void slots_deinit(Slots *slots);
-
-/*
- * slots_connect: Opens the connections for requests before the load begins.
- *
- * Returns 0 or -ENOMEM. Counts connections that fail as errors.
- */
-int slots_connect(Slots *slots);
+void slot_adopt(const Slots *slots, Slot *slot, int fd);
 
 /*
  * slot_begin: Begins on @slot, which must not be busy, the request of the instant @due; connects

@@ -21,7 +21,7 @@
 #include <time.h>
 
 #include "client/load/crew.h"
-#include "client/load/slot.h"
+#include "client/load/slots.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"
 

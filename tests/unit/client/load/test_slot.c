@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "client/load/slot.h"
+#include "client/load/slots.h"
 #include "lib/clock.h"
 
 /* A connection that came about before this process looked is no timeout: the request goes out. */
