@@ -84,7 +84,7 @@ static void rejection_set_sender(const void *data, size_t size, Rejection *rejec
 static void rejection_describe(const struct sock_extended_err *error, const void *sender,
                                size_t size, Rejection *rejection) {
         const char *name = rejection_name(error);
-        char mtu[32] = "";
+        char mtu[sizeof ", MTU 4294967295"] = "";
 
         if (name != NULL)
                 snprintf(rejection->reason, sizeof rejection->reason, "%s", name);
