@@ -101,8 +101,7 @@ static Fault comparison_judge(const Comparison *comparison, const Landing *landi
         return fault;
 }
 
-/* Returns whether bytes moved: the dropped ones turn up later, or the inserted ones are missing
- * later. */
+/* Returns whether bytes moved: dropped ones come later, or inserted ones are missing later. */
 static bool comparison_is_counterpart(const Comparison *comparison, const Fault *later,
                                       const Landing *landing) {
         const Fault *first = &comparison->first[0];

@@ -34,8 +34,8 @@ enum {
 /* The tick while the queue of a Unix socket is full: no descriptor announces its end. */
 #define WORKER_SHORT_TICK CLOCK_MILLISECOND
 
-/* Requests that were due before the end may begin for this long after the worker has seen the end:
- * one hitch of the machine is not an overload, which leaves more of them. */
+/* Requests that were due before the end may begin for this long after the worker has seen it. One
+ * hitch of the machine is not an overload, which leaves more of them. */
 #define WORKER_GRACE (100 * CLOCK_MILLISECOND)
 
 typedef struct Worker {

@@ -5,14 +5,14 @@
  * The socket is connected: the kernel drops answers from other addresses, and reports ICMP errors.
  * With IP_RECVERR each error goes to a queue, with its sender and the beginning of the datagram
  * that it is about. The next system call also fails once with the errno of an error, and does
- * nothing else: a failed call is repeated, because only an errno that stays is its own.
+ * nothing else. A failed call is repeated, because only an errno that stays is its own.
  *
  * The kernel stamps each answer when it comes (SO_TIMESTAMPNS). Where this process gets no
  * processor until a timeout is over, the stamp shows which answers came before it. Its clock is
  * that of the time of day, so it serves for nothing else. The kernel begins to stamp a moment after
- * the first socket asks for it: an answer from before that has the instant at which it is received.
- * A datagram is overdue once the flow has seen all that came before the end of its time: an empty
- * queue behind it, or an answer of a later stamp.
+ * the first socket asks for it. An answer without a stamp has the instant at which it is received.
+ * A datagram is overdue once the flow has seen all that came before the end of its time. An empty
+ * queue shows that, or an answer with a later stamp.
  *
  * Some routers quote too little of a datagram to find its number, and datagrams of no bytes have
  * none. Their events go to the datagram that has been open for the longest time.

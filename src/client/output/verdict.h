@@ -26,7 +26,7 @@ void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
 void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed);
 
 /*
- * verdict_set_strangers: Sets the failure of @report for answers to none of the datagrams, by its
- * counts and the phrase about another service. Returns whether there were any.
+ * verdict_set_strangers: Sets the failure of @report for answers to none of the datagrams. Names
+ * another service if the report has one. Returns whether there were any.
  */
 bool verdict_set_strangers(Report *report);

@@ -8,8 +8,8 @@
  * is.
  *
  * Each begun round trip must be counted, as answered or as lost with its reason, however the run
- * ends. A surplus behind the last answer of a run that ends between two round trips fails none of
- * them, but the run.
+ * ends. A run may end between two round trips: a surplus behind its last answer fails the run, and
+ * none of them.
  */
 #include "client/run/ping.h"
 
