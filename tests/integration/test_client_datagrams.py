@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from client import DEADLINE, Client, run, until
+from test_client_interrupt import frozen
 from test_client_json import parse
 
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
@@ -100,6 +101,26 @@ def fixture_stamps():
 
         until(is_stamped)
         yield
+
+
+@pytest.mark.usefixtures("stamps")
+@pytest.mark.parametrize("mode", [["--ping", "-c1"], ["--check", "-s64", "-l64"],
+                                  ["--ping", "-c1", "--flows=2", "-i0.002"],
+                                  ["--load", "-P2", "-w60", "-W60"]], ids=" ".join)
+def test_a_datagram_that_came_before_the_signal(mode):
+    """It counts, although the client has not read it when the signal comes."""
+    count = 1 + ("=2" in " ".join(mode) or "-P2" in mode)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+        own.bind(("127.0.0.1", 0))
+        with Client("--json", "--udp", *mode, *map(str, own.getsockname())) as client:
+            begun = [own.recvfrom(1 << 16) for _ in range(count)]
+            with frozen(client):
+                for answer in begun:
+                    own.sendto(*answer)
+            status, output, _ = client.end()
+    counts = parse(output.decode())["datagrams"]
+    # A load goes on until its parent hears of the signal.
+    assert status == 0 and counts["answered"] == count
 
 
 @pytest.mark.usefixtures("stamps")

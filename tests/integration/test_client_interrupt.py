@@ -14,7 +14,7 @@ import threading
 import pytest
 
 import servers
-from client import DEADLINE, Client, run, until
+from client import DEADLINE, Client, command, descendants, run, state, until
 from network import Network
 from test_client_json import parse
 
@@ -37,6 +37,50 @@ def test_output_that_nobody_reads(number):
             status = client.process.wait(DEADLINE)
             client.end()
     assert status == 1
+
+
+def switches(pid):
+    """How often a process has begun to wait."""
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\t(\d+)", text, re.M)[1])
+
+
+@contextlib.contextmanager
+def frozen(client):
+    """Meanwhile no process of the client gets a processor. A signal waits for it at the end, and
+    reaches the workers of a load first by its parent."""
+    pid = client.process.pid
+    until(lambda: {state(each) for each in [pid, *descendants(pid)]} == {"S"})
+    client.freeze()
+    yield
+    client.process.send_signal(signal.SIGINT)
+    before = switches(pid)
+    client.process.send_signal(signal.SIGCONT)
+    if descendants(pid):
+        until(lambda: switches(pid) >= before + 3)
+    client.thaw()
+
+
+@pytest.mark.parametrize("mode", [["--ping", "-c1"], ["--ping", "-c1", "--flows=2", "-i0.002"],
+                                  command("requests", "-P2", "-w60", "-W60")], ids=" ".join)
+def test_an_answer_that_came_before_the_signal(mode):
+    """It counts, although the client has not read it when the signal comes."""
+    begun, count = [], 1 + ("=2" in " ".join(mode) or "-P2" in mode)
+
+    def behaviour(connection):
+        begun.append((connection, servers.receive(connection, 64)))
+        servers.wait_for_end(connection)
+
+    with servers.tcp(behaviour) as server, Client("--json", *mode, "-s64", *server.address) as client:
+        until(lambda: len(begun) == count)
+        with frozen(client):
+            for connection, data in begun:
+                connection.sendall(data)
+                until(lambda connection=connection: servers.queues(connection)[1][1] == len(data))
+        status, output, _ = client.end()
+    result = parse(output.decode())
+    assert result[result["mode"]]["errors"] == {}
+    assert status == 0 and result["latency"]["count"] == count
 
 
 @contextlib.contextmanager

@@ -309,16 +309,21 @@ static bool slot_is_late(const Slot *slot, uint64_t now) {
         return slot_is_busy(slot) && now >= slot->deadline;
 }
 
-bool slot_expire(Slots *slots, Slot *slot, uint64_t now) {
+bool slot_look(Slots *slots, Slot *slot) {
         bool idle = false;
 
-        /* The connection or the answer may have come while this process had no processor. */
-        for (int i = 0; i < SLOT_LAST_READS && slot_is_late(slot, now); i++) {
+        for (int i = 0; i < SLOT_LAST_READS && slot_is_busy(slot); i++) {
                 if (slot->state == SLOT_CONNECTING ? !socket_is_writable(slot->fd)
                                                    : !socket_is_readable(slot->fd))
                         break;
                 idle = slot_serve(slots, slot, EPOLLIN | EPOLLERR);
         }
+        return idle;
+}
+
+bool slot_expire(Slots *slots, Slot *slot, uint64_t now) {
+        const bool idle = slot_is_late(slot, now) && slot_look(slots, slot);
+
         if (slot_is_late(slot, now))
                 slot_give_up(slots, slot, now);
         return idle;

@@ -90,6 +90,13 @@ bool slot_serve(Slots *slots, Slot *slot, uint32_t events);
 void slot_end(Slots *slots, Slot *slot, uint64_t now);
 
 /*
+ * slot_look: Takes what has come while this process had no processor: the connection, or bytes.
+ *
+ * Returns as slot_serve() does.
+ */
+bool slot_look(Slots *slots, Slot *slot);
+
+/*
  * slot_expire: Ends a request whose deadline is not after @now, unless the bytes that have already
  * come complete it. Sends it instead over a connection that has already come about.
  *

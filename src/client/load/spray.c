@@ -63,6 +63,8 @@ typedef struct Spray {
         uint64_t last;
         /* The instant until which the send buffer is full. */
         uint64_t full;
+        /* The parent wants the end, and the last look for answers is done. */
+        bool stopped;
         /* The errors before the first datagram. */
         uint64_t errors[FAILURE_KINDS];
 } Spray;
@@ -173,10 +175,13 @@ static uint64_t spray_open(const Spray *spray) {
 }
 
 static void spray_tick(Spray *spray, uint64_t now) {
-        if (now < spray->next_tick)
+        const bool stop = spray->plan->page->stop;
+
+        if (now < spray->next_tick && !stop)
                 return;
         spray->next_tick = now + SPRAY_TICK;
-        if (spray->plan->page->stop && now < spray->end)
+        spray->stopped = stop;
+        if (stop && now < spray->end)
                 spray->end = now;
         for (size_t i = 0; i < spray->count; i++) {
                 spray_serve(spray, &spray->flows[i], SPRAY_TICK_EVENTS);
@@ -202,7 +207,7 @@ static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
 static bool spray_goes_on(const Spray *spray, uint64_t now) {
         if (now < spray->end)
                 return true;
-        return !spray->plan->page->stop && (spray_remains(spray, now) || spray_open(spray) > 0);
+        return !spray->stopped && (spray_remains(spray, now) || spray_open(spray) > 0);
 }
 
 static int spray_loop(Spray *spray) {

@@ -48,6 +48,8 @@ typedef struct Worker {
         uint64_t start;
         uint64_t end;
         uint64_t next_tick;
+        /* The parent wants the end, and the last look for answers is done. */
+        bool stopped;
         /* At a fixed rate: the instants of requests, the number of the next one, and the instant
          * from which none may begin. */
         Schedule schedule;
@@ -106,11 +108,12 @@ static void worker_catch_up(Worker *worker, uint64_t now) {
 }
 
 static void worker_tick(Worker *worker, uint64_t now) {
+        const bool stop = worker->plan->page->stop;
         bool queued = false;
 
-        if (now < worker->next_tick)
+        if (now < worker->next_tick && !stop)
                 return;
-        if (worker->plan->page->stop && now < worker->end)
+        if (stop && now < worker->end)
                 worker->end = now;
         for (size_t i = 0; i < worker->plan->connections; i++) {
                 Slot *slot = &worker->slots.list[i];
@@ -118,11 +121,14 @@ static void worker_tick(Worker *worker, uint64_t now) {
 
                 /* A full queue gets its last attempt before the deadline counts. */
                 queued |= slot_tick(&worker->slots, slot);
+                if (stop && slot->state != SLOT_CONNECTING)
+                        (void)slot_look(&worker->slots, slot);
                 if (slot_expire(&worker->slots, slot, now))
                         worker_employ(worker, slot, clock_now());
                 if (rested && worker_may_begin(worker, slot, now))
                         worker_employ(worker, slot, now);
         }
+        worker->stopped = stop;
         worker->next_tick = now + (queued ? WORKER_SHORT_TICK : WORKER_TICK);
 }
 
@@ -160,7 +166,7 @@ static int worker_loop(Worker *worker) {
                 }
                 worker_catch_up(worker, now);
                 worker_tick(worker, now);
-        } while (now < worker->end || (worker->slots.busy > 0 && !worker->plan->page->stop));
+        } while (now < worker->end || (worker->slots.busy > 0 && !worker->stopped));
         crew_close_window(worker->plan, now - worker->start);
         worker->plan->page->elapsed = now - worker->start;
         return 0;

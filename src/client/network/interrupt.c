@@ -33,14 +33,14 @@ static const int interrupt_signals[] = { SIGINT, SIGTERM };
 static volatile int interrupt_event = -1;
 /* The first signal and its instant; 0 before it. */
 static siginfo_t interrupt_first;
-static volatile uint64_t interrupt_instant;
+static volatile uint64_t interrupt_began;
 
 /* Returns whether a signal that comes at @now is the first one again. */
 static bool interrupt_is_repeated(const siginfo_t *info, uint64_t now) {
         return info->si_code == SI_USER && interrupt_first.si_code == SI_USER &&
                info->si_pid == interrupt_first.si_pid &&
                info->si_signo == interrupt_first.si_signo &&
-               now - interrupt_instant < INTERRUPT_REPETITION;
+               now - interrupt_began < INTERRUPT_REPETITION;
 }
 
 /* The mask of the handler excludes itself: it runs for one signal at a time. */
@@ -49,9 +49,9 @@ static void interrupt_catch(int number, siginfo_t *info, void *context) {
         const int saved = errno;
 
         (void)context;
-        if (interrupt_instant == 0) {
+        if (interrupt_began == 0) {
                 interrupt_first = *info;
-                interrupt_instant = now;
+                interrupt_began = now;
                 (void)!write(interrupt_event, &(uint64_t){ 1 }, sizeof(uint64_t));
         } else if (!interrupt_is_repeated(info, now)) {
                 (void)signal(number, SIG_DFL);
@@ -82,6 +82,10 @@ bool interrupt_is_due(int fd) {
         struct pollfd polled = { .fd = fd, .events = POLLIN };
 
         return poll(&polled, 1, 0) > 0;
+}
+
+uint64_t interrupt_instant(void) {
+        return interrupt_began == 0 ? CLOCK_NEVER : interrupt_began;
 }
 
 void interrupt_clear(int fd) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /*
  * The wish to end early, as a descriptor to poll: SIGINT and SIGTERM end a run with its results.
@@ -22,6 +23,12 @@ int interrupt_open(void);
  * interrupt_is_due: Returns whether @fd, of interrupt_open(), is readable; false for -1.
  */
 bool interrupt_is_due(int fd);
+
+/*
+ * interrupt_instant: Returns the instant (clock_now()) of the first signal, which is the end of the
+ * run: answers that came before it count. CLOCK_NEVER without a signal.
+ */
+uint64_t interrupt_instant(void);
 
 /*
  * interrupt_clear: Makes @fd unreadable until another signal is caught.

@@ -22,6 +22,7 @@
 
 #include "client/network/flow.h"
 #include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
 #include "client/output/progress.h"
 #include "client/output/round_trip.h"
 #include "client/output/verdict.h"
@@ -56,9 +57,10 @@ typedef struct Exchange {
         uint64_t due;
         uint64_t next_progress;
         /* The kernel takes no datagram now; a signal, or an output without a reader, ended the
-         * run. */
+         * run; and the latter. */
         bool full;
         bool over;
+        bool unread;
         Interims interims;
         Progress progress;
 } Exchange;
@@ -168,8 +170,8 @@ static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {
 static void exchange_take(Exchange *exchange, const FlowEvent *event) {
         if (event->kind == FLOW_ANSWER)
                 exchange_count_answer(exchange, event);
-        if (!exchange_is_check(exchange) && !exchange_print(exchange, event))
-                exchange->over = true;
+        if (!exchange_is_check(exchange) && !exchange->unread && !exchange_print(exchange, event))
+                exchange->over = exchange->unread = true;
 }
 
 /* Sends one datagram. */
@@ -282,7 +284,8 @@ static void exchange_loop(Exchange *exchange) {
                 now = clock_now();
         }
         /* One more look: this process may have had no processor. */
-        while (!exchange->over && now >= exchange->end && flow_next(&exchange->flow, &event))
+        exchange->flow.end = clock_earlier(exchange->end, interrupt_instant());
+        while (now >= exchange->flow.end && flow_next(&exchange->flow, &event))
                 exchange_take(exchange, &event);
 }
 

@@ -84,7 +84,8 @@ static void flows_loop(Flows *flows) {
                         break;
         }
         flows->interrupted = interrupt_is_due(interrupt);
-        if (!flows->interrupted && clock_now() >= turns->end)
+        turns->end = clock_earlier(turns->end, interrupt_instant());
+        if (clock_now() >= turns->end)
                 turns_look(turns);
 }
 

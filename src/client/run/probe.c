@@ -87,7 +87,7 @@ static int probe_wait(Probe *probe, uint64_t first, bool last) {
                                      .events = POLLIN } };
         const uint64_t start = clock_now();
         FlowEvent event;
-        bool over = false;
+        bool over = false, interrupted = false;
         uint64_t wake;
         int r;
 
@@ -98,15 +98,14 @@ static int probe_wait(Probe *probe, uint64_t first, bool last) {
                                 return r;
                 }
                 if (over)
-                        return PROBE_LOST;
+                        return interrupted ? -EINTR : PROBE_LOST;
                 wake = start + probe_patience(probe, last);
                 r = inquiry_poll(polled, 2, wake);
                 if (r < 0)
                         return r;
-                if (r > 0 && polled[1].revents != 0)
-                        return -EINTR;
                 /* One more look: this process may have had no processor. */
-                over = clock_now() >= wake;
+                interrupted = polled[1].revents != 0;
+                over = interrupted || clock_now() >= wake;
         }
 }
 

@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "client/network/inquiry.h"
+#include "client/network/interrupt.h"
 #include "client/network/kernel.h"
 #include "lib/clock.h"
 
@@ -69,6 +70,20 @@ int trip_look(Trip *trip) {
         return n == 0 ? -EPIPE : -EBADMSG;
 }
 
+/* Receives what came before the interrupt: this process may have had no processor. */
+static int trip_receive_rest(Trip *trip) {
+        size_t before;
+        int r;
+
+        do {
+                before = trip->received;
+                r = trip_receive(trip);
+        } while (r == 0 && trip->received > before && trip->received < trip->size);
+        if (r == 0 && trip->received == trip->size)
+                return 0;
+        return r == -EBADMSG ? r : -EINTR;
+}
+
 int trip_run(Trip *trip, uint64_t end, int interrupt) {
         int r;
 
@@ -80,6 +95,11 @@ int trip_run(Trip *trip, uint64_t end, int interrupt) {
                         r = trip_wait(trip, end, interrupt);
                 if (r == 0)
                         r = trip_receive(trip);
+        }
+        if (r == -EINTR) {
+                r = trip_receive_rest(trip);
+                if (r == 0 && kernel_came_late(trip->fd, clock_now(), interrupt_instant()))
+                        r = -EINTR;
         }
         /* The last bytes may be a surplus behind an answer that came in time. */
         if (r == 0 && kernel_came_late(trip->fd, clock_now(), end))

@@ -31,8 +31,8 @@ struct Trip {
  *
  * Returns 0 when the answer equals the message; -EBADMSG as soon as it differs, or for bytes
  * received before the message was sent; -ETIME for an answer that did not come before @end, -EINTR
- * after the interrupt, -EPIPE when the peer closed the connection, or a negative errno of send(2),
- * recv(2) or poll(2). After an error the connection is unusable.
+ * for one that did not come before the interrupt, -EPIPE when the peer closed the connection, or a
+ * negative errno of send(2), recv(2) or poll(2). After an error the connection is unusable.
  */
 int trip_run(Trip *trip, uint64_t end, int interrupt);
 

@@ -209,6 +209,8 @@ static void turns_look_at(Turns *turns, size_t i) {
         FlowEvent event;
         int size = 0;
 
+        if (turns->payload != NULL)
+                turns->datagrams[i].end = turns->end;
         while (turns->payload != NULL && flow_next(&turns->datagrams[i], &event))
                 turns_take(turns, i, &event);
         if (!lane->busy || lane->connecting)
