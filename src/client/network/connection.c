@@ -143,24 +143,26 @@ int connection_open(const Endpoint *endpoint, const ConnectionOptions *options) 
         struct pollfd polled[] = { { .fd = options->interrupt, .events = POLLIN },
                                    { .fd = -1, .events = POLLOUT } };
         const uint64_t end = connection_end(options, clock_now());
-        bool pending = false;
+        bool pending = false, late;
         int r = 0;
 
-        polled[1].fd = connection_begin(endpoint, options, &pending);
-        while (pending || polled[1].fd == -EAGAIN) {
+        do {
                 uint64_t now = clock_now();
 
-                /* No event announces room in the queue of a Unix socket. */
+                late = now >= end;
+                polled[1].fd = connection_begin(endpoint, options, &pending);
+                if (!pending && polled[1].fd != -EAGAIN)
+                        break;
+
+                /* No event announces room in the queue of a Unix socket. Its last attempt begins at
+                 * the end or later: this process may have had no processor. */
                 r = inquiry_poll(polled, 2,
                                  pending ? end : clock_earlier(end, now + CONNECTION_RETRY));
                 if (r > 0)
                         r = polled[0].revents != 0 ? -EINTR : connection_finish(polled[1].fd);
-                else if (r == 0 && clock_now() >= end)
+                else if (r == 0 && (pending || late))
                         r = -ETIME;
-                if (r < 0 || pending)
-                        break;
-                polled[1].fd = connection_begin(endpoint, options, &pending);
-        }
+        } while (r == 0 && !pending);
         if (r == 0 && polled[1].fd >= 0 && fcntl(polled[1].fd, F_SETFL, 0) < 0)
                 r = -errno;
         if (r < 0 && polled[1].fd >= 0)

@@ -10,7 +10,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/network/connection.h"
@@ -37,6 +39,32 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
         return real(fd, level, name, value, length);
 }
 FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
+
+/* The listener whose queue gets room while the process has no processor, from its first attempt to
+ * connect until an hour later; -1 for none. */
+static int stalled = -1;
+static uint64_t lost;
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *time) {
+        const int r = (int)syscall(SYS_clock_gettime, clock, time);
+
+        time->tv_sec += (time_t)(lost / CLOCK_SECOND);
+        return r;
+}
+
+/* In place of the C library's. */
+int connect(int fd, const struct sockaddr *name, socklen_t length) {
+        const int r = (int)syscall(SYS_connect, fd, name, length), error = errno;
+
+        if (r < 0 && error == EAGAIN && stalled >= 0) {
+                close(accept(stalled, NULL, NULL));
+                stalled = -1;
+                lost += 3600 * CLOCK_SECOND;
+        }
+        errno = error;
+        return r;
+}
 
 static int get(int fd, int level, int option) {
         int value = -1;
@@ -139,6 +167,25 @@ static void test_full_queue(void **state) {
         close(listener);
 }
 
+/* The last attempt at a full queue begins after the deadline. */
+static void test_last_attempt(void **state) {
+        const ConnectionOptions options = { .interrupt = -1, .timeout = 60 * CLOCK_SECOND };
+        Endpoint endpoint;
+        const int listener = listen_on(&endpoint, AF_UNIX, 0);
+        const int first = connection_open(&endpoint, &options);
+        int fd;
+
+        (void)state;
+        assert_true(first >= 0);
+        stalled = listener;
+        fd = connection_open(&endpoint, &options);
+        assert_true(fd >= 0);
+        assert_int_equal(stalled, -1);
+        close(fd);
+        close(first);
+        close(listener);
+}
+
 /* A Unix socket of datagrams has a name, to which its peer can answer. */
 static void test_datagrams(void **state) {
         const ConnectionOptions options = { .interrupt = -1, .datagram = true };
@@ -220,9 +267,9 @@ static void test_end(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_options),    cmocka_unit_test(test_options_of_ipv6),
-                cmocka_unit_test(test_full_queue), cmocka_unit_test(test_errors),
-                cmocka_unit_test(test_end),        cmocka_unit_test(test_datagrams),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_full_queue), cmocka_unit_test(test_last_attempt),
+                cmocka_unit_test(test_errors),     cmocka_unit_test(test_end),
+                cmocka_unit_test(test_datagrams),  cmocka_unit_test(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
