@@ -184,8 +184,10 @@ static int race_run(Race *race) {
                         return race->error;
                 *interrupt = (struct pollfd){ .fd = race->options->interrupt, .events = POLLIN };
                 r = inquiry_poll(race->polled, race->begun + 1, race_wake(race));
-                if (r < 0)
+                if (r < 0) {
+                        failure_append(race->failure, ": %s", strerror(-r));
                         return r;
+                }
                 if (interrupt->revents != 0)
                         return -EINTR;
                 won = race_look(race);

@@ -229,6 +229,8 @@ static void mtu_measure(Mtu *mtu) {
         progress_clear(&mtu->progress);
         if (r >= 0)
                 mtu_judge(mtu);
+        else if (report->failure.kind == FAILURE_NONE)
+                failure_set(&report->failure, r, "Cannot wait for answers: %s", strerror(-r));
         report->elapsed = clock_now() - start;
         report->rejections = mtu->probe.flow.rejections;
         report->counts = mtu->probe.flow.volley.counts;

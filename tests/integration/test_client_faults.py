@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""mpecho-client with a kernel that interrupts its system calls, or refuses them."""
+
+import os
+import subprocess
+
+import pytest
+
+import servers
+from client import CLIENT, DEADLINE, command, patient
+from test_client_datagrams import Peer
+from test_client_datagrams import echo as echo_datagrams
+
+# Those that a signal can interrupt; some machines lack the older ones.
+INTERRUPTIBLE = ("?poll,?ppoll,?epoll_wait,?epoll_pwait,?epoll_pwait2,wait4,?waitid,"
+                 "recvfrom,recvmsg,sendto,sendmsg,clock_nanosleep")
+FORK = "?clone,?clone3"
+POLL = "?poll,?ppoll"
+LOAD = ["-t0.1", "-P2"]
+REQUESTS = command("requests", *LOAD)
+CONNECTIONS = command("connections", *LOAD)
+STREAMS = command("streams", *LOAD)
+CHECK = command("check", size="1M")
+PING = command("ping", "-i0.01", count=3)
+FLOWS = command("ping", "-i0.02", "--flows=2", count=3)
+DATAGRAMS = [*PING, "--udp", "-W0"]
+FLOWS_OF_DATAGRAMS = [*FLOWS, "--udp", "-W0"]
+LOAD_OF_DATAGRAMS = ["--load", "--udp", *LOAD, "-W0"]
+CHECK_OF_DATAGRAMS = ["--check", "--udp", "-s64K", "-l1000", "-W0"]
+MTU = ["--mtu", f"-W{DEADLINE}"]
+
+
+def tampered(words, injection):
+    """Runs the client with an echo, and with strace(1)'s `injection` in all of its processes."""
+    datagrams = "--udp" in words or "--mtu" in words
+    calls = injection.partition(":")[0]
+    with Peer(echo_datagrams) if datagrams else servers.tcp(servers.echo) as server:
+        result = subprocess.run(
+            # The sanitizer cannot look for leaks in a process that is traced.
+            ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-q", "-o/dev/null",
+             f"-etrace={calls}", f"-einject={injection}",
+             CLIENT, *patient(*words, *server.address)], input=b"hello", capture_output=True,
+            timeout=DEADLINE, check=False)
+    return result.returncode, result.stdout.decode(), result.stderr.decode()
+
+
+@pytest.mark.parametrize("first", [1, 2])
+@pytest.mark.parametrize("words", [
+    [], CHECK, PING, [*PING, "--connect"], FLOWS, REQUESTS, [*REQUESTS, "-R100"], CONNECTIONS,
+    STREAMS, [*STREAMS, "-b1M"], DATAGRAMS, FLOWS_OF_DATAGRAMS, CHECK_OF_DATAGRAMS,
+    LOAD_OF_DATAGRAMS, [*LOAD_OF_DATAGRAMS, "-R100"], MTU], ids=" ".join)
+def test_interrupted_calls(words, first):
+    """A system call that a signal interrupts is made again, in every mode: the run succeeds."""
+    result = tampered(words, f"{INTERRUPTIBLE}:error=EINTR:when={first}..40+2")
+    assert result[0] == 0 and result[2] == "", result
+
+
+@pytest.mark.parametrize("words, injection, message", [
+    (REQUESTS, "pipe2:error=EMFILE:when=1", "Cannot start a worker: Too many open files"),
+    (REQUESTS, "pipe2:error=EMFILE:when=2", "Cannot start a worker: Too many open files"),
+    (REQUESTS, "pipe2:error=EMFILE:when=3", "Cannot start a worker: Too many open files"),
+    (REQUESTS, f"{FORK}:error=EAGAIN:when={min(2, len(os.sched_getaffinity(0)))}",
+     "Cannot start a worker: Resource temporarily unavailable"),
+    (REQUESTS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
+    (REQUESTS, "epoll_pwait2:error=ENOMEM", "Cannot run a worker: Cannot allocate memory"),
+    (REQUESTS, "recvfrom:error=ECONNRESET:when=2", "reset: "),
+    (REQUESTS, "sendto:error=ECONNRESET:when=2", "reset: "),
+    (CONNECTIONS, "socket:error=EMFILE:when=2+", " open files"),
+    (CONNECTIONS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
+    (STREAMS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
+    (STREAMS, "sendto:error=ECONNRESET:when=2", "reset: "),
+    (STREAMS, "recvfrom:error=ECONNRESET:when=2", "reset: "),
+    (LOAD_OF_DATAGRAMS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
+    (LOAD_OF_DATAGRAMS, "epoll_ctl:error=ENOSPC", "Cannot run a worker: No space left on device"),
+    (LOAD_OF_DATAGRAMS, "epoll_pwait2:error=ENOMEM",
+     "Cannot run a worker: Cannot allocate memory"),
+    ([], f"{FORK}:error=EAGAIN",
+     "Cannot start the sending process: Resource temporarily unavailable"),
+    ([], "recvfrom:error=ECONNRESET:when=2", "broke: Connection reset by peer"),
+    ([], "sendto:error=ECONNRESET", "broke: Connection reset by peer"),
+    ([], f"{POLL}:error=ENOMEM:when=3+", "broke: Cannot allocate memory"),
+    (CHECK, "pipe2:error=EMFILE", "Cannot start the sending process: Too many open files"),
+    (CHECK, "sendto:error=ECONNRESET:when=2", "broke: Connection reset by peer"),
+    (CHECK, "sendto:error=EPIPE:when=2", "the connection was closed early"),
+    (PING, "fcntl:error=EIO:when=4", ": Input/output error"),
+    (PING, f"{POLL}:error=ENOMEM", ": Cannot allocate memory"),
+    (FLOWS, "bind:error=EADDRINUSE", ": Address already in use"),
+    (FLOWS_OF_DATAGRAMS, "socket:error=EMFILE:when=3", ": Too many open files"),
+    (MTU, "socket:error=EMFILE", ": Too many open files"),
+    (MTU, f"{POLL}:error=ENOMEM:when=2+", "Cannot wait for answers: Cannot allocate memory"),
+], ids=str)
+def test_failed_calls(words, injection, message):
+    """A run that lacks something of the kernel fails, and says what it lacks."""
+    status, output, errors = tampered(words, injection)
+    assert status == 1 and message in output + errors, (status, output, errors)
+
+
+@pytest.mark.parametrize("words, injection", [
+    (REQUESTS, "sched_getaffinity:error=ENOSYS"),
+    (REQUESTS, "prlimit64:error=EPERM"),
+    (REQUESTS, f"{POLL}:error=ENOMEM:when=4"),
+    (PING, "eventfd2:error=EMFILE:when=2"),
+    (PING, "getrandom:error=ENOSYS"),
+    (DATAGRAMS, "sendto,sendmsg:error=ENOBUFS:when=2"),
+    (DATAGRAMS, "sendto,sendmsg:error=EPERM:when=1"),
+    (FLOWS_OF_DATAGRAMS, "sendto,sendmsg:error=EAGAIN:when=1"),
+    (LOAD_OF_DATAGRAMS, "sendto,sendmsg:error=EAGAIN:when=1"),
+    ([*LOAD_OF_DATAGRAMS, "-R100"], "sendto,sendmsg:error=EAGAIN:when=1"),
+    (MTU, "sendto,sendmsg:error=EAGAIN:when=1"),
+], ids=str)
+def test_calls_that_a_run_can_do_without(words, injection):
+    """What only a moment lacks, or nobody needs for the answers, fails no run."""
+    result = tampered(words, injection)
+    assert result[0] == 0 and result[2] == "", result
