@@ -159,8 +159,9 @@ class Datagrams:
         return [datagram for _, datagram in self.received[-20:]]
 
     def fill(self):
-        """Sends until there is no room for another datagram, which holds while nobody reads."""
-        senders, sent = [], 1
+        """Sends until there is no room for another datagram, which holds while nobody reads.
+        Returns how many fit."""
+        senders, sent, count = [], 1, 0
         try:
             while sent:
                 senders.append(usual_socket())
@@ -171,9 +172,11 @@ class Datagrams:
                     while True:
                         senders[-1].sendto(b"X_FULL=1", str(self.path))
                         sent += 1
+                count += sent
         finally:
             for sender in senders:
                 sender.close()
+        return count
 
     def unbind(self):
         """Takes what is still queued; then the socket is gone, and its name.

@@ -2,9 +2,14 @@
 """journald does not read, dies, comes back, or its socket is gone, under load: nothing waits, and
 every connection is told, one by one, in a summary or as lost."""
 
+import contextlib
+import subprocess
+from pathlib import Path
+
 import processes
 from chatter import chat  # noqa: F401
-from service import accounted
+from journald import Journal
+from service import MPECHO, accounted, variables, with_journal
 from visitors import Footprint, visit  # noqa: F401
 
 LIVE = 20
@@ -90,3 +95,26 @@ def test_records_lost_under_load(start, visit):
     assert told + summed + sum(record.number("MPECHO_LOST") for record in lost) == (
         2 + 2 * count + REPORTS * (LIVE + 1))
     assert accounted(service.journal) == expected
+
+
+def waits(process):
+    """Whether mpecho sleeps, or has ended."""
+    with contextlib.suppress(FileNotFoundError):
+        return (Path(f"/proc/{process.pid}/comm").read_text() == "mpecho\n" and
+                processes.state(process.pid) in ("S", "Z"))
+    return True
+
+
+def test_failed_start_while_journald_is_busy(clock, tmp_path):
+    """The record of a start that fails has half a second to reach a journald with a full queue."""
+    with contextlib.closing(Journal(tmp_path, reading=False)) as journal:
+        filled = journal.fill()
+        clock.stop()
+        with subprocess.Popen(
+                [*with_journal(journal), str(MPECHO), "--log=journal", "--max-connections=0"],
+                env=variables(clock.environment)) as process:
+            processes.wait_for(lambda: waits(process), "mpecho waits for journald")
+            journal.read()
+            journal.wait(lambda: len(journal.received) >= filled, "room in the queue")
+            clock.run_out(process, 0.01)
+    assert process.returncode == 2 and b"--max-connections" in journal.received[-1][1]
