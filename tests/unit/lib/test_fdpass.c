@@ -238,8 +238,29 @@ static void test_no_room(void **state) {
         process_run(receive_too_many, NULL);
 }
 
+/* All that waits is taken, whoever sent it and whatever interrupts it: messages with descriptors,
+ * which are closed, and without. A descriptor that is no socket has nothing. */
+static void test_drain(void **state) {
+        const int lowest = dup(STDIN_FILENO);
+        char byte;
+
+        (void)state;
+        close(lowest);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        assert_int_equal(send(pair[1], "", 0, 0), 0);
+        assert_int_equal(send(pair[1], "y", 1, 0), 1);
+        assert_int_equal(fdpass_send(pair[1], NULL, "z", 1, pair, 1, 0), 0);
+        recvmsg_fault = (CallFault){ .error = EINTR, .after = 1, .times = 2 };
+        fdpass_drain(pair[0]);
+        assert_int_equal(recvmsg_fault.times, 0);
+        assert_int_equal(recv(pair[0], &byte, 1, MSG_DONTWAIT), 0);
+        fdpass_drain(STDIN_FILENO);
+        expect_lowest(lowest);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_drain, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_peek, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),

@@ -8,9 +8,19 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
+
+FAULT(int, dup2, dup2, (int from, int to), (from, to))
+
+static CallFault open_fault;
+
+/* In place of the C library's. */
+int open(const char *path, int flags, ...) {
+        return fault_strikes(&open_fault) ? -1 : openat(AT_FDCWD, path, flags);
+}
 
 static bool is_null(int fd) {
         struct stat status;
@@ -108,8 +118,28 @@ static void test_closed(void **state) {
         process_run(compare_closed, NULL);
 }
 
+static void lack(void *data) {
+        const int before = lowest_free();
+
+        (void)data;
+        open_fault = (CallFault){ .error = ENFILE, .times = 1 };
+        assert_int_equal(stdfds_fill(), -ENFILE);
+        open_fault = (CallFault){ .error = ENFILE, .times = 1 };
+        assert_int_equal(stdfds_detach(), -ENFILE);
+        dup2_fault = (CallFault){ .error = EBUSY, .times = 1 };
+        assert_int_equal(stdfds_detach(), -EBUSY);
+        assert_int_equal(lowest_free(), before);
+}
+
+/* Without /dev/null, or a descriptor for it, neither works, and nothing is left open. */
+static void test_lack(void **state) {
+        (void)state;
+        process_run(lack, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_lack),
                 cmocka_unit_test(test_fill),
                 cmocka_unit_test(test_detach),
                 cmocka_unit_test(test_closed),

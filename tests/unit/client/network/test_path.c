@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "client/network/inquiry.h"
+#include "fault.h"
 #include "lib/clock.h"
 #include "unit.h"
 
@@ -37,6 +39,8 @@ static uint64_t instants[MOST];
 static size_t n_tried;
 
 /* These are in place of the C library's, and of inquiry.c. */
+
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
         (void)clock;
@@ -116,6 +120,16 @@ void inquiry_ignore(void) {
 static const Target target = { .host = "host", .port = 7 };
 static Path path;
 
+static int open_with(const Place *those, size_t n, const ConnectionOptions *options,
+                     Failure *ret_failure) {
+        places = those;
+        n_places = n;
+        n_tried = 0;
+        now = 1000 * CLOCK_SECOND;
+        path = (Path){};
+        return path_open(&target, options, &path, ret_failure);
+}
+
 /* Opens a connection to one of @n @those, of which each has a second. */
 static int open_to(const Place *those, size_t n, bool race) {
         const ConnectionOptions options = { .interrupt = -1,
@@ -123,12 +137,7 @@ static int open_to(const Place *those, size_t n, bool race) {
                                             .timeout = CLOCK_SECOND };
         Failure failure = {};
 
-        places = those;
-        n_places = n;
-        n_tried = 0;
-        now = 1000 * CLOCK_SECOND;
-        path = (Path){};
-        return path_open(&target, &options, &path, &failure);
+        return open_with(those, n, &options, &failure);
 }
 
 static void expect_tried(size_t i, const char *address, uint64_t milliseconds) {
@@ -217,12 +226,70 @@ static void test_refused(void **state) {
         }
 }
 
+static void expect_reason(int error, const char *address, const ConnectionOptions *options,
+                          const char *reason) {
+        const Place place = { .address = address };
+        Failure failure = {};
+        char text[FAILURE_TEXT_SIZE];
+
+        socket_fault = (CallFault){ .error = error, .times = 1 };
+        assert_int_equal(open_with(&place, 1, options, &failure), -error);
+        assert_int_equal(socket_fault.times, 0);
+        snprintf(text, sizeof text, "Cannot connect to host port 7: %s", reason);
+        assert_string_equal(failure.text, text);
+}
+
+/* The reason is the user's option, or what the address lacks, where that explains the error, and
+ * the error itself elsewhere. */
+static void test_reasons(void **state) {
+        const ConnectionOptions none = { .interrupt = -1 };
+        const ConnectionOptions mptcp = { .interrupt = -1, .mptcp = true };
+        const char *lacks = "the kernel of this machine lacks Multipath TCP";
+        const char *excludes = "--mptcp excludes --ttl and, over IPv6, --dscp";
+        const char *zone = "the address needs its zone, the interface, as in fe80::1%eth0";
+
+        (void)state;
+        expect_reason(EPROTONOSUPPORT, "192.0.2.1", &mptcp, lacks);
+        expect_reason(ENOPROTOOPT, "192.0.2.1", &mptcp, lacks);
+        expect_reason(ENOPROTOOPT, "192.0.2.1", &none, strerror(ENOPROTOOPT));
+        expect_reason(EOPNOTSUPP, "192.0.2.1", &mptcp, excludes);
+        expect_reason(EOPNOTSUPP, "192.0.2.1", &none, strerror(EOPNOTSUPP));
+        expect_reason(EAFNOSUPPORT, "2001:db8::1", &none, strerror(EAFNOSUPPORT));
+        expect_reason(EINVAL, "fe80::1", &none, zone);
+        expect_reason(EINVAL, "2001:db8::1", &none, strerror(EINVAL));
+        expect_reason(EINVAL, "192.0.2.1", &none, strerror(EINVAL));
+}
+
+/* An address of another family than --source is not tried, also where the check of --source has no
+ * socket. One of another machine is named. */
+static void test_source(void **state) {
+        static const Place place = { .address = "2001:db8::1" };
+        ConnectionOptions options = { .interrupt = -1 };
+        Failure failure = {};
+
+        (void)state;
+        options.source.ipv4 = (struct sockaddr_in){ .sin_family = AF_INET,
+                                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        options.source.length = sizeof options.source.ipv4;
+        for (int lacking = 0; lacking < 2; lacking++) {
+                socket_fault = (CallFault){ .error = EMFILE, .times = lacking };
+                assert_int_equal(open_with(&place, 1, &options, &failure), -EAFNOSUPPORT);
+                assert_string_equal(failure.text,
+                                    "Cannot connect to host port 7: the address family differs "
+                                    "from that of --source");
+        }
+        options.source.ipv4.sin_addr.s_addr = inet_addr("192.0.2.7");
+        assert_int_equal(open_with(&place, 1, &options, &failure), -EADDRNOTAVAIL);
+        assert_string_equal(failure.text, "Cannot use source address 192.0.2.7: Cannot assign "
+                                          "requested address");
+        assert_int_equal(n_tried, 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_in_turn),
-                cmocka_unit_test(test_race),
-                cmocka_unit_test(test_winner),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_reasons), cmocka_unit_test(test_source),
+                cmocka_unit_test(test_in_turn), cmocka_unit_test(test_race),
+                cmocka_unit_test(test_winner),  cmocka_unit_test(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
