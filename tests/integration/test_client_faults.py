@@ -2,6 +2,7 @@
 """mpecho-client with a kernel that interrupts its system calls, or refuses them."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -28,18 +29,22 @@ FLOWS_OF_DATAGRAMS = [*FLOWS, "--udp", "-W0"]
 LOAD_OF_DATAGRAMS = ["--load", "--udp", *LOAD, "-W0"]
 CHECK_OF_DATAGRAMS = ["--check", "--udp", "-s64K", "-l1000", "-W0"]
 MTU = ["--mtu", f"-W{DEADLINE}"]
+NAMED = ["-4", "localhost"]
 
 
 def tampered(words, injection):
-    """Runs the client with an echo, and with strace(1)'s `injection` in all of its processes."""
+    """Runs the client with an echo, and with strace(1)'s `injection` in all of its processes. The
+    host follows the words where they do not end with it."""
     datagrams = "--udp" in words or "--mtu" in words
     calls = injection.partition(":")[0]
     with Peer(echo_datagrams) if datagrams else servers.tcp(servers.echo) as server:
+        host, port = server.address
+        address = [port] if words[-1:] == ["localhost"] else [host, port]
         result = subprocess.run(
             # The sanitizer cannot look for leaks in a process that is traced.
             ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-q", "-o/dev/null",
              f"-etrace={calls}", f"-einject={injection}",
-             CLIENT, *patient(*words, *server.address)], input=b"hello", capture_output=True,
+             CLIENT, *patient(*words, *address)], input=b"hello", capture_output=True,
             timeout=DEADLINE, check=False)
     return result.returncode, result.stdout.decode(), result.stderr.decode()
 
@@ -48,7 +53,7 @@ def tampered(words, injection):
 @pytest.mark.parametrize("words", [
     [], CHECK, PING, [*PING, "--connect"], FLOWS, REQUESTS, [*REQUESTS, "-R100"], CONNECTIONS,
     STREAMS, [*STREAMS, "-b1M"], DATAGRAMS, FLOWS_OF_DATAGRAMS, CHECK_OF_DATAGRAMS,
-    LOAD_OF_DATAGRAMS, [*LOAD_OF_DATAGRAMS, "-R100"], MTU], ids=" ".join)
+    LOAD_OF_DATAGRAMS, [*LOAD_OF_DATAGRAMS, "-R100"], MTU, NAMED], ids=" ".join)
 def test_interrupted_calls(words, first):
     """A system call that a signal interrupts is made again, in every mode: the run succeeds."""
     result = tampered(words, f"{INTERRUPTIBLE}:error=EINTR:when={first}..40+2")
@@ -84,6 +89,10 @@ def test_interrupted_calls(words, first):
     (CHECK, "sendto:error=EPIPE:when=2", "the connection was closed early"),
     (PING, "fcntl:error=EIO:when=4", ": Input/output error"),
     (PING, f"{POLL}:error=ENOMEM", ": Cannot allocate memory"),
+    (NAMED, "pipe2:error=EMFILE", "cannot look up the name: Too many open files"),
+    (NAMED, f"{FORK}:error=EAGAIN",
+     "cannot look up the name: Resource temporarily unavailable"),
+    (NAMED, f"{POLL}:error=ENOMEM", "cannot look up the name: Cannot allocate memory"),
     (FLOWS, "bind:error=EADDRINUSE", ": Address already in use"),
     (FLOWS_OF_DATAGRAMS, "socket:error=EMFILE:when=3", ": Too many open files"),
     (MTU, "socket:error=EMFILE", ": Too many open files"),
@@ -93,6 +102,32 @@ def test_failed_calls(words, injection, message):
     """A run that lacks something of the kernel fails, and says what it lacks."""
     status, output, errors = tampered(words, injection)
     assert status == 1 and message in output + errors, (status, output, errors)
+
+
+@pytest.mark.parametrize("words, message", [
+    (NAMED, "cannot look up the name: No child processes"),
+    ([], " closed the connection before the end of the input: 0 bytes sent"),
+    (CHECK, "the connection was closed early: 0 bytes sent"),
+    (REQUESTS, "0 bytes sent"), (STREAMS, "0 bytes sent")], ids=str)
+def test_orphans(words, message):
+    """A process whose parent has ended before the kernel would tell it sends nothing."""
+    status, output, errors = tampered(words, "getppid:retval=1")
+    assert status == 1 and message in output + errors, (status, output, errors)
+
+
+@pytest.mark.skipif(not shutil.which("gnuplot"), reason="gnuplot is not installed")
+@pytest.mark.parametrize("injection, message", [
+    ("pipe2:error=EMFILE", "Cannot start gnuplot: Too many open files"),
+    (f"{FORK}:error=EAGAIN", "Cannot start gnuplot: Resource temporarily unavailable"),
+    ("pidfd_open:error=EMFILE", None),
+    ("wait4:error=EINTR:when=1", None),
+])
+def test_plot(tmp_path, injection, message):
+    """A plot that cannot be drawn fails the run, which only a handle of gnuplot's does without."""
+    status, output, errors = tampered([*PING, f"--plot={tmp_path}/plot.svg"], injection)
+    assert "3 answered" in output and status == (1 if message else 0)
+    assert errors == (f"mpecho-client: {message}\n" if message else "")
+    assert message or (tmp_path / "plot.svg").stat().st_size > 0
 
 
 @pytest.mark.parametrize("words, injection", [

@@ -258,14 +258,15 @@ static int export_start(pid_t *ret_pid, FILE **ret_script) {
         return r;
 }
 
-/* Waits for gnuplot, or kills it after the interrupt. Returns its status, or -EINTR. */
+/* Waits for gnuplot, or kills it after the interrupt, which only a descriptor of gnuplot's allows.
+ * Returns its status, or -EINTR. */
 static int export_wait(pid_t pid, int interrupt) {
         struct pollfd polled[] = { { .fd = pidfd_open(pid, 0), .events = POLLIN },
                                    { .fd = interrupt, .events = POLLIN } };
-        bool ended = false;
+        bool ended = polled[0].fd < 0;
         int status = 0;
 
-        while (!ended && polled[0].fd >= 0 && inquiry_poll(polled, 2, CLOCK_NEVER) > 0) {
+        while (!ended && inquiry_poll(polled, 2, CLOCK_NEVER) > 0) {
                 ended = (polled[0].revents & POLLIN) != 0;
                 if (!ended && interrupt_is_due(interrupt))
                         break;
