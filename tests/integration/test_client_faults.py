@@ -9,7 +9,7 @@ import pytest
 
 import servers
 from client import CLIENT, DEADLINE, command, patient
-from test_client_datagrams import Peer
+from test_client_datagrams import Peer, silent
 from test_client_datagrams import echo as echo_datagrams
 
 # Those that a signal can interrupt; some machines lack the older ones.
@@ -32,12 +32,12 @@ MTU = ["--mtu", f"-W{DEADLINE}"]
 NAMED = ["-4", "localhost"]
 
 
-def tampered(words, injection):
+def tampered(words, injection, behave=echo_datagrams):
     """Runs the client with an echo, and with strace(1)'s `injection` in all of its processes. The
     host follows the words where they do not end with it."""
     datagrams = "--udp" in words or "--mtu" in words
     calls = injection.partition(":")[0]
-    with Peer(echo_datagrams) if datagrams else servers.tcp(servers.echo) as server:
+    with Peer(behave) if datagrams else servers.tcp(servers.echo) as server:
         host, port = server.address
         address = [port] if words[-1:] == ["localhost"] else [host, port]
         result = subprocess.run(
@@ -96,12 +96,17 @@ def test_interrupted_calls(words, first):
     (FLOWS, "bind:error=EADDRINUSE", ": Address already in use"),
     (FLOWS_OF_DATAGRAMS, "socket:error=EMFILE:when=3", ": Too many open files"),
     (MTU, "socket:error=EMFILE", ": Too many open files"),
-    (MTU, f"{POLL}:error=ENOMEM:when=2+", "Cannot wait for answers: Cannot allocate memory"),
 ], ids=str)
 def test_failed_calls(words, injection, message):
     """A run that lacks something of the kernel fails, and says what it lacks."""
     status, output, errors = tampered(words, injection)
     assert status == 1 and message in output + errors, (status, output, errors)
+
+
+def test_failed_wait():
+    """A search that cannot wait for answers ends, and says why."""
+    status, output, _ = tampered(MTU, f"{POLL}:error=ENOMEM:when=2+", silent)
+    assert status == 1 and ": Cannot wait for answers: Cannot allocate memory\n" in output, output
 
 
 @pytest.mark.parametrize("words, message", [
