@@ -168,9 +168,7 @@ static int echo_drain_wait(const Echo *echo, Slowness *slowness) {
         return error;
 }
 
-/* Ends a stream whose end has come, and waits for the peer to acknowledge all of it. Returns why
- * the connection ended. */
-static EndReason echo_drain(const Echo *echo) {
+EndReason echo_drain(const Echo *echo) {
         Slowness slowness = { .queued = -1 };
         int error;
 

@@ -53,6 +53,16 @@ void echo_hurry(int out);
 EndReason echo_run(Echo *echo);
 
 /*
+ * echo_drain: If the peer has not acknowledged everything, sends the end of the stream and waits
+ * until it has: after close(2) the kernel would keep the rest for a peer that reads nothing.
+ * echo_run() does so when the peer ends its stream.
+ *
+ * Returns END_CLOSED_BY_PEER when the peer has acknowledged all, END_STOPPED when `stopping` became
+ * true, END_STALLED when it acknowledged nothing for the timeout, or why the connection broke.
+ */
+EndReason echo_drain(const Echo *echo);
+
+/*
  * echo_finish: Closes from this side without losing echoes: sends the end of the stream, then
  * discards input until the peer closes. It gives up after 3 seconds, or when the peer is quiet for
  * a second or a 64th of the timeout, whichever is less. Closing with unread input would reset the

@@ -7,12 +7,17 @@
  *
  * One buffer holds the request. When it is full, the handler answers a longer request, too.
  *
+ * A client may read nothing. After the end of the handler the kernel would keep the answer, and
+ * nobody counts such clients. So until the client has acknowledged all of it, the end of this
+ * process, whatever its cause, resets the connection.
+ *
  * Nothing here may allocate memory, change the texts, or send a client anything else of this
  * process.
  */
 #include "handler/scrape.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +25,7 @@
 #include <unistd.h>
 
 #include "handler/echo.h"
+#include "lib/socket.h"
 
 enum {
         REQUEST_SIZE = 8192,
@@ -84,12 +90,26 @@ static void write_all(int fd, const char *data, size_t size) {
         }
 }
 
+/* Ends the stream, once the client has acknowledged the whole answer. */
+static void scrape_finish(int fd, char request[static REQUEST_SIZE]) {
+        static const volatile sig_atomic_t never;
+        const Echo echo = {
+                .out = fd, .buffer = request, .buffer_size = REQUEST_SIZE, .stopping = &never
+        };
+
+        if (echo_drain(&echo) != END_CLOSED_BY_PEER)
+                return;
+        socket_unset_reset(fd);
+        echo_finish(&echo);
+}
+
 void scrape_run(int fd, const ScrapeTexts *texts) {
         char request[REQUEST_SIZE], head[HEAD_SIZE];
         MetricsFormat format = METRICS_TEXT;
         bool get, http;
         int n;
 
+        socket_set_reset(fd);
         request_read(fd, request);
         get = strncmp(request, "GET ", strlen("GET ")) == 0;
         http = get || strncmp(request, "HEAD ", strlen("HEAD ")) == 0;
@@ -103,5 +123,5 @@ void scrape_run(int fd, const ScrapeTexts *texts) {
         }
         if (get || !http)
                 write_all(fd, texts->texts[format], texts->sizes[format]);
-        echo_finish(&(Echo){ .out = fd, .buffer = request, .buffer_size = sizeof request });
+        scrape_finish(fd, request);
 }

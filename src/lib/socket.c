@@ -70,6 +70,10 @@ void socket_set_reset(int fd) {
         (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
+void socket_unset_reset(int fd) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){}, sizeof(struct linger));
+}
+
 void socket_reset(int fd) {
         socket_set_reset(fd);
         close(fd);
@@ -80,7 +84,7 @@ void socket_unset_linger(int fd) {
         socklen_t size = sizeof linger;
 
         if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_linger != 0)
-                (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){}, sizeof linger);
+                socket_unset_reset(fd);
 }
 
 void socket_set_timeout(int fd, int option, uint64_t duration) {

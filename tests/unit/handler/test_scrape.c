@@ -5,10 +5,13 @@
 #include "handler/scrape.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -16,6 +19,7 @@
 
 #include "fault.h"
 #include "handler/handler.h"
+#include "lib/ppoll.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
@@ -24,12 +28,43 @@ FAULT(int, poll, poll, (struct pollfd * fds, nfds_t n, int timeout), (fds, n, ti
 
 static ScrapeTexts texts = { .sizes = { 5, 5 }, .texts = { "text\n", "open\n" } };
 
-/* In place of the C library's: ten seconds pass in no time. */
+/* In place of the C library's: ten seconds pass in no time, or as soon as the handler waits for a
+ * client to acknowledge the answer. */
+static bool waits_for_client;
+
 unsigned alarm(unsigned seconds) {
         const struct itimerval timer = { .it_value.tv_usec = 1000 };
 
         assert_int_equal(seconds, 10);
-        assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
+        if (!waits_for_client)
+                assert_int_equal(setitimer(ITIMER_REAL, &timer, NULL), 0);
+        return 0;
+}
+
+/* In place of the C library's, too: bytes that a client has not acknowledged. In each wait it
+ * acknowledges one, or time is over. */
+static int unacknowledged;
+
+int ioctl(int fd, unsigned long request, ...) {
+        va_list arguments;
+
+        (void)fd;
+        assert_int_equal(request, SIOCOUTQ);
+        va_start(arguments, request);
+        *va_arg(arguments, int *) = unacknowledged;
+        va_end(arguments);
+        return 0;
+}
+
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {
+        (void)fds;
+        (void)n;
+        (void)timeout;
+        if (waits_for_client) {
+                (void)raise(SIGALRM);
+                (void)sigsuspend(mask);
+        }
+        unacknowledged--;
         return 0;
 }
 
@@ -129,11 +164,59 @@ static void test_time(void **state) {
         close(fds[1]);
 }
 
+/* Connects @fds over TCP, and sends a request. */
+static void request(int fds[static 2]) {
+        peer_pair_tcp(fds);
+        peer_send(fds[0], "GET /\n\n", 7);
+}
+
+/* The handler of a client lasts until that has acknowledged the whole answer, and ends the stream
+ * as usual. */
+static void test_slow(void **state) {
+        char answer[1024];
+        int fds[2];
+
+        (void)state;
+        request(fds);
+        assert_int_equal(shutdown(fds[0], SHUT_WR), 0);
+        unacknowledged = 3;
+        scrape_run(fds[1], &texts);
+        assert_int_equal(unacknowledged, 0);
+        close(fds[1]);
+        receive_all(fds[0], answer, sizeof answer);
+        assert_non_null(strstr(answer, "\r\n\r\ntext\n"));
+        close(fds[0]);
+}
+
+/* A client that does not acknowledge the answer in time is reset: the kernel keeps nothing for it.
+ */
+static void test_unread(void **state) {
+        Handler handler = { .unsent = -1, .scrape = &texts, .title = "mpecho: metrics" };
+        int fds[2], status, error = 0;
+        socklen_t size = sizeof error;
+
+        (void)state;
+        request(fds);
+        handler.connection = fds[1];
+        unacknowledged = 1;
+        waits_for_client = true;
+        status = process_wait(handler_start(&handler));
+        waits_for_client = false;
+        unacknowledged = 0;
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGALRM);
+        close(fds[1]);
+        assert_int_equal(getsockopt(fds[0], SOL_SOCKET, SO_ERROR, &error, &size), 0);
+        /* The client has the whole answer: see ioctl(). So a reset comes behind the end. */
+        assert_int_equal(error, EPIPE);
+        close(fds[0]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers),
-                cmocka_unit_test(test_silent),
-                cmocka_unit_test(test_time),
+                cmocka_unit_test(test_answers), cmocka_unit_test(test_silent),
+                cmocka_unit_test(test_time),    cmocka_unit_test(test_slow),
+                cmocka_unit_test(test_unread),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

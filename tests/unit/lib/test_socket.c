@@ -137,7 +137,7 @@ static void test_limits(void **state) {
         close(fd);
 }
 
-/* The reset comes with the last close(2), and not before. */
+/* The reset comes with the last close(2), and not before; or not at all. */
 static void test_reset(void **state) {
         int pair[2], copy;
 
@@ -149,6 +149,13 @@ static void test_reset(void **state) {
         assert_int_equal(recv(copy, &(char){ 0 }, 1, 0), 1);
         close(copy);
         peer_expect_reset(pair[0]);
+        close(pair[0]);
+
+        peer_pair_tcp(pair);
+        socket_set_reset(pair[1]);
+        socket_unset_reset(pair[1]);
+        close(pair[1]);
+        peer_expect_end(pair[0]);
         close(pair[0]);
 }
 
