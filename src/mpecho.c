@@ -27,9 +27,6 @@
 #include "start/options.h"
 #include "start/resources.h"
 
-/* How long the journal has at the end to take records that wait. */
-#define FINISH_PATIENCE (CLOCK_SECOND / 2)
-
 /* Logs @failure, and reports it to systemd. A busy journald looks for the unit of this process when
  * that has gone, and `systemctl status` then lacks the record, but not the status. */
 static Status fail(Journal *journal, const Failure *failure) {
@@ -54,7 +51,7 @@ static Status fail_usage(const Options *options, const Inherited *inherited,
                         failure->text);
         } else if (journal_new(LOG_TARGET_JOURNAL, LOG_ERR, JOURNAL_SOCKET, &journal) == 0) {
                 fail(journal, failure);
-                journal_finish(journal, FINISH_PATIENCE);
+                journal_finish(journal, JOURNAL_PATIENCE);
                 journal_free(journal);
         }
         inherited_refuse(inherited);
@@ -144,7 +141,7 @@ static Status run(const Options *options, Inherited *inherited) {
                 status = r == WRONG_USAGE ? fail_usage(options, inherited, &failure)
                                           : fail(journal, &failure);
         }
-        journal_finish(journal, FINISH_PATIENCE);
+        journal_finish(journal, JOURNAL_PATIENCE);
         journal_free(journal);
         return status;
 }

@@ -8,7 +8,8 @@
  * connections wait for a drain every 10 ms, because waking journald can cost more than the record.
  *
  * A record that finds the queue full is lost, and counted. Before the next one the journal
- * confesses the count, in its order.
+ * confesses the count, in its order. So each record in the queue has its counts with it: those of
+ * the records that still wait when the service ends go to the next run.
  *
  * Nothing here may block but journal_finish(). Each connection must appear in a record, a summary
  * or a count of lost records: none may vanish.
@@ -43,7 +44,14 @@ enum {
 #define RETRY_FIRST (2 * CLOCK_MILLISECOND)
 #define RETRY_MOST  CLOCK_SECOND
 
-/* Records that wait, first in, first out, each behind its size. All zeros is an empty queue. */
+/* What precedes a record in the queue. */
+typedef struct QueueItem {
+        size_t size; /* of the record, in bytes */
+        RecordKind kind;
+        Tally tally; /* of this record alone */
+} QueueItem;
+
+/* Records that wait, first in, first out. All zeros is an empty queue. */
 typedef struct Queue {
         size_t head; /* of the first record, in bytes */
         size_t tail; /* behind the last one */
@@ -165,9 +173,9 @@ static size_t journal_format(Journal *journal, const Record *record) {
         return (size_t)snprintf(data, RECORD_SIZE, "%s mpecho: %s\n", text, sentence);
 }
 
-/* Queues a copy of the @size bytes at @data. Returns whether there was room. */
-static bool queue_add(Queue *queue, const char *data, size_t size) {
-        const size_t needed = sizeof size + size;
+/* Queues a copy of @item and of its record at @data. Returns whether there was room. */
+static bool queue_add(Queue *queue, const QueueItem *item, const char *data) {
+        const size_t needed = sizeof *item + item->size;
 
         if (queue->head > 0 && QUEUE_SIZE - queue->tail < needed) {
                 memmove(queue->data, queue->data + queue->head, queue->tail - queue->head);
@@ -176,23 +184,23 @@ static bool queue_add(Queue *queue, const char *data, size_t size) {
         }
         if (QUEUE_SIZE - queue->tail < needed)
                 return false;
-        memcpy(queue->data + queue->tail, &size, sizeof size);
-        memcpy(queue->data + queue->tail + sizeof size, data, size);
+        memcpy(queue->data + queue->tail, item, sizeof *item);
+        memcpy(queue->data + queue->tail + sizeof *item, data, item->size);
         queue->tail += needed;
         return true;
 }
 
-/* Returns the first record and sets @ret_size, or NULL when none waits. */
-static const char *queue_first(const Queue *queue, size_t *ret_size) {
+/* Returns the first record and sets @ret_item, or NULL when none waits. */
+static const char *queue_first(const Queue *queue, QueueItem *ret_item) {
         if (queue->head == queue->tail)
                 return NULL;
-        memcpy(ret_size, queue->data + queue->head, sizeof *ret_size);
-        return queue->data + queue->head + sizeof *ret_size;
+        memcpy(ret_item, queue->data + queue->head, sizeof *ret_item);
+        return queue->data + queue->head + sizeof *ret_item;
 }
 
-/* Removes the first record, of @size bytes. */
-static void queue_remove(Queue *queue, size_t size) {
-        queue->head += sizeof size + size;
+/* Removes the first record, which is that of @item. */
+static void queue_remove(Queue *queue, const QueueItem *item) {
+        queue->head += sizeof *item + item->size;
         if (queue->head == queue->tail)
                 queue->head = queue->tail = 0;
 }
@@ -200,16 +208,16 @@ static void queue_remove(Queue *queue, size_t size) {
 /* Sends the queue until the receiver refuses a record. Returns whether the queue is empty. */
 static bool journal_drain(Journal *journal, uint64_t now) {
         const char *data;
-        size_t size;
+        QueueItem item;
 
-        while ((data = queue_first(&journal->queue, &size)) != NULL) {
-                if (!journal_send(journal, data, size)) {
+        while ((data = queue_first(&journal->queue, &item)) != NULL) {
+                if (!journal_send(journal, data, item.size)) {
                         journal->refused = true;
                         journal->drain_deadline = now + journal->retry;
                         journal->retry = clock_earlier(2 * journal->retry, RETRY_MOST);
                         return false;
                 }
-                queue_remove(&journal->queue, size);
+                queue_remove(&journal->queue, &item);
                 journal->retry = RETRY_FIRST;
         }
         journal->refused = false;
@@ -225,10 +233,11 @@ static bool record_is_of_connection(RecordKind kind) {
 
 /* Sends or queues @record. Returns false if the queue is full. */
 static bool journal_put(Journal *journal, const Record *record, uint64_t now) {
-        const size_t size = journal_format(journal, record);
         const uint64_t next_batch = journal->drained + BATCH;
+        QueueItem item = { .size = journal_format(journal, record), .kind = record->kind };
 
-        if (!queue_add(&journal->queue, journal->data, size))
+        tally_add(&item.tally, record);
+        if (!queue_add(&journal->queue, &item, journal->data))
                 return false;
         if (journal->refused)
                 return true;
@@ -344,4 +353,25 @@ void journal_finish(Journal *journal, uint64_t patience) {
                         return;
                 (void)poll(NULL, 0, 1);
         }
+}
+
+void journal_abandon(Journal *journal, Tally *ret_lost) {
+        QueueItem item;
+
+        while (queue_first(&journal->queue, &item) != NULL) {
+                tally_merge(&journal->lost, &item.tally);
+                /* The others were counted when they were lost. */
+                journal->lost_untaken += item.kind != RECORD_LOST;
+                queue_remove(&journal->queue, &item);
+        }
+        tally_merge(&journal->lost, &journal->summary.tally);
+        journal->lost_untaken += journal->summary.tally.records;
+        summary_clear(&journal->summary);
+        journal->summary_deadline = journal->drain_deadline = CLOCK_NEVER;
+        *ret_lost = journal->lost;
+        journal->lost = (Tally){};
+}
+
+void journal_adopt_lost(Journal *journal, const Tally *lost) {
+        tally_merge(&journal->lost, lost);
 }

@@ -3,9 +3,14 @@
 
 #include <stdint.h>
 
+#include "lib/clock.h"
 #include "report/record.h"
+#include "report/summary.h"
 
 typedef struct Journal Journal;
+
+/* How long the journal has at the end of the service to accept records that wait. */
+#define JOURNAL_PATIENCE (CLOCK_SECOND / 2)
 
 /* The destination of records. */
 typedef enum LogTarget {
@@ -77,11 +82,21 @@ uint64_t journal_deadline(const Journal *journal);
 
 /*
  * journal_take_lost: Returns how many records were lost since the last call.
+ *
+ * journal_adopt_lost: Adds @lost, of an earlier run, to what the next RECORD_LOST counts.
  */
 uint64_t journal_take_lost(Journal *journal);
+void journal_adopt_lost(Journal *journal, const Tally *lost);
 
 /*
  * journal_finish: Writes everything that remains, due or not. Waits at most @patience nanoseconds
  * for the journal to accept it.
  */
 void journal_finish(Journal *journal, uint64_t patience);
+
+/*
+ * journal_abandon: Gives up what journal_finish() could not write: it is lost. Sets @ret_lost to
+ * the counts of all records for which no RECORD_LOST was written, for journal_adopt_lost() in the
+ * next run.
+ */
+void journal_abandon(Journal *journal, Tally *ret_lost);

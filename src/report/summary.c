@@ -13,16 +13,25 @@
 #include <string.h>
 
 void tally_add(Tally *tally, const Record *record) {
-        tally->records++;
-        tally->accepted += record->kind == RECORD_ACCEPTED;
-        tally->closed += record->kind == RECORD_CLOSED;
-        tally->crashed += record->kind == RECORD_CRASHED;
-        if (record->kind == RECORD_REFUSED)
+        const RecordKind kind = record->kind;
+        const bool counts = kind == RECORD_SUMMARY || kind == RECORD_LOST;
+
+        tally->records += kind == RECORD_LOST ? record->lost : 1;
+        tally->accepted += counts ? record->accepted : kind == RECORD_ACCEPTED;
+        tally->closed += counts ? record->closed : kind == RECORD_CLOSED;
+        tally->crashed += counts ? record->crashed : kind == RECORD_CRASHED;
+        if (kind == RECORD_REFUSED)
                 tally->refused++;
-        else if (record->kind == RECORD_EXHAUSTED)
+        else if (counts || kind == RECORD_EXHAUSTED)
                 tally->refused += record->refused;
-        if (record->kind == RECORD_CLOSED || record->kind == RECORD_CRASHED)
+        if (counts || kind == RECORD_CLOSED || kind == RECORD_CRASHED)
                 tally->bytes += record->bytes;
+}
+
+void tally_merge(Tally *tally, const Tally *other) {
+        const Record record = tally_record(other, RECORD_LOST);
+
+        tally_add(tally, &record);
 }
 
 Record tally_record(const Tally *tally, RecordKind kind) {

@@ -51,9 +51,11 @@ struct Summary {
 };
 
 /*
- * tally_add: Counts @record. tally_record: Returns a record of @kind with the counts.
+ * tally_add: Counts @record: of a RECORD_SUMMARY or RECORD_LOST what it counts. tally_merge: Adds
+ * the counts of @other. tally_record: Returns a record of @kind with the counts.
  */
 void tally_add(Tally *tally, const Record *record);
+void tally_merge(Tally *tally, const Tally *other);
 Record tally_record(const Tally *tally, RecordKind kind);
 
 /*

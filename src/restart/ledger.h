@@ -8,6 +8,7 @@
 #include "lib/address.h"
 #include "lib/endpoint.h"
 #include "report/metrics.h"
+#include "report/summary.h"
 
 typedef struct Ledger Ledger;
 typedef struct LedgerEntry LedgerEntry;
@@ -54,6 +55,7 @@ struct LedgerCounts {
         uint64_t started; /* when counting began, an instant of clock_now() */
         uint64_t peak;    /* the most connections that ever had a handler at once */
         MetricsCounts metrics;
+        Tally lost; /* records that the run could not write before it ended, and not report */
 };
 
 enum {

@@ -483,6 +483,15 @@ static void master_log_started(const Master *master) {
                       clock_now());
 }
 
+/* Waits for the journal, and leaves the counts of what it does not accept to the next master. */
+static void master_finish_journal(Master *master) {
+        LedgerCounts *counts = ledger_counts(roster_ledger(master->connections->roster));
+
+        journal_finish(master->journal, JOURNAL_PATIENCE);
+        journal_abandon(master->journal, &counts->lost);
+        counts->metrics.lost += journal_take_lost(master->journal);
+}
+
 int master_run(Master *master) {
         uint64_t now;
         Record stopped;
@@ -512,5 +521,6 @@ int master_run(Master *master) {
         journal_finish(master->journal, 0);
         stopped = account_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);
+        master_finish_journal(master);
         return r;
 }

@@ -149,8 +149,13 @@ static void takeover_counts(Connections *connections, const Restore *restore, ui
         }
 }
 
-/* Writes the records of connections that have ended since the earlier run. */
+/* Writes the records of what the earlier run could not write, and of connections that have ended
+ * since. */
 static void takeover_log_ended(Connections *connections, const Restore *restore, uint64_t now) {
+        LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
+
+        journal_adopt_lost(connections->journal, &counts->lost);
+        counts->lost = (Tally){};
         if (restore->ledger == NULL && restore->ledger_lost)
                 journal_write(connections->journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
         for (uint32_t i = 0; i < restore->n_ended; i++)

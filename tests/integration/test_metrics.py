@@ -301,6 +301,32 @@ def test_counts_go_on(unit, stop):
         service.wait_until_idle(1)
 
 
+def test_lost_records_go_on(unit):
+    """Records that journald did not accept until the end of a run are counted in the next, which
+    logs their number as soon as journald is back."""
+    service = unit(start=False, expected=["lost"])
+    with clients.listen() as metrics:
+        service.others = [("metrics", metrics)]
+        service.start()
+        client = service.connect_served()
+        service.journal.wait_for("accepted")
+        service.journal.unbind()
+        client.close()
+        service.wait_until_idle()
+        service.restart()
+        with clients.connect((socket.AF_INET, metrics.getsockname())) as scraper:
+            scraper.shutdown(socket.SHUT_WR)
+            assert values(receive_all(scraper))["mpecho_records_lost_total"] == 2
+        service.journal.bind()
+        lost, = service.journal.wait_for("lost")
+        assert (lost.number("MPECHO_LOST"), lost.number("MPECHO_CLOSED")) == (2, 1)
+        service.journal.wait_for("started", 2)
+        service.restart()
+        assert service.journal.wait_for("started", 3)
+        assert service.journal.records("lost") == [lost]
+        service.wait_until_idle()
+
+
 def test_datagrams(start):
     """Datagrams count by their result."""
     service = start("127.0.0.1:0", "udp:127.0.0.1:0", METRICS)

@@ -310,13 +310,69 @@ static void test_finish_in_vain(void **state) {
         assert_true(journal_deadline(journal) != CLOCK_NEVER);
 }
 
+/* What the journal did not accept until the end is counted once, and reported by the next run. */
+static void test_abandon(void **state) {
+        Tally lost;
+
+        (void)state;
+        journald_close(&journald);
+        write_record(RECORD_TOTALS, 5, START);
+        write_record(RECORD_ACCEPTED, 5, START);
+        write_record(RECORD_CLOSED, 5, START);
+        write_record(RECORD_EXHAUSTED, 5, START);
+        journal_finish(journal, 0);
+        journal_abandon(journal, &lost);
+        assert_int_equal(journal_take_lost(journal), 4);
+        assert_true(journal_deadline(journal) == CLOCK_NEVER);
+
+        journald_open(&journald);
+        journal_finish(journal, 0);
+        journald_expect_none(&journald);
+        journal_adopt_lost(journal, &lost);
+        write_record(RECORD_STARTED, 0, START);
+        journald_expect(&journald, RECORD_LOST);
+        assert_int_equal(journald_number(&journald, "MPECHO_LOST"), 4);
+        assert_int_equal(journald_number(&journald, "MPECHO_ACCEPTED"), 1);
+        assert_int_equal(journald_number(&journald, "MPECHO_CLOSED"), 1);
+        assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 3);
+        assert_int_equal(journald_number(&journald, "MPECHO_BYTES"), 5);
+        journald_expect(&journald, RECORD_STARTED);
+        assert_int_equal(journal_take_lost(journal), 0);
+}
+
+/* Records that were lost before the end, those that waited and those that a summary would have
+ * counted are counted together, and none twice. */
+static void test_abandon_all(void **state) {
+        uint64_t received = 0;
+        Tally lost;
+
+        (void)state;
+        count_three();
+        journald_close(&journald);
+        write_many();
+        journald_open(&journald);
+        for (; received < 500; received++)
+                wait_for_record();
+        /* A count of lost records waits with it. */
+        write_record(RECORD_STARTED, 0, START);
+        while (journald_take(&journald))
+                received++;
+        journald_close(&journald);
+        journal_abandon(journal, &lost);
+        assert_int_equal(lost.records, MANY + 1 + 3 - received);
+        assert_int_equal(lost.closed, 3);
+        assert_int_equal(journal_take_lost(journal), lost.records);
+        assert_true(journal_deadline(journal) == CLOCK_NEVER);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_full),   TEST(test_order),       TEST(test_room),
-                TEST(test_anew),   TEST(test_retry),       TEST(test_late_summary),
-                TEST(test_finish), TEST(test_finish_full), TEST(test_finish_in_vain),
+                TEST(test_full),    TEST(test_order),       TEST(test_room),
+                TEST(test_anew),    TEST(test_retry),       TEST(test_late_summary),
+                TEST(test_finish),  TEST(test_finish_full), TEST(test_finish_in_vain),
+                TEST(test_abandon), TEST(test_abandon_all),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
