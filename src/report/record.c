@@ -273,7 +273,7 @@ static void line_add_unnamed(Line *line, const Record *record) {
 
 static void line_add_recounted(Line *line, const Record *record) {
         (void)record;
-        line_add(line, "Counts begin at 0 again: the last run, a different version, stored them in "
+        line_add(line, "Counts begin at 0 again: those of the last run are missing, or have "
                        "another form");
 }
 

@@ -28,7 +28,7 @@ enum RecordKind {
         RECORD_LIMITED,    /* a limit of the machine is below --max-connections */
         RECORD_STRANGER,   /* the master does not serve a passed descriptor */
         RECORD_UNNAMED,    /* passed descriptors have no names */
-        RECORD_RECOUNTED,  /* the counts of the last run cannot be read */
+        RECORD_RECOUNTED,  /* the counts of the last run are not there, or cannot be read */
         RECORD_RESUMED,    /* connections of the last run go on */
         RECORD_FAILED,     /* mpecho exits because of an error */
         RECORD_DATAGRAMS,  /* what a datagram socket answered and refused in the last minute */

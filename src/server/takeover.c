@@ -156,7 +156,8 @@ static void takeover_log_ended(Connections *connections, const Restore *restore,
 
         journal_adopt_lost(connections->journal, &counts->lost);
         counts->lost = (Tally){};
-        if (restore->ledger == NULL && restore->ledger_lost)
+        /* A store with too little room has connections of the earlier run, and no ledger. */
+        if (restore->ledger == NULL && (restore->ledger_lost || restore->n_found > 0))
                 journal_write(connections->journal, &(Record){ .kind = RECORD_RECOUNTED }, now);
         for (uint32_t i = 0; i < restore->n_ended; i++)
                 takeover_bury(connections, ledger_facts(restore->ledger, restore->ended[i]),

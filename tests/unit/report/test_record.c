@@ -137,8 +137,8 @@ static const struct {
                              "Ignoring LISTEN_FDNAMES: it does not name each passed file "
                              "descriptor" },
         [RECORD_RECOUNTED] = { LOG_NOTICE, "",
-                               "Counts begin at 0 again: the last run, a different version, stored "
-                               "them in "
+                               "Counts begin at 0 again: those of the last run are missing, or "
+                               "have "
                                "another form" },
         [RECORD_RESUMED] = { LOG_INFO, "MPECHO_LIVE=105\n",
                              "105 connections of the last run go on" },
