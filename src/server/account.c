@@ -25,6 +25,11 @@ MetricsCounts *account_counts(const Connections *connections) {
         return &ledger_counts(roster_ledger(connections->roster))->metrics;
 }
 
+/* Returns how many connections there are, with those that go on without this master. */
+static uint64_t account_live(const Connections *connections) {
+        return roster_live(connections->roster) + connections->handed_over;
+}
+
 /* Returns the record of @connection, valid until the connection is removed. */
 static Record account_record(const Connections *connections, RecordKind kind,
                              const Connection *connection, uint64_t now) {
@@ -36,7 +41,7 @@ static Record account_record(const Connections *connections, RecordKind kind,
                          .handler_pid = (uint64_t)connection->handler,
                          .bytes = connection->ledger->bytes,
                          .duration = now - connection->started,
-                         .live = roster_live(connections->roster) };
+                         .live = account_live(connections) };
 }
 
 void account_accepted(Connections *connections, const Connection *connection, uint64_t now) {
@@ -62,7 +67,7 @@ void account_refused(Connections *connections, const Address *peer, const char *
                                  .reason = reason,
                                  .limit = metrics_limit_text(limit),
                                  .limit_value = limit == METRICS_MAX_PER_SOURCE ? most : 0,
-                                 .live = roster_live(connections->roster) },
+                                 .live = account_live(connections) },
                       now);
 }
 
@@ -106,7 +111,7 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
 Record account_totals(const Connections *connections, RecordKind kind, uint64_t now) {
         const LedgerCounts *counts = ledger_counts(roster_ledger(connections->roster));
         Record record = { .kind = kind,
-                          .live = roster_live(connections->roster) + connections->handed_over,
+                          .live = account_live(connections),
                           .peak = counts->peak,
                           .max_connections = connections->options->max_connections,
                           .served = counts->metrics.accepted,
@@ -121,7 +126,7 @@ Record account_totals(const Connections *connections, RecordKind kind, uint64_t 
 
 Metrics account_metrics(const Connections *connections) {
         Metrics metrics = { .counts = *account_counts(connections),
-                            .live = roster_live(connections->roster),
+                            .live = account_live(connections),
                             .limit = connections->options->max_connections };
 
         metrics.counts.bytes = roster_total_bytes(connections->roster);

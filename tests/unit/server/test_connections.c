@@ -355,10 +355,11 @@ static void store_and_end(void *data) {
         /* Its source has room again. */
         client = service_take(&service, FROM_ONE, &handler);
         service_leave(&service, client, handler);
+        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
         service_stop(&service);
 }
 
-/* A connection that systemd has goes on, however its handler ends. */
+/* A connection that systemd has goes on, however its handler ends, and is live in all records. */
 static void test_stored(void **state) {
         (void)state;
         process_run(store_and_end, NULL);
