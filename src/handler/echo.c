@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RFC 862 on one connection: read, write everything that was read, read again. Reads and writes
- * block; SO_RCVTIMEO and SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
+ * RFC 862 on one connection: read, write everything that was read, read again. Reads block, and so
+ * do writes after a first one, which counts what the kernel takes at once. SO_RCVTIMEO and
+ * SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
  *
  * A read that times out means an idle peer, if the peer has acknowledged every echo. A write that
  * times out proves less: write(2) reports how much the kernel has queued, not when the peer
@@ -113,9 +114,11 @@ static bool echo_wait(const Echo *echo, Slowness *slowness, ssize_t n, EndReason
 /* Writes the unsent bytes. Returns whether it wrote all of them; if not, sets @ret_reason. */
 static bool echo_write(Echo *echo, EndReason *ret_reason) {
         Slowness slowness = { .queued = -1, .progress = CLOCK_NEVER, .stopping = CLOCK_NEVER };
+        /* The first write does not block: its bytes count while the next one does. */
+        int flags = MSG_DONTWAIT;
 
         while (echo->unsent_size > 0) {
-                ssize_t n = write(echo->out, echo->unsent, echo->unsent_size);
+                ssize_t n = send(echo->out, echo->unsent, echo->unsent_size, flags);
 
                 if (n >= 0) {
                         echo_count(echo, (uint64_t)n);
@@ -127,8 +130,9 @@ static bool echo_write(Echo *echo, EndReason *ret_reason) {
                         *ret_reason = echo_reason(errno);
                         return false;
                 }
-                if (!echo_wait(echo, &slowness, n, ret_reason))
+                if (flags == 0 && !echo_wait(echo, &slowness, n, ret_reason))
                         return false;
+                flags = 0;
         }
         return true;
 }

@@ -141,9 +141,9 @@ def test_client_that_reads_only_after_it_blocked(start, tmp_path, listener, time
     written = clients.fill(client, [handler])
     assert written > 100_000
     begin = time.monotonic()
-    with Tampering(handler, "read,write", log=tmp_path / "trace") as trace:
+    with Tampering(handler, "read,sendto", log=tmp_path / "trace") as trace:
         if timeout:
-            wait_for(lambda: trace.count("write") >= 3, "short writes")
+            wait_for(lambda: trace.count("sendto") >= 3, "short writes")
         else:
             time.sleep(0.5)
         assert len(trace.lines()) <= 10 + time.monotonic() - begin

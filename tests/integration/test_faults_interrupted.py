@@ -12,8 +12,8 @@ from tracing import Tampering
 from visitors import visit  # noqa: F401
 
 # What the master and the handlers call that may wait, signal(7); other calls are not interrupted.
-SERVING = ["ppoll", "read", "write", "accept4", "sendto"]
-HANDING_OVER = ["ppoll", "sendmsg", "recvmsg", "ppoll,write,accept4,sendto,sendmsg,recvmsg"]
+SERVING = ["ppoll", "read", "accept4", "sendto"]
+HANDING_OVER = ["ppoll", "sendmsg", "recvmsg", "ppoll,accept4,sendto,sendmsg,recvmsg"]
 EVERY_SECOND = "error=EINTR:when=1+2"
 
 USUAL_RECORDS = {"started", "accepted", "closed", "summary", "connection", "totals", "resumed",

@@ -34,7 +34,7 @@ HANDLER = [
     "prlimit64",        # and no fork(2) succeeds from here on
     "setsockopt", "setsockopt", "setsockopt",  # urgent data, the timeouts of read and of write
     "rt_sigprocmask",
-    *MESSAGES * ["read", "write"],
+    *MESSAGES * ["read", "sendto"],
     "read",
     "ioctl",            # the peer has every byte
     "exit_group",

@@ -329,6 +329,23 @@ static void test_silent(void **state) {
         }
 }
 
+/* What the kernel has taken of a write counts while the rest waits for the peer. */
+static void test_counted(void **state) {
+        Session session;
+        int arrived = 0;
+
+        (void)state;
+        (void)session_start_full(&session, 0, echo);
+        for (int i = 0; arrived == 0 || session.ledger->bytes != (uint64_t)arrived; i++) {
+                assert_in_range(i, 0, PATIENCE_SECONDS * 1000);
+                (void)poll(NULL, 0, 1);
+                assert_int_equal(ioctl(session.pair[0], FIONREAD, &arrived), 0);
+        }
+        session_close(&session);
+        process_wait_ended(session.pid);
+        session_end(&session, END_RESET_BY_PEER, (uint64_t)arrived);
+}
+
 /* A peer that has ended its stream keeps its handler until it has acknowledged everything, or has
  * stalled; without a timeout for ever. */
 static void test_ended_unacknowledged(void **state) {
@@ -436,6 +453,7 @@ int main(void) {
                 cmocka_unit_test(test_failed),
                 cmocka_unit_test(test_silent),
                 cmocka_unit_test(test_ended_unacknowledged),
+                cmocka_unit_test(test_counted),
         };
 
         here = mapping_new_shared(sizeof *here);
