@@ -86,6 +86,24 @@ def test_a_told_handler_ends_cleanly(start, number):
     clients.ping(other)
 
 
+def test_killed_master(start):
+    """Without sockets from systemd, a handler whose master was killed serves its connection to the
+    end, or until SIGTERM; no record reports that."""
+    service = start(balanced=False)
+    (client, _), (other, handler) = served(service), served(service)
+    service.process.kill()
+    service.wait()
+    clients.ping(client)
+    clients.ping(other)
+    os.kill(handler, signal.SIGTERM)
+    assert clients.receive_all(other) == b""
+    clients.ping(client)
+    for left in service.clients:
+        left.close()
+    processes.reap_orphans("mpecho")
+    assert {record.kind for record in service.journal.records()} == {"started", "accepted"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGPIPE, signal.SIGUSR1])
 def test_harmless_signals(start, number):
     """SIGHUP, SIGPIPE and SIGUSR1 do a handler no harm, idle or in mid-stream."""
