@@ -9,6 +9,8 @@ import pytest
 import clients
 import processes
 from processes import wait_for
+from service import TRACED
+from tracing import Tampering
 
 
 def served(service, **options):
@@ -18,10 +20,16 @@ def served(service, **options):
     return client, accepted[-1].number("MPECHO_HANDLER_PID")
 
 
-def test_open_files(start):
-    """A handler has its connection and the standard three: no listener, nothing of others'."""
-    service = start("127.0.0.1:0", "[::1]:0")
-    handlers = [served(service, address=listener)[1] for listener in service.listeners() * 2]
+@pytest.mark.parametrize("injection", [None, "error=ENOSYS"], ids=["usual", "old kernel"])
+def test_open_files(start, tmp_path, injection):
+    """A handler has its connection and the standard three: no listener, nothing of others'.
+
+    The same holds on a kernel without close_range(2)."""
+    service = start("127.0.0.1:0", "[::1]:0", environment=TRACED)
+    with Tampering(service.pid, "close_range", injection, tmp_path / "trace", True) as trace:
+        handlers = [served(service, address=listener)[1] for listener in service.listeners() * 2]
+    injected = trace.log.read_text().count("(INJECTED)")
+    assert injected == (len(handlers) if injection else 0)
     masters = set(processes.descriptors(service.pid).values())
     connections = set()
     for handler in handlers:

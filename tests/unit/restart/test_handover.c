@@ -88,6 +88,14 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
         return real(fd, message, flags);
 }
 
+/* Another user ID than that of whoever connects; 0 for the same. */
+static uid_t other_user;
+
+/* In place of the C library's. */
+uid_t geteuid(void) {
+        return getuid() + other_user;
+}
+
 /* How often the patience that handlers have a test has. */
 static int patience;
 
@@ -681,6 +689,21 @@ static void test_unpolled(void **state) {
         }
 }
 
+/* A process of another user is a stranger, whatever its process ID. */
+static void test_other_user(void **state) {
+        const int fd = channel_open();
+
+        (void)state;
+        admits_all = true;
+        other_user = 1;
+        turn(&handover, false, NOW);
+        other_user = 0;
+        peer_expect_end(fd);
+        close(fd);
+        assert_int_equal(handover.n, 0);
+        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+}
+
 /* When the kernel refuses to stop the polling of the inbox, the next turn tries again. */
 static void test_still_polled(void **state) {
         (void)state;
@@ -1016,6 +1039,7 @@ int main(void) {
                 TEST(test_signals),
                 TEST(test_no_inbox),
                 TEST(test_stranger),
+                TEST(test_other_user),
                 TEST(test_stranger_at_stop),
                 TEST(test_behind_strangers),
                 TEST(test_strangers_without_end),
