@@ -258,6 +258,22 @@ static void test_oldest_out(void **state) {
         assert_null(guard_free(guard));
 }
 
+/* A source from between the others becomes the newest; the oldest is still the next one to go. */
+static void test_order(void **state) {
+        Guard *guard = guard_of(10000);
+        const uint64_t now = CLOCK_SECOND;
+
+        (void)state;
+        for (uint64_t i = 0; i < GUARD_SOURCES; i++)
+                while (guard_charge(guard, source_of(i), now) == GUARD_ANSWER && i == 0)
+                        ;
+        assert_int_equal(guard_charge(guard, source_of(7), now), GUARD_ANSWER);
+        assert_int_equal(guard_charge(guard, source_of(GUARD_SOURCES), now), GUARD_ANSWER);
+        /* Source 0 comes back with a full bucket. */
+        assert_int_equal(guard_charge(guard, source_of(0), now), GUARD_ANSWER);
+        assert_null(guard_free(guard));
+}
+
 /* A million forged sources, at any pace, cost no memory, and a source that sends 10 datagrams a
  * second gets every answer; so does one at a tenth of that, while the flood does not fill the table
  * in the meantime. */
@@ -296,6 +312,7 @@ int main(void) {
                 cmocka_unit_test(test_overall),      cmocka_unit_test(test_unlimited),
                 cmocka_unit_test(test_oldest_out),   cmocka_unit_test(test_flood),
                 cmocka_unit_test(test_quiet_source), cmocka_unit_test(test_no_memory),
+                cmocka_unit_test(test_order),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
