@@ -41,13 +41,14 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
         return sent ? 0 : -EAGAIN;
 }
 
-int fdpass_receive(int socket, int *ret_fds, size_t most, int flags) {
+int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags) {
         const int n = nondet_int();
 
         (void)socket;
         prove((flags & MSG_PEEK) != 0, "bundle_open() leaves the message in the bundle");
-        prove(__CPROVER_w_ok(ret_fds, most * sizeof *ret_fds), "there is room for all");
-        assume(n != 0 && n <= (int)most);
+        prove(__CPROVER_w_ok(ret_fds, FDPASS_MOST * sizeof *ret_fds), "there is room for all");
+        prove(__CPROVER_w_ok(ret_note, sizeof *ret_note), "there is room for the note");
+        assume(n <= FDPASS_MOST);
         return n;
 }
 
@@ -61,12 +62,13 @@ int close(int fd) {
 void harness(void) {
         int fds[BUNDLE_MOST];
         const size_t n = nondet_size();
-        int bundle;
+        int bundle, r;
 
         assume(n >= 1 && n <= BUNDLE_MOST);
         bundle = bundle_new(fds, n);
         prove(is_open[0] == (bundle >= 0) && !is_open[1],
               "bundle_new() leaves the bundle open alone");
         prove(bundle < 0 || sent, "a bundle has its message");
-        prove(bundle_open(FIRST_FD, fds) <= BUNDLE_MOST, "a bundle has at most BUNDLE_MOST");
+        r = bundle_open(FIRST_FD, fds);
+        prove(r != 0 && r <= BUNDLE_MOST, "a bundle has at most BUNDLE_MOST, and not none");
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* cbmc: src/lib/fdpass.c --unwind 5 --unwindset memcpy.0:17 --conversion-check */
 /* smaller: s/FDPASS_MOST = 253/FDPASS_MOST = 4/ src/lib/fdpass.h */
-/* Whatever control messages the kernel returns, fdpass_receive() reads no byte beyond them, returns
- * either all descriptors of the message or an error, and then has closed those that came, without
- * waiting for a peer. */
+/* Whatever control messages the kernel returns, fdpass_receive() reads no byte beyond them,
+ * believes only the sender that the kernel attests, returns either all descriptors of the message
+ * or an error, and then has closed those that came, without waiting for a peer. */
 #include "lib/fdpass.h"
 
 #include <errno.h>
@@ -16,12 +16,13 @@
 #include "prove.h"
 
 enum {
-        MOST = 2,       /* as the master receives */
         FIRST_FD = 100, /* of those that arrive */
         MESSAGES = 2,
+        USER = 1000,
 };
 
 static int arrived;
+static struct ucred attested = { .pid = -1 };
 static bool cut, closed[FDPASS_MOST + 1], impatient[FDPASS_MOST + 1];
 
 /* Instead of the one of cbmc 6.6, which loses the bytes where @size is not constant. */
@@ -36,6 +37,7 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size) {
  * room for. A peer decides how many descriptors come; this process which other messages do. */
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
         const size_t room = message->msg_controllen;
+        const ssize_t bytes = nondet_int();
         size_t used = 0;
 
         (void)fd;
@@ -45,6 +47,8 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
                 assume(errno > 0 && errno < 200 && errno != EINTR);
                 return -1;
         }
+        assume(bytes >= 0 && (flags & MSG_TRUNC) != 0);
+        fill(message->msg_iov->iov_base, message->msg_iov->iov_len);
         message->msg_flags = 0;
         for (int i = 0; i < MESSAGES && nondet_bool(); i++) {
                 struct cmsghdr *header = (struct cmsghdr *)((char *)message->msg_control + used);
@@ -72,12 +76,19 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
 
                         memcpy(CMSG_DATA(header) + n * sizeof(int), &number, sizeof number);
                 }
+                if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_CREDENTIALS &&
+                    size == sizeof attested) {
+                        assume(attested.pid < 0);
+                        attested = (struct ucred){ .pid = nondet_int(), .uid = nondet_unsigned() };
+                        assume(attested.pid >= 0);
+                        memcpy(CMSG_DATA(header), &attested, sizeof attested);
+                }
                 used += CMSG_SPACE(size);
                 used = used < room ? used : room;
         }
         message->msg_controllen = used;
         cut = (message->msg_flags & MSG_CTRUNC) != 0;
-        return nondet_bool();
+        return bytes;
 }
 
 /* As glibc has it (sysdeps/unix/sysv/linux/cmsg_nxthdr.c). */
@@ -88,6 +99,10 @@ struct cmsghdr *__cmsg_nxthdr(struct msghdr *message, struct cmsghdr *header) {
             used + CMSG_ALIGN(header->cmsg_len) + sizeof *header > message->msg_controllen)
                 return NULL;
         return (struct cmsghdr *)((char *)header + CMSG_ALIGN(header->cmsg_len));
+}
+
+uid_t geteuid(void) {
+        return USER;
 }
 
 void socket_unset_linger(int fd) {
@@ -104,13 +119,15 @@ int close(int fd) {
 }
 
 void harness(void) {
-        int fds[MOST], n;
-        const size_t most = 1 + nondet_size() % MOST;
+        FdpassNote note;
+        int fds[FDPASS_MOST], n;
 
-        n = fdpass_receive(0, fds, most, nondet_bool() ? MSG_PEEK : 0);
+        n = fdpass_receive(0, &note, fds, nondet_bool() ? MSG_PEEK : 0);
 
-        prove(n != 0 && n <= (int)most, "there are at most as many as there is room for");
+        prove(n <= FDPASS_MOST, "there are at most as many as there is room for");
         prove(n < 0 || (n == arrived && !cut), "all of the message are returned");
+        prove(n < 0 || note.sender == (attested.pid < 0 || attested.uid == USER ? attested.pid : 0),
+              "the sender is the one that the kernel attests, and of this user");
         for (int i = 0; i < arrived; i++) {
                 prove(n < 0 || fds[i] == FIRST_FD + i, "their order stays");
                 prove(closed[i] == (n < 0), "they are closed when they are not returned");
