@@ -164,10 +164,11 @@ static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
                 stream_send_paced(stream);
         else
                 stream_send_freely(stream);
-        stream->page->sent_all = true;
         for (size_t i = 0; i < stream->plan->connections; i++)
                 if (stream->lines[i].fd >= 0)
                         shutdown(stream->lines[i].fd, SHUT_WR);
+        /* Not before: the peers owe their ends from now on. */
+        stream->page->sent_all = true;
         _exit(0);
 }
 

@@ -3,6 +3,7 @@
 
 #include "unit.h"
 
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@ enum {
 typedef enum Sending {
         SENDER_NEVER_HEARS,
         SENDER_IS_HELD,
+        SENDER_ENDS_LATE,
         SENDER_DIES,
 } Sending;
 
@@ -31,22 +33,43 @@ static Sending sending;
 /* The sender is held until the receiver closes its end. */
 static int hold[2];
 static int looks;
+/* Shared: the sender stands still. */
+static atomic_bool *held;
 
 static int real_wait(int epoll, struct epoll_event *events, int size, int timeout) {
         return (int)syscall(SYS_epoll_pwait, epoll, events, size, timeout, NULL, (size_t)0);
 }
 
-static int wait_of_sender(int epoll, struct epoll_event *events, int size, int timeout) {
+/* Holds the sender until the receiver has looked several times. */
+static void stand_still(void) {
         char byte;
 
+        close(hold[1]);
+        hold[1] = -1;
+        *held = true;
+        (void)!read(hold[0], &byte, 1);
+}
+
+/* In the place of the C library's. */
+int shutdown(int fd, int how) {
+        if (sending == SENDER_ENDS_LATE && getpid() != receiver)
+                stand_still();
+        return (int)syscall(SYS_shutdown, fd, how);
+}
+
+static int wait_of_sender(int epoll, struct epoll_event *events, int size, int timeout) {
         if (sending == SENDER_NEVER_HEARS)
                 return 0;
         if (sending == SENDER_DIES)
                 _exit(1);
-        close(hold[1]);
-        hold[1] = -1;
-        (void)!read(hold[0], &byte, 1);
+        if (sending == SENDER_IS_HELD)
+                stand_still();
         return real_wait(epoll, events, size, timeout);
+}
+
+/* Returns whether the sender does not end a connection on which all has come back. */
+static bool is_left_alone(void) {
+        return sending == SENDER_ENDS_LATE && *held && page->bytes_received == page->bytes_sent;
 }
 
 /*
@@ -60,9 +83,10 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
         if (sending == SENDER_NEVER_HEARS) {
                 page->stop = true;
                 peer_wait_readable(epoll);
-        } else if (sending == SENDER_IS_HELD && ++looks == LOOKS) {
-                options.timeout = 0;
-                close(hold[1]);
+        } else if (sending == SENDER_IS_HELD || is_left_alone()) {
+                options.timeout = ++looks < LOOKS ? 1 : 0;
+                if (looks == LOOKS)
+                        close(hold[1]);
         }
         return real_wait(epoll, events, size, timeout > 1 ? 1 : timeout);
 }
@@ -86,11 +110,15 @@ static void run(Sending how, uint64_t duration) {
 
         sending = how;
         looks = 0;
-        options = (ClientOptions){ .size = 4096, .duration = duration, .timeout = 1 };
+        options = (ClientOptions){ .size = 4096,
+                                   .duration = duration,
+                                   .timeout = how == SENDER_ENDS_LATE ? 0 : 1 };
         page = mapping_new_shared(sizeof *page);
         assert_non_null(page);
         page->sent = mapping_new_shared(sizeof *page->sent);
         assert_non_null(page->sent);
+        held = mapping_new_shared(sizeof *held);
+        assert_non_null(held);
         page->start = clock_now();
         assert_int_equal(pipe(go), 0);
         close(go[1]);
@@ -116,6 +144,7 @@ static void run(Sending how, uint64_t duration) {
 static void expect_errors(uint64_t timeouts) {
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 assert_int_equal(page->errors[kind], kind == FAILURE_TIMEOUT ? timeouts : 0);
+        mapping_free(held, sizeof *held);
         mapping_free(page->sent, sizeof *page->sent);
         mapping_free(page, sizeof *page);
 }
@@ -138,6 +167,15 @@ static void test_held_sender(void **state) {
         expect_errors(0);
 }
 
+/* The peer owes its end only once the sender has half-closed the connection. */
+static void test_late_end(void **state) {
+        (void)state;
+        run(SENDER_ENDS_LATE, CLOCK_MILLISECOND);
+        assert_true(looks >= LOOKS);
+        assert_int_equal(page->bytes_received, page->bytes_sent);
+        expect_errors(0);
+}
+
 /* A sender that dies does not leave the receiver waiting for ever. */
 static void test_dead_sender(void **state) {
         (void)state;
@@ -150,6 +188,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_interrupt),
                 cmocka_unit_test(test_held_sender),
+                cmocka_unit_test(test_late_end),
                 cmocka_unit_test(test_dead_sender),
         };
 
