@@ -270,6 +270,26 @@ def test_rejected(rejects, code, result):
         int(": " in result), f"127.0.0.1 port {port}: {result}")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="ICMP errors need root")
+def test_a_size_that_answered_right_before():
+    """A changed answer is the result, although the size passed before and others are rejected."""
+
+    def behave(peer):
+        changed = False
+        for data, source in peer:
+            if len(data) > 40:
+                changed = True
+                icmp_error(peer, data, source, code=3)
+            else:
+                peer.answer(data[:-1] + bytes([data[-1] ^ changed]), source)
+
+    with Peer(behave) as peer:
+        status, output, _ = run("--mtu", *peer.address)
+        port = peer.address[1]
+    assert (status, output.decode().splitlines()[0]) == (
+        1, f"127.0.0.1 port {port}: differs: an answer to 40 bytes came back changed")
+
+
 @pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),
                                                       (socket.AF_INET6, "::1", 65488)])
 def test_loopback(family, address, payload):

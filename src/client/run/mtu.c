@@ -16,10 +16,10 @@
  * is to blame: a firewall can reject by size.
  *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
- * failure, although the search found the size. So is an answer to none of the datagrams, and one
- * that came back changed, even if a repetition passed. An error counts only for the size that did
- * not pass, or with the MTU that was found: another router may have announced another MTU before
- * the hole.
+ * failure, although the search found the size. So is an answer to none of the datagrams. One that
+ * came back changed is the result before any other failure, even if a repetition passed. An error
+ * counts only for the size that did not pass, or with the MTU that was found: another router may
+ * have announced another MTU before the hole.
  */
 #include "client/run/mtu.h"
 
@@ -68,10 +68,19 @@ static int mtu_probe(Mtu *mtu, size_t size) {
         return r;
 }
 
+static int mtu_fail_changed(const Mtu *mtu) {
+        if (mtu->probe.changed > mtu->low)
+                return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
+                                        "larger datagrams come back changed");
+        return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
+                                "an answer to %zu bytes came back changed", mtu->probe.changed);
+}
+
 static int mtu_fail(const Mtu *mtu, const Rejection *rejection) {
-        failure_set_kind(&mtu->report->failure, rejection_kind(rejection), 0, "%s",
-                         rejection->text);
-        return -rejection->error;
+        if (mtu->probe.changed != SIZE_MAX)
+                return mtu_fail_changed(mtu);
+        return failure_set_kind(&mtu->report->failure, rejection_kind(rejection), -rejection->error,
+                                "%s", rejection->text);
 }
 
 /* Returns the size to try next, between the two bounds. */
@@ -127,16 +136,8 @@ static int mtu_bound(Mtu *mtu) {
         return r;
 }
 
-static int mtu_fail_changed(const Mtu *mtu) {
-        if (mtu->probe.changed > mtu->low)
-                return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
-                                        "larger datagrams come back changed");
-        return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
-                                "an answer to %zu bytes came back changed", mtu->probe.changed);
-}
-
 static int mtu_fail_irregular(const Mtu *mtu) {
-        if (mtu->probe.changed <= mtu->low)
+        if (mtu->probe.changed != SIZE_MAX)
                 return mtu_fail_changed(mtu);
         return failure_set_kind(&mtu->report->failure, FAILURE_MISSING, -ETIME,
                                 "the path answers irregularly: %zu bytes and other sizes passed "
