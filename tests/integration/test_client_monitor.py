@@ -138,6 +138,34 @@ def ended(clock, answers, *arguments):
     return state, data
 
 
+@pytest.mark.parametrize("late, state", [(False, "OK"), (True, "CRITICAL")])
+def test_the_wait_of_the_plugin_itself(late, state, clock):
+    """A plugin that gets no processor for a while does not report a slow service."""
+    begun = []
+
+    def behaviour(connection):
+        begun.append((connection, servers.receive(connection, 64)))
+        servers.wait_for_end(connection)
+
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            "--monitor", "-t7200", "-n1", "-c1200000", "-H", server.address[0], "-p",
+            server.address[1], env=os.environ | clock.environment) as client:
+        until(lambda: begun)
+        client.freeze()
+        clock.advance(3600 if late else 600)
+        connection, data = begun[0]
+        connection.sendall(data)
+        until(lambda: servers.queues(connection)[1][1] == len(data))
+        if not late:
+            clock.stall(3000)
+        client.thaw()
+        until(lambda: client.process.poll() is not None or clock.advance(0.01))
+        status, output, _ = client.end(b"")
+    found = LINE.fullmatch(output.decode().rstrip("\n"))
+    assert found and found[1] == state and STATES[state] == status, output
+
+
 def test_silence_is_critical(clock):
     """A service that accepts and says nothing is down; -t is the limit of all, and the reason."""
     state, data = ended(clock, 0)

@@ -6,8 +6,8 @@
  * hides. Of several connections it keeps the figures of the last one, and the retransmits of all.
  *
  * The kernel's figures must never enter the client's own times: they are a second opinion. Only it
- * knows, though, when bytes came that the client reads later. Sockets other than TCP have no
- * figures.
+ * knows, though, when bytes came that the client reads later. Then the wait for a processor is no
+ * part of a round trip. Sockets other than TCP have no figures.
  */
 #include "client/network/kernel.h"
 
@@ -18,6 +18,9 @@
 #include <time.h>
 
 #include "lib/clock.h"
+
+/* Shorter waits are within the ticks of the kernel's figures. */
+#define KERNEL_STALL (10 * CLOCK_MILLISECOND)
 
 void kernel_add(Kernel *kernel, const Kernel *other) {
         uint64_t retransmits = kernel->retransmits + other->retransmits;
@@ -45,15 +48,32 @@ void kernel_note(Kernel *kernel, int fd) {
                               .segments = 1 + info.tcpi_data_segs_out - info.tcpi_unacked });
 }
 
-bool kernel_came_late(int fd, uint64_t now, uint64_t deadline) {
+/* Sets @ret_age to the nanoseconds since the last bytes came, and @ret_tick to those of the ticks
+ * in which the kernel counts: bytes may be older or younger by one. Returns false on any socket but
+ * TCP. */
+static bool kernel_get_age(int fd, uint64_t *ret_age, uint64_t *ret_tick) {
         struct tcp_info info = {};
         struct timespec tick = {};
 
-        if (now < deadline ||
-            getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
+        if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
                 return false;
-        /* The kernel counts in ticks: the bytes may be older by one. */
         (void)clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
-        return now - deadline >=
-               info.tcpi_last_data_recv * CLOCK_MILLISECOND + (uint64_t)tick.tv_nsec;
+        *ret_age = info.tcpi_last_data_recv * CLOCK_MILLISECOND;
+        *ret_tick = (uint64_t)tick.tv_nsec;
+        return true;
+}
+
+bool kernel_came_late(int fd, uint64_t now, uint64_t deadline) {
+        uint64_t age, tick;
+
+        return now >= deadline && kernel_get_age(fd, &age, &tick) && now - deadline >= age + tick;
+}
+
+uint64_t kernel_arrival(int fd, uint64_t since, uint64_t now) {
+        uint64_t age, tick;
+
+        if (now - since < KERNEL_STALL || !kernel_get_age(fd, &age, &tick))
+                return now;
+        /* Older bytes came over another subflow (Multipath TCP) or are those of the last answer. */
+        return age > tick && age - tick <= now - since ? now - (age - tick) : now;
 }

@@ -39,3 +39,10 @@ void kernel_add(Kernel *kernel, const Kernel *other);
  * at @deadline or later, exact to a tick of the kernel. Returns false on any socket but TCP.
  */
 bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);
+
+/*
+ * kernel_arrival: Returns the instant at which the last bytes that the caller has read by @now
+ * reached this machine, late by two ticks of the kernel at most; @now if that is less than ten
+ * milliseconds after @since, the instant of the request, and on any socket but TCP.
+ */
+uint64_t kernel_arrival(int fd, uint64_t since, uint64_t now);

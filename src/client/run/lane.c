@@ -129,12 +129,12 @@ static int lane_finish_connect(Lane *lane, LaneSettings *settings) {
 /* Counts an answer. */
 static void lane_finish_trip(Lane *lane, Phases *phases, uint64_t now) {
         FlowResult *result = lane->result;
-        uint64_t time = now - lane->start;
+        const uint64_t first = clock_earlier(lane->trip.first, now), time = now - lane->start;
 
         lane->busy = false;
         phases->answers++;
-        phases->first += lane->trip.first - lane->start;
-        phases->last += now - lane->trip.first;
+        phases->first += first - lane->start;
+        phases->last += now - first;
         if (result->latency.count > 0 && time >= result->latency.minimum + LANE_LATE &&
             lane_retransmits(lane) == lane->retransmits)
                 result->late++;
@@ -165,6 +165,7 @@ int lane_advance(Lane *lane, LaneSettings *settings, uint64_t *ret_time) {
                 return r;
         if (r < 0)
                 return lane_fail(lane, r);
+        now = kernel_arrival(trip->fd, lane->start, now);
         lane_finish_trip(lane, &settings->phases, now);
         *ret_time = now - lane->start;
         return 0;

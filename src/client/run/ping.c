@@ -118,16 +118,16 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
                 snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
 }
 
-static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first) {
+static void ping_count_answer(Phases *phases, uint64_t connected, uint64_t first, uint64_t last) {
         phases->answers++;
         phases->first += first - connected;
-        phases->last += clock_now() - first;
+        phases->last += last - first;
 }
 
 /* Makes one round trip; connects first without a connection. Sets @ret_time. */
 static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         const ClientOptions *options = ping->options;
-        uint64_t start = 0, connected;
+        uint64_t start = 0, connected, last;
         Trip trip = { .message = ping->message, .answer = ping->answer, .size = options->size };
         int r;
 
@@ -146,9 +146,13 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 ping->deadline = start + options->timeout;
         trip.fd = ping->fd;
         r = trip_run(&trip, clock_earlier(ping->deadline, ping->end), ping->connection.interrupt);
-        *ret_time = clock_now() - start;
+        last = clock_now();
         if (r == 0)
-                ping_count_answer(&ping->report->phases, connected, trip.first);
+                last = kernel_arrival(ping->fd, connected, last);
+        *ret_time = last - start;
+        if (r == 0)
+                ping_count_answer(&ping->report->phases, connected, clock_earlier(trip.first, last),
+                                  last);
         else
                 ping_describe(ping, -r, failure);
         if (r == -EBADMSG &&
