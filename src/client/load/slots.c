@@ -3,8 +3,8 @@
  * Provides the connections of one worker of a load, and the bytes that they send.
  *
  * All messages are parts of one pseudo-random pattern. A connection begins at a place of its own
- * and moves on by one byte with each request, so no two requests of a worker soon have the same
- * message. The pattern is longer than the largest message by the number of places.
+ * and moves on by one byte with each request. No two requests of a worker have the same message
+ * soon. The pattern is longer than the largest message by the number of places.
  *
  * Connections for requests open before the load begins, all in parallel (crew.c). A load of
  * connections opens none: that is what it measures. Only the connection that found the address

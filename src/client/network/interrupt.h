@@ -25,8 +25,8 @@ int interrupt_open(void);
 bool interrupt_is_due(int fd);
 
 /*
- * interrupt_instant: Returns the instant (clock_now()) of the first signal, which is the end of the
- * run: answers that came before it count. CLOCK_NEVER without a signal.
+ * interrupt_instant: Returns the instant (clock_now()) of the first signal, CLOCK_NEVER before it.
+ * That is the end of the run: answers that came before it count.
  */
 uint64_t interrupt_instant(void);
 
