@@ -3,6 +3,7 @@
 
 import contextlib
 import resource
+import signal
 import socket
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 import clients
 import processes
 from journald import Notifications
+from manager import send
 
 SECOND = 1000000  # microseconds
+SCRAPERS = 16  # clients of metrics that the service answers at once
 
 
 @pytest.fixture
@@ -37,10 +40,47 @@ def limit_descriptors(service):
     service.journal.wait_for("exhausted", 3)
 
 
+def serve_one(start, listener):
+    """A service that has the only connection of a listener as its standard input."""
+    client = clients.connect((socket.AF_INET, listener.getsockname()))
+    with clients.accept(listener) as accepted:
+        service = start(listen=None, stdin=accepted, ready=False)
+    service.clients.append(client)
+    clients.ping(client)
+    return service
+
+
+def fill_metrics(service):
+    """Connects clients that read nothing, one more than the service answers at once, and stops the
+    handlers, which do not wait for long."""
+    for _ in range(SCRAPERS + 1):
+        client, address = clients.prepare(service.listeners()[-1])
+        service.clients.append(client)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        client.connect(address)
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    service.wait_until_idle(SCRAPERS)
+    send(service.handlers(), signal.SIGSTOP)
+
+
+def ask(service):
+    """Lets the service answer datagrams; the record shows that the master knows of them."""
+    family, address = clients.parse_address(service.listeners()[0].removeprefix("udp:"))
+    with socket.socket(family, socket.SOCK_DGRAM) as client:
+        client.settimeout(processes.DEADLINE)
+        for _ in range(100):
+            client.sendto(b"ping", address)
+            assert client.recv(100) == b"ping"
+    processes.wait_for(lambda: service.totals().number("MPECHO_DATAGRAMS_ANSWERED") == 100,
+                       "all are counted")
+
+
 def test_idle_connections(start, managed):
     """However many connections are idle, however the sockets came, with and without a service
-    manager, its watchdog and an idle timeout of the service."""
-    with clients.listen() as listener, clients.listen() as other:
+    manager, its watchdog and an idle timeout of the service; after datagrams, and with as many
+    clients of the metrics as there may be."""
+    with (clients.listen() as listener, clients.listen() as other, clients.listen() as waited,
+          clients.listen() as accepted):
         services = {
             "alone": (start(), 1),
             "passed, nobody": (start("--exit-idle=3600", passed=[listener]), 0),
@@ -52,6 +92,10 @@ def test_idle_connections(start, managed):
             "full": (managed("--max-connections=1"), 1),
             "silent": (managed("--max-connections=4", "proxy:127.0.0.1:0"), 0),
             "reported": (managed(), 1),
+            "inetd, wait": (start(listen=None, stdin=waited), 1),
+            "inetd, nowait": (serve_one(start, accepted), 0),
+            "datagrams": (managed("udp:127.0.0.1:0"), 0),
+            "metrics": (managed("127.0.0.1:0", "metrics:127.0.0.1:0"), 0),
         }
         for service, connections in services.values():
             for _ in range(connections):
@@ -61,8 +105,13 @@ def test_idle_connections(start, managed):
         for _ in range(4):
             services["silent"][0].knock()
         services["reported"][0].totals()
-        processes.assert_at_rest({name: service.pid for name, (service, _) in services.items()})
+        ask(services["datagrams"][0])
+        fill_metrics(services["metrics"][0])
+        pids = {name: service.pid for name, (service, _) in services.items()}
+        pids["handler of datagrams"], = services["datagrams"][0].handlers()
+        processes.assert_at_rest(pids)
         services["full"][0].clients[0].close()
+        send(services["metrics"][0].handlers(), signal.SIGCONT)
 
 
 def test_a_thousand_idle_connections(managed):
