@@ -92,7 +92,7 @@ static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
  * record already. */
 static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                           const LedgerEntry *entry, uint64_t now) {
-        const bool silent = facts->state == LEDGER_SILENT;
+        const RecordKind kind = takeover_kind(facts, entry);
         char peer[ADDRESS_TEXT_SIZE], proxy[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
@@ -103,7 +103,7 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
         address_format(&facts->peer, peer);
         address_format(&facts->proxy, proxy);
         journal_write(connections->journal,
-                      &(Record){ .kind = takeover_kind(facts, entry),
+                      &(Record){ .kind = kind,
                                  .peer = peer,
                                  .proxy = facts->proxy.family != AF_UNSPEC ? proxy : NULL,
                                  .limit = RECORD_LIMIT_HEADER,
@@ -112,8 +112,9 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
                                  .duration = facts_duration(facts, now),
-                                 .reason = silent ? handler_refusal_text(entry_code(entry))
-                                                  : handler_reason_text(entry_code(entry)),
+                                 .reason = kind == RECORD_REFUSED
+                                                           ? handler_refusal_text(entry_code(entry))
+                                                           : handler_reason_text(entry_code(entry)),
                                  .live = roster_live(connections->roster) },
                       now);
 }
@@ -121,15 +122,19 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
 /* Counts a connection that ended while there was no master. */
 static void takeover_count_ended(MetricsCounts *counts, const LedgerFacts *facts,
                                  const LedgerEntry *entry, uint64_t now) {
-        if (facts->state == LEDGER_SILENT)
-                counts->refused[METRICS_PROXY_HEADER]++;
-        if (facts->state == LEDGER_SILENT || facts->state == LEDGER_REFUSED)
+        const RecordKind kind = takeover_kind(facts, entry);
+
+        if (facts->state == LEDGER_REFUSED)
                 return;
-        counts->bytes += entry->bytes;
-        if (entry->reason == 0)
+        if (kind == RECORD_REFUSED) {
+                counts->refused[METRICS_PROXY_HEADER]++;
+                return;
+        }
+        if (kind == RECORD_CRASHED)
                 counts->crashed++;
         else
                 counts->closed[end_reason_from_exit_code(entry_code(entry))]++;
+        counts->bytes += entry->bytes;
         metrics_count_duration(counts, facts_duration(facts, now));
 }
 
