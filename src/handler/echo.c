@@ -5,7 +5,7 @@
  * SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
  *
  * A read that times out means an idle peer, if the peer has acknowledged every echo. A write that
- * times out proves less: write(2) reports how much the kernel has queued, not when the peer
+ * times out proves less: send(2) reports how much the kernel has queued, not when the peer
  * acknowledged it. Writes therefore time out after a 64th of the timeout, and the handler asks the
  * kernel each time whether the peer has acknowledged anything (SIOCOUTQ, tcp(7)). Only a peer that
  * acknowledges nothing for the whole timeout has stalled.

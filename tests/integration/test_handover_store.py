@@ -356,16 +356,16 @@ def test_listener_that_is_gone(unit):
 
 
 def test_too_little_room_in_the_store(unit):
-    """A store without room for all connections and the ledgers of two runs is told."""
-    for room, told in (101, ["limited"]), (102, []):
-        service = unit("--max-connections=100", expected=told, start=False)
+    """A record warns of a store without room for all connections and the ledgers of two runs."""
+    for room, warnings in (101, ["limited"]), (102, []):
+        service = unit("--max-connections=100", expected=warnings, start=False)
         service.wrapper = ["env", f"FDSTORE={room}"]
         service.start()
         # The record comes before this one, and both may come after the service is ready.
         service.journal.wait_for("started")
         assert [record["MPECHO_LIMIT_VALUE"] for record in
                 service.journal.records("limited", MPECHO_LIMIT="FileDescriptorStoreMax")] == \
-            ["101" for _ in told]
+            ["101" for _ in warnings]
 
 
 @pytest.mark.parametrize("passed, told", [(True, False), (False, True), (False, False)])

@@ -152,8 +152,8 @@ static void reset(Session *session) {
         session->pair[0] = -1;
 }
 
-/* A peer that breaks the connection off is told from one that closes it, when it is waited for as
- * well as when it is written to. */
+/* A peer breaks the connection off: the handler reports a reset, not an end, whether it waits in a
+ * read or a write. */
 static void test_reset(void **state) {
         Session session = start(true, 0);
 
@@ -319,7 +319,7 @@ static void test_silent(void **state) {
                       { false, 3, 0, END_STALLED, 2 } };
 
         (void)state;
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t i = 0; i < COUNT(cases); i++) {
                 Session session = start_acknowledging(cases[i].tcp, CLOCK_SECOND / 20,
                                                       cases[i].queued, cases[i].less);
 
@@ -362,7 +362,7 @@ static void test_ended_unacknowledged(void **state) {
                       { false, 1, 4, 2, END_STALLED, 4 } };
 
         (void)state;
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t i = 0; i < COUNT(cases); i++) {
                 Session session = start_acknowledging(cases[i].tcp, cases[i].timeout,
                                                       cases[i].queued, cases[i].less);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the service manager is told, and when. A datagram socket stands for it. */
+/* The messages to the service manager, and their times. A datagram socket stands for it. */
 
 #include "report/notify.h"
 
@@ -68,7 +68,7 @@ static void expect_silence(void) {
         assert_int_equal(errno, EAGAIN);
 }
 
-/* Ready and stopping are told as they come. */
+/* The service sends ready and stopping as they come. */
 static void test_states(void **state) {
         Notify notify = begin(NULL);
 
@@ -83,8 +83,8 @@ static void test_states(void **state) {
         notify_deinit(&notify);
 }
 
-/* A change makes the status due, at once first and then a second after the last one told; a status
- * that is the same is not told again. */
+/* A change makes the status due, at once first and then a second after the last one sent; the
+ * service does not send the same status again. */
 static void test_status(void **state) {
         const uint64_t second = CLOCK_SECOND, start = 1000 * CLOCK_SECOND;
         Notify notify = begin(NULL);
@@ -153,7 +153,7 @@ static void test_no_watchdog(void **state) {
         assert_int_equal(unsetenv("WATCHDOG_PID"), 0);
 }
 
-/* Without a service manager nothing is due and nothing told. */
+/* Without a service manager nothing is due and the service sends nothing. */
 static void test_alone(void **state) {
         char name[64] = "";
         Notify notify;
@@ -173,8 +173,8 @@ static void test_alone(void **state) {
         notify_deinit(&notify);
 }
 
-/* Without the socket, and with something else than the name of one, nothing is told and nothing
- * fails. */
+/* Without the socket, and with something else than the name of one, the service sends nothing, and
+ * nothing fails. */
 static void test_gone(void **state) {
         static const char *const names[] = { "/nonexistent/notify", "/dev/null", "vsock:2:1234",
                                              "@", "" };
@@ -220,8 +220,8 @@ static size_t fill(void) {
         return n;
 }
 
-/* A manager that has no room is not waited for: what it is to know it is told when it has some, the
- * state and the sign of life within a second, the status as it is a second later. */
+/* The service does not wait for a manager without room. Once there is room, it sends the state and
+ * the sign of life within a second, the status of then a second later. */
 static void test_full(void **state) {
         const uint64_t second = CLOCK_SECOND;
         Notify notify = begin("3000000");
@@ -251,8 +251,8 @@ static void test_full(void **state) {
         notify_deinit(&notify);
 }
 
-/* A state for which there is no room or no memory is told a second later; one that the manager
- * refuses is not told again. */
+/* Without room or memory for a state, the service sends it a second later; after a refusal of the
+ * manager it does not repeat it. */
 static void test_refused(void **state) {
         static const struct {
                 int error;
@@ -279,7 +279,7 @@ static void test_refused(void **state) {
         assert_int_equal(notify_init(&notify), -EMFILE);
 }
 
-/* The last state is the one that is told again. */
+/* The service repeats the last state alone. */
 static void test_full_at_the_end(void **state) {
         Notify notify = begin(NULL);
         size_t n = fill();

@@ -213,8 +213,8 @@ static void give_up(void *unused) {
         assert_int_equal(dup(STDIN_FILENO), next);
 }
 
-/* A manager that does not come so far within 20 seconds, and a wait that fails, are told from a
- * barrier that is passed. */
+/* The caller learns of a manager that does not come so far within 20 seconds, and of a wait that
+ * fails. */
 static void test_barrier_not_passed(void **state) {
         const pid_t pid = process_fork(give_up, NULL);
 

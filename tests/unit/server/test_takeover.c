@@ -506,7 +506,7 @@ static void reset_begun(void *data) {
         stop();
 }
 
-/* A connection that a killed run had begun to serve is reset and told as crashed, not served. */
+/* The master resets a connection that a killed run had begun to serve, and logs a crash. */
 static void test_begun(void **state) {
         (void)state;
         process_run(reset_begun, NULL);

@@ -223,8 +223,7 @@ static void test_ready(void **state) {
         manager_stop(&manager);
 }
 
-/* What is no connection, or has an end that the kernel does not tell, is refused with a sentence.
- */
+/* A sentence refuses all but connections, and those whose two ends the kernel does not return. */
 static void test_failed(void **state) {
         int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         const Options options = {};

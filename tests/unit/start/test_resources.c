@@ -98,7 +98,7 @@ static void raise_unknown(void *unused) {
         assert_string_equal(resources_scarcest().name, "RLIMIT_NOFILE");
 }
 
-/* A limit that the kernel does not tell is left alone, and limits nothing. */
+/* A limit that the kernel does not return stays as it is, and limits nothing. */
 static void test_unknown(void **state) {
         (void)state;
         process_run(raise_unknown, NULL);
