@@ -12,9 +12,6 @@
  * On a silent connection a PROXY header comes first, and the master's consent to the peer that it
  * announces.
  *
- * A handler inherits the stack of the master. The master overwrites what calls that have returned
- * left there, so that a handler finds no address of another peer.
- *
  * The handler of a datagram socket is as simple: read, answer, read again, until SIGTERM, which it
  * also gets when its master dies. That of a client of the metrics answers once.
  *
@@ -40,6 +37,7 @@
 #include "handler/fork.h"
 #include "handler/proctitle.h"
 #include "handler/proxy.h"
+#include "handler/wipe.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/socket.h"
@@ -62,9 +60,6 @@ static struct {
 } state;
 
 static char buffer[256 * 1024];
-
-/* More of the stack than any call of the master uses. */
-#define STACK_LEFT (12 * 1024)
 
 static void handler_stop(int number) {
         const int error = errno;
@@ -287,6 +282,7 @@ static _Noreturn void handler_run(const Handler *handler) {
         Handler child = *handler;
         int code = END_FAILED;
 
+        wipe_registers();
         if (!handler_move_descriptors(&child))
                 socket_set_reset(handler->connection);
         else if (child.datagrams != NULL)
@@ -300,17 +296,10 @@ static _Noreturn void handler_run(const Handler *handler) {
         _exit(code);
 }
 
-/* It has a frame of its own, below that of the caller. */
-__attribute__((noinline)) void handler_wipe_stack(void) {
-        char below[STACK_LEFT];
-
-        explicit_bzero(below, sizeof below);
-}
-
 pid_t handler_start(const Handler *handler) {
         pid_t pid;
 
-        handler_wipe_stack();
+        wipe_stack();
         pid = fork_child();
         if (pid == 0)
                 handler_run(handler);

@@ -71,13 +71,6 @@ struct Handler {
 void handler_init(void);
 
 /*
- * handler_wipe_stack: Overwrites what the calls that have returned to the caller left on the stack.
- * Call it also before a call that forks: handler_start() cannot reach the gaps in the frames of its
- * callers.
- */
-void handler_wipe_stack(void);
-
-/*
  * handler_start: Forks a handler for a connection, a datagram socket or a client of the metrics. It
  * keeps the descriptors in @handler and the standard three, and closes all others. The caller is
  * the only thread of its process, has called handler_init(), and blocks the signals that it names.

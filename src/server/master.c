@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "handler/handler.h"
+#include "handler/wipe.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"
 #include "lib/ppoll.h"
@@ -451,7 +452,7 @@ int master_turn(Master *master, uint64_t patience) {
         if (handed)
                 master_settle(master, now);
         /* The calls above left addresses of other peers on the stack. */
-        handler_wipe_stack();
+        wipe_stack();
         for (uint32_t i = 0; i < master->listeners->n; i++)
                 if (master->polled[POLLED_LISTENERS + i].revents != 0)
                         master_accept(master, &master->listeners->items[i], now);
@@ -459,7 +460,8 @@ int master_turn(Master *master, uint64_t patience) {
                 datagrams_take_news(master->datagrams, now);
                 notify_changed(&master->notify, now);
         }
-        handler_wipe_stack();
+        /* A tick may fork as well. */
+        wipe_stack();
         master_tick(master, now);
         return master_is_done(master, now) ? 0 : MASTER_RUNNING;
 }
@@ -502,7 +504,7 @@ int master_run(Master *master) {
                 r = takeover_readmit(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;
-                handler_wipe_stack();
+                wipe_stack();
                 takeover_start(master->connections, master->restore, clock_now());
         }
         now = clock_now();
@@ -510,7 +512,7 @@ int master_run(Master *master) {
         notify_ready(&master->notify, now);
         notify_changed(&master->notify, now);
         master_log_started(master);
-        handler_wipe_stack();
+        wipe_stack();
         do
                 r = master_turn(master, CLOCK_NEVER);
         while (r == MASTER_RUNNING);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* What the calls of a master leave in registers, and its handlers must not find. */
+
+#include "handler/wipe.h"
+
+#include <string.h>
+
+#include "unit.h"
+
+enum {
+        SIZE = 16, /* of a vector register, in bytes */
+};
+
+#if defined(__x86_64__)
+#define NUMBERS "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
+#define SET     ".irp n, " NUMBERS "\n\tmovdqu %0, %%xmm\\n\n\t.endr"
+#define GET     ".irp n, " NUMBERS "\n\tmovdqu %%xmm\\n, \\n*16+%0\n\t.endr"
+#define COPIES  16
+#elif defined(__aarch64__)
+#define NUMBERS                                                                                    \
+        "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
+#define SET    ".irp n, " NUMBERS "\n\tldr q\\n, %0\n\t.endr"
+#define GET    ".irp n, " NUMBERS "\n\tstr q\\n, [%1, #\\n*16]\n\t.endr"
+#define COPIES 32
+#endif
+
+static const char text[SIZE] = "192.0.2.7:51234";
+
+#ifdef SET
+
+/* In each vector register is a text before, and none is left of it. */
+static void test_registers(void **state) {
+        char copies[COPIES][SIZE];
+
+        (void)state;
+#ifdef __x86_64__
+        if (!__builtin_cpu_supports("avx"))
+                skip();
+#endif
+        __asm__ volatile(SET : : "m"(text));
+        __asm__ volatile(GET : "=m"(copies) : "r"(copies));
+        for (int i = 0; i < COPIES; i++)
+                assert_memory_equal(copies[i], text, SIZE);
+
+        __asm__ volatile(SET : : "m"(text));
+        wipe_registers();
+        __asm__ volatile(GET : "=m"(copies) : "r"(copies));
+        for (int i = 0; i < COPIES; i++)
+                assert_memory_equal(copies[i], (char[SIZE]){}, SIZE);
+}
+
+#endif
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+#ifdef SET
+                cmocka_unit_test(test_registers),
+#endif
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
