@@ -184,8 +184,8 @@ static void inbox_take_all(Handover *handover, bool stopping, uint64_t now) {
 }
 
 /* Answers the handler at the other end of a channel, which can have filled it. */
-static void channel_answer(const HandoverChannel *channel, char answer) {
-        (void)send(channel->fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+static void channel_answer(const HandoverChannel *channel, const char *answer) {
+        (void)send(channel->fd, answer, sizeof *answer, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Answers a message without descriptors if it is an announcement. */
@@ -197,8 +197,8 @@ static void channel_announce(const HandoverMaster *master, const HandoverChannel
                 return;
         memcpy(&announced, note->data, sizeof announced);
         channel_answer(channel, master->announce(master->data, channel->handler, &announced, now)
-                                                ? ANSWER_SERVED
-                                                : ANSWER_DECLINED);
+                                                ? &ANSWER_SERVED
+                                                : &ANSWER_DECLINED);
 }
 
 /* Receives from a channel. Returns whether the channel stays. */
@@ -278,7 +278,7 @@ static size_t handover_answer(Handover *handover, char answer) {
                 if (answer == ANSWER_STORED)
                         master->note_stored(master->data, channel->handler);
                 if (answer != ANSWER_CLOSED)
-                        channel_answer(channel, answer);
+                        channel_answer(channel, &answer);
                 channel_drop(handover, i);
                 answered++;
         }
