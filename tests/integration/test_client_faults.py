@@ -126,6 +126,7 @@ def test_orphans(words, message):
     (f"{FORK}:error=EAGAIN", "Cannot start gnuplot: Resource temporarily unavailable"),
     ("pidfd_open:error=EMFILE", None),
     ("wait4:error=EINTR:when=1", None),
+    ("wait4:error=ECHILD:when=1", None),
 ])
 def test_plot(tmp_path, injection, message):
     """A plot that cannot be drawn fails the run, which only a handle of gnuplot's does without."""
@@ -138,6 +139,10 @@ def test_plot(tmp_path, injection, message):
 @pytest.mark.parametrize("words, injection", [
     (REQUESTS, "sched_getaffinity:error=ENOSYS"),
     (REQUESTS, "prlimit64:error=EPERM"),
+    (REQUESTS, "wait4:error=ECHILD:when=1"),
+    (STREAMS, "wait4:error=ECHILD:when=1"),
+    (CHECK, "wait4:error=ECHILD:when=1"),
+    (NAMED, "wait4:error=ECHILD:when=1"),
     (REQUESTS, f"{POLL}:error=ENOMEM:when=4"),
     (PING, "eventfd2:error=EMFILE:when=2"),
     (PING, "getrandom:error=ENOSYS"),

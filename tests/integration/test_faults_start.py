@@ -30,7 +30,7 @@ def start(arguments, injection, **keywords):
     ("?open,openat@/dev/null:error=ENFILE:when=2",
      "Cannot use /dev/null: Too many open files in system"),
     ("?dup2,dup3:error=EMFILE", "Cannot use /dev/null: Too many open files"),
-    ("fcntl:error=EIO", "Cannot listen on '127.0.0.1:0': Input/output error"),
+    ("fcntl:error=EIO:when=1", "Cannot listen on '127.0.0.1:0': Input/output error"),
     ("socket:error=EMFILE", "Cannot listen on '127.0.0.1:0': Too many open files"),
     ("getsockname:error=ENOBUFS",
      "Cannot listen on '127.0.0.1:0': No buffer space available"),

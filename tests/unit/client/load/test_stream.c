@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams that are interrupted, and those whose sender is held or dies. */
+/* Streams that are interrupted, whose sender is held or dies, or that lack something. */
 
 #include "unit.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "client/load/stream.h"
+#include "fault.h"
 #include "lib/clock.h"
 #include "lib/mapping.h"
 #include "peer.h"
+#include "process.h"
+
+FAULT(int, epoll_create1, epoll_create1, (int flags), (flags))
+FAULT(pid_t, fork, fork, (void), ())
+FAULT(pid_t, getppid, getppid, (void), ())
+FAULT(ssize_t, recv, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
+FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
+      (fd, data, size, flags))
 
 enum {
         /* The looks of the receiver while the sender is held. */
@@ -24,6 +36,7 @@ typedef enum Sending {
         SENDER_IS_HELD,
         SENDER_ENDS_LATE,
         SENDER_DIES,
+        SENDER_SENDS,
 } Sending;
 
 static LoadPage *page;
@@ -91,6 +104,12 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
         return real_wait(epoll, events, size, timeout > 1 ? 1 : timeout);
 }
 
+/* In the place of the C library's: each sender ends by itself. */
+int kill(pid_t pid, int number) {
+        process_wait_ended(pid);
+        return (int)syscall(SYS_kill, pid, number);
+}
+
 /* Echoes until the end of the stream. */
 static _Noreturn void echo(int fd) {
         static char bytes[4096];
@@ -102,24 +121,28 @@ static _Noreturn void echo(int fd) {
         _exit(0);
 }
 
-/* Runs one stream of that duration to an echo, which the sender takes part in as @how says. */
-static void run(Sending how, uint64_t duration) {
-        LoadPlan plan = { .options = &options, .connections = 1, .workers = 1, .ready = -1 };
-        int fds[2], go[2];
+/* Runs @connections streams of that duration, one to an echo and the others to a socket that
+ * refuses them. The sender takes part as @how says. Returns what stream_run() does. */
+static int run_streams(Sending how, size_t connections, uint64_t start) {
+        const Endpoint nobody = { .local = { .sun_family = AF_UNIX, .sun_path = "\0mpecho-nobody" },
+                                  .length = sizeof nobody.local };
+        LoadPlan plan = { .options = &options,
+                          .peer = &nobody,
+                          .connections = connections,
+                          .workers = 1,
+                          .ready = -1 };
+        int fds[2], go[2], r;
         pid_t peer;
 
         sending = how;
         looks = 0;
-        options = (ClientOptions){ .size = 4096,
-                                   .duration = duration,
-                                   .timeout = how == SENDER_ENDS_LATE ? 0 : 1 };
         page = mapping_new_shared(sizeof *page);
         assert_non_null(page);
-        page->sent = mapping_new_shared(sizeof *page->sent);
+        page->sent = mapping_new_shared(connections * sizeof *page->sent);
         assert_non_null(page->sent);
         held = mapping_new_shared(sizeof *held);
         assert_non_null(held);
-        page->start = clock_now();
+        page->start = start;
         assert_int_equal(pipe(go), 0);
         close(go[1]);
         plan.go = go[0];
@@ -135,10 +158,21 @@ static void run(Sending how, uint64_t duration) {
         close(fds[0]);
 
         assert_int_equal(pipe(hold), 0);
-        assert_int_equal(stream_run(&plan), 0);
+        r = stream_run(&plan);
+        if (r < 0 || start == 0)
+                close(fds[1]);
         assert_int_equal(waitpid(peer, NULL, 0), peer);
         close(hold[0]);
         close(go[0]);
+        return r;
+}
+
+/* Runs one stream of that duration to an echo, which the sender takes part in as @how says. */
+static void run(Sending how, uint64_t duration) {
+        options = (ClientOptions){ .size = 4096,
+                                   .duration = duration,
+                                   .timeout = how == SENDER_ENDS_LATE ? 0 : 1 };
+        assert_int_equal(run_streams(how, 1, clock_now()), 0);
 }
 
 static void expect_errors(uint64_t timeouts) {
@@ -184,11 +218,92 @@ static void test_dead_sender(void **state) {
         expect_errors(1);
 }
 
+static void expect_all(uint64_t refused) {
+        assert_true(page->bytes_sent > 0);
+        assert_int_equal(page->bytes_received, page->bytes_sent);
+        assert_int_equal(page->errors[FAILURE_REFUSED], refused);
+        /* Rates are those of the whole duration. */
+        assert_true(page->window.elapsed >= options.duration);
+        page->errors[FAILURE_REFUSED] = 0;
+        close(hold[1]);
+        expect_errors(0);
+}
+
+/* A sender whose calls are interrupted, or find no room, sends until the end, at any bandwidth, and
+ * over the connections that there are. */
+static void test_sender(void **state) {
+        static const struct {
+                uint64_t bandwidth;
+                size_t connections;
+                int send, recv;
+        } cases[] = { { 0, 1, EAGAIN, EAGAIN },
+                      { 0, 2, EINTR, EINTR },
+                      { 1 << 20, 1, EINTR, EAGAIN },
+                      { 1 << 20, 2, EAGAIN, EINTR } };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                options = (ClientOptions){ .size = 4096,
+                                           .duration = 20 * CLOCK_MILLISECOND,
+                                           .bandwidth = cases[i].bandwidth,
+                                           .connections = cases[i].connections,
+                                           .connection.interrupt = -1 };
+                send_fault = (CallFault){ .error = cases[i].send, .times = 1 };
+                recv_fault = (CallFault){ .error = cases[i].recv, .times = 1 };
+                assert_int_equal(run_streams(SENDER_SENDS, cases[i].connections, clock_now()), 0);
+                send_fault.times = 0;
+                assert_int_equal(recv_fault.times, 0);
+                expect_all(cases[i].connections - 1);
+        }
+}
+
+/* A connection that the sender finds reset is an error of that kind. */
+static void test_reset(void **state) {
+        (void)state;
+        options = (ClientOptions){ .size = 4096, .duration = 3600 * CLOCK_SECOND };
+        send_fault = (CallFault){ .error = ECONNRESET, .times = 1 };
+        assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), 0);
+        send_fault.times = 0;
+        assert_int_equal(page->errors[FAILURE_RESET], 1);
+        page->errors[FAILURE_RESET] = 0;
+        close(hold[1]);
+        expect_errors(0);
+}
+
+/* Without a sender, or what each of the two processes needs, there is no run. One that its parent
+ * cancels sends nothing, nor does a sender whose parent is gone. */
+static void test_no_run(void **state) {
+        (void)state;
+        options = (ClientOptions){ .size = 4096, .duration = CLOCK_MILLISECOND, .timeout = 1 };
+        fork_fault = (CallFault){ .error = EAGAIN, .after = 1, .times = 1 };
+        assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), -EAGAIN);
+        close(hold[1]);
+        expect_errors(0);
+
+        epoll_create1_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), -EMFILE);
+        assert_int_equal(page->bytes_sent, 0);
+        close(hold[1]);
+        expect_errors(0);
+
+        assert_int_equal(run_streams(SENDER_SENDS, 1, 0), 0);
+        assert_int_equal(page->bytes_sent, 0);
+        close(hold[1]);
+        expect_errors(0);
+
+        getppid_fault = (CallFault){ .error = ESRCH, .times = 1 };
+        assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), 0);
+        getppid_fault.times = 0;
+        assert_int_equal(page->bytes_sent, 0);
+        close(hold[1]);
+        expect_errors(1);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_interrupt),
-                cmocka_unit_test(test_held_sender),
-                cmocka_unit_test(test_late_end),
+                cmocka_unit_test(test_sender),      cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_no_run),      cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_held_sender), cmocka_unit_test(test_late_end),
                 cmocka_unit_test(test_dead_sender),
         };
 
