@@ -349,6 +349,8 @@ void exchange_run(const ClientOptions *options, Report *report) {
                       !options->dont_fragment);
         if (r < 0) {
                 failure_set(&report->failure, 0, "Cannot prepare the socket: %s", strerror(-r));
+                /* Nothing is to be reported of this path. */
+                report->path = (Path){};
         } else {
                 exchange_measure(&exchange);
                 flow_deinit(&exchange.flow);
