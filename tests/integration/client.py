@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import time
@@ -95,6 +96,15 @@ def until(condition):
     while not condition():
         assert time.monotonic() < deadline, "it did not come to this"
         time.sleep(0.005)
+
+
+def step(clock, client, count=2):
+    """Moves the stopped clock on until a run has printed so many reports. Returns these."""
+    lines = b""
+    for _ in range(count):
+        until(lambda: select.select([client.process.stdout], [], [], 0)[0] or clock.advance(0.1))
+        lines += client.process.stdout.readline()
+    return lines
 
 
 def state(pid):

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import re
-import select
 import signal
 import socket
 import struct
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from client import DEADLINE, Client, run, until
+from client import DEADLINE, Client, run, step, until
 from test_client_interrupt import frozen
 from test_client_json import parse
 
@@ -635,10 +634,7 @@ def test_intervals(clock):
     with Peer(echo) as peer, Client(
             "--check", "--udp", "--json", "-s140000", "-b56000", "-i1", *FOREVER, *peer.address,
             env=os.environ | clock.environment) as client:
-        output = b""
-        for _ in range(2):
-            until(lambda: select.select([client.process.stdout], [], [], 0)[0] or clock.advance(0.1))
-            output += client.process.stdout.readline()
+        output = step(clock, client)
         clock.run_out(client.process, 0.1)
         status, rest, _ = client.end()
     *intervals, last = map(json.loads, (output + rest).splitlines())

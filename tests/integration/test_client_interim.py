@@ -4,7 +4,6 @@
 import json
 import os
 import re
-import select
 import signal
 import socket
 import threading
@@ -14,7 +13,7 @@ import jsonschema
 import pytest
 
 import servers
-from client import Client, command, run, until
+from client import Client, command, run, step, until
 from test_client_interrupt import full_queue, waits
 from test_client_json import SCHEMA, parse
 
@@ -27,15 +26,6 @@ def reports(output):
     for found in objects:
         jsonschema.validate(found, SCHEMA, cls=jsonschema.Draft7Validator)
     return [found["interval"] for found in objects[:-1]], objects[-1]
-
-
-def step(clock, client, count=2):
-    """Moves the stopped clock on until a run has printed so many reports. Returns these."""
-    lines = b""
-    for _ in range(count):
-        until(lambda: select.select([client.process.stdout], [], [], 0)[0] or clock.advance(0.1))
-        lines += client.process.stdout.readline()
-    return lines
 
 
 def stepped_reports(clock, behaviour, *words, status=0):

@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 /*
  * Calls of the C library that fail when a test says so.
@@ -37,4 +38,27 @@ bool fault_strikes(CallFault *fault);
                 if (fault_strikes(&call##_fault))                                                  \
                         return (type)-1; /* NOLINT(performance-no-int-to-ptr): MAP_FAILED */       \
                 return real arguments;                                                             \
+        }
+
+/*
+ * FAULT_OPTION: Replaces setsockopt(2) in the same way. It refuses the option that the variable
+ * option_refused names, with EPERM; none while that is 0.
+ */
+#define FAULT_OPTION()                                                                             \
+        static struct {                                                                            \
+                int level;                                                                         \
+                int name;                                                                          \
+        } option_refused;                                                                          \
+                                                                                                   \
+        int setsockopt(int fd, int level, int name, const void *value, socklen_t length) {         \
+                static int (*real)(int, int, int, const void *, socklen_t);                        \
+                                                                                                   \
+                if (real == NULL)                                                                  \
+                        *(void **)&real = dlsym(RTLD_NEXT, "setsockopt");                          \
+                if (option_refused.name != 0 && level == option_refused.level &&                   \
+                    name == option_refused.name) {                                                 \
+                        errno = EPERM;                                                             \
+                        return -1;                                                                 \
+                }                                                                                  \
+                return real(fd, level, name, value, length);                                       \
         }

@@ -20,24 +20,7 @@
 #include "lib/clock.h"
 
 FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
-/* The option that the kernel refuses; 0 for none. */
-static struct {
-        int level;
-        int name;
-} refused;
-
-/* In place of the C library's. */
-int setsockopt(int fd, int level, int name, const void *value, socklen_t length) {
-        static int (*real)(int, int, int, const void *, socklen_t);
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "setsockopt");
-        if (refused.name != 0 && level == refused.level && name == refused.name) {
-                errno = EPERM;
-                return -1;
-        }
-        return real(fd, level, name, value, length);
-}
+FAULT_OPTION()
 FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 /* The listener whose queue gets room while the process has no processor, from its first attempt to
@@ -130,11 +113,11 @@ static void test_refused(void **state) {
         (void)state;
         close(lowest);
         for (size_t i = 0; i < COUNT(marks); i++) {
-                refused.level = marks[i].level;
-                refused.name = marks[i].name;
+                option_refused.level = marks[i].level;
+                option_refused.name = marks[i].name;
                 assert_int_equal(connection_open(&endpoint, &options), -EPERM);
         }
-        refused.name = 0;
+        option_refused.name = 0;
         socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
         assert_int_equal(connection_open(&endpoint, &options), -EMFILE);
         bind_fault = (CallFault){ .error = ENOBUFS, .times = 1 };

@@ -6,7 +6,6 @@
 #include "process.h"
 
 #include <arpa/inet.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,26 +19,10 @@
 
 #include "client/network/connection.h"
 #include "client/network/flow.h"
+#include "fault.h"
 #include "lib/clock.h"
 
-/* The option that the kernel refuses; 0 for none. */
-static struct {
-        int level;
-        int name;
-} refused;
-
-/* In place of the C library's. */
-int setsockopt(int fd, int level, int name, const void *value, socklen_t length) {
-        static int (*real)(int, int, int, const void *, socklen_t);
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "setsockopt");
-        if (refused.name != 0 && level == refused.level && name == refused.name) {
-                errno = EPERM;
-                return -1;
-        }
-        return real(fd, level, name, value, length);
-}
+FAULT_OPTION()
 
 enum {
         SIZE = 64,
@@ -169,14 +152,14 @@ static void test_refused(void **state) {
         (void)state;
         payload_init(&payload, SIZE);
         for (size_t i = 0; i < COUNT(cases); i++) {
-                refused.level = cases[i].level;
-                refused.name = cases[i].name;
+                option_refused.level = cases[i].level;
+                option_refused.name = cases[i].name;
                 assert_int_equal(flow_init(&flow, fd, &payload, 0, 64, 0, cases[i].fragment),
                                  cases[i].result);
                 if (cases[i].result == 0)
                         flow_deinit(&flow);
         }
-        refused.name = 0;
+        option_refused.name = 0;
         close(fd);
 }
 
