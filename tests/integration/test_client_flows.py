@@ -16,7 +16,7 @@ import threading
 import pytest
 
 import servers
-from client import Client, run, until
+from client import DEADLINE, Client, run, until
 from test_client_datagrams import FOREVER, Peer, echo, is_queued
 from test_client_json import parse
 
@@ -389,3 +389,33 @@ def test_wrong_values(arguments, sentence):
     status, output, errors = run("--ping", *arguments, *host, data=b"")
     assert (status, output, len(errors)) == (2, b"", 2)
     assert sentence in errors[0]
+
+
+@pytest.mark.parametrize("end, kind", [("duration", "timeout"), ("signal", "interrupted")])
+@pytest.mark.parametrize("datagrams", [False, True])
+def test_the_end_before_an_answer(datagrams, end, kind, clock):
+    """A run without an answer fails, by what ended it: its time, or a signal."""
+    came = threading.Event()
+
+    def swallow(connection):
+        connection.recv(1)
+        came.set()
+        servers.silent(connection)
+
+    def swallow_datagrams(peer):
+        for _ in peer:
+            came.set()
+
+    words = ["--ping", "--json", "--flows=2", "-w9", *FOREVER, *(["--udp"] if datagrams else [])]
+    clock.stop()
+    with Peer(swallow_datagrams) if datagrams else servers.tcp(swallow) as server:
+        with Client(*words, *server.address, env=os.environ | clock.environment) as client:
+            assert came.wait(DEADLINE)
+            if end == "signal":
+                client.process.send_signal(signal.SIGINT)
+            else:
+                clock.run_out(client.process, 1)
+            status, output, errors = client.end()
+    failure = json.loads(output)["failure"]
+    assert (status, errors, failure["kind"]) == (1, [], kind)
+    assert re.fullmatch(r"the run ended with 0 of \d+ round trips? answered", failure["message"])
