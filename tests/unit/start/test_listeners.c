@@ -22,8 +22,9 @@ static const Inherited none = { .connection = -1 };
 static Journald directory; /* for its temporary directory only */
 static char path[100];
 static bool without_ipv6;
+static CallFault socket_fault;
 
-/* In place of the C library's: a machine without IPv6. */
+/* In place of the C library's: a machine without IPv6, or without descriptors. */
 int socket(int family, int type, int protocol) {
         static int (*real)(int, int, int);
 
@@ -33,6 +34,8 @@ int socket(int family, int type, int protocol) {
                 errno = EAFNOSUPPORT;
                 return -1;
         }
+        if (fault_strikes(&socket_fault))
+                return -1;
         return real(family, type, protocol);
 }
 
@@ -40,6 +43,8 @@ FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), 
 FAULT(int, connect, connect, (int fd, const struct sockaddr *name, socklen_t length),
       (fd, name, length))
 FAULT(int, listen, listen, (int fd, int backlog), (fd, backlog))
+FAULT(int, lstat, lstat64, (const char *name, struct stat *status), (name, status))
+FAULT(int, unlink, unlink, (const char *name), (name))
 FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
       (fd, name, length))
 FAULT(int, setsockopt, setsockopt,
@@ -96,6 +101,16 @@ static int connect_local(const char *name) {
         return r;
 }
 
+static void expect_in_use(char *text) {
+        char expected[256];
+        Failure failure = {};
+        Listeners *listeners;
+
+        assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EADDRINUSE);
+        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", text);
+        assert_string_equal(failure.text, expected);
+}
+
 /* Each of several addresses is listened on, in order, without waiting, by this process only, and
  * named as it can be connected to. */
 static void test_bind(void **state) {
@@ -125,6 +140,7 @@ static void test_bind(void **state) {
         close(peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK));
         assert_int_equal(connect_local(path), 0);
         assert_int_equal(connect_local(abstract), 0);
+        expect_in_use(abstract);
         assert_null(listeners_free(listeners));
         assert_int_equal(connect_local(abstract), -1);
         assert_null(listeners_free(NULL));
@@ -330,33 +346,30 @@ static void test_close(void **state) {
         listeners_free(listeners);
 }
 
-static void expect_in_use(void) {
-        char expected[256], *text = path;
-        Failure failure = {};
-        Listeners *listeners;
-
-        assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EADDRINUSE);
-        snprintf(expected, sizeof expected, "Cannot listen on '%s': Address already in use", path);
-        assert_string_equal(failure.text, expected);
-}
-
-/* A socket file that nobody listens on is replaced; one that is listened on, a file and a link to a
- * socket are left alone. */
+/* A socket file that nobody listens on is replaced, where it can be looked at and removed; one that
+ * is listened on, a file and a link to a socket are left alone. */
 static void test_stale(void **state) {
         Listeners *listeners = listen_on_one(path);
         struct stat status;
         int fd;
 
         (void)state;
-        expect_in_use();
+        expect_in_use(path);
         assert_int_equal(connect_local(path), 0);
         connect_fault = (CallFault){ .error = EACCES, .times = 1 };
-        expect_in_use();
+        expect_in_use(path);
         assert_int_equal(connect_local(path), 0);
         close(listeners->items[0].fd);
         listeners->items[0].fd = -1;
         listeners_free(listeners);
         assert_int_equal(connect_local(path), -1);
+        lstat_fault = (CallFault){ .error = EACCES, .times = 1 };
+        expect_in_use(path);
+        socket_fault = (CallFault){ .error = EMFILE, .after = 1, .times = 1 };
+        expect_in_use(path);
+        unlink_fault = (CallFault){ .error = EACCES, .times = 1 };
+        expect_in_use(path);
+        assert_int_equal(lstat_fault.times + socket_fault.times + unlink_fault.times, 0);
         listeners = listen_on_one(path);
         assert_int_equal(connect_local(path), 0);
         listeners_free(listeners);
@@ -364,12 +377,12 @@ static void test_stale(void **state) {
         fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         assert_true(fd >= 0);
         close(fd);
-        expect_in_use();
+        expect_in_use(path);
         assert_int_equal(stat(path, &status), 0);
         assert_true(S_ISREG(status.st_mode));
         assert_int_equal(unlink(path), 0);
         assert_int_equal(symlink(directory.name.sun_path, path), 0);
-        expect_in_use();
+        expect_in_use(path);
         assert_int_equal(lstat(path, &status), 0);
         assert_true(S_ISLNK(status.st_mode));
 }
@@ -539,6 +552,7 @@ static void test_refused(void **state) {
         } cases[] = { { &bind_fault, 0, "127.0.0.1:0" },
                       { &listen_fault, 0, "127.0.0.1:0" },
                       { &getsockname_fault, 0, "127.0.0.1:0" },
+                      { &socket_fault, 0, "127.0.0.1:0" },
                       { &setsockopt_fault, 2, "udp:127.0.0.1:0" } };
         char expected[LISTENER_TEXT_SIZE + 64], text[LISTENER_TEXT_SIZE], *listen[] = { text };
         Listeners *listeners;
