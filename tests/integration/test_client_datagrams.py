@@ -613,6 +613,21 @@ def test_check_late():
     assert result["datagrams"]["reordered"] == 1 and result["bytes_received"] == 5600
 
 
+@pytest.mark.parametrize("option, lines", [("--no-progress", 10), ("--quiet", 0), ("--json", 0)])
+def test_check_prints_the_first_faults(option, lines):
+    """A check prints the first ten changed datagrams, unless it prints the result alone."""
+
+    def behave(peer):
+        for data, source in peer:
+            peer.answer(data[:-1] + bytes([data[-1] ^ 1]), source)
+
+    with Peer(behave) as peer:
+        status, output, errors = run("--check", "--udp", option, "-s16800", *FOREVER, *peer.address)
+    assert (status, errors) == (1, [])
+    assert len(re.findall(rb"^datagram \d+: ", output, re.M)) == lines
+    assert b"changed 12 of 12 datagrams" in output
+
+
 def test_inquiry():
     """SIGQUIT prints the time and the counts so far, and the run goes on."""
     started = time.monotonic()

@@ -19,6 +19,8 @@ import pytest
 
 import servers
 from client import CLIENT, DEADLINE, gone, patient, until
+from test_client_datagrams import FOREVER, Peer
+from test_client_datagrams import echo as echo_datagrams
 
 CLEAR = b"\r\x1b[K"
 
@@ -106,6 +108,14 @@ def test_progress_begins_with_the_load(tmp_path):
                 terminal.end()
     found = re.findall(rb"\r(\d+\.\d) s  .*? left\x1b\[K", terminal.seen)
     assert found and float(found[0]) > 0
+
+
+def test_progress_of_datagrams():
+    """A check by datagrams shows how many of them are sent, and the rate."""
+    with Peer(echo_datagrams) as peer, Terminal(
+            80, "--check", "--udp", "-s28000", "-b40000", *FOREVER, *peer.address) as client:
+        assert client.end() == 0
+    assert re.search(rb"0\.\d s  \d+ of 20  \d+/s", client.seen), client.seen
 
 
 @pytest.mark.parametrize("option", ["--no-progress", "--quiet"])
