@@ -419,3 +419,16 @@ def test_the_end_before_an_answer(datagrams, end, kind, clock):
     failure = json.loads(output)["failure"]
     assert (status, errors, failure["kind"]) == (1, [], kind)
     assert re.fullmatch(r"the run ended with 0 of \d+ round trips? answered", failure["message"])
+
+
+@pytest.mark.parametrize("datagrams", [False, True])
+def test_a_flood(datagrams):
+    """Each flow of a flood makes as many round trips as are asked for, one behind the other."""
+    with Peer(echo) if datagrams else servers.tcp(servers.echo) as server:
+        status, output, errors = run(
+            "--ping", "--json", "--flood", "--flows=3", "-c20", *FOREVER,
+            *(["--udp"] if datagrams else []), *server.address)
+    result = json.loads(output)
+    assert (status, errors, result["failure"]) == (0, [], None)
+    assert [flow["sent"] for flow in result["ping"]["flows"]["list"]] == [20, 20, 20]
+    assert result["latency"]["count"] == 60
