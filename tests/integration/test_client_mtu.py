@@ -7,11 +7,13 @@ import json
 import os
 import re
 import select
+import signal
 import socket
+import threading
 
 import pytest
 
-from client import run, until
+from client import DEADLINE, Client, run, until
 from test_client_datagrams import Peer, babble, echo, icmp_error
 from test_client_json import parse
 
@@ -323,3 +325,24 @@ def test_no_service():
     assert status == 1
     assert output.decode().splitlines()[0] == (
         f"127.0.0.1 port {port}: refused: port unreachable from 127.0.0.1")
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2])
+def test_an_interrupt(answers):
+    """A signal ends the search, which tells what passed until then, and whom it asked."""
+    came = threading.Event()
+
+    def behave(peer):
+        for number, one in enumerate(peer):
+            if number < answers:
+                peer.answer(*one)
+            else:
+                came.set()
+
+    with Peer(behave) as peer, Client("--mtu", "--json", "-W600", *peer.address) as client:
+        assert came.wait(DEADLINE)
+        client.process.send_signal(signal.SIGINT)
+        status, output, errors = client.end()
+    failure = json.loads(output)["failure"]
+    assert (status, errors, failure["kind"]) == (1, [], "interrupted")
+    assert re.fullmatch(r"the search ended early, \d+ bytes passed", failure["message"])
