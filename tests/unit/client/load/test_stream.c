@@ -248,7 +248,7 @@ static void test_sender(void **state) {
                                            .bandwidth = cases[i].bandwidth,
                                            .connections = cases[i].connections,
                                            .connection.interrupt = -1 };
-                send_fault = (CallFault){ .error = cases[i].send, .times = 1 };
+                send_fault = (CallFault){ .error = cases[i].send, .after = 1, .times = 1 };
                 recv_fault = (CallFault){ .error = cases[i].recv, .times = 1 };
                 assert_int_equal(run_streams(SENDER_SENDS, cases[i].connections, clock_now()), 0);
                 send_fault.times = 0;
