@@ -244,6 +244,25 @@ static void test_drain(void **state) {
         expect_lowest(lowest);
 }
 
+static void drain_without_room(void *data) {
+        const int lowest = dup(STDIN_FILENO);
+        char byte;
+
+        (void)data;
+        close(lowest);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)lowest);
+        fdpass_drain(pair[0]);
+        assert_int_equal(recv(pair[0], &byte, 1, MSG_DONTWAIT), 0);
+}
+
+/* Descriptors for which the process has no room hide nothing that waits behind them. */
+static void test_drain_without_room(void **state) {
+        (void)state;
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, pair, 2, 0), 0);
+        assert_int_equal(send(pair[1], "y", 1, 0), 1);
+        process_run(drain_without_room, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_numbers, set_up, tear_down),
@@ -252,6 +271,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_sender, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_drain, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_drain_without_room, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_interrupted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
                 cmocka_unit_test(test_other_level),

@@ -109,6 +109,7 @@ static void test_strangers(void **state) {
         int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
         (void)state;
+        assert_false(unsent_is_file(-1));
         assert_int_equal(pipe(pair), 0);
         assert_int_equal(unsent_take(pair[0], back, sizeof back), -EBADMSG);
         close(pair[0]);
