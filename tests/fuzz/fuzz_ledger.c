@@ -298,7 +298,9 @@ static Expected scene_expect(const Scene *scene) {
         }
         for (int i = 0; i < scene->n_connections; i++)
                 expect_connection(scene, i, &expected);
-        expected.n_records += scene->restore.ledger_lost + (expected.live > 0);
+        expected.n_records += ledger == NULL &&
+                              (scene->restore.ledger_lost || scene->restore.n_found > 0);
+        expected.n_records += expected.live > 0;
         if (!forks)
                 expected.live = 0;
         if (expected.live > expected.counts.peak)
