@@ -48,9 +48,8 @@ void kernel_note(Kernel *kernel, int fd) {
                               .segments = 1 + info.tcpi_data_segs_out - info.tcpi_unacked });
 }
 
-/* Sets @ret_age to the nanoseconds since the last bytes came, and @ret_tick to those of the ticks
- * in which the kernel counts: bytes may be older or younger by one. Returns false on any socket but
- * TCP. */
+/* Sets @ret_age to the nanoseconds since the last bytes came, and @ret_tick to those of a tick of
+ * the kernel. Bytes may be older or younger by one tick. Returns false on any socket but TCP. */
 static bool kernel_get_age(int fd, uint64_t *ret_age, uint64_t *ret_tick) {
         struct tcp_info info = {};
         struct timespec tick = {};

@@ -41,8 +41,8 @@ void kernel_add(Kernel *kernel, const Kernel *other);
 bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);
 
 /*
- * kernel_arrival: Returns the instant at which the last bytes that the caller has read by @now
- * reached this machine, late by two ticks of the kernel at most; @now if that is less than ten
- * milliseconds after @since, the instant of the request, and on any socket but TCP.
+ * kernel_arrival: Returns the instant at which the bytes that the caller has read by @now reached
+ * this machine, late by two ticks of the kernel at most. @since is the instant of the request.
+ * Returns @now within ten milliseconds of it, and on any socket but TCP.
  */
 uint64_t kernel_arrival(int fd, uint64_t since, uint64_t now);

@@ -7,7 +7,7 @@
  * too early without an error has its end as the reason.
  *
  * It judges the counts alone, so all modes agree. It must never fail a run for round trips under
- * way at the end: nobody knows whether their answers were lost.
+ * way at the end: nobody knows their fate.
  */
 #include "client/output/verdict.h"
 

@@ -6,9 +6,9 @@
  * busy path is not a narrow one. Repetitions follow each other soon, and only the last one waits
  * for the whole timeout, unless something explains the silence.
  *
- * An ICMP error explains it: the packet is too large for a router, or a service that restarts
+ * An ICMP error explains it: a router finds the packet too large, or a service that restarts
  * rejects datagrams for a moment. Neither is a proof. Errors can be forged, and firewalls drop
- * them, so only an answer says that a size passes, and only its absence that it does not.
+ * them. Only an answer says that a size passes, and only its absence that it does not.
  *
  * An answer to an earlier size must never count for this one.
  */

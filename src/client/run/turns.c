@@ -202,7 +202,7 @@ bool turns_work(Turns *turns, uint64_t *ret_wake) {
         return more;
 }
 
-/* Takes what came before the end of the run, but is not read yet: this process may have had no
+/* Takes what came before the end of the run, and is not read yet. This process may have had no
  * processor. */
 static void turns_look_at(Turns *turns, size_t i) {
         Lane *lane = &turns->list[i];

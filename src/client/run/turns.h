@@ -54,7 +54,7 @@ int turns_open(Turns *turns, size_t i);
 bool turns_work(Turns *turns, uint64_t *ret_wake);
 
 /*
- * turns_look: Takes what came before the end of the run, but is not read yet: this process may have
+ * turns_look: Takes what came before the end of the run, and is not read yet. This process may have
  * had no processor.
  */
 void turns_look(Turns *turns);
