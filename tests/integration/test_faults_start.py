@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A start for which the kernel lacks something: mpecho says what, and its exit status says so too."""
+"""A start for which the kernel lacks something: mpecho names it, and its exit status is not 0."""
 
 import socket
 import subprocess
@@ -58,7 +58,7 @@ def test_connection(call):
 
 
 def test_no_journal():
-    """Without a socket for the journal a start says so on stderr, and wrong usage has its status."""
+    """Without a socket for the journal a start says so on stderr; wrong usage has its status."""
     assert start(["--log=journal", *LISTEN], "socket:error=EMFILE") == (
         1, "mpecho: Cannot create the memory or the socket of the log: Too many open files\n")
     assert start(["--log=journal", "--max-connections=0"], "socket:error=EMFILE") == (2, "")
