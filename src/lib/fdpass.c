@@ -111,7 +111,7 @@ int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_M
 
 void fdpass_drain(int socket) {
         int fds[FDPASS_MOST] = {}, n;
-        FdpassNote note;
+        FdpassNote note = {};
 
         /* What there is has an end now, and each message names its sender, even an empty one. */
         (void)shutdown(socket, SHUT_RD);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Included in front of each source by `make coverage`: _exit(2) writes no counts by itself, nor does
- * a process that ends itself by raise(3). */
+/* Included in front of each source by `make coverage`: _exit(2) writes no counts by itself, nor
+ * does a process that ends itself by raise(3). */
 #include <signal.h>
 #include <unistd.h>
 

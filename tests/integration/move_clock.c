@@ -3,9 +3,10 @@
  * Preloaded, moves clocks for the process that it is loaded into and its children, as the file that
  * CLOCK_FILE names says at any time. It has three int64_t: seconds that are added to the time of
  * day; nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes
- * on; and nanoseconds that the kernel adds to the time since the last bytes of a TCP connection. A
- * wait with a limit, while that clock is stopped, takes as long as the clock is moved on. An alarm
- * that a program asks for meanwhile never comes.
+ * on; and nanoseconds that the kernel adds to the time since the last bytes of a TCP connection.
+ * That time does not go on while the monotonic clock is stopped. A wait with a limit, while that
+ * clock is stopped, takes as long as the clock is moved on. An alarm that a program asks for
+ * meanwhile never comes.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -211,8 +212,12 @@ unsigned alarm(unsigned seconds) {
 int getsockopt(int fd, int level, int option, void *restrict value, socklen_t *restrict size) {
         int r = real_getsockopt(fd, level, option, value, size);
 
-        if (r == 0 && clocks != NULL && level == IPPROTO_TCP && option == TCP_INFO)
-                ((struct tcp_info *)value)->tcpi_last_data_recv +=
-                                (uint32_t)(clocks[2] / (SECOND / 1000));
+        if (r == 0 && clocks != NULL && level == IPPROTO_TCP && option == TCP_INFO) {
+                struct tcp_info *info = value;
+
+                if (clocks[1] != 0)
+                        info->tcpi_last_data_recv = 0;
+                info->tcpi_last_data_recv += (uint32_t)(clocks[2] / (SECOND / 1000));
+        }
         return r;
 }
