@@ -18,7 +18,6 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/net.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,15 +85,20 @@ void confine_children(void) {
 #endif
                 REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
                 REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
-                /* Sockets of another network: a handler has a connection there, which connect(2)
-                 * would take from its peer to any address. */
+                /* A handler's connection belongs to the network of the machine: connect(2) could
+                 * move it to any address. */
                 REFUSE(connect, 0, BPF_JGE, 0),
                 REFUSE(bind, 0, BPF_JGE, 0),
                 REFUSE(listen, 0, BPF_JGE, 0),
+                /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
+                REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
+                REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),
+                REFUSE(sendmmsg, 3, BPF_JSET, MSG_FASTOPEN),
+                /* Its operations pass no filter. */
+                REFUSE(io_uring_setup, 0, BPF_JGE, 0),
 #ifdef SYS_socketcall
-                REFUSE(socketcall, 0, BPF_JEQ, SYS_CONNECT),
-                REFUSE(socketcall, 0, BPF_JEQ, SYS_BIND),
-                REFUSE(socketcall, 0, BPF_JEQ, SYS_LISTEN),
+                /* It has its arguments in memory; the C library does not use it. */
+                REFUSE(socketcall, 0, BPF_JGE, 0),
 #endif
                 /* The limits of another process. */
                 REFUSE(prlimit64, 0, BPF_JGT, 0),

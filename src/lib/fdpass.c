@@ -10,16 +10,23 @@
 #include "lib/fdpass.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/socket.h"
 
+/* Older kernels' headers lack it. */
+#ifndef SCM_PIDFD
+#define SCM_PIDFD 0x04
+#endif
+
 /* Room for the control messages with the sender and FDPASS_MOST descriptors, aligned for their
  * headers (cmsg(3)). */
 typedef union Control {
-        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int))];
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) +
+                  CMSG_SPACE(FDPASS_MOST * sizeof(int))];
         struct cmsghdr header;
 } Control;
 
@@ -55,6 +62,23 @@ void fdpass_close(int fd) {
         close(fd);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): the kernel limits how deep messages carry each other. */
+void fdpass_discard(int fd) {
+        if (socket_is_local(fd))
+                fdpass_drain(fd);
+        fdpass_close(fd);
+}
+
+/* Closes the descriptor of the sender (SO_PASSPIDFD, unix(7)), which the kernel adds to a message
+ * where another process that has the socket wants that. */
+static void header_close_sender(struct cmsghdr *header) {
+        int process;
+
+        memcpy(&process, CMSG_DATA(header), sizeof process);
+        if (process >= 0)
+                close(process);
+}
+
 /* Returns the sender that a control message attests; 0 for one of another user. */
 static pid_t header_sender(struct cmsghdr *header) {
         struct ucred sender;
@@ -77,6 +101,8 @@ static int fdpass_take(struct msghdr *message, pid_t *ret_sender, int *ret_fds) 
                         continue;
                 if (header->cmsg_type == SCM_CREDENTIALS && size == sizeof(struct ucred))
                         *ret_sender = header_sender(header);
+                if (header->cmsg_type == SCM_PIDFD && size == sizeof(int))
+                        header_close_sender(header);
                 if (header->cmsg_type != SCM_RIGHTS)
                         continue;
                 memcpy(ret_fds, CMSG_DATA(header), size);
@@ -109,7 +135,9 @@ int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_M
         return fdpass_take(&message, &ret_note->sender, ret_fds);
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): see fdpass_discard(). */
 void fdpass_drain(int socket) {
+        const bool stream = socket_is_stream(socket);
         int fds[FDPASS_MOST] = {}, n;
         FdpassNote note = {};
 
@@ -119,6 +147,8 @@ void fdpass_drain(int socket) {
         do {
                 n = fdpass_receive(socket, &note, fds, MSG_DONTWAIT);
                 for (int i = 0; i < n; i++)
-                        fdpass_close(fds[i]);
-        } while (n > 0 || n == -EMFILE || (n == 0 && (note.size > 0 || note.sender >= 0)));
+                        fdpass_discard(fds[i]);
+                /* The kernel reports once that the other end left something unread. */
+        } while (n > 0 || n == -EMFILE || n == -ECONNRESET ||
+                 (n == 0 && (note.size > 0 || (note.sender >= 0 && !stream))));
 }

@@ -24,7 +24,8 @@ struct FdpassNote {
         char data[FDPASS_DATA];
         size_t size;  /* of the whole message, in bytes; 0 at the end of the stream too */
         pid_t sender; /* as the kernel attests (SO_PASSCRED, unix(7)); 0 for a process of another
-                         user, and -1 without that option or at the end of the stream */
+                         user or process ID namespace, and -1 without that option or at the end of
+                         the stream */
 };
 
 /*
@@ -52,9 +53,8 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags);
 
 /*
- * fdpass_drain: Receives and closes all that waits in the Unix @socket, of type SOCK_SEQPACKET or
- * SOCK_DGRAM, and refuses more. Call before close(2), which would wait for a connection there that
- * lingers.
+ * fdpass_drain: Receives and discards all that waits in the Unix @socket, and refuses more. Call
+ * before close(2), which would wait for a connection there that lingers.
  */
 void fdpass_drain(int socket);
 
@@ -63,3 +63,9 @@ void fdpass_drain(int socket);
  * not wait, even if the sender has made the socket linger.
  */
 void fdpass_close(int fd);
+
+/*
+ * fdpass_discard: The same for @fd of an untrusted sender, with the descriptors that wait in it, if
+ * it is a Unix socket: the kernel closes these too.
+ */
+void fdpass_discard(int fd);

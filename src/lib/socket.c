@@ -45,9 +45,12 @@ bool socket_is_datagram(int fd) {
                                      socket_get(fd, SO_PROTOCOL, -1) == IPPROTO_UDP);
 }
 
+bool socket_is_local(int fd) {
+        return socket_get(fd, SO_DOMAIN, -1) == AF_UNIX;
+}
+
 bool socket_is_channel(int fd) {
-        return socket_get(fd, SO_DOMAIN, -1) == AF_UNIX &&
-               socket_get(fd, SO_TYPE, -1) == SOCK_SEQPACKET;
+        return socket_is_local(fd) && socket_get(fd, SO_TYPE, -1) == SOCK_SEQPACKET;
 }
 
 static bool socket_is_ready(int fd, short events) {

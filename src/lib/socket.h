@@ -27,6 +27,11 @@ bool socket_is_stream(int fd);
 bool socket_is_datagram(int fd);
 
 /*
+ * socket_is_local: Returns whether @fd is a Unix socket (unix(7)).
+ */
+bool socket_is_local(int fd);
+
+/*
  * socket_is_channel: Returns whether @fd is a Unix socket of type SOCK_SEQPACKET (unix(7)).
  */
 bool socket_is_channel(int fd);

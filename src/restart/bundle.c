@@ -28,7 +28,7 @@ int bundle_new(const int *fds, size_t n) {
 }
 
 int bundle_open(int bundle, int ret_fds[static BUNDLE_MOST]) {
-        FdpassNote note;
+        FdpassNote note = {};
         const int n = fdpass_receive(bundle, &note, ret_fds, MSG_PEEK | MSG_DONTWAIT);
 
         return n == 0 ? -EBADMSG : n;

@@ -101,6 +101,8 @@ static void handover_close(int fd) {
 static void channel_drop(Handover *handover, size_t index) {
         HandoverChannel *channel = &handover->channels[index];
 
+        /* A handler that keeps this end would keep the kernel polling it. */
+        (void)epoll_ctl(handover->fd, EPOLL_CTL_DEL, channel->fd, NULL);
         handover_close(channel->fd);
         fdpass_close(channel->connection);
         fdpass_close(channel->unsent);
@@ -146,7 +148,7 @@ static bool channel_add(Handover *handover, int fd, pid_t handler, uint64_t now)
 static int inbox_take(Handover *handover, uint64_t now) {
         const HandoverMaster *master = &handover->master;
         int fds[FDPASS_MOST], n;
-        FdpassNote note;
+        FdpassNote note = {};
 
         n = fdpass_receive(handover->inbox, &note, fds, MSG_DONTWAIT);
         if (n < 0)
@@ -154,12 +156,8 @@ static int inbox_take(Handover *handover, uint64_t now) {
         if (note.sender > 0 && master->admit(master->data, note.sender) && n == 1 &&
             socket_is_channel(fds[0]) && channel_add(handover, fds[0], note.sender, now))
                 return 0;
-        /* It can have messages too, and be anything else. */
         for (int i = 0; i < n; i++)
-                if (socket_is_channel(fds[i]))
-                        handover_close(fds[i]);
-                else
-                        fdpass_close(fds[i]);
+                fdpass_discard(fds[i]);
         return -EBADMSG;
 }
 
@@ -201,10 +199,18 @@ static void channel_announce(const HandoverMaster *master, const HandoverChannel
                                                 : &ANSWER_DECLINED);
 }
 
+/* Returns whether the @n descriptors are the connection of the handler, and unsent bytes. The next
+ * master would serve a connection in place of these. */
+static bool channel_accepts(const HandoverMaster *master, const HandoverChannel *channel,
+                            const int *fds, int n) {
+        return socket_is_stream(fds[0]) && (n == 1 || unsent_is_file(fds[1])) &&
+               master->serves(master->data, channel->handler, socket_cookie(fds[0]));
+}
+
 /* Receives from a channel. Returns whether the channel stays. */
 static bool channel_receive(const HandoverMaster *master, HandoverChannel *channel, uint64_t now) {
         int fds[FDPASS_MOST], n;
-        FdpassNote note;
+        FdpassNote note = {};
 
         /* The kernel would close those that have no room, and wait. */
         n = fdpass_receive(channel->fd, &note, fds, MSG_DONTWAIT);
@@ -214,17 +220,14 @@ static bool channel_receive(const HandoverMaster *master, HandoverChannel *chann
                 channel_announce(master, channel, &note, now);
         if (n <= 0)
                 return false;
-        channel->connection = fds[0];
-        channel->unsent = n > 1 ? fds[1] : -1;
-        for (int i = 2; i < n; i++)
-                fdpass_close(fds[i]);
-        if (n > 2)
-                return false;
-        /* The next master would serve a connection in place of unsent bytes. */
-        if (!socket_is_stream(channel->connection) ||
-            (channel->unsent >= 0 && !unsent_is_file(channel->unsent)))
-                return false;
-        return master->serves(master->data, channel->handler, socket_cookie(channel->connection));
+        if (n <= 2 && channel_accepts(master, channel, fds, n)) {
+                channel->connection = fds[0];
+                channel->unsent = n > 1 ? fds[1] : -1;
+                return true;
+        }
+        for (int i = 0; i < n; i++)
+                fdpass_discard(fds[i]);
+        return false;
 }
 
 static void handover_receive(Handover *handover, uint64_t now) {
@@ -342,7 +345,7 @@ static int inbox_send(const HandoverAddress *address, int end) {
  */
 static int channel_expect(int channel, pid_t master) {
         int fds[FDPASS_MOST], n;
-        FdpassNote note;
+        FdpassNote note = {};
 
         n = fdpass_receive(channel, &note, fds, 0);
         if (n < 0)

@@ -28,6 +28,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Older headers lack it. */
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 enum {
         MOST_DESCRIPTORS = 64,
         MOST_NEEDLE = 64,
@@ -214,6 +219,10 @@ static void attack_leave(void) {
                 note("listen");
         if (connect(local, &nowhere, sizeof nowhere) == 0)
                 note("connect");
+        if (sendto(own, "x", 1, MSG_FASTOPEN, &nowhere, sizeof nowhere) >= 0 || errno != EPERM)
+                note("send without a connection");
+        if (syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno == EFAULT)
+                note("queue system calls");
         close(own);
         close(local);
 }
@@ -453,6 +462,19 @@ static void attack_linger(void) {
         for (int fd = OWN_CONNECTION + 1; fd < MOST_DESCRIPTORS; fd++)
                 if (fd != channel)
                         close(fd);
+        if (strcmp(how + 1, "nested") == 0) {
+                int pair[2];
+
+                if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+                        return;
+                (void)send_descriptor(pair[1], NULL, 0, "x", OWN_CONNECTION);
+                close(OWN_CONNECTION);
+                (void)send_descriptor(channel, NULL, 0, "x", pair[0]);
+                close(pair[0]);
+                close(pair[1]);
+                (void)pause();
+                _exit(0);
+        }
         if (strcmp(how + 1, "behind") == 0)
                 (void)send_descriptor(channel, NULL, 0, "x", STDIN_FILENO);
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
@@ -470,6 +492,24 @@ static void attack_linger(void) {
         close(OWN_CONNECTION);
         (void)pause();
         _exit(0);
+}
+
+/* Opens a channel and keeps the master's end too. It gets the sender of each message as a
+ * descriptor, and is full of messages. */
+static int attack_keep(void) {
+        struct sockaddr_un name = { .sun_family = AF_UNIX };
+        const size_t length = strlen(argument);
+        int ends[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
+                return -1;
+        (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
+        while (send(ends[0], "x", 1, MSG_DONTWAIT) > 0)
+                ;
+        memcpy(name.sun_path + 1, argument, length);
+        return send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name,
+                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
+                               "x", ends[1]);
 }
 
 static const struct {
@@ -496,6 +536,8 @@ static int attack(const char *name) {
                 return attack_scribble();
         if (strcmp(name, "exit") == 0)
                 _exit(atoi(argument));
+        if (strcmp(name, "keep") == 0)
+                return attack_keep();
         if (strcmp(name, "silent") == 0)
                 return open_channel();
         /* For the other attacks to find what they look for. */

@@ -44,7 +44,7 @@ static ino_t file_of(int fd) {
 /* What is received is closed by execve(2), and the same files as were sent, in order. */
 static void expect_received(const int *sent, int n, int flags) {
         int fds[FDPASS_MOST];
-        FdpassNote note;
+        FdpassNote note = {};
 
         assert_int_equal(fdpass_receive(pair[0], &note, fds, flags | MSG_DONTWAIT), n);
         assert_int_equal(note.size, 1);
@@ -118,7 +118,7 @@ static void send_as_nobody(void *unused) {
  * another user is nobody. */
 static void test_sender(void **state) {
         int fds[FDPASS_MOST];
-        FdpassNote note;
+        FdpassNote note = {};
 
         (void)state;
         assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)), 0);
@@ -197,7 +197,7 @@ static void expect_lowest(int lowest) {
 
 static void expect_no_room(void) {
         int fds[FDPASS_MOST];
-        FdpassNote note;
+        FdpassNote note = {};
 
         assert_int_equal(fdpass_receive(pair[0], &note, fds, MSG_PEEK), -EMFILE);
 }

@@ -430,7 +430,7 @@ static void usurp(void *unused) {
         const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         const Endpoint *inbox = &handover.address.inbox;
         int fds[FDPASS_MOST];
-        FdpassNote note;
+        FdpassNote note = {};
 
         (void)unused;
         assert_int_equal(bind(fd, &inbox->any, inbox->length), 0);
