@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * RFC 862 on one connection: read, write everything that was read, read again. Reads block, and so
- * do writes after a first one, which counts what the kernel takes at once. SO_RCVTIMEO and
- * SO_SNDTIMEO bound them, so a handler needs no poll(2) and no timer.
+ * RFC 862 on one connection: read, write everything that was read, read again. Reads block.
+ * The first write of each echo does not, so that bytes which the kernel takes at once count; the
+ * next ones block. SO_RCVTIMEO and SO_SNDTIMEO bound them, so a handler needs no poll(2) and no
+ * timer.
  *
  * A read that times out means an idle peer, if the peer has acknowledged every echo. A write that
  * times out proves less: send(2) reports how much the kernel has queued, not when the peer

@@ -90,7 +90,8 @@ static void write_all(int fd, const char *data, size_t size) {
         }
 }
 
-/* Ends the stream, once the client has acknowledged the whole answer. */
+/* Ends the stream, and waits until the client has acknowledged the whole answer and ended its own.
+ */
 static void scrape_finish(int fd, char request[static REQUEST_SIZE]) {
         static const volatile sig_atomic_t never;
         const Echo echo = {

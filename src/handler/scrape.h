@@ -20,8 +20,8 @@ struct ScrapeTexts {
  *   1945): in OpenMetrics when the Accept field names that. "HEAD " gets the head alone.
  * - Any other beginning, its end, or half a second without a byte gets the text format as it is.
  *
- * Then waits until the client has acknowledged everything, sends the end of the stream, and waits
- * up to 3 seconds for the client's. The caller bounds the time in all and closes @fd, which resets
+ * Then sends the end of the stream, waits until the client has acknowledged everything, and up to 3
+ * seconds for the client's end. The caller bounds the time in all and closes @fd, which resets
  * a connection whose client has not acknowledged everything.
  */
 void scrape_run(int fd, const ScrapeTexts *texts);

@@ -364,8 +364,12 @@ void journal_abandon(Journal *journal, Tally *ret_lost) {
                 journal->lost_untaken += item.kind != RECORD_LOST;
                 queue_remove(&journal->queue, &item);
         }
-        tally_merge(&journal->lost, &journal->summary.tally);
-        journal->lost_untaken += journal->summary.tally.records;
+        /* It would have been one record. */
+        if (journal->summary.tally.records > 0) {
+                journal->summary.tally.records = 1;
+                tally_merge(&journal->lost, &journal->summary.tally);
+                journal->lost_untaken++;
+        }
         summary_clear(&journal->summary);
         journal->summary_deadline = journal->drain_deadline = CLOCK_NEVER;
         *ret_lost = journal->lost;

@@ -7,7 +7,7 @@
  *
  * A channel is a socket pair of the handler, which sends one end to the master's inbox. With
  * connect(2) a handler that a peer has taken over could leave the sandbox by its own connection, so
- * handlers must do without (confine.h). The kernel attests the sender of each message
+ * handlers are denied it (confine.h). The kernel attests the sender of each message
  * (SCM_CREDENTIALS, unix(7)). The master learns by the first one whose channel it is, and welcomes
  * it. A handler believes that of its own master alone: after the master's death another process
  * could have its address. When there is no such master, or it does not answer, the handler stores a
@@ -20,8 +20,8 @@
  * the service shares its network namespace, every local user can be a stranger.
  *
  * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
- * would wait for its peer. So all that came from it is closed without that, in unread messages too.
- * When descriptors are used up, such a handler can still delay the master.
+ * would wait for its peer. So all that came from it is closed without that, in unread messages too,
+ * however deep. When descriptors are used up, such a handler can still delay the master.
  *
  * The handler of a silent connection has one channel more, for one message without descriptors: the
  * peer that its PROXY header announces. The answer follows at once, also while the master stops.

@@ -144,7 +144,7 @@ static int master_init(Master *master) {
         master->connections->datagrams = master->datagrams;
         master->connections->scrapers = master->scrapers;
         r = master_init_handover(master);
-        /* Last: from then on, nothing here can listen. */
+        /* Last: in a sandbox, nothing here can listen afterwards. */
         handler_init();
         return r;
 }

@@ -50,7 +50,8 @@ static Connection *takeover_add(Connections *connections, const RestoredConnecti
         Connection *connection;
         Address peer = {};
 
-        /* A connection that was reset meanwhile has no peer; its handler finds out. */
+        /* Outside of a sandbox, its handler can have connected it elsewhere. One that was reset
+         * meanwhile has no peer; its handler finds out. */
         if (restored->facts != NULL)
                 peer = restored->facts->peer;
         else
