@@ -208,10 +208,16 @@ static bool stream_is_ahead(const Stream *stream, size_t i) {
         return stream->lines[i].received > sent + (complete ? 0 : stream->plan->options->size);
 }
 
-/* Judges the end of connection @i after the sender's end. */
+/* Judges the peer's end of connection @i. */
 static FailureKind stream_judge(const Stream *stream, size_t i) {
         uint64_t received = stream->lines[i].received, sent = stream->page->sent[i].bytes;
+        const int error = stream->page->sent[i].error;
 
+        /* The kernel reports an error once, maybe to the sender. */
+        if (error != 0)
+                return failure_kind_from_errno(error);
+        if (clock_now() < stream->end && !stream->page->stop)
+                return FAILURE_CLOSED;
         if (received == sent)
                 return FAILURE_NONE;
         return received < sent ? FAILURE_MISSING : FAILURE_DIFFERS;
@@ -237,10 +243,6 @@ static void stream_receive(Stream *stream, size_t i) {
                 line->received += (uint64_t)n;
                 if (!right || stream_is_ahead(stream, i))
                         stream_end_line(stream, line, FAILURE_DIFFERS);
-        } else if (clock_now() < stream->end && !stream->page->stop) {
-                /* The sender may have the reason. */
-                error = stream->page->sent[i].error;
-                stream_end_line(stream, line, failure_kind_from_errno(error == 0 ? EPIPE : error));
         } else {
                 stream_end_line(stream, line, stream_judge(stream, i));
         }
