@@ -659,6 +659,19 @@ def test_a_killed_worker_is_named():
     assert "Signal 9 (Killed) ended a worker" in json.loads(output)["failure"]["message"]
 
 
+def test_a_killed_sender_is_named():
+    """A stream whose sending process was killed ends at once, and says so."""
+    with servers.tcp(servers.echo) as server:
+        arguments = command("streams", "--duration=600", "--connections=1")
+        with Client(*arguments, *server.address) as client:
+            until(lambda: len(descendants(client.process.pid)) == 2)
+            os.kill(descendants(client.process.pid)[1], signal.SIGKILL)
+            status, output, _ = client.end()
+    assert status == 1
+    assert (b"\nlocal: Signal 9 (Killed) ended the sending process of a worker; "
+            b"its figures are incomplete" in output)
+
+
 def test_a_worker_that_is_missing_is_a_sentence():
     """In the text, too: one that was killed, and one that the machine could not start."""
     with servers.tcp(servers.echo) as server:

@@ -253,16 +253,19 @@ static void load_wait(Load *load, int fd, int *interrupt) {
 /* Reaps all workers; the counts of one that did not end in order are incomplete. */
 static void load_reap(Load *load) {
         for (unsigned i = 0; i < load->workers; i++) {
-                int status = 0;
+                int status = 0, number;
 
                 if (load->pids[i] <= 0)
                         continue;
                 while (waitpid(load->pids[i], &status, 0) < 0 && errno == EINTR)
                         ;
-                if (WIFSIGNALED(status))
+                number = WIFSIGNALED(status) ? WTERMSIG(status) : load->pages[i].sender_signal;
+                if (number != 0)
                         failure_set(&load->report->failure, 0,
-                                    "Signal %d (%s) ended a worker; its figures are incomplete",
-                                    WTERMSIG(status), strsignal(WTERMSIG(status)));
+                                    "Signal %d (%s) ended %s; its figures are incomplete", number,
+                                    strsignal(number),
+                                    WIFSIGNALED(status) ? "a worker"
+                                                        : "the sending process of a worker");
                 else if (WEXITSTATUS(status) != 0)
                         failure_set(&load->report->failure, 0, "Cannot run a worker: %s",
                                     strerror(WEXITSTATUS(status)));

@@ -50,10 +50,11 @@ struct LoadPage {
          * duration. */
         atomic_uint_fast64_t elapsed;
         Interim window;
-        /* Of a stream worker: the bytes sent on each connection; and set when the sender has
-         * ended. */
+        /* Of a stream worker: the bytes sent on each connection; set when the sender has ended; and
+         * the signal that ended it too early, 0 for none. */
         LoadSent *sent;
         atomic_bool sent_all;
+        atomic_int sender_signal;
         Phases phases;
         Kernel kernel;
         /* Of datagrams, at the end of the work: see Report. */

@@ -10,7 +10,8 @@
  * sender half-closes all connections, and the receiver goes on until each has ended or its timeout
  * is over. The timeout counts while the peer owes bytes, or its end after the sender's.
  *
- * It must store nothing of a stream, and the sender must never outlive this process.
+ * It must store nothing of a stream, and the sender must never outlive this process. A sender that
+ * dies ends the work, and must show in the report.
  */
 #include "client/load/stream.h"
 
@@ -113,13 +114,15 @@ static bool stream_start(Stream *stream) {
 }
 
 /* Sends as much as the connections take, and something, however late this process gets a processor.
- */
-static void stream_send_freely(Stream *stream) {
+ * Returns 0 or a negative errno. */
+static int stream_send_freely(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
         size_t live = stream->live;
         int epoll = stream_watch(stream, EPOLLOUT);
 
-        while (epoll >= 0 && live > 0 && !stream->page->stop &&
+        if (epoll < 0)
+                return epoll;
+        while (live > 0 && !stream->page->stop &&
                (clock_now() < stream->end || stream->page->bytes_sent == 0)) {
                 int n = epoll_wait(epoll, events, STREAM_EVENTS, STREAM_TICK_MILLISECONDS);
 
@@ -130,6 +133,7 @@ static void stream_send_freely(Stream *stream) {
                                 live--;
                         }
         }
+        return 0;
 }
 
 /* Sends as much as --bandwidth allows until the end, each connection its part. */
@@ -157,13 +161,17 @@ static void stream_send_paced(Stream *stream) {
 }
 
 static _Noreturn void stream_send_all(Stream *stream, pid_t parent) {
+        int r = 0;
+
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent || !stream_start(stream))
-                _exit(1);
+                _exit(ESRCH);
         if (stream->plan->options->bandwidth > 0)
                 stream_send_paced(stream);
         else
-                stream_send_freely(stream);
+                r = stream_send_freely(stream);
+        if (r < 0)
+                _exit(-r);
         for (size_t i = 0; i < stream->plan->connections; i++)
                 if (stream->lines[i].fd >= 0)
                         shutdown(stream->lines[i].fd, SHUT_WR);
@@ -248,26 +256,35 @@ static void stream_receive(Stream *stream, size_t i) {
         }
 }
 
-/* Returns whether the sender has half-closed all connections, or died, which it cannot report. */
-static bool stream_has_ended(const Stream *stream, uint64_t now) {
-        siginfo_t ended = {};
+/* Returns whether the sender has died, which it cannot report, and sets @ret_ended to how. */
+static bool stream_lacks_sender(const Stream *stream, siginfo_t *ret_ended) {
+        *ret_ended = (siginfo_t){};
+        return waitid(P_PID, (id_t)stream->sender, ret_ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               ret_ended->si_pid != 0 &&
+               (ret_ended->si_code != CLD_EXITED || ret_ended->si_status != 0);
+}
 
-        if (stream->page->sent_all || now < stream->end)
-                return stream->page->sent_all;
-        return waitid(P_PID, (id_t)stream->sender, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 &&
-               ended.si_pid != 0;
+/* Returns the error with which the sender ended too early, and notes a signal in the page. */
+static int stream_judge_sender(const Stream *stream) {
+        siginfo_t ended;
+
+        if (!stream_lacks_sender(stream, &ended))
+                return 0;
+        if (ended.si_code == CLD_EXITED)
+                return -ended.si_status;
+        stream->page->sender_signal = ended.si_status;
+        return 0;
 }
 
 static void stream_tick(Stream *stream) {
         uint64_t timeout = stream->plan->options->timeout, now = clock_now();
-        const bool ended = stream_has_ended(stream, now);
 
         for (size_t i = 0; i < stream->plan->connections && timeout > 0; i++) {
                 StreamLine *line = &stream->lines[i];
                 uint64_t sent = stream->page->sent[i].bytes;
                 const bool owed_before = line->owed;
 
-                line->owed = ended || sent > line->received;
+                line->owed = stream->page->sent_all || sent > line->received;
                 if (!line->owed || !owed_before)
                         line->last = now;
                 /* What came while this process had no processor came before the timeout. */
@@ -291,11 +308,13 @@ static int stream_wait(const Stream *stream, uint64_t now) {
 static int stream_receive_all(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
         uint64_t now = stream->start;
+        bool alone = false;
+        siginfo_t ended;
 
         stream->epoll = stream_watch(stream, EPOLLIN);
         if (stream->epoll < 0)
                 return stream->epoll;
-        while (stream->live > 0 && !stream->page->stop) {
+        while (stream->live > 0 && !stream->page->stop && !alone) {
                 int n = epoll_wait(stream->epoll, events, STREAM_EVENTS, stream_wait(stream, now));
 
                 for (int i = 0; i < n; i++)
@@ -303,6 +322,8 @@ static int stream_receive_all(Stream *stream) {
                 now = clock_now();
                 if (now >= stream->end)
                         crew_close_window(stream->plan, now - stream->start);
+                /* What the sender had sent comes before the ticks. */
+                alone = n == 0 && stream_lacks_sender(stream, &ended);
                 stream_tick(stream);
         }
         crew_close_window(stream->plan, now - stream->start);
@@ -324,6 +345,7 @@ static int stream_exchange(Stream *stream) {
                 for (size_t i = 0; i < stream->plan->connections; i++)
                         stream->lines[i].last = stream->start;
                 r = stream_receive_all(stream);
+                r = r < 0 ? r : stream_judge_sender(stream);
         }
         kill(stream->sender, SIGKILL);
         while (waitpid(stream->sender, NULL, 0) < 0 && errno == EINTR)
