@@ -3,8 +3,8 @@
  * Finds the reason why a run of round trips failed.
  *
  * One reason is the verdict: the one that says most about the path. Flows that lose more than the
- * others come first, then bytes that nobody sent, then the most frequent error. A run that ended
- * too early without an error has its end as the reason.
+ * others come first, then bytes that nobody sent, changed ones, then the most frequent error. A run
+ * that ended too early without an error has its end as the reason.
  *
  * It judges the counts alone, so all modes agree. It must never fail a run for round trips under
  * way at the end: nobody knows their fate.
@@ -30,11 +30,13 @@ bool verdict_set_strangers(Report *report) {
         return true;
 }
 
-/* Returns the most frequent kind of error that is not the end of the run; FAILURE_NONE without
- * errors. */
+/* Returns damage, else the most frequent kind of error that is not the end of the run; FAILURE_NONE
+ * without errors. */
 static FailureKind verdict_find_worst(const Report *report) {
         FailureKind worst = FAILURE_NONE;
 
+        if (report->errors[FAILURE_DIFFERS] > 0)
+                return FAILURE_DIFFERS;
         for (int kind = FAILURE_NONE + 1; kind < FAILURE_INTERRUPTED; kind++)
                 if (report->errors[kind] > 0 &&
                     (worst == FAILURE_NONE || report->errors[kind] > report->errors[worst]))
@@ -54,10 +56,11 @@ static void verdict_set_end(Failure *failure, const char *what, uint64_t answere
 
 void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted) {
         const uint64_t answered = report->latency.count;
+        const uint64_t open = report->errors[FAILURE_INTERRUPTED];
         const FailureKind worst = verdict_find_worst(report);
         const bool early = answered == 0 || answered < wanted;
 
-        if (early && (worst == FAILURE_NONE || interrupted))
+        if (early && worst == FAILURE_NONE)
                 verdict_set_end(&report->failure, "round trip", answered, wanted, report->attempts,
                                 interrupted);
         else if (worst == FAILURE_DIFFERS && report->foreign[0] != '\0')
@@ -65,7 +68,7 @@ void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted) 
         else if (worst != FAILURE_NONE)
                 failure_set_kind(&report->failure, worst, 0,
                                  "%" PRIu64 " of %" PRIu64 " round trip%s failed",
-                                 report->attempts - answered, report->attempts,
+                                 report->attempts - answered - open, report->attempts,
                                  quantity_plural(report->attempts));
 }
 
