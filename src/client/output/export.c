@@ -341,7 +341,7 @@ static void export_plot(const Report *report, const ClientOptions *options, Fail
                 what = "datagrams";
         target_format(&options->target, target);
         snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target, what,
-                 report->latency.count);
+                 options->action == CLIENT_LOAD ? report->answered : report->latency.count);
         export_draw(&report->latency, options->plot, title, subtitle, options->connection.interrupt,
                     failure);
 }

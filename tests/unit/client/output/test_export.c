@@ -179,11 +179,21 @@ static void test_quoted(void **state) {
         expect(": datagrams, 2 answered'");
 }
 
+/* The title of a load counts the answers, without the times of those that did not come. */
+static void test_unanswered(void **state) {
+        (void)state;
+        begin(8, CLOCK_MILLISECOND);
+        report.answered = 3;
+        export(&(ClientOptions){ .plot = file, .size = 1, .action = CLIENT_LOAD });
+        expect(": requests, 3 answered'");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),     cmocka_unit_test(test_few),
-                cmocka_unit_test(test_many),     cmocka_unit_test(test_marks),
-                cmocka_unit_test(test_subtitle), cmocka_unit_test(test_quoted),
+                cmocka_unit_test(test_rows),       cmocka_unit_test(test_few),
+                cmocka_unit_test(test_many),       cmocka_unit_test(test_marks),
+                cmocka_unit_test(test_subtitle),   cmocka_unit_test(test_quoted),
+                cmocka_unit_test(test_unanswered),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);
