@@ -235,6 +235,7 @@ static int path_ask(Race *race) {
         if (r == 0)
                 return fd;
         close(fd);
+        race->failure->kind = failure_kind_from_errno(-r);
         failure_append(race->failure, ": %s", strerror(-r));
         return r;
 }

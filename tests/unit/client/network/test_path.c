@@ -40,6 +40,8 @@ static size_t n_tried;
 
 /* These are in place of the C library's, and of inquiry.c. */
 
+FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
+      (fd, data, size, flags))
 FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
@@ -285,11 +287,29 @@ static void test_source(void **state) {
         assert_int_equal(n_tried, 0);
 }
 
+/* A peer that resets the connection before it has the PROXY header is the reason, not this machine.
+ */
+static void test_header(void **state) {
+        static const Place place = { .address = "192.0.2.1", .answers = CLOCK_MILLISECOND };
+        ConnectionOptions options = { .interrupt = -1, .timeout = CLOCK_SECOND };
+        Failure failure = {};
+
+        (void)state;
+        assert_int_equal(proxy_header_parse("1,192.0.2.7:9,192.0.2.1:7", &options.proxy_header), 0);
+        send_fault = (CallFault){ .error = ECONNRESET, .times = 1 };
+        assert_int_equal(open_with(&place, 1, &options, &failure), -ECONNRESET);
+        assert_int_equal(send_fault.times, 0);
+        assert_int_equal(failure.kind, FAILURE_RESET);
+        assert_string_equal(failure.text,
+                            "Cannot connect to host port 7: Connection reset by peer");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_reasons), cmocka_unit_test(test_source),
                 cmocka_unit_test(test_in_turn), cmocka_unit_test(test_race),
-                cmocka_unit_test(test_winner),  cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_header),  cmocka_unit_test(test_winner),
+                cmocka_unit_test(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
