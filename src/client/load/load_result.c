@@ -70,6 +70,9 @@ static void load_result_sum_up(const LoadResult *result) {
                 if (page->elapsed > report->elapsed)
                         report->elapsed = page->elapsed;
                 load_result_add_window(&report->window, page);
+                /* A worker that died after the window has no end. */
+                if (report->window.elapsed > report->elapsed)
+                        report->elapsed = report->window.elapsed;
                 histogram_add(&report->latency, &page->latency);
         }
 }
