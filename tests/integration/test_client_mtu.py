@@ -292,6 +292,24 @@ def test_a_size_that_answered_right_before():
         1, f"127.0.0.1 port {port}: differs: an answer to 40 bytes came back changed")
 
 
+def test_duplicates_of_another_size():
+    """A copy of an answer to an earlier size is no failure."""
+
+    def repeat(peer):
+        last = b""
+        for data, source in peer:
+            if last:
+                peer.answer(last, source)
+            peer.answer(data, source)
+            last = data
+
+    with Peer(repeat) as peer:
+        status, output, _ = run("--mtu", *peer.address)
+        port = peer.address[1]
+    assert (status, output.decode()) == (
+        0, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes\n")
+
+
 @pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),
                                                       (socket.AF_INET6, "::1", 65488)])
 def test_loopback(family, address, payload):

@@ -19,7 +19,8 @@ enum {
 
 /*
  * Makes the bytes of numbered datagrams, and finds the number of the datagram that an answer
- * belongs to. Another Payload makes other bytes. All datagrams have the same size.
+ * belongs to. Another Payload makes other bytes. The caller may set
+ * @size before each datagram; payload_compare() uses that of its datagram.
  */
 struct Payload {
         Pattern pattern;

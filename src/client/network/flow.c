@@ -133,6 +133,9 @@ int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
         *ret_event = (FlowEvent){ .kind = FLOW_ANSWER };
         if (n < 0)
                 rejection_set(&ret_event->rejection, errno);
+        if (flow->sizes != NULL)
+                flow->sizes[(number - flow->first) & (flow->volley.capacity - 1)] =
+                                (uint16_t)flow->payload->size;
         (void)volley_send(&flow->volley, since);
         if (n < 0)
                 (void)flow_reject(flow, number - flow->first, ret_event);
@@ -183,6 +186,21 @@ static uint64_t flow_arrival(struct msghdr *message, uint64_t now) {
         return age > 0 && (uint64_t)age < now ? now - (uint64_t)age : now;
 }
 
+/* Compares the answer with the datagram of @event, which had its size. */
+static bool flow_compare(Flow *flow, FlowEvent *event) {
+        Payload *payload = flow->payload;
+        const size_t size = payload->size;
+        bool intact;
+
+        if (flow->sizes != NULL)
+                payload->size = flow->sizes[event->number & (flow->volley.capacity - 1)];
+        event->size = payload->size;
+        intact = payload_compare(payload, flow->first + event->number, flow->answer,
+                                 flow->answer_size, &event->fault);
+        payload->size = size;
+        return intact;
+}
+
 static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
         Volley *volley = &flow->volley;
         bool intact = true;
@@ -194,8 +212,7 @@ static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
                                                 ? volley->counts.sent - 1
                                                 : volley->counts.sent;
         else
-                intact = payload_compare(flow->payload, flow->first + event->number, flow->answer,
-                                         flow->answer_size, &event->fault);
+                intact = flow_compare(flow, event);
         event->answer = volley_receive(volley, event->number, now, intact);
         if (event->answer.revokes)
                 flow->rejections.counts[event->answer.reason]--;

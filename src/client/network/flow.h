@@ -36,6 +36,9 @@ struct Flow {
         uint64_t first;
         Volley volley;
         Rejections rejections;
+        /* The sizes of the last datagrams, a ring as large as the volley's, which the caller sets
+         * and owns; NULL at first: all have the size of the payload. */
+        uint16_t *sizes;
         /* The MTU of the interface, once a datagram was larger; 0 before. */
         uint32_t mtu;
         /* All answers that came before this instant are received. */
@@ -61,9 +64,10 @@ struct FlowEvent {
         FlowEventKind kind;
         /* The number of the datagram in the volley; undefined if unrecognized. */
         uint64_t number;
-        /* FLOW_ANSWER: the verdict, the fault of a changed one, and whether the answer came in
-         * fragments. */
+        /* FLOW_ANSWER: the verdict, the size of the datagram, the fault of a changed answer, and
+         * whether the answer came in fragments. */
         VolleyAnswer answer;
+        size_t size;
         Fault fault;
         bool fragments;
         /* FLOW_REJECTED. */

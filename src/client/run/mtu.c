@@ -242,6 +242,7 @@ static void mtu_measure(Mtu *mtu) {
 
 void mtu_run(const ClientOptions *options, Report *report) {
         static Payload payload;
+        uint16_t sizes[MTU_REMEMBERED];
         Mtu mtu = { .options = options,
                     .report = report,
                     .probe = { .options = options, .report = report, .changed = SIZE_MAX } };
@@ -255,6 +256,7 @@ void mtu_run(const ClientOptions *options, Report *report) {
         if (r < 0) {
                 failure_set(&report->failure, 0, "Cannot prepare the socket: %s", strerror(-r));
         } else {
+                mtu.probe.flow.sizes = sizes;
                 mtu_measure(&mtu);
                 flow_deinit(&mtu.probe.flow);
         }
