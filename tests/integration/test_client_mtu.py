@@ -199,6 +199,30 @@ def test_changes_that_a_repetition_hides(changes, verdict, clock):
         rf"127\.0\.0\.1 port \d+: {verdict}\n", output.decode())
 
 
+def test_a_change_that_comes_late(clock):
+    """A changed answer fails the search, even if it comes after a repetition and a larger size."""
+
+    def behave(peer):
+        held = []
+        for number, (data, source) in enumerate(peer):
+            if number == 1:
+                held = [data[:-1] + bytes([data[-1] ^ 1])]
+                # The client sends the next one.
+                until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.5))
+                continue
+            if len(data) > 40 and held:
+                peer.answer(held.pop(), source)
+            peer.answer(data, source)
+
+    clock.stop()
+    with Peer(behave) as peer:
+        status, output, _ = run("--mtu", *peer.address, env=os.environ | clock.environment)
+        port = peer.address[1]
+    assert (status, output.decode()) == (
+        1, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes; "
+        "differs: an answer to 40 bytes came back changed\n")
+
+
 def test_an_unlucky_size():
     """A size that passes, but whose repetitions a busy path has all lost, does not end the search."""
 

@@ -121,11 +121,9 @@ static int mtu_try(Mtu *mtu, size_t size) {
 /* Finds the interface's MTU by a datagram that exceeds it, unless it passes. */
 static int mtu_bound(Mtu *mtu) {
         int r = mtu_try(mtu, mtu->high);
-        FlowEvent event;
 
         /* The queue of errors has the MTU. */
-        for (int i = 0; i < FLOW_BATCH && flow_next(&mtu->probe.flow, &event); i++)
-                ;
+        probe_catch_up(&mtu->probe);
         if (mtu->probe.flow.mtu > mtu->probe.headers &&
             mtu->probe.flow.mtu - mtu->probe.headers < mtu->high)
                 mtu->high = mtu->probe.flow.mtu - mtu->probe.headers;

@@ -43,21 +43,21 @@ static int probe_take_rejection(Probe *probe, const FlowEvent *event, uint64_t f
         return PROBE_LOST;
 }
 
-/* Takes an event. Returns PROBE_LOST as long as the last probe may still pass. */
+/* Takes an event. Returns PROBE_LOST as long as one of the probes from @first on may still pass. A
+ * changed answer to an earlier one counts as well: it only comes late. */
 static int probe_take(Probe *probe, const FlowEvent *event, uint64_t first) {
         if (event->kind == FLOW_REJECTED)
                 return probe_take_rejection(probe, event, first);
         if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
                 flow_recognize(&probe->flow, probe->report->foreign);
-        if (event->kind != FLOW_ANSWER || event->number < first ||
-            event->answer.verdict == VOLLEY_UNRECOGNIZED)
+        if (event->kind != FLOW_ANSWER || event->answer.verdict == VOLLEY_UNRECOGNIZED)
+                return PROBE_LOST;
+        if (event->answer.verdict == VOLLEY_CHANGED && event->size < probe->changed)
+                probe->changed = event->size;
+        if (event->number < first)
                 return PROBE_LOST;
         probe->reason.announced |= event->fragments;
-        if (event->answer.verdict == VOLLEY_CHANGED) {
-                probe->reason.changed = true;
-                if (probe->flow.payload->size < probe->changed)
-                        probe->changed = probe->flow.payload->size;
-        }
+        probe->reason.changed |= event->answer.verdict == VOLLEY_CHANGED;
         if (event->fragments)
                 return PROBE_REFUSED;
         if (event->answer.verdict != VOLLEY_ANSWERED)
@@ -66,6 +66,20 @@ static int probe_take(Probe *probe, const FlowEvent *event, uint64_t first) {
                 probe->shortest = event->answer.time;
         probe->report->bytes_received += probe->flow.answer_size;
         return PROBE_PASSED;
+}
+
+/* Takes the events that came. Returns as probe_take() does. */
+static int probe_take_all(Probe *probe, uint64_t first) {
+        FlowEvent event;
+        int r = PROBE_LOST;
+
+        for (int i = 0; i < FLOW_BATCH && r == PROBE_LOST && flow_next(&probe->flow, &event); i++)
+                r = probe_take(probe, &event, first);
+        return r;
+}
+
+void probe_catch_up(Probe *probe) {
+        (void)probe_take_all(probe, probe->flow.volley.counts.sent);
 }
 
 /* Returns the time to wait for an answer before the next repetition, or behind the @last one. That
@@ -86,17 +100,14 @@ static int probe_wait(Probe *probe, uint64_t first, bool last) {
                                    { .fd = probe->options->connection.interrupt,
                                      .events = POLLIN } };
         const uint64_t start = clock_now();
-        FlowEvent event;
         bool over = false, interrupted = false;
         uint64_t wake;
         int r;
 
         for (;;) {
-                for (int i = 0; i < FLOW_BATCH && flow_next(&probe->flow, &event); i++) {
-                        r = probe_take(probe, &event, first);
-                        if (r != PROBE_LOST)
-                                return r;
-                }
+                r = probe_take_all(probe, first);
+                if (r != PROBE_LOST)
+                        return r;
                 if (over)
                         return interrupted ? -EINTR : PROBE_LOST;
                 wake = start + probe_patience(probe, last);

@@ -65,3 +65,8 @@ struct Probe {
  * negative errno of poll(2).
  */
 int probe_make(Probe *probe, size_t size);
+
+/*
+ * probe_catch_up: Takes what came about earlier datagrams, and the errors of this machine.
+ */
+void probe_catch_up(Probe *probe);
