@@ -57,23 +57,36 @@ typedef struct Mtu {
         Progress progress;
 } Mtu;
 
-static int mtu_probe(Mtu *mtu, size_t size) {
-        int r;
-
-        progress_show(&mtu->progress, "%zu to %zu bytes: %zu", mtu->low, mtu->high, size);
-        r = probe_make(&mtu->probe, size);
-        if (r == -EINTR)
-                failure_set_kind(&mtu->report->failure, FAILURE_INTERRUPTED, r,
-                                 "the search ended early, %zu bytes passed", mtu->low);
-        return r;
-}
-
 static int mtu_fail_changed(const Mtu *mtu) {
         if (mtu->probe.changed > mtu->low)
                 return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
                                         "larger datagrams come back changed");
         return failure_set_kind(&mtu->report->failure, FAILURE_DIFFERS, -ETIME,
                                 "an answer to %zu bytes came back changed", mtu->probe.changed);
+}
+
+/* Names the size that passed until the interrupt, unless answers came back changed. */
+static void mtu_interrupt(const Mtu *mtu) {
+        Failure *failure = &mtu->report->failure;
+
+        if (mtu->probe.changed != SIZE_MAX)
+                (void)mtu_fail_changed(mtu);
+        else if (mtu->probe.shortest == 0)
+                failure_set_kind(failure, FAILURE_INTERRUPTED, -EINTR,
+                                 "the search ended early, before a datagram passed");
+        else
+                failure_set_kind(failure, FAILURE_INTERRUPTED, -EINTR,
+                                 "the search ended early, %zu bytes passed", mtu->low);
+}
+
+static int mtu_probe(Mtu *mtu, size_t size) {
+        int r;
+
+        progress_show(&mtu->progress, "%zu to %zu bytes: %zu", mtu->low, mtu->high, size);
+        r = probe_make(&mtu->probe, size);
+        if (r == -EINTR)
+                mtu_interrupt(mtu);
+        return r;
 }
 
 static int mtu_fail(const Mtu *mtu, const Rejection *rejection) {
