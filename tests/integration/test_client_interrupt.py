@@ -83,6 +83,32 @@ def test_an_answer_that_came_before_the_signal(mode):
     assert status == 0 and result["latency"]["count"] == count
 
 
+@pytest.mark.parametrize("damage, kind, message", [
+    (0, "interrupted", "ended early, intact so far"),
+    (1, "differs", "the byte at offset 0 came back as 0x.. instead of 0x.., 1 bit changed")])
+def test_an_echo_that_came_before_the_signal(damage, kind, message):
+    """A check compares it, although the client has not read it when the signal comes."""
+    begun = []
+
+    def behaviour(connection):
+        begun.append((connection, servers.receive(connection, 30000)))
+        servers.wait_for_end(connection)
+
+    with servers.tcp(behaviour) as server, Client("--check", "--json", "-s30000",
+                                                  *server.address) as client:
+        until(lambda: begun and state(client.process.pid) == "S")
+        client.freeze()
+        (connection, data), = begun
+        connection.sendall(bytes([data[0] ^ damage]) + data[1:])
+        until(lambda: servers.queues(connection)[1][1] == len(data))
+        client.process.send_signal(signal.SIGTERM)
+        client.thaw()
+        status, output, _ = client.end()
+    result = parse(output.decode())
+    assert (status, result["bytes_received"], result["failure"]["kind"]) == (1, len(data), kind)
+    assert re.fullmatch(message, result["failure"]["message"])
+
+
 @contextlib.contextmanager
 def full_queue(tmp_path, family):
     """The words for a server that answers no request for a connection."""

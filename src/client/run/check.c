@@ -230,6 +230,7 @@ static void check_prepare(Check *check, int fd) {
                 .sink = { .take = check_take, .userdata = check },
                 .timeout = options->timeout,
                 .interrupt = options->connection.interrupt,
+                .drains = true,
                 .tick = check_tick,
                 .tick_userdata = check,
         };

@@ -27,6 +27,8 @@ enum {
         RECEIVER_BUFFER_SIZE = 256 * 1024,
         /* A peer that sends this much more than it was sent does not echo, and may never end. */
         RECEIVER_SURPLUS = 1024 * 1024,
+        /* More buffers than the bytes in a socket fill (tcp_rmem, tcp(7)). */
+        RECEIVER_LAST = 64,
 };
 
 enum {
@@ -120,22 +122,42 @@ static int receiver_look(Receiver *receiver, ReceiverWait *wait) {
         return receiver_wait(receiver, wait, wait->now);
 }
 
-/* Receives the bytes that have come. Returns a value of the enum, a negative errno, or -EAGAIN to
- * go on. */
-static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
+/* Receives the bytes that have come, if any. Returns a value of the enum, a negative errno, or
+ * -EAGAIN to go on, and sets @ret_empty if there are none. */
+static int receiver_read(Receiver *receiver, ReceiverWait *wait, bool *ret_empty) {
         static char buffer[RECEIVER_BUFFER_SIZE];
         ssize_t n;
 
-        wait->now = clock_now();
+        *ret_empty = false;
         n = recv(receiver->fd, buffer, sizeof buffer, MSG_DONTWAIT);
         if (n == 0)
                 return RECEIVER_END;
         if (n > 0)
                 return receiver_take(receiver, wait, buffer, (size_t)n);
-        if (errno == EINTR)
-                return -EAGAIN;
-        if (errno != EAGAIN)
-                return -errno;
+        *ret_empty = errno == EAGAIN;
+        return errno == EINTR ? -EAGAIN : -errno;
+}
+
+/* Takes what came before the interrupt: this process may have had no processor. Returns a value of
+ * the enum, or a negative errno. */
+static int receiver_drain(Receiver *receiver, ReceiverWait *wait) {
+        bool empty = false;
+        int r = -EAGAIN;
+
+        for (int i = 0; i < RECEIVER_LAST && r == -EAGAIN && !empty; i++)
+                r = receiver_read(receiver, wait, &empty);
+        return r == -EAGAIN ? RECEIVER_INTERRUPTED : r;
+}
+
+/* Receives, or waits. Returns a value of the enum, a negative errno, or -EAGAIN to go on. */
+static int receiver_receive(Receiver *receiver, ReceiverWait *wait) {
+        bool empty;
+        int r;
+
+        wait->now = clock_now();
+        r = receiver_read(receiver, wait, &empty);
+        if (!empty)
+                return r;
         /* The sender's progress announces itself to nobody: look at it each time. */
         return receiver_wait(receiver, wait,
                              receiver->timeout > 0 || receiver->tick != NULL ? wait->next_look
@@ -160,5 +182,5 @@ int receiver_run(Receiver *receiver) {
                 if (r == -EAGAIN)
                         r = receiver_look(receiver, &wait);
         } while (r == -EAGAIN);
-        return r;
+        return r == RECEIVER_INTERRUPTED && receiver->drains ? receiver_drain(receiver, &wait) : r;
 }

@@ -33,6 +33,8 @@ struct Receiver {
         uint64_t timeout;
         /* A descriptor of interrupt_open(), or -1. */
         int interrupt;
+        /* Whether the sink takes what is in the socket at the interrupt, too: it never blocks. */
+        bool drains;
         /* If set, receiver_run() calls it soon, and again at the returned instant or shortly
          * before. */
         uint64_t (*tick)(void *userdata);
