@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import select
 import signal
 import socket
 import struct
@@ -611,6 +612,29 @@ def test_check_late():
         result = report("--check", "-s5600", "-b4666", "-W0.5", *peer.address)
     assert result["datagrams"]["late"] >= 1 and result["failure"] is None
     assert result["datagrams"]["reordered"] == 1 and result["bytes_received"] == 5600
+
+
+def test_intervals_of_late_answers(clock):
+    """Late answers are no faults of a check, so its reports on the way count none."""
+
+    def behave(peer):
+        held = []
+        for number in range(10):
+            # One datagram is due each quarter of a second.
+            until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.1))
+            held.append(peer.receive())
+            while number >= 2 and held:
+                peer.answer(*held.pop(0))
+
+    clock.stop()
+    with Peer(behave) as peer, Client(
+            "--check", "--udp", "--json", "-s14000", "-b5600", "-i0.2", "-W0.3", *peer.address,
+            env=os.environ | clock.environment) as client:
+        status, output, _ = client.end()
+    *intervals, last = map(json.loads, output.splitlines())
+    assert status == 0 and last["datagrams"]["late"] >= 1
+    assert [one["interval"]["errors"] for one in intervals] == [0] * len(intervals)
+    assert len(intervals) > 1 and last["check"]["faults"] == 0
 
 
 @pytest.mark.parametrize("option, lines", [("--no-progress", 10), ("--quiet", 0), ("--json", 0)])

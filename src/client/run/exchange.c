@@ -205,12 +205,14 @@ static void exchange_catch_up(Exchange *exchange, uint64_t now) {
 
 static Interim exchange_count(const Exchange *exchange) {
         const VolleyCounts *counts = &exchange->flow.volley.counts;
+        const uint64_t failed = volley_failed(counts) + counts->unrecognized;
 
         return (Interim){ .elapsed = clock_now() - exchange->start,
                           .answered = exchange->report->latency.count,
                           .bytes_sent = exchange->report->bytes_sent,
                           .bytes_received = exchange->report->bytes_received,
-                          .errors = volley_failed(counts) + counts->unrecognized };
+                          .errors = exchange_is_check(exchange) ? exchange->report->faults
+                                                                : failed };
 }
 
 /* Answers an inquiry. */
