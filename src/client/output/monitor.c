@@ -72,6 +72,7 @@ static void monitor_print_time(const char *name, double time, const Report *repo
 static void monitor_print_performance(const Report *report, const ClientOptions *options) {
         const Histogram *latency = &report->latency;
         const Phases *phases = &report->phases;
+        char loss[QUANTITY_TEXT_SIZE];
 
         fputs(" |", stdout);
         monitor_print_time("rta", latency->mean, report);
@@ -79,8 +80,8 @@ static void monitor_print_performance(const Report *report, const ClientOptions 
         monitor_print_time("rtmin", (double)latency->minimum, report);
         fputs(";;;0", stdout);
         monitor_print_time("rtmax", (double)latency->maximum, report);
-        printf(";;;0 pl=%.3g%%;%s;%s;0;100", monitor_loss(report), options->warn.loss.text,
-               options->critical.loss.text);
+        printf(";;;0 pl=%s%%;%s;%s;0;100", quantity_format_percent(monitor_loss(report), 3, loss),
+               options->warn.loss.text, options->critical.loss.text);
         if (report->path.peer[0] != '\0')
                 printf(" resolve=%.3fms;;;0 connect=%.3fms;;;0",
                        (double)report->path.resolve / CLOCK_MILLISECOND,

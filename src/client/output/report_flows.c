@@ -15,17 +15,15 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/value/quantity.h"
 
 static const char *flows_format_rate(const FlowCount *count, char text[static QUANTITY_TEXT_SIZE]) {
-        const double percent = 100 * judgement_rate(count);
-
         if (count->lost == 0)
-                snprintf(text, QUANTITY_TEXT_SIZE, "none");
-        else
-                snprintf(text, QUANTITY_TEXT_SIZE, percent < 10 ? "%.2g %%" : "%.0f %%", percent);
-        return text;
+                return "none";
+        quantity_format_percent(100 * judgement_rate(count), 2, text);
+        return strcat(text, " %");
 }
 
 static void flows_verdict_named(const Report *report, char text[static FLOWS_VERDICT_SIZE]) {

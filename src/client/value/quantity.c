@@ -12,7 +12,9 @@
 #include "client/value/quantity.h"
 
 #include <errno.h>
+#include <float.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/clock.h"
@@ -190,5 +192,17 @@ const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT
         if (time < 99.95)
                 digits = time < 9.995 ? 2 : 1;
         snprintf(text, QUANTITY_TEXT_SIZE, "%.*f %s", digits, time, units[unit]);
+        return text;
+}
+
+const char *quantity_format_percent(double percent, int digits,
+                                    char text[static QUANTITY_TEXT_SIZE]) {
+        if (percent >= 100) {
+                snprintf(text, QUANTITY_TEXT_SIZE, "100");
+                return text;
+        }
+        do
+                snprintf(text, QUANTITY_TEXT_SIZE, "%.*g", digits++, percent);
+        while (digits <= DBL_DECIMAL_DIG && strtod(text, NULL) >= 100);
         return text;
 }

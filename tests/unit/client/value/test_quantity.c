@@ -166,6 +166,32 @@ static void test_durations(void **state) {
 }
 
 /* A bandwidth is a size or a number of bits in the units of networks. */
+/* A share is 100 % only if it is the whole. */
+static void test_percents(void **state) {
+        static const struct {
+                double percent;
+                int digits;
+                const char *text;
+        } cases[] = {
+                { 100, 3, "100" },
+                { 100, 2, "100" },
+                { 100. * 2999 / 3000, 3, "99.97" },
+                { 99.6, 2, "99.6" },
+                { 99.4, 2, "99" },
+                { 100. / 3, 3, "33.3" },
+                { 50, 3, "50" },
+                { 100. / 3000, 3, "0.0333" },
+                { 0, 3, "0" },
+        };
+        char text[QUANTITY_TEXT_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+                assert_string_equal(quantity_format_percent(cases[i].percent, cases[i].digits,
+                                                            text),
+                                    cases[i].text);
+}
+
 static void test_bandwidths(void **state) {
         static const struct {
                 const char *text;
@@ -191,9 +217,10 @@ static void test_bandwidths(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sizes), cmocka_unit_test(test_bandwidths),
-                cmocka_unit_test(test_times), cmocka_unit_test(test_formats),
-                cmocka_unit_test(test_rates), cmocka_unit_test(test_durations),
+                cmocka_unit_test(test_sizes),    cmocka_unit_test(test_bandwidths),
+                cmocka_unit_test(test_times),    cmocka_unit_test(test_formats),
+                cmocka_unit_test(test_rates),    cmocka_unit_test(test_durations),
+                cmocka_unit_test(test_percents),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
