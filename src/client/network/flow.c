@@ -298,7 +298,8 @@ void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]
         const size_t size = flow->answer_size < flow->payload->size ? flow->answer_size
                                                                     : flow->payload->size;
 
-        (void)foreign_describe(flow->answer, flow->payload->bytes, size, ret_foreign);
+        if (flow->volley.counts.answered + flow->volley.counts.late == 0)
+                (void)foreign_describe(flow->answer, flow->payload->bytes, size, ret_foreign);
 }
 
 void flow_add_errors(const Flow *flow, uint64_t errors[static FAILURE_KINDS]) {

@@ -109,7 +109,8 @@ bool flow_next(Flow *flow, FlowEvent *ret_event);
 
 /*
  * flow_recognize: Recognizes another service by the answer that flow_next() found last, as
- * foreign_describe() does, and then sets @ret_foreign.
+ * foreign_describe() does, and then sets @ret_foreign. A service that has answered a datagram
+ * correctly is an echo service.
  */
 void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]);
 

@@ -93,9 +93,11 @@ static FlowEvent next(void) {
         return event;
 }
 
-/* An answer gets its verdict: intact, once more, changed, or to nothing that was sent. */
+/* An answer gets its verdict: intact, once more, changed, or to nothing that was sent. The latter
+ * shows another service only before the first intact one. */
 static void test_answers(void **state) {
         static char data[FLOW_BUFFER_SIZE];
+        char foreign[FOREIGN_TEXT_SIZE] = "";
         struct sockaddr_in client;
         FlowEvent event;
 
@@ -105,6 +107,11 @@ static void test_answers(void **state) {
         send_one();
         send_one();
         assert_int_equal(take(&client, data), SIZE);
+        answer(&client, "nothing that was ever sent", 24);
+        assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
+        flow_recognize(&pair.flow, foreign);
+        assert_string_equal(foreign, "not an echo service: it answered «nothing that was ever se»");
+        foreign[0] = '\0';
         answer(&client, data, SIZE);
         answer(&client, data, SIZE);
         event = next();
@@ -124,6 +131,8 @@ static void test_answers(void **state) {
 
         answer(&client, "nothing that was ever sent", 24);
         assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
+        flow_recognize(&pair.flow, foreign);
+        assert_string_equal(foreign, "");
         assert_false(flow_next(&pair.flow, &event));
         assert_int_equal(pair.flow.volley.counts.answered, 1);
         assert_int_equal(flow_overflow(&pair.flow), 0);
