@@ -20,10 +20,13 @@
 #include "client/value/quantity.h"
 
 static const char *flows_format_rate(const FlowCount *count, char text[static QUANTITY_TEXT_SIZE]) {
+        char percent[QUANTITY_TEXT_SIZE];
+
         if (count->lost == 0)
                 return "none";
-        quantity_format_percent(100 * judgement_rate(count), 2, text);
-        return strcat(text, " %");
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.*s %%", QUANTITY_TEXT_SIZE - 3,
+                 quantity_format_percent(100 * judgement_rate(count), 2, percent));
+        return text;
 }
 
 static void flows_verdict_named(const Report *report, char text[static FLOWS_VERDICT_SIZE]) {
