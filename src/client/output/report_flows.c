@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "client/value/quantity.h"
 
@@ -48,7 +47,7 @@ static void flows_verdict_named(const Report *report, char text[static FLOWS_VER
 void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_SIZE]) {
         const Judgement *judgement = &report->judgement;
         const double loss = 100 * JUDGEMENT_LOSS;
-        char rate[QUANTITY_TEXT_SIZE], start[64];
+        char rate[QUANTITY_TEXT_SIZE], start[96];
 
         if (judgement->named > 0) {
                 flows_verdict_named(report, text);
