@@ -25,8 +25,7 @@
 /* Room for the control messages with the sender and FDPASS_MOST descriptors, aligned for their
  * headers (cmsg(3)). */
 typedef union Control {
-        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int)) +
-                  CMSG_SPACE(FDPASS_MOST * sizeof(int))];
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int))];
         struct cmsghdr header;
 } Control;
 

@@ -19,10 +19,13 @@ enum {
         FIRST_FD = 100, /* of those that arrive */
         MESSAGES = 2,
         USER = 1000,
+        SENDER = 99,    /* the descriptor of the sender */
+        PIDFD_TYPE = 4, /* SCM_PIDFD, which older headers lack */
 };
 
 static int arrived;
 static struct ucred attested = { .pid = -1 };
+static bool sender_came, sender_closed;
 static bool cut, closed[FDPASS_MOST + 1], impatient[FDPASS_MOST + 1];
 
 /* Instead of the one of cbmc 6.6, which loses the bytes where @size is not constant. */
@@ -34,7 +37,8 @@ void *memcpy(void *restrict to, const void *restrict from, size_t size) {
 }
 
 /* What the kernel writes (net/core/scm.c): whole headers, cut data, and never more than there is
- * room for. A peer decides how many descriptors come; this process which other messages do. */
+ * room for. A peer decides how many descriptors come; whoever has the socket, which other messages
+ * do. */
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
         const size_t room = message->msg_controllen;
         const ssize_t bytes = nondet_int();
@@ -83,6 +87,14 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
                         assume(attested.pid >= 0);
                         memcpy(CMSG_DATA(header), &attested, sizeof attested);
                 }
+                if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == PIDFD_TYPE &&
+                    size == sizeof(int)) {
+                        const int number = SENDER;
+
+                        assume(!sender_came);
+                        sender_came = true;
+                        memcpy(CMSG_DATA(header), &number, sizeof number);
+                }
                 used += CMSG_SPACE(size);
                 used = used < room ? used : room;
         }
@@ -111,6 +123,10 @@ void socket_unset_linger(int fd) {
 }
 
 int close(int fd) {
+        if (fd == SENDER && sender_came && !sender_closed) {
+                sender_closed = true;
+                return 0;
+        }
         prove(fd >= FIRST_FD && fd < FIRST_FD + arrived, "a descriptor that came is closed");
         prove(!closed[fd - FIRST_FD], "no descriptor is closed twice");
         prove(impatient[fd - FIRST_FD], "closing waits for no bytes");
@@ -128,6 +144,7 @@ void harness(void) {
         prove(n < 0 || (n == arrived && !cut), "all of the message are returned");
         prove(n < 0 || note.sender == (attested.pid < 0 || attested.uid == USER ? attested.pid : 0),
               "the sender is the one that the kernel attests, and of this user");
+        prove(sender_came == sender_closed, "the descriptor of the sender is closed");
         for (int i = 0; i < arrived; i++) {
                 prove(n < 0 || fds[i] == FIRST_FD + i, "their order stays");
                 prove(closed[i] == (n < 0), "they are closed when they are not returned");

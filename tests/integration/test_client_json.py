@@ -162,13 +162,11 @@ def test_ping_with_errors():
 @pytest.mark.parametrize("rare, kind", [(servers.reset_after(32), "closed"),
                                         (servers.flip(3), "differs")])
 def test_the_kind_that_stands_for_all(mode, rare, kind):
-    """It is the most frequent one, but for damage, which is the worst in a load."""
+    """It is the most frequent one, but for damage, which is the worst."""
     closing = servers.one_of(4, rare, lambda connection: servers.receive(connection, 64))
     with servers.tcp(closing) as server:
         result = report(*mode, *server.address, status=1)
     errors = result[result["mode"]]["errors"]
-    if mode[0] == "--ping":
-        kind = "closed"
     assert len(errors) == 2 and errors["closed"] == max(errors.values())
     assert result["failure"]["kind"] == kind
 
