@@ -2,6 +2,7 @@
 """What /proc says about processes, and waiting for it to say something else."""
 
 import ctypes
+import math
 import os
 import select
 import time
@@ -85,13 +86,29 @@ def signal_set(mask):
     return {number for number in range(1, 65) if bits >> (number - 1) & 1}
 
 
+def sleeps(pid):
+    """How often a process has gone to sleep; infinitely often once it has ended."""
+    try:
+        return math.inf if has_ended(pid) else int(status(pid)["voluntary_ctxt_switches"])
+    except (FileNotFoundError, ProcessLookupError):
+        return math.inf
+
+
+def wait_until_noticed(pids):
+    """Waits until each process that looks at its clock by and by has gone to sleep, looked, and gone
+    to sleep again, or has ended: it has seen all that this process did before."""
+    before = {pid: sleeps(pid) for pid in pids}
+    for pid, count in before.items():
+        wait_for(lambda: sleeps(pid) >= count + 3, f"{pid} has looked")
+
+
 def usage(pid):
     """How often a process has gone to sleep, and its processor time in seconds.
 
     The first misses a loop that never sleeps, the second one that wakes up often and does little.
     """
     nanoseconds = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-    return int(status(pid)["voluntary_ctxt_switches"]), nanoseconds / 1e9
+    return sleeps(pid), nanoseconds / 1e9
 
 
 def assert_at_rest(pids, seconds=3):

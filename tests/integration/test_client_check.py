@@ -11,12 +11,12 @@ import struct
 import subprocess
 import termios
 import threading
-from pathlib import Path
 
 import pytest
 
 import servers
-from client import DEADLINE, Client, command, gone, run, state, until
+from client import DEADLINE, Client, command, run, state, until
+from processes import wait_until_noticed
 
 SIZE = 1_000_000
 
@@ -227,12 +227,6 @@ def socket_queue(connection, request):
     return struct.unpack("i", fcntl.ioctl(connection, request, bytes(4)))[0]
 
 
-def switches(pid):
-    """How often a process has begun to wait."""
-    found = re.search(r"^voluntary_ctxt_switches:\t(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)
-    return int(found[1]) if found else 0
-
-
 @pytest.mark.parametrize("surplus", [0, 200_000])
 @pytest.mark.parametrize("mode", ["plain", "check"])
 def test_a_surplus_from_a_peer_that_reads_nothing(mode, surplus, clock, tmp_path):
@@ -269,9 +263,8 @@ def test_a_sender_without_a_processor(clock, tmp_path):
 
     def look(pid):
         """Lets the client see that time has passed."""
-        before = switches(pid)
         clock.advance(60)
-        until(lambda: gone(pid) or switches(pid) >= before + 4)
+        wait_until_noticed([pid])
 
     def behaviour(connection):
         # The client sends pieces of 256 KiB, and the buffers of a Unix socket are smaller.

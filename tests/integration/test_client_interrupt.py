@@ -16,6 +16,7 @@ import pytest
 import servers
 from client import DEADLINE, Client, command, descendants, run, state, until
 from network import Network
+from processes import sleeps
 from test_client_json import parse
 
 MODES = [["--check"], ["--ping"], ["--load"], []]
@@ -39,12 +40,6 @@ def test_output_that_nobody_reads(number):
     assert status == 1
 
 
-def switches(pid):
-    """How often a process has begun to wait."""
-    text = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(re.search(r"^voluntary_ctxt_switches:\t(\d+)", text, re.M)[1])
-
-
 @contextlib.contextmanager
 def frozen(client):
     """Meanwhile no process of the client gets a processor. A signal waits for it at the end, and
@@ -54,10 +49,10 @@ def frozen(client):
     client.freeze()
     yield
     client.process.send_signal(signal.SIGINT)
-    before = switches(pid)
+    before = sleeps(pid)
     client.process.send_signal(signal.SIGCONT)
     if descendants(pid):
-        until(lambda: switches(pid) >= before + 3)
+        until(lambda: sleeps(pid) >= before + 3)
     client.thaw()
 
 

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+import processes
 import servers
 from client import DEADLINE, Client, command, descendants, gone, run, until
 from network import Network
@@ -357,6 +358,7 @@ def test_a_straggler_does_not_change_the_rates(clock, kind):
         until(lambda: sum(echoed) > (32 << 20 if kind == "streams" else 4 * 64))
         clock.advance(1)
         until(lambda: len(ended) == 3)
+        processes.wait_until_noticed(descendants(client.process.pid))
         clock.run_out(client.process, 60)
         result = end_of(client, 1)
     found = result["load"]
@@ -641,7 +643,7 @@ def test_an_interrupt_gives_what_was_measured(kind):
     result = parse(output.decode())
     assert errors == [] and result["seconds"] < 600
     # What was under way is no error.
-    assert status == result["status"] == 0
+    assert status == result["status"] == 0, result
 
 
 def test_a_killed_worker_is_named():

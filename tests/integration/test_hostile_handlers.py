@@ -160,6 +160,12 @@ def test_address_of_a_peer_of_the_past(victim):
     clients.ping(kept)
 
 
+def descriptors_at_rest(service):
+    """How many descriptors the master has once it has handed over its last connection."""
+    processes.wait_until_waiting([service.pid])
+    return len(processes.descriptors(service.pid))
+
+
 def listening(service):
     """The listener of a unit as the service writes it."""
     return "{}:{}".format(*service.listener.getsockname())
@@ -192,7 +198,7 @@ def test_channel_that_stays_silent(victim):
     """It opens its channel and sends nothing: the master sleeps, and closes it after a second."""
     service = victim()
     hostile, other = service.connect_served(), service.connect_served()
-    descriptors = len(processes.descriptors(service.pid))
+    descriptors = descriptors_at_rest(service)
     ask(hostile, "silent", handover_name(service))
     assert int(answer(hostile)) > 0
     processes.wait_for(lambda: len(processes.descriptors(service.pid)) == descriptors,
@@ -206,7 +212,7 @@ def test_channel_that_it_keeps(victim):
     the master sleeps once it has closed that, and has no descriptor more."""
     service = victim()
     hostile, other = service.connect_served(), service.connect_served()
-    descriptors = len(processes.descriptors(service.pid))
+    descriptors = descriptors_at_rest(service)
     ask(hostile, "keep", handover_name(service))
     assert int(answer(hostile)) > 0
     clients.ping(other)
