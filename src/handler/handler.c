@@ -40,6 +40,7 @@
 #include "handler/wipe.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
+#include "lib/fdpass.h"
 #include "lib/socket.h"
 #include "restart/unsent.h"
 
@@ -50,6 +51,10 @@
 
 /* How long a client of the metrics may take in all. */
 #define SCRAPE_SECONDS 10
+
+/* How many descriptors masters can have on their way when handlers can send none: four messages, by
+ * one of which handlers may exceed their limit. */
+#define MASTERS_ROOM ((rlim_t)4 * FDPASS_MOST)
 
 /* Shared with the signal handler. */
 static struct {
@@ -93,9 +98,20 @@ void handler_init(void) {
 }
 
 /* Makes fork(2) fail, except for root: systemd would wait for a child that blocks signals, and the
- * master would not know a signal's sender. */
-static void handler_forbid_fork(void) {
+ * master would not know a signal's sender.
+ *
+ * The other limit also bounds how many descriptors are on their way in messages for handlers to
+ * send more (getrlimit(2)). The kernel counts those by user: a hostile handler must leave the
+ * masters their room. */
+static void handler_lower_limits(void) {
+        struct rlimit limit;
+
         (void)setrlimit(RLIMIT_NPROC, &(struct rlimit){});
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur -= limit.rlim_cur / 4 < MASTERS_ROOM ? limit.rlim_cur / 4 : MASTERS_ROOM;
+        limit.rlim_max = limit.rlim_cur;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Takes the bytes that the last handler could not write. Returns false when some are lost. */
@@ -199,7 +215,7 @@ int handler_serve(const Handler *handler) {
         state.out = echo.out;
         state.serving = true;
         proctitle_set(handler->title);
-        handler_forbid_fork();
+        handler_lower_limits();
         echo_init(echo.out, handler->idle_timeout);
 
         if (!handler_take_unsent(handler, &echo))
@@ -233,7 +249,7 @@ static int handler_serve_datagrams(const Handler *handler) {
         state.out = -1;
         state.serving = true;
         proctitle_set(handler->title);
-        handler_forbid_fork();
+        handler_lower_limits();
 
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         fork_unblock_signals();
@@ -245,7 +261,7 @@ static int handler_serve_datagrams(const Handler *handler) {
 /* Serves a client of the metrics. SIGALRM ends the process when time is over, as SIGTERM does. */
 static int handler_serve_scraper(const Handler *handler) {
         proctitle_set(handler->title);
-        handler_forbid_fork();
+        handler_lower_limits();
         (void)signal(SIGALRM, SIG_DFL);
         (void)alarm(SCRAPE_SECONDS);
         fork_unblock_signals();

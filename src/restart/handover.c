@@ -14,10 +14,11 @@
  * bundle of its own. It must not exit before systemd has that.
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
- * takes one channel from each handler, closes a channel that stays silent for a second, takes a
- * connection only from the handler that serves it, and after a stranger takes no channel for a
- * second. No handler can keep it busy, hand over another's connection, or put bytes into it. Where
- * the service shares its network namespace, every local user can be a stranger.
+ * takes one channel from each handler and kills one that sends more, closes a channel that stays
+ * silent for a second, takes a connection only from the handler that serves it, and after a
+ * stranger takes no channel for a second. No handler can keep it busy, hand over another's
+ * connection, or put bytes into it. Where the service shares its network namespace, every local
+ * user can be a stranger.
  *
  * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
  * would wait for its peer. So all that came from it is closed without that, in unread messages too,
@@ -91,19 +92,13 @@ int handover_init(Handover *handover, uint64_t run, const HandoverMaster *master
         return 0;
 }
 
-/* Closes @fd with the messages that nobody receives. */
-static void handover_close(int fd) {
-        fdpass_drain(fd);
-        close(fd);
-}
-
 /* Closes a channel and what came through it; the last channel takes its place. */
 static void channel_drop(Handover *handover, size_t index) {
         HandoverChannel *channel = &handover->channels[index];
 
         /* A handler that keeps this end would keep the kernel polling it. */
         (void)epoll_ctl(handover->fd, EPOLL_CTL_DEL, channel->fd, NULL);
-        handover_close(channel->fd);
+        fdpass_discard(channel->fd);
         fdpass_close(channel->connection);
         fdpass_close(channel->unsent);
         *channel = handover->channels[--handover->n];
@@ -113,7 +108,7 @@ void handover_deinit(Handover *handover) {
         while (handover->n > 0)
                 channel_drop(handover, 0);
         if (handover->inbox >= 0)
-                handover_close(handover->inbox);
+                fdpass_discard(handover->inbox);
         if (handover->fd >= 0)
                 close(handover->fd);
         handover->inbox = handover->fd = -1;
@@ -128,37 +123,42 @@ static void handover_set_polling(Handover *handover, bool polling) {
                 handover->polling = polling;
 }
 
-/* Welcomes a channel of the process @handler. Returns whether the kernel polls it. */
-static bool channel_add(Handover *handover, int fd, pid_t handler, uint64_t now) {
+/* Welcomes a channel of the process @handler. Returns 0, or a negative errno when the kernel does
+ * not poll it. */
+static int channel_add(Handover *handover, int fd, pid_t handler, uint64_t now) {
         struct epoll_event event = { .events = EPOLLIN };
 
         if (epoll_ctl(handover->fd, EPOLL_CTL_ADD, fd, &event) < 0)
-                return false;
+                return -errno;
         (void)send(fd, &ANSWER_WELCOME, sizeof ANSWER_WELCOME, MSG_DONTWAIT | MSG_NOSIGNAL);
         handover->channels[handover->n++] = (HandoverChannel){ .fd = fd,
                                                                .handler = handler,
                                                                .deadline = now + CHANNEL_PATIENCE,
                                                                .connection = -1,
                                                                .unsent = -1 };
-        return true;
+        return 0;
 }
 
-/* Takes the channel that is in the inbox. Returns 0; -EAGAIN without one, or another negative errno
- * when a stranger sent the message, or it is no channel. */
+/* Takes the channel that is in the inbox. Returns 0; -EAGAIN without one; -EPERM when the master
+ * kills the handler that sent the message, or another negative errno when a stranger sent it or
+ * resources ran out. */
 static int inbox_take(Handover *handover, uint64_t now) {
         const HandoverMaster *master = &handover->master;
-        int fds[FDPASS_MOST], n;
+        int fds[FDPASS_MOST], n, r = -ESRCH;
         FdpassNote note = {};
 
         n = fdpass_receive(handover->inbox, &note, fds, MSG_DONTWAIT);
         if (n < 0)
                 return n;
-        if (note.sender > 0 && master->admit(master->data, note.sender) && n == 1 &&
-            socket_is_channel(fds[0]) && channel_add(handover, fds[0], note.sender, now))
+        if (note.sender > 0)
+                r = master->admit(master->data, note.sender, n == 1 && socket_is_channel(fds[0]));
+        if (r == 0)
+                r = channel_add(handover, fds[0], note.sender, now);
+        if (r == 0)
                 return 0;
         for (int i = 0; i < n; i++)
                 fdpass_discard(fds[i]);
-        return -EBADMSG;
+        return r;
 }
 
 static bool handover_takes(const Handover *handover, uint64_t now) {
@@ -166,7 +166,7 @@ static bool handover_takes(const Handover *handover, uint64_t now) {
 }
 
 /* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
- * up, and leave channels of strangers themselves. */
+ * up, and leave channels of strangers themselves. A handler that the master kills sends no more. */
 static void inbox_take_all(Handover *handover, bool stopping, uint64_t now) {
         bool pauses = false;
         int r = 0;
@@ -174,7 +174,7 @@ static void inbox_take_all(Handover *handover, bool stopping, uint64_t now) {
         for (int i = 0; i < CHANNELS_PER_TURN && r != -EAGAIN && handover_takes(handover, now);
              i++) {
                 r = inbox_take(handover, now);
-                pauses = pauses || (r < 0 && r != -EAGAIN);
+                pauses = pauses || (r < 0 && r != -EAGAIN && r != -EPERM);
         }
         /* No pause during a stop, as handlers wait for answers. */
         if (pauses && !stopping)

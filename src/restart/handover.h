@@ -31,9 +31,10 @@ struct HandoverAddress {
 /* The master's answers about its handlers. @data is passed to each function. */
 struct HandoverMaster {
         void *data;
-        /* Returns whether the process @handler may open a channel: it serves a connection, and has
-         * opened none before. Kills any other handler. */
-        bool (*admit)(void *data, pid_t handler);
+        /* Returns 0 when the process @handler may open a channel: it serves a connection, has
+         * opened none before, and has sent @proper messages alone. Kills any other handler and
+         * returns -EPERM. Returns -ESRCH for a process that is no handler. */
+        int (*admit)(void *data, pid_t handler, bool proper);
         /* Returns whether the process @handler is the handler of the connection with @cookie. */
         bool (*serves)(void *data, pid_t handler, uint64_t cookie);
         /* Notes that systemd has the connection of the process @handler. */

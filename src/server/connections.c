@@ -80,16 +80,14 @@ Connections *connections_free(Connections *connections) {
         return mapping_free(connections, sizeof *connections);
 }
 
-static bool connections_admit(void *data, pid_t handler) {
+static int connections_admit(void *data, pid_t handler, bool proper) {
         Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection == NULL || connection->channel_used) {
-                (void)connections_disobeys(connections, handler);
-                return false;
-        }
+        if (connection == NULL || connection->channel_used || !proper)
+                return connections_disobeys(connections, handler) ? -EPERM : -ESRCH;
         connection->channel_used = true;
-        return true;
+        return 0;
 }
 
 static bool connections_serves(void *data, pid_t handler, uint64_t cookie) {

@@ -100,8 +100,8 @@ bool connections_reap(Connections *connections, uint64_t now);
  * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
  *
  * connections_disobeys: Kills the handler that is the process @pid, of any kind, which has sent the
- * master a signal that only systemd or an administrator may send, or opened a channel that it may
- * not. Returns whether there is such a handler.
+ * master a signal that only systemd or an administrator may send, or anything but its one channel.
+ * Returns whether there is such a handler.
  */
 void connections_stop(Connections *connections);
 void connections_kill(Connections *connections);

@@ -78,21 +78,29 @@ static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, 
         return sendmsg(to, &message, 0) >= 0;
 }
 
-/* Opens a channel to the master at the abstract address in the argument. Returns this end of it, or
- * -1. */
-static int open_channel(void) {
+/* Sends a descriptor to the master's inbox at the abstract address in the argument. */
+static bool send_to_inbox(int descriptor) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
         const size_t length = strlen(argument);
-        int fd = socket(AF_UNIX, SOCK_DGRAM, 0), ends[2];
+        const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+        bool sent;
+
+        memcpy(name.sun_path + 1, argument, length);
+        sent = send_descriptor(fd, &name,
+                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
+                               "x", descriptor);
+        close(fd);
+        return sent;
+}
+
+/* Opens a channel to the master. Returns this end of it, or -1. */
+static int open_channel(void) {
+        int ends[2];
         bool sent;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
                 return -1;
-        memcpy(name.sun_path + 1, argument, length);
-        sent = send_descriptor(fd, &name,
-                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
-                               "x", ends[1]);
-        close(fd);
+        sent = send_to_inbox(ends[1]);
         close(ends[1]);
         if (sent)
                 return ends[0];
@@ -497,8 +505,6 @@ static void attack_linger(void) {
 /* Opens a channel and keeps the master's end too. It gets the sender of each message as a
  * descriptor, and is full of messages. */
 static int attack_keep(void) {
-        struct sockaddr_un name = { .sun_family = AF_UNIX };
-        const size_t length = strlen(argument);
         int ends[2];
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
@@ -506,10 +512,35 @@ static int attack_keep(void) {
         (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
         while (send(ends[0], "x", 1, MSG_DONTWAIT) > 0)
                 ;
-        memcpy(name.sun_path + 1, argument, length);
-        return send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name,
-                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
-                               "x", ends[1]);
+        return send_to_inbox(ends[1]);
+}
+
+/* Stores a socket by the name in the argument, and puts as many descriptors on their way to it, and
+ * to others, as the kernel lets it. Returns how many. */
+static int attack_flood(void) {
+        int fds[253], ends[2], n = 0;
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fds)] = { 0 };
+        struct iovec data = { "x", 1 };
+        struct msghdr message = { .msg_iov = &data,
+                                  .msg_iovlen = 1,
+                                  .msg_control = control,
+                                  .msg_controllen = sizeof control };
+
+        for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+                fds[i] = STDIN_FILENO;
+        *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
+                                                     .cmsg_level = SOL_SOCKET,
+                                                     .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
+        for (errno = EAGAIN; errno == EAGAIN;) {
+                if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
+                        break;
+                if (n == 0)
+                        store(ends[0]);
+                while (sendmsg(ends[1], &message, MSG_DONTWAIT) >= 0)
+                        n += (int)(sizeof fds / sizeof fds[0]);
+        }
+        return n;
 }
 
 static const struct {
@@ -538,6 +569,10 @@ static int attack(const char *name) {
                 _exit(atoi(argument));
         if (strcmp(name, "keep") == 0)
                 return attack_keep();
+        if (strcmp(name, "mislead") == 0)
+                return send_to_inbox(STDIN_FILENO);
+        if (strcmp(name, "flood") == 0)
+                return attack_flood();
         if (strcmp(name, "silent") == 0)
                 return open_channel();
         /* For the other attacks to find what they look for. */

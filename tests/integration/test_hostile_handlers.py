@@ -19,8 +19,13 @@ import processes
 from manager import unit  # noqa: F401
 from service import SANITIZED
 
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all",
-          "--bounding-set=-all", "--no-new-privs"]
+def without_privileges(user):
+    """The start of a command line that gives them up."""
+    return ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all",
+            "--bounding-set=-all", "--no-new-privs"]
+
+
+NOBODY = without_privileges(65534)
 
 # The program in its arguments is in a sandbox whose filter refuses nothing.
 ENTER_SANDBOX = """import ctypes, os, struct, sys
@@ -49,9 +54,10 @@ def fixture_library():
 @pytest.fixture(name="victim")
 def fixture_victim(unit, library):  # noqa: F811
     """A unit without privileges whose handlers are hostile when their peers ask for it."""
-    def begin(*options, **keywords):
+    def begin(*options, user=65534, descriptors=4096, **keywords):
         service = unit(*options, start=False, **keywords)
-        service.wrapper = [*NOBODY, "env", f"LD_PRELOAD={library}"]
+        service.wrapper = ["prlimit", f"--nofile={descriptors}", *without_privileges(user), "env",
+                           f"LD_PRELOAD={library}"]
         service.manager.path.chmod(0o777)
         service.start()
         return service
@@ -220,6 +226,37 @@ def test_channel_that_it_keeps(victim):
                        "the channel closed")
     processes.assert_at_rest({"the master": service.pid})
     clients.ping(other)
+
+
+def test_message_without_a_channel(victim):
+    """It sends the master something else than a channel: the master kills it."""
+    service = victim(expected=["crashed"])
+    hostile, other = service.connect_served(), service.connect_served()
+    ask(hostile, "mislead", handover_name(service))
+    crashed, = service.journal.wait_for("crashed", MPECHO_PEER=clients.peer_text(hostile))
+    assert crashed["MPECHO_SIGNAL"] == str(int(signal.SIGKILL))
+    clients.ping(other)
+
+
+@pytest.mark.parametrize("name", ["mpecho-connection.1", "stranger"])
+@pytest.mark.parametrize("most", [1024, 20000])
+def test_descriptors_on_their_way(victim, most, name):
+    """It puts as many descriptors on their way as the kernel lets its user, and some into the store:
+    the service still starts, goes on with its counts, and carries connections over the next restart."""
+    # The kernel counts for each user: another test's must not be among them.
+    service = victim(user=50000 + os.getpid() % 10000, descriptors=most, expected=["stranger"])
+    hostile, before = service.connect_served(), service.connect_served()
+    ask(hostile, "flood", name)
+    assert int(answer(hostile)) > most / 2
+    clients.ping(before)
+    service.restart()
+    after = service.connect_served()
+    for _ in range(2):
+        service.restart()
+        clients.ping(after)
+        assert service.totals().number("MPECHO_SERVED") == 3
+    assert not service.journal.records("recounted")
+    service.check_store()
 
 
 @pytest.mark.parametrize("how", ["alone", "behind", "empty", "among", "nested"])

@@ -31,7 +31,8 @@ HANDLER = [
     "dup2",             # the connection goes where only handlers have one,
     "close_range",      # what is the master's goes,
     "dup",              # reading can be ended while writing goes on,
-    "prlimit64",        # and no fork(2) succeeds from here on
+    "prlimit64",        # no fork(2) succeeds from here on,
+    "prlimit64", "prlimit64",                  # and the masters keep room for messages
     "setsockopt", "setsockopt", "setsockopt",  # urgent data, the timeouts of read and of write
     "rt_sigprocmask",
     *MESSAGES * ["read", "sendto"],
