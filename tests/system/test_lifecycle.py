@@ -5,6 +5,8 @@ import pytest
 from administrator import Administrator
 
 EXCHANGE = "printf hello | mpecho-client --timeout=0 127.0.0.1"
+# A socket unit of the administrator's own, for the same service.
+OWN = "/etc/systemd/system/echo-9190.socket"
 
 
 @pytest.fixture(name="binds")
@@ -14,8 +16,8 @@ def fixture_binds(binds, previous):
 
 def test_lifecycle(host):
     """Upgrading and downgrading restart a running service and leave a stopped one stopped, while
-    the socket goes on listening; removing stops both; purging leaves nothing, and dpkg does not
-    warn of anything; all of it again."""
+    the socket goes on listening; removing stops both, and each other socket unit of the service;
+    purging leaves nothing, and dpkg does not warn of anything; all of it again."""
     admin = Administrator(host)
     before = admin.files()
 
@@ -37,9 +39,14 @@ def test_lifecycle(host):
         assert admin.runs()[1] == listening
         assert admin.shell(EXCHANGE) == "hello"
 
+    admin.shell(f"printf '[Socket]\nListenStream=9190\nService=mpecho.service\n' >{OWN}")
+    admin.shell("systemctl stop mpecho.service && systemctl start echo-9190.socket")
+    assert admin.shell(f"{EXCHANGE} 9190") == "hello"
     admin.apt("remove", "mpecho")
     assert admin.states() == ("inactive", "inactive")
+    assert admin.show("echo-9190.socket", "ActiveState") == "inactive"
     assert host.run("sh", "-c", EXCHANGE)[0] == 1
+    admin.shell(f"rm {OWN} && systemctl daemon-reload")
     assert "/etc/default/mpecho" in admin.shell("ls /etc/default/mpecho")
     assert admin.catalog() == 0
     assert host.run("systemctl", "cat", "mpecho.service")[0] != 0
