@@ -222,6 +222,9 @@ int takeover_readmit(Connections *connections, Restore *restore, uint64_t now) {
 
         takeover_counts(connections, restore, now);
         takeover_readmit_all(connections, restore, now);
+        /* New counts begin with the connections that go on: each is to end as an accepted one. */
+        if (restore->ledger == NULL)
+                account_counts(connections)->accepted = roster_live(connections->roster);
 
         /* No handler has counted anything yet: whenever this master is killed, the store has all
          * counts. */

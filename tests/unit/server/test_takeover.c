@@ -526,14 +526,16 @@ static void lose_ledger(void *data) {
         }
         service_expect(&service, RECORD_RECOUNTED);
         expect_resumed(1);
+        assert_int_equal(account_counts(service.connections)->accepted, 1);
         peer_echo(client, "Hello");
         leave(client);
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), 5);
+        assert_int_equal(account_counts(service.connections)->closed[END_CLOSED_BY_PEER], 1);
         stop();
 }
 
 /* A ledger that cannot be read, or for which the store had no room, is reported; connections go on
- * without. */
+ * without, and are accepted ones of the new counts. */
 static void test_no_ledger(void **state) {
         bool unreadable = true;
 
