@@ -127,6 +127,16 @@ def silent(connection):
     wait_for_end(connection)
 
 
+def hold(begun, size=64):
+    """A behaviour that notes each connection with its first `size` bytes, for the test to answer."""
+
+    def behaviour(connection):
+        begun.append((connection, receive(connection, size)))
+        wait_for_end(connection)
+
+    return behaviour
+
+
 def stay(connection):
     """Echoes everything and does not close, until the client is gone."""
     echo(connection)

@@ -276,12 +276,8 @@ def test_answers_at_the_end(late, clock):
     came later does not."""
     begun = []
 
-    def behaviour(connection):
-        begun.append((connection, servers.receive(connection, 64)))
-        servers.wait_for_end(connection)
-
     clock.stop()
-    with servers.tcp(behaviour) as server, Client(
+    with servers.tcp(servers.hold(begun)) as server, Client(
             "--json", "--ping", "--flows=2", "-c1", "-i0.002", *FOREVER, "-w30", *server.address,
             env=os.environ | clock.environment) as client:
         until(lambda: len(begun) == 2 or clock.advance(0.001))

@@ -62,11 +62,8 @@ def test_an_answer_that_came_before_the_signal(mode):
     """It counts, although the client has not read it when the signal comes."""
     begun, count = [], 1 + ("=2" in " ".join(mode) or "-P2" in mode)
 
-    def behaviour(connection):
-        begun.append((connection, servers.receive(connection, 64)))
-        servers.wait_for_end(connection)
-
-    with servers.tcp(behaviour) as server, Client("--json", *mode, "-s64", *server.address) as client:
+    with servers.tcp(servers.hold(begun)) as server, Client(
+            "--json", *mode, "-s64", *server.address) as client:
         until(lambda: len(begun) == count)
         with frozen(client):
             for connection, data in begun:
@@ -85,12 +82,8 @@ def test_an_echo_that_came_before_the_signal(damage, kind, message):
     """A check compares it, although the client has not read it when the signal comes."""
     begun = []
 
-    def behaviour(connection):
-        begun.append((connection, servers.receive(connection, 30000)))
-        servers.wait_for_end(connection)
-
-    with servers.tcp(behaviour) as server, Client("--check", "--json", "-s30000",
-                                                  *server.address) as client:
+    with servers.tcp(servers.hold(begun, 30000)) as server, Client(
+            "--check", "--json", "-s30000", *server.address) as client:
         until(lambda: begun and state(client.process.pid) == "S")
         client.freeze()
         (connection, data), = begun

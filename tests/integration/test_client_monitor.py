@@ -143,12 +143,8 @@ def test_the_wait_of_the_plugin_itself(late, state, clock):
     """A plugin that gets no processor for a while does not report a slow service."""
     begun = []
 
-    def behaviour(connection):
-        begun.append((connection, servers.receive(connection, 64)))
-        servers.wait_for_end(connection)
-
     clock.stop()
-    with servers.tcp(behaviour) as server, Client(
+    with servers.tcp(servers.hold(begun)) as server, Client(
             "--monitor", "-t7200", "-n1", "-c1200000", "-H", server.address[0], "-p",
             server.address[1], env=os.environ | clock.environment) as client:
         until(lambda: begun)
