@@ -174,6 +174,39 @@ def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
     assert f"from {':'.join(server.address)}: seq=2 error: {sentence}\n" in result.text
 
 
+@pytest.mark.parametrize("mode", [[], ["--flows=2", "-i0.002"]], ids=" ".join)
+def test_the_bytes_of_wrong_answers(mode):
+    """What was sent and what came back counts as that, right or wrong."""
+    with servers.tcp(servers.flip(63)) as server:
+        status, output, _ = run("--ping", "--json", "-c2", "-i0.002", *mode, *server.address)
+    result = json.loads(output)
+    assert (status, result["ping"]["answered"]) == (1, 0)
+    assert result["bytes_sent"] == result["bytes_received"] == 64 * result["ping"]["sent"] > 0
+
+
+def banner(connection):
+    connection.sendall(servers.receive(connection, 64) + b"SSH-2.0-OpenSSH" * 10)
+    servers.wait_for_end(connection)
+
+
+def banner_later(connection):
+    connection.sendall(servers.receive(connection, 64))
+    if servers.receive(connection, 64):
+        connection.sendall(b"SSH-2.0-OpenSSH" * 10)
+        servers.wait_for_end(connection)
+
+
+@pytest.mark.parametrize("behaviour", [banner, banner_later])
+@pytest.mark.parametrize("mode", [[], ["--flows=2"]], ids=" ".join)
+def test_damage_is_no_other_service(mode, behaviour):
+    """A service that has answered right is one of echo, whatever comes behind that."""
+    with servers.tcp(behaviour) as server:
+        status, output, _ = run("--ping", "--json", "-c2", "-i0.01", *mode, *server.address)
+    result = json.loads(output)
+    assert status == 1 and result["ping"]["errors"]["differs"] > 0
+    assert re.fullmatch(r"\d of \d round trips failed", result["failure"]["message"])
+
+
 def test_a_server_that_does_not_answer(clock):
     """The timeout costs one round trip and is named."""
 

@@ -150,12 +150,15 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
         if (r == 0)
                 last = kernel_arrival(ping->fd, connected, last);
         *ret_time = last - start;
+        ping->report->bytes_sent += trip.sent;
+        ping->report->bytes_received += trip.received;
         if (r == 0)
                 ping_count_answer(&ping->report->phases, connected, clock_earlier(trip.first, last),
                                   last);
         else
                 ping_describe(ping, -r, failure);
-        if (r == -EBADMSG &&
+        /* A service that has answered correctly once is an echo service. */
+        if (r == -EBADMSG && ping->report->latency.count == 0 &&
             foreign_describe(ping->answer, ping->message, trip.received, ping->report->foreign))
                 failure_set_kind(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
         return r;
@@ -206,8 +209,6 @@ static bool ping_once(Ping *ping) {
                 return ping_go_on(ping, round_trip_print_error(ping->options, report,
                                                                ping->sequence, failure.text));
         }
-        report->bytes_sent += ping->options->size;
-        report->bytes_received += ping->options->size;
         histogram_record(&report->latency, time);
         return ping_go_on(ping, round_trip_print(ping->options, report, ping->sequence, time, ""));
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -62,11 +63,15 @@ static int trip_wait(const Trip *trip, uint64_t end, int interrupt) {
 }
 
 int trip_look(Trip *trip) {
-        ssize_t n = recv(trip->fd, trip->answer, trip->size, MSG_DONTWAIT);
+        const bool complete = trip->received == trip->size;
+        char surplus;
+        ssize_t n = recv(trip->fd, complete ? &surplus : trip->answer, complete ? 1 : trip->size,
+                         MSG_DONTWAIT);
 
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        trip->received = (size_t)n;
+        if (!complete)
+                trip->received = (size_t)n;
         return n == 0 ? -EPIPE : -EBADMSG;
 }
 

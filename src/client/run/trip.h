@@ -50,8 +50,9 @@ int trip_end(int fd, uint64_t end, int interrupt);
  * return 0 on success, also if the connection is not ready, or a negative errno of send(2) or
  * recv(2).
  *
- * trip_look: Receives unsolicited bytes into the answer of @trip; call it first. Returns -EBADMSG
- * for any byte, and -EPIPE when the peer closed the connection.
+ * trip_look: Receives unsolicited bytes into the answer of @trip; call it first. A complete answer
+ * stays as it is: bytes behind it are surplus. Returns -EBADMSG for any byte, and -EPIPE when the
+ * peer closed the connection.
  *
  * trip_send: Sends more of the message.
  *

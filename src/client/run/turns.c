@@ -69,7 +69,8 @@ static void turns_describe(const Turns *turns, const Lane *lane, int error) {
         FailureKind kind = failure_kind_from_errno(error);
 
         report->errors[kind]++;
-        if (error == EBADMSG)
+        /* A service that has answered correctly once is an echo service. */
+        if (error == EBADMSG && report->latency.count == 0)
                 (void)foreign_describe(lane->trip.answer, lane->trip.message, lane->trip.received,
                                        report->foreign);
         if (kind == FAILURE_LOCAL && report->failure.kind == FAILURE_NONE)
@@ -80,15 +81,15 @@ static void turns_describe(const Turns *turns, const Lane *lane, int error) {
 /* Sets when the flow is due again: at its next turn, or at once without an interval. */
 static void turns_settle(Turns *turns, size_t i, int r, uint64_t time) {
         const uint64_t interval = turns->options->interval, now = clock_now();
+        const Lane *lane = &turns->list[i];
         Report *report = turns->report;
 
-        if (r < 0) {
-                turns_describe(turns, &turns->list[i], -r);
-        } else {
-                report->bytes_sent += turns->options->size;
-                report->bytes_received += turns->options->size;
+        report->bytes_sent += lane->trip.sent;
+        report->bytes_received += lane->trip.received;
+        if (r < 0)
+                turns_describe(turns, lane, -r);
+        else
                 histogram_record(&report->latency, time);
-        }
         if (interval == 0)
                 turns->due[i] = now;
         else
@@ -231,6 +232,8 @@ static void turns_close_lane(Turns *turns, size_t i) {
         Lane *lane = &turns->list[i];
 
         turns->report->errors[FAILURE_INTERRUPTED] += lane->busy;
+        turns->report->bytes_sent += lane->busy ? lane->trip.sent : 0;
+        turns->report->bytes_received += lane->busy ? lane->trip.received : 0;
         lane_close(lane);
         lane->result->lost = lane->result->sent - lane->result->latency.count;
         lane->result->packets = lane_count(lane->result);
