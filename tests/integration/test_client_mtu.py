@@ -369,21 +369,25 @@ def test_no_service():
         f"127.0.0.1 port {port}: refused: port unreachable from 127.0.0.1")
 
 
-@pytest.mark.parametrize("answers, changed, kind, sentence", [
-    (0, False, "interrupted", "the search ended early, before a datagram passed"),
-    (1, False, "interrupted", "the search ended early, 40 bytes passed"),
-    (2, False, "interrupted", "the search ended early, 40 bytes passed"),
-    (1, True, "differs", "an answer to 40 bytes came back changed"),
-    (2, True, "differs", "an answer to 40 bytes came back changed")])
-def test_an_interrupt(answers, changed, kind, sentence):
-    """A signal ends the search, which names changed answers, or else the size that passed until
+@pytest.mark.parametrize("answers, wrong, kind, sentence", [
+    (0, "", "interrupted", "the search ended early, before a datagram passed"),
+    (1, "", "interrupted", "the search ended early, 40 bytes passed"),
+    (2, "", "interrupted", "the search ended early, 40 bytes passed"),
+    (1, "changed", "differs", "an answer to 40 bytes came back changed"),
+    (2, "changed", "differs", "an answer to 40 bytes came back changed"),
+    (1, "strange", "differs", "1 answer to none of the datagrams"),
+    (2, "strange", "differs", "2 answers to none of the datagrams")])
+def test_an_interrupt(answers, wrong, kind, sentence):
+    """A signal ends the search, which names wrong answers, or else the size that passed until
     then, if any did."""
     came = threading.Event()
 
     def behave(peer):
         for number, (data, source) in enumerate(peer):
             if number < answers:
-                peer.answer(data[:-1] + bytes([data[-1] ^ changed]), source)
+                if wrong == "strange":
+                    peer.answer(b"\xff" * 40, source)
+                peer.answer(data[:-1] + bytes([data[-1] ^ (wrong == "changed")]), source)
             else:
                 came.set()
 

@@ -247,8 +247,7 @@ static void mtu_measure(Mtu *mtu) {
         report->rejections = mtu->probe.flow.rejections;
         report->counts = mtu->probe.flow.volley.counts;
         report->attempts = report->counts.sent;
-        if (r != -EINTR)
-                (void)verdict_set_strangers(report);
+        (void)verdict_set_strangers(report);
 }
 
 void mtu_run(const ClientOptions *options, Report *report) {
