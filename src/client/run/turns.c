@@ -22,8 +22,9 @@
 #include "lib/clock.h"
 
 enum {
-        /* Each flow remembers this many datagrams: 16 s of the fastest ping. */
-        TURNS_REMEMBERED = 1 << 14,
+        /* Each flow remembers at least, and at most, this many datagrams. */
+        TURNS_REMEMBERED_LEAST = 1 << 14,
+        TURNS_REMEMBERED_MOST = 1 << 20,
 };
 
 /* --flood sends this long after the last datagram, even without an answer to it. */
@@ -39,6 +40,21 @@ static void turns_prepare_lane(Turns *turns, size_t i) {
         };
 }
 
+/* Returns the number of datagrams that a flow remembers: those of two timeouts, so that an answer
+ * can also come late. */
+static size_t turns_capacity(const ClientOptions *options) {
+        uint64_t wanted = TURNS_REMEMBERED_MOST;
+        size_t capacity = TURNS_REMEMBERED_LEAST;
+
+        if (options->interval > 0 && options->timeout > 0)
+                wanted = 2 * options->timeout / options->interval;
+        if (options->count > 0 && options->count < wanted)
+                wanted = options->count;
+        while (capacity < wanted && capacity < TURNS_REMEMBERED_MOST)
+                capacity *= 2;
+        return capacity;
+}
+
 static int turns_open_datagrams(Turns *turns, size_t i) {
         ConnectionOptions connection = turns->settings.connection;
         bool pending;
@@ -48,7 +64,7 @@ static int turns_open_datagrams(Turns *turns, size_t i) {
         fd = connection_begin(&turns->settings.endpoint, &connection, &pending);
         if (fd < 0)
                 return fd;
-        r = flow_init(&turns->datagrams[i], fd, turns->payload, i, TURNS_REMEMBERED,
+        r = flow_init(&turns->datagrams[i], fd, turns->payload, i, turns_capacity(turns->options),
                       turns->options->timeout, !turns->options->dont_fragment);
         if (r < 0)
                 close(fd);
