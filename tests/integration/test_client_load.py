@@ -241,6 +241,33 @@ def test_the_lag_of_the_client_is_not_the_services(clock):
     assert result["latency"]["max"] >= 148e6
 
 
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("kind", ["requests", "connections"])
+def test_the_wait_of_the_client_is_not_the_services(kind, late, clock):
+    """What came while the client got no processor has the time of its arrival."""
+    begun = []
+    clock.stop()
+    with servers.tcp(servers.hold(begun)) as server, Client(
+            *command(kind, "-P1", "-w0.01", "-W7200"), "--json", *server.address,
+            env=os.environ | clock.environment) as client:
+        until(lambda: begun or clock.advance(0.001))
+        client.freeze()
+        if late:
+            clock.advance(3600)
+        (connection, data), = begun
+        connection.sendall(data)
+        until(lambda: servers.queues(connection)[1][1] == len(data))
+        connection.shutdown(socket.SHUT_WR)
+        if not late:
+            clock.stall(3600)
+        client.thaw()
+        status, output, _ = client.end(b"")
+    result = parse(output.decode())
+    assert (status, result["load"]["answered"]) == (0, 1)
+    # The time of the machine goes on meanwhile.
+    assert result["latency"]["min"] >= 3600e6 if late else result["latency"]["max"] < 1800e6
+
+
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_rate_beyond_all_measure_ends(clock, interrupted):
     """Billions of datagrams that are due hold up neither the end of a load nor its interrupt."""

@@ -164,19 +164,20 @@ void slot_end(Slots *slots, Slot *slot, uint64_t now) {
 }
 
 static void slot_count(const Slots *slots, const Slot *slot) {
+        const uint64_t first = clock_earlier(slot->first, slot->last);
         Phases *phases = &slots->page->phases;
 
         slots->page->answered++;
         histogram_record(&slots->page->latency, slot->last - slot->due);
         phases->answers++;
-        phases->first += slot->first - slot->connected;
-        phases->last += slot->last - slot->first;
+        phases->first += first - slot->connected;
+        phases->last += slot->last - first;
 }
 
 /* Ends a connection after its only answer. Returns whether the slot is free. */
 static bool slot_finish(Slots *slots, Slot *slot) {
         if (!slots->options->reset) {
-                slot_end(slots, slot, slot->last);
+                slot_end(slots, slot, clock_now());
                 return false;
         }
         socket_set_reset(slot->fd);
@@ -231,7 +232,11 @@ static int slot_receive(Slots *slots, Slot *slot) {
                 return -EBADMSG;
         }
         slot->received += (size_t)n;
-        return kernel_came_late(slot->fd, slot->last, slot->deadline) ? -ETIME : 0;
+        if (kernel_came_late(slot->fd, slot->last, slot->deadline))
+                return -ETIME;
+        if (slot->received == slots->options->size)
+                slot->last = kernel_arrival(slot->fd, slot->connected, slot->last);
+        return 0;
 }
 
 /* Ends a request at its deadline. Its time counts: it waited as long as any. */

@@ -8,11 +8,12 @@
  * nothing else. A failed call is repeated, because only an errno that stays is its own.
  *
  * The kernel stamps each answer when it comes (SO_TIMESTAMPNS). Where this process gets no
- * processor until a timeout is over, the stamp shows which answers came before it. Its clock is
- * that of the time of day, so it serves for nothing else. The kernel begins to stamp a moment after
- * the first socket asks for it. An answer without a stamp has the instant at which it is received.
- * A datagram is overdue once the flow has seen all that came before the end of its time. An empty
- * queue shows that, or an answer with a later stamp.
+ * processor for a while, the stamp shows which answers came before a timeout, and that this wait is
+ * no part of a round trip. Its clock is that of the time of day, which somebody may set, so it
+ * serves for nothing else. The kernel begins to stamp a moment after the first socket asks for it.
+ * An answer without a stamp has the instant at which it is received. A datagram is overdue once the
+ * flow has seen all that came before the end of its time. An empty queue shows that, or an answer
+ * with a later stamp.
  *
  * Some routers quote too little of a datagram to find its number, and datagrams of no bytes have
  * none. Their events go to the datagram that has been open for the longest time.
@@ -30,6 +31,7 @@
 
 #include <linux/sock_diag.h>
 
+#include "client/network/kernel.h"
 #include "lib/clock.h"
 
 enum {
@@ -232,7 +234,7 @@ static ssize_t flow_receive_message(Flow *flow, FlowMessage *ret_message, int fl
 /* Receives one answer. */
 static bool flow_receive(Flow *flow, FlowEvent *event) {
         FlowMessage message;
-        uint64_t now = clock_now();
+        uint64_t now = clock_now(), arrival;
         ssize_t n = -1;
 
         for (int i = 0; i < FLOW_ATTEMPTS && n < 0; i++) {
@@ -246,8 +248,10 @@ static bool flow_receive(Flow *flow, FlowEvent *event) {
         }
 
         now = clock_now();
-        if (now >= clock_earlier(volley_deadline(&flow->volley), flow->end)) {
-                now = flow_arrival(&message.header, now);
+        arrival = flow_arrival(&message.header, now);
+        if (now >= clock_earlier(volley_deadline(&flow->volley), flow->end) ||
+            now - arrival >= KERNEL_STALL) {
+                now = arrival;
                 flow->seen = clock_earlier(now, flow->end - 1);
         }
         if (now >= flow->end)

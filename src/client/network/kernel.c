@@ -19,9 +19,6 @@
 
 #include "lib/clock.h"
 
-/* Shorter waits are within the ticks of the kernel's figures. */
-#define KERNEL_STALL (10 * CLOCK_MILLISECOND)
-
 void kernel_add(Kernel *kernel, const Kernel *other) {
         uint64_t retransmits = kernel->retransmits + other->retransmits;
         uint64_t segments = kernel->segments + other->segments;

@@ -4,7 +4,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/clock.h"
+
 typedef struct Kernel Kernel;
+
+/* A shorter wait for a processor counts as a part of the round trip: it is within the ticks of the
+ * kernel's figures. */
+#define KERNEL_STALL (10 * CLOCK_MILLISECOND)
 
 /*
  * The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes.
@@ -43,6 +49,6 @@ bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);
 /*
  * kernel_arrival: Returns the instant at which the bytes that the caller has read by @now reached
  * this machine, late by two ticks of the kernel at most. @since is the instant of the request.
- * Returns @now within ten milliseconds of it, and on any socket but TCP.
+ * Returns @now within KERNEL_STALL of it, and on any socket but TCP.
  */
 uint64_t kernel_arrival(int fd, uint64_t since, uint64_t now);
