@@ -5,8 +5,9 @@
  * day; nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes
  * on; and nanoseconds that the kernel adds to the time since the last bytes of a TCP connection.
  * That time does not go on while the monotonic clock is stopped. A wait with a limit, while that
- * clock is stopped, takes as long as the clock is moved on. An alarm that a program asks for
- * meanwhile never comes.
+ * clock is stopped, takes as long as the clock is moved on. A program may have read the clock before
+ * a move and wait from then on, too long: a wait of epoll(7) can end early, for another reading. An
+ * alarm that a program asks for meanwhile never comes.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -27,6 +28,7 @@
 
 #define SECOND     INT64_C(1000000000)
 #define LOOK       (SECOND / 200) /* A wait looks at the clock that often. */
+#define LOOKS      20             /* One of epoll(7) ends after as many. */
 #define REAL(name) (__typeof__(&(name)))dlsym(RTLD_NEXT, #name)
 
 static const volatile int64_t *clocks;
@@ -172,11 +174,11 @@ int poll_checked(struct pollfd *polled, nfds_t count, int timeout, size_t size) 
 int epoll_pwait2(int epoll, struct epoll_event *events, int size, const struct timespec *timeout,
                  const sigset_t *mask) {
         Wait wait = wait_begin(timeout);
-        int r;
+        int r, looks = 0;
 
         do
                 r = real_epoll_pwait2(epoll, events, size, wait_next(&wait), mask);
-        while (r == 0 && !wait.last);
+        while (r == 0 && !wait.last && ++looks < LOOKS);
         return r;
 }
 
