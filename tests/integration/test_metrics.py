@@ -136,7 +136,8 @@ def test_garbage(start, data):
 
 
 def test_split_request(start, clock):
-    """A request counts as one wherever it is split, and when its lines end in newlines alone."""
+    """A request counts as one wherever it is split, and when its lines end in newlines alone. The
+    title of its handler names its work."""
     service = start("127.0.0.1:0", METRICS, environment=clock.environment)
     # A handler has ten seconds, which a test that comes late may exceed.
     clock.stop()
@@ -148,6 +149,8 @@ def test_split_request(start, clock):
         wait_for(service.handlers, "a handler")
         # It has read the beginning, and waits for the rest.
         processes.wait_until_waiting(service.handlers())
+        handler, = service.handlers()
+        assert processes.command_line(handler).rstrip(b"\0") == b"mpecho: metrics"
         client.sendall(request[at:])
         answer = receive_all(client)
         assert answer.startswith("HTTP/1.0 200 OK\r\n") and OPEN in answer, at

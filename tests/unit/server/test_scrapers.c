@@ -6,13 +6,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "clone.h"
+#include "fault.h"
 #include "handler/handler.h"
 #include "lib/clock.h"
 #include "peer.h"
@@ -20,6 +23,10 @@
 #include "unit.h"
 
 #define NOW (1000 * CLOCK_SECOND)
+
+FAULT(void *, mmap, mmap64,
+      (void *address, size_t length, int protection, int flags, int fd, off_t offset),
+      (address, length, protection, flags, fd, offset))
 
 static Scrapers *scrapers;
 static Listeners *listeners;
@@ -59,6 +66,22 @@ static int take(void) {
         return client;
 }
 
+/* Returns the size of this process's memory that its children do not inherit, in KiB. */
+static size_t unforked(void) {
+        FILE *mappings = fopen("/proc/self/smaps", "re");
+        size_t size = 0, sum = 0;
+        char line[512];
+
+        assert_non_null(mappings);
+        while (fgets(line, sizeof line, mappings) != NULL) {
+                (void)sscanf(line, "Size: %zu kB", &size);
+                if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " dc") != NULL)
+                        sum += size;
+        }
+        assert_int_equal(fclose(mappings), 0);
+        return sum;
+}
+
 /* Reaps a handler. Returns its status. */
 static int reap(void) {
         int status;
@@ -72,11 +95,20 @@ static int reap(void) {
 
 static void serve(void *data) {
         char text[METRICS_SIZE] = "";
-        int client;
+        int client, next;
+        size_t before;
 
         (void)data;
         start();
-        client = take();
+        before = unforked();
+        client = dup(STDIN_FILENO);
+        next = dup(STDIN_FILENO);
+        close(client);
+        close(next);
+        assert_int_equal(take(), client);
+        assert_int_equal(dup(STDIN_FILENO), next);
+        close(next);
+        assert_int_equal(unforked(), before);
         assert_int_equal(scrapers_live(scrapers), 1);
         assert_int_equal(shutdown(client, SHUT_WR), 0);
         (void)peer_receive(client, text, sizeof text - 1);
@@ -88,7 +120,8 @@ static void serve(void *data) {
         stop();
 }
 
-/* A client gets the metrics, with the time of the start; nothing is due afterwards. */
+/* A client gets the metrics, with the time of the start; nothing is due afterwards. The master
+ * keeps no descriptor of it, and other handlers inherit the texts neither before nor behind it. */
 static void test_serve(void **state) {
         (void)state;
         process_run(serve, NULL);
@@ -222,11 +255,33 @@ static void test_lack(void **state) {
         process_run(lack, NULL);
 }
 
+static void lack_memory(void *data) {
+        const size_t before = unforked();
+
+        (void)data;
+        for (int after = 0; after < 2; after++) {
+                mmap_fault = (CallFault){ .error = ENOMEM, .after = after, .times = 1 };
+                assert_int_equal(scrapers_new(&scrapers), -ENOMEM);
+                assert_int_equal(mmap_fault.times, 0);
+                assert_int_equal(unforked(), before);
+        }
+        assert_int_equal(scrapers_new(&scrapers), 0);
+        assert_true(unforked() > before);
+        assert_null(scrapers_free(scrapers));
+        assert_int_equal(unforked(), before);
+}
+
+/* Without memory there are no scrapers, and no memory is lost, no more than when they are freed. */
+static void test_lack_of_memory(void **state) {
+        (void)state;
+        process_run(lack_memory, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_serve),   cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_disobey), cmocka_unit_test(test_expire),
-                cmocka_unit_test(test_lack),
+                cmocka_unit_test(test_lack),    cmocka_unit_test(test_lack_of_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
