@@ -6,6 +6,11 @@
  * two are ever joined. It blocks in recvmmsg(2) alone: a socket on which nothing comes wakes
  * nobody.
  *
+ * Nearly all of the time goes to the kernel, which takes each answer through its layers: routes,
+ * packet filter, device. Short answers of one length to one client, one behind the other, make this
+ * way together, and the kernel or the device divides them at its end (UDP_SEGMENT, udp(7)). That
+ * saves a third of the time or more. The other direction, UDP_GRO, could join datagrams.
+ *
  * A machine with several addresses must answer from the address that was asked: a client drops an
  * answer from any other. The kernel reports that address with each datagram and takes it back with
  * the answer. It also reports the interface, but an answer names that only where the address is
@@ -20,6 +25,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -30,6 +36,9 @@ enum {
         BATCH = 16,
         /* One byte more than the longest datagram of UDP over IPv6, which is 65,527. */
         BUFFER_SIZE = 65528,
+        /* The longest answer of a run: it fits the least MTU of IPv6, 1280, with its headers. */
+        SEGMENT_MOST = 1232,
+        SEGMENT_SPACE = CMSG_SPACE(sizeof(uint16_t)),
 };
 
 typedef union Control {
@@ -66,6 +75,12 @@ int datagram_init(int fd) {
         if (r == 0 && family == AF_INET6)
                 r = setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &(int){ 1 }, sizeof(int));
         return r < 0 ? -errno : 0;
+}
+
+bool datagram_segments(int fd) {
+        int size;
+
+        return getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &size, &(socklen_t){ sizeof size }) == 0;
 }
 
 /* Returns the data of @header when it is of the given kind and has @size bytes before @end. */
@@ -231,28 +246,98 @@ static unsigned datagram_make_answers(const Datagram *datagram, unsigned n) {
         return answers;
 }
 
-static void datagram_send(const Datagram *datagram, unsigned n) {
-        uint64_t answered = 0, bytes = 0;
+/* Returns whether the answer @next can follow those in @run: it has their length, client and
+ * source, and its bytes are behind theirs. */
+static bool run_takes(const struct msghdr *run, const struct msghdr *next) {
+        const size_t length = run->msg_iov->iov_len;
 
+        return length > 0 && length <= SEGMENT_MOST && next->msg_iov->iov_len == length &&
+               next->msg_iov == run->msg_iov + run->msg_iovlen &&
+               next->msg_namelen == run->msg_namelen &&
+               next->msg_controllen == run->msg_controllen &&
+               memcmp(next->msg_name, run->msg_name, run->msg_namelen) == 0 &&
+               memcmp(next->msg_control, run->msg_control, run->msg_controllen) == 0;
+}
+
+/* Makes the kernel send each vector of @run as a datagram. */
+static void run_divide(struct msghdr *run) {
+        struct cmsghdr *header = (void *)((char *)run->msg_control + run->msg_controllen);
+        const uint16_t size = (uint16_t)run->msg_iov->iov_len;
+
+        memset(header, 0, SEGMENT_SPACE);
+        header->cmsg_level = IPPROTO_UDP;
+        header->cmsg_type = UDP_SEGMENT;
+        header->cmsg_len = CMSG_LEN(sizeof size);
+        memcpy(CMSG_DATA(header), &size, sizeof size);
+        run->msg_controllen += SEGMENT_SPACE;
+}
+
+/* Makes runs of the first @n messages, each an answer, and puts them side by side. Returns how many
+ * there are. */
+static unsigned datagram_make_runs(unsigned n) {
+        unsigned runs = 0;
+
+        for (unsigned i = 0; i < n;) {
+                struct msghdr *run = &batch.messages[runs++].msg_hdr;
+
+                *run = batch.messages[i++].msg_hdr;
+                while (i < n && run_takes(run, &batch.messages[i].msg_hdr)) {
+                        run->msg_iovlen++;
+                        i++;
+                }
+                if (run->msg_iovlen > 1)
+                        run_divide(run);
+        }
+        return runs;
+}
+
+static void datagram_count_sent(DatagramCounts *counts, uint64_t answers, uint64_t bytes) {
+        datagram_count(&counts->verdicts[GUARD_ANSWER], answers);
+        datagram_count(&counts->bytes, bytes);
+}
+
+/* Sends the answers of @run one by one. The kernel has not taken them together, as on a path with
+ * a small MTU. Drops a run of one. */
+static void run_send_apart(const Datagram *datagram, const struct msghdr *run) {
+        struct msghdr answer = *run;
+
+        if (run->msg_iovlen == 1) {
+                datagram_count(&datagram->counts->dropped, 1);
+                return;
+        }
+        answer.msg_iovlen = 1;
+        answer.msg_controllen -= SEGMENT_SPACE;
+        for (size_t i = 0; i < run->msg_iovlen; i++) {
+                ssize_t n;
+
+                answer.msg_iov = &run->msg_iov[i];
+                n = sendmsg(datagram->out, &answer, MSG_DONTWAIT);
+                if (n >= 0)
+                        datagram_count_sent(datagram->counts, 1, (uint64_t)n);
+                else
+                        datagram_count(&datagram->counts->dropped, 1);
+        }
+}
+
+static void datagram_send(const Datagram *datagram, unsigned n) {
         for (unsigned next = 0; next < n;) {
                 const int sent = sendmmsg(datagram->out, batch.messages + next, n - next,
                                           MSG_DONTWAIT);
 
                 if (sent < 0 && errno == EINTR)
                         continue;
+                for (int i = 0; i < sent; i++, next++)
+                        datagram_count_sent(datagram->counts,
+                                            batch.messages[next].msg_hdr.msg_iovlen,
+                                            batch.messages[next].msg_len);
                 /* The first one failed: the others may not. */
                 if (sent < 0)
-                        next++;
-                for (int i = 0; i < sent; i++)
-                        bytes += batch.messages[next++].msg_len;
-                answered += sent > 0 ? (uint64_t)sent : 0;
+                        run_send_apart(datagram, &batch.messages[next++].msg_hdr);
         }
-        datagram_count(&datagram->counts->verdicts[GUARD_ANSWER], answered);
-        datagram_count(&datagram->counts->bytes, bytes);
-        datagram_count(&datagram->counts->dropped, n - answered);
 }
 
 int datagram_turn(Datagram *datagram) {
+        unsigned answers;
         int n;
 
         while (unprepared > 0)
@@ -261,7 +346,8 @@ int datagram_turn(Datagram *datagram) {
         if (n < 0)
                 return -errno;
         unprepared = (unsigned)n;
-        datagram_send(datagram, datagram_make_answers(datagram, (unsigned)n));
+        answers = datagram_make_answers(datagram, (unsigned)n);
+        datagram_send(datagram, datagram->segments ? datagram_make_runs(answers) : answers);
         return 0;
 }
 

@@ -30,6 +30,7 @@ struct Datagram {
         int news;               /* an eventfd to tell the master, or -1 */
         in_port_t port;         /* of the socket, in host byte order; 0 without one */
         bool local;             /* a Unix socket */
+        bool segments;          /* see datagram_segments() */
         Guard *guard;           /* stays the caller's */
         DatagramCounts *counts; /* stays the caller's */
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
@@ -50,6 +51,12 @@ enum {
 int datagram_init(int fd);
 
 /*
+ * datagram_segments: Returns whether the kernel can divide what is sent on @fd at once into several
+ * datagrams (UDP_SEGMENT, udp(7)). A kernel that does not know that would join them.
+ */
+bool datagram_segments(int fd);
+
+/*
  * datagram_parse: Reads from @message, as recvmsg(2) has filled it in, where it came from and went
  * to; @port is that of the socket.
  *
@@ -65,7 +72,9 @@ void datagram_address(const GuardRequest *request, struct msghdr *message);
 
 /*
  * datagram_turn: Waits for datagrams, reads up to 16 of them, and answers each at most once, with
- * the bytes that it has. Answers that the kernel does not take at once are dropped and counted.
+ * the bytes that it has. With `segments` it sends answers of one length to one client together, if
+ * they are next to each other. Answers that the kernel does not take at once are dropped and
+ * counted.
  *
  * Returns 0, or a negative errno of recvmmsg(2): -EINTR after a signal.
  */

@@ -245,6 +245,7 @@ static int handler_serve_datagrams(const Handler *handler) {
                 return END_FAILED;
         datagram.port = (in_port_t)endpoint_port(&endpoint);
         datagram.local = endpoint.any.sa_family == AF_UNIX;
+        datagram.segments = datagram_segments(datagram.out);
         state.in = datagram.in;
         state.out = -1;
         state.serving = true;

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <err.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,7 +38,7 @@ static const char header[] = { 0, 0, 0, 0, 0, 0, 0, 1, 0, CLIENT | 2, 0, 0, 0, S
 
 static struct pollfd flows[FLOWS_MOST];
 static uint64_t sent_at[FLOWS_MOST];
-static char sent[SIZE], received[WINDOW_MOST][SIZE + 1];
+static char sent[WINDOW_MOST][SIZE], received[WINDOW_MOST][SIZE + 1];
 static struct iovec vectors[WINDOW_MOST];
 static struct mmsghdr messages[WINDOW_MOST];
 static uint64_t trips[TRIPS_MOST];
@@ -62,33 +63,32 @@ static void open_flows(size_t n, const char *host, const char *port) {
                 flows[i] = (struct pollfd){ .fd = socket(AF_INET, SOCK_DGRAM, 0),
                                             .events = POLLIN };
                 if (flows[i].fd < 0 ||
+                    setsockopt(flows[i].fd, IPPROTO_UDP, UDP_SEGMENT, &(int){ SIZE }, sizeof(int)) <
+                                    0 ||
                     connect(flows[i].fd, (const struct sockaddr *)&address, sizeof address) < 0)
                         err(EXIT_FAILURE, "cannot send to %s port %s", host, port);
         }
 }
 
-static void prepare(char *bytes, size_t size, unsigned i) {
-        vectors[i] = (struct iovec){ .iov_base = bytes, .iov_len = size };
-        messages[i].msg_hdr = (struct msghdr){ .msg_iov = &vectors[i], .msg_iovlen = 1 };
-}
-
 static void flow_send(size_t flow, unsigned n) {
-        for (unsigned i = 0; i < n; i++)
-                prepare(sent, sizeof sent, i);
         sent_at[flow] = clock_now();
-        (void)sendmmsg(flows[flow].fd, messages, n, 0);
+        if (n > 0)
+                (void)send(flows[flow].fd, sent, n * sizeof sent[0], 0);
 }
 
 /* Returns how many answers came. */
 static unsigned flow_receive(size_t flow, unsigned window) {
         int n;
 
-        for (unsigned i = 0; i < window; i++)
-                prepare(received[i], sizeof received[i], i);
+        for (unsigned i = 0; i < window; i++) {
+                vectors[i] = (struct iovec){ .iov_base = received[i],
+                                             .iov_len = sizeof received[i] };
+                messages[i].msg_hdr = (struct msghdr){ .msg_iov = &vectors[i], .msg_iovlen = 1 };
+        }
         n = recvmmsg(flows[flow].fd, messages, window, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++) {
                 received[i][FLAGS] |= CLIENT;
-                wrong += messages[i].msg_len != SIZE || memcmp(received[i], sent, SIZE) != 0;
+                wrong += messages[i].msg_len != SIZE || memcmp(received[i], sent[0], SIZE) != 0;
         }
         answers += n > 0 ? (unsigned)n : 0;
         return n > 0 ? (unsigned)n : 0;
@@ -118,7 +118,8 @@ int main(int argc, char **argv) {
         n = argument(argv[3], FLOWS_MOST);
         window = (unsigned)argument(argv[4], WINDOW_MOST);
         memset(sent, 'e', sizeof sent);
-        memcpy(sent, header, sizeof header);
+        for (size_t i = 0; i < WINDOW_MOST; i++)
+                memcpy(sent[i], header, sizeof header);
         open_flows(n, argv[1], argv[2]);
 
         began = clock_now();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cbmc: src/handler/datagram.c src/lib/address.c --unwind 6 */
-/* smaller: s/BATCH = 64/BATCH = 1/;s/BUFFER_SIZE = 65528/BUFFER_SIZE = 8/ src/handler/datagram.c */
+/* smaller: s/BATCH = 16/BATCH = 1/;s/BUFFER_SIZE = 65528/BUFFER_SIZE = 8/ src/handler/datagram.c */
 /* Whatever name and control data a datagram has, datagram_parse() reads no byte beyond them, and
  * datagram_address() writes none beyond the room for the answer's. */
 #include "handler/datagram.h"

@@ -14,6 +14,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <linux/sock_diag.h>
+
 #include "fault.h"
 #include "lib/endpoint.h"
 #include "lib/fdpass.h"
@@ -36,6 +38,8 @@ FAULT(int, recvmmsg, recvmmsg,
       (fd, messages, n, flags, timeout))
 FAULT(int, sendmmsg, sendmmsg, (int fd, struct mmsghdr *messages, unsigned n, int flags),
       (fd, messages, n, flags))
+FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flags),
+      (fd, message, flags))
 
 typedef struct Scene {
         Datagram datagram;
@@ -71,6 +75,7 @@ static void scene_open(Scene *scene, const void *address, socklen_t length,
         assert_int_equal(getsockname(fd, (struct sockaddr *)&scene->server, &scene->server_length),
                          0);
         scene->datagram.local = scene->server.ss_family == AF_UNIX;
+        scene->datagram.segments = datagram_segments(fd);
         if (!scene->datagram.local)
                 scene->datagram.port = peer_port(fd);
         scene->client = bound_socket(client_address, client_length);
@@ -244,6 +249,174 @@ static void test_batches(void **state) {
                         scene_expect(&scene, sizes[i]);
                 scene_expect_nothing(&scene);
         }
+        scene_close(&scene);
+}
+
+/* A datagram of a run: its bytes among @sent, and which sockets have it. */
+typedef struct Part {
+        size_t offset, size;
+        int client;
+        uint32_t address; /* the last byte of the service's, of IPv4 */
+} Part;
+
+static void scene_choose_address(Scene *scene, const Part *part) {
+        if (scene->server.ss_family == AF_INET)
+                ((struct sockaddr_in *)&scene->server)->sin_addr.s_addr =
+                                htonl(0x7f000000 + part->address);
+}
+
+static void scene_send_part(Scene *scene, const Part *part) {
+        scene_choose_address(scene, part);
+        assert_int_equal(sendto(part->client, sent + part->offset, part->size, 0,
+                                (const struct sockaddr *)&scene->server, scene->server_length),
+                         part->size);
+}
+
+/* Asserts that the next datagram of the part's client is its answer, or that there is none. */
+static void scene_expect_part(Scene *scene, const Part *part) {
+        struct sockaddr_storage from = {};
+        socklen_t length = sizeof from;
+
+        if (part->client == scene->datagram.in)
+                return;
+        scene_choose_address(scene, part);
+        peer_wait_readable(part->client);
+        assert_int_equal(recvfrom(part->client, received, sizeof received, MSG_DONTWAIT,
+                                  (struct sockaddr *)&from, &length),
+                         part->size);
+        assert_memory_equal(received, sent + part->offset, part->size);
+        assert_memory_equal(&from, &scene->server, length);
+}
+
+/* Sends up to 60 datagrams, most of them of the last one's length, client and address. One client
+ * is the service itself, which gets no answer. */
+static void check_runs(Scene *scene, const int clients[static 3], uint64_t *n) {
+        static const size_t sizes[] = { 0, 1, 7, 64, 1231, 1232, 1233 };
+        const size_t count = 1 + (size_t)random() % 60;
+        Part parts[60];
+
+        for (size_t i = 0; i < count; i++) {
+                parts[i] = i > 0 ? parts[i - 1] : (Part){ .client = clients[0], .address = 1 };
+                parts[i].offset = (size_t)random() % 60000;
+                if (i == 0 || random() % 8 == 0)
+                        parts[i].size = sizes[(size_t)random() % COUNT(sizes)];
+                if (random() % 8 == 0)
+                        parts[i].client = clients[random() % 3];
+                if (random() % 8 == 0)
+                        parts[i].address ^= 3;
+                scene_send_part(scene, &parts[i]);
+        }
+        *n += count;
+        scene_serve(scene, *n);
+        for (size_t i = 0; i < count; i++)
+                scene_expect_part(scene, &parts[i]);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(recv(clients[i], received, sizeof received, MSG_DONTWAIT), -1);
+}
+
+static void check_all_runs(Scene *scene) {
+        struct sockaddr_storage address;
+        socklen_t length = sizeof address;
+        uint64_t n = 0;
+        int clients[] = { scene->client, -1, scene->datagram.in };
+
+        seed_fill(sent, sizeof sent);
+        assert_int_equal(getsockname(scene->client, (struct sockaddr *)&address, &length), 0);
+        if (address.ss_family == AF_INET)
+                ((struct sockaddr_in *)&address)->sin_port = 0;
+        else
+                ((struct sockaddr_in6 *)&address)->sin6_port = 0;
+        clients[1] = bound_socket((const struct sockaddr *)&address, length);
+        for (int round = 0; round < 100; round++)
+                check_runs(scene, clients, &n);
+        assert_int_equal(scene_count(scene, GUARD_ANSWER) + scene_count(scene, GUARD_SELF), n);
+        assert_int_equal(scene->counts.dropped, 0);
+        close(clients[1]);
+        scene_close(scene);
+}
+
+/* Answers that the kernel takes together come as those that it takes one by one: each to its own
+ * client, with its own bytes, once and in order. */
+static void test_runs(void **state) {
+        Scene scene;
+
+        (void)state;
+        (void)seed_choose();
+        scene_open_local(&scene);
+        assert_false(scene.datagram.segments);
+        scene_close(&scene);
+
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        assert_true(scene.datagram.segments);
+        check_all_runs(&scene);
+        scene_open_ipv6(&scene);
+        assert_true(scene.datagram.segments);
+        check_all_runs(&scene);
+}
+
+/* Returns the memory of what waits in a socket. */
+static uint32_t queued(int fd) {
+        uint32_t memory[SK_MEMINFO_VARS];
+
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory,
+                                    &(socklen_t){ sizeof memory }),
+                         0);
+        return memory[SK_MEMINFO_RMEM_ALLOC];
+}
+
+/* Sends @n datagrams of 64 bytes and waits until the service can read all of them in one turn. */
+static void scene_send_together(const Scene *scene, uint32_t n) {
+        const uint32_t before = queued(scene->datagram.in);
+        uint32_t one;
+
+        scene_send(scene, 64);
+        peer_wait_readable(scene->datagram.in);
+        one = queued(scene->datagram.in) - before;
+        for (uint32_t i = 1; i < n; i++)
+                scene_send(scene, 64);
+        while (queued(scene->datagram.in) < before + n * one)
+                ;
+}
+
+/* Where the kernel takes no answers together, each goes out alone. */
+static void test_runs_apart(void **state) {
+        Scene scene;
+
+        (void)state;
+        (void)seed_choose();
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        /* It divides only what gets checksums. */
+        assert_int_equal(setsockopt(scene.datagram.out, SOL_SOCKET, SO_NO_CHECK, &(int){ 1 },
+                                    sizeof(int)),
+                         0);
+        check_all_runs(&scene);
+
+        scene_open_ipv4(&scene, "127.0.0.1", 0);
+        scene_send_together(&scene, 5);
+        sendmmsg_fault = (CallFault){ .error = EIO, .times = 1 };
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        for (int i = 0; i < 5; i++)
+                scene_expect(&scene, 64);
+        assert_int_equal(scene_count(&scene, GUARD_ANSWER), 5);
+        assert_int_equal(scene.counts.dropped, 0);
+
+        scene_send_together(&scene, 5);
+        sendmmsg_fault.times = 1;
+        sendmsg_fault = (CallFault){ .error = EAGAIN, .after = 1, .times = 1 };
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        for (int i = 0; i < 4; i++)
+                scene_expect(&scene, 64);
+        scene_expect_nothing(&scene);
+        assert_int_equal(scene_count(&scene, GUARD_ANSWER), 9);
+        assert_int_equal(scene.counts.dropped, 1);
+        assert_int_equal(scene.counts.bytes, 9 * 64);
+
+        /* It tries an answer that is alone once. */
+        scene_send(&scene, 64);
+        sendmmsg_fault.times = 1;
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect_nothing(&scene);
+        assert_int_equal(scene.counts.dropped, 2);
         scene_close(&scene);
 }
 
@@ -649,6 +822,7 @@ int main(void) {
                 cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_interface),
                 cmocka_unit_test(test_unreported),    cmocka_unit_test(test_interrupted),
                 cmocka_unit_test(test_run_alone),     cmocka_unit_test(test_run),
+                cmocka_unit_test(test_runs),          cmocka_unit_test(test_runs_apart),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
