@@ -19,7 +19,10 @@ ASSIGNMENTS = {"=", "+=", "-=", "|=", "&="}
 CLOSES = {"close", "free", "munmap"}
 SENTENCES = {"assert", "__assert_fail"}
 # Their arguments may change places, of the first when it is about equality.
-COMPARISONS, SYMMETRIC = {"strcmp", "strcasecmp", "memcmp"}, {"clock_earlier", "fmax", "fmin"}
+COMPARISONS = {"strcmp", "strcasecmp", "strncmp", "strncasecmp", "memcmp"}
+SYMMETRIC = {"clock_earlier", "fmax", "fmin"}
+# What is compared with 0 in vain: descriptor 0 is always standard input or /dev/null.
+DESCRIPTOR = re.compile(r"\b(?:\w+_)?fds?(?:\[\w+\])?$")
 # How long, and how much at once, as macros and enumerations say it.
 NAMED = r"^(?:#define| {8}) *(?=(\w+))\1(?: = | +)"
 TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|CLOCK_\w+|"
@@ -92,7 +95,7 @@ class Finder:
                 self.add("condition", *condition, f"!({text})")
         elif kind in ("BinaryOperator", "CompoundAssignOperator") and node["opcode"] in OPPOSITES:
             self.operator(node)
-        elif kind == "IntegerLiteral":
+        elif kind == "IntegerLiteral" and not self.is_descriptor_check(parent):
             # Callers take what is not negative for success.
             zero = "-1" if parent["kind"] == "ReturnStmt" else "1"
             self.add("constant", start, end, zero if node["value"] == "0" else
@@ -100,9 +103,16 @@ class Finder:
         if kind == "CallExpr":
             self.call(node, place, parent)
 
+    def is_descriptor_check(self, node):
+        """Whether a node tells a descriptor from a negative number."""
+        left = self.place(node["inner"][0])
+        return left and node.get("opcode") in ("<", ">=") and \
+            node["inner"][1].get("value") == "0" and \
+            DESCRIPTOR.search(self.source[slice(*left)].decode())
+
     def operator(self, node):
         left, right = (self.place(inner) for inner in node["inner"])
-        if not left or not right:
+        if not left or not right or self.is_descriptor_check(node):
             return
         between = self.source[left[1]:right[0]].decode()
         if between.strip() == node["opcode"]:

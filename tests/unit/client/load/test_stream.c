@@ -259,17 +259,20 @@ static void test_sender(void **state) {
         }
 }
 
-/* A connection that only the sender finds reset is an error of that kind, during the duration and
- * after it. */
+/* A connection that only the sender or only the receiver finds reset is an error of that kind,
+ * during the duration and after it. */
 static void test_reset(void **state) {
         static const uint64_t durations[] = { 3600 * CLOCK_SECOND, 0 };
+        CallFault *const faults[] = { &send_fault, &recv_fault };
 
         (void)state;
-        for (size_t i = 0; i < COUNT(durations); i++) {
-                options = (ClientOptions){ .size = 4096, .duration = durations[i] };
-                send_fault = (CallFault){ .error = ECONNRESET, .times = 1 };
+        for (size_t i = 0; i < COUNT(durations) * COUNT(faults); i++) {
+                CallFault *const fault = faults[i % COUNT(faults)];
+
+                options = (ClientOptions){ .size = 4096, .duration = durations[i / COUNT(faults)] };
+                *fault = (CallFault){ .error = ECONNRESET, .times = 1 };
                 assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), 0);
-                send_fault.times = 0;
+                fault->times = 0;
                 assert_int_equal(page->errors[FAILURE_RESET], 1);
                 page->errors[FAILURE_RESET] = 0;
                 close(hold[1]);

@@ -309,6 +309,24 @@ static void test_late_look(void **state) {
         close_pair();
 }
 
+/* A datagram whose time ends before the run is overdue; that of one that ends with it is unknown.
+ */
+static void test_overdue_before_end(void **state) {
+        FlowEvent event;
+        uint64_t start;
+
+        (void)state;
+        open_pair(SIZE, 1);
+        start = clock_now();
+        assert_int_equal(flow_send(&pair.flow, start, &event), 0);
+        pair.flow.end = start + 1;
+        assert_false(flow_next(&pair.flow, &event));
+        pair.flow.end = start + 2;
+        assert_true(flow_next(&pair.flow, &event));
+        assert_int_equal(event.kind, FLOW_OVERDUE);
+        close_pair();
+}
+
 /* Answers do not hide a timeout: a late one comes behind it. */
 static void test_overdue_before_answers(void **state) {
         static char data[FLOW_BUFFER_SIZE];
@@ -533,6 +551,7 @@ int main(void) {
                 cmocka_unit_test(test_overdue),
                 cmocka_unit_test(test_sentences),
                 cmocka_unit_test(test_rejections),
+                cmocka_unit_test(test_overdue_before_end),
                 cmocka_unit_test(test_overdue_before_answers),
                 cmocka_unit_test(test_late_look),
                 cmocka_unit_test(test_unix_socket),
