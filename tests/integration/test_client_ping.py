@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client --ping: every round trip is counted once, and as what it was."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -14,6 +15,8 @@ import pytest
 
 import servers
 from client import Client, run, until
+from test_client_interrupt import waits
+from test_client_json import parse
 
 LINE = re.compile(r"(\d+) bytes from (\S+): seq=(\d+) time=(\S+ \w+)")
 UNITS = {"ns": 1e-6, "us": 1e-3, "ms": 1, "s": 1e3}
@@ -272,6 +275,31 @@ def test_a_server_that_goes_away_and_comes_back():
                 status, output, _ = client.end()
     assert status == 1
     assert re.search(rb"\d+ sent, (?:[2-9]|\d\d+) answered, \d+ lost \(.*\d+ refused", output)
+
+
+def counts(client):
+    """How many round trips were answered and how many were not, so far."""
+    client.process.send_signal(signal.SIGUSR1)
+    line = client.process.stderr.readline().decode()
+    if line.startswith("0.0-"):
+        return re.search(r"(\d+) answered, .* (\d+) errors?$", line).groups()
+    return counts(client)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_server_that_comes_late(comes, tmp_path):
+    """The verdict of a run that an interrupt ends counts its round trips, although the first one
+    found no service, and whether or not one came later."""
+    with Client("--ping", "--json", "--interval=0.01", f"{tmp_path}/s") as client:
+        waits(client, "poll")
+        until(lambda: counts(client)[1] != "0")
+        with servers.local(servers.echo, f"{tmp_path}/s") if comes else contextlib.nullcontext():
+            until(lambda: not comes or counts(client)[0] != "0")
+            client.process.send_signal(signal.SIGINT)
+            status, output, _ = client.end()
+    assert status == 1
+    assert re.fullmatch(r"\d+ of \d+ round trips? failed",
+                        parse(output.decode())["failure"]["message"])
 
 
 def until_line(lines, part):
