@@ -26,6 +26,7 @@
 #include "lib/number.h"
 #include "lib/ppoll.h"
 #include "report/notify.h"
+#include "restart/bundle.h"
 
 /* systemd may have much else to do, and giving up loses connections. */
 #define BARRIER_PATIENCE (20 * CLOCK_SECOND)
@@ -137,6 +138,20 @@ int fdstore_barrier(void) {
         if (r == 0)
                 r = wait_for_hangup(ends[0]);
         close(ends[0]);
+        return r;
+}
+
+int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handler) {
+        int bundle, r;
+
+        bundle = bundle_new(fds, n);
+        if (bundle < 0)
+                return bundle;
+        r = handler == 0 ? fdstore_put(FDSTORE_CONNECTION, run, bundle)
+                         : fdstore_put_own(run, handler, bundle);
+        if (r == 0)
+                r = fdstore_barrier();
+        close(bundle);
         return r;
 }
 

@@ -151,13 +151,13 @@ static bool connections_announce(void *data, pid_t handler, const Address *annou
         return true;
 }
 
-HandoverMaster connections_master(Connections *connections) {
-        return (HandoverMaster){ .data = connections,
-                                 .admit = connections_admit,
-                                 .serves = connections_serves,
-                                 .note_stored = connections_note_stored,
-                                 .awaits = connections_awaits,
-                                 .announce = connections_announce };
+InboxMaster connections_master(Connections *connections) {
+        return (InboxMaster){ .data = connections,
+                              .admit = connections_admit,
+                              .serves = connections_serves,
+                              .note_stored = connections_note_stored,
+                              .awaits = connections_awaits,
+                              .announce = connections_announce };
 }
 
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent,

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #include "report/journal.h"
-#include "restart/handover.h"
+#include "restart/inbox.h"
 #include "server/backoff.h"
 #include "server/datagrams.h"
 #include "server/quota.h"
@@ -55,9 +55,9 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
 Connections *connections_free(Connections *connections);
 
 /*
- * connections_master: Returns the answers that a Handover needs about the handlers.
+ * connections_master: Returns the answers that an Inbox needs about the handlers.
  */
-HandoverMaster connections_master(Connections *connections);
+InboxMaster connections_master(Connections *connections);
 
 /*
  * connections_start: Forks the handler of @connection, which is in the roster. That of a silent one

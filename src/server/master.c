@@ -35,7 +35,7 @@
 #include "lib/mapping.h"
 #include "lib/ppoll.h"
 #include "report/notify.h"
-#include "restart/handover.h"
+#include "restart/inbox.h"
 #include "server/account.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
@@ -76,7 +76,7 @@ struct Master {
         Connections *connections;
         Datagrams *datagrams;
         Scrapers *scrapers;
-        Handover handover;
+        Inbox inbox;
         Notify notify;
         bool stopping;
         int signals;            /* of signalfd(2); -1 before master_init_signals() */
@@ -104,8 +104,8 @@ static int master_init_signals(Master *master) {
 }
 
 /* Chooses the number of this run, and listens for handlers that hand over or announce. */
-static int master_init_handover(Master *master) {
-        const HandoverMaster answers = connections_master(master->connections);
+static int master_init_inbox(Master *master) {
+        const InboxMaster answers = connections_master(master->connections);
         const bool stores = master->restore != NULL && notify_has_manager(&master->notify);
         int r;
 
@@ -114,10 +114,10 @@ static int master_init_handover(Master *master) {
         r = stores ? restore_prepare(master->restore) : 0;
         if (r < 0)
                 return r;
-        r = handover_init(&master->handover, stores ? master->restore->run : 0, &answers);
+        r = inbox_init(&master->inbox, stores ? master->restore->run : 0, &answers);
         if (r < 0)
                 return r;
-        master->connections->handover = master->handover.address;
+        master->connections->handover = master->inbox.address;
         return 0;
 }
 
@@ -143,7 +143,7 @@ static int master_init(Master *master) {
 
         master->connections->datagrams = master->datagrams;
         master->connections->scrapers = master->scrapers;
-        r = master_init_handover(master);
+        r = master_init_inbox(master);
         /* Last: in a sandbox, nothing here can listen afterwards. */
         handler_init();
         return r;
@@ -170,7 +170,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->polled[POLLED_SIGNALS].events = POLLIN;
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
-        master->handover.fd = master->handover.inbox = -1;
+        master->inbox.fd = master->inbox.socket = -1;
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i].events = POLLIN;
         r = master_init(master);
@@ -179,7 +179,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
                 return r;
         }
         master->polled[POLLED_HANDOVER] =
-                        (struct pollfd){ .fd = master->handover.fd, .events = POLLIN };
+                        (struct pollfd){ .fd = master->inbox.fd, .events = POLLIN };
         *ret_master = master;
         return 0;
 }
@@ -190,7 +190,7 @@ Master *master_free(Master *master) {
         connections_free(master->connections);
         datagrams_free(master->datagrams);
         scrapers_free(master->scrapers);
-        handover_deinit(&master->handover);
+        inbox_deinit(&master->inbox);
         notify_deinit(&master->notify);
         if (master->signals >= 0)
                 close(master->signals);
@@ -232,7 +232,7 @@ static void master_note_handed_over(Master *master) {
 static void master_settle(Master *master, uint64_t now) {
         const uint64_t begun = clock_now();
 
-        handover_settle(&master->handover, master->stopping, now);
+        inbox_settle(&master->inbox, master->stopping, now);
         if (master->kill_deadline != CLOCK_NEVER)
                 master->kill_deadline += clock_now() - begun;
 }
@@ -362,7 +362,7 @@ static uint64_t master_deadline(const Master *master) {
         deadline = clock_earlier(deadline, master->signals_pause);
         deadline = clock_earlier(deadline, datagrams_deadline(master->datagrams));
         deadline = clock_earlier(deadline, scrapers_deadline(master->scrapers));
-        deadline = clock_earlier(deadline, handover_deadline(&master->handover));
+        deadline = clock_earlier(deadline, inbox_deadline(&master->inbox));
         deadline = clock_earlier(deadline, journal_deadline(master->journal));
         deadline = clock_earlier(deadline, notify_deadline(&master->notify));
         /* While the master cannot accept, a client may be waiting, and the service is not idle. */
@@ -440,9 +440,9 @@ int master_turn(Master *master, uint64_t patience) {
                 return r;
         now = clock_now();
         handed = master->polled[POLLED_HANDOVER].revents != 0 ||
-                 handover_deadline(&master->handover) <= now;
+                 inbox_deadline(&master->inbox) <= now;
         if (handed)
-                handover_take(&master->handover, master->stopping, now);
+                inbox_take(&master->inbox, master->stopping, now);
         /* Before the calls below, which decide differently while the service stops. */
         if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
             connections_deadline(master->connections) <= now) {
@@ -500,7 +500,7 @@ int master_run(Master *master) {
         int r;
 
         /* Without a manager, no process could store the connections again. */
-        if (handover_stores(&master->handover.address)) {
+        if (handover_stores(&master->inbox.address)) {
                 r = takeover_readmit(master->connections, master->restore, clock_now());
                 if (r < 0)
                         return r;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection given away: handlers are processes, and the test is the service manager. The master
- * is the test where it stores nothing, and else a process that has the test's inbox. */
+/* A connection given away, by handler and inbox: handlers are processes, and the test is the
+ * service manager. The master is the test where it stores nothing, and else a process that has the
+ * test's inbox. */
 
 #include "restart/handover.h"
 
@@ -24,6 +25,7 @@
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
+#include "restart/inbox.h"
 #include "restart/unsent.h"
 #include "unit.h"
 
@@ -49,7 +51,7 @@ typedef struct Given {
 } Given;
 
 static Manager manager;
-static Handover handover;
+static Inbox inbox;
 static Given given[MOST];
 static size_t n_given, n_forked;
 static bool admits_all; /* any process is a handler, any number of times */
@@ -79,7 +81,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
                 errno = EINTR;
                 return -1;
         }
-        if (strangers > 0 && fd == handover.inbox) {
+        if (strangers > 0 && fd == inbox.socket) {
                 strangers--;
                 knock_and_leave();
         }
@@ -165,11 +167,11 @@ static void note_stored(void *unused, pid_t handler) {
 }
 
 static int set_up(void **state) {
-        const HandoverMaster master = { .admit = admit,
-                                        .serves = serves,
-                                        .note_stored = note_stored,
-                                        .awaits = awaits,
-                                        .announce = announce };
+        const InboxMaster master = { .admit = admit,
+                                     .serves = serves,
+                                     .note_stored = note_stored,
+                                     .awaits = awaits,
+                                     .announce = announce };
 
         (void)state;
         manager_start(&manager);
@@ -179,12 +181,12 @@ static int set_up(void **state) {
         patience = PATIENCE_SECONDS;
         for (size_t i = 0; i < sizeof data; i++)
                 data[i] = (char)peer_pattern(i);
-        return handover_init(&handover, RUN, &master);
+        return inbox_init(&inbox, RUN, &master);
 }
 
 static int tear_down(void **state) {
         (void)state;
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         for (size_t i = 0; i < n_given; i++) {
                 close(given[i].pair[0]);
                 close(given[i].pair[1]);
@@ -206,9 +208,9 @@ static void give(void *one_given) {
         const Given *one = one_given;
 
         /* As a handler, it has not got the master's. */
-        close(handover.fd);
-        close(handover.inbox);
-        assert_int_equal(handover_give(&handover.address, one->pair[1], data, one->unsent),
+        close(inbox.fd);
+        close(inbox.socket);
+        assert_int_equal(handover_give(&inbox.address, one->pair[1], data, one->unsent),
                          one->answer);
         /* It is still the giver's. */
         assert_true(socket_cookie(one->pair[1]) == one->cookie);
@@ -226,7 +228,7 @@ static void wait_for_handlers(void) {
 }
 
 static bool is_readable(void) {
-        return poll(&(struct pollfd){ .fd = handover.fd, .events = POLLIN }, 1, 0) == 1;
+        return poll(&(struct pollfd){ .fd = inbox.fd, .events = POLLIN }, 1, 0) == 1;
 }
 
 static size_t count_stored(void) {
@@ -238,11 +240,11 @@ static size_t count_stored(void) {
 }
 
 /* One turn of a master. Returns how many connections were stored. */
-static size_t turn(Handover *master, bool stopping, uint64_t now) {
+static size_t turn(Inbox *master, bool stopping, uint64_t now) {
         const size_t before = count_stored();
 
-        handover_take(master, stopping, now);
-        handover_settle(master, stopping, now);
+        inbox_take(master, stopping, now);
+        inbox_settle(master, stopping, now);
         return count_stored() - before;
 }
 
@@ -256,7 +258,7 @@ static void welcome(void (*function)(void *one_given)) {
         fork_handlers(function);
         wait_for_sleep();
         assert_true(is_readable());
-        handover_take(&handover, false, NOW);
+        inbox_take(&inbox, false, NOW);
         wait_for_sleep();
 }
 
@@ -265,15 +267,15 @@ static void stop_all(void *unused) {
         const bool stores = given[0].answer == 0;
 
         (void)unused;
-        handover.address.master = getpid();
+        inbox.address.master = getpid();
         welcome(give);
-        assert_int_equal(turn(&handover, true, NOW), stores ? n_given : 0);
-        assert_int_equal(turn(&handover, true, NOW), 0);
+        assert_int_equal(turn(&inbox, true, NOW), stores ? n_given : 0);
+        assert_int_equal(turn(&inbox, true, NOW), 0);
         for (size_t i = 0; i < n_given; i++)
                 assert_int_equal(given[i].stored, stores);
         wait_for_handlers();
         assert_false(is_readable());
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
 }
 
 /* Asserts that the bundle that came last has all connections from @first on, each one with its
@@ -349,11 +351,11 @@ static void test_declined(void **state) {
         (void)expect_given(0, -ECANCELED);
         (void)expect_given(10, -ECANCELED);
         welcome(give);
-        assert_int_equal(turn(&handover, false, NOW), 0);
+        assert_int_equal(turn(&inbox, false, NOW), 0);
         wait_for_handlers();
         assert_false(given[0].stored || given[1].stored);
         assert_false(is_readable());
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         manager_expect_none(&manager);
 }
 
@@ -380,7 +382,7 @@ static void expect_stored_by_handler(void) {
 static void test_no_master(void **state) {
         (void)state;
         (void)expect_given(100, 0);
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         fork_handlers(give);
         expect_stored_by_handler();
 }
@@ -391,7 +393,7 @@ static void test_master_ends(void **state) {
         (void)expect_given(0, 0);
         fork_handlers(give);
         process_wait_asleep(given[0].handler);
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         expect_stored_by_handler();
 }
 
@@ -400,7 +402,7 @@ static void test_master_ends_later(void **state) {
         (void)state;
         (void)expect_given(10, 0);
         welcome(give);
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         expect_stored_by_handler();
 }
 
@@ -419,7 +421,7 @@ static void test_nobody(void **state) {
         (void)expect_given(0, -ENOTCONN);
         (void)expect_given(10, -ENOTCONN);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         fork_handlers(give);
         wait_for_handlers();
 }
@@ -427,12 +429,12 @@ static void test_nobody(void **state) {
 /* Takes the master's place: receives a channel and welcomes the handler, who closes it. */
 static void usurp(void *unused) {
         const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        const Endpoint *inbox = &handover.address.inbox;
+        const Endpoint *name = &inbox.address.inbox;
         int fds[FDPASS_MOST];
         FdpassNote note = {};
 
         (void)unused;
-        assert_int_equal(bind(fd, &inbox->any, inbox->length), 0);
+        assert_int_equal(bind(fd, &name->any, name->length), 0);
         assert_int_equal(fdpass_receive(fd, &note, fds, 0), 1);
         assert_int_equal(send(fds[0], "w", 1, MSG_NOSIGNAL), 1);
         peer_expect_end(fds[0]);
@@ -445,7 +447,7 @@ static void test_usurper(void **state) {
 
         (void)state;
         (void)expect_given(10, 0);
-        handover_deinit(&handover);
+        inbox_deinit(&inbox);
         usurper = process_fork(usurp, NULL);
         process_wait_asleep(usurper);
         fork_handlers(give);
@@ -456,7 +458,7 @@ static void test_usurper(void **state) {
 /* Sends @n descriptors to the master's inbox. Returns 0 or a negative errno. */
 static int inbox_send(const int *fds, size_t n) {
         const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        const int r = fdpass_send(fd, &handover.address.inbox, "x", 1, fds, n, MSG_DONTWAIT);
+        const int r = fdpass_send(fd, &inbox.address.inbox, "x", 1, fds, n, MSG_DONTWAIT);
 
         close(fd);
         return r;
@@ -517,10 +519,10 @@ static void test_interrupted(void **state) {
         process_wait_asleep(given[0].handler);
         assert_int_equal(kill(given[0].handler, SIGUSR1), 0);
         process_wait_asleep(given[0].handler);
-        while (handover.n == 0)
-                handover_take(&handover, true, NOW);
+        while (inbox.n == 0)
+                inbox_take(&inbox, true, NOW);
         process_wait_asleep(given[0].handler);
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         wait_for_handlers();
 }
 
@@ -532,9 +534,9 @@ static void announce_peer(void *one_given) {
         const Given *one = one_given;
         const Address peer = { .family = AF_INET, .port = port_of(one) };
 
-        close(handover.fd);
-        close(handover.inbox);
-        assert_int_equal(handover_announce(&handover.address, &peer), one->answer);
+        close(inbox.fd);
+        close(inbox.socket);
+        assert_int_equal(handover_announce(&inbox.address, &peer), one->answer);
 }
 
 /* The handler of a silent connection announces its peer and gets the master's answer, whether the
@@ -545,14 +547,14 @@ static void test_announced(void **state) {
                 expect_given(0, i % 2 == 0 ? 0 : -ECANCELED)->announces = true;
                 fork_handlers(announce_peer);
                 process_wait_asleep(given[i].handler);
-                handover_take(&handover, i < 2, NOW);
+                inbox_take(&inbox, i < 2, NOW);
                 process_wait_asleep(given[i].handler);
-                assert_int_equal(turn(&handover, i < 2, NOW), 0);
+                assert_int_equal(turn(&inbox, i < 2, NOW), 0);
                 process_wait_exit(given[i].handler, 0);
                 assert_int_equal(given[i].announced, port_of(&given[i]));
                 assert_false(given[i].stored);
                 assert_false(is_readable());
-                assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+                assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         }
         manager_expect_none(&manager);
 }
@@ -561,16 +563,16 @@ static void announce_and_give(void *one_given) {
         const Given *one = one_given;
         const Address peer = { .family = AF_INET, .port = port_of(one) };
 
-        assert_int_equal(handover_announce(&handover.address, &peer), 0);
+        assert_int_equal(handover_announce(&inbox.address, &peer), 0);
         give(one_given);
 }
 
 /* The master that serves an announced peer, and then stops. */
 static void serve_and_stop(void *unused) {
         (void)unused;
-        handover.address.master = getpid();
+        inbox.address.master = getpid();
         welcome(announce_and_give);
-        while (turn(&handover, true, NOW) == 0)
+        while (turn(&inbox, true, NOW) == 0)
                 wait_for_sleep();
         wait_for_handlers();
 }
@@ -601,11 +603,11 @@ static void test_announced_wrongly(void **state) {
                 given[0].announces = size != sizeof(Address);
                 fd = channel_open();
                 assert_int_equal(send(fd, wrong, size, 0), size);
-                turn(&handover, false, NOW);
+                turn(&inbox, false, NOW);
                 expect_welcome(fd);
                 peer_expect_end(fd);
                 close(fd);
-                assert_int_equal(handover.n, 0);
+                assert_int_equal(inbox.n, 0);
         }
         given[0].handler = 0;
 }
@@ -613,29 +615,28 @@ static void test_announced_wrongly(void **state) {
 /* At rest nothing is due. */
 static void test_rest(void **state) {
         (void)state;
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         assert_false(is_readable());
-        assert_int_equal(turn(&handover, false, NOW), 0);
-        assert_int_equal(turn(&handover, true, NOW), 0);
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_int_equal(turn(&inbox, false, NOW), 0);
+        assert_int_equal(turn(&inbox, true, NOW), 0);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         assert_false(is_readable());
 }
 
 static void lack_room(void *unused) {
-        const HandoverMaster master = handover.master;
+        const InboxMaster master = inbox.master;
         const int next = dup(STDIN_FILENO);
-        Handover other;
+        Inbox other;
 
         (void)unused;
         close(next);
         process_set_limit(RLIMIT_FSIZE, 4);
-        assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "12345", 5), -ENOSPC);
+        assert_int_equal(handover_give(&inbox.address, STDIN_FILENO, "12345", 5), -ENOSPC);
         for (rlim_t room = 0; room < 2; room++) {
                 process_set_limit(RLIMIT_NOFILE, (rlim_t)next + room);
-                assert_int_equal(handover_init(&other, RUN, &master), -EMFILE);
-                handover_deinit(&other);
-                assert_int_equal(handover_give(&handover.address, STDIN_FILENO, "x", room),
-                                 -EMFILE);
+                assert_int_equal(inbox_init(&other, RUN, &master), -EMFILE);
+                inbox_deinit(&other);
+                assert_int_equal(handover_give(&inbox.address, STDIN_FILENO, "x", room), -EMFILE);
         }
         assert_int_equal(dup(STDIN_FILENO), next);
 }
@@ -651,17 +652,17 @@ static void test_no_room(void **state) {
  * stays open. */
 static void test_not_started(void **state) {
         CallFault *const faults[] = { &bind_fault, &getsockname_fault, &epoll_ctl_fault };
-        const HandoverMaster master = handover.master;
+        const InboxMaster master = inbox.master;
         const int lowest = dup(STDIN_FILENO);
-        Handover other;
+        Inbox other;
         int next;
 
         (void)state;
         close(lowest);
         for (size_t i = 0; i < COUNT(faults); i++) {
                 *faults[i] = (CallFault){ .error = ENOBUFS, .times = 1 };
-                assert_int_equal(handover_init(&other, RUN, &master), -ENOBUFS);
-                handover_deinit(&other);
+                assert_int_equal(inbox_init(&other, RUN, &master), -ENOBUFS);
+                inbox_deinit(&other);
                 next = dup(STDIN_FILENO);
                 close(next);
                 assert_int_equal(next, lowest);
@@ -675,12 +676,12 @@ static void test_unpolled(void **state) {
         (void)state;
         admits_all = true;
         epoll_ctl_fault = (CallFault){ .error = ENOMEM, .times = 1 };
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         assert_int_equal(epoll_ctl_fault.times, 0);
         peer_expect_end(fd);
         close(fd);
-        assert_int_equal(handover.n, 0);
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_int_equal(inbox.n, 0);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
 }
 
 /* A process of another user is a stranger, whatever its process ID. */
@@ -690,12 +691,12 @@ static void test_other_user(void **state) {
         (void)state;
         admits_all = true;
         other_user = 1;
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         other_user = 0;
         peer_expect_end(fd);
         close(fd);
-        assert_int_equal(handover.n, 0);
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_int_equal(inbox.n, 0);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
 }
 
 /* When the kernel refuses to stop the polling of the inbox, the next turn tries again. */
@@ -703,10 +704,10 @@ static void test_still_polled(void **state) {
         (void)state;
         close(channel_open());
         epoll_ctl_fault = (CallFault){ .error = ENOMEM, .times = 1 };
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         close(channel_open());
         assert_true(is_readable());
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         assert_false(is_readable());
 }
 
@@ -721,19 +722,19 @@ static void test_signals(void **state) {
         (void)state;
         (void)expect_given(0, -ECANCELED);
         welcome(give_with_signals);
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         wait_for_handlers();
 }
 
 /* A master without an inbox has nothing to do. */
 static void test_no_inbox(void **state) {
-        Handover other = { .fd = -1, .inbox = -1 };
+        Inbox other = { .fd = -1, .socket = -1 };
 
         (void)state;
-        handover_take(&other, true, NOW);
-        handover_settle(&other, true, NOW);
-        assert_true(handover_deadline(&other) == CLOCK_NEVER);
-        handover_deinit(&other);
+        inbox_take(&other, true, NOW);
+        inbox_settle(&other, true, NOW);
+        assert_true(inbox_deadline(&other) == CLOCK_NEVER);
+        inbox_deinit(&other);
 }
 
 /* After a process that is no handler the master takes no channel for a second, in which it
@@ -743,19 +744,19 @@ static void test_stranger(void **state) {
         int fd = channel_open(), next;
 
         (void)state;
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         peer_expect_end(fd);
         close(fd);
-        assert_true(handover_deadline(&handover) == end);
+        assert_true(inbox_deadline(&inbox) == end);
         admits_all = true;
         next = channel_open();
         assert_false(is_readable());
-        turn(&handover, false, end - 1);
-        assert_int_equal(handover.n, 0);
-        assert_true(handover_deadline(&handover) == end);
-        turn(&handover, false, end);
-        assert_int_equal(handover.n, 1);
-        assert_true(handover_deadline(&handover) == end + CLOCK_SECOND);
+        turn(&inbox, false, end - 1);
+        assert_int_equal(inbox.n, 0);
+        assert_true(inbox_deadline(&inbox) == end);
+        turn(&inbox, false, end);
+        assert_int_equal(inbox.n, 1);
+        assert_true(inbox_deadline(&inbox) == end + CLOCK_SECOND);
         close(next);
 }
 
@@ -765,15 +766,15 @@ static void test_stranger_at_stop(void **state) {
 
         (void)state;
         fds[0] = channel_open();
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         fds[1] = channel_open();
         assert_false(is_readable());
-        turn(&handover, true, NOW);
+        turn(&inbox, true, NOW);
         for (size_t i = 0; i < COUNT(fds); i++) {
                 peer_expect_end(fds[i]);
                 close(fds[i]);
         }
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
 }
 
 /* A handler does not wait for the pauses after those who came before it: there is one pause, after
@@ -784,10 +785,10 @@ static void test_behind_strangers(void **state) {
         for (int i = 0; i < 5; i++)
                 knock_and_leave();
         welcome(announce_peer);
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         assert_int_equal(given[0].announced, port_of(&given[0]));
         wait_for_handlers();
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
         assert_false(is_readable());
 }
 
@@ -795,11 +796,11 @@ static void test_behind_strangers(void **state) {
 static void test_strangers_without_end(void **state) {
         (void)state;
         strangers = INT_MAX;
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         assert_true(strangers < INT_MAX);
         strangers = 0;
         assert_false(is_readable());
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
 }
 
 static void open_without_descriptors(void *unused) {
@@ -809,10 +810,10 @@ static void open_without_descriptors(void *unused) {
         close(next);
         admits_all = true;
         process_set_limit(RLIMIT_NOFILE, (rlim_t)next);
-        turn(&handover, false, NOW);
+        turn(&inbox, false, NOW);
         peer_expect_end(fd);
         assert_false(is_readable());
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
         close(fd);
 }
 
@@ -840,9 +841,9 @@ static void test_no_channel(void **state) {
                 const size_t n[] = { 1, 1, 1, 2, 0 };
 
                 assert_int_equal(inbox_send(cases[i], n[i]), 0);
-                turn(&handover, false, NOW);
-                assert_int_equal(handover.n, 0);
-                assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+                turn(&inbox, false, NOW);
+                assert_int_equal(inbox.n, 0);
+                assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         }
         for (int i = 0; i < 2; i++) {
                 close(pair[i]);
@@ -870,7 +871,7 @@ static void test_second_channel(void **state) {
         (void)expect_given(0, 0);
         fork_handlers(open_two);
         process_wait_asleep(given[0].handler);
-        turn(&handover, true, NOW);
+        turn(&inbox, true, NOW);
         wait_for_handlers();
 }
 
@@ -880,14 +881,14 @@ static void test_silent(void **state) {
 
         (void)state;
         admits_all = true;
-        turn(&handover, true, NOW);
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        turn(&inbox, true, NOW);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
         assert_false(is_readable());
-        turn(&handover, true, NOW + CLOCK_SECOND - 1);
-        assert_int_equal(handover.n, 1);
-        turn(&handover, true, NOW + CLOCK_SECOND);
-        assert_int_equal(handover.n, 0);
-        assert_true(handover_deadline(&handover) == CLOCK_NEVER);
+        turn(&inbox, true, NOW + CLOCK_SECOND - 1);
+        assert_int_equal(inbox.n, 1);
+        turn(&inbox, true, NOW + CLOCK_SECOND);
+        assert_int_equal(inbox.n, 0);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         expect_welcome(fd);
         peer_expect_end(fd);
         close(fd);
@@ -899,12 +900,12 @@ static void test_ended(void **state) {
 
         (void)state;
         admits_all = true;
-        turn(&handover, true, NOW);
-        assert_int_equal(handover.n, 1);
+        turn(&inbox, true, NOW);
+        assert_int_equal(inbox.n, 1);
         close(fd);
         assert_true(is_readable());
-        turn(&handover, true, NOW);
-        assert_int_equal(handover.n, 0);
+        turn(&inbox, true, NOW);
+        assert_int_equal(inbox.n, 0);
         assert_false(is_readable());
 }
 
@@ -919,8 +920,8 @@ static void expect_refused(const int *fds, size_t n) {
         admits_all = true;
         given[0].handler = getpid();
         assert_int_equal(fdpass_send(fd, NULL, "x", 1, fds, n, 0), 0);
-        assert_int_equal(turn(&handover, true, NOW), 0);
-        assert_int_equal(handover.n, 0);
+        assert_int_equal(turn(&inbox, true, NOW), 0);
+        assert_int_equal(inbox.n, 0);
         assert_false(given[0].stored);
         expect_welcome(fd);
         assert_int_equal(recv(fd, &(char){ 0 }, 1, MSG_DONTWAIT), 0);
@@ -963,27 +964,27 @@ static void test_connection_as_unsent(void **state) {
 /* When there are as many channels as a bundle has room for, the master sleeps, and takes more once
  * there are fewer. */
 static void test_full(void **state) {
-        int fds[HANDOVER_MOST], more;
+        int fds[INBOX_MOST], more;
 
         (void)state;
         admits_all = true;
         for (size_t i = 0; i < COUNT(fds); i++) {
                 fds[i] = channel_open();
-                turn(&handover, false, NOW);
+                turn(&inbox, false, NOW);
         }
         more = channel_open();
-        turn(&handover, false, NOW);
-        assert_int_equal(handover.n, HANDOVER_MOST);
+        turn(&inbox, false, NOW);
+        assert_int_equal(inbox.n, INBOX_MOST);
         assert_false(is_readable());
-        assert_true(handover_deadline(&handover) == NOW + CLOCK_SECOND);
+        assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
 
         close(fds[0]);
         assert_true(is_readable());
-        turn(&handover, false, NOW);
-        assert_int_equal(handover.n, HANDOVER_MOST - 1);
+        turn(&inbox, false, NOW);
+        assert_int_equal(inbox.n, INBOX_MOST - 1);
         assert_true(is_readable());
-        turn(&handover, false, NOW);
-        assert_int_equal(handover.n, HANDOVER_MOST);
+        turn(&inbox, false, NOW);
+        assert_int_equal(inbox.n, INBOX_MOST);
         assert_false(is_readable());
         for (size_t i = 1; i < COUNT(fds); i++)
                 close(fds[i]);
@@ -996,14 +997,14 @@ static void test_full_and_empty(void **state) {
 
         (void)state;
         admits_all = true;
-        strangers = HANDOVER_MOST;
-        turn(&handover, false, NOW);
-        assert_int_equal(handover.n, 0);
+        strangers = INBOX_MOST;
+        turn(&inbox, false, NOW);
+        assert_int_equal(inbox.n, 0);
         assert_int_equal(strangers, 0);
         more = channel_open();
         assert_true(is_readable());
-        turn(&handover, false, NOW);
-        assert_int_equal(handover.n, 1);
+        turn(&inbox, false, NOW);
+        assert_int_equal(inbox.n, 1);
         close(more);
 }
 

@@ -336,7 +336,7 @@ static void test_handed_over(void **state) {
 }
 
 static void store_and_end(void *data) {
-        HandoverMaster answers;
+        InboxMaster answers;
         pid_t handler;
         int client;
 
@@ -367,7 +367,7 @@ static void test_stored(void **state) {
 }
 
 static void ask_master(void *data) {
-        HandoverMaster answers;
+        InboxMaster answers;
         uint64_t cookies[2];
         pid_t handlers[2];
         int clients[2];
@@ -442,7 +442,7 @@ static void test_disobeys(void **state) {
 
 /* Returns the master's answers to the handlers of silent connections. These reach no master here:
  * the test asks in their place. */
-static HandoverMaster start_proxy(uint32_t most) {
+static InboxMaster start_proxy(uint32_t most) {
         Options options = { .max_connections = most, .max_per_source = 1 };
         const char *why;
 
@@ -491,7 +491,7 @@ static void announce_peers(void *data) {
                 { { .family = AF_UNIX, .local = { .uid = 1000, .pid = 1 } }, NULL },
                 { { .family = 0xffff, .port = 7 }, NULL },
         };
-        const HandoverMaster answers = start_proxy(8);
+        const InboxMaster answers = start_proxy(8);
 
         (void)data;
         for (size_t i = 0; i < COUNT(cases); i++) {
@@ -531,7 +531,7 @@ static void test_announced(void **state) {
 
 static void refuse_announced(void *data) {
         static const Address announced = { .family = AF_INET, .port = 7 };
-        const HandoverMaster answers = start_proxy(8);
+        const InboxMaster answers = start_proxy(8);
         const Listener *listener = &service.listeners->items[0];
         pid_t handlers[3];
         int clients[3];
@@ -651,7 +651,7 @@ static int take_hung(pid_t *ret_handler) {
 
 static void expire(void *data) {
         static const Address announced = { .family = AF_INET, .port = 7 };
-        const HandoverMaster answers = start_proxy(12);
+        const InboxMaster answers = start_proxy(12);
         pid_t silent, served, refused;
         uint64_t due;
 

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The master's side of the handover. A master that stops collects connections from the channels of
+ * its handlers into a bundle, sends the bundle to systemd, waits until systemd has it, and answers.
+ *
+ * A channel is a socket pair, one end of which its handler sends to the inbox. The kernel attests
+ * the sender of each message (SCM_CREDENTIALS, unix(7)), and the master learns by the first one
+ * whose channel it is.
+ *
+ * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
+ * takes one channel from each handler and kills one that sends more, closes a channel that stays
+ * silent for a second, takes a connection only from the handler that serves it, and after a
+ * stranger takes no channel for a second. No handler can keep it busy, hand over another's
+ * connection, or put bytes into it. Where the service shares its network namespace, every local
+ * user can be a stranger.
+ *
+ * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
+ * would wait for its peer. So all that came from it is closed without that, in unread messages too,
+ * however deep. When descriptors are used up, such a handler can still delay the master.
+ */
+#include "restart/inbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/fdpass.h"
+#include "lib/socket.h"
+#include "restart/fdstore.h"
+#include "restart/unsent.h"
+
+/* How long the master waits for a handler that has opened a channel. */
+#define CHANNEL_PATIENCE CLOCK_SECOND
+
+/* How long the master takes no channel after strangers: each of them would wake it up. */
+#define STRANGER_PAUSE CLOCK_SECOND
+
+/* Channels of one turn: it also ends when strangers open them all the time. */
+#define CHANNELS_PER_TURN 4096
+
+static_assert(sizeof(Address) <= FDPASS_DATA, "an announcement fits into a message");
+
+static int inbox_open(Inbox *inbox) {
+        /* Without a name, bind(2) chooses one. */
+        const struct sockaddr any = { .sa_family = AF_UNIX };
+
+        inbox->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (inbox->socket < 0 ||
+            setsockopt(inbox->socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
+            bind(inbox->socket, &any, sizeof(sa_family_t)) < 0)
+                return -errno;
+        return endpoint_from_socket(inbox->socket, &inbox->address.inbox);
+}
+
+int inbox_init(Inbox *inbox, uint64_t run, const InboxMaster *master) {
+        struct epoll_event event = { .events = EPOLLIN };
+        int r;
+
+        *inbox = (Inbox){ .fd = -1,
+                          .socket = -1,
+                          .address = { .master = getpid(), .run = run },
+                          .master = *master,
+                          .polling = true };
+        r = inbox_open(inbox);
+        if (r < 0)
+                return r;
+        inbox->fd = epoll_create1(EPOLL_CLOEXEC);
+        if (inbox->fd < 0 || epoll_ctl(inbox->fd, EPOLL_CTL_ADD, inbox->socket, &event) < 0)
+                return -errno;
+        return 0;
+}
+
+/* Closes a channel and what came through it; the last channel takes its place. */
+static void channel_drop(Inbox *inbox, size_t index) {
+        InboxChannel *channel = &inbox->channels[index];
+
+        /* A handler that keeps this end would keep the kernel polling it. */
+        (void)epoll_ctl(inbox->fd, EPOLL_CTL_DEL, channel->fd, NULL);
+        fdpass_discard(channel->fd);
+        fdpass_close(channel->connection);
+        fdpass_close(channel->unsent);
+        *channel = inbox->channels[--inbox->n];
+}
+
+void inbox_deinit(Inbox *inbox) {
+        while (inbox->n > 0)
+                channel_drop(inbox, 0);
+        if (inbox->socket >= 0)
+                fdpass_discard(inbox->socket);
+        if (inbox->fd >= 0)
+                close(inbox->fd);
+        inbox->socket = inbox->fd = -1;
+}
+
+/* Polls the inbox, or stops polling it: a readable inbox would keep the master awake. */
+static void inbox_set_polling(Inbox *inbox, bool polling) {
+        struct epoll_event event = { .events = polling ? EPOLLIN : 0 };
+
+        if (inbox->polling != polling &&
+            epoll_ctl(inbox->fd, EPOLL_CTL_MOD, inbox->socket, &event) == 0)
+                inbox->polling = polling;
+}
+
+/* Answers the handler at the other end of a channel, which can have filled it. */
+static void channel_answer(const InboxChannel *channel, char answer) {
+        (void)send(channel->fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Welcomes a channel of the process @handler. Returns 0, or a negative errno when the kernel does
+ * not poll it. */
+static int channel_add(Inbox *inbox, int fd, pid_t handler, uint64_t now) {
+        InboxChannel *channel = &inbox->channels[inbox->n];
+        struct epoll_event event = { .events = EPOLLIN };
+
+        if (epoll_ctl(inbox->fd, EPOLL_CTL_ADD, fd, &event) < 0)
+                return -errno;
+        *channel = (InboxChannel){ .fd = fd,
+                                   .handler = handler,
+                                   .deadline = now + CHANNEL_PATIENCE,
+                                   .connection = -1,
+                                   .unsent = -1 };
+        inbox->n++;
+        channel_answer(channel, HANDOVER_WELCOME);
+        return 0;
+}
+
+/* Takes the channel that is in the inbox. Returns 0; -EAGAIN without one; -EPERM when the master
+ * kills the handler that sent the message, or another negative errno when a stranger sent it or
+ * resources ran out. */
+static int channel_take(Inbox *inbox, uint64_t now) {
+        const InboxMaster *master = &inbox->master;
+        int fds[FDPASS_MOST], n, r = -ESRCH;
+        FdpassNote note = {};
+
+        n = fdpass_receive(inbox->socket, &note, fds, MSG_DONTWAIT);
+        if (n < 0)
+                return n;
+        if (note.sender > 0)
+                r = master->admit(master->data, note.sender, n == 1 && socket_is_channel(fds[0]));
+        if (r == 0)
+                r = channel_add(inbox, fds[0], note.sender, now);
+        if (r == 0)
+                return 0;
+        for (int i = 0; i < n; i++)
+                fdpass_discard(fds[i]);
+        return r;
+}
+
+static bool inbox_takes(const Inbox *inbox, uint64_t now) {
+        return inbox->n < INBOX_MOST && inbox->pause_until <= now;
+}
+
+/* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
+ * up, and leave channels of strangers themselves. A handler that the master kills sends no more. */
+static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
+        bool pauses = false;
+        int r = 0;
+
+        for (int i = 0; i < CHANNELS_PER_TURN && r != -EAGAIN && inbox_takes(inbox, now); i++) {
+                r = channel_take(inbox, now);
+                pauses = pauses || (r < 0 && r != -EAGAIN && r != -EPERM);
+        }
+        /* No pause during a stop, as handlers wait for answers. */
+        if (pauses && !stopping)
+                inbox->pause_until = now + STRANGER_PAUSE;
+}
+
+/* Answers a message without descriptors if it is an announcement. */
+static void channel_announce(const InboxMaster *master, const InboxChannel *channel,
+                             const FdpassNote *note, uint64_t now) {
+        Address announced;
+
+        if (note->size != sizeof announced || !master->awaits(master->data, channel->handler))
+                return;
+        memcpy(&announced, note->data, sizeof announced);
+        channel_answer(channel, master->announce(master->data, channel->handler, &announced, now)
+                                                ? HANDOVER_SERVED
+                                                : HANDOVER_DECLINED);
+}
+
+/* Returns whether the @n descriptors are the connection of the handler, and unsent bytes. The next
+ * master would serve a connection in place of these. */
+static bool channel_accepts(const InboxMaster *master, const InboxChannel *channel, const int *fds,
+                            int n) {
+        return socket_is_stream(fds[0]) && (n == 1 || unsent_is_file(fds[1])) &&
+               master->serves(master->data, channel->handler, socket_cookie(fds[0]));
+}
+
+/* Receives from a channel. Returns whether the channel stays. */
+static bool channel_receive(const InboxMaster *master, InboxChannel *channel, uint64_t now) {
+        int fds[FDPASS_MOST], n;
+        FdpassNote note = {};
+
+        /* The kernel would close those that have no room, and wait. */
+        n = fdpass_receive(channel->fd, &note, fds, MSG_DONTWAIT);
+        if (n == -EAGAIN)
+                return now < channel->deadline;
+        if (n == 0)
+                channel_announce(master, channel, &note, now);
+        if (n <= 0)
+                return false;
+        if (n <= 2 && channel_accepts(master, channel, fds, n)) {
+                channel->connection = fds[0];
+                channel->unsent = n > 1 ? fds[1] : -1;
+                return true;
+        }
+        for (int i = 0; i < n; i++)
+                fdpass_discard(fds[i]);
+        return false;
+}
+
+static void inbox_receive(Inbox *inbox, uint64_t now) {
+        for (size_t i = inbox->n; i-- > 0;)
+                if (inbox->channels[i].connection < 0 &&
+                    !channel_receive(&inbox->master, &inbox->channels[i], now))
+                        channel_drop(inbox, i);
+}
+
+/* Stores all connections given. Returns whether systemd has them. */
+static bool inbox_store(const Inbox *inbox) {
+        int fds[BUNDLE_MOST];
+        size_t n = 0;
+
+        for (size_t i = 0; i < inbox->n; i++) {
+                if (inbox->channels[i].connection < 0)
+                        continue;
+                fds[n++] = inbox->channels[i].connection;
+                if (inbox->channels[i].unsent >= 0)
+                        fds[n++] = inbox->channels[i].unsent;
+        }
+        return n > 0 && fdstore_put_connections(fds, n, inbox->address.run, 0) == 0;
+}
+
+/* Answers the handlers that have given their connections. When @answer is 0, it closes their
+ * channels: they store by themselves then. Returns how many. */
+static size_t inbox_answer(Inbox *inbox, char answer) {
+        const InboxMaster *master = &inbox->master;
+        size_t answered = 0;
+
+        for (size_t i = inbox->n; i-- > 0;) {
+                const InboxChannel *channel = &inbox->channels[i];
+
+                if (channel->connection < 0)
+                        continue;
+                if (answer == HANDOVER_STORED)
+                        master->note_stored(master->data, channel->handler);
+                if (answer != 0)
+                        channel_answer(channel, answer);
+                channel_drop(inbox, i);
+                answered++;
+        }
+        return answered;
+}
+
+void inbox_take(Inbox *inbox, bool stopping, uint64_t now) {
+        if (inbox->fd < 0)
+                return;
+        if (inbox->pause_until <= now || stopping)
+                inbox->pause_until = 0;
+        inbox_take_channels(inbox, stopping, now);
+        inbox_receive(inbox, now);
+}
+
+void inbox_settle(Inbox *inbox, bool stopping, uint64_t now) {
+        size_t answered;
+
+        if (inbox->fd < 0)
+                return;
+        if (!stopping)
+                (void)inbox_answer(inbox, HANDOVER_DECLINED);
+        while (stopping) {
+                answered = inbox_store(inbox) ? inbox_answer(inbox, HANDOVER_STORED)
+                                              : inbox_answer(inbox, 0);
+                if (answered == 0)
+                        break;
+                inbox_take(inbox, stopping, now);
+        }
+        /* Now that closed channels have made room. */
+        inbox_set_polling(inbox, inbox_takes(inbox, now));
+}
+
+uint64_t inbox_deadline(const Inbox *inbox) {
+        uint64_t deadline = inbox->pause_until != 0 ? inbox->pause_until : CLOCK_NEVER;
+
+        for (size_t i = 0; i < inbox->n; i++)
+                deadline = clock_earlier(deadline, inbox->channels[i].deadline);
+        return deadline;
+}
