@@ -191,7 +191,7 @@ static void line_add_crashed(Line *line, const Record *record) {
                 line_add(line, "Signal %" PRIu64 " (SIG%s) killed the handler of ", record->signal,
                          signal != NULL ? signal : "?");
         else
-                line_add(line, "With the master ended the handler of ");
+                line_add(line, "systemd's store lacks the connection of ");
         line_add(line, "%s, process %" PRIu64 ": %" PRIu64 " byte%s echoed in ", record->peer,
                  record->handler_pid, record->bytes, plural(record->bytes));
         line_add_duration(line, record->duration);

@@ -88,6 +88,7 @@ class Manager(Notifications):
         self.store = []
         self.taken = []  # of each message: when it was taken, its sender and what it says
         self.keeping = False  # to be set where removing is to come too late
+        self.room = 1000  # for descriptors in the store
         self._pause = threading.Lock()
         super().__init__(directory)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -120,9 +121,11 @@ class Manager(Notifications):
                 os.close(descriptor)
 
     def put(self, name, descriptor, watched=False):
-        """Stores a descriptor, which becomes the store's; what is there already is not stored."""
+        """Stores a descriptor, which becomes the store's; what is there already, or has no room, is
+        not stored."""
         stored = Stored(name, descriptor, watched)
-        if identity(descriptor) in [identity(other.descriptor) for other in self.store]:
+        if (len(self.store) >= self.room or
+                identity(descriptor) in [identity(other.descriptor) for other in self.store]):
             os.close(descriptor)
         else:
             self.store.append(stored)

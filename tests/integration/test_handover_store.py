@@ -368,6 +368,26 @@ def test_too_little_room_in_the_store(unit):
             ["101" for _ in warnings]
 
 
+@pytest.mark.parametrize("room", [0, 1])
+def test_no_room_in_the_store(unit, room):
+    """A connection that has no room in the store ends, and the next run logs it as crashed. Without
+    room for its ledger it logs nothing: a master that finds nothing takes its start for the first."""
+    service = unit(expected=["crashed"] * room, start=False)
+    plenty, service.manager.room = service.manager.room, room
+    service.start()
+    client = service.connect_served()
+    service.terminate()
+    assert clients.receive_all(client) == b""
+    service.manager.room = plenty
+    service.start()
+    assert service.totals().number("MPECHO_SERVED") == room
+    assert [(record["MPECHO_SIGNAL"], record["MESSAGE"].partition(",")[0]) for record in
+            service.journal.records("crashed")] == \
+        [("0", f"systemd's store lacks the connection of {clients.peer_text(client)}")] * room
+    assert not service.journal.records("recounted")
+    service.balanced = room == 1
+
+
 @pytest.mark.parametrize("passed, told", [(True, False), (False, True), (False, False)])
 def test_without_a_manager(start, tmp_path, passed, told):
     """With an own port, or nobody to tell, SIGTERM ends all connections cleanly."""

@@ -281,7 +281,7 @@ static void test_no_listener(void **state) {
                                   "at once");
 }
 
-/* A signal that has no name is told by its number. */
+/* A signal that has no name is told by its number, and none is no signal. */
 static void test_signal(void **state) {
         char text[RECORD_SIZE];
         Record record = whole;
@@ -291,6 +291,11 @@ static void test_signal(void **state) {
         record.signal = (uint64_t)SIGRTMAX;
         (void)record_format_sentence(&record, text, sizeof text);
         assert_non_null(strstr(text, "(SIG?)"));
+        record.signal = 0;
+        (void)record_format_sentence(&record, text, sizeof text);
+        assert_string_equal(text,
+                            "systemd's store lacks the connection of 192.0.2.7:51234, process 101: "
+                            "102 bytes echoed in 1.234 s, 105 live");
 }
 
 /* The sentence of the counts says that the limit is reached. */
