@@ -148,6 +148,8 @@ def judge(lie, mode, expected, status, result, same):
         load = result["load"]
         assert (expected in load["errors"]) == (expected != "ok")
         assert load["errors"] == {} or expected != "ok"
+        if lie == "cross-wired":
+            assert result["bytes_received"] <= result["bytes_sent"]
         if lie == "one-behind" and mode in ("requests", "rate"):
             # On a slow machine the time may be over before any of the four has a second one.
             assert expected == "differs" or load["answered"] <= 4

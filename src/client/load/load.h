@@ -26,7 +26,8 @@ struct LoadSent {
 
 /*
  * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
- * writes to its page; the parent writes to @stop, @start and @sent.
+ * writes to its page; the parent writes to @start and @sent, and both write to @stop. The sender of
+ * a stream is a part of its worker.
  */
 struct LoadPage {
         /* The worker must end at once. */

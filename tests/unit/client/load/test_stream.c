@@ -17,7 +17,6 @@
 #include "lib/clock.h"
 #include "lib/mapping.h"
 #include "peer.h"
-#include "process.h"
 
 FAULT(int, epoll_create1, epoll_create1, (int flags), (flags))
 FAULT(pid_t, fork, fork, (void), ())
@@ -102,12 +101,6 @@ int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
                         close(hold[1]);
         }
         return real_wait(epoll, events, size, timeout > 1 ? 1 : timeout);
-}
-
-/* In the place of the C library's: each sender ends by itself. */
-int kill(pid_t pid, int number) {
-        process_wait_ended(pid);
-        return (int)syscall(SYS_kill, pid, number);
 }
 
 /* Echoes until the end of the stream. */
