@@ -187,6 +187,16 @@ def test_the_bytes_of_wrong_answers(mode):
     assert result["bytes_sent"] == result["bytes_received"] == 64 * result["ping"]["sent"] > 0
 
 
+@pytest.mark.parametrize("options, line", [
+    (["-c2"], "seq=2 error: bytes came before the message was sent"),
+    (["-c2", "--connect"], "seq=2 error: bytes came behind the answer")])
+def test_surplus_is_no_other_answer(options, line):
+    """Bytes behind an answer do not make another one differ: the line says where they came."""
+    with servers.tcp(servers.beginning(lambda data: data + bytes(8))) as server:
+        status, output, _ = run("--ping", "-i0.01", *options, *server.address)
+    assert status == 1 and line in output.decode()
+
+
 def banner(connection):
     connection.sendall(servers.receive(connection, 64) + b"SSH-2.0-OpenSSH" * 10)
     servers.wait_for_end(connection)

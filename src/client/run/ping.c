@@ -102,7 +102,22 @@ static int ping_end(const Ping *ping) {
         return r == -EBADMSG ? r : 0;
 }
 
-static void ping_describe(const Ping *ping, int error, Failure *failure) {
+/* Describes wrong bytes. A service that has answered correctly once is an echo service. */
+static void ping_describe_wrong(const Ping *ping, const Trip *trip, Failure *failure) {
+        Report *report = ping->report;
+
+        if (report->latency.count == 0 &&
+            foreign_describe(trip->answer, trip->message, trip->received, report->foreign))
+                snprintf(failure->text, sizeof failure->text, "%s", report->foreign);
+        else if (trip->sent == 0)
+                snprintf(failure->text, sizeof failure->text,
+                         "bytes came before the message was sent");
+        else
+                snprintf(failure->text, sizeof failure->text,
+                         "the answer differs from what was sent");
+}
+
+static void ping_describe(const Ping *ping, const Trip *trip, int error, Failure *failure) {
         char seconds[QUANTITY_TEXT_SIZE];
 
         failure->kind = failure_kind_from_errno(error);
@@ -112,8 +127,7 @@ static void ping_describe(const Ping *ping, int error, Failure *failure) {
         else if (error == EPIPE)
                 snprintf(failure->text, sizeof failure->text, "the connection was closed");
         else if (error == EBADMSG)
-                snprintf(failure->text, sizeof failure->text,
-                         "the answer differs from what was sent");
+                ping_describe_wrong(ping, trip, failure);
         else
                 snprintf(failure->text, sizeof failure->text, "%s", strerror(error));
 }
@@ -156,11 +170,7 @@ static int ping_try(Ping *ping, uint64_t *ret_time, Failure *failure) {
                 ping_count_answer(&ping->report->phases, connected, clock_earlier(trip.first, last),
                                   last);
         else
-                ping_describe(ping, -r, failure);
-        /* A service that has answered correctly once is an echo service. */
-        if (r == -EBADMSG && ping->report->latency.count == 0 &&
-            foreign_describe(ping->answer, ping->message, trip.received, ping->report->foreign))
-                failure_set_kind(failure, FAILURE_DIFFERS, r, "%s", ping->report->foreign);
+                ping_describe(ping, &trip, -r, failure);
         return r;
 }
 
@@ -186,7 +196,8 @@ static bool ping_once(Ping *ping) {
         if (r == 0 && last) {
                 r = ping_end(ping);
                 if (r < 0)
-                        ping_describe(ping, -r, &failure);
+                        failure_set_kind(&failure, FAILURE_DIFFERS, r,
+                                         "bytes came behind the answer");
         }
         if (last || r < 0)
                 ping_disconnect(ping);
