@@ -168,7 +168,7 @@ def test_a_client_that_comes_late(mode, late, clock):
     if in_time and mode != "check":
         times = result["latency"]
         # That of the machine goes on meanwhile.
-        assert times["min"] >= 3600e6 if late else times["max"] < 1800e6
+        assert times["min"] > 1800e6 if late else times["max"] < 1800e6
 
 
 def spoil(offset, changed=3, lost=None, doubled=None):
