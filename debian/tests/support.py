@@ -138,6 +138,15 @@ def is_asleep(pid):
     return re.search(r"^State:\tS ", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)
 
 
+def at_rest(pid, look):
+    """What `look` finds while a process waits all the time."""
+    while True:
+        wait_until(lambda: is_asleep(pid), f"{pid} waits")
+        woken, found = wake_ups(pid), look()
+        if is_asleep(pid) and wake_ups(pid) == woken:
+            return found
+
+
 def rest(pids, seconds):
     """What each of the processes does while nothing happens: nanoseconds and wake-ups in a second,
     however long this process itself had to wait."""

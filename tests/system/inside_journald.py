@@ -16,7 +16,8 @@ import time
 
 sys.path.insert(0, "/usr/src/mpecho/debian/tests")
 
-from support import ACCEPTED, CLOSED, SUMMARY, exchange, run, show, wait_until  # noqa: E402
+from support import (ACCEPTED, CLOSED, SUMMARY, at_rest, exchange, run, show,  # noqa: E402
+                     wait_until)
 
 LOST = "e3d672cad4084334b7b6c14f208eea73"
 SOCKET = "/run/systemd/journal/socket"
@@ -115,6 +116,11 @@ def processes():
     return run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").split()
 
 
+def files():
+    """The descriptors of the master, of which it has one more while it sends its status."""
+    return at_rest(MASTER, lambda: os.listdir(f"/proc/{MASTER}/fd"))
+
+
 def check_told(fault):
     """All is told and the service is as it was. Returns how many records were lost so far."""
     deadline = time.monotonic() + TOLD_SECONDS
@@ -122,7 +128,7 @@ def check_told(fault):
         assert time.monotonic() < deadline, f"{fault}: {Visitors.served} were served: {found}"
     # Handlers of the metrics may still go.
     wait_until(lambda: processes() == [MASTER], f"{fault}: there is nobody but the master")
-    assert os.listdir(f"/proc/{MASTER}/fd") == FILES
+    assert files() == FILES
     assert show("mpecho.service", "MainPID") == MASTER
     print(f"{fault}: {Visitors.served} served, {found['lost']} records lost so far", flush=True)
     return found["lost"]
@@ -181,7 +187,7 @@ with Visitors():
 MASTER = show("mpecho.service", "MainPID")
 # The master has closed the last connection, whose handler was faster, when it has told its end.
 wait_until(lambda: is_told(tally()), "all is told")
-FILES = os.listdir(f"/proc/{MASTER}/fd")
+FILES = files()
 check_told("at the beginning")
 stop()
 kill()
