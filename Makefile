@@ -256,7 +256,7 @@ check-valgrind: $(UNIT_TESTS)
 		UNDER='valgrind --quiet --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes' \
 		xargs -P $(JOBS) -n 1 tests/quietly
 
-## check-cross: build for arm64, armhf, riscv64 and s390x, run unit tests of three under qemu; downloads compilers and kernels (as root)
+## check-cross: build for arm64, armhf, riscv64 and s390x, run unit tests and the container of three under qemu; downloads compilers and kernels (as root)
 check-cross:
 	@tests/cross/run $(BUILD)
 
