@@ -7,26 +7,30 @@
 
 #include "unit.h"
 
-enum {
-        SIZE = 16, /* of a vector register, in bytes */
-};
-
 #if defined(__x86_64__)
 #define NUMBERS "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
-#define SET     ".irp n, " NUMBERS "\n\tmovdqu %0, %%xmm\\n\n\t.endr"
-#define GET     ".irp n, " NUMBERS "\n\tmovdqu %%xmm\\n, \\n*16+%0\n\t.endr"
+#define SET     ".irp n, " NUMBERS "\n\tvmovdqu %0, %%ymm\\n\n\t.endr"
+#define GET     ".irp n, " NUMBERS "\n\tvmovdqu %%ymm\\n, \\n*32+%0\n\t.endr"
 #define COPIES  16
+#define SIZE    32
 #elif defined(__aarch64__)
 #define NUMBERS                                                                                    \
         "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
 #define SET    ".irp n, " NUMBERS "\n\tldr q\\n, %0\n\t.endr"
 #define GET    ".irp n, " NUMBERS "\n\tstr q\\n, [%1, #\\n*16]\n\t.endr"
 #define COPIES 32
+#define SIZE   16
 #endif
 
-static const char text[SIZE] = "192.0.2.7:51234";
-
 #ifdef SET
+
+/* As long as a vector register. */
+static const char text[SIZE] = "192.0.2.7:51234"
+#if SIZE == 32
+                               "\0"
+                               "192.0.2.8:51235"
+#endif
+                ;
 
 /* In each vector register is a text before, and none is left of it. */
 static void test_registers(void **state) {
