@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Takes from handlers what only a hostile one would use: programs, addresses of sockets, signals to
- * the master, limits of other processes. All handlers have the master's user ID, so permissions do
- * not protect it.
+ * the master or that stop a process, limits of others. All handlers have the master's user ID, so
+ * permissions do not protect it.
  *
  * The means is a filter of system calls (seccomp(2)). systemd cannot install this one: it executes
  * the program after it has installed its own, and does not know the master's process ID. A filter
@@ -19,6 +19,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -69,8 +70,18 @@ void confine_children(void) {
                 REFUSE(kill, 0, BPF_JEQ, master),
                 REFUSE(kill, 0, BPF_JEQ, 0),
                 REFUSE(kill, 0, BPF_JGT, INT32_MAX),
-                REFUSE(tkill, 0, BPF_JEQ, master),
                 REFUSE(tgkill, 0, BPF_JEQ, master),
+                /* The C library does not use it. */
+                REFUSE(tkill, 0, BPF_JGE, 0),
+                /* Signals that stop a process: it would live on, and serve nobody. */
+                REFUSE(kill, 1, BPF_JEQ, SIGSTOP),
+                REFUSE(kill, 1, BPF_JEQ, SIGTSTP),
+                REFUSE(kill, 1, BPF_JEQ, SIGTTIN),
+                REFUSE(kill, 1, BPF_JEQ, SIGTTOU),
+                REFUSE(tgkill, 2, BPF_JEQ, SIGSTOP),
+                REFUSE(tgkill, 2, BPF_JEQ, SIGTSTP),
+                REFUSE(tgkill, 2, BPF_JEQ, SIGTTIN),
+                REFUSE(tgkill, 2, BPF_JEQ, SIGTTOU),
                 /* Signals whose sender the kernel does not attest, or with another name for the
                  * receiver: nothing here needs them. */
                 REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),

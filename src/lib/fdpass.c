@@ -15,17 +15,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/socket.h"
-
 /* Older kernels' headers lack it. */
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
 #endif
 
 /* Room for the control messages with the sender and FDPASS_MOST descriptors, aligned for their
- * headers (cmsg(3)). */
+ * headers (cmsg(3)), and for all others that a sender can have enabled on the socket (socket(7)):
+ * the kernel closes the descriptors that have no room. */
 typedef union Control {
-        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int))];
+        char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDPASS_MOST * sizeof(int)) + 4096];
         struct cmsghdr header;
 } Control;
 
@@ -55,17 +54,8 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 }
 
 void fdpass_close(int fd) {
-        if (fd < 0)
-                return;
-        socket_unset_linger(fd);
-        close(fd);
-}
-
-/* NOLINTNEXTLINE(misc-no-recursion): the kernel limits how deep messages carry each other. */
-void fdpass_discard(int fd) {
-        if (socket_is_local(fd))
-                fdpass_drain(fd);
-        fdpass_close(fd);
+        if (fd >= 0)
+                close(fd);
 }
 
 /* Closes the descriptor of the sender (SO_PASSPIDFD, unix(7)), which the kernel adds to a message
@@ -132,22 +122,4 @@ int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_M
                 return -errno;
         ret_note->size = (size_t)size;
         return fdpass_take(&message, &ret_note->sender, ret_fds);
-}
-
-/* NOLINTNEXTLINE(misc-no-recursion): see fdpass_discard(). */
-void fdpass_drain(int socket) {
-        const bool stream = socket_is_stream(socket);
-        int fds[FDPASS_MOST] = {}, n;
-        FdpassNote note = {};
-
-        /* What there is has an end now, and each message names its sender, even an empty one. */
-        (void)shutdown(socket, SHUT_RD);
-        (void)setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
-        do {
-                n = fdpass_receive(socket, &note, fds, MSG_DONTWAIT);
-                for (int i = 0; i < n; i++)
-                        fdpass_discard(fds[i]);
-                /* The kernel reports once that the other end left something unread. */
-        } while (n > 0 || n == -EMFILE || n == -ECONNRESET ||
-                 (n == 0 && (note.size > 0 || (note.sender >= 0 && !stream))));
 }

@@ -53,19 +53,6 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags);
 
 /*
- * fdpass_drain: Receives and discards all that waits in the Unix @socket, and refuses more. Call
- * before close(2), which would wait for a connection there that lingers.
- */
-void fdpass_drain(int socket);
-
-/*
- * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor. Does
- * not wait, even if the sender has made the socket linger.
+ * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor.
  */
 void fdpass_close(int fd);
-
-/*
- * fdpass_discard: The same for @fd of an untrusted sender, with the descriptors that wait in it, if
- * it is a Unix socket: the kernel closes these too.
- */
-void fdpass_discard(int fd);

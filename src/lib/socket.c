@@ -82,14 +82,6 @@ void socket_reset(int fd) {
         close(fd);
 }
 
-void socket_unset_linger(int fd) {
-        struct linger linger;
-        socklen_t size = sizeof linger;
-
-        if (getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_linger != 0)
-                socket_unset_reset(fd);
-}
-
 void socket_set_timeout(int fd, int option, uint64_t duration) {
         const struct timeval timeout = { .tv_sec = (time_t)(duration / CLOCK_SECOND),
                                          .tv_usec = (suseconds_t)(duration % CLOCK_SECOND /

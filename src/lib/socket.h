@@ -54,12 +54,6 @@ void socket_unset_reset(int fd);
 void socket_reset(int fd);
 
 /*
- * socket_unset_linger: Makes close(2) of @fd not wait for the peer, if another process that has the
- * socket wanted that (SO_LINGER, socket(7)). A reset stays one. Changes nothing on other files.
- */
-void socket_unset_linger(int fd);
-
-/*
  * socket_set_timeout: Sets how long a read or a write of the stream socket @fd blocks at most. The
  * @option is SO_RCVTIMEO or SO_SNDTIMEO (socket(7)); a @duration of 0 sets no limit.
  */

@@ -14,9 +14,9 @@
  * connection, or put bytes into it. Where the service shares its network namespace, every local
  * user can be a stranger.
  *
- * A handler can fill its connection and make it linger (SO_LINGER, socket(7)): the last close(2)
- * would wait for its peer. So all that came from it is closed without that, in unread messages too,
- * however deep. When descriptors are used up, such a handler can still delay the master.
+ * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
+ * So a child closes all that came from handlers (discard.h). When descriptors are used up, the
+ * kernel closes those that a message has too many, and such a handler can delay the master.
  */
 #include "restart/inbox.h"
 
@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/discard.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
@@ -80,17 +81,25 @@ static void channel_drop(Inbox *inbox, size_t index) {
 
         /* A handler that keeps this end would keep the kernel polling it. */
         (void)epoll_ctl(inbox->fd, EPOLL_CTL_DEL, channel->fd, NULL);
-        fdpass_discard(channel->fd);
+        discard_add_channel(&inbox->discard, channel->fd);
+        discard_add(&inbox->discard, channel->connection);
+        discard_add(&inbox->discard, channel->unsent);
+        *channel = inbox->channels[--inbox->n];
+}
+
+/* Closes the connection and the unsent bytes, which systemd has as well: nobody waits. */
+static void channel_close_stored(InboxChannel *channel) {
         fdpass_close(channel->connection);
         fdpass_close(channel->unsent);
-        *channel = inbox->channels[--inbox->n];
+        channel->connection = channel->unsent = -1;
 }
 
 void inbox_deinit(Inbox *inbox) {
         while (inbox->n > 0)
                 channel_drop(inbox, 0);
         if (inbox->socket >= 0)
-                fdpass_discard(inbox->socket);
+                discard_add_channel(&inbox->discard, inbox->socket);
+        discard_close(&inbox->discard);
         if (inbox->fd >= 0)
                 close(inbox->fd);
         inbox->socket = inbox->fd = -1;
@@ -146,7 +155,7 @@ static int channel_take(Inbox *inbox, uint64_t now) {
         if (r == 0)
                 return 0;
         for (int i = 0; i < n; i++)
-                fdpass_discard(fds[i]);
+                discard_add(&inbox->discard, fds[i]);
         return r;
 }
 
@@ -191,7 +200,8 @@ static bool channel_accepts(const InboxMaster *master, const InboxChannel *chann
 }
 
 /* Receives from a channel. Returns whether the channel stays. */
-static bool channel_receive(const InboxMaster *master, InboxChannel *channel, uint64_t now) {
+static bool channel_receive(Inbox *inbox, InboxChannel *channel, uint64_t now) {
+        const InboxMaster *master = &inbox->master;
         int fds[FDPASS_MOST], n;
         FdpassNote note = {};
 
@@ -209,14 +219,14 @@ static bool channel_receive(const InboxMaster *master, InboxChannel *channel, ui
                 return true;
         }
         for (int i = 0; i < n; i++)
-                fdpass_discard(fds[i]);
+                discard_add(&inbox->discard, fds[i]);
         return false;
 }
 
 static void inbox_receive(Inbox *inbox, uint64_t now) {
         for (size_t i = inbox->n; i-- > 0;)
                 if (inbox->channels[i].connection < 0 &&
-                    !channel_receive(&inbox->master, &inbox->channels[i], now))
+                    !channel_receive(inbox, &inbox->channels[i], now))
                         channel_drop(inbox, i);
 }
 
@@ -242,12 +252,14 @@ static size_t inbox_answer(Inbox *inbox, char answer) {
         size_t answered = 0;
 
         for (size_t i = inbox->n; i-- > 0;) {
-                const InboxChannel *channel = &inbox->channels[i];
+                InboxChannel *channel = &inbox->channels[i];
 
                 if (channel->connection < 0)
                         continue;
-                if (answer == HANDOVER_STORED)
+                if (answer == HANDOVER_STORED) {
                         master->note_stored(master->data, channel->handler);
+                        channel_close_stored(channel);
+                }
                 if (answer != 0)
                         channel_answer(channel, answer);
                 channel_drop(inbox, i);
@@ -263,6 +275,7 @@ void inbox_take(Inbox *inbox, bool stopping, uint64_t now) {
                 inbox->pause_until = 0;
         inbox_take_channels(inbox, stopping, now);
         inbox_receive(inbox, now);
+        discard_close(&inbox->discard);
 }
 
 void inbox_settle(Inbox *inbox, bool stopping, uint64_t now) {
@@ -279,6 +292,7 @@ void inbox_settle(Inbox *inbox, bool stopping, uint64_t now) {
                         break;
                 inbox_take(inbox, stopping, now);
         }
+        discard_close(&inbox->discard);
         /* Now that closed channels have made room. */
         inbox_set_polling(inbox, inbox_takes(inbox, now));
 }

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "lib/address.h"
+#include "lib/discard.h"
 #include "restart/bundle.h"
 #include "restart/handover.h"
 
@@ -59,6 +60,7 @@ struct Inbox {
         bool polling;         /* whether @fd is readable for the inbox as well */
         size_t n;
         InboxChannel channels[INBOX_MOST];
+        Discard discard; /* what the turn closes in the end */
 };
 
 /*

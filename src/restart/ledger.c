@@ -154,10 +154,16 @@ int ledger_take_bundle(Ledger *ledger) {
         const int fds[] = { ledger->handlers_fd, ledger->masters_fd };
         const int bundle = bundle_new(fds, 2);
 
+        if (bundle < 0)
+                return bundle;
         close(ledger->handlers_fd);
         close(ledger->masters_fd);
         ledger->handlers_fd = ledger->masters_fd = -1;
         return bundle;
+}
+
+bool ledger_is_taken(const Ledger *ledger) {
+        return ledger->masters_fd < 0;
 }
 
 /* Maps the file @fd of an earlier ledger for reading, if it has at least @least bytes. The

@@ -72,9 +72,11 @@ Ledger *ledger_free(Ledger *ledger);
 
 /*
  * ledger_take_bundle: Returns a bundle (bundle.h) with both parts, for systemd's store, which the
- * caller closes; or a negative errno. Call once: the master needs no descriptor of them afterwards.
+ * caller closes; or a negative errno. Succeeds once: the master needs no descriptor of them
+ * afterwards. ledger_is_taken: Returns whether it has.
  */
 int ledger_take_bundle(Ledger *ledger);
+bool ledger_is_taken(const Ledger *ledger);
 
 /*
  * ledger_open: Maps the ledger of an earlier run from its @bundle, for reading. Handlers can have

@@ -29,6 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/discard.h"
 #include "lib/fdpass.h"
 #include "lib/hashtable.h"
 #include "lib/mapping.h"
@@ -86,10 +87,13 @@ static void open_close(struct RestoreOpen *open) {
 }
 
 static void restore_close(Restore *restore) {
+        Discard discard = { .waits = true };
+
         if (restore->open != NULL)
                 open_close(restore->open);
         for (size_t i = 0; i < restore->n; i++)
-                fdpass_close(restore->items[i].fd);
+                discard_add(&discard, restore->items[i].fd);
+        discard_close(&discard);
         restore->n = 0;
 }
 

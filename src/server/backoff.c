@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/socket.h"
+#include "lib/discard.h"
 
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
 #define PAUSE_MOST  CLOCK_SECOND
@@ -75,7 +75,7 @@ uint32_t backoff_refuse(Backoff *backoff, const Listener *listener) {
         backoff_deinit(backoff);
         fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0)
-                socket_reset(fd);
+                discard_client(fd);
         backoff->reserve = reserve_open();
         return fd >= 0 ? 1 : 0;
 }

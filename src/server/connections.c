@@ -28,6 +28,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
+#include "lib/discard.h"
 #include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
@@ -199,7 +200,7 @@ static void connections_fork_failed(Connections *connections, Connection *connec
 
         connections_release(connections, connection);
         roster_remove(connections->roster, connection);
-        socket_reset(fd);
+        discard_client(fd);
         account_counts(connections)->refused[limit]++;
         backoff_begin(&connections->backoff, listener, error == EAGAIN ? "processes" : "memory",
                       error, 1, now);
@@ -223,7 +224,7 @@ static void connections_serve(Connections *connections, int fd, const Address *p
         int r;
 
         if (!connections_admit_client(connections, peer, listener)) {
-                socket_reset(fd);
+                discard_client(fd);
                 account_refused(connections, peer, NULL, listener, limit, NULL, now);
                 return;
         }

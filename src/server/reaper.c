@@ -15,6 +15,7 @@
 #include "server/reaper.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "lib/clock.h"
@@ -57,6 +58,17 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
         reaper->next = reaper->n;
 }
 
+/* As waitpid(2) with WNOHANG. A handler that has this process trace it (ptrace(2)) can report that
+ * it stopped, as if it had ended: it is killed. */
+static pid_t reaper_wait(pid_t pid, int *ret_status) {
+        pid_t found;
+
+        do
+                found = waitpid(pid, ret_status, WNOHANG);
+        while (found > 0 && WIFSTOPPED(*ret_status) && kill(found, SIGKILL) == 0);
+        return found;
+}
+
 static pid_t reaper_sweep(Reaper *reaper, int *ret_status) {
         uint64_t began;
         pid_t pid;
@@ -67,7 +79,7 @@ static pid_t reaper_sweep(Reaper *reaper, int *ret_status) {
         }
 
         began = clock_now();
-        pid = waitpid(-1, ret_status, WNOHANG);
+        pid = reaper_wait(-1, ret_status);
         if (pid > 0)
                 return pid;
         reaper->rest_until = reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST);
@@ -80,7 +92,7 @@ pid_t reaper_next(Reaper *reaper, int *ret_status) {
                 const uint32_t last = --reaper->next;
                 Connection *connection = roster_at(reaper->roster, reaper->leaving[last]);
                 const pid_t handler = connection->handler;
-                const pid_t pid = handler != 0 ? waitpid(handler, ret_status, WNOHANG) : -1;
+                const pid_t pid = handler != 0 ? reaper_wait(handler, ret_status) : -1;
 
                 if (pid == 0)
                         continue;

@@ -23,8 +23,8 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
+#include "lib/discard.h"
 #include "lib/mapping.h"
-#include "lib/socket.h"
 
 /* How long to wait when the machine has run out of something. */
 #define REST CLOCK_SECOND
@@ -104,7 +104,7 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
         pid = scrapers_start(scrapers, fd);
         if (pid < 0) {
                 scrapers->rest_until = now + REST;
-                socket_reset(fd);
+                discard_client(fd);
                 return;
         }
         scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };

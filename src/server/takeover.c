@@ -13,6 +13,8 @@
  */
 #include "server/takeover.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +24,10 @@
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 #include "server/account.h"
+
+/* A hostile handler alone makes these necessary. */
+#define LATE_ATTEMPTS     100
+#define LATE_MILLISECONDS 10
 
 /* Copies the address of the listener in @facts. A compromised handler can have stored a ledger, in
  * which the text has no end. */
@@ -182,6 +188,19 @@ static int takeover_store_ledger(Connections *connections, uint64_t run) {
         return 0;
 }
 
+/* Stores the ledger of this run where what the store had left no room for it: a hostile handler can
+ * have stored a message with all descriptors that may be on their way (ETOOMANYREFS, unix(7)).
+ * systemd closes that now, a moment after its removal. */
+static void takeover_store_late(Connections *connections, uint64_t run) {
+        const Ledger *ledger = roster_ledger(connections->roster);
+
+        for (int i = 0; i < LATE_ATTEMPTS && !ledger_is_taken(ledger); i++) {
+                if (i > 0)
+                        (void)poll(NULL, 0, LATE_MILLISECONDS);
+                (void)takeover_store_ledger(connections, run);
+        }
+}
+
 /* Adds all stored connections to the roster, in the order of the restore. */
 static void takeover_readmit_all(Connections *connections, Restore *restore, uint64_t now) {
         RestoredConnection restored;
@@ -229,7 +248,7 @@ int takeover_readmit(Connections *connections, Restore *restore, uint64_t now) {
         /* No handler has counted anything yet: whenever this master is killed, the store has all
          * counts. */
         r = takeover_store_ledger(connections, restore->run);
-        if (r < 0)
+        if (r < 0 && r != -ETOOMANYREFS)
                 return r;
         /* systemd ignores messages of a process that is gone. Beside an earlier ledger and without
          * this one, the next master would serve connections again that handlers of this one had
@@ -250,6 +269,7 @@ void takeover_start(Connections *connections, Restore *restore, uint64_t now) {
         /* No connection ends, and is logged, while the store still has it. */
         if (restore->n_found > 0)
                 (void)fdstore_barrier();
+        takeover_store_late(connections, restore->run);
         account_counts(connections)->resumed += live;
         if (live > 0)
                 journal_write(connections->journal,

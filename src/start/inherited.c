@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/discard.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 #include "start/listeners.h"
@@ -69,7 +70,7 @@ static void descriptor_refuse(int fd) {
 
                 if (client < 0)
                         return;
-                socket_reset(client);
+                discard_client(client);
         }
 }
 
@@ -116,8 +117,8 @@ static const char *descriptor_text(int fd, const char *name) {
         return "it is a stream socket that does not listen";
 }
 
-/* Logs and closes @fd; @why as half a sentence. */
-static void stranger_close(int fd, const char *name, const char *why, Journal *journal) {
+/* Logs @fd; @why as half a sentence. */
+static void stranger_log(int fd, const char *name, const char *why, Journal *journal) {
         Failure failure = {};
 
         failure_set(&failure, 0, "Cannot serve passed file descriptor %d%s%s%s: %s", fd,
@@ -129,7 +130,6 @@ static void stranger_close(int fd, const char *name, const char *why, Journal *j
                                  .listener_name = name,
                                  .sentence = failure.text },
                       clock_now());
-        close(fd);
 }
 
 static bool name_is_stored(const char *name) {
@@ -154,6 +154,7 @@ static bool name_is_listeners(const Inherited *inherited, const char *name) {
 static void inherited_take_stored(Inherited *inherited, Journal *journal) {
         const char *rejected;
         uint32_t n_listeners = 0;
+        Discard discard = { .waits = true };
         int fd;
 
         for (int i = 0; i < inherited->n; i++) {
@@ -169,10 +170,14 @@ static void inherited_take_stored(Inherited *inherited, Journal *journal) {
                         continue;
                 if (name != NULL && !name_is_listeners(inherited, name))
                         restore_note(&inherited->restore, name);
-                stranger_close(fd, name, descriptor_text(fd, name), journal);
+                stranger_log(fd, name, descriptor_text(fd, name), journal);
+                discard_add(&discard, fd);
         }
-        while (restore_reject(&inherited->restore, &fd, &rejected))
-                stranger_close(fd, rejected, "it has the number of a run that never was", journal);
+        while (restore_reject(&inherited->restore, &fd, &rejected)) {
+                stranger_log(fd, rejected, "it has the number of a run that never was", journal);
+                discard_add(&discard, fd);
+        }
+        discard_close(&discard);
 }
 
 static int inherited_sort_passed(Inherited *inherited, Journal *journal, Failure *ret_failure) {

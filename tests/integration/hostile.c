@@ -446,60 +446,95 @@ static void attack_late(void) {
         attack_hang();
 }
 
-/* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
- * behind another message, behind empty ones, or among three in one, as stands behind the address in
- * the argument. */
-static void attack_linger(void) {
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(3 * sizeof(int))] = { 0 };
-        static char block[1 << 16];
-        char *const how = strchr(argument, ' ');
-        const int fds[] = { STDIN_FILENO, STDIN_FILENO, OWN_CONNECTION };
-        struct iovec data = { block, 1 };
+/* Sends a message with as many descriptors as fit: the connection is the last. */
+static bool send_many(int to) {
+        int fds[253];
+        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fds)] = { 0 };
+        struct iovec data = { "x", 1 };
         struct msghdr message = { .msg_iov = &data,
                                   .msg_iovlen = 1,
                                   .msg_control = control,
                                   .msg_controllen = sizeof control };
-        int channel;
+
+        for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+                fds[i] = STDIN_FILENO;
+        fds[sizeof fds / sizeof fds[0] - 1] = OWN_CONNECTION;
+        *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
+                                                     .cmsg_level = SOL_SOCKET,
+                                                     .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
+        return sendmsg(to, &message, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+/* Puts its connection into a message of a socket, that into one of another, and so on, and sends
+ * the last socket. */
+static void send_nested(int to, int levels) {
+        int inner = dup(OWN_CONNECTION);
+
+        for (int i = 0; i < levels; i++) {
+                int pair[2];
+
+                if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+                        return;
+                (void)send_descriptor(pair[1], NULL, 0, "x", inner);
+                close(inner);
+                close(pair[1]);
+                inner = pair[0];
+        }
+        (void)send_descriptor(to, NULL, 0, "x", inner);
+        close(inner);
+}
+
+/* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
+ * behind another message, behind empty ones, as the last of many, or nested in messages, as stands
+ * behind the address in the argument. */
+static void attack_linger(void) {
+        static char block[1 << 16];
+        char *const how = strchr(argument, ' ');
+        int channel, ends[2];
 
         *how = '\0';
         while (send(OWN_CONNECTION, block, sizeof block, MSG_DONTWAIT) > 0)
                 ;
         (void)setsockopt(OWN_CONNECTION, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 1000 },
                          sizeof(struct linger));
-        channel = open_channel();
-        for (int fd = OWN_CONNECTION + 1; fd < MOST_DESCRIPTORS; fd++)
-                if (fd != channel)
-                        close(fd);
-        if (strcmp(how + 1, "nested") == 0) {
-                int pair[2];
-
-                if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
-                        return;
-                (void)send_descriptor(pair[1], NULL, 0, "x", OWN_CONNECTION);
-                close(OWN_CONNECTION);
-                (void)send_descriptor(channel, NULL, 0, "x", pair[0]);
-                close(pair[0]);
-                close(pair[1]);
-                (void)pause();
-                _exit(0);
-        }
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
+                return;
+        /* The kernel adds times and the sender to each message: less room for descriptors. */
+        (void)setsockopt(ends[1], SOL_SOCKET, SO_TIMESTAMPNS, &(int){ 1 }, sizeof(int));
+        (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
+        channel = ends[0];
         if (strcmp(how + 1, "behind") == 0)
                 (void)send_descriptor(channel, NULL, 0, "x", STDIN_FILENO);
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
                 (void)send(channel, NULL, 0, MSG_NOSIGNAL);
-        if (strcmp(how + 1, "among") == 0) {
-                *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
-                                                             .cmsg_level = SOL_SOCKET,
-                                                             .cmsg_type = SCM_RIGHTS };
-                memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
-                (void)sendmsg(channel, &message, MSG_NOSIGNAL);
-        } else {
+        if (strcmp(how + 1, "among") == 0)
+                (void)send_many(channel);
+        else if (strcmp(how + 1, "nested") == 0)
+                send_nested(channel, 8000);
+        else
                 (void)send_descriptor(channel, NULL, 0, strcmp(how + 1, "empty") == 0 ? "" : "x",
                                       OWN_CONNECTION);
-        }
-        close(OWN_CONNECTION);
+        for (int fd = OWN_CONNECTION; fd < MOST_DESCRIPTORS; fd++)
+                if (fd != ends[0] && fd != ends[1])
+                        close(fd);
+        (void)send_to_inbox(ends[1]);
+        close(ends[1]);
         (void)pause();
         _exit(0);
+}
+
+/* Stops the process in the argument. */
+static int attack_stop(void) {
+        const pid_t pid = atoi(argument);
+        int n = 0;
+
+        for (int number = 1; number < 32; number++)
+                if (number == SIGSTOP || number == SIGTSTP || number == SIGTTIN ||
+                    number == SIGTTOU)
+                        n += kill(pid, number) == 0 || syscall(SYS_tkill, pid, number) == 0 ||
+                             syscall(SYS_tgkill, pid, pid, number) == 0;
+        return n;
 }
 
 /* Opens a channel and keeps the master's end too. It gets the sender of each message as a
@@ -518,27 +553,15 @@ static int attack_keep(void) {
 /* Stores a socket by the name in the argument, and puts as many descriptors on their way to it, and
  * to others, as the kernel lets it. Returns how many. */
 static int attack_flood(void) {
-        int fds[253], ends[2], n = 0;
-        _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fds)] = { 0 };
-        struct iovec data = { "x", 1 };
-        struct msghdr message = { .msg_iov = &data,
-                                  .msg_iovlen = 1,
-                                  .msg_control = control,
-                                  .msg_controllen = sizeof control };
+        int ends[2], n = 0;
 
-        for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
-                fds[i] = STDIN_FILENO;
-        *CMSG_FIRSTHDR(&message) = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fds),
-                                                     .cmsg_level = SOL_SOCKET,
-                                                     .cmsg_type = SCM_RIGHTS };
-        memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), fds, sizeof fds);
         for (errno = EAGAIN; errno == EAGAIN;) {
                 if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
                         break;
                 if (n == 0)
                         store(ends[0]);
-                while (sendmsg(ends[1], &message, MSG_DONTWAIT) >= 0)
-                        n += (int)(sizeof fds / sizeof fds[0]);
+                while (send_many(ends[1]))
+                        n += 253;
         }
         return n;
 }
@@ -573,6 +596,8 @@ static int attack(const char *name) {
                 return send_to_inbox(STDIN_FILENO);
         if (strcmp(name, "flood") == 0)
                 return attack_flood();
+        if (strcmp(name, "stop") == 0)
+                return attack_stop();
         if (strcmp(name, "silent") == 0)
                 return open_channel();
         /* For the other attacks to find what they look for. */

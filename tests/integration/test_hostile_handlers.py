@@ -106,7 +106,7 @@ def test_other_processes(victim):
 def test_control(victim):
     """In a sandbox that filters system calls, it sends the master no signal, has the kernel send
     none, does not change its limits, executes nothing, and gets no other address by connect(2),
-    bind(2) or listen(2); elsewhere it can do all of that."""
+    bind(2) or listen(2); elsewhere it can do all of that. Nor does it stop another handler."""
     service = victim()
     hostile = service.connect_served()
     ask(hostile, "control")
@@ -120,6 +120,10 @@ def test_control(victim):
                              ("leave", "")):
         ask(hostile, attack, argument)
         assert answer(hostile) == "nothing"
+    other = service.connect_served()
+    ask(hostile, "stop", service.handlers()[1])
+    assert answer(hostile) == "0"
+    clients.ping(other)
 
 
 def test_address_of_another_peer(victim):
@@ -263,7 +267,7 @@ def test_descriptors_on_their_way(victim, most, name):
 def test_connection_that_lingers(victim, how):
     """It gives the master the last descriptor of a connection that is full and lingers for longer
     than this test waits: the master closes it and serves others while the peer reads nothing."""
-    service = victim(expected=["crashed"])
+    service = victim(expected=["crashed"], descriptors=20000)
     hostile, other = service.connect_served(), service.connect_served()
     handler = service.handlers()[0]
     connection = processes.descriptors(handler)[3]

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The limits: how many connections at once, and how many from one source."""
 
+import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -189,6 +191,31 @@ def connect_as(service, user):
     client.settimeout(processes.DEADLINE)
     service.clients.append(client)
     return client, child.pid
+
+
+def test_refused_client_that_lingers(start):
+    """A client of a Unix socket that is refused has sent the last descriptor of a full connection,
+    which lingers for longer than this test waits: the service goes on."""
+    name = f"@mpecho-test-linger-{os.getpid()}"
+    service = start("--max-per-source=1", name, "127.0.0.1:0")
+    kept = service.connect_served(address=name)
+    with socket.create_server(("127.0.0.1", 0)) as server, \
+            socket.create_connection(server.getsockname()) as full:
+        peer = server.accept()[0]
+        full.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                full.send(clients.RANDOM)
+        full.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
+        service.signal(signal.SIGSTOP)
+        client = service.connect(address=name)
+        socket.send_fds(client, [b"x"], [full.fileno()])
+        full.close()
+        service.signal(signal.SIGCONT)
+        service.journal.wait_for("refused")
+        clients.ping(kept)
+        service.connect_served(address=service.listeners()[1])
+        peer.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming other users needs root")

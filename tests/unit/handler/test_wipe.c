@@ -10,7 +10,7 @@
 #if defined(__x86_64__)
 #define NUMBERS "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
 #define SET     ".irp n, " NUMBERS "\n\tvmovdqu %0, %%ymm\\n\n\t.endr"
-#define GET     ".irp n, " NUMBERS "\n\tvmovdqu %%ymm\\n, \\n*32+%0\n\t.endr"
+#define GET     ".irp n, " NUMBERS "\n\tvmovdqu %%ymm\\n, \\n*32(%1)\n\t.endr"
 #define COPIES  16
 #define SIZE    32
 #elif defined(__aarch64__)

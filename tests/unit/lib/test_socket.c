@@ -101,26 +101,6 @@ static void test_datagrams(void **state) {
         }
 }
 
-/* A close(2) that would wait for the peer does no longer; a reset stays one. */
-static void test_linger(void **state) {
-        static const struct linger waits = { .l_onoff = 1, .l_linger = 5 },
-                                   resets = { .l_onoff = 1 };
-        struct linger linger;
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        socklen_t size = sizeof linger;
-
-        (void)state;
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &waits, sizeof waits), 0);
-        socket_unset_linger(fd);
-        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
-        assert_int_equal(linger.l_onoff, 0);
-        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &resets, sizeof resets), 0);
-        socket_unset_linger(fd);
-        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
-        assert_int_equal(linger.l_onoff, 1);
-        close(fd);
-}
-
 /* The kernel gets the time in its own unit, for the direction in question. */
 static void test_limits(void **state) {
         struct timeval time = {};
@@ -200,9 +180,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_cookie),    cmocka_unit_test(test_connections),
                 cmocka_unit_test(test_strangers), cmocka_unit_test(test_datagrams),
-                cmocka_unit_test(test_linger),    cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_reset),     cmocka_unit_test(test_readable),
-                cmocka_unit_test(test_writable),
+                cmocka_unit_test(test_limits),    cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_readable),  cmocka_unit_test(test_writable),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

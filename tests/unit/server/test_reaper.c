@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -293,6 +294,31 @@ static void test_stranger(void **state) {
         expect_none();
 }
 
+/* Has its parent trace it, and stops. */
+static void stop_traced(void *data) {
+        (void)data;
+        assert_true(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+        (void)raise(SIGSTOP);
+}
+
+/* A handler that only reports that it stopped has not ended: it is killed. */
+static void test_traced(void **state) {
+        const pid_t pid = process_fork(stop_traced, NULL);
+        siginfo_t stopped = {};
+        int status = 0;
+
+        (void)state;
+        assert_int_equal(waitid(P_PID, (id_t)pid, &stopped, WEXITED | WSTOPPED | WNOWAIT), 0);
+        assert_int_equal(stopped.si_code, CLD_TRAPPED);
+        reaper_begin(&reaper, NOW);
+        if (reaper_next(&reaper, &status) == 0) {
+                process_wait_ended(pid);
+                reaper_begin(&reaper, NOW);
+                assert_int_equal(reaper_next(&reaper, &status), pid);
+        }
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
 /* When there is nobody left, to look at all is not due any more. */
 static void test_last(void **state) {
         Connection *connection = NULL;
@@ -327,6 +353,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_again_and_again, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_traced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
         };
 

@@ -271,6 +271,25 @@ static void test_no_descriptors(void **state) {
         process_run(lack_descriptors, NULL);
 }
 
+static void lack_room(void *data) {
+        (void)data;
+        start();
+        assert_int_equal(restore_prepare(&restore), 0);
+        socketpair_fault = (CallFault){ .error = ETOOMANYREFS, .times = 3 };
+        assert_int_equal(takeover_readmit(service.connections, &restore, clock_now()), 0);
+        manager_expect_none(&manager);
+        takeover_start(service.connections, &restore, clock_now());
+        assert_int_equal(socketpair_fault.times, 0);
+        manager_expect_stored(&manager, "mpecho-ledger.1");
+        stop();
+}
+
+/* A run that cannot store its ledger beside what the store has stores it once that is removed. */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(lack_room, NULL);
+}
+
 static void name_listener(void *data) {
         int client;
 
@@ -668,6 +687,7 @@ int main(void) {
                 TEST(test_goes_on),
                 TEST(test_reset),
                 TEST(test_no_descriptors),
+                TEST(test_no_room),
                 TEST(test_limits),
                 TEST(test_unsent),
                 TEST(test_unsent_lost),

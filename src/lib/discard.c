@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Closes what untrusted processes sent. The last close(2) of a full connection that lingers
+ * (SO_LINGER, socket(7)) waits for its peer, and that of a Unix socket closes all descriptors in
+ * the messages there, which can carry each other however deep and many.
+ *
+ * But the kernel does not make a process wait that exits. So a child, which inherits all
+ * descriptors, has them when this process closes its own, and is then killed. It must not end
+ * before.
+ */
+#include "lib/discard.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fdpass.h"
+#include "lib/socket.h"
+
+/* Has the descriptors until it is killed, or its parent ends. */
+static _Noreturn void discard_hold(pid_t parent) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        while (getppid() == parent)
+                (void)pause();
+        _exit(0);
+}
+
+void discard_close(Discard *discard) {
+        const pid_t parent = getpid();
+        pid_t child;
+
+        if (discard->n == 0)
+                return;
+        child = _Fork();
+        if (child == 0)
+                discard_hold(parent);
+        while (discard->n > 0)
+                close(discard->fds[--discard->n]);
+        if (child > 0)
+                (void)kill(child, SIGKILL);
+        while (child > 0 && discard->waits && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+                ;
+}
+
+void discard_add(Discard *discard, int fd) {
+        if (fd < 0)
+                return;
+        if (discard->n == DISCARD_MOST)
+                discard_close(discard);
+        discard->fds[discard->n++] = fd;
+}
+
+void discard_add_channel(Discard *discard, int fd) {
+        int fds[FDPASS_MOST] = {}, n;
+        FdpassNote note = {};
+
+        /* Nothing comes any more, and each message names its sender, even an empty one. */
+        (void)shutdown(fd, SHUT_RD);
+        (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
+        n = fdpass_receive(fd, &note, fds, MSG_PEEK | MSG_DONTWAIT);
+        if (n == -EAGAIN || (n == 0 && note.size == 0 && note.sender < 0)) {
+                close(fd);
+                return;
+        }
+        /* Whoever else has this end can take the message meanwhile. */
+        for (int i = 0; i < n; i++)
+                discard_add(discard, fds[i]);
+        discard_add(discard, fd);
+}
+
+void discard_client(int fd) {
+        Discard discard = {};
+
+        if (!socket_is_local(fd)) {
+                socket_reset(fd);
+                return;
+        }
+        discard_add(&discard, fd);
+        discard_close(&discard);
+}

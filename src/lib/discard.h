@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct Discard Discard;
+
+/*
+ * Closes descriptors that came from others without waiting for whoever is at their other ends.
+ */
+
+enum {
+        DISCARD_MOST = 1024,
+};
+
+/* Begins as {}, or with @waits. */
+struct Discard {
+        bool waits; /* whether discard_close() reaps the child that it needs */
+        size_t n;
+        int fds[DISCARD_MOST];
+};
+
+/*
+ * discard_add: Takes @fd, unless it is negative, to be closed; closes all when there is no room for
+ * more.
+ *
+ * discard_add_channel: Does the same with the end @fd of a pair of Unix datagram or SEQPACKET
+ * sockets, but closes it at once when no message waits there. Refuses more messages.
+ *
+ * discard_close: Closes all that was taken. Leaves a child process that ends at once and that the
+ * caller reaps (waitpid(2)), unless @waits: for as long as the kernel needs to close everything.
+ * When there cannot be a child, it closes all the same, and can wait for somebody.
+ */
+void discard_add(Discard *discard, int fd);
+void discard_add_channel(Discard *discard, int fd);
+void discard_close(Discard *discard);
+
+/*
+ * discard_client: Closes the connection @fd with a reset; what a client of a Unix socket has sent
+ * may hold descriptors.
+ */
+void discard_client(int fd);

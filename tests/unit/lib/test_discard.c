@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* Closing what others sent, without waiting for them. */
+
+#include "lib/discard.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fdpass.h"
+#include "peer.h"
+#include "process.h"
+#include "unit.h"
+
+enum {
+        /* For how long each close(2) would wait, in seconds: longer than a test may take. */
+        LINGER = 1000,
+        /* Deeper than functions can call each other. */
+        DEEP = 3000,
+};
+
+/* Returns a connection that is full and lingers; the peer, which reads nothing, is the caller's. */
+static int full_connection(int *ret_peer) {
+        static const char block[1 << 16];
+        int pair[2];
+
+        peer_pair_tcp(pair);
+        while (send(pair[1], block, sizeof block, MSG_DONTWAIT) > 0)
+                ;
+        assert_int_equal(setsockopt(pair[1], SOL_SOCKET, SO_LINGER, &(struct linger){ 1, LINGER },
+                                    sizeof(struct linger)),
+                         0);
+        *ret_peer = pair[0];
+        return pair[1];
+}
+
+/* Returns a socket of @type in which a message with @fd waits, and closes that. */
+static int wrap(int fd, int type) {
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, &fd, 1, 0), 0);
+        close(fd);
+        close(pair[1]);
+        return pair[0];
+}
+
+/* The child has gone, killed. */
+static void expect_child(void) {
+        int status = 0;
+
+        assert_true(waitpid(-1, &status, 0) > 0);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void expect_no_child(void) {
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* What lingers is closed at once, alone or in messages, however deep; nothing stays open. */
+static void test_linger(void **state) {
+        const int lowest = dup(STDIN_FILENO);
+        static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+        Discard discard = {};
+        int peers[5], fd;
+
+        (void)state;
+        close(lowest);
+        discard_add(&discard, -1);
+        discard_add(&discard, full_connection(&peers[0]));
+        for (size_t i = 0; i < COUNT(types); i++)
+                discard_add(&discard, wrap(full_connection(&peers[1 + i]), types[i]));
+        fd = full_connection(&peers[4]);
+        for (int i = 0; i < DEEP; i++)
+                fd = wrap(fd, types[i % 3]);
+        discard_add(&discard, fd);
+        discard_close(&discard);
+        expect_child();
+        for (size_t i = 0; i < COUNT(peers); i++)
+                close(peers[i]);
+        fd = dup(STDIN_FILENO);
+        assert_int_equal(fd, lowest);
+        close(fd);
+}
+
+/* More than there is room for is closed in parts. */
+static void test_many(void **state) {
+        const int lowest = dup(STDIN_FILENO);
+        Discard discard = { .n = DISCARD_MOST };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(discard.fds); i++)
+                discard.fds[i] = -1;
+        discard.fds[0] = lowest;
+        discard_add(&discard, dup(STDIN_FILENO));
+        assert_int_equal(discard.n, 1);
+        expect_child();
+        assert_int_equal(dup(STDIN_FILENO), lowest);
+        discard_add(&discard, lowest);
+        discard_close(&discard);
+        expect_child();
+}
+
+/* Nothing needs no child. */
+static void test_nothing(void **state) {
+        Discard discard = {};
+
+        (void)state;
+        discard_close(&discard);
+        expect_no_child();
+}
+
+/* A channel in which nothing waits is closed without a child, whether its other end is open or not;
+ * one with a message, even an empty one, or with descriptors, needs one. Nothing comes later. */
+static void test_channel(void **state) {
+        static const int types[] = { SOCK_DGRAM, SOCK_SEQPACKET };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(types); i++) {
+                Discard discard = {};
+                int pair[2], peer;
+
+                assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, pair), 0);
+                discard_add_channel(&discard, pair[0]);
+                assert_int_equal(discard.n, 0);
+                assert_true(send(pair[1], "x", 1, MSG_NOSIGNAL) < 0);
+                close(pair[1]);
+
+                assert_int_equal(socketpair(AF_UNIX, types[i] | SOCK_CLOEXEC, 0, pair), 0);
+                assert_int_equal(send(pair[1], "", 0, 0), 0);
+                discard_add_channel(&discard, pair[0]);
+                assert_int_equal(discard.n, 1);
+                close(pair[1]);
+                discard_add_channel(&discard, wrap(full_connection(&peer), types[i]));
+                assert_int_equal(discard.n, 3);
+                discard_close(&discard);
+                expect_child();
+                close(peer);
+        }
+        expect_no_child();
+}
+
+/* A client of a Unix socket can have sent descriptors; one of another network is reset. */
+static void test_client(void **state) {
+        int pair[2], peer;
+        char byte;
+
+        (void)state;
+        discard_client(wrap(full_connection(&peer), SOCK_STREAM));
+        expect_child();
+        close(peer);
+        peer_pair_tcp(pair);
+        discard_client(pair[1]);
+        assert_int_equal(recv(pair[0], &byte, 1, 0), -1);
+        close(pair[0]);
+        expect_no_child();
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_linger),  cmocka_unit_test(test_many),
+                cmocka_unit_test(test_nothing), cmocka_unit_test(test_channel),
+                cmocka_unit_test(test_client),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
