@@ -21,6 +21,20 @@
 #include "lib/endpoint.h"
 #include "report/notify.h"
 
+/* Writes the address of this end as text: IPv4 is mapped to IPv6 on a socket that accepts both. */
+static void inetd_format_listener(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
+        const struct sockaddr_in6 *ipv6 = &endpoint->ipv6;
+        Address address = {};
+
+        if (endpoint->any.sa_family == AF_INET6)
+                address = address_from_bytes(&ipv6->sin6_addr, sizeof ipv6->sin6_addr,
+                                             ntohs(ipv6->sin6_port));
+        if (address.family == AF_INET)
+                address_format(&address, text);
+        else
+                endpoint_format(endpoint, text);
+}
+
 /* Writes the two ends of @connection as text. Returns 0 or a negative errno. */
 static int inetd_look(int connection, char ret_peer[static ADDRESS_TEXT_SIZE],
                       char ret_listener[static ENDPOINT_TEXT_SIZE]) {
@@ -36,7 +50,7 @@ static int inetd_look(int connection, char ret_peer[static ADDRESS_TEXT_SIZE],
         if (r < 0)
                 return r;
         address_format(&peer, ret_peer);
-        endpoint_format(&endpoint, ret_listener);
+        inetd_format_listener(&endpoint, ret_listener);
         return 0;
 }
 

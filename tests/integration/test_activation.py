@@ -274,8 +274,8 @@ def single(start, sockets, *options, data=b"", prepare=lambda client, accepted: 
            stdin=False, environment=None):
     """A service that is passed one connected stream, with data in it, as systemd or as an inetd
     does it; and the client's end. Both ends are given to prepare() before."""
-    listener = sockets()
-    client = clients.connect(address_of(listener))
+    listener = sockets(socket.AF_INET6, address=("::", 0))
+    client = clients.connect((socket.AF_INET, ("127.0.0.1", listener.getsockname()[1])))
     accepted, _ = listener.accept()
     client.sendall(data)
     prepare(client, accepted)
@@ -288,14 +288,17 @@ def single(start, sockets, *options, data=b"", prepare=lambda client, accepted: 
 
 
 def test_single_connection(start, sockets):
-    """The one connection of Accept=yes is echoed and recorded, and the service ends with it."""
+    """The one connection of Accept=yes is echoed and recorded, and the service ends with it. On a
+    socket that also accepts IPv4, both of its addresses are those of IPv4."""
     service, client = single(start, sockets)
+    listener = "%s:%u" % client.getpeername()
     assert clients.exchange(client, clients.RANDOM, 3_000_000) == 3_000_000
     assert service.wait() == 0
     closed, = service.journal.records("closed")
     assert closed.number("MPECHO_BYTES") == 3_000_000
     assert closed["MPECHO_REASON"] == "closed by peer"
     assert closed["MPECHO_PEER"] == clients.peer_text(client)
+    assert closed["MPECHO_LISTENER"] == listener
 
 
 def test_single_connection_times_out(start, sockets):
