@@ -8,6 +8,7 @@
 #include "client/content/payload.h"
 #include "client/content/volley.h"
 #include "client/network/rejection.h"
+#include "lib/clock.h"
 
 typedef struct Flow Flow;
 typedef struct FlowEvent FlowEvent;
@@ -20,6 +21,9 @@ enum {
          * a peer can send faster than they receive. */
         FLOW_BATCH = 64,
 };
+
+/* --flood sends this long after the last datagram, even without an answer to it. */
+#define FLOW_FLOOD (10 * CLOCK_MILLISECOND)
 
 /*
  * A connected datagram socket, from one local port to one peer, and the counts of its datagrams.

@@ -14,8 +14,9 @@
 void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted);
 
 /*
- * verdict_set_flows: Sets the failure of @report by the judgement of its flows, else by its counts
- * as above. Keeps a failure of this machine.
+ * verdict_set_flows: Sets the failure of @report if some of its flows lose more than the others, or
+ * as verdict_set_strangers() does. Else keeps the failure that it has; without one, sets it by the
+ * counts as above.
  */
 void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
 

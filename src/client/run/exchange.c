@@ -42,9 +42,6 @@ enum {
 
 #define EXCHANGE_PROGRESS (200 * CLOCK_MILLISECOND)
 
-/* --flood sends this long after the last datagram, even without an answer to it. */
-#define EXCHANGE_FLOOD (10 * CLOCK_MILLISECOND)
-
 typedef struct Exchange {
         const ClientOptions *options;
         Report *report;
@@ -187,7 +184,7 @@ static void exchange_send(Exchange *exchange, uint64_t now) {
         if (exchange->due < now)
                 exchange->due = now;
         if (options->flood)
-                exchange->due = now + EXCHANGE_FLOOD;
+                exchange->due = now + FLOW_FLOOD;
         if (event.kind == FLOW_REJECTED) {
                 exchange_take(exchange, &event);
                 return;

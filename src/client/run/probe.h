@@ -59,10 +59,10 @@ struct Probe {
 };
 
 /*
- * probe_make: Sends datagrams of @size bytes until one passes.
+ * probe_make: Sends datagrams of @size bytes, at most PROBE_ATTEMPTS, until one passes or no
+ * repetition helps. Sets the reason of @probe anew, in any case.
  *
- * Returns a value of the enum above and sets @reason. Returns -EINTR after the interrupt, or a
- * negative errno of poll(2).
+ * Returns a value of the enum above; -EINTR after the interrupt, or a negative errno of poll(2).
  */
 int probe_make(Probe *probe, size_t size);
 

@@ -27,9 +27,6 @@ enum {
         TURNS_REMEMBERED_MOST = 1 << 20,
 };
 
-/* --flood sends this long after the last datagram, even without an answer to it. */
-#define TURNS_FLOOD (10 * CLOCK_MILLISECOND)
-
 static void turns_prepare_lane(Turns *turns, size_t i) {
         const size_t size = turns->options->size;
         char *message = turns->buffers + 2 * i * size;
@@ -177,7 +174,7 @@ static void turns_send(Turns *turns, size_t i, uint64_t now) {
         FlowEvent event;
 
         if (interval == 0)
-                turns->due[i] = now + TURNS_FLOOD;
+                turns->due[i] = now + FLOW_FLOOD;
         else
                 turns->due[i] += ((now - turns->due[i]) / interval + 1) * interval;
         if (flow_send(&turns->datagrams[i], now, &event) < 0)
@@ -219,8 +216,7 @@ bool turns_work(Turns *turns, uint64_t *ret_wake) {
         return more;
 }
 
-/* Takes what came before the end of the run, and is not read yet. This process may have had no
- * processor. */
+/* Does for flow @i what turns_look() does. */
 static void turns_look_at(Turns *turns, size_t i) {
         Lane *lane = &turns->list[i];
         FlowEvent event;

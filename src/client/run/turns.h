@@ -65,7 +65,7 @@ void turns_look(Turns *turns);
 uint64_t turns_failed(const Turns *turns);
 
 /*
- * turns_close: Closes all flows and adds their counts to the report. What is under way counts as
- * lost.
+ * turns_close: Closes all flows, which turns_open() has prepared without an error, and adds their
+ * counts to the report. What is under way counts as lost.
  */
 void turns_close(Turns *turns);
