@@ -17,7 +17,8 @@ def fixture_binds(binds, previous):
 def test_lifecycle(host):
     """Upgrading and downgrading restart a running service and leave a stopped one stopped, while
     the socket goes on listening; removing stops both, and each other socket unit of the service;
-    purging leaves nothing, and dpkg does not warn of anything; all of it again."""
+    purging leaves nothing, and dpkg does not warn of anything; all of it again, with a service that
+    a wrong option has failed."""
     admin = Administrator(host)
     before = admin.files()
 
@@ -59,5 +60,9 @@ def test_lifecycle(host):
     assert admin.states() == ("inactive", "inactive")
     admin.shell("systemctl enable --now mpecho.socket mpecho-udp.socket mpecho-metrics.socket")
     assert admin.shell(EXCHANGE) == "hello"
+    admin.shell("echo MPECHO_OPTIONS=--wrong >/etc/default/mpecho")
+    assert host.run("systemctl", "restart", "mpecho.service")[0] != 0
+    admin.shell("until systemctl is-failed --quiet mpecho.service; do sleep 0.1; done")
     assert "dpkg: warning" not in admin.apt("purge", "mpecho", "mpecho-client")
     admin.wait_for_files(before)
+    assert admin.shell("systemctl list-units --all --no-legend 'mpecho*'") == ""
