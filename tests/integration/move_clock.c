@@ -5,9 +5,9 @@
  * day; nanoseconds that are all that the monotonic clock shows, or 0, with which that clock goes
  * on; and nanoseconds that the kernel adds to the time since the last bytes of a TCP connection.
  * That time does not go on while the monotonic clock is stopped. A wait with a limit, while that
- * clock is stopped, takes as long as the clock is moved on. A program may have read the clock before
- * a move and wait from then on, too long: a wait of epoll(7) can end early, for another reading. An
- * alarm that a program asks for meanwhile never comes.
+ * clock is stopped, takes as long as the clock is moved on. A program may have read the clock
+ * before a move and wait from then on, too long: a wait of epoll(7) can end early, for another
+ * reading. An alarm that a program asks for meanwhile never comes.
  */
 #include <dlfcn.h>
 #include <errno.h>

@@ -167,7 +167,7 @@ def test_a_client_that_comes_late(mode, late, clock):
     assert status == int(not in_time and mode != "check")
     if in_time and mode != "check":
         times = result["latency"]
-        # That of the machine goes on meanwhile.
+        # The time of day, by which the kernel stamps, goes on meanwhile.
         assert times["min"] > 1800e6 if late else times["max"] < 1800e6
 
 

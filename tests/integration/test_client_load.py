@@ -238,7 +238,7 @@ def test_the_lag_of_the_client_is_not_the_services(clock):
         clock.advance(51)
         result = end_of(client)
     assert (result["load"]["answered"], result["load"]["overdue"]) == (200, 0)
-    assert result["latency"]["max"] >= 148e6
+    assert result["latency"]["max"] > 100e6
 
 
 @pytest.mark.parametrize("late", [False, True])
