@@ -29,6 +29,10 @@ schemadir            ?= $(prefix)/share/mpecho-client
 VERSION := $(shell sed -n '1s/.*(\(.*\)-[^-]*).*/\1/p' debian/changelog)
 
 CFLAGS  ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+# Tests are run once: without optimization they take less than it takes. Flags of others hold for tests, too.
+ifeq ($(origin CFLAGS),file)
+TEST_CFLAGS ?= -O0 -U_FORTIFY_SOURCE
+endif
 LDFLAGS ?= -Wl,-z,relro -Wl,-z,now
 
 WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes
@@ -88,6 +92,7 @@ $(UNIT_TESTS): ALL_LDLIBS += -lm
 $(BUILD)/mpecho $(UNIT_TESTS) $(FUZZERS): ALL_LDLIBS += $(SYSTEMD_LIBS)
 # Private: what these are built from, $(BUILD)/flags too, would inherit it.
 $(BUILD)/tests/%.o: private ALL_CPPFLAGS += -iquote tests/unit
+$(BUILD)/tests/unit/%.o $(BUILD)/tests/fuzz/%.o: private ALL_CFLAGS += $(TEST_CFLAGS)
 # Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
 # a forked handler needs brings all others.
 $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
@@ -222,7 +227,7 @@ previous: deb
 
 # bare-static cannot be linked with them.
 sanitize = $(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
-	CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all'
+	CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' TEST_CFLAGS=-O0
 
 ## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
