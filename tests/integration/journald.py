@@ -243,17 +243,18 @@ class Journal(Datagrams):
         path = self.run / "systemd" / "journal" / "socket"
         path.parent.mkdir(parents=True)
         super().__init__(path, reading)
-        self._parsed = []
+        # Tests look for few records among thousands, again and again.
+        self._parsed = {None: []}
 
     def records(self, kind=None, **fields):
         """The records so far, of one kind, whose fields have these values."""
-        for when, datagram in self.received[len(self._parsed):]:
-            self._parsed.append(Record(when, datagram))
+        for when, datagram in self.received[len(self._parsed[None]):]:
+            record = Record(when, datagram)
+            self._parsed[None].append(record)
+            self._parsed.setdefault(record.kind, []).append(record)
         wanted = {name: str(value) for name, value in fields.items()}
-        return [
-            record for record in self._parsed
-            if kind in (None, record.kind) and wanted.items() <= record.items()
-        ]
+        return [record for record in self._parsed.get(kind, ())
+                if not wanted or wanted.items() <= record.items()]
 
     def wait_for(self, kind, count=1, seconds=DEADLINE, **fields):
         """Waits for this many records of a kind and returns them all."""
