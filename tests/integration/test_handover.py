@@ -48,11 +48,11 @@ def test_conversations_go_on(unit, chat, stop):
 
 @pytest.mark.parametrize("stop", STOPS)
 def test_more_connections_than_a_message_holds(unit, chat, clock, stop):
-    """Six hundred connections, more than one message to systemd can carry, go on."""
+    """Three hundred connections, more than one message to systemd can carry, go on."""
     service = unit("--max-per-source=0", start=False)
     service.wrapper = clock.wrapper
     service.start()
-    connected = [service.connect_served() for _ in range(600)]
+    connected = [service.connect_served() for _ in range(300)]
     # However long the stand-in of systemd takes, nobody loses patience with it.
     clock.stop()
     chatter = chat(connected, longest=100)
