@@ -35,9 +35,11 @@ NEEDS = {
     "check-fuzz": ["programs"],
     "check-packages": ["deb"],
 }
-# These compute all the time, one after the other. The others wait for something most of the time, and come first when it
-# is there.
-NICE = ("check-sanitize-quick", "check-model", "lint")
+# These compute all the time, see nice(1). The others wait for something most of the time, and come first when it is there.
+# The model and lint have no deadlines: they take the time that nobody else wants.
+NICE = {"check-sanitize-quick": 5, "lint": 17, "check-model": 19}
+# Each suite has a session of its own, and with autogroups, see sched(7), nice(1) is for processes of one session only.
+RUN_NICELY = '{ echo "$0" >/proc/self/autogroup; } 2>/dev/null; exec nice -n "$0" "$@"'
 # The sanitizers have memory, files and libraries of their own, which these tests would look at.
 SKIPPED_FOR_A_REASON = re.compile(r"SKIPPED .*the sanitizer")
 ENDING_SECONDS = 60
@@ -58,7 +60,7 @@ class Suite:
         made = [word for needed in NEEDS[name] for word in ("-o", needed)]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [*(["nice", "-n", "19"] if name in NICE else []), make, "--no-print-directory", *made, name],
+                ["sh", "-c", RUN_NICELY, str(NICE.get(name, 0)), make, "--no-print-directory", *made, name],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 start_new_session=True)
 
@@ -103,8 +105,6 @@ def run(make, directory):
     try:
         while waiting or running:
             for name in [name for name in waiting if made.issuperset(NEEDS[name])]:
-                if name in NICE and any(suite.name in NICE for suite in running):
-                    continue
                 waiting.remove(name)
                 running.append(Suite(make, name, directory))
             if not running:
