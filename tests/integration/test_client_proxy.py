@@ -7,8 +7,8 @@ from client import command, run
 
 LISTEN = "proxy:127.0.0.1:0"
 HEADER = "--proxy-protocol=2,192.0.2.7:51234,192.0.2.1:7"
-WRONG = ["no-cr", "long", "protocol", "port", "signature", "version", "command", "family", "short",
-         "tlv", "checksum"]
+WRONG = ["no-cr", "long", "protocol", "address", "port", "signature", "version", "command", "family",
+         "short", "tlv", "checksum"]
 
 
 def target(service):

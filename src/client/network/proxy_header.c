@@ -35,6 +35,7 @@ static const char *const form_names[PROXY_HEADER_FORMS] = {
         [PROXY_HEADER_NO_CR] = "no-cr",
         [PROXY_HEADER_LONG] = "long",
         [PROXY_HEADER_PROTOCOL] = "protocol",
+        [PROXY_HEADER_ADDRESS] = "address",
         [PROXY_HEADER_PORT] = "port",
         [PROXY_HEADER_SIGNATURE] = "signature",
         [PROXY_HEADER_VERSION] = "version",
@@ -91,7 +92,8 @@ int proxy_header_parse(const char *text, ProxyHeader *ret_header) {
 static bool form_is_line(ProxyHeaderForm form) {
         return form == PROXY_HEADER_1 || form == PROXY_HEADER_UNKNOWN ||
                form == PROXY_HEADER_NO_CR || form == PROXY_HEADER_LONG ||
-               form == PROXY_HEADER_PROTOCOL || form == PROXY_HEADER_PORT;
+               form == PROXY_HEADER_PROTOCOL || form == PROXY_HEADER_ADDRESS ||
+               form == PROXY_HEADER_PORT;
 }
 
 static const void *endpoint_host(const Endpoint *endpoint) {
@@ -108,16 +110,17 @@ static size_t proxy_header_format_line(ProxyHeaderForm form, int family, const E
 
         if (form == PROXY_HEADER_LONG)
                 return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY UNKNOWN %0100d%s", 0, end);
-        if (form == PROXY_HEADER_UNKNOWN || family == AF_UNSPEC)
-                return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY %s%s",
-                                        form == PROXY_HEADER_PROTOCOL ? "UDP4" : "UNKNOWN", end);
+        if (form == PROXY_HEADER_UNKNOWN || (family == AF_UNSPEC && form < PROXY_HEADER_PROTOCOL))
+                return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY UNKNOWN%s", end);
+        if (family == AF_UNSPEC)
+                return (size_t)snprintf(text, PROXY_HEADER_SIZE, "PROXY %s4%s", protocol, end);
         inet_ntop(family, endpoint_host(source), from, sizeof from);
         inet_ntop(family, endpoint_host(destination), to, sizeof to);
         return (size_t)snprintf(text, PROXY_HEADER_SIZE,
                                 "PROXY %s%c %s %s %s%" PRIu32 " %" PRIu32 "%s", protocol,
-                                family == AF_INET ? '4' : '6', from, to,
-                                form == PROXY_HEADER_PORT ? "0" : "", endpoint_port(source),
-                                endpoint_port(destination), end);
+                                (family == AF_INET) == (form != PROXY_HEADER_ADDRESS) ? '4' : '6',
+                                from, to, form == PROXY_HEADER_PORT ? "0" : "",
+                                endpoint_port(source), endpoint_port(destination), end);
 }
 
 static size_t put(uint8_t *bytes, size_t at, const void *data, size_t size) {

@@ -23,6 +23,7 @@ enum ProxyHeaderForm {
         PROXY_HEADER_NO_CR, /* version 1: LF alone at the end */
         PROXY_HEADER_LONG,  /* more than 107 bytes before the end */
         PROXY_HEADER_PROTOCOL,
+        PROXY_HEADER_ADDRESS,   /* of the other family than the protocol */
         PROXY_HEADER_PORT,      /* a leading zero */
         PROXY_HEADER_SIGNATURE, /* version 2 */
         PROXY_HEADER_VERSION,
@@ -55,7 +56,8 @@ int proxy_header_parse(const char *text, ProxyHeader *ret_header);
 
 /*
  * proxy_header_format: Writes the header for a connection from @source to @destination. Those of
- * other families than IPv4 and IPv6, or of two, are not named.
+ * other families than IPv4 and IPv6, or of two, are not named; wrong forms are wrong without them,
+ * too.
  *
  * Returns its length.
  */
