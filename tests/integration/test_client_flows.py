@@ -2,7 +2,8 @@
 """mpecho-client --ping --flows: which of many source ports lose packets, on links that are known.
 
 The client and the server are in a network namespace each, with four cables between them. The client
-spreads its connections over these by their ports, as routers do (ECMP)."""
+spreads its connections over these by their ports, as routers do (ECMP). MPECHO_FLOWS=all repeats
+runs of datagrams with other ports, which take other links: 50 with a lossy one, 100 without."""
 
 import contextlib
 import json
@@ -37,6 +38,8 @@ table inet paths {{
 }}
 """
 LOSSY, DEAD = "numgen random mod 100 < 20 counter drop", "counter drop"
+PORTS = range(20000, 30000, 100) if os.environ.get("MPECHO_FLOWS") == "all" else [20000]
+RUNS = [*((LOSSY, first) for first in PORTS[:50]), *(("accept", first) for first in PORTS)]
 
 
 def datagrams_of(network, name):
@@ -120,13 +123,13 @@ class Paths:
             return report(*self.client.run(
                 run, "--json", "--ping", f"--flows={flows}", *arguments, self.address, data=b""))
 
-    def ping_by_datagrams(self, clock, count, flows=32):
+    def ping_by_datagrams(self, clock, count, *options, flows=32):
         """The same of datagrams. The clock exceeds their timeout when all that are not lost are back.
         """
         clock.stop()
         with datagrams(self.server, (self.address, 7)), self.client.run(
                 Client, "--json", "--ping", "--udp", f"--flows={flows}", f"-c{count}", "-i10ms",
-                "-W60", self.address, env=os.environ | clock.environment) as client:
+                "-W60", *options, self.address, env=os.environ | clock.environment) as client:
             until(lambda: datagrams_of(self.client, "OutDatagrams") == flows * count
                   or clock.advance(0.01))
             until(lambda: datagrams_of(self.server, "InDatagrams") + self.lost() == flows * count)
@@ -178,6 +181,17 @@ def test_the_flows_of_a_lossy_link(paths):
     # may send something twice.
     assert result["status"] == 0 and named(flows) == set()
     assert flows["enough"] or flows["other_loss"] > 0
+
+
+@pytest.mark.parametrize("rule, first", RUNS)
+def test_ports(paths, clock, rule, first):
+    """Whichever links the ports take, exactly the flows on a lossy one are named; without loss,
+    none."""
+    paths.rule(rule)
+    result, flows = paths.ping_by_datagrams(clock, 100, f"--source-port={first}")
+    bad = paths.ports()[BAD] if rule == LOSSY else set()
+    assert {flow["port"] for flow in flows["list"]} == set(range(first, first + 32))
+    assert named(flows) == bad and result["status"] == bool(bad)
 
 
 @pytest.mark.parametrize("family, rule, loss", [("IPv4", LOSSY, 0.2), ("IPv6", LOSSY, 0.2),
