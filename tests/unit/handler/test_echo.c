@@ -29,6 +29,7 @@ typedef struct Time {
         _Atomic int looks;        /* how often it has been asked */
         _Atomic uint64_t stopped; /* when it was stopped; 0 while it goes on */
         _Atomic uint64_t ahead;   /* of the machine's, or of when it was stopped */
+        _Atomic uint64_t step;    /* how much each look at the stopped clock moves it on */
 } Time;
 
 static Time *here;
@@ -37,8 +38,10 @@ static Time *here;
 uint64_t clock_now(void) {
         struct timespec now;
 
-        if (here->stopped != 0)
+        if (here->stopped != 0) {
+                here->ahead += here->step;
                 return here->stopped + here->ahead;
+        }
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
         return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec + here->ahead;
 }
@@ -438,6 +441,30 @@ static void test_failed(void **state) {
         close(null);
 }
 
+/* A peer that goes on sending is left after three seconds. */
+static void test_finish(void **state) {
+        static const char data[4096];
+        char buffer[16];
+        Echo parameters = { .buffer = buffer,
+                            .buffer_size = sizeof buffer,
+                            .stopping = &never_stopping };
+        int pair[2];
+
+        (void)state;
+        peer_pair(pair);
+        peer_send(pair[0], data, sizeof data);
+        parameters.out = pair[1];
+        here->ahead = 0;
+        here->step = CLOCK_SECOND / 2;
+        here->stopped = CLOCK_SECOND;
+        echo_finish(&parameters);
+        here->stopped = here->step = 0;
+        assert_in_range(here->ahead, 3 * CLOCK_SECOND, 4 * CLOCK_SECOND);
+        here->ahead = 0;
+        close(pair[0]);
+        close(pair[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_all),
@@ -454,6 +481,7 @@ int main(void) {
                 cmocka_unit_test(test_silent),
                 cmocka_unit_test(test_ended_unacknowledged),
                 cmocka_unit_test(test_counted),
+                cmocka_unit_test(test_finish),
         };
 
         here = mapping_new_shared(sizeof *here);

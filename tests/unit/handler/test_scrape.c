@@ -171,9 +171,10 @@ static void request(int fds[static 2]) {
 }
 
 /* The handler of a client lasts until that has acknowledged the whole answer, and ends the stream
- * as usual. */
+ * as usual; its alarm can end it then, too. */
 static void test_slow(void **state) {
         char answer[1024];
+        sigset_t blocked;
         int fds[2];
 
         (void)state;
@@ -182,6 +183,8 @@ static void test_slow(void **state) {
         unacknowledged = 3;
         scrape_run(fds[1], &texts);
         assert_int_equal(unacknowledged, 0);
+        assert_int_equal(sigprocmask(SIG_SETMASK, NULL, &blocked), 0);
+        assert_false(sigismember(&blocked, SIGALRM));
         close(fds[1]);
         receive_all(fds[0], answer, sizeof answer);
         assert_non_null(strstr(answer, "\r\n\r\ntext\n"));

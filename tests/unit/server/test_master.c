@@ -224,6 +224,41 @@ static void test_forged(void **state) {
         process_run(forge, NULL);
 }
 
+static bool is_pending(int number) {
+        sigset_t pending;
+
+        assert_int_equal(sigpending(&pending), 0);
+        return sigismember(&pending, number) == 1;
+}
+
+static void annoy(void *data) {
+        uint64_t last = 0, since;
+        int rounds = 0;
+
+        (void)data;
+        service_start_master(&service, &usual);
+        do {
+                since = last;
+                last = clock_now();
+                assert_int_equal(kill(getpid(), SIGHUP), 0);
+                assert_int_equal(master_turn(service.master, 0), MASTER_RUNNING);
+                assert_true(++rounds < 1000);
+        } while (!is_pending(SIGHUP));
+
+        assert_int_equal(kill(getpid(), SIGUSR1), 0);
+        service_turn_until(&service, RECORD_TOTALS);
+        assert_true(clock_now() - since >= CLOCK_SECOND / 10);
+        assert_false(is_pending(SIGHUP));
+        service_stop(&service);
+}
+
+/* After several signals without an effect the master takes none for a tenth of a second, and then
+ * all: no handler keeps it busy with them. */
+static void test_vain_signals(void **state) {
+        (void)state;
+        process_run(annoy, NULL);
+}
+
 /* Whether @text is what the service manager was told next. */
 static bool was_told(int manager, const char *text) {
         char told[512];
@@ -303,9 +338,9 @@ static void test_run(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),  TEST(test_patience),   TEST(test_reap),
-                TEST(test_total),  TEST(test_per_source), TEST(test_report),
-                TEST(test_status), TEST(test_run),        TEST(test_forged),
+                TEST(test_serve),      TEST(test_patience),     TEST(test_reap),   TEST(test_total),
+                TEST(test_per_source), TEST(test_report),       TEST(test_status), TEST(test_run),
+                TEST(test_forged),     TEST(test_vain_signals),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

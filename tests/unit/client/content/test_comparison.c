@@ -191,6 +191,21 @@ static void test_insert(void **state) {
         }
 }
 
+/* No byte belongs in front of the stream, whatever its value is. */
+static void test_insert_first(void **state) {
+        uint8_t foreign[16] = { 0 };
+
+        (void)state;
+        pattern_fill(&pattern, UINT64_MAX, &foreign[sizeof foreign - 1], 1);
+        restart();
+        put(0, foreign, sizeof foreign);
+        for (int i = 0; i < 20; i++) {
+                compare(true);
+                expect(FAULT_INSERTED, sizeof foreign);
+                assert_int_equal(comparison.faults, 1);
+        }
+}
+
 /* Two neighbouring blocks of any lengths that changed places are the same bytes in another order.
  */
 static void test_swap(void **state) {
@@ -405,6 +420,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_duplicate, prepare),
                 cmocka_unit_test_setup(test_nearly_duplicate, prepare),
                 cmocka_unit_test_setup(test_insert, prepare),
+                cmocka_unit_test_setup(test_insert_first, prepare),
                 cmocka_unit_test_setup(test_swap, prepare),
                 cmocka_unit_test_setup(test_delay, prepare),
                 cmocka_unit_test_setup(test_truncate, prepare),
