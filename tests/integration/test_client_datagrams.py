@@ -765,6 +765,8 @@ def test_load_errors():
     assert (counts["lost"], counts["changed"], counts["duplicate"]) == (1, 1, 1)
     assert result["load"]["errors"] == {"timeout": 1 + counts.get("late", 0), "differs": 1}
     assert result["failure"]["kind"] == "differs"
+    # The run lasts until the timeout of the lost one.
+    assert result["seconds"] >= 0.5
 
 
 def test_load_of_a_closed_port():

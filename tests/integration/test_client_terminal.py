@@ -110,6 +110,18 @@ def test_progress_begins_with_the_load(tmp_path):
     assert found and float(found[0]) > 0
 
 
+def test_progress_of_streams():
+    """A load of streams shows the rate of the bytes that come back."""
+    with servers.tcp(servers.echo) as server, Terminal(
+            80, "--load", "--kind=streams", "-P1", "-w600", *server.address) as terminal:
+        terminal.until(b" left\x1b[K")
+        os.write(terminal.master, b"\3")
+        terminal.end()
+    lines = re.findall(rb"\r([^\r\n]+ left)\x1b\[K", terminal.seen)
+    assert all(re.fullmatch(rb"\d+\.\d s  [\d.]+ (?:bytes|[KMG]iB)/s  \d+\.\d s left", line)
+               for line in lines), lines
+
+
 def test_progress_of_datagrams():
     """A check by datagrams shows how many of them are sent, and the rate."""
     with Peer(echo_datagrams) as peer, Terminal(

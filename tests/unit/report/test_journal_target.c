@@ -267,14 +267,36 @@ static void test_nothing(void **state) {
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), -EMFILE);
 }
 
+/* The socket has room for a burst, as much as this process may give to one. */
+static void test_room(void **state) {
+        const int room = 8 << 20;
+        int fds[2], rooms[2];
+        Journal *journal;
+
+        (void)state;
+        fds[0] = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        (void)setsockopt(fds[0], SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+        fds[1] = fcntl(fds[0], F_DUPFD, 0);
+        close(fds[1]);
+        assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, "/", &journal), 0);
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(getsockopt(fds[i], SOL_SOCKET, SO_SNDBUF, &rooms[i],
+                                            &(socklen_t){ sizeof rooms[i] }),
+                                 0);
+        assert_int_equal(rooms[0], rooms[1]);
+        journal_free(journal);
+        close(fds[0]);
+}
+
 #define TEST(name)                                                                                 \
         cmocka_unit_test_prestate_setup_teardown(name, journald_set_up, journald_tear_down,        \
                                                  &journald)
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_stderr),      TEST(test_stream), TEST(test_terminal),
-                TEST(test_full_stderr), TEST(test_auto),   TEST(test_nothing),
+                TEST(test_stderr), TEST(test_stream),  TEST(test_terminal), TEST(test_full_stderr),
+                TEST(test_auto),   TEST(test_nothing), TEST(test_room),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

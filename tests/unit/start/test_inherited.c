@@ -162,7 +162,8 @@ static void start_mpecho(void *data) {
         assert_int_equal(r, call->result);
         if (r == 0) {
                 assert_int_equal(inherited.connection >= 0, call->connection);
-                assert_int_equal(inherited.manager, call->fds != NULL && !call->connection);
+                assert_int_equal(inherited.manager,
+                                 call->fds != NULL && call->pid == NULL && !call->connection);
                 assert_int_equal(listeners_new(&options, &inherited, &listeners, &failure), 0);
                 expect_listeners(call, listeners);
                 listeners_free(listeners);
@@ -425,6 +426,9 @@ static void test_single(void **state) {
         process_run(start_mpecho, &(Call){ .standard_input = &pair[0], .connection = true });
         process_run(start_mpecho, &(Call){ .standard_input = &listener, .n = 1 });
         process_run(start_mpecho, &(Call){ .standard_input = &datagram, .n = 1 });
+        /* The inetd itself may be one that systemd has started with sockets. */
+        process_run(start_mpecho,
+                    &(Call){ .fds = "1", .pid = "1", .standard_input = &datagram, .n = 1 });
         process_run(start_mpecho,
                     &(Call){ .standard_input = &netlink,
                              .result = -EPROTOTYPE,

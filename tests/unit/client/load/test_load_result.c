@@ -45,9 +45,43 @@ static void test_worst(void **state) {
         }
 }
 
+/* The counts of all workers add up. */
+static void test_sum(void **state) {
+        static const ClientOptions options = { .load = LOAD_REQUESTS };
+        static LoadPage pages[2];
+        static Report report;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(pages); i++)
+                pages[i] = (LoadPage){ .answered = 1 + i,
+                                       .overdue = 2 + i,
+                                       .reconnects = 3 + i,
+                                       .bytes_sent = 4 + i,
+                                       .bytes_received = 5 + i,
+                                       .phases = { .connections = 6 + i,
+                                                   .connect = 7 + i,
+                                                   .answers = 8 + i,
+                                                   .first = 9 + i,
+                                                   .last = 10 + i } };
+        load_result_set(&options, pages, COUNT(pages), &report);
+        assert_int_equal(report.processes, 2);
+        assert_int_equal(report.answered, 3);
+        assert_int_equal(report.overdue, 5);
+        assert_int_equal(report.reconnects, 7);
+        assert_int_equal(report.bytes_sent, 9);
+        assert_int_equal(report.bytes_received, 11);
+        assert_int_equal(report.phases.connections, 13);
+        assert_int_equal(report.phases.connect, 15);
+        assert_int_equal(report.phases.answers, 17);
+        assert_int_equal(report.phases.first, 19);
+        assert_int_equal(report.phases.last, 21);
+        assert_int_equal(report.failure.kind, FAILURE_NONE);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_while_draining),
-                                            cmocka_unit_test(test_worst) };
+                                            cmocka_unit_test(test_worst),
+                                            cmocka_unit_test(test_sum) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* A request of a load whose process comes late to its deadline. */
+/* The requests of a load: their first connection, and their deadlines. */
 
 #include "unit.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "client/load/slots.h"
 #include "lib/clock.h"
+#include "peer.h"
 
 /* A connection that came about before this process looked is no timeout: the request goes out. */
 static void test_late_look(void **state) {
@@ -48,9 +50,66 @@ static void test_late_look(void **state) {
         close(listener);
 }
 
+/* A request that its deadline ends counts with its time; a peer that does not close after its
+ * answer is another error, and its answer came before. */
+static void test_deadline(void **state) {
+        static const SlotState states[] = { SLOT_BUSY, SLOT_ENDING };
+        static const ClientOptions options = { .load = LOAD_CONNECTIONS, .size = 64 };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(states); i++) {
+                const bool unclosed = states[i] == SLOT_ENDING;
+                LoadPage *page = calloc(1, sizeof *page);
+                const LoadPlan plan = {
+                        .options = &options, .connections = 1, .first = -1, .page = page
+                };
+                static Slots slots;
+
+                assert_non_null(page);
+                assert_int_equal(slots_init(&slots, &plan), 0);
+                assert_int_equal(slots_connect(&slots), 0);
+                slots.list->state = states[i];
+                slots.list->due = 10;
+                slots.list->deadline = 20;
+                slots.busy = 1;
+                assert_false(slot_expire(&slots, slots.list, 19));
+                assert_int_equal(page->errors[FAILURE_TIMEOUT], 0);
+                assert_false(slot_expire(&slots, slots.list, 20));
+                assert_int_equal(page->errors[FAILURE_TIMEOUT], 1);
+                assert_int_equal(page->unclosed, unclosed);
+                assert_int_equal(page->latency.count, !unclosed);
+                slots_deinit(&slots);
+                free(page);
+        }
+}
+
+/* The connection that found the address is the first one of the load, with the time that it took.
+ */
+static void test_first(void **state) {
+        static const ClientOptions options = { .load = LOAD_CONNECTIONS, .size = 64 };
+        static LoadPage page;
+        static Slots slots;
+        LoadPlan plan = { .options = &options, .connections = 2, .setup = 862, .page = &page };
+        int fds[2];
+
+        (void)state;
+        peer_pair(fds);
+        plan.first = fds[0];
+        assert_int_equal(slots_init(&slots, &plan), 0);
+        assert_int_equal(slots_connect(&slots), 0);
+        assert_int_equal(slots.list[0].fd, fds[0]);
+        assert_int_equal(slots.list[0].setup, 862);
+        assert_int_equal(slots.list[1].fd, -1);
+        slots_deinit(&slots);
+        close(fds[0]);
+        close(fds[1]);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_late_look),
+                cmocka_unit_test(test_deadline),
+                cmocka_unit_test(test_first),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
