@@ -15,6 +15,7 @@ from manager import send
 
 SECOND = 1000000  # microseconds
 SCRAPERS = 16  # clients of metrics that the service answers at once
+REPORTS = 150  # of 20 connections, more than the queue of records has room for
 
 
 @pytest.fixture
@@ -117,34 +118,42 @@ def test_idle_connections(start, managed):
 def test_a_thousand_idle_connections(managed):
     """A thousand connections cost an idle master no more than one."""
     service = managed("--max-per-source=0")
-    for _ in range(1000):
+    for _ in range(1001):
         service.connect_served()
+    # With so many, the master looks for others that have ended a little later.
+    service.clients.pop().close()
+    service.wait_until_idle(1000)
     processes.assert_at_rest({"a thousand": service.pid})
 
 
 def test_trouble(start, managed, tmp_path):
-    """Out of descriptors, with nobody live and a limit to idleness; a journald or a service manager
-    that does not read."""
+    """Out of descriptors, also for clients of the metrics, or with nobody live and a limit to
+    idleness; a journald that does not read, and a full queue of records; a service manager that does
+    not read."""
     hung = Notifications(tmp_path, reading=False)
     hung.fill()
     with clients.listen() as listener, clients.listen() as other, contextlib.closing(hung):
         services = {
-            "exhausted": start(expected=["exhausted"]),
-            "journald hangs": start(passed=[other], reading=False, ready=False),
+            "exhausted": start("127.0.0.1:0", "metrics:127.0.0.1:0", expected=["exhausted"]),
+            "journald hangs": start(passed=[other], reading=False, ready=False, expected=["lost"]),
             "manager hangs": start(environment={"NOTIFY_SOCKET": hung.path,
                                                 "WATCHDOG_USEC": 20 * SECOND}),
         }
         services["exhausted"].connect_served()
         limit_descriptors(services["exhausted"])
+        services["exhausted"].clients.append(
+            clients.knock(services["exhausted"].listeners()[1]))
         address = (socket.AF_INET, other.getsockname())
         for _ in range(20):
             services["journald hangs"].connect_served(address=address)
+        services["journald hangs"].report(REPORTS)
         services["manager hangs"].connect_served()
         # Last, for it would end without clients that wait.
         services["soon idle"] = start("--exit-idle=2", passed=[listener], expected=["exhausted"])
         limit_descriptors(services["soon idle"])
         processes.assert_at_rest({name: service.pid for name, service in services.items()})
         services["journald hangs"].journal.read()
+        services["journald hangs"].journal.wait_for("lost")
         for service in services.values():
             _, hard = resource.prlimit(service.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (hard, hard))

@@ -4,7 +4,9 @@
 #include "handler/handler.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -27,10 +29,27 @@ FAULT(int, recvmmsg, recvmmsg,
       (int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout),
       (fd, messages, n, flags, timeout))
 
+static CallFault fcntl_fault;
+
+/* As those above, for commands with a number. */
+int fcntl(int fd, int command, ...) {
+        static int (*real)(int, int, ...);
+        va_list arguments;
+        int number;
+
+        va_start(arguments, command);
+        number = va_arg(arguments, int);
+        va_end(arguments);
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "fcntl64");
+        return fault_strikes(&fcntl_fault) ? -1 : real(fd, command, number);
+}
+
 /* Looks for the functions of the C library: children do not inherit the memory of the others. */
 static void find_all(void) {
         close(dup(STDIN_FILENO));
         (void)dup2(STDIN_FILENO, STDIN_FILENO);
+        (void)fcntl(STDIN_FILENO, F_SETFD, 0);
         (void)getsockname(-1, NULL, NULL);
         (void)munmap(mmap(NULL, 1, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1);
         (void)recvmmsg(-1, NULL, 0, 0, NULL);
@@ -53,6 +72,7 @@ static void serve_connections(void *unused) {
                 const char *unsent;
         } cases[] = { { &dup_fault, 0, NULL },
                       { &dup2_fault, 0, NULL },
+                      { &fcntl_fault, 0, "x" },
                       { &dup2_fault, 0, "x" },
                       { &dup2_fault, 1, "x" } };
 

@@ -68,6 +68,27 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
                                : real(fd, data, fails("pwrite short") ? size / 2 : size, offset);
 }
 
+int socketpair(int domain, int type, int protocol, int fds[2]) {
+        int (*real)(int, int, int, int *);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "socketpair");
+        return fails("socketpair") ? -1 : real(domain, type, protocol, fds);
+}
+
+int socket(int domain, int type, int protocol) {
+        int (*real)(int, int, int);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "socket");
+        return fails("socket") ? -1 : real(domain, type, protocol);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+        ssize_t (*real)(int, const struct msghdr *, int);
+
+        *(void **)&real = dlsym(RTLD_NEXT, "sendmsg");
+        return fails("sendmsg") ? -1 : real(fd, message, flags);
+}
+
 static void serve(void *data) {
         const Served *served = data;
         LedgerEntry entry = {};
@@ -124,7 +145,8 @@ static void test_take(void **state) {
 /* Bytes that can neither be written nor given to the next handler fail the connection, whichever
  * call fails. */
 static void test_give(void **state) {
-        static const char *const calls[] = { NULL, "memfd_create", "pwrite", "pwrite short" };
+        static const char *const calls[] = { NULL,         "memfd_create", "pwrite", "pwrite short",
+                                             "socketpair", "socket",       "sendmsg" };
 
         (void)state;
         /* The last one has no master to give it to. */
