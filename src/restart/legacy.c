@@ -9,6 +9,7 @@
  */
 #include "restart/legacy.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -25,16 +26,19 @@ bool legacy_is_unsent(int fd) {
         return n > 0 || (fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
 }
 
-/* Returns the bytes of the memfd @fd as a memfd of today, or -1 when they are another's. */
+/* Returns the bytes of the memfd @fd as a memfd of today; -ENOENT when they are another's, or
+ * another negative errno. */
 static int legacy_convert(int fd, uint64_t cookie) {
         static char buffer[256 * 1024];
         uint64_t found = 0;
         ssize_t n;
 
         if (pread(fd, &found, sizeof found, 0) != sizeof found || found != cookie)
-                return -1;
+                return -ENOENT;
         n = pread(fd, buffer, sizeof buffer, sizeof found);
-        return n > 0 ? unsent_new(buffer, (size_t)n) : -1;
+        if (n < 0)
+                return -errno;
+        return n > 0 ? unsent_new(buffer, (size_t)n) : -ENOENT;
 }
 
 int legacy_find_unsent(int fd, uint64_t cookie) {
@@ -42,8 +46,10 @@ int legacy_find_unsent(int fd, uint64_t cookie) {
 
         unsent = legacy_convert(fd, cookie);
         n = bundle_open(fd, fds);
+        if (n < 0 && n != -ENOTSOCK && unsent == -ENOENT)
+                return n;
         while (n-- > 0) {
-                if (unsent < 0)
+                if (unsent == -ENOENT)
                         unsent = legacy_convert(fds[n], cookie);
                 close(fds[n]);
         }

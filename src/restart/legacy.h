@@ -17,6 +17,7 @@ bool legacy_is_unsent(int fd);
  * legacy_find_unsent: Looks in the stored descriptor @fd for the bytes of the connection @cookie
  * (SO_COOKIE, socket(7)).
  *
- * Returns a memfd with them (unsent.h), which the caller closes; or -1.
+ * Returns a memfd with them (unsent.h), which the caller closes; -ENOENT when there are none, or
+ * another negative errno when they cannot be read, or may be where nothing can be read.
  */
 int legacy_find_unsent(int fd, uint64_t cookie);

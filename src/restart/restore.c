@@ -283,11 +283,11 @@ int restore_prepare(Restore *restore) {
 }
 
 /* Returns the unsent bytes that mpecho 0.1.0 stored for the connection @cookie, as a memfd of today
- * that the caller closes; or -1. */
+ * that the caller closes; -ENOENT without any, or another negative errno. */
 static int restore_find_legacy(const Restore *restore, uint64_t cookie) {
-        int unsent = -1;
+        int unsent = -ENOENT;
 
-        for (size_t i = 0; i < restore->n && unsent < 0; i++)
+        for (size_t i = 0; i < restore->n && unsent == -ENOENT; i++)
                 if (restore->items[i].kind == FDSTORE_OLD_UNSENT)
                         unsent = legacy_find_unsent(restore->items[i].fd, cookie);
         return unsent;
@@ -308,6 +308,10 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
                 fdpass_close(open->converted);
                 open->converted = restore_find_legacy(restore, socket_cookie(ret_connection->fd));
                 ret_connection->unsent = open->converted;
+                /* A handler resets a connection whose unsent bytes are no file. */
+                if (open->converted < 0)
+                        ret_connection->unsent =
+                                        open->converted == -ENOENT ? -1 : ret_connection->fd;
         }
 }
 

@@ -3,13 +3,16 @@
 
 #include "restart/legacy.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "peer.h"
+#include "process.h"
 #include "restart/bundle.h"
 #include "restart/unsent.h"
 #include "unit.h"
@@ -68,7 +71,7 @@ static void test_alone(void **state) {
 
         (void)state;
         assert_true(legacy_is_unsent(fd));
-        assert_int_equal(legacy_find_unsent(fd, SECOND), -1);
+        assert_int_equal(legacy_find_unsent(fd, SECOND), -ENOENT);
         expect_found(fd, FIRST, "bytes");
         expect_found(fd, FIRST, "bytes");
         close(fd);
@@ -84,7 +87,7 @@ static void test_bundle(void **state) {
         assert_true(legacy_is_unsent(bundle));
         expect_found(bundle, SECOND, "two");
         expect_found(bundle, FIRST, "one");
-        assert_int_equal(legacy_find_unsent(bundle, 0), -1);
+        assert_int_equal(legacy_find_unsent(bundle, 0), -ENOENT);
         close(bundle);
         close(fds[0]);
         close(fds[1]);
@@ -96,8 +99,8 @@ static void test_too_short(void **state) {
 
         (void)state;
         assert_int_equal(ftruncate(half, 4), 0);
-        assert_int_equal(legacy_find_unsent(nothing, FIRST), -1);
-        assert_int_equal(legacy_find_unsent(half, FIRST), -1);
+        assert_int_equal(legacy_find_unsent(nothing, FIRST), -ENOENT);
+        assert_int_equal(legacy_find_unsent(half, FIRST), -ENOENT);
         close(nothing);
         close(half);
 }
@@ -112,12 +115,30 @@ static void test_others(void **state) {
         assert_false(legacy_is_unsent(pair[0]));
         assert_false(legacy_is_unsent(pipes[0]));
         assert_false(legacy_is_unsent(-1));
-        assert_int_equal(legacy_find_unsent(pair[0], FIRST), -1);
-        assert_int_equal(legacy_find_unsent(pipes[0], FIRST), -1);
+        assert_int_equal(legacy_find_unsent(pipes[0], FIRST), -ENOENT);
         for (int i = 0; i < 2; i++) {
                 close(pair[i]);
                 close(pipes[i]);
         }
+}
+
+static void find_without_room(void *unused) {
+        const int fd = old_unsent(FIRST, "bytes"), bundle = bundle_new(&fd, 1);
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(next);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next);
+        assert_int_equal(legacy_find_unsent(fd, FIRST), -EMFILE);
+        assert_int_equal(legacy_find_unsent(fd, SECOND), -ENOENT);
+        assert_int_equal(legacy_find_unsent(bundle, FIRST), -EMFILE);
+        assert_int_equal(legacy_find_unsent(bundle, SECOND), -EMFILE);
+}
+
+/* Bytes for which there is no descriptor are not none, nor are those that may be in a bundle. */
+static void test_no_room(void **state) {
+        (void)state;
+        process_run(find_without_room, NULL);
 }
 
 int main(void) {
@@ -126,6 +147,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_bundle, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_too_short, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -439,6 +439,31 @@ static void test_old(void **state) {
         close(several[1]);
 }
 
+static void read_old_without_room(void *unused) {
+        RestoredConnection connection;
+        const int next = dup(STDIN_FILENO);
+
+        (void)unused;
+        prepare();
+        close(next);
+        /* For the duplicate of the connection alone. */
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next + 1);
+        assert_true(restore_next(&restore, &connection));
+        assert_true(socket_cookie(connection.fd) == cookies[0]);
+        assert_true(connection.unsent >= 0);
+        assert_false(unsent_is_file(connection.unsent));
+        expect_no_more();
+}
+
+/* Where the unsent bytes of mpecho 0.1.0 do not come back, their connection has something else that
+ * its handler finds no bytes in. */
+static void test_old_no_room(void **state) {
+        (void)state;
+        pass(dup(fds[0]), "mpecho-connection");
+        pass(old_unsent(cookies[0], "zero"), "mpecho-pending");
+        process_run(read_old_without_room, NULL);
+}
+
 /* Bytes that are matched by a cookie reach connections of mpecho 0.1.0 alone. */
 static void test_old_unsent_only(void **state) {
         (void)state;
@@ -714,10 +739,11 @@ int main(void) {
                 TEST(test_nothing),       TEST(test_no_memory),       TEST(test_order),
                 TEST(test_run_of_ledger), TEST(test_unsent),          TEST(test_duplicates),
                 TEST(test_killed_run),    TEST(test_entries),         TEST(test_ledgers),
-                TEST(test_old),           TEST(test_old_unsent_only), TEST(test_forget),
-                TEST(test_deinit),        TEST(test_no_room),         TEST(test_drop),
-                TEST(test_reset),         TEST(test_strangers),       TEST(test_anything),
-                TEST(test_last_run),      TEST(test_later_runs),      TEST(test_no_ledger),
+                TEST(test_old),           TEST(test_old_unsent_only), TEST(test_old_no_room),
+                TEST(test_forget),        TEST(test_deinit),          TEST(test_no_room),
+                TEST(test_drop),          TEST(test_reset),           TEST(test_strangers),
+                TEST(test_anything),      TEST(test_last_run),        TEST(test_later_runs),
+                TEST(test_no_ledger),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
