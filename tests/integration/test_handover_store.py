@@ -14,7 +14,7 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from manager import CONNECTION, LEDGER, unit  # noqa: F401
+from manager import CONNECTION, LEDGER, Unit, unit  # noqa: F401
 
 
 SO_COOKIE = 57  # of asm/socket.h
@@ -335,6 +335,27 @@ def test_manager_that_is_gone(unit):
     assert service.process.wait(processes.DEADLINE) == 0
     hidden.rename(service.manager.path)
     assert service.closed(clients.peer_text(client))["MPECHO_REASON"] == "stopped"
+
+
+@pytest.mark.parametrize("stop", [Unit.terminate, Unit.crash])
+def test_listeners_of_one_port(unit, stop):
+    """Of several listeners of one port the records of a resumed connection name its own."""
+    service = unit(start=False)
+    port = service.listener.getsockname()[1]
+    with clients.listen(address=("127.0.0.2", port)) as other:
+        service.others = [("other", other)]
+        service.start()
+        for listener, name in (service.listener, "echo"), (other, "other"):
+            client = clients.connect((socket.AF_INET, listener.getsockname()))
+            service.clients.append(client)
+            clients.ping(client)
+            service.restart(lambda: stop(service))
+            clients.ping(client)
+            peer = clients.peer_text(client)
+            client.close()
+            record = service.closed(peer)
+            assert record["MPECHO_LISTENER"] == "{}:{}".format(*listener.getsockname())
+            assert record["MPECHO_LISTENER_NAME"] == name
 
 
 def test_listener_that_is_gone(unit):
