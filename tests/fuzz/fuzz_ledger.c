@@ -301,6 +301,9 @@ static Expected scene_expect(const Scene *scene) {
         expected.n_records += ledger == NULL &&
                               (scene->restore.ledger_lost || scene->restore.n_found > 0);
         expected.n_records += expected.live > 0;
+        /* New counts begin with the connections that go on. */
+        if (ledger == NULL)
+                expected.counts.metrics.accepted = expected.live;
         if (!forks)
                 expected.live = 0;
         if (expected.live > expected.counts.peak)
