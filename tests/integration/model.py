@@ -84,7 +84,9 @@ class Observer:
         if match := re.match(r"recvmsg\(.*{pid=(\d+),.*SCM_RIGHTS, cmsg_data=\[(\d+)\]", text):
             self._channels[int(match[2])] = int(match[1])
         elif match := re.match(r"clone\(.* = (\d+)$", text):
-            self._note(begin, "FORKS", self._connections[int(match[1])])
+            # Another child has what the master closes, for a moment.
+            if int(match[1]) in self._connections:
+                self._note(begin, "FORKS", self._connections[int(match[1])])
         elif text.startswith("recvmsg(") and "SCM_RIGHTS" in text and "MSG_PEEK" not in text:
             self._note(end, "COLLECTS", self._connections[self._channels[descriptor]])
         elif match := re.match(r'sendto\(\d+, "([sd])", 1,', text):

@@ -293,7 +293,7 @@ static void scene_expect_part(Scene *scene, const Part *part) {
 static void check_runs(Scene *scene, const int clients[static 3], uint64_t *n) {
         static const size_t sizes[] = { 0, 1, 7, 64, 1231, 1232, 1233 };
         const size_t count = 1 + (size_t)random() % 60;
-        Part parts[60];
+        Part parts[60] = {};
 
         for (size_t i = 0; i < count; i++) {
                 parts[i] = i > 0 ? parts[i - 1] : (Part){ .client = clients[0], .address = 1 };
@@ -315,7 +315,7 @@ static void check_runs(Scene *scene, const int clients[static 3], uint64_t *n) {
 }
 
 static void check_all_runs(Scene *scene) {
-        struct sockaddr_storage address;
+        struct sockaddr_storage address = {};
         socklen_t length = sizeof address;
         uint64_t n = 0;
         int clients[] = { scene->client, -1, scene->datagram.in };

@@ -211,7 +211,7 @@ static const int extras[] = { SO_TIMESTAMPNS, SO_PASSCRED, SO_PASSPIDFD, SO_RXQ_
 /* Whatever else the sender has the kernel add to a message, all descriptors have room. */
 static void test_extras(void **state) {
         int fds[FDPASS_MOST], received[FDPASS_MOST];
-        FdpassNote note;
+        FdpassNote note = {};
 
         (void)state;
         for (size_t i = 0; i < COUNT(extras); i++)

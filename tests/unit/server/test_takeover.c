@@ -683,22 +683,14 @@ static void test_anything(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_first),
-                TEST(test_goes_on),
-                TEST(test_reset),
-                TEST(test_no_descriptors),
-                TEST(test_no_room),
-                TEST(test_limits),
-                TEST(test_unsent),
-                TEST(test_unsent_lost),
-                TEST(test_proxied),
-                TEST(test_proxied_ended_meanwhile),
-                TEST(test_ended_meanwhile),
-                TEST(test_begun),
-                TEST(test_no_ledger),
-                TEST(test_fork),
-                TEST(test_anything),
-                TEST(test_listener),
+                TEST(test_first),           TEST(test_goes_on),
+                TEST(test_reset),           TEST(test_no_descriptors),
+                TEST(test_no_room),         TEST(test_limits),
+                TEST(test_unsent),          TEST(test_unsent_lost),
+                TEST(test_proxied),         TEST(test_proxied_ended_meanwhile),
+                TEST(test_ended_meanwhile), TEST(test_begun),
+                TEST(test_no_ledger),       TEST(test_fork),
+                TEST(test_anything),        TEST(test_listener),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

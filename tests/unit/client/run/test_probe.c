@@ -231,13 +231,13 @@ static void test_several(void **state) {
 /* An error about the size names it and explains the silence, if the packet exceeds its MTU. */
 static void test_too_large(void **state) {
         static const struct {
-                uint32_t mtu;
                 size_t hint;
+                uint32_t mtu;
                 bool announced;
-        } cases[] = { { SIZE, SIZE - HEADERS, true },
-                      { SIZE + HEADERS - 1, SIZE - 1, true },
-                      { SIZE + HEADERS, SIZE, false },
-                      { HEADERS, 0, true },
+        } cases[] = { { SIZE - HEADERS, SIZE, true },
+                      { SIZE - 1, SIZE + HEADERS - 1, true },
+                      { SIZE, SIZE + HEADERS, false },
+                      { 0, HEADERS, true },
                       { 0, 0, true } };
 
         (void)state;
