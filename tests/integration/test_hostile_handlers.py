@@ -3,6 +3,7 @@
 
 All run with one user ID and no privileges, as under the unit; hostile.c makes the attacks."""
 
+import itertools
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ def without_privileges(user):
 
 
 NOBODY = without_privileges(65534)
+
+victims = itertools.count()
 
 # The program in its arguments is in a sandbox whose filter refuses nothing.
 ENTER_SANDBOX = """import ctypes, os, struct, sys
@@ -54,7 +57,10 @@ def fixture_library():
 @pytest.fixture(name="victim")
 def fixture_victim(unit, library):  # noqa: F811
     """A unit without privileges whose handlers are hostile when their peers ask for it."""
-    def begin(*options, user=65534, descriptors=4096, **keywords):
+    def begin(*options, descriptors=4096, **keywords):
+        # The kernel counts descriptors on their way for each user: another test's must not be among
+        # them.
+        user = 20000 + (64 * os.getpid() + next(victims)) % 40000
         service = unit(*options, start=False, **keywords)
         service.wrapper = ["prlimit", f"--nofile={descriptors}", *without_privileges(user), "env",
                            f"LD_PRELOAD={library}"]
@@ -247,8 +253,7 @@ def test_message_without_a_channel(victim):
 def test_descriptors_on_their_way(victim, most, name):
     """It puts as many descriptors on their way as the kernel lets its user, and some into the store:
     the service still starts, goes on with its counts, and carries connections over the next restart."""
-    # The kernel counts for each user: another test's must not be among them.
-    service = victim(user=50000 + os.getpid() % 10000, descriptors=most, expected=["stranger"])
+    service = victim(descriptors=most, expected=["stranger"])
     hostile, before = service.connect_served(), service.connect_served()
     ask(hostile, "flood", name)
     assert int(answer(hostile)) > most / 2
