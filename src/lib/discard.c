@@ -72,12 +72,8 @@ void discard_add_channel(Discard *discard, int fd) {
 }
 
 void discard_client(int fd) {
-        Discard discard = {};
-
-        if (!socket_is_local(fd)) {
+        if (socket_is_local(fd))
+                discard_close(&(Discard){ .n = 1, .fds = { fd } });
+        else
                 socket_reset(fd);
-                return;
-        }
-        discard_add(&discard, fd);
-        discard_close(&discard);
 }

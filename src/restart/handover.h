@@ -38,7 +38,7 @@ enum {
 bool handover_stores(const HandoverAddress *address);
 
 /*
- * handover_give: The handler's side. Gives @connection away, and the @size bytes of @unsent that
+ * handover_give: Gives @connection away, and the @size bytes of @unsent that
  * the peer has not accepted; blocks until systemd has them. The descriptor stays the caller's.
  *
  * Returns 0 when they are stored; -ECANCELED when the master declines, since it does not stop;
@@ -47,7 +47,7 @@ bool handover_stores(const HandoverAddress *address);
 int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size);
 
 /*
- * handover_announce: The handler's side. Announces @peer; all zeros for nobody but the real peer.
+ * handover_announce: Announces @peer; all zeros for nobody but the real peer.
  * Blocks until the master answers. Call once, for a silent connection.
  *
  * Returns 0 when the connection is to be served; -ECANCELED when it is refused; another negative

@@ -256,7 +256,8 @@ def test_descriptors_on_their_way(victim, most, name):
     service = victim(descriptors=most, expected=["stranger"])
     hostile, before = service.connect_served(), service.connect_served()
     ask(hostile, "flood", name)
-    assert int(answer(hostile)) > most / 2
+    # Fewer than the kernel lets the master send.
+    assert most / 2 < int(answer(hostile)) < most
     clients.ping(before)
     service.restart()
     after = service.connect_served()
