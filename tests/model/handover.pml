@@ -391,8 +391,8 @@ end:    do
                 fi
            }
 
-        /* Reaps. */
-        :: d_step { (master_does == up || master_does == stopping) && collected == 0 && does[c] == zombie &&
+        /* Reaps. What the handler has given may be in the bundle that comes next. */
+        :: d_step { (master_does == up || master_does == stopping) && does[c] == zombie &&
 #ifndef REVERT_DISBELIEVES_UNSEEN
                     !(master_does == up && terminated && code[c] == handed_over) &&
 #endif
