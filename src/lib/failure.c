@@ -51,13 +51,14 @@ void failure_append(Failure *failure, const char *format, ...) {
 FailureKind failure_kind_from_errno(int error) {
         switch (error) {
         case ECONNREFUSED:
-        case ENOENT:
                 return FAILURE_REFUSED;
         case EHOSTUNREACH:
         case ENETUNREACH:
         case EHOSTDOWN:
         case ENETDOWN:
         case ENONET:
+        case ENOENT:
+        case ENOTDIR:
                 return FAILURE_UNREACHABLE;
         case ETIMEDOUT:
         case ETIME:

@@ -21,7 +21,7 @@ enum FailureKind {
         FAILURE_NONE,
         FAILURE_RESOLVE,     /* the host has no address */
         FAILURE_REFUSED,     /* no process listens at the address */
-        FAILURE_UNREACHABLE, /* no route leads to the host */
+        FAILURE_UNREACHABLE, /* no route leads to the host, or there is no such Unix socket */
         FAILURE_TIMEOUT,     /* the peer took too long */
         FAILURE_RESET,       /* the peer reset the connection */
         FAILURE_CLOSED,      /* the peer closed the connection too early */

@@ -213,7 +213,25 @@ def test_failures(mode, island, tmp_path):
     assert fail("192.0.2.1") == ("unreachable", "192.0.2.1", 7)
     assert fail("-I192.0.2.7", "127.0.0.1") == ("local", "127.0.0.1", 7)
     assert fail("no-such-host.invalid") == ("resolve", "no-such-host.invalid", 7)
-    assert fail(quoted) == ("refused", quoted, None)
+    assert fail(quoted) == ("unreachable", quoted, None)
+    assert fail("@" + quoted) == ("refused", "@" + quoted, None)
+
+
+def test_a_name_outside_of_ascii(tmp_path):
+    """The name of a Unix socket is the file's own in all members, whichever mode prints it."""
+    words = ["-t0.05", "-P1"]
+    modes = [command("plain"), command("check", "-s9"), command("ping", "-c1"),
+             command("ping", "-c1", "--connect"), *(command(kind, *words) for kind in
+                                                    ("requests", "connections", "streams"))]
+    for name in (f'{tmp_path}/\u00fc "\\\n', f"@{tmp_path}/\u00fc"):
+        with servers.local(servers.echo, name):
+            for mode in modes:
+                _, output, errors = run("--json", *mode, name, data=b"")
+                result = parse(output.decode() or errors[0] + "\n")
+                assert result["host"] == result["peer"] == name
+                assert result["local"] == "unnamed"
+        _, output, _ = run("--json", "--ping", "-c1", name)
+        assert parse(output.decode())["warnings"] == [f"{name}: Connection refused"]
 
 
 @pytest.mark.parametrize("mode", ["ping", "requests", "connections"])

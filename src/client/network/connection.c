@@ -23,6 +23,7 @@
 #include "client/network/inquiry.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
+#include "lib/failure.h"
 
 /* The pause before the next attempt at a Unix socket whose queue is full. */
 #define CONNECTION_RETRY (5 * CLOCK_MILLISECOND)
@@ -32,6 +33,12 @@ int connection_finish(int fd) {
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error }) < 0)
                 return -errno;
+        /* A listener of vsock(7) that is missing. */
+        if (error == ECONNRESET)
+                error = ECONNREFUSED;
+        /* This machine has let the attempt pass; firewalls answer with any ICMP error. */
+        if (error != 0 && failure_kind_from_errno(error) == FAILURE_LOCAL)
+                error = EHOSTUNREACH;
         return -error;
 }
 

@@ -43,12 +43,19 @@ typedef struct Race {
         int error;
 } Race;
 
-/* Writes @endpoint to @text with the name of its zone, as users type it. */
+/* Writes @endpoint to @text as users type it: with the name of its zone, and without escapes. */
 static void path_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]) {
+        const size_t before = offsetof(struct sockaddr_un, sun_path);
         char address[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
 
-        if (endpoint->any.sa_family == AF_INET6 &&
-            if_indextoname(endpoint->ipv6.sin6_scope_id, zone) != NULL) {
+        if (endpoint->any.sa_family == AF_UNIX && endpoint->length > before) {
+                const char *name = endpoint->local.sun_path;
+                const int abstract = name[0] == '\0', length = (int)(endpoint->length - before);
+
+                snprintf(text, ENDPOINT_TEXT_SIZE, "%s%.*s", abstract ? "@" : "", length - abstract,
+                         name + abstract);
+        } else if (endpoint->any.sa_family == AF_INET6 &&
+                   if_indextoname(endpoint->ipv6.sin6_scope_id, zone) != NULL) {
                 inet_ntop(AF_INET6, &endpoint->ipv6.sin6_addr, address, sizeof address);
                 snprintf(text, ENDPOINT_TEXT_SIZE, "[%s%%%s]:%hu", address, zone,
                          ntohs(endpoint->ipv6.sin6_port));

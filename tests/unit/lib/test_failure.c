@@ -36,10 +36,44 @@ static void test_long(void **state) {
         assert_int_equal(room.behind, 'x');
 }
 
+/* Each errno of a socket has a kind that is true of it; those of this machine are the rest. */
+static void test_kinds(void **state) {
+        static const struct {
+                int error;
+                FailureKind kind;
+        } cases[] = {
+                { ECONNREFUSED, FAILURE_REFUSED },
+                { ENOENT, FAILURE_UNREACHABLE },
+                { ENOTDIR, FAILURE_UNREACHABLE },
+                { EHOSTUNREACH, FAILURE_UNREACHABLE },
+                { ENETUNREACH, FAILURE_UNREACHABLE },
+                { EHOSTDOWN, FAILURE_UNREACHABLE },
+                { ENETDOWN, FAILURE_UNREACHABLE },
+                { ENONET, FAILURE_UNREACHABLE },
+                { ETIMEDOUT, FAILURE_TIMEOUT },
+                { ETIME, FAILURE_TIMEOUT },
+                { ECONNRESET, FAILURE_RESET },
+                { ECONNABORTED, FAILURE_RESET },
+                { EPIPE, FAILURE_CLOSED },
+                { EBADMSG, FAILURE_DIFFERS },
+                { EINTR, FAILURE_INTERRUPTED },
+                { EADDRNOTAVAIL, FAILURE_LOCAL },
+                { EMFILE, FAILURE_LOCAL },
+                { EACCES, FAILURE_LOCAL },
+                { EPERM, FAILURE_LOCAL },
+                { ELOOP, FAILURE_LOCAL },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+                assert_int_equal(failure_kind_from_errno(cases[i].error), cases[i].kind);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_set),
                 cmocka_unit_test(test_long),
+                cmocka_unit_test(test_kinds),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

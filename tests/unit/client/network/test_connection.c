@@ -49,6 +49,17 @@ int connect(int fd, const struct sockaddr *name, socklen_t length) {
         return r;
 }
 
+/* The errno that a connection ends with, 0 for its own. */
+static int ended;
+
+/* In place of the C library's. */
+int getsockopt(int fd, int level, int name, void *value, socklen_t *length) {
+        if (ended == 0 || level != SOL_SOCKET || name != SO_ERROR)
+                return (int)syscall(SYS_getsockopt, fd, level, name, value, length);
+        memcpy(value, &ended, sizeof ended);
+        return 0;
+}
+
 static int get(int fd, int level, int option) {
         int value = -1;
 
@@ -247,12 +258,31 @@ static void test_end(void **state) {
         assert_int_equal(connection_end(&(ConnectionOptions){ .end = 9 }, 5), 9);
 }
 
+/* An end that the network sends is never an error of this machine, whatever the ICMP error. */
+static void test_finish(void **state) {
+        static const struct {
+                int error;
+                int result;
+        } cases[] = { { ECONNREFUSED, -ECONNREFUSED }, { ETIMEDOUT, -ETIMEDOUT },
+                      { ENETUNREACH, -ENETUNREACH },   { ECONNRESET, -ECONNREFUSED },
+                      { EACCES, -EHOSTUNREACH },       { EPROTO, -EHOSTUNREACH },
+                      { ENOPROTOOPT, -EHOSTUNREACH } };
+
+        (void)state;
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                ended = cases[i].error;
+                assert_int_equal(connection_finish(-1), cases[i].result);
+        }
+        ended = 0;
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_options),    cmocka_unit_test(test_options_of_ipv6),
                 cmocka_unit_test(test_full_queue), cmocka_unit_test(test_last_attempt),
                 cmocka_unit_test(test_errors),     cmocka_unit_test(test_end),
                 cmocka_unit_test(test_datagrams),  cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_finish),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
