@@ -168,36 +168,38 @@ static void export_hgrm(const Histogram *histogram, const char *path, Failure *f
 /* gnuplot's double quotes know escapes; its single quotes know only the quote, doubled. */
 static void export_quote(const char *text, FILE *file) {
         putc('\'', file);
-        for (; *text != '\0'; text++) {
-                if (*text == '\'')
-                        putc('\'', file);
-                putc(*text == '\n' ? ' ' : *text, file);
-        }
+        for (; *text != '\0'; text++)
+                if (*text == '\n')
+                        fputs("'.\"\\n\".'", file);
+                else if (*text == '\'')
+                        fputs("''", file);
+                else
+                        putc(*text, file);
         putc('\'', file);
 }
 
-/* A logarithmic axis of nearly equal times would have no marks. */
+/* A logarithmic axis of less than two powers of ten could have but one mark. */
 static void export_axes(const Histogram *histogram, FILE *file) {
         double least = (double)histogram->minimum / CLOCK_MILLISECOND;
         double most = (double)histogram->maximum / CLOCK_MILLISECOND;
         double nines = 1;
 
-        fputs("set xtics ('0 %%' 1, '50 %%' 2", file);
+        fputs("set xtics ('0' 1, '50' 2", file);
         for (int digits = 0; digits < 12; digits++) {
                 nines *= 10;
-                fprintf(file, ", '%.*f %%%%' %.0f", digits > 1 ? digits - 1 : 0, 100 - 100 / nines,
+                fprintf(file, ", '%.*f' %.0f", digits > 1 ? digits - 1 : 0, 100 - 100 / nines,
                         nines);
         }
         fprintf(file, ")\nset logscale x\nset xrange [1:%.0f]\n",
                 histogram->count < 5 ? 10 : 2.5 * (double)histogram->count);
-        if (least > 0 && most / least > 20)
+        if (least > 0 && most / least > 100)
                 fprintf(file, "set logscale y\nset yrange [%.9f:%.9f]\n", least / 1.2, most * 1.2);
         else
-                fprintf(file, "set yrange [0:%.9f]\n", most * 1.1 + 1e-6);
+                fprintf(file, "set yrange [0:%.9f]\n", most < 0.001 ? 0.001 : most * 1.1);
 }
 
 static void export_script(const Histogram *histogram, const char *path, const char *title,
-                          const char *subtitle, FILE *file) {
+                          FILE *file) {
         bool svg = strcmp(path + strlen(path) - strlen(".svg"), ".svg") == 0;
 
         fprintf(file, "set encoding utf8\nset terminal %s size 900,560 noenhanced\n",
@@ -206,11 +208,9 @@ static void export_script(const Histogram *histogram, const char *path, const ch
         export_quote(path, file);
         fputs("\nset title ", file);
         export_quote(title, file);
-        fputs(".\"\\n\".", file);
-        export_quote(subtitle, file);
         fputs("\nset xlabel 'percentile'\n"
               "set ylabel 'milliseconds'\n"
-              "set format y '%g'\n"
+              "set format y '%.10g'\n"
               "set grid\n"
               "set key off\n",
               file);
@@ -281,7 +281,7 @@ static int export_wait(pid_t pid, int interrupt) {
 }
 
 static void export_draw(const Histogram *histogram, const char *path, const char *title,
-                        const char *subtitle, int interrupt, Failure *failure) {
+                        int interrupt, Failure *failure) {
         FILE *script = NULL;
         int status, r;
         pid_t pid = 0;
@@ -293,7 +293,7 @@ static void export_draw(const Histogram *histogram, const char *path, const char
                 failure_set(failure, 0, "Cannot start gnuplot: %s", strerror(-r));
                 return;
         }
-        export_script(histogram, path, title, subtitle, script);
+        export_script(histogram, path, title, script);
         fclose(script);
         status = export_wait(pid, interrupt);
         if (status == -EINTR)
@@ -303,14 +303,21 @@ static void export_draw(const Histogram *histogram, const char *path, const char
                 failure_set(failure, 0, "Cannot draw '%s': gnuplot failed", path);
 }
 
-/* Describes the measurement, for users who see the picture years later. */
+/* Describes the measurement, for users who see the picture years later. A long name of the target
+ * has a line of its own. */
 static void export_describe(const Report *report, const ClientOptions *options, FILE *file) {
+        const bool load = options->action == CLIENT_LOAD;
         char host[HOST_NAME_MAX + 1] = "", date[sizeof "-2147481748-01-01 00:00"] = "";
-        char time[QUANTITY_TEXT_SIZE];
+        char target[TARGET_TEXT_SIZE], time[QUANTITY_TEXT_SIZE];
+        const char *what = load ? client_load_name(options->load) : "round trips";
         struct tm local;
 
-        fprintf(file, "%" PRIu64 " byte%s", options->size, quantity_plural(options->size));
-        if (options->action == CLIENT_LOAD)
+        target_format(&options->target, target);
+        fprintf(file, "%s\n%s: %" PRIu64 " answered, %" PRIu64 " byte%s", target,
+                options->connection.datagram ? "datagrams" : what,
+                load ? report->answered : report->latency.count, options->size,
+                quantity_plural(options->size));
+        if (load)
                 fprintf(file, ", %" PRIu64 " connection%s, %s s", options->connections,
                         quantity_plural(options->connections),
                         quantity_format_time(options->duration, time));
@@ -322,14 +329,12 @@ static void export_describe(const Report *report, const ClientOptions *options, 
                 fputs(", each on a new connection", file);
         (void)gethostname(host, sizeof host - 1);
         strftime(date, sizeof date, "%Y-%m-%d %H:%M", localtime_r(&report->time, &local));
-        fprintf(file, "; from %s, %s, mpecho-client " MPECHO_VERSION, host, date);
+        fprintf(file, "\nfrom %s, %s, mpecho-client " MPECHO_VERSION, host, date);
 }
 
 static void export_plot(const Report *report, const ClientOptions *options, Failure *failure) {
-        char target[TARGET_TEXT_SIZE], title[TARGET_TEXT_SIZE + 64], subtitle[512];
-        const char *what = options->action == CLIENT_LOAD ? client_load_name(options->load)
-                                                          : "round trips";
-        FILE *file = fmemopen(subtitle, sizeof subtitle, "w");
+        char title[TARGET_TEXT_SIZE + 512];
+        FILE *file = fmemopen(title, sizeof title, "w");
 
         if (file == NULL) {
                 export_refuse(options->plot, errno, failure);
@@ -337,13 +342,7 @@ static void export_plot(const Report *report, const ClientOptions *options, Fail
         }
         export_describe(report, options, file);
         fclose(file);
-        if (options->connection.datagram)
-                what = "datagrams";
-        target_format(&options->target, target);
-        snprintf(title, sizeof title, "%s: %s, %" PRIu64 " answered", target, what,
-                 options->action == CLIENT_LOAD ? report->answered : report->latency.count);
-        export_draw(&report->latency, options->plot, title, subtitle, options->connection.interrupt,
-                    failure);
+        export_draw(&report->latency, options->plot, title, options->connection.interrupt, failure);
 }
 
 void export_write(Report *report, const ClientOptions *options) {
