@@ -175,6 +175,15 @@ static void expect_crashed(uint64_t bytes) {
         assert_int_equal(journald_number(&service.journald, "MPECHO_BYTES"), bytes);
 }
 
+/* Expects these numbers of connections that were closed, crashed and refused. */
+static void expect_counts(const MetricsCounts *expected) {
+        const MetricsCounts *counts = account_counts(service.connections);
+
+        assert_memory_equal(counts->closed, expected->closed, sizeof counts->closed);
+        assert_memory_equal(counts->refused, expected->refused, sizeof counts->refused);
+        assert_int_equal(counts->crashed, expected->crashed);
+}
+
 static void start_first(void *data) {
         (void)data;
         start();
@@ -419,11 +428,12 @@ static void bury(void *data) {
                         (60 + 5 * PATIENCE_SECONDS) * 1000000);
         expect_closed("failed", 1);
         assert_int_equal(total_bytes(), 1001);
+        expect_counts(&(MetricsCounts){ .closed = { [END_RESET_BY_PEER] = 1, [END_FAILED] = 1 } });
         stop();
 }
 
-/* A connection of the ledger that was not stored has ended: that is told, and its bytes counted;
- * nothing is told of a free slot. */
+/* A connection of the ledger that was not stored has ended: that is told, and it and its bytes are
+ * counted; nothing is told of a free slot. */
 static void test_ended_meanwhile(void **state) {
         (void)state;
         process_run(bury, NULL);
@@ -497,7 +507,7 @@ static void bury_proxied(void *data) {
         service_expect(&service, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "uid 1000 pid 4242");
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
-        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
+        expect_counts(&(MetricsCounts){ .crashed = 1, .refused = { [METRICS_PROXY_HEADER] = 1 } });
         stop();
 }
 
@@ -520,6 +530,7 @@ static void reset_begun(void *data) {
         expect_crashed(1000);
         assert_int_equal(roster_live(service.connections->roster), 0);
         assert_int_equal(total_bytes(), 1000);
+        expect_counts(&(MetricsCounts){ .crashed = 1 });
         peer_expect_reset(client);
         close(client);
         stop();
