@@ -132,6 +132,40 @@ static void test_interrupt(void **state) {
         close(interrupt);
 }
 
+/* Makes a trip that an interrupt ends when @size bytes of @answer and the peer's end have come. */
+static int run_interrupted(const char *answer, size_t size) {
+        const int interrupt = eventfd(1, EFD_CLOEXEC);
+        char message[SMALL] = "", buffer[SMALL];
+        int pair[2], r;
+
+        assert_true(interrupt >= 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(write(pair[1], answer, size), size);
+        assert_int_equal(shutdown(pair[1], SHUT_WR), 0);
+        /* The look before the message sees nothing yet. */
+        recv_fault = (CallFault){ .error = EAGAIN, .times = 1 };
+        r = trip_run(&(Trip){ .fd = pair[0],
+                              .message = message,
+                              .answer = buffer,
+                              .size = sizeof message },
+                     CLOCK_NEVER, interrupt);
+        close(pair[0]);
+        close(pair[1]);
+        close(interrupt);
+        return r;
+}
+
+/* An answer that is there when the interrupt comes counts if all of it is there; a wrong byte of it
+ * counts in any case. */
+static void test_answer_before_interrupt(void **state) {
+        static const char right[SMALL] = "", wrong[SMALL] = "x";
+
+        (void)state;
+        assert_int_equal(run_interrupted(right, SMALL), 0);
+        assert_int_equal(run_interrupted(right, SMALL - 1), -EINTR);
+        assert_int_equal(run_interrupted(wrong, SMALL - 1), -EBADMSG);
+}
+
 /* What comes before anything was sent is no answer, even if it is the message. */
 static void test_unasked(void **state) {
         char message[SMALL] = "", answer[SMALL];
@@ -208,10 +242,15 @@ static void test_end(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_answers), cmocka_unit_test(test_timeout),
-                cmocka_unit_test(test_closed),  cmocka_unit_test(test_interrupt),
-                cmocka_unit_test(test_errors),  cmocka_unit_test(test_end_errors),
-                cmocka_unit_test(test_unasked), cmocka_unit_test(test_end),
+                cmocka_unit_test(test_answers),
+                cmocka_unit_test(test_timeout),
+                cmocka_unit_test(test_closed),
+                cmocka_unit_test(test_interrupt),
+                cmocka_unit_test(test_errors),
+                cmocka_unit_test(test_end_errors),
+                cmocka_unit_test(test_unasked),
+                cmocka_unit_test(test_end),
+                cmocka_unit_test(test_answer_before_interrupt),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
