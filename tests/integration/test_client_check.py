@@ -132,6 +132,21 @@ def test_faults_are_told_as_they_come():
         assert output.count(b"\n") == 1
 
 
+def test_the_end_shows_another_fault():
+    """A fault that only the end of the connection shows has its line, behind the one before it."""
+
+    def edit(data):
+        data[1000] ^= 1
+        return data[:-10]
+
+    with servers.tcp(servers.edited(edit)) as server:
+        _, output, _ = run(*command("check", size=SIZE), *server.address)
+    first, last, verdict = output.decode().splitlines()
+    assert first.startswith("the byte at offset 1000 came back as ")
+    assert last == f"truncated: the last 10 bytes did not come back, from offset {SIZE - 10} on"
+    assert f"{first}, the first of 2 faults: " in verdict
+
+
 def test_one_bit_in_a_gigabyte():
     """One flipped bit far out in a long stream is found, with its place."""
     status, verdict = check(servers.flip((1 << 30) - 77), size="1G")

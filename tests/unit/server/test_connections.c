@@ -345,7 +345,9 @@ static void store_and_end(void *data) {
         answers = connections_master(service.connections);
         client = service_take(&service, FROM_ONE, &handler);
         answers.note_stored(answers.data, getpid());
+        assert_false(connections_are_stored(service.connections));
         answers.note_stored(answers.data, handler);
+        assert_true(connections_are_stored(service.connections));
         assert_int_equal(kill(handler, SIGKILL), 0);
         process_wait_ended(handler);
         assert_true(connections_reap(service.connections, clock_now()));
