@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* The waits of a load's worker, by a clock that only they move. */
+
+#include "unit.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client/load/worker.h"
+#include "lib/clock.h"
+
+enum {
+        WAITS = 5,
+};
+
+/* How long the worker waits while it has no connection, and while the queue is full. */
+#define LONG  (50 * CLOCK_MILLISECOND)
+#define SHORT CLOCK_MILLISECOND
+
+static const ClientOptions options = { .load = LOAD_CONNECTIONS,
+                                       .size = 64,
+                                       .duration = 1000 * CLOCK_SECOND,
+                                       .connection.interrupt = -1 };
+static LoadPage page;
+static uint64_t now;
+static uint64_t waits[WAITS];
+static int n;
+static int listener;
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *ret_time) {
+        (void)clock;
+        *ret_time = clock_timespec(now);
+        return 0;
+}
+
+/* In place of the C library's. The peer makes room in its queue during the last wait but one, and
+ * the parent ends the worker during the last. */
+int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
+                 const sigset_t *mask) {
+        (void)epoll;
+        (void)events;
+        assert_true(most > 0);
+        assert_null(mask);
+        assert_true(n < WAITS);
+        waits[n] = (uint64_t)timeout->tv_sec * CLOCK_SECOND + (uint64_t)timeout->tv_nsec;
+        now += waits[n++];
+        if (n == WAITS - 1)
+                close(accept(listener, NULL, NULL));
+        page.stop = n == WAITS;
+        errno = EAGAIN;
+        return 0;
+}
+
+/* While the queue of a Unix socket is full, an attempt to connect follows each millisecond, and no
+ * wait that ends without an event ends the worker. */
+static void test_full_queue(void **state) {
+        static const uint64_t expected[WAITS] = { 0, LONG, SHORT, SHORT, LONG };
+        Endpoint peer = { .local.sun_family = AF_UNIX };
+        LoadPlan plan = { .options = &options,
+                          .peer = &peer,
+                          .page = &page,
+                          .workers = 1,
+                          .connections = 1,
+                          .first = -1,
+                          .ready = -1 };
+        int filler, ends[2];
+
+        (void)state;
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(listener, &peer.any, sizeof(sa_family_t)), 0);
+        assert_int_equal(listen(listener, 0), 0);
+        assert_int_equal(endpoint_from_socket(listener, &peer), 0);
+        filler = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(filler, &peer.any, peer.length), 0);
+        assert_int_equal(pipe(ends), 0);
+        close(ends[1]);
+        plan.go = ends[0];
+        page.start = now = CLOCK_SECOND;
+
+        assert_int_equal(worker_run(&plan), 0);
+        for (int i = 0; i < WAITS; i++)
+                assert_int_equal(waits[i], expected[i]);
+        assert_int_equal(page.bytes_sent, options.size);
+        assert_int_equal(page.elapsed, now - page.start);
+        close(filler);
+        close(listener);
+        close(plan.go);
+}
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_full_queue),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
