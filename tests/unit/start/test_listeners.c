@@ -82,6 +82,14 @@ static Listeners *listen_on_one(char *text) {
         return listeners;
 }
 
+/* Returns the descriptor that is free next: a higher one where one was forgotten. */
+static int next_descriptor(void) {
+        const int fd = dup(STDIN_FILENO);
+
+        close(fd);
+        return fd;
+}
+
 static int option(int fd, int level, int name) {
         socklen_t size = sizeof(int);
         int value;
@@ -289,8 +297,11 @@ static void test_again(void **state) {
         listeners_free(listeners);
 }
 
-/* A port alone takes IPv4, with IPv6 on the machine, without it, or without its addresses. */
+/* A port alone takes IPv4, with IPv6 on the machine, without it, or without its addresses. No
+ * socket of the vain attempt is left. */
 static void test_wildcard(void **state) {
+        const int before = next_descriptor();
+
         (void)state;
         for (int i = 0; i < 3; i++) {
                 char text[] = "0", expected[32];
@@ -311,6 +322,7 @@ static void test_wildcard(void **state) {
                         assert_memory_equal(expected, "0.0.0.0", 7);
                 close(peer_connect(port, INADDR_LOOPBACK));
                 listeners_free(listeners);
+                assert_int_equal(next_descriptor(), before);
         }
 }
 
@@ -543,7 +555,8 @@ static void test_errors(void **state) {
         listeners_free(listeners);
 }
 
-/* An address at which the kernel does not let it listen is named, whatever the kernel refuses. */
+/* An address at which the kernel does not let it listen is named, whatever the kernel refuses, and
+ * no socket is left of it. */
 static void test_refused(void **state) {
         static const struct {
                 CallFault *fault;
@@ -555,6 +568,7 @@ static void test_refused(void **state) {
                       { &socket_fault, 0, "127.0.0.1:0" },
                       { &setsockopt_fault, 2, "udp:127.0.0.1:0" } };
         char expected[LISTENER_TEXT_SIZE + 64], text[LISTENER_TEXT_SIZE], *listen[] = { text };
+        const int before = next_descriptor();
         Listeners *listeners;
         Failure failure = {};
 
@@ -566,6 +580,7 @@ static void test_refused(void **state) {
                 *cases[i].fault = (CallFault){ ENOBUFS, cases[i].after, 1 };
                 assert_int_equal(listen_on(listen, 1, &listeners, &failure), -ENOBUFS);
                 assert_string_equal(failure.text, expected);
+                assert_int_equal(next_descriptor(), before);
         }
         /* A large buffer for sending needs a capability, the usual one none. */
         setsockopt_fault = (CallFault){ .error = EPERM, .after = 1, .times = 1 };

@@ -33,6 +33,8 @@ typedef struct Place {
 static const Place *places;
 static size_t n_places;
 static uint64_t now;
+/* How long a look-up takes. */
+static uint64_t look_up;
 /* The connections, in their order. */
 static const Place *tried[MOST];
 static uint64_t instants[MOST];
@@ -72,6 +74,7 @@ int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints
                                               .ai_next = i + 1 < n_places ? &found[i + 1] : NULL };
         }
         *ret_found = found;
+        now += look_up;
         return 0;
 }
 
@@ -228,6 +231,21 @@ static void test_refused(void **state) {
         }
 }
 
+/* The look-up of the name has a time of its own, and a connection does not include it. */
+static void test_look_up(void **state) {
+        static const Place place = { .address = "192.0.2.1", .answers = 300 * CLOCK_MILLISECOND };
+        int fd;
+
+        (void)state;
+        look_up = 40 * CLOCK_MILLISECOND;
+        fd = open_to(&place, 1, false);
+        look_up = 0;
+        assert_true(fd >= 0);
+        assert_int_equal(path.resolve, 40 * CLOCK_MILLISECOND);
+        assert_int_equal(path.connect, 300 * CLOCK_MILLISECOND);
+        close(fd);
+}
+
 static void expect_reason(int error, const char *address, const ConnectionOptions *options,
                           const char *reason) {
         const Place place = { .address = address };
@@ -309,7 +327,7 @@ int main(void) {
                 cmocka_unit_test(test_reasons), cmocka_unit_test(test_source),
                 cmocka_unit_test(test_in_turn), cmocka_unit_test(test_race),
                 cmocka_unit_test(test_header),  cmocka_unit_test(test_winner),
-                cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_refused), cmocka_unit_test(test_look_up),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
