@@ -290,6 +290,11 @@ static void line_add_datagrams(Line *line, const Record *record) {
                  plural(record->bytes));
 }
 
+static void line_add_unserved(Line *line, const Record *record) {
+        line_add(line, "Cannot start the handler of %s: %s (limit: %s)", record->listener,
+                 strerrordesc_np((int)record->error), record->limit);
+}
+
 static void line_add_restarted(Line *line, const Record *record) {
         const char *signal = sigabbrev_np((int)record->signal);
 
@@ -378,6 +383,8 @@ static const RecordType types[RECORD_COUNT] = {
         [RECORD_RESTARTED] = { "c76d66b5eb764056a56a346967efc50c", LOG_WARNING,
                                BITS_LISTENER | BIT(HANDLER_PID) | BIT(SIGNAL) | BIT(DURATION),
                                line_add_restarted },
+        [RECORD_UNSERVED] = { "b3ddf1078ad242df99f3dac3eb416890", LOG_WARNING,
+                              BITS_LISTENER | BIT(LIMIT) | BIT(ERROR), line_add_unserved },
         [RECORD_FAILED] = { "3f3cea449864417c913c66c8a5b4dc35", LOG_ERR, 0, line_add_text },
 };
 

@@ -14,9 +14,9 @@ typedef enum RecordKind RecordKind;
 enum RecordKind {
         RECORD_STARTED,    /* the master listens */
         RECORD_STOPPED,    /* the master is about to exit */
-        RECORD_ACCEPTED,   /* a connection got a handler */
+        RECORD_ACCEPTED,   /* a connection got a handler, and its PROXY header if it needs one */
         RECORD_CLOSED,     /* a connection ended */
-        RECORD_CRASHED,    /* a connection ended because a signal killed its handler */
+        RECORD_CRASHED,    /* a signal killed its handler, or the store lacked the connection */
         RECORD_REFUSED,    /* a connection was reset, because of a limit or its PROXY header */
         RECORD_FULL,       /* as many connections are live as may be */
         RECORD_REFUSALS,   /* suppressed RECORD_REFUSED of one source */
@@ -34,6 +34,7 @@ enum RecordKind {
         RECORD_DATAGRAMS,  /* what a datagram socket answered and refused in the last minute */
         RECORD_SOCKET,     /* the same since the start, on SIGUSR1 */
         RECORD_RESTARTED,  /* the handler of a datagram socket ended, and the next one starts */
+        RECORD_UNSERVED,   /* the master cannot start the handler of a datagram socket for now */
         RECORD_COUNT,
 };
 

@@ -54,6 +54,7 @@ typedef struct DatagramSocket {
         uint64_t started;  /* when it was forked */
         uint64_t pause;    /* before the next one */
         uint64_t deadline; /* when that starts; CLOCK_NEVER while there is one */
+        uint64_t silent;   /* until when no RECORD_UNSERVED is written */
         Snapshot logged;   /* the counts that are in records already */
         Snapshot counted;  /* those that are in the ledger already */
 } DatagramSocket;
@@ -198,6 +199,20 @@ static void socket_pause(DatagramSocket *socket, uint64_t now) {
         socket->pause = clock_earlier(2 * socket->pause, PAUSE_MOST);
 }
 
+/* Logs that the machine has no process for a handler, at most once a second. */
+static void socket_log_unserved(DatagramSocket *socket, int error, Journal *journal, uint64_t now) {
+        if (now < socket->silent)
+                return;
+        socket->silent = now + CLOCK_SECOND;
+        journal_write(journal,
+                      &(Record){ .kind = RECORD_UNSERVED,
+                                 .listener = socket->listener->text,
+                                 .listener_name = socket->listener->name,
+                                 .limit = error == EAGAIN ? "processes" : "memory",
+                                 .error = (uint64_t)error },
+                      now);
+}
+
 static void datagrams_start(Datagrams *datagrams, DatagramSocket *socket, uint64_t now) {
         const size_t size = datagrams->n * sizeof *datagrams->counts;
         Handler handler = {
@@ -216,13 +231,7 @@ static void datagrams_start(Datagrams *datagrams, DatagramSocket *socket, uint64
         (void)madvise(datagrams->counts, size, MADV_DONTFORK);
         if (pid < 0) {
                 socket_pause(socket, now);
-                journal_write(datagrams->journal,
-                              &(Record){ .kind = RECORD_EXHAUSTED,
-                                         .listener = socket->listener->text,
-                                         .listener_name = socket->listener->name,
-                                         .limit = pid == -EAGAIN ? "processes" : "memory",
-                                         .error = (uint64_t)-pid },
-                              now);
+                socket_log_unserved(socket, -pid, datagrams->journal, now);
                 return;
         }
         socket->handler = pid;

@@ -45,6 +45,7 @@ KINDS = {
     "2092b1ad4ceb49a293a2e4eac8298765": "datagrams",
     "7fa223f8d9bb4c03bb48ce9a8050d67e": "socket",
     "c76d66b5eb764056a56a346967efc50c": "restarted",
+    "b3ddf1078ad242df99f3dac3eb416890": "unserved",
     "3f3cea449864417c913c66c8a5b4dc35": "failed",
 }
 

@@ -149,6 +149,9 @@ static const struct {
                                         "MPECHO_DURATION_USEC=1234567\n",
                                "Signal 9 (SIGKILL) killed the handler of [::]:7, process 101; the "
                                "next one starts in 1.234 s" },
+        [RECORD_UNSERVED] = { LOG_WARNING, LISTENER "MPECHO_LIMIT=max-per-source\nERRNO=24\n",
+                              "Cannot start the handler of [::]:7: Too many open files (limit: "
+                              "max-per-source)" },
         [RECORD_FAILED] = { LOG_ERR, "", "Something failed" },
 };
 
