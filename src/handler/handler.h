@@ -16,8 +16,8 @@
 typedef struct Handler Handler;
 
 enum {
-        /* The exit code of a handler that has handed its connection over; smaller ones are a
-           EndReason. */
+        /* The exit code of a handler that has handed its connection over; smaller ones are an
+         * EndReason. */
         HANDLER_HANDED_OVER = END_COUNT,
         /* The exit code of a handler whose announced peer the master has refused. */
         HANDLER_DECLINED,
@@ -60,8 +60,8 @@ struct Handler {
 /*
  * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
  * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)), and confines them (confine.h). Call once in the master, before the first fork; the
- * master blocks these signals, so it is not affected itself.
+ * prctl(2)), and confines them (confine.h). Call once, before the first fork or before
+ * handler_serve(). A master blocks these signals, so it is not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to

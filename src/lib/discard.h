@@ -37,7 +37,7 @@ void discard_add_channel(Discard *discard, int fd);
 void discard_close(Discard *discard);
 
 /*
- * discard_client: Closes the connection @fd with a reset; what a client of a Unix socket has sent
- * may hold descriptors.
+ * discard_client: Closes the connection @fd with a reset. One of a Unix socket it closes as
+ * discard_close() does, and leaves a child: its messages may hold descriptors.
  */
 void discard_client(int fd);

@@ -55,7 +55,7 @@ struct LedgerCounts {
         uint64_t started; /* when counting began, an instant of clock_now() */
         uint64_t peak;    /* the most connections that ever had a handler at once */
         MetricsCounts metrics;
-        Tally lost; /* records that the run could not write before it ended, and not report */
+        Tally lost; /* records that the run neither wrote nor counted in a record */
 };
 
 enum {

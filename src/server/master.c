@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The event loop. The master is one thread that waits in a single ppoll(2) for signals, clients,
- * handlers that hand over, and the next deadline of its parts.
+ * handlers that hand over or announce a peer, news of datagram sockets, and the next deadline of
+ * its parts.
  *
  * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
- * settles the gifts, accepts, and ticks its parts.
+ * settles the gifts, accepts, takes the news, and ticks its parts.
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
  * have. It kills the rest after 4 seconds, or at once on a second signal. The time in which it
@@ -16,8 +17,9 @@
  * Signals without an effect cost the master little: after several in a row it does not wait for
  * signals for a while.
  *
- * The master must never read from a peer, block anywhere but in ppoll(2) and in the exchange with
- * systemd's descriptor store, or allocate memory once it runs.
+ * The master must never read from a peer or allocate memory once it runs. It must block nowhere but
+ * in ppoll(2), in the exchange with systemd's descriptor store and, at its end, for a while in
+ * journal_finish().
  */
 #include "server/master.h"
 
@@ -41,7 +43,7 @@
 #include "server/datagrams.h"
 #include "server/takeover.h"
 
-/* Leaves one second of the five that a stop may take, to reap killed handlers. */
+/* How long handlers may take after SIGTERM; one second later the master has reaped all of them. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 /* How much longer the master waits for each connection that was handed over. */

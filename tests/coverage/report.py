@@ -24,7 +24,7 @@ KINDS = ["lines", "branches", "conditions"]
 PARSERS = {"handler/datagram.c", "handler/proxy.c", "lib/fdpass.c", "lib/number.c",
            "lib/endpoint.c", "lib/address.c", "lib/option.c", "restart/bundle.c",
            "restart/fdstore.c", "restart/ledger.c", "restart/legacy.c", "restart/unsent.c",
-           "client/value/histogram.c"}
+           "handler/scrape.c", "client/content/foreign.c", "client/network/rejection.c"}
 # In percent, of unit and integration tests together.
 LIMITS = {"parsers": {"lines": 98, "branches": 95, "conditions": 100},
           "all": {"lines": 95, "branches": 88, "conditions": 95}}

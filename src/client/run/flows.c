@@ -3,9 +3,8 @@
  * Makes round trips from many local ports on one schedule, to find the paths that lose packets.
  *
  * All flows have the same interval and begin evenly spaced in it, so that a moment of loss hits all
- * of them alike. All flows
- * go to the first address of a name. The kernel's choice of a path depends on the ports, so these
- * stay as they are, and --source-port repeats them.
+ * of them alike. All flows go to the first address of a name. The kernel's choice of a path depends
+ * on the ports, so these stay as they are, and --source-port repeats them.
  *
  * It must never connect to find out which address answers: that connection would be a flow of its
  * own, maybe on the bad path.

@@ -27,12 +27,12 @@ static const Metrics example = {
 };
 
 static const char heads_text[] =
-                "# HELP mpecho_connections_accepted_total Connections that got a handler.\n"
+                "# HELP mpecho_connections_accepted_total Connections that the service accepted.\n"
                 "# TYPE mpecho_connections_accepted_total counter\n"
                 "mpecho_connections_accepted_total 4711\n";
 
 static const char heads_open[] =
-                "# HELP mpecho_connections_accepted Connections that got a handler.\n"
+                "# HELP mpecho_connections_accepted Connections that the service accepted.\n"
                 "# TYPE mpecho_connections_accepted counter\n"
                 "mpecho_connections_accepted_total 4711\n";
 
