@@ -22,18 +22,20 @@
 #endif
 
 void *mapping_new_unforked(size_t size) {
-        /* With all pages present, the master neither faults nor lacks memory later. */
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
         if (memory == MAP_FAILED)
                 return NULL;
         if (madvise(memory, size, MADV_DONTFORK) < 0) {
                 int error = errno;
 
-                memory = mapping_free(memory, size);
+                mapping_free(memory, size);
                 errno = error;
+                return NULL;
         }
+        /* With all pages present, the master neither faults nor lacks memory later. Without pages
+         * until here, the kernel joins it with its neighbour, and a fork leaves out one mapping. */
+        (void)madvise(memory, size, MADV_POPULATE_WRITE);
         return memory;
 }
 
