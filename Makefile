@@ -53,6 +53,8 @@ PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
 ARCHIVE  := $(BUILD)/libmpecho.a
 SOURCES  := $(filter-out $(MAINS),$(wildcard src/*/*.c src/*/*/*.c))
 HEADERS  := $(wildcard src/*/*.h src/*/*/*.h)
+HANDLING := $(patsubst %,src/%.c,handler/handler handler/echo handler/fork handler/proctitle handler/wipe lib/socket \
+	restart/handover restart/ledger)
 UNIT     := $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c)
 HELPERS  := $(wildcard tests/unit/*.c)
 FUZZ     := $(wildcard tests/fuzz/fuzz_*.c)
@@ -84,7 +86,7 @@ endif
 
 all: $(PROGRAMS)
 
-$(BUILD)/mpecho: $(call objects,src/mpecho.c) $(ARCHIVE)
+$(BUILD)/mpecho: $(call objects,src/mpecho.c $(HANDLING)) $(ARCHIVE)
 $(BUILD)/mpecho-client: $(call objects,src/client/mpecho-client.c) $(ARCHIVE)
 # The service must not carry libm: a mapping costs each fork.
 $(BUILD)/mpecho-client: ALL_LDLIBS += -lm
@@ -93,8 +95,8 @@ $(BUILD)/mpecho $(UNIT_TESTS) $(FUZZERS): ALL_LDLIBS += $(SYSTEMD_LIBS)
 # Private: what these are built from, $(BUILD)/flags too, would inherit it.
 $(BUILD)/tests/%.o: private ALL_CPPFLAGS += -iquote tests/unit
 $(BUILD)/tests/unit/%.o $(BUILD)/tests/fuzz/%.o: private ALL_CFLAGS += $(TEST_CFLAGS)
-# Its code begins where the kernel reads in pages, 64 KiB at once, and is shorter: the first page that
-# a forked handler needs brings all others.
+# What a handler runs comes first, and begins where the kernel maps pages, 64 KiB at once: the first page
+# that a forked handler needs brings all others.
 $(BUILD)/mpecho: private ALL_LDFLAGS += -Wl,-z,max-page-size=65536
 $(PROGRAMS):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)

@@ -6,6 +6,7 @@
  * through both.
  *
  * The master wipes its stack before it forks: each page that a handler wiped would be copied. The
+ * master wipes more than children inherit (fork.c), so that nothing here depends on that. The
  * handler wipes its registers: the kernel copies these in any case, and a call that the master
  * makes before the fork would fill them again.
  */
@@ -25,21 +26,25 @@ __attribute__((noinline)) void wipe_stack(void) {
 
 #if defined(__x86_64__)
 
-/* An empty area for xrstor, with the default MXCSR. REGISTERS selects x87, SSE, AVX and AVX-512
- * (Intel SDM, volume 1, chapter 13). */
-static const struct {
+/* An area for xrstor. REGISTERS selects x87, SSE, AVX and AVX-512 (Intel SDM, volume 1, chapter
+ * 13). */
+typedef struct Registers {
         unsigned char legacy[24];
         unsigned mxcsr;
         unsigned char rest[548];
-} __attribute__((aligned(64))) no_registers = { .mxcsr = 0x1f80 };
+} Registers;
 
-#define REGISTERS 0xe7
+#define REGISTERS     0xe7
+#define MXCSR_DEFAULT 0x1f80
 
 void wipe_registers(void) {
+        /* On the stack, which the handler has written to. */
+        const Registers empty __attribute__((aligned(64))) = { .mxcsr = MXCSR_DEFAULT };
+
         if (__builtin_cpu_supports("avx"))
                 __asm__ volatile("xrstor %0"
                                  :
-                                 : "m"(no_registers), "a"(REGISTERS), "d"(0)
+                                 : "m"(empty), "a"(REGISTERS), "d"(0)
                                  : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
                                    "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
                                    "xmm15");

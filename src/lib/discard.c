@@ -11,6 +11,7 @@
 #include "lib/discard.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,23 +21,30 @@
 #include "lib/fdpass.h"
 #include "lib/socket.h"
 
-/* Has the descriptors until it is killed, or its parent ends. */
-static _Noreturn void discard_hold(pid_t parent) {
+/* Has the descriptors until it is killed, or the process *@parent ends. */
+static int discard_hold(void *parent) {
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        while (getppid() == parent)
+        while (getppid() == *(pid_t *)parent)
                 (void)pause();
-        _exit(0);
+        return 0;
+}
+
+/* The child has a stack of its own, as the master may keep its stack from children. Returns -1 when
+ * there can be none. */
+static pid_t discard_fork(void) {
+        static char stack[16 * 1024] __attribute__((aligned(16)));
+        static pid_t parent;
+
+        parent = getpid();
+        return clone(discard_hold, stack + sizeof stack, SIGCHLD, &parent);
 }
 
 void discard_close(Discard *discard) {
-        const pid_t parent = getpid();
         pid_t child;
 
         if (discard->n == 0)
                 return;
-        child = _Fork();
-        if (child == 0)
-                discard_hold(parent);
+        child = discard_fork();
         while (discard->n > 0)
                 close(discard->fds[--discard->n]);
         if (child > 0)

@@ -58,13 +58,17 @@ def test_system_calls(start, tmp_path):
     """A connection has the master and the handler make these system calls and no others, a message
     one read and one write."""
     service = start()
+    # The first fork also settles what children inherit of the stack.
+    with service.connect() as client:
+        clients.ping(client)
+    service.journal.wait_for("closed")
     with Tampering(service.pid, "all", log=tmp_path / "trace", follow=True) as trace:
         # One after the other, and one more, at which the last of the master's turns is over.
         for number in range(1, CONNECTIONS + 2):
             with service.connect() as client:
                 for _ in range(MESSAGES):
                     clients.ping(client)
-            service.journal.wait_for("closed", number)
+            service.journal.wait_for("closed", 1 + number)
             service.wait_until_idle()
     by_process = calls(trace.lines())
     master = by_process.pop(service.pid)

@@ -5,6 +5,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,6 +20,8 @@ enum {
         HAS_PARENT = 1,
         IS_ANOTHER = 2,
         BLOCKS_NOTHING = 4,
+        /* More than two pages of any machine. */
+        DEPTH = 160 * 1024,
 };
 
 /* Exits with what it has seen of itself. */
@@ -49,10 +53,54 @@ static void expect_child(void) {
         process_wait_exit(pid, HAS_PARENT | IS_ANOTHER | BLOCKS_NOTHING);
 }
 
+/* Leaves something on the stack, far below its caller. Returns its address. */
+static __attribute__((noinline)) uintptr_t leave(void) {
+        volatile char area[DEPTH] = "192.0.2.7:51234";
+
+        return (uintptr_t)area + (area[0] == '\0');
+}
+
+static __attribute__((noinline)) void fork_deeper(void) {
+        volatile char area[DEPTH] = "192.0.2.7:51234";
+
+        expect_child();
+        assert_int_equal(area[0], '1');
+}
+
+/* In the child, mincore(2) fails where nothing is mapped. */
+static void expect_hole(void) {
+        const uintptr_t page = (uintptr_t)getpagesize(), place = leave() & ~(page - 1);
+        unsigned char resident;
+        pid_t pid;
+
+        pid = fork_child();
+        if (pid == 0)
+                /* NOLINTNEXTLINE(performance-no-int-to-ptr): a rounded address */
+                _exit(mincore((void *)place, 1, &resident) < 0 ? errno : 0);
+        process_wait_exit(pid, ENOMEM);
+}
+
+/* Another depth, and back. */
+static void fork_at_depths(void *data) {
+        (void)data;
+        expect_hole();
+        fork_deeper();
+        expect_hole();
+        fork_deeper();
+}
+
+/* A child inherits nothing that calls have left on the stack below its caller, but all that its
+ * callers have, from whatever depth it is forked. */
+static void test_stack(void **state) {
+        (void)state;
+        process_run(fork_at_depths, NULL);
+}
+
 static void prepare_and_fork(void *data) {
         static struct rseq area;
 
         (void)data;
+        expect_child();
         fork_prepare();
         /* A thread has one area for restartable sequences: the kernel takes another one only if
          * that of the C library is gone. */
@@ -71,22 +119,27 @@ static void prepare_and_fork(void *data) {
  * signals arrive that were blocked; whether it was prepared for, once or twice, or not. */
 static void test_fork(void **state) {
         (void)state;
-        expect_child();
         process_run(prepare_and_fork, NULL);
 }
 
-/* A machine that is out of processes or memory is an error, not another try. */
-static void test_failure(void **state) {
-        (void)state;
+static void fork_in_vain(void *data) {
+        (void)data;
         clone_fail(EAGAIN, 1);
         assert_int_equal(fork_child(), -EAGAIN);
         clone_fail(ENOMEM, 1);
         assert_int_equal(fork_child(), -ENOMEM);
 }
 
+/* A machine that is out of processes or memory is an error, not another try. */
+static void test_failure(void **state) {
+        (void)state;
+        process_run(fork_in_vain, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_fork),
+                cmocka_unit_test(test_stack),
                 cmocka_unit_test(test_failure),
         };
 

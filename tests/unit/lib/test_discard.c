@@ -4,6 +4,8 @@
 #include "lib/discard.h"
 
 #include <signal.h>
+#include <stdint.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -157,11 +159,27 @@ static void test_client(void **state) {
         expect_no_child();
 }
 
+static void discard_without_stack(void *data) {
+        const uintptr_t page = (uintptr_t)getpagesize();
+        const uintptr_t end = (uintptr_t)&data & ~(page - 1);
+
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): a rounded address */
+        (void)madvise((void *)(end - 64 * page), 64 * page, MADV_DONTFORK);
+        test_many(NULL);
+}
+
+/* A caller whose children do not inherit its stack gets a child that stays. */
+static void test_stack(void **state) {
+        (void)state;
+        for (int i = 0; i < 20; i++)
+                process_run(discard_without_stack, NULL);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_linger),  cmocka_unit_test(test_many),
                 cmocka_unit_test(test_nothing), cmocka_unit_test(test_channel),
-                cmocka_unit_test(test_client),
+                cmocka_unit_test(test_client),  cmocka_unit_test(test_stack),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
