@@ -151,5 +151,5 @@ void fork_unblock_signals(void) {
         const sigset_t none = {};
 
         /* The kernel's set is shorter than the C library's. */
-        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, (_NSIG - 1) / 8);
+        (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, _NSIG / 8);
 }
