@@ -123,6 +123,8 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         close(handler->unsent);
         if (n < 0)
                 return false;
+        /* The last handler has set it (handover.h). */
+        socket_unset_reset(echo->out);
         echo->unsent = echo->buffer;
         echo->unsent_size = (size_t)n;
         return true;

@@ -14,6 +14,10 @@
  * it does not answer, the handler stores a bundle of its own. It must not exit before systemd has
  * that.
  *
+ * Until a handler takes the unsent bytes, whoever closes the connection leaves a hole: systemd at a
+ * stop, a master without descriptors for the bundle. So a connection with such bytes carries the
+ * order to reset it.
+ *
  * The handler of a silent connection has one channel more, for one message without descriptors: the
  * peer that its PROXY header announces. The answer follows at once, also while the master stops.
  */
@@ -114,6 +118,7 @@ int handover_give(const HandoverAddress *address, int connection, const char *un
                 if (fds[1] < 0)
                         return fds[1];
                 n = 2;
+                socket_set_reset(connection);
         }
         r = handover_ask(address, "", 1, fds, n);
         if (r < 0 && r != -ECANCELED)

@@ -201,6 +201,9 @@ class Unit:
     def start(self, listening=True):
         """Starts the program with the listener and what is stored; returns when it is ready."""
         self.launch(listening)
+        self.wait_until_ready()
+
+    def wait_until_ready(self):
         self.manager.wait_for("READY", "1", count=self.started)
 
     def launch(self, listening=True):
@@ -216,6 +219,15 @@ class Unit:
             env=variables({"NOTIFY_SOCKET": self.manager.path, "LISTEN_FDNAMES": ":".join(names)}),
             pass_fds=[one if isinstance(one, int) else one.fileno() for one in sockets])
         self.started += 1
+
+    @contextlib.contextmanager
+    def at_door(self, door):
+        """Launches the process, which becomes the program afterwards."""
+        self.wrapper = ["sh", "-c", 'read -r _ <"$0"; exec "$@"', str(door)]
+        self.launch()
+        self.wrapper = []
+        with door.open("w"):
+            yield
 
     def handlers(self):
         return processes.children(self.pid)
@@ -340,6 +352,14 @@ def send(pids, number):
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+@pytest.fixture(name="door")
+def fixture_door(tmp_path):
+    """A FIFO at which a process waits before it becomes the program."""
+    path = tmp_path / "door"
+    os.mkfifo(path)
+    return path
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 import clients
 import processes
-from manager import send, unit  # noqa: F401
+from manager import fixture_door, send, unit  # noqa: F401
 from service import SANITIZED
 from stepping import Stepped
 
@@ -20,14 +20,6 @@ FEWEST_STEPS = 100
 RECEIVED = 1 << 16
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="the sanitizers make calls of their own")
-
-
-@pytest.fixture(name="door")
-def fixture_door(tmp_path):
-    """A FIFO at which a process waits before it becomes the program."""
-    path = tmp_path / "door"
-    os.mkfifo(path)
-    return path
 
 
 class Crowd:
@@ -65,11 +57,8 @@ class Crowd:
 def resume(service, door, enough):
     """Starts the service up to the first system call at which enough(steps) is true, where `steps`
     counts those since its master has blocked SIGTERM. None if it is ready before that."""
-    service.wrapper = ["sh", "-c", 'read -r _ <"$0"; exec "$@"', str(door)]
-    service.launch()
-    with door.open("w"):
+    with service.at_door(door):
         master = Stepped.running(service.pid)
-    service.wrapper = ()
     while signal.SIGTERM not in processes.signal_set(processes.status(service.pid)["SigBlk"]):
         master.next_call()
     steps = 0

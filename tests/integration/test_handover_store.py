@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What there may be in systemd's descriptor store, and what systemd may do, in a handover."""
 
+import contextlib
 import fcntl
 import os
 import signal
 import socket
 import struct
+import termios
 import time
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import pytest
 import clients
 import processes
 from journald import Notifications
-from manager import CONNECTION, LEDGER, Unit, unit  # noqa: F401
+from manager import CONNECTION, LEDGER, Unit, fixture_door, unit  # noqa: F401
+from tracing import Tampering
 
 
 SO_COOKIE = 57  # of asm/socket.h
@@ -186,6 +189,50 @@ def test_bytes_of_the_first_version(unit):
     clients.ping(other)
     service.check_store()
     service.balanced = False
+
+
+def take_unread(service, size=200_000):
+    """A client that has half-closed and reads nothing: the handler has read all of it."""
+    service.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * size)
+    service.listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    client, address = clients.prepare((socket.AF_INET, service.listener.getsockname()))
+    service.clients.append(client)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    client.connect(address)
+    clients.ping(client)
+    handler, = service.handlers()
+    os.kill(handler, signal.SIGSTOP)
+    processes.wait_for(lambda: processes.state(handler) == "T", "the handler stopped")
+    client.sendall(clients.RANDOM[:size])
+    client.shutdown(socket.SHUT_WR)
+    processes.wait_for(lambda: not fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)).strip(b"\0"),
+                       "all of it received")
+    os.kill(handler, signal.SIGCONT)
+    processes.wait_until_waiting([handler])
+    return client
+
+
+@pytest.mark.parametrize("opened", [None, 0, 2, 3, 4], ids=[
+    "stop", "found", "indexed", "readmitted", "served"])
+def test_bytes_that_nobody_takes(unit, door, opened):
+    """The connection in front of unsent bytes is reset when systemd closes it, and when the next
+    master cannot open the bundle any more: as it finds it, or the second to fourth time."""
+    service = unit(expected=["stranger", "recounted", "crashed"])
+    service.balanced = False
+    client = take_unread(service)
+    service.terminate()
+    assert service.manager.unsent() == 1
+    if opened is None:
+        service.manager.remove()
+        service.start()
+    else:
+        with contextlib.ExitStack() as stack:
+            with service.at_door(door):
+                stack.enter_context(Tampering(service.pid, "recvmsg",
+                                              f"error=EMFILE:when={opened + 1}+"))
+            service.wait_until_ready()
+    with pytest.raises(ConnectionResetError):
+        clients.receive_all(client)
 
 
 def test_more_stored_than_allowed(unit):

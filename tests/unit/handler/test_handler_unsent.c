@@ -11,9 +11,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "handler/handler.h"
+#include "lib/socket.h"
 #include "peer.h"
 #include "process.h"
 #include "restart/unsent.h"
@@ -46,7 +48,11 @@ int ftruncate(int fd, off_t size) {
         int (*real)(int, off_t);
 
         *(void **)&real = dlsym(RTLD_NEXT, "ftruncate64");
-        return fails("ftruncate") ? -1 : real(fd, size);
+        if (fails("ftruncate"))
+                return -1;
+        if (fails("life"))
+                (void)raise(SIGKILL);
+        return real(fd, size);
 }
 
 int fstat(int fd, struct stat *status) {
@@ -110,18 +116,24 @@ static void serve(void *data) {
         _exit(handler_serve(&handler));
 }
 
+/* Forks the handler of the connection, which takes over its unsent bytes; @call fails in it. */
+static pid_t serve_unsent(Served *served, const char *call) {
+        pid_t pid;
+
+        failing = call;
+        pid = process_fork(serve, served);
+        failing = NULL;
+        close(served->pair[1]);
+        close(served->unsent);
+        return pid;
+}
+
 /* Serves a connection with @unsent, which becomes the handler's, until the handler exits. */
 static void expect_reset(int unsent, const char *call) {
         Served served = { .unsent = unsent };
-        pid_t pid;
 
         peer_pair_tcp(served.pair);
-        failing = call;
-        pid = process_fork(serve, &served);
-        failing = NULL;
-        close(served.pair[1]);
-        close(unsent);
-        process_wait_exit(pid, END_FAILED);
+        process_wait_exit(serve_unsent(&served, call), END_FAILED);
         peer_expect_reset(served.pair[0]);
         close(served.pair[0]);
 }
@@ -140,6 +152,44 @@ static void test_take(void **state) {
         expect_reset(empty, NULL);
         expect_reset(unsent_new(much, sizeof much), NULL);
         expect_reset(open("/dev/null", O_RDWR | O_CLOEXEC), NULL);
+}
+
+/* Makes a connection as the last handler gives it: it is to be reset. */
+static void make_given(Served *served) {
+        peer_pair_tcp(served->pair);
+        socket_set_reset(served->pair[1]);
+        served->unsent = unsent_new("unsent", 6);
+}
+
+/* Once a handler has the bytes, the connection ends as any other. */
+static void test_taken(void **state) {
+        Served served = {};
+        char back[6];
+        pid_t pid;
+
+        (void)state;
+        make_given(&served);
+        pid = serve_unsent(&served, NULL);
+        assert_int_equal(peer_receive(served.pair[0], back, sizeof back), sizeof back);
+        assert_memory_equal(back, "unsent", sizeof back);
+        assert_int_equal(shutdown(served.pair[0], SHUT_WR), 0);
+        process_wait_exit(pid, END_CLOSED_BY_PEER);
+        peer_expect_end(served.pair[0]);
+        close(served.pair[0]);
+}
+
+/* A handler that is killed while it takes them leaves a reset. */
+static void test_killed(void **state) {
+        Served served = {};
+        int status;
+
+        (void)state;
+        make_given(&served);
+        status = process_wait(serve_unsent(&served, "life"));
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGKILL);
+        peer_expect_reset(served.pair[0]);
+        close(served.pair[0]);
 }
 
 /* Bytes that can neither be written nor given to the next handler fail the connection, whichever
@@ -174,6 +224,8 @@ static void test_give(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_take),
+                cmocka_unit_test(test_taken),
+                cmocka_unit_test(test_killed),
                 cmocka_unit_test(test_give),
         };
 

@@ -204,6 +204,16 @@ static Given *expect_given(size_t unsent, int answer) {
         return one;
 }
 
+/* Whether the last close(2) of the connection resets it. */
+static bool is_to_be_reset(int fd) {
+        struct linger linger = {};
+
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger,
+                                    &(socklen_t){ sizeof linger }),
+                         0);
+        return linger.l_onoff != 0 && linger.l_linger == 0;
+}
+
 static void give(void *one_given) {
         const Given *one = one_given;
 
@@ -214,6 +224,8 @@ static void give(void *one_given) {
                          one->answer);
         /* It is still the giver's. */
         assert_true(socket_cookie(one->pair[1]) == one->cookie);
+        /* Wherever it is, it cannot end as if nothing was missing. */
+        assert_int_equal(is_to_be_reset(one->pair[1]), one->unsent > 0);
 }
 
 /* Forks a process for each connection that has none yet. */
