@@ -85,6 +85,22 @@ static void test_unix_socket(void **state) {
         assert_int_equal(PARSE(&options, &failure, "-6", "/name"), -EINVAL);
 }
 
+/* The source is an address of either family, or else an interface. */
+static void test_source(void **state) {
+        ClientOptions options;
+        Failure failure;
+
+        (void)state;
+        assert_int_equal(PARSE(&options, &failure, "--source=127.0.0.1", "host"), 0);
+        assert_int_equal(options.connection.source.any.sa_family, AF_INET);
+        assert_string_equal(options.connection.device, "");
+        assert_int_equal(PARSE(&options, &failure, "--source=::1", "host"), 0);
+        assert_int_equal(options.connection.source.any.sa_family, AF_INET6);
+        assert_int_equal(PARSE(&options, &failure, "--source=lo", "host"), 0);
+        assert_int_equal(options.connection.source.length, 0);
+        assert_string_equal(options.connection.device, "lo");
+}
+
 /* What only the internet has is refused for other sockets by its name. A Unix socket takes
  * datagrams, one of vsock does not. */
 static void test_other_sockets(void **state) {
@@ -145,6 +161,9 @@ static void test_wrong_lines(void **state) {
                 /* Its first 45 characters are an address, which has no more. */
                 { { "[0000:0000:0000:0000:0000:ffff:255.255.255.2555]" }, "in brackets" },
                 { { "host", "--udp", "--check", "-s0" }, "--size 0 needs" },
+                { { "host", "--ping", "--flows=2", "--connect" }, "--connect and --flows cannot" },
+                { { "host", "--ping", "--flows=2", "--mptcp" }, "--mptcp and --flows cannot" },
+                { { "host", "--source=no-interface" }, "'no-interface'" },
         };
         ClientOptions options;
         Failure failure;
@@ -397,6 +416,7 @@ int main(void) {
                 cmocka_unit_test(test_port),
                 cmocka_unit_test(test_help_and_version),
                 cmocka_unit_test(test_unix_socket),
+                cmocka_unit_test(test_source),
                 cmocka_unit_test(test_other_sockets),
                 cmocka_unit_test(test_output_during_a_run),
                 cmocka_unit_test(test_warnings),

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "client/load/crew.h"
@@ -17,8 +18,12 @@ enum {
         CONNECTIONS = 5,
 };
 
+static int listener;
+/* How often the queue of a Unix socket is full. */
+static int attempts;
+
 /* In the place of the C library's: the caller gets a processor again when the connection, which it
- * believes to be pending, has come about. */
+ * believes to be pending, has come about; the queue of a Unix socket has room at last. */
 int connect(int fd, const struct sockaddr *address, socklen_t length) {
         struct pollfd polled = { .fd = fd, .events = POLLOUT };
 
@@ -27,6 +32,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
         if (errno == EINPROGRESS)
                 while (ppoll(&polled, 1, NULL, NULL) < 0)
                         ;
+        if (errno == EAGAIN && --attempts == 0)
+                close(accept(listener, NULL, NULL));
         errno = polled.revents != 0 ? EINPROGRESS : errno;
         return -1;
 }
@@ -35,7 +42,6 @@ static ClientOptions options;
 static Endpoint peer;
 static LoadPage page;
 static LoadPlan plan;
-static int listener;
 
 static int set_up(void **state) {
         (void)state;
@@ -105,6 +111,34 @@ static void test_late_look(void **state) {
                 close(fds[i]);
 }
 
+/* A connection to a full queue has attempts until it succeeds or its time is over. */
+static void test_full_queue(void **state) {
+        const sa_family_t unnamed = AF_UNIX;
+        int fds[2] = { -1, -1 };
+
+        (void)state;
+        close(listener);
+        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(bind(listener, (const struct sockaddr *)&unnamed, sizeof unnamed), 0);
+        assert_int_equal(listen(listener, 0), 0);
+        assert_int_equal(endpoint_from_socket(listener, &peer), 0);
+        plan.connections = 2;
+        options.connection.timeout = 1000 * CLOCK_SECOND;
+        attempts = 3;
+        crew_connect(&plan, fds);
+        assert_int_equal(attempts, 0);
+        assert_true(fds[0] >= 0 && fds[1] >= 0);
+        assert_int_equal(errors(), 0);
+        close(fds[0]);
+
+        plan.connections = 1;
+        options.connection.timeout = 1;
+        crew_connect(&plan, fds);
+        assert_int_equal(fds[0], -ETIME);
+        assert_int_equal(page.errors[FAILURE_TIMEOUT], 1);
+        close(fds[1]);
+}
+
 /* Where nobody listens, each connection is an error, and has it in its place. */
 static void test_refused(void **state) {
         int fds[CONNECTIONS];
@@ -171,6 +205,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connect, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_late_look, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_full_queue, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stop, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_start, set_up, tear_down),

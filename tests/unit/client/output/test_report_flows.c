@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "unit.h"
@@ -97,10 +98,46 @@ static void test_rows(void **state) {
         free(text);
 }
 
+/* The object of a flow has what the flow counted, with times in microseconds, and no number where
+ * its row has none. */
+static void test_json(void **state) {
+        FlowResult flows[] = {
+                { .port = 61000,
+                  .sent = 3,
+                  .lost = 1,
+                  .late = 1,
+                  .kernel = { .known = true, .segments = 5, .retransmits = 2, .rtt = 40000 },
+                  .named = true },
+                { .port = 61001, .sent = 2, .lost = 2 },
+        };
+        const Report report = { .flows = flows, .flows_count = COUNT(flows) };
+        Json json = {};
+        size_t size;
+        char *text;
+
+        (void)state;
+        histogram_record(&flows[0].latency, 1500 * CLOCK_MICROSECOND);
+        histogram_record(&flows[0].latency, 1500 * CLOCK_MICROSECOND);
+        json.file = open_memstream(&text, &size);
+        assert_non_null(json.file);
+        report_flows_json(&json, &report);
+        (void)fclose(json.file);
+        assert_non_null(strstr(text,
+                               "\"list\": [{\"port\": 61000, \"named\": true, \"sent\": 3, "
+                               "\"answered\": 2, "
+                               "\"lost\": 1, \"p50\": 1500.000, \"p99\": null, \"late\": 1, "
+                               "\"segments\": 5, \"retransmits\": 2, \"rtt\": 40.000}, "
+                               "{\"port\": 61001, \"named\": false, \"sent\": 2, \"answered\": 0, "
+                               "\"lost\": 2, \"p50\": null, \"p99\": null, \"late\": 0, "
+                               "\"segments\": null, \"retransmits\": null, \"rtt\": null}]}"));
+        free(text);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_verdict),
                 cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_json),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
