@@ -4,6 +4,7 @@
 import ctypes
 import json
 import os
+import re
 import subprocess
 import threading
 import time
@@ -93,6 +94,14 @@ class Network:
         rules = json.loads(self.execute("nft", "-j", "list", "table", "inet", "faults"))["nftables"]
         return sum(part["counter"]["packets"] for rule in rules if "rule" in rule
                    for part in rule["rule"]["expr"] if "counter" in part)
+
+    def datagrams(self, name):
+        """A count of datagrams in the namespace: OutDatagrams have been sent, InDatagrams have been
+        read, and RcvbufErrors had no room in a socket."""
+        names, values = (line.split() for line in self.run(
+            Path("/proc/thread-self/net/snmp").read_text).splitlines() if line.startswith("Udp:"))
+        six = self.run(Path("/proc/thread-self/net/snmp6").read_text)
+        return int(values[names.index(name)]) + int(re.search(rf"^Udp6{name}\s+(\d+)", six, re.M)[1])
 
     def is_listening(self, port):
         """Whether there is a listener at this port."""

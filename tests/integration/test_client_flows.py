@@ -8,7 +8,6 @@ runs of datagrams with other ports, which take other links: 50 with a lossy one,
 import contextlib
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
@@ -18,6 +17,7 @@ import pytest
 
 import servers
 from client import DEADLINE, Client, run, until
+from processes import wait_until_noticed
 from test_client_datagrams import FOREVER, Peer, echo, is_queued
 from test_client_json import parse
 
@@ -40,14 +40,6 @@ table inet paths {{
 LOSSY, DEAD = "numgen random mod 100 < 20 counter drop", "counter drop"
 PORTS = range(20000, 30000, 100) if os.environ.get("MPECHO_FLOWS") == "all" else [20000]
 RUNS = [*((LOSSY, first) for first in PORTS[:50]), *(("accept", first) for first in PORTS)]
-
-
-def datagrams_of(network, name):
-    """A count of datagrams in a network: InDatagrams have been received, OutDatagrams sent."""
-    lines = [line.split() for line in network.run(
-        pathlib.Path("/proc/thread-self/net/snmp").read_text).splitlines() if line.startswith("Udp:")]
-    six = network.run(pathlib.Path("/proc/thread-self/net/snmp6").read_text)
-    return int(dict(zip(*lines))[name]) + int(re.search(rf"^Udp6{name}\s+(\d+)", six, re.M)[1])
 
 
 @contextlib.contextmanager
@@ -130,12 +122,14 @@ class Paths:
         with datagrams(self.server, (self.address, 7)), self.client.run(
                 Client, "--json", "--ping", "--udp", f"--flows={flows}", f"-c{count}", "-i10ms",
                 "-W60", *options, self.address, env=os.environ | clock.environment) as client:
-            until(lambda: datagrams_of(self.client, "OutDatagrams") == flows * count
+            until(lambda: self.client.datagrams("OutDatagrams") == flows * count
                   or clock.advance(0.01))
-            until(lambda: datagrams_of(self.server, "InDatagrams") + self.lost() == flows * count)
-            until(lambda: datagrams_of(self.client, "InDatagrams")
-                  == datagrams_of(self.server, "OutDatagrams")
-                  == datagrams_of(self.server, "InDatagrams"))
+            until(lambda: self.server.datagrams("InDatagrams") + self.lost() == flows * count)
+            until(lambda: self.client.datagrams("InDatagrams")
+                  == self.server.datagrams("OutDatagrams")
+                  == self.server.datagrams("InDatagrams"))
+            # The last one has been read, but perhaps not timed.
+            wait_until_noticed([client.process.pid])
             clock.run_out(client.process, 60)
             return report(*client.end())
 

@@ -184,8 +184,9 @@ def test_the_same_loss_as_irtt(start, network, clock):
         _, output, _ = client.end()
         theirs, _ = irtt.communicate(timeout=DEADLINE)
     assert 0 < answered < count
-    assert re.search(rf": {count} sent, {answered} answered, {count - answered} lost \([\d.]+ %\) in ",
-                     output.decode())
+    assert re.search(
+        rf": {count} sent, {answered} answered, {count - answered} lost \([\d.]+ %\) in ".encode(),
+        output)
     theirs = json.loads(theirs)
     sent = theirs["stats"]["packets_sent"]
     until(lambda: counted(there)[0][1] == sent)
