@@ -26,6 +26,7 @@ from test_client_interrupt import children, waits
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
+PERIOD = 131071  # bytes, after which a stream repeats itself
 TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes? echoed")
 
 
@@ -188,9 +189,9 @@ def test_a_rate_is_spread_over_all_connections(clock):
 def test_answers_ahead_of_a_stream():
     """A server that repeats the pattern of a stream before it comes is no echo."""
     def behaviour(connection):
-        period = servers.receive(connection, 1048573)
+        period = servers.receive(connection, PERIOD)
         # More than all buffers on the way hold.
-        ahead = 16
+        ahead = 128
         for _ in range(1 + ahead):
             connection.sendall(period)
         servers.receive(connection, ahead * len(period))
@@ -338,13 +339,11 @@ def test_a_surplus_of_streams_differs(behaviour):
 
 def test_a_surplus_that_fits_differs():
     """It goes on as the stream would; nothing but its number shows that nobody sent it."""
-    period = 1048573
-
     def behaviour(connection):
         begin, count = bytearray(), 0
         while data := connection.recv(1 << 18):
             connection.sendall(data)
-            begin += data[: period - len(begin)]
+            begin += data[: PERIOD - len(begin)]
             count += len(data)
         count %= len(begin)
         while True:
