@@ -105,6 +105,20 @@ def test_a_dead_address_is_named(mode, half_dead):
     assert json.loads(output)["warnings"] == ["[::1]:7: no answer within 0.3 s"]
 
 
+def test_the_plugin_names_a_refused_address(tmp_path):
+    """The state is that of the address that answers; the sentence has the one that does not."""
+    network = Network()
+    prepare = own_hosts(tmp_path, "::1 dual.test\n127.0.0.1 dual.test\n")
+    with contextlib.ExitStack() as stack:
+        network.run(lambda: stack.enter_context(servers.tcp(servers.echo, "127.0.0.1", port=7)))
+        status, output, errors = network.run(functools.partial(
+            run, "--monitor", "-H", "dual.test", "-n1", preexec_fn=prepare))
+    network.close()
+    sentence, _, _ = output.decode().partition(" | ")
+    assert (status, errors) == (0, []) and "1 of 1 answered" in sentence
+    assert sentence.endswith(", [::1]:7: Connection refused")
+
+
 def test_the_time_of_a_dead_address_is_not_that_of_an_answer(half_dead):
     """It counts from the start of the connection to the address that answered."""
     _, output, _ = half_dead("--json", "--ping", "-c1", "--connect", "--connect-timeout=0.3",

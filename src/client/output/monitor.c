@@ -116,6 +116,10 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                                quantity_format_time(options->duration, seconds));
                 if (report->foreign[0] != '\0')
                         printf(", %s", report->foreign);
+                /* Otherwise these are the errors. */
+                for (size_t i = 0; report->path.peer[0] != '\0' && i < report->path.failed_count;
+                     i++)
+                        printf(", %s", report->path.failed[i]);
         }
         monitor_print_performance(report, options);
 }

@@ -24,11 +24,13 @@
 #include "lib/socket.h"
 
 enum {
-        RECEIVER_BUFFER_SIZE = 256 * 1024,
+        /* Half of what the service sends at once: it stays in a processor's cache until the sink
+         * has compared it. */
+        RECEIVER_BUFFER_SIZE = 128 * 1024,
         /* A peer that sends this much more than it was sent does not echo, and may never end. */
         RECEIVER_SURPLUS = 1024 * 1024,
         /* More buffers than the bytes in a socket fill (tcp_rmem, tcp(7)). */
-        RECEIVER_LAST = 64,
+        RECEIVER_LAST = 128,
 };
 
 enum {
