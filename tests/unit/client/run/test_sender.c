@@ -13,14 +13,18 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client/run/receiver.h"
 #include "client/run/sender.h"
 #include "fault.h"
+#include "lib/clock.h"
 
 FAULT(void *, mmap, mmap64,
       (void *address, size_t size, int protection, int flags, int fd, off_t offset),
@@ -40,6 +44,17 @@ typedef struct Fixture {
         int pair[2];
         Sender sender;
 } Fixture;
+
+/* The time that the sink has taken. */
+static uint64_t lost;
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *time) {
+        const int r = (int)syscall(SYS_clock_gettime, clock, time);
+
+        time->tv_sec += (time_t)(lost / CLOCK_SECOND);
+        return r;
+}
 
 /* Gives *userdata zeros. */
 static ssize_t fill_count(void *userdata, void *buffer, size_t size) {
@@ -70,6 +85,12 @@ static int take_all(void *userdata, const void *data, size_t size) {
         (void)data;
         *(size_t *)userdata += size;
         return 0;
+}
+
+/* Takes a second for each piece. Meanwhile the peer, *userdata, sends the next one. */
+static int take_slowly(void *userdata, const void *data, size_t size) {
+        lost += CLOCK_SECOND;
+        return write(*(int *)userdata, data, size) == (ssize_t)size ? 0 : -errno;
 }
 
 static void start(Fixture *fixture, const Source *source) {
@@ -271,6 +292,22 @@ static void test_sink_failed(void **state) {
         end(&fixture);
 }
 
+/* The interrupt ends a receiver that never finds its socket empty. */
+static void test_receiver_always_busy(void **state) {
+        Fixture fixture;
+        Receiver receiver = { .sender = &fixture.sender, .interrupt = eventfd(1, EFD_CLOEXEC) };
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        receiver.fd = fixture.pair[NEAR];
+        receiver.sink = (Sink){ .take = take_slowly, .userdata = &fixture.pair[FAR] };
+        assert_int_equal(write(fixture.pair[FAR], "x", 1), 1);
+        assert_int_equal(receiver_run(&receiver), RECEIVER_INTERRUPTED);
+        sender_stop(&fixture.sender);
+        close(receiver.interrupt);
+        end(&fixture);
+}
+
 /* Runs a receiver whose peer reads the @sent bytes of its sender to their end, and sends @size. */
 static int run_surplus(size_t sent, size_t size) {
         static char buffer[65536];
@@ -327,6 +364,7 @@ int main(void) {
                 cmocka_unit_test(test_receiver_stands_in),
                 cmocka_unit_test(test_sink_failed),
                 cmocka_unit_test(test_receiver_surplus),
+                cmocka_unit_test(test_receiver_always_busy),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
