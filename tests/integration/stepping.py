@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Stopping a process at each of its system calls, from the very first one on, by ptrace(2)."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -114,7 +115,9 @@ class Stepped:
         self._run()
 
     def _run(self):
-        ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
+        # The next wait tells of one that somebody has killed.
+        with contextlib.suppress(ProcessLookupError):
+            ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
         self._signal = 0
 
     def go_on(self):
@@ -139,12 +142,16 @@ class Stepped:
         return True
 
     def detach(self):
-        """Lets it run on from where it is."""
-        if self.status is None and not self.held:
-            ptrace(PTRACE_INTERRUPT, self.pid)
-            self._wait()
-        if self.status is None:
-            ptrace(PTRACE_DETACH, self.pid)
+        """Lets it run on from where it is, unless somebody has killed it."""
+        try:
+            if self.status is None and not self.held:
+                ptrace(PTRACE_INTERRUPT, self.pid)
+                self._wait()
+            if self.status is None:
+                ptrace(PTRACE_DETACH, self.pid)
+        except ProcessLookupError:
+            while self.status is None:
+                self._wait()
 
     def end(self):
         """Kills it where it is; again is harmless."""
