@@ -2,6 +2,7 @@
 """mpecho-client --ping: every round trip is counted once, and as what it was."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -128,6 +129,19 @@ def test_large_messages():
     with servers.tcp(servers.echo) as server:
         result = ping("--ping", "-c3", "--size=16M", "--interval=0.001", *server.address)
     assert (result.status, result.answered) == (0, 3)
+
+
+def test_the_header_costs_no_time():
+    """It is printed before the client connects: a slow terminal does not lengthen a round trip."""
+    reader, writer = os.pipe()
+    with servers.tcp(servers.echo) as server, open(reader, "rb") as output:
+        os.write(writer, bytes(fcntl.fcntl(writer, fcntl.F_GETPIPE_SZ)))
+        with Client("--ping", "-c1", "--connect", *server.address, stdout=writer) as client:
+            os.close(writer)
+            waits(client, "pipe_write")
+            assert server.accepted == 0
+            assert b"1 answered" in output.read()
+            assert client.end()[0] == 0
 
 
 def test_quiet():

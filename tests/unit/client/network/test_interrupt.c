@@ -3,15 +3,20 @@
 
 #include "client/network/interrupt.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/clock.h"
 #include "process.h"
 #include "unit.h"
+
+FAULT(int, eventfd, eventfd, (unsigned count, int flags), (count, flags))
 
 static uint64_t clock_instant = CLOCK_SECOND;
 
@@ -56,6 +61,14 @@ static void repeat_otherwise(void *unused) {
         (void)unused;
         interrupt_self();
         (void)kill(getpid(), SIGINT);
+}
+
+/* A process that cannot notice a signal has its default action. */
+static void lack(void *unused) {
+        (void)unused;
+        eventfd_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        assert_int_equal(interrupt_open(), -EMFILE);
+        (void)kill(getpid(), SIGTERM);
 }
 
 static void kill_parent(void *unused) {
@@ -121,6 +134,7 @@ static void test_a_second_signal_kills(void **state) {
         assert_killed(repeat_otherwise, SIGINT);
         assert_killed(repeat_by_another, SIGTERM);
         assert_killed(repeat_by_kernel, SIGTERM);
+        assert_killed(lack, SIGTERM);
 }
 
 int main(void) {
