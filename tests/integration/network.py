@@ -101,7 +101,8 @@ class Network:
         names, values = (line.split() for line in self.run(
             Path("/proc/thread-self/net/snmp").read_text).splitlines() if line.startswith("Udp:"))
         six = self.run(Path("/proc/thread-self/net/snmp6").read_text)
-        return int(values[names.index(name)]) + int(re.search(rf"^Udp6{name}\s+(\d+)", six, re.M)[1])
+        six = re.search(rf"^Udp6{name}\s+(\d+)", six, re.M)[1]
+        return int(values[names.index(name)]) + int(six)
 
     def is_listening(self, port):
         """Whether there is a listener at this port."""

@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -17,12 +18,16 @@ from pathlib import Path
 import pytest
 
 from client import DEADLINE, Client, run, step, until
+from processes import wait_until_noticed
 from test_client_interrupt import frozen
 from test_client_json import parse
 
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
           "reordered", "unrecognized", "overflow")
 FOREVER = ["-W", "0"]
+# Of faulty networks: the seeds at once, and how many datagrams to each.
+SEEDS, MANY = ([range(3)], 400) if os.environ.get("MPECHO_FLOWS") != "all" else (
+    [range(first, first + 10) for first in range(0, 100, 10)], 1000)
 IP_RECVERR = 11  # ip(7)
 SO_TIMESTAMPNS = 35  # socket(7)
 
@@ -254,64 +259,87 @@ def test_babble():
 
 
 class FaultyNetwork:
-    """A network that drops, doubles, swaps and alters by a seed; it keeps what it has sent."""
+    """A network that drops, doubles, swaps, alters and delays by a seed; it notes what it sends."""
 
     def __init__(self, seed):
+        # Of `received` datagrams those below `late` are late when they are sent from now on.
+        self.received = self.late = 0
         self._random = random.Random(seed)
-        self.sent = []  # the number of the datagram, and whether it was altered
+        self._held = []  # the number that releases a datagram, and what to send
+        self._sent = []  # the number of a datagram, and how it counts
 
-    def _send(self, peer, number, data, source, altered):
-        self.sent.append((number, altered))
+    def _send(self, peer, number, data, source, altered=False):
+        in_time = "late" if number < self.late else "answered"
+        self._sent.append((number, "changed" if altered else in_time))
         peer.answer(data, source)
 
+    def _release(self, peer, last):
+        due = [one for one in self._held if one[0] <= last]
+        self._held = [one for one in self._held if one[0] > last]
+        for _, *one in due:
+            self._send(peer, *one)
+
     def __call__(self, peer):
-        held = []
+        actions = ["drop", "double", "swap", "alter", "delay", "keep"] + 8 * ["pass"]
         for number, (data, source) in enumerate(peer):
-            action = self._random.choice(["drop", "double", "swap", "alter"] + 6 * ["pass"])
+            action = self._random.choice(actions)
+            delays = {"swap": 1, "delay": self._random.randint(2, 20), "keep": math.inf}
+            if number == self.late:
+                self._release(peer, math.inf)
             if action == "alter":
                 data = bytearray(data)
                 data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
-            if action == "swap":
-                held.append((number, data, source, False))
+            if action in delays:
+                self._held.append((number + delays[action], number, data, source))
             elif action != "drop":
                 for _ in range(2 if action == "double" else 1):
                     self._send(peer, number, data, source, action == "alter")
-                for one in held:
-                    self._send(peer, *one)
-                held = []
+            self._release(peer, number)
+            self.received += 1
 
-    def expected(self, count):
+    def expected(self):
         """What an observer behind it counts."""
-        first, result = {}, dict.fromkeys(COUNTS, 0) | {"sent": count}
-        for number, altered in self.sent:
+        first, result = {}, dict.fromkeys(COUNTS, 0) | {"sent": self.received}
+        for number, kind in self._sent:
             if number in first:
                 result["duplicate"] += 1
                 continue
             result["reordered"] += number < max(first, default=-1)
-            first[number] = altered
-            result["changed" if altered else "answered"] += 1
-        result["lost"] = count - len(first)
+            first[number] = kind
+            result[kind] += 1
+        result["lost"] = self.received - len(first)
         return {name: value for name, value in result.items() if value}
 
 
-def test_faulty_network():
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_faulty_network(network, clock, seeds):
     """Each count is that of the network on the way, for several seeds at once."""
-    count = 500
-    networks = [FaultyNetwork(seed) for seed in (862, 863, 864)]
+    here, count, timeout = network(), MANY, 60
+    faulty = [FaultyNetwork(seed) for seed in seeds]
+    clock.stop()
     with contextlib.ExitStack() as stack:
-        clients = []
-        for faulty in networks:
-            peer = stack.enter_context(Peer(faulty))
-            clients.append(stack.enter_context(Client(
-                "--json", "--ping", "--udp", "-c", count, "-i", "0.001", *peer.address)))
-        results = [client.end() for client in clients]
-    for faulty, (status, output, errors) in zip(networks, results):
-        result = parse(output.decode())
-        found = counts_of(result)
-        # A machine that has much else to do is no network that is late.
-        found["answered"] += found.pop("late", 0)
-        assert (status, errors, found) == (1, [], faulty.expected(count))
-        assert result["failure"]["kind"] == "differs"
+        peers = [stack.enter_context(here.run(Peer, one)) for one in faulty]
+        clients = [stack.enter_context(here.run(
+            Client, "--json", "--ping", "--udp", f"-c{count}", "-i1ms", f"-W{timeout}",
+            *peer.address, env=os.environ | clock.environment)) for peer in peers]
+        for point in (count // 2, count):
+            # With its clock ahead, a client sends two: what was due, and what is due now.
+            until(lambda point=point: all(one.received >= point for one in faulty)
+                  or clock.advance(0.002))
+            # All that was sent has been read, and timed.
+            until(lambda: here.datagrams("InDatagrams") == here.datagrams("OutDatagrams"))
+            wait_until_noticed([client.process.pid for client in clients])
+            for one in faulty:
+                one.late = one.received
+            clock.advance(2 * timeout)
+        results = []
+        for client in clients:
+            clock.run_out(client.process, timeout)
+            results.append(client.end())
+    for one, (status, output, errors) in zip(faulty, results):
+        result, expected = parse(output.decode()), one.expected()
+        assert (status, errors, counts_of(result)) == (1, [], expected)
+        assert expected["sent"] == count and result["failure"]["kind"] == "differs"
         assert result["datagrams"]["jitter"] > 0
 
 
