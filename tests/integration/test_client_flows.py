@@ -243,6 +243,15 @@ def test_rows():
     assert "15 sent, 15 answered, 0 lost" in output.decode()
 
 
+def test_the_first_line_of_datagrams():
+    """It names the target, the kind of the flows, their number and the first port."""
+    with Peer(echo) as peer:
+        host, port = peer.address
+        _, output, _ = run("--ping", "--udp", "--flows=2", "-c1", "-i2ms", host, port)
+    assert re.match(rf"mpecho-client: 64 bytes to {host} port {port}, by UDP, 2 flows, "
+                    r"--source-port=\d+\n", output.decode())
+
+
 @pytest.mark.parametrize("form, timeout, lost", [("--json", 0, 0), ("--json", 30, 1), ("-q", 0, 0)])
 def test_rows_of_datagrams(form, timeout, lost, clock):
     """The rows count as lost what the whole does: no datagram that came back changed, or is open."""

@@ -164,6 +164,7 @@ static void test_wrong_lines(void **state) {
                 { { "host", "--ping", "--flows=2", "--connect" }, "--connect and --flows cannot" },
                 { { "host", "--ping", "--flows=2", "--mptcp" }, "--mptcp and --flows cannot" },
                 { { "host", "--source=no-interface" }, "'no-interface'" },
+                { { "vsock:2" }, "Cannot connect to 'vsock:2': " },
         };
         ClientOptions options;
         Failure failure;

@@ -91,6 +91,12 @@ static void test_rows(void **state) {
         expect("    0.000010 0.750000000000          3           4.00\n"
                "    1.000001 1.000000000000          4\n#[Mean");
         expect("#[Max     =        1.000, Total count    =            4]\n");
+
+        /* No time is too short for a row. */
+        begin(1, 0);
+        export(&(ClientOptions){ .csv = file });
+        assert_string_equal(text, "microseconds,count,cumulative,percent\n"
+                                  "0.000,1,1,100.000000\n");
 }
 
 /* Few times are marks on a linear axis; each half of the last value has its place. */
