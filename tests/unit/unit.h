@@ -7,7 +7,15 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 #include <cmocka.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The number of clock_gettime(2) with as many bits for the time as the tests are built for. */
+#ifdef SYS_clock_gettime64
+#define GETTIME SYS_clock_gettime64
+#else
+#define GETTIME SYS_clock_gettime
+#endif

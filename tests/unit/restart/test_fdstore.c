@@ -20,13 +20,6 @@
 #include "process.h"
 #include "unit.h"
 
-/* With as many bits for the time as the tests are built for. */
-#ifdef SYS_clock_gettime64
-#define GETTIME SYS_clock_gettime64
-#else
-#define GETTIME SYS_clock_gettime
-#endif
-
 static Manager manager;
 static uint64_t step, stepped; /* what goes by at each look at the clock, and what has */
 

@@ -20,13 +20,6 @@
 #include "service.h"
 #include "unit.h"
 
-/* With as many bits for the time as the tests are built for. */
-#ifdef SYS_clock_gettime64
-#define GETTIME SYS_clock_gettime64
-#else
-#define GETTIME SYS_clock_gettime
-#endif
-
 static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 
 static Service service;

@@ -30,7 +30,7 @@ static uint64_t lost;
 
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *time) {
-        const int r = (int)syscall(SYS_clock_gettime, clock, time);
+        const int r = (int)syscall(GETTIME, clock, time);
 
         time->tv_sec += (time_t)(lost / CLOCK_SECOND);
         return r;
