@@ -269,6 +269,19 @@ def test_end_without_master(unit):
     clients.ping(other)
 
 
+def test_killed_without_master(unit):
+    """A handler that is killed while there is no master is recorded as crashed by the next one."""
+    service = unit(expected=["crashed"])
+    client = service.connect_served()
+    left = service.abandon_handlers()
+    send(left, signal.SIGKILL)
+    service.reap(left)
+    service.start()
+    record, = service.journal.wait_for("crashed", MPECHO_PEER=clients.peer_text(client))
+    assert record.number("MPECHO_BYTES") == len("ping")
+    assert [record.number("MPECHO_HANDLER_PID")] == left
+
+
 def test_clients_that_come_meanwhile(unit):
     """Who connects while there is no master is served by the next one."""
     service = unit()
