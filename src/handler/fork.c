@@ -106,20 +106,20 @@ void fork_prepare(void) {
         (void)dl_iterate_phdr(library_withhold, NULL);
 }
 
-/* Keeps the stack below the caller out of children, but for the room in which it forks. Withholds
- * only what the last call did not: from one depth to the next, calls cost nothing. Returns 0, or a
+/* Keeps the stack below the caller out of children, but for the room that the caller needs to fork.
+ * Withholds only what the last call did not: at one depth, calls cost nothing. Returns 0, or a
  * negative errno. */
-static int stack_withhold(void) {
+static __attribute__((noinline)) int stack_withhold(void) {
         static uintptr_t last;
+        volatile char room[STACK_ROOM];
         const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-        const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
-        const uintptr_t end = (frame - STACK_ROOM) & ~(page - 1);
+        const uintptr_t end = (uintptr_t)room & ~(page - 1);
 
         if (end == last)
                 return 0;
+        /* The stack grows down to there: the next call fails where nothing is mapped. */
+        room[0] = 0;
         /* NOLINTBEGIN(performance-no-int-to-ptr): the numbers are rounded addresses */
-        /* The stack grows down to there. */
-        (void)*(volatile const char *)end;
         if (end < last && madvise((void *)end, last - end, MADV_DOFORK) < 0)
                 return -errno;
         /* Fails where the stack is shorter, after it has withheld all that there is. */
