@@ -20,7 +20,7 @@
  *   process, and so copies a page in each child. Nothing here uses them.
  * - The stack. The master goes on calling functions after the fork, and each page of the stack that
  *   they write would be copied, up to three. Children inherit the stack only down to the fork, and
- *   get empty pages below.
+ *   find empty pages below (MADV_WIPEONFORK).
  * - The code of a handler. The Makefile puts its functions side by side, so that one fault maps all
  *   of them. The signal mask is set by the call that clone(2) goes through: the functions for that
  *   lie in two other parts of the C library.
@@ -106,9 +106,9 @@ void fork_prepare(void) {
         (void)dl_iterate_phdr(library_withhold, NULL);
 }
 
-/* Keeps the stack below the caller out of children, but for the room that the caller needs to fork.
- * Withholds only what the last call did not: at one depth, calls cost nothing. Returns 0, or a
- * negative errno. */
+/* Withholds the stack below the caller from children, but for the room that the caller needs to
+ * fork: there they find zeros. Withholds only what the last call did not: at one depth, calls cost
+ * nothing. Returns 0, or a negative errno. */
 static __attribute__((noinline)) int stack_withhold(void) {
         static uintptr_t last;
         volatile char room[STACK_ROOM];
@@ -120,10 +120,10 @@ static __attribute__((noinline)) int stack_withhold(void) {
         /* The stack grows down to there: the next call fails where nothing is mapped. */
         room[0] = 0;
         /* NOLINTBEGIN(performance-no-int-to-ptr): the numbers are rounded addresses */
-        if (end < last && madvise((void *)end, last - end, MADV_DOFORK) < 0)
+        if (end < last && madvise((void *)end, last - end, MADV_KEEPONFORK) < 0)
                 return -errno;
         /* Fails where the stack is shorter, after it has withheld all that there is. */
-        (void)madvise((void *)(end - STACK_MOST), STACK_MOST, MADV_DONTFORK);
+        (void)madvise((void *)(end - STACK_MOST), STACK_MOST, MADV_WIPEONFORK);
         /* NOLINTEND(performance-no-int-to-ptr) */
         last = end;
         return 0;

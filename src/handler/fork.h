@@ -18,7 +18,7 @@ void fork_prepare(void);
 /*
  * fork_child: Forks as fork(2) does, but runs no handler of pthread_atfork(3). The child must not
  * call functions that need its thread ID (gettid(2)) from the C library. From then on a child of
- * fork(2) itself may lack the stack that its caller is on.
+ * fork(2) itself may find zeros instead of the stack that its caller is on.
  *
  * Returns the child's process ID in the parent and 0 in the child; or a negative errno of clone(2):
  * -EAGAIN, -ENOMEM.

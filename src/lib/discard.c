@@ -29,7 +29,7 @@ static int discard_hold(void *parent) {
         return 0;
 }
 
-/* The child has a stack of its own, as the master may keep its stack from children. Returns -1 when
+/* The child has a stack of its own, as that of the master may be empty in children. Returns -1 when
  * there can be none. */
 static pid_t discard_fork(void) {
         static char stack[16 * 1024] __attribute__((aligned(16)));
