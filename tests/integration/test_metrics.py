@@ -308,6 +308,28 @@ def test_counts_go_on(unit, stop):
         service.wait_until_idle(1)
 
 
+def test_datagrams_go_on(unit):
+    """Answered datagrams stay counted over a restart, also where nobody had asked for the counts."""
+    service = unit(start=False)
+    with clients.listen() as metrics, socket.socket(type=socket.SOCK_DGRAM) as datagrams, \
+            socket.socket(type=socket.SOCK_DGRAM) as client:
+        datagrams.bind(("127.0.0.1", 0))
+        client.settimeout(processes.DEADLINE)
+        service.others = [("metrics", metrics), ("udp", datagrams)]
+        service.start()
+        client.sendto(b"hello", datagrams.getsockname())
+        assert client.recv(9) == b"hello"
+        # The handler counts what it has answered before it waits again.
+        processes.wait_until_waiting(service.handlers())
+        service.restart()
+        with clients.connect((socket.AF_INET, metrics.getsockname())) as scraper:
+            scraper.shutdown(socket.SHUT_WR)
+            assert values(receive_all(scraper))["mpecho_datagrams_total answered"] == 1
+        # Without its socket there is no handler left.
+        service.others.pop()
+        service.restart()
+
+
 def test_lost_records_go_on(unit):
     """Records that journald did not accept until the end of a run are counted in the next, which
     logs their number as soon as journald is back."""
