@@ -808,7 +808,7 @@ static void test_behind_strangers(void **state) {
 static void test_strangers_without_end(void **state) {
         (void)state;
         /* Until they are discarded, their channels are open. */
-        process_set_limit(RLIMIT_NOFILE, 2 * DISCARD_MOST);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)2 * DISCARD_MOST);
         strangers = INT_MAX;
         turn(&inbox, false, NOW);
         assert_true(strangers < INT_MAX);
