@@ -187,6 +187,7 @@ NOT_RUN = {
     "sudo make deps bench": ("tests/integration/test_bench.py", r"def test_a_run\("),
     "sudo make deps bench-quick": ("tests/integration/test_bench.py", r"def test_a_run\("),
     "make coverage": None,  # minutes, like the proofs
+    "make mutation": None,  # an hour
     "make check-cbmc": None,
     "sudo make deps check-cbmc": None,
 }
