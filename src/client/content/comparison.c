@@ -107,13 +107,16 @@ static bool comparison_is_counterpart(const Comparison *comparison, const Fault 
         const Fault *first = &comparison->first[0];
 
         /* Coincidentally equal bytes move the edges of dropped ones by a few places. */
+        if (first->kind == FAULT_DROPPED &&
+            landing->place + COMPARISON_LOCK_SIZE >= comparison->gap &&
+            landing->place < comparison->gap + first->size)
+                return true;
+        /* Where so few bytes belong, nothing but their number says. */
+        if (later->size != first->size || first->size >= COMPARISON_LOCK_SIZE + PATTERN_WORD_SIZE)
+                return false;
         if (first->kind == FAULT_DROPPED)
-                return (landing->place + COMPARISON_LOCK_SIZE >= comparison->gap &&
-                        landing->place < comparison->gap + first->size) ||
-                       ((later->kind == FAULT_INSERTED || later->kind == FAULT_DUPLICATED) &&
-                        later->size == first->size);
-        return first->kind == FAULT_INSERTED && later->kind == FAULT_DROPPED &&
-               later->size == first->size;
+                return later->kind == FAULT_INSERTED || later->kind == FAULT_DUPLICATED;
+        return first->kind == FAULT_INSERTED && later->kind == FAULT_DROPPED;
 }
 
 static void comparison_keep(Comparison *comparison, const Fault *fault) {

@@ -28,13 +28,21 @@
 /* The pause before the next attempt at a Unix socket whose queue is full. */
 #define CONNECTION_RETRY (5 * CLOCK_MILLISECOND)
 
+static bool connection_is_vsock(int fd) {
+        int domain = AF_UNSPEC;
+
+        return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){ sizeof domain }) == 0 &&
+               domain == AF_VSOCK;
+}
+
 int connection_finish(int fd) {
         int error = 0;
 
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &(socklen_t){ sizeof error }) < 0)
                 return -errno;
-        /* A listener of vsock(7) that is missing. */
-        if (error == ECONNRESET)
+        /* A reset before the connection is there: the listener is missing. With TCP the connection
+         * was there. */
+        if (error == ECONNRESET && connection_is_vsock(fd))
                 error = ECONNREFUSED;
         /* This machine has let the attempt pass; firewalls answer with any ICMP error. */
         if (error != 0 && failure_kind_from_errno(error) == FAILURE_LOCAL)

@@ -180,9 +180,11 @@ void rejections_add(Rejections *rejections, const Rejections *other) {
                                         other->counts[i];
 }
 
-const Rejection *rejections_first(const Rejections *rejections) {
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
-                if (rejections->counts[i] > 0)
-                        return &rejections->list[i];
-        return NULL;
+size_t rejections_most(const Rejections *rejections) {
+        size_t most = 0;
+
+        for (size_t i = 1; i < REJECTIONS_MAXIMUM; i++)
+                if (rejections->counts[i] > rejections->counts[most])
+                        most = i;
+        return most;
 }

@@ -73,8 +73,8 @@ FailureKind rejection_kind(const Rejection *rejection);
  *
  * rejections_add: Adds the counts of @other.
  *
- * rejections_first: Returns the first rejection with a count, or NULL.
+ * rejections_most: Returns the first place with the highest count.
  */
 size_t rejections_place(Rejections *rejections, const Rejection *rejection);
 void rejections_add(Rejections *rejections, const Rejections *other);
-const Rejection *rejections_first(const Rejections *rejections);
+size_t rejections_most(const Rejections *rejections);

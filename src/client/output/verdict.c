@@ -25,7 +25,7 @@ bool verdict_set_strangers(Report *report) {
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         else
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " answer%s to none of the datagrams", strangers,
+                                 "%" PRIu64 " answer%s that no datagram was waiting for", strangers,
                                  quantity_plural(strangers));
         return true;
 }
@@ -99,19 +99,27 @@ static bool verdict_set_wrong(Report *report) {
         return true;
 }
 
+static void verdict_set_rejected(Report *report) {
+        const VolleyCounts *counts = &report->counts;
+        const size_t most = rejections_most(&report->rejections);
+        const Rejection *rejection = &report->rejections.list[most];
+
+        failure_set_kind(&report->failure, rejection_kind(rejection), 0,
+                         "rejected %" PRIu64 " of %" PRIu64 " datagram%s%s: %s", counts->rejected,
+                         counts->sent, quantity_plural(counts->sent),
+                         report->rejections.counts[most] < counts->rejected ? ", most often" : "",
+                         rejection->text);
+}
+
 void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed) {
         const VolleyCounts *counts = &report->counts;
         const uint64_t late = timed ? counts->late : 0, lost = volley_lost(counts);
         const uint64_t back = counts->answered + counts->late;
-        const Rejection *rejection = rejections_first(&report->rejections);
 
         if (verdict_set_wrong(report))
                 return;
-        if (rejection != NULL && counts->rejected > lost + late)
-                failure_set_kind(&report->failure, rejection_kind(rejection), 0,
-                                 "rejected %" PRIu64 " of %" PRIu64 " datagram%s: %s",
-                                 counts->rejected, counts->sent, quantity_plural(counts->sent),
-                                 rejection->text);
+        if (counts->rejected > lost + late)
+                verdict_set_rejected(report);
         else if (lost > 0)
                 failure_set_kind(&report->failure, back == 0 ? FAILURE_TIMEOUT : FAILURE_MISSING, 0,
                                  "lost %" PRIu64 " of %" PRIu64 " datagram%s", lost, counts->sent,

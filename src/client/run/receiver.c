@@ -30,7 +30,7 @@ enum {
         /* A peer that sends this much more than it was sent does not echo, and may never end. */
         RECEIVER_SURPLUS = 1024 * 1024,
         /* More buffers than the bytes in a socket fill (tcp_rmem, tcp(7)). */
-        RECEIVER_LAST = 128,
+        RECEIVER_LAST = 512,
 };
 
 enum {

@@ -240,6 +240,29 @@ static void test_delay(void **state) {
         }
 }
 
+/* As many bytes as are missing are no sign of another order: they are others. */
+static void test_same_size(void **state) {
+        (void)state;
+        for (int i = 0; i < ROUNDS; i++) {
+                size_t size = draw(32, 1000);
+                uint8_t others[1000];
+
+                for (size_t at = 0; at < size; at++)
+                        others[at] = (uint8_t)draw(0, 255);
+                restart();
+                cut(1000, size);
+                put(50000, others, size);
+                compare(true);
+                assert_int_equal(comparison.first[0].kind, FAULT_DROPPED);
+                restart();
+                put(1000, others, size);
+                cut(50000, size);
+                compare(true);
+                assert_int_equal(comparison.first[0].kind, FAULT_INSERTED);
+                assert_int_equal(comparison.faults, 2);
+        }
+}
+
 /* What ends too early is truncated, and only that. */
 static void test_truncate(void **state) {
         (void)state;
@@ -423,6 +446,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_insert_first, prepare),
                 cmocka_unit_test_setup(test_swap, prepare),
                 cmocka_unit_test_setup(test_delay, prepare),
+                cmocka_unit_test_setup(test_same_size, prepare),
                 cmocka_unit_test_setup(test_truncate, prepare),
                 cmocka_unit_test_setup(test_other_stream, prepare),
                 cmocka_unit_test_setup(test_several, prepare),

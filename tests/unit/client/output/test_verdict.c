@@ -95,7 +95,7 @@ static void test_flows(void **state) {
         assert_int_equal(named.failure.kind, FAILURE_LOSS);
 
         verdict_set_flows(&strangers, 0, false);
-        assert_string_equal(strangers.failure.text, "1 answer to none of the datagrams");
+        assert_string_equal(strangers.failure.text, "1 answer that no datagram was waiting for");
 
         verdict_set_flows(&local, 4, false);
         assert_int_equal(local.failure.kind, FAILURE_LOCAL);
@@ -155,8 +155,23 @@ static void test_datagrams(void **state) {
         }
 }
 
+/* Of several reasons to reject datagrams the verdict has the most frequent, and says so. */
+static void test_rejected(void **state) {
+        Report report = { .counts = { .sent = 10, .rejected = 10 },
+                          .rejections = { .list = { { .error = EACCES, .text = "prohibited" },
+                                                    { .error = ECONNREFUSED, .text = "refused" } },
+                                          .counts = { 1, 9 } } };
+
+        (void)state;
+        verdict_set_datagrams(&report, 10, false, true);
+        assert_int_equal(report.failure.kind, FAILURE_REFUSED);
+        assert_string_equal(report.failure.text,
+                            "rejected 10 of 10 datagrams, most often: refused");
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trips),
+                                            cmocka_unit_test(test_rejected),
                                             cmocka_unit_test(test_flows),
                                             cmocka_unit_test(test_datagrams) };
 
