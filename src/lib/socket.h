@@ -46,7 +46,8 @@ bool socket_is_writable(int fd);
 
 /*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
- * of the stream (SO_LINGER, socket(7)). socket_unset_reset: Makes it send the end again.
+ * of the stream (SO_LINGER, socket(7)). Has no effect on sockets that are not TCP.
+ * socket_unset_reset: Makes it send the end again.
  * socket_reset: Closes @fd with a reset.
  */
 void socket_set_reset(int fd);

@@ -10,6 +10,7 @@
 #include "restart/legacy.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -32,13 +33,17 @@ static int legacy_convert(int fd, uint64_t cookie) {
         static char buffer[256 * 1024];
         uint64_t found = 0;
         ssize_t n;
+        int r;
 
         if (pread(fd, &found, sizeof found, 0) != sizeof found || found != cookie)
                 return -ENOENT;
         n = pread(fd, buffer, sizeof buffer, sizeof found);
         if (n < 0)
                 return -errno;
-        return n > 0 ? unsent_new(buffer, (size_t)n) : -ENOENT;
+        r = n > 0 ? unsent_new(buffer, (size_t)n) : -ENOENT;
+        /* All handlers inherit the buffer. */
+        explicit_bzero(buffer, sizeof buffer);
+        return r;
 }
 
 int legacy_find_unsent(int fd, uint64_t cookie) {

@@ -323,9 +323,10 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
                 if (listener_parse(options->listen[i], &kind, &address, &endpoint, ret_failure) < 0)
                         return WRONG_USAGE;
         if (inherited->n > 0 && options->n_listen > 0)
-                return failure_set(ret_failure, WRONG_USAGE,
-                                   "Cannot listen on '%s': systemd has passed sockets",
-                                   options->listen[0]);
+                return failure_set(
+                                ret_failure, WRONG_USAGE,
+                                "Cannot listen on '%s': systemd has passed sockets or connections",
+                                options->listen[0]);
         if (options->exit_idle != 0 && options->n_listen > 0)
                 return failure_set(ret_failure, WRONG_USAGE,
                                    "--exit-idle works only with passed sockets: without them no "

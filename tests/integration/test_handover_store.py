@@ -167,8 +167,20 @@ def test_bytes_without_a_connection(unit):
     service.check_store()
 
 
+def writable_memory(pid):
+    """All that the process can write to."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            places, permissions = line.split()[:2]
+            begin, end = (int(place, 16) for place in places.split("-"))
+            if "w" in permissions:
+                memory.seek(begin)
+                yield memory.read(end - begin)
+
+
 def test_bytes_of_the_first_version(unit):
-    """Connections and unsent bytes that mpecho 0.1.0 stored are restored, and fit together."""
+    """Connections and unsent bytes that mpecho 0.1.0 stored are restored, and fit together. No later
+    handler has these bytes in its memory."""
     service = unit()
     client, other = service.connect_served(), service.connect_served()
     service.terminate()
@@ -187,6 +199,10 @@ def test_bytes_of_the_first_version(unit):
     assert clients.receive(client, 9) == b"of before"
     clients.ping(client)
     clients.ping(other)
+    before = set(service.handlers())
+    service.connect_served()
+    handler, = set(service.handlers()) - before
+    assert not any(b"of before" in part for part in writable_memory(handler))
     service.check_store()
     service.balanced = False
 

@@ -403,12 +403,12 @@ static void test_promises(void **state) {
 /* Sockets are passed or named, not both; with neither, all three ways are told. */
 static void test_ways(void **state) {
         (void)state;
-        process_run(start_mpecho,
-                    &(Call){ .fds = "1",
-                             .passed = { &listener },
-                             .listen = "9190",
-                             .result = WRONG_USAGE,
-                             .sentence = "Cannot listen on '9190': systemd has passed sockets" });
+        process_run(start_mpecho, &(Call){ .fds = "1",
+                                           .passed = { &listener },
+                                           .listen = "9190",
+                                           .result = WRONG_USAGE,
+                                           .sentence = "Cannot listen on '9190': systemd has "
+                                                       "passed sockets or connections" });
         process_run(start_mpecho,
                     &(Call){ .result = WRONG_USAGE,
                              .sentence = "Cannot find a socket to listen on: start mpecho.socket, "
