@@ -245,7 +245,7 @@ static void test_same_size(void **state) {
         (void)state;
         for (int i = 0; i < ROUNDS; i++) {
                 size_t size = draw(32, 1000);
-                uint8_t others[1000];
+                uint8_t others[1000] = {};
 
                 for (size_t at = 0; at < size; at++)
                         others[at] = (uint8_t)draw(0, 255);
