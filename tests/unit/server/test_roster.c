@@ -3,6 +3,8 @@
 
 #include "server/roster.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -22,6 +24,32 @@ static Connection *take(Roster *roster, pid_t handler) {
         assert_non_null(connection);
         roster_assign(roster, connection, handler);
         return connection;
+}
+
+/* The first number is the size of the process's memory, proc_pid_statm(5). */
+static void read_memory(char text[static 64]) {
+        const int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+        const ssize_t n = read(fd, text, 63);
+
+        assert_true(n > 0);
+        text[n] = '\0';
+        text[strcspn(text, " ")] = '\0';
+        close(fd);
+}
+
+/* A roster that is freed leaves no memory behind. */
+static void test_memory(void **state) {
+        char before[64], with[64], after[64];
+        Roster *roster;
+
+        (void)state;
+        read_memory(before);
+        assert_int_equal(roster_new(1 << 10, &roster), 0);
+        read_memory(with);
+        assert_string_not_equal(with, before);
+        roster_free(roster);
+        read_memory(after);
+        assert_string_equal(after, before);
 }
 
 /* There is room for as many connections as promised, each once, and again when they were removed.
@@ -344,7 +372,7 @@ int main(void) {
                 cmocka_unit_test(test_order),   cmocka_unit_test(test_unassigned),
                 cmocka_unit_test(test_bytes),   cmocka_unit_test(test_ledger),
                 cmocka_unit_test(test_resume),  cmocka_unit_test(test_silent),
-                cmocka_unit_test(test_private),
+                cmocka_unit_test(test_private), cmocka_unit_test(test_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,6 +49,38 @@ static void test_late_look(void **state) {
         close(slots.list->fd);
         slots_deinit(&slots);
         close(listener);
+}
+
+/* An attempt that fails is an error of connecting, and no connection. */
+static void test_failed_attempt(void **state) {
+        const ClientOptions options = { .load = LOAD_CONNECTIONS, .size = 64 };
+        static LoadPage page;
+        const LoadPlan plan = { .options = &options, .connections = 1, .first = -1, .page = &page };
+        static Slots slots;
+        struct pollfd polled = { .events = POLLOUT };
+        int fds[2];
+
+        (void)state;
+        peer_pair_tcp(fds);
+        assert_int_equal(setsockopt(fds[0], SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 },
+                                    sizeof(struct linger)),
+                         0);
+        close(fds[0]);
+        polled.fd = fds[1];
+        do
+                assert_int_equal(poll(&polled, 1, -1), 1);
+        while ((polled.revents & POLLERR) == 0);
+        assert_int_equal(slots_init(&slots, &plan), 0);
+        assert_int_equal(slots_connect(&slots), 0);
+        slots.list->fd = fds[1];
+        slots.list->state = SLOT_CONNECTING;
+        slots.busy = 1;
+
+        assert_false(slot_serve(&slots, slots.list, EPOLLIN | EPOLLERR | EPOLLHUP));
+        assert_int_equal(page.errors[FAILURE_REFUSED], 1);
+        assert_int_equal(page.phases.connections, 0);
+        assert_int_equal(slots.list->state, SLOT_RESTING);
+        slots_deinit(&slots);
 }
 
 /* A request that its deadline ends counts with its time; a peer that does not close after its
@@ -108,6 +141,7 @@ static void test_first(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_late_look),
+                cmocka_unit_test(test_failed_attempt),
                 cmocka_unit_test(test_deadline),
                 cmocka_unit_test(test_first),
         };

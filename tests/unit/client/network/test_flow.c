@@ -172,6 +172,28 @@ static void test_refused(void **state) {
         close(fd);
 }
 
+/* A flow asks for a larger receive buffer than its socket has. */
+static void test_receive_buffer(void **state) {
+        const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        int before, after;
+        Payload payload;
+        Flow flow;
+
+        (void)state;
+        payload_init(&payload, SIZE);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ 1 }, sizeof(int)), 0);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &before,
+                                    &(socklen_t){ sizeof before }),
+                         0);
+        assert_int_equal(flow_init(&flow, fd, &payload, 0, 64, 0, true), 0);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &after,
+                                    &(socklen_t){ sizeof after }),
+                         0);
+        assert_true(after > before);
+        flow_deinit(&flow);
+        close(fd);
+}
+
 /* Datagrams of no bytes are answered in the order of sending. */
 static void test_no_bytes(void **state) {
         static char data[FLOW_BUFFER_SIZE];
@@ -549,6 +571,7 @@ int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_answers),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_receive_buffer),
                 cmocka_unit_test(test_no_bytes),
                 cmocka_unit_test(test_closed_port),
                 cmocka_unit_test(test_too_large),

@@ -55,7 +55,7 @@ static void test_strings(void **state) {
         assert_non_null(json.file);
         json_string(&json, "a", "plain ~");
         json_string(&json, "b", "\"\\\n\x01\x7f\xff");
-        json_string(&json, "c", "\u00fc\u20ac\U0001f600\xc2\x80");
+        json_string(&json, "c", "\u00fc\u20ac\U0001f600\xc2\x80\ue000");
         /* Bytes alone, forms that are too long, a surrogate, beyond the last character, cut off. */
         json_string(&json, "d", "\xfcx\xc0\x80\xe0\x80\x80\xed\xa0\x80\xf4\x90\x80\x80\xe2\x82");
         assert_int_equal(fclose(json.file), 0);
@@ -63,7 +63,7 @@ static void test_strings(void **state) {
                         text,
                         "\"a\": \"plain ~\", "
                         "\"b\": \"\\\"\\\\\\u000a\\u0001\\u007f\\u00ff\", "
-                        "\"c\": \"\u00fc\u20ac\U0001f600\xc2\x80\", "
+                        "\"c\": \"\u00fc\u20ac\U0001f600\xc2\x80\ue000\", "
                         "\"d\": \"\\u00fcx\\u00c0\\u0080\\u00e0\\u0080\\u0080\\u00ed\\u00a0\\u0080"
                         "\\u00f4\\u0090\\u0080\\u0080\\u00e2\\u0082\"");
         free(text);

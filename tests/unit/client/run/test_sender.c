@@ -292,6 +292,42 @@ static void test_sink_failed(void **state) {
         end(&fixture);
 }
 
+typedef struct Ticks {
+        int interrupt;
+        int n;
+} Ticks;
+
+/* Lets ten seconds pass. The interrupt comes with the third call. */
+static uint64_t tick_slowly(void *userdata) {
+        Ticks *ticks = userdata;
+
+        lost += 10 * CLOCK_SECOND;
+        if (++ticks->n == 3)
+                assert_int_equal(write(ticks->interrupt, &(uint64_t){ 1 }, sizeof(uint64_t)),
+                                 sizeof(uint64_t));
+        return 0;
+}
+
+/* While the source gives nothing and the peer owes nothing, the timeout does not count. */
+static void test_nothing_owed(void **state) {
+        Fixture fixture;
+        Ticks ticks = { .interrupt = eventfd(0, EFD_CLOEXEC) };
+        Receiver receiver = { .sender = &fixture.sender,
+                              .interrupt = ticks.interrupt,
+                              .timeout = CLOCK_SECOND,
+                              .tick = tick_slowly,
+                              .tick_userdata = &ticks };
+
+        (void)state;
+        start(&fixture, &(Source){ .fill = fill_never });
+        receiver.fd = fixture.pair[NEAR];
+        receiver.sink = (Sink){ .take = take_none };
+        assert_int_equal(receiver_run(&receiver), RECEIVER_INTERRUPTED);
+        sender_stop(&fixture.sender);
+        close(ticks.interrupt);
+        end(&fixture);
+}
+
 /* The interrupt ends a receiver that never finds its socket empty. */
 static void test_receiver_always_busy(void **state) {
         Fixture fixture;
@@ -364,6 +400,7 @@ int main(void) {
                 cmocka_unit_test(test_receiver_stands_in),
                 cmocka_unit_test(test_sink_failed),
                 cmocka_unit_test(test_receiver_surplus),
+                cmocka_unit_test(test_nothing_owed),
                 cmocka_unit_test(test_receiver_always_busy),
         };
 
