@@ -77,7 +77,7 @@ static void test_failed_attempt(void **state) {
         slots.busy = 1;
 
         assert_false(slot_serve(&slots, slots.list, EPOLLIN | EPOLLERR | EPOLLHUP));
-        assert_int_equal(page.errors[FAILURE_REFUSED], 1);
+        assert_int_equal(page.errors[FAILURE_RESET], 1);
         assert_int_equal(page.phases.connections, 0);
         assert_int_equal(slots.list->state, SLOT_RESTING);
         slots_deinit(&slots);
