@@ -71,10 +71,11 @@ bool scrapers_can_accept(const Scrapers *scrapers) {
         return scrapers->n < SCRAPERS_MOST && scrapers->rest_until == CLOCK_NEVER;
 }
 
-/* Returns the handler of the client @fd, or a negative errno of fork(2). */
-static pid_t scrapers_start(Scrapers *scrapers, int fd) {
+/* Returns the handler of the client @fd, which waits behind @gate, or a negative errno of fork(2).
+ */
+static pid_t scrapers_start(Scrapers *scrapers, int fd, const Gate *gate) {
         ScrapeTexts *texts = scrapers->texts;
-        Handler handler = { .connection = fd, .unsent = -1, .scrape = texts };
+        Handler handler = { .connection = fd, .unsent = -1, .gate = gate, .scrape = texts };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: metrics");
@@ -87,8 +88,9 @@ static pid_t scrapers_start(Scrapers *scrapers, int fd) {
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now) {
         ScrapeTexts *texts = scrapers->texts;
         Address peer;
+        Gate gate;
         pid_t pid;
-        int fd;
+        int fd, r;
 
         fd = listener_accept(listener, &peer);
         if (fd < 0) {
@@ -101,14 +103,17 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
         for (int format = 0; format < METRICS_FORMATS; format++)
                 texts->sizes[format] = metrics_format(metrics, (MetricsFormat)format,
                                                       texts->texts[format]);
-        pid = scrapers_start(scrapers, fd);
+        r = gate_init(&gate);
+        pid = r < 0 ? r : scrapers_start(scrapers, fd, &gate);
         if (pid < 0) {
                 scrapers->rest_until = now + REST;
                 discard_client(fd);
-                return;
+        } else {
+                scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
+                close(fd);
         }
-        scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
-        close(fd);
+        if (r == 0)
+                gate_open(&gate);
 }
 
 /* Returns the place of the handler @pid; or NULL. */

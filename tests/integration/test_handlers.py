@@ -2,6 +2,7 @@
 """What a handler is made of: its descriptors, its signals, its title; and that it can be ended."""
 
 import os
+import select
 import signal
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 import clients
 import processes
 from processes import wait_for
-from service import TRACED
+from service import SANITIZED, TRACED
+from stepping import Stepped
 from tracing import Tampering
 
 
@@ -150,3 +152,23 @@ def test_title_of_a_long_command_line(start):
     handler, = processes.children(service.pid)
     title = f"mpecho: 127.0.0.1:{port}"
     wait_for(lambda: processes.command_line(handler).rstrip(b"\0") == title.encode(), title)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers make calls of their own")
+@pytest.mark.parametrize("kind", ["", "metrics:"])
+def test_local_clients_wait(start, kind):
+    """The handler of a client of a Unix socket begins when the master has closed the connection: so
+    the master never closes what the client has left in its queue."""
+    name = f"@mpecho-test-gate-{os.getpid()}"
+    service = start(kind + name)
+    client = clients.prepare(name)[0]
+    service.clients.append(client)
+    master = Stepped.running(service.pid)
+    client.connect(f"\0{name[1:]}")
+    client.sendall(b"x")
+    while not service.handlers():
+        assert master.next_call() is not None
+    processes.wait_until_waiting(service.handlers())
+    assert not select.select([client], [], [], 0)[0]
+    master.detach()
+    assert clients.receive(client, 1)
