@@ -8,8 +8,9 @@
  *
  * The timeout counts while the peer owes something: bytes that the kernel has taken from the sender
  * and that have not come back, or the end of the connection after all bytes. A peer that has sent
- * as much as that and still blocks the sender has not read it: it owes progress. Bytes that the
- * peer does not owe never restart the timeout, and a mebibyte of them ends the run.
+ * as much as that and still blocks the sender has not read it: it owes progress. Bytes beyond as
+ * many as the peer owes, right or wrong, never restart the timeout, and a mebibyte of them ends the
+ * run.
  *
  * It never closes the connection or reaps the sender: both belong to the caller.
  */
