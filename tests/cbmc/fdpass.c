@@ -3,15 +3,13 @@
 /* smaller: s/FDPASS_MOST = 253/FDPASS_MOST = 4/ src/lib/fdpass.h */
 /* Whatever control messages the kernel returns, fdpass_receive() reads no byte beyond them,
  * believes only the sender that the kernel attests, returns either all descriptors of the message
- * or an error, and then has closed those that came, without waiting for a peer. */
+ * or an error, and then has closed those that came. */
 #include "lib/fdpass.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include "lib/socket.h"
 
 #include "prove.h"
 
@@ -26,6 +24,7 @@ enum {
 static int arrived;
 static struct ucred attested = { .pid = -1 };
 static bool sender_came, sender_closed;
+static bool cut, closed[FDPASS_MOST + 1];
 
 /* Instead of the one of cbmc 6.6, which loses the bytes where @size is not constant. */
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
