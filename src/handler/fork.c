@@ -25,9 +25,10 @@
  *   of them. The signal mask is set by the call that clone(2) goes through: the functions for that
  *   lie in two other parts of the C library.
  *
- * A handler has 7 to 9 page faults, and its connection one or two more in the master; without the
- * last two tricks there are 13 and 5, with 1.11 times the processor time. A handler writes its
- * counter without reading it first: for a read, the kernel maps neighbouring pages as well.
+ * A handler has 7 to 9 page faults, and its connection one or two more in the master. Without the
+ * last two tricks, and with a mapping for each of the master's tables, there are 13 and 5,
+ * with 1.11 times the processor time. A handler writes its counter without reading it first: for a
+ * read, the kernel maps neighbouring pages as well.
  *
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
  * never call a function of the libraries named below: their code is not there. The program is

@@ -38,9 +38,9 @@ enum {
 bool handover_stores(const HandoverAddress *address);
 
 /*
- * handover_give: Gives @connection away, and the @size bytes of @unsent that
- * the peer has not accepted; blocks until systemd has them. The descriptor stays the caller's.
- * With unsent bytes the last close(2) of the connection resets it (socket.h) from now on.
+ * handover_give: Gives @connection away, and the @size bytes of @unsent that the peer has not
+ * accepted; blocks until systemd has them. The descriptor stays the caller's. With unsent bytes the
+ * last close(2) of the connection resets it (socket.h) from now on.
  *
  * Returns 0 when they are stored; -ECANCELED when the master declines, since it does not stop;
  * another negative errno when they can neither be given nor stored.

@@ -212,7 +212,7 @@ static int connections_start_new(Connections *connections, Connection *connectio
         return r;
 }
 
-/* Resets the client and backs off, as the kernel cannot fork. */
+/* Resets the client and backs off, as the machine lacks what a handler needs. */
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
         const Listener *listener = connection->listener;

@@ -9,8 +9,8 @@
 typedef struct Master Master;
 
 /*
- * The master accepts, forks and reaps in one thread. It waits for all events in one
- * ppoll(2), and never reads from a peer.
+ * The master accepts, forks and reaps in one thread. It waits for all events in one ppoll(2), and
+ * never reads from a peer.
  *
  * SIGTERM and SIGINT stop it: it closes its listeners, asks its handlers to finish and exits when
  * all have. It kills the rest after 4 seconds, and 2 ms more for each connection handed over, or at
