@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from contenders import BASELINES, DEADLINE, NOFORK, PORT
-from measures import CLIENT, LARGE, Wrong
+from measures import CLIENT, Wrong
 
 PUSHER = BASELINES / "pusher"
 REQUESTS, STREAMS = 32, 4
@@ -62,7 +62,7 @@ def one_stream(seconds):
     """The same without a look at faults: one stream of a load."""
     def measure(server):
         output, _ = spent([*server.enter, CLIENT, "--json", "--load", "--kind=streams",
-                           "--connections=1", f"--size={LARGE}", f"--duration={seconds}",
+                           "--connections=1", f"--duration={seconds}",
                            server.address, PORT])
         return {"load-check": json.loads(output)["load"]["receive_rate"] / (1 << 20)}
     return measure
@@ -105,7 +105,7 @@ def loaders(seconds):
     return [
         Loader("loader-client", "mpecho-client", {
             **{f"load-{kind}": mpecho_client(kind, seconds) for kind in kinds},
-            "load-check": check("256M"), "load-trips": trips(seconds)}),
+            "load-check": check("2G"), "load-trips": trips(seconds)}),
         Loader("loader-unchecked", "mpecho-client --load -k streams", {
             "load-check": one_stream(seconds)}),
         Loader("loader-pusher", "epoll loop in C", {

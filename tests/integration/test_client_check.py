@@ -250,9 +250,9 @@ def test_a_surplus_from_a_peer_that_reads_nothing(mode, surplus, clock, tmp_path
     sent = threading.Event()
 
     def behaviour(connection):
-        # The client sends pieces of 256 KiB, and the buffers of a Unix socket are smaller.
+        # The client sends pieces of 512 KiB, and the buffers of a Unix socket are smaller.
         until(lambda: socket_queue(connection, termios.FIONREAD) > 0)
-        connection.sendall(bytes((1 << 18) + surplus))
+        connection.sendall(bytes((1 << 19) + surplus))
         until(lambda: socket_queue(connection, termios.TIOCOUTQ) == 0)
         sent.set()
         servers.wait_for_end(connection)
@@ -282,7 +282,7 @@ def test_a_sender_without_a_processor(clock, tmp_path):
         wait_until_noticed([pid])
 
     def behaviour(connection):
-        # The client sends pieces of 256 KiB, and the buffers of a Unix socket are smaller.
+        # The client sends pieces of 512 KiB, and the buffers of a Unix socket are smaller.
         until(lambda: runs and socket_queue(connection, termios.FIONREAD) > 0)
         client, sender = runs[0], runs[0].sender
         os.kill(sender, signal.SIGSTOP)

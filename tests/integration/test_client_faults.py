@@ -73,7 +73,7 @@ def test_interrupted_calls(words, first):
     (CONNECTIONS, "socket:error=EMFILE:when=2+", " open files"),
     (CONNECTIONS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
     (STREAMS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
-    (STREAMS, "sendto:error=ECONNRESET:when=2", "reset: "),
+    (STREAMS, "sendmsg:error=ECONNRESET:when=2", "reset: "),
     (STREAMS, "recvfrom:error=ECONNRESET:when=2", "reset: "),
     (LOAD_OF_DATAGRAMS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
     (LOAD_OF_DATAGRAMS, "epoll_ctl:error=ENOSPC", "Cannot run a worker: No space left on device"),

@@ -26,7 +26,7 @@ from test_client_interrupt import children, waits
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
-PERIOD = 131071  # bytes, after which a stream repeats itself
+PERIOD = 32749  # bytes, after which a stream repeats itself
 TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes? echoed")
 
 
@@ -191,7 +191,7 @@ def test_answers_ahead_of_a_stream():
     def behaviour(connection):
         period = servers.receive(connection, PERIOD)
         # More than all buffers on the way hold.
-        ahead = 128
+        ahead = 512
         for _ in range(1 + ahead):
             connection.sendall(period)
         servers.receive(connection, ahead * len(period))
@@ -356,7 +356,7 @@ def test_a_surplus_that_fits_differs():
 
 def test_a_lost_block_of_streams_differs():
     """A gap of exactly what the client writes at once is no end of a period."""
-    block = 128 << 10
+    block = 256 << 10
 
     def behaviour(connection):
         connection.sendall(servers.receive(connection, 3 * block))

@@ -31,7 +31,7 @@ const char client_help[] =
                 "\n"
                 "  -s, --size=SIZE     bytes to send: of a check (default: 64M), of a round trip\n"
                 "                      or request (64, at most 16M), of a write to a stream "
-                "(128K)\n"
+                "(256K)\n"
                 "  -w, --duration=TIME\n"
                 "                      ping and load: end after this time (load: 10); -t as well\n"
                 "  -i, --interval=TIME\n"

@@ -30,7 +30,7 @@ enum {
 #define CLIENT_DURATION         (10 * CLOCK_SECOND)
 #define CLIENT_MONITOR_INTERVAL (200 * CLOCK_MILLISECOND)
 #define CLIENT_MONITOR_DURATION (10 * CLOCK_SECOND)
-#define CLIENT_BLOCK_SIZE       ((uint64_t)128 << 10)
+#define CLIENT_BLOCK_SIZE       ((uint64_t)256 << 10)
 #define CLIENT_MESSAGE_SIZE     ((uint64_t)64)
 #define CLIENT_MESSAGE_MAXIMUM  ((uint64_t)16 << 20)
 #define CLIENT_FLOW_MAXIMUM     ((uint64_t)64 << 10)

@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum {
-        COMPARISON_CHUNK_SIZE = 16 * 1024,
+        COMPARISON_CHUNK_SIZE = 8 * 1024,
         /* The bytes that pattern_find() needs. */
         COMPARISON_LOCK_SIZE = 2 * PATTERN_WORD_SIZE,
         /* Equal bytes at the very end that are hardly a coincidence. */

@@ -2,10 +2,10 @@
 /*
  * Makes pseudo-random bytes about as fast as memory takes them, and finds their place again.
  *
- * The stream consists of blocks of 32 KiB. Each block has the same random words, XORed with one
- * word of its own, which is a bijective mix (SplitMix64) of the block's number. So a word costs one
- * XOR, which processors do for several words at once, and any part of the stream can be made
- * without the parts before.
+ * The stream consists of blocks of 8 KiB, which a processor's cache keeps. Each block has the same
+ * random words, XORed with one word of its own, which is a bijective mix (SplitMix64) of the
+ * block's number. So a word costs one XOR, which processors do for several words at once, and any
+ * part of the stream can be made without the parts before.
  *
  * The way back: the XOR of two neighbouring words is the same in all blocks and identifies their
  * place in a block. One of them then gives the block's word, and the inverse of the mix its number.

@@ -9,7 +9,7 @@ typedef struct Pattern Pattern;
 
 enum {
         PATTERN_WORD_SIZE = sizeof(uint64_t),
-        PATTERN_BLOCK_WORDS = 4096,
+        PATTERN_BLOCK_WORDS = 1024,
         PATTERN_SLOTS = 2 * PATTERN_BLOCK_WORDS,
 };
 

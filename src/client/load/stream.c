@@ -22,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,15 +34,16 @@
 
 enum {
         STREAM_EVENTS = 64,
-        /* Half of what the service sends at once: with the pattern it fits into a processor's
-         * cache, so that the comparison costs little. */
-        STREAM_BUFFER_SIZE = 128 * 1024,
+        /* As much as the service sends at once. */
+        STREAM_BUFFER_SIZE = 256 * 1024,
         STREAM_TICK_MILLISECONDS = 50,
         /* The period of the pattern, which no buffer on the way has as its size: a lost or repeated
-         * block shows. Each connection starts at a place of its own, so that another one's bytes
-         * differ. Both are primes. */
-        STREAM_PERIOD = 131071,
-        STREAM_STRIDE = 65537,
+         * block shows. It is short, so that a processor's cache keeps the pattern. Each connection
+         * starts at a place of its own, so that another one's bytes differ. Both are primes. */
+        STREAM_PERIOD = 32749,
+        STREAM_STRIDE = 16381,
+        /* The most that one sendmsg(2) passes, in periods. */
+        STREAM_PIECES = 16,
 };
 
 /* The time between the writes to a connection at a fixed bandwidth. */
@@ -69,8 +71,8 @@ typedef struct Stream {
         pid_t sender;
         /* The receiver's epoll(7) descriptor. */
         int epoll;
-        /* The bytes that the sender repeats, twice, so that a send(2) need not end with them. */
-        uint8_t pattern[2 * STREAM_PERIOD];
+        /* The bytes that the sender repeats. */
+        uint8_t pattern[STREAM_PERIOD];
         uint8_t buffer[STREAM_BUFFER_SIZE];
 } Stream;
 
@@ -94,10 +96,18 @@ static size_t stream_place(size_t i, uint64_t before) {
 /* Sends as many of @size bytes as connection @i takes at once. Returns whether it can take more. */
 static bool stream_send(Stream *stream, size_t i, size_t size) {
         size_t place = stream_place(i, stream->page->sent[i].bytes);
-        size_t left = sizeof stream->pattern - place;
-        ssize_t n = send(stream->lines[i].fd, stream->pattern + place, size < left ? size : left,
-                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        struct iovec pieces[STREAM_PIECES];
+        struct msghdr message = { .msg_iov = pieces };
+        ssize_t n;
 
+        for (; size > 0 && message.msg_iovlen < STREAM_PIECES; place = 0) {
+                size_t left = STREAM_PERIOD - place;
+
+                n = (ssize_t)(size < left ? size : left);
+                pieces[message.msg_iovlen++] = (struct iovec){ stream->pattern + place, (size_t)n };
+                size -= (size_t)n;
+        }
+        n = sendmsg(stream->lines[i].fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return true;
         if (n < 0) {
@@ -215,7 +225,7 @@ static bool stream_is_ahead(const Stream *stream, size_t i) {
         const bool complete = stream->page->sent_all;
         const uint64_t sent = stream->page->sent[i].bytes;
 
-        /* The sender counts its bytes a moment after send(2), but not after its end. */
+        /* The sender counts its bytes a moment after sendmsg(2), but not after its end. */
         return stream->lines[i].received > sent + (complete ? 0 : stream->plan->options->size);
 }
 
@@ -385,7 +395,6 @@ int stream_run(const LoadPlan *plan) {
         if (stream->lines != NULL) {
                 pattern_init(&pattern);
                 pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
-                memcpy(stream->pattern + STREAM_PERIOD, stream->pattern, STREAM_PERIOD);
                 r = stream_connect(stream);
                 if (r == 0)
                         r = stream_exchange(stream);

@@ -22,8 +22,8 @@ FAULT(int, epoll_create1, epoll_create1, (int flags), (flags))
 FAULT(pid_t, fork, fork, (void), ())
 FAULT(pid_t, getppid, getppid, (void), ())
 FAULT(ssize_t, recv, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
-FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
-      (fd, data, size, flags))
+FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flags),
+      (fd, message, flags))
 
 enum {
         /* The looks of the receiver while the sender is held. */
@@ -243,10 +243,10 @@ static void test_sender(void **state) {
                                            .bandwidth = cases[i].bandwidth,
                                            .connections = cases[i].connections,
                                            .connection.interrupt = -1 };
-                send_fault = (CallFault){ .error = cases[i].send, .after = 1, .times = 1 };
+                sendmsg_fault = (CallFault){ .error = cases[i].send, .after = 1, .times = 1 };
                 recv_fault = (CallFault){ .error = cases[i].recv, .times = 1 };
                 assert_int_equal(run_streams(SENDER_SENDS, cases[i].connections, clock_now()), 0);
-                send_fault.times = 0;
+                sendmsg_fault.times = 0;
                 assert_int_equal(recv_fault.times, 0);
                 expect_all(cases[i].connections - 1);
         }
@@ -256,7 +256,7 @@ static void test_sender(void **state) {
  * during the duration and after it. */
 static void test_reset(void **state) {
         static const uint64_t durations[] = { 3600 * CLOCK_SECOND, 0 };
-        CallFault *const faults[] = { &send_fault, &recv_fault };
+        CallFault *const faults[] = { &sendmsg_fault, &recv_fault };
 
         (void)state;
         for (size_t i = 0; i < COUNT(durations) * COUNT(faults); i++) {
