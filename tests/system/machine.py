@@ -161,7 +161,9 @@ class Machine:
             nspawn = ["systemd-nspawn", "--directory", tree, "--volatile=overlay", "--boot",
                       "--notify-ready=yes", "--register=no", "--keep-unit", "--private-network",
                       "--machine", self.name, "--console=pipe"]
-            nspawn += [f"--bind-ro={host}:{inside}" for inside, host in binds.items()]
+            # Not recursively: where the image lies below such a path, the machine would see its own mounts
+            # there, several times, and each sandbox would take long to set up.
+            nspawn += [f"--bind-ro={host}:{inside}:norbind" for inside, host in binds.items()]
             # What nspawn leaves in /run goes to a tmpfs of its own, and so with its namespace.
             script = 'echo $$ >"$1"; shift; exec "$@"'
             inner = 'mount -t tmpfs tmpfs /run && exec "$@"'
