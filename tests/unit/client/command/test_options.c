@@ -203,7 +203,7 @@ static void test_modes(void **state) {
         assert_int_equal(options.size, 64);
         assert_int_equal(PARSE(&options, &failure, "--load", "-kstreams", "host"), 0);
         assert_int_equal(options.load, LOAD_STREAMS);
-        assert_int_equal(options.size, 128 << 10);
+        assert_int_equal(options.size, 256 << 10);
         assert_int_equal(options.duration, 10000000000);
         assert_int_equal(PARSE(&options, &failure, "--load", "-t1m", "-R2.5k", "-P7", "host"), 0);
         assert_int_equal(options.duration, 60000000000);
