@@ -3,11 +3,13 @@
 
 #include "server/datagrams.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -22,6 +24,13 @@
 
 #define MILLISECONDS(n) ((n)*CLOCK_MILLISECOND)
 
+enum {
+        /* No process has this number. */
+        STRANGER = INT32_MAX,
+        /* How many of it are behind each mapping: more than the size of a socket. */
+        STRANGERS = 1024,
+};
+
 typedef struct Scene {
         Journald journald;
         Options options;
@@ -34,6 +43,25 @@ typedef struct Scene {
 
 static char udp[] = "udp:127.0.0.1:0", other_udp[] = "udp:[::1]:0", stream[] = "127.0.0.1:0";
 static char *listen_texts[] = { stream, udp, other_udp };
+
+static bool strangers;
+
+/* In place of the C library's: can map more, and write STRANGER behind what was asked for. */
+void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
+        static void *(*real)(void *, size_t, int, int, int, off_t);
+        char *memory;
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "mmap64");
+        if (!strangers)
+                return real(address, size, protection, flags, fd, offset);
+
+        memory = real(address, size + STRANGERS * sizeof(pid_t), protection, flags, fd, offset);
+        assert_ptr_not_equal(memory, MAP_FAILED);
+        for (size_t i = 0; i < STRANGERS; i++)
+                memcpy(memory + size + i * sizeof(pid_t), &(pid_t){ STRANGER }, sizeof(pid_t));
+        return memory;
+}
 
 static int set_up(void **state) {
         static Scene scene;
@@ -362,6 +390,24 @@ static void test_disobey(void **state) {
         process_run(disobey, *state);
 }
 
+/* No socket is behind the last one, whatever that memory contains. */
+static void stranger(void *data) {
+        Scene *scene = data;
+
+        strangers = true;
+        scene_open(scene);
+        strangers = false;
+        assert_false(datagrams_disobeys(scene->datagrams, STRANGER));
+        datagrams_reap(scene->datagrams, STRANGER, 0, scene->now);
+        journal_finish(scene->journal, 0);
+        journald_expect_none(&scene->journald);
+        scene_close(scene);
+}
+
+static void test_stranger(void **state) {
+        process_run(stranger, *state);
+}
+
 /* Without datagram sockets there is nothing to do, ever, and no descriptor. */
 static void none(void *data) {
         Scene *scene = data;
@@ -390,8 +436,8 @@ static void test_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),     TEST(test_count),   TEST(test_news), TEST(test_restart),
-                TEST(test_exhausted), TEST(test_disobey), TEST(test_none),
+                TEST(test_serve),     TEST(test_count),   TEST(test_news),     TEST(test_restart),
+                TEST(test_exhausted), TEST(test_disobey), TEST(test_stranger), TEST(test_none),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
