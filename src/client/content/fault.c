@@ -31,6 +31,19 @@ static void fault_format_change(const Fault *fault, char text[static FAULT_TEXT_
                          quantity_plural(fault->bits));
 }
 
+static void fault_format_loss(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
+        const char *plural = quantity_plural(fault->size);
+
+        if (fault->kind == FAULT_DROPPED)
+                snprintf(text, FAULT_TEXT_SIZE, "%" PRIu64 " byte%s missing at offset %" PRIu64,
+                         fault->size, plural, fault->offset);
+        else
+                snprintf(text, FAULT_TEXT_SIZE,
+                         "truncated: the last %" PRIu64 " byte%s did not come back, from offset "
+                         "%" PRIu64 " on",
+                         fault->size, plural, fault->offset);
+}
+
 void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
         const char *plural = quantity_plural(fault->size);
 
@@ -57,14 +70,8 @@ void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
                          plural, fault->offset);
                 break;
         case FAULT_DROPPED:
-                snprintf(text, FAULT_TEXT_SIZE, "%" PRIu64 " byte%s missing at offset %" PRIu64,
-                         fault->size, plural, fault->offset);
-                break;
         case FAULT_TRUNCATED:
-                snprintf(text, FAULT_TEXT_SIZE,
-                         "truncated: the last %" PRIu64 " byte%s did not come back, from offset "
-                         "%" PRIu64 " on",
-                         fault->size, plural, fault->offset);
+                fault_format_loss(fault, text);
                 break;
         case FAULT_UNRECOGNIZED:
                 snprintf(text, FAULT_TEXT_SIZE,

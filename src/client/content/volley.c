@@ -80,6 +80,23 @@ static void volley_time(Volley *volley, uint64_t time) {
         volley->transit = time;
 }
 
+/* Ends the datagram @number with its first answer, whatever the bytes. */
+static void volley_end(Volley *volley, uint64_t number, VolleyAnswer *answer) {
+        VolleyCounts *counts = &volley->counts;
+        VolleyEntry *entry = volley_entry(volley, number);
+
+        answer->revokes = entry->state == VOLLEY_REJECTED;
+        answer->reason = entry->reason;
+        counts->open -= entry->state == VOLLEY_OPEN;
+        counts->rejected -= answer->revokes;
+        entry->state = VOLLEY_DONE;
+
+        answer->reordered = number < volley->next;
+        counts->reordered += answer->reordered;
+        if (!answer->reordered)
+                volley->next = number + 1;
+}
+
 VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool intact) {
         VolleyCounts *counts = &volley->counts;
         VolleyAnswer answer = { .verdict = VOLLEY_UNRECOGNIZED };
@@ -102,16 +119,7 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
                 answer.verdict = VOLLEY_DUPLICATE;
                 return answer;
         }
-        answer.revokes = entry->state == VOLLEY_REJECTED;
-        answer.reason = entry->reason;
-        counts->open -= entry->state == VOLLEY_OPEN;
-        counts->rejected -= answer.revokes;
-        entry->state = VOLLEY_DONE;
-
-        answer.reordered = number < volley->next;
-        counts->reordered += answer.reordered;
-        if (!answer.reordered)
-                volley->next = number + 1;
+        volley_end(volley, number, &answer);
         if (!intact) {
                 counts->changed++;
                 answer.verdict = VOLLEY_CHANGED;

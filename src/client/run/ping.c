@@ -181,6 +181,25 @@ static bool ping_go_on(Ping *ping, bool printed) {
         return printed;
 }
 
+/* Counts the round trip as lost because of @error. Returns whether to go on. */
+static bool ping_lose(Ping *ping, int error, const Failure *failure) {
+        const bool ended =
+                        error == ETIME && clock_now() >= ping->end && ping->deadline >= ping->end;
+        Report *report = ping->report;
+
+        if (error == EINTR || ended) {
+                /* Its answer might have come. */
+                report->errors[FAILURE_INTERRUPTED]++;
+                ping->interrupted = error == EINTR;
+                return false;
+        }
+        report->errors[failure->kind]++;
+        if (!ping->known)
+                report->failure = *failure;
+        return ping_go_on(ping, round_trip_print_error(ping->options, report, ping->sequence,
+                                                       failure->text));
+}
+
 /* Returns whether to go on. */
 static bool ping_once(Ping *ping) {
         Report *report = ping->report;
@@ -206,20 +225,8 @@ static bool ping_once(Ping *ping) {
                 return false;
         }
         report->attempts++;
-        if (r == -EINTR ||
-            (r == -ETIME && clock_now() >= ping->end && ping->deadline >= ping->end)) {
-                /* It counts as lost, although its answer might have come. */
-                report->errors[FAILURE_INTERRUPTED]++;
-                ping->interrupted = r == -EINTR;
-                return false;
-        }
-        if (r < 0) {
-                report->errors[failure.kind]++;
-                if (!ping->known)
-                        report->failure = failure;
-                return ping_go_on(ping, round_trip_print_error(ping->options, report,
-                                                               ping->sequence, failure.text));
-        }
+        if (r < 0)
+                return ping_lose(ping, -r, &failure);
         histogram_record(&report->latency, time);
         return ping_go_on(ping, round_trip_print(ping->options, report, ping->sequence, time, ""));
 }
