@@ -119,8 +119,7 @@ Record account_totals(const Connections *connections, RecordKind kind, uint64_t 
                           .bytes = roster_total_bytes(connections->roster),
                           .duration = now - counts->started };
 
-        if (connections->datagrams != NULL)
-                datagrams_add_totals(connections->datagrams, &record);
+        datagrams_add_totals(connections->datagrams, &record);
         return record;
 }
 

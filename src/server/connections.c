@@ -63,6 +63,10 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
                 r = reaper_init(&connections->reaper, connections->roster);
         if (r == 0)
                 r = quota_new(slots, options->max_per_source, &connections->quota);
+        if (r == 0)
+                r = datagrams_new(options, listeners, journal, &connections->datagrams);
+        if (r == 0)
+                r = scrapers_new(&connections->scrapers);
         if (r < 0) {
                 connections_free(connections);
                 return r;
@@ -78,6 +82,8 @@ Connections *connections_free(Connections *connections) {
         roster_free(connections->roster);
         quota_free(connections->quota);
         backoff_deinit(&connections->backoff);
+        datagrams_free(connections->datagrams);
+        scrapers_free(connections->scrapers);
         return mapping_free(connections, sizeof *connections);
 }
 
@@ -360,9 +366,9 @@ bool connections_reap(Connections *connections, uint64_t now) {
         while ((pid = reaper_next(&connections->reaper, &status)) > 0) {
                 Connection *connection = roster_find(connections->roster, pid);
 
-                if (connection != NULL)
+                if (connection != NULL) {
                         connection_reap(connections, connection, status, now);
-                else if (connections->datagrams != NULL) {
+                } else {
                         datagrams_reap(connections->datagrams, pid, status, now);
                         scrapers_reap(connections->scrapers, pid);
                 }
@@ -390,9 +396,8 @@ void connections_kill(Connections *connections) {
 
 bool connections_disobeys(Connections *connections, pid_t pid) {
         if (roster_find(connections->roster, pid) == NULL)
-                return connections->datagrams != NULL &&
-                       (datagrams_disobeys(connections->datagrams, pid) ||
-                        scrapers_disobeys(connections->scrapers, pid));
+                return datagrams_disobeys(connections->datagrams, pid) ||
+                       scrapers_disobeys(connections->scrapers, pid);
         (void)kill(pid, SIGKILL);
         return true;
 }

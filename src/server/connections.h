@@ -33,7 +33,7 @@ struct Connections {
         Quota *quota;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
-        Datagrams *datagrams;     /* whose handlers end and disobey here too, or NULL */
+        Datagrams *datagrams;     /* whose handlers end and disobey here too */
         Scrapers *scrapers;       /* the same */
         uint64_t full_deadline;   /* when the next record may say that the limit is reached */
         uint64_t silent_deadline; /* no handler has an earlier one; a tick finds the next */
@@ -45,7 +45,8 @@ struct Connections {
 
 /*
  * connections_new: Begins without connections, with room for as many as @options allows, or
- * @restored ones. Handlers inherit the caller's blocked signals and dispositions; see
+ * @restored ones, and without handlers of datagram sockets and of clients of the metrics, which are
+ * children too. Handlers inherit the caller's blocked signals and dispositions; see
  * handler_init(). @options, @listeners and @journal are used until connections_free().
  *
  * Returns 0 and sets @ret_connections, which the caller frees with connections_free(), which

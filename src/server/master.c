@@ -76,8 +76,8 @@ struct Master {
         Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
-        Datagrams *datagrams;
-        Scrapers *scrapers;
+        Datagrams *datagrams; /* the connections' */
+        Scrapers *scrapers;   /* the same */
         Inbox inbox;
         Notify notify;
         bool stopping;
@@ -136,15 +136,11 @@ static int master_init(Master *master) {
         if (r == 0)
                 r = connections_new(options, listeners, n_found, master->journal,
                                     &master->connections);
-        if (r == 0)
-                r = datagrams_new(options, listeners, master->journal, &master->datagrams);
-        if (r == 0)
-                r = scrapers_new(&master->scrapers);
         if (r < 0)
                 return r;
 
-        master->connections->datagrams = master->datagrams;
-        master->connections->scrapers = master->scrapers;
+        master->datagrams = master->connections->datagrams;
+        master->scrapers = master->connections->scrapers;
         r = master_init_inbox(master);
         /* Last: in a sandbox, nothing here can listen afterwards. */
         handler_init();
@@ -190,8 +186,6 @@ Master *master_free(Master *master) {
         if (master == NULL)
                 return NULL;
         connections_free(master->connections);
-        datagrams_free(master->datagrams);
-        scrapers_free(master->scrapers);
         inbox_deinit(&master->inbox);
         notify_deinit(&master->notify);
         if (master->signals >= 0)
