@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sockets that the master serves: inherited ones, or those that the command line names,
- * which get the options of mpecho.socket here. Connections inherit these options.
+ * The sockets that the master serves: inherited ones, or those that the command line names
+ * (bind.c).
  *
  * A listener knows its address as text, for records, and the master finds the listener of a
  * restored connection by that.
  *
- * A running server must never lose its socket: the file of a Unix socket is replaced only when a
- * connection attempt shows that no process listens, and inherited sockets are closed here but never
- * shut down.
+ * A running server must never lose its socket: inherited sockets are closed here but never shut
+ * down.
  */
 #include "start/listeners.h"
 
@@ -19,21 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "handler/datagram.h"
 #include "lib/socket.h"
-
-/* The kernel cuts it to net.core.somaxconn. */
-#define BACKLOG 4096
-
-/* As in mpecho.socket and mpecho-udp.socket; the kernel cuts them to net.core.wmem_max and
- * net.core.rmem_max. */
-#define STREAM_SEND_BUFFER      (512 * 1024)
-#define STREAM_RECEIVE_BUFFER   (256 * 1024)
-#define DATAGRAM_SEND_BUFFER    (32 * 1024 * 1024)
-#define DATAGRAM_RECEIVE_BUFFER (4 * 1024 * 1024)
+#include "start/bind.h"
 
 /* The type of a kind's sockets, and what precedes its address in LISTEN, before a colon. A name in
  * systemd that begins with the same word chooses the kind of a passed stream socket. */
@@ -45,13 +34,6 @@ static const struct {
         [LISTENER_DATAGRAM] = { "udp", SOCK_DGRAM },
         [LISTENER_METRICS] = { "metrics", SOCK_STREAM },
         [LISTENER_PROXY] = { "proxy", SOCK_STREAM },
-};
-
-/* As in mpecho.socket: the kernel notices after two minutes that a peer has vanished. */
-enum {
-        KEEPALIVE_SECONDS = 60,
-        KEEPALIVE_INTERVAL_SECONDS = 10,
-        KEEPALIVE_PROBES = 6,
 };
 
 /* The most bytes that the kernel queues for a connection beyond those on their way. A peer that
@@ -163,97 +145,6 @@ static int listener_parse(const char *text, ListenerKind *ret_kind, const char *
         return 0;
 }
 
-/* Returns whether the socket file at @endpoint is left over from a process that was killed. */
-static bool socket_file_is_stale(const Endpoint *endpoint) {
-        const char *path = endpoint->local.sun_path;
-        struct stat status;
-        bool refused;
-        int fd;
-
-        if (endpoint->any.sa_family != AF_UNIX || path[0] == '\0')
-                return false;
-        if (lstat(path, &status) < 0 || !S_ISSOCK(status.st_mode))
-                return false;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return false;
-        refused = connect(fd, &endpoint->any, endpoint->length) < 0 && errno == ECONNREFUSED;
-        close(fd);
-        return refused;
-}
-
-static void listener_set_tcp(int fd) {
-        static const struct {
-                int level;
-                int option;
-                int value;
-        } settings[] = {
-                { SOL_SOCKET, SO_REUSEADDR, 1 },
-                { SOL_SOCKET, SO_SNDBUF, STREAM_SEND_BUFFER },
-                { SOL_SOCKET, SO_RCVBUF, STREAM_RECEIVE_BUFFER },
-                { IPPROTO_TCP, TCP_NODELAY, 1 },
-                { SOL_SOCKET, SO_KEEPALIVE, 1 },
-                { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_SECONDS },
-                { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS },
-                { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES },
-        };
-
-        for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-                (void)setsockopt(fd, settings[i].level, settings[i].option, &settings[i].value,
-                                 sizeof settings[i].value);
-}
-
-/* Answers to hosts that do not exist wait for seconds, in the same buffer as all others. */
-static void listener_set_udp(int fd) {
-        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){ DATAGRAM_RECEIVE_BUFFER }, sizeof(int));
-        if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ DATAGRAM_SEND_BUFFER },
-                       sizeof(int)) < 0)
-                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ DATAGRAM_SEND_BUFFER },
-                                 sizeof(int));
-}
-
-/* Returns a socket of @type that is bound to @endpoint and nothing else, and listens if it is a
- * stream socket; or a negative errno. */
-static int listener_open_exactly(const Endpoint *endpoint, int type) {
-        const int v6only = !endpoint->wildcard;
-        int fd, r;
-
-        fd = socket(endpoint->any.sa_family, type | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return -errno;
-        if (endpoint->any.sa_family == AF_INET6)
-                (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof v6only);
-        if (type == SOCK_DGRAM)
-                listener_set_udp(fd);
-        else if (endpoint->any.sa_family == AF_INET || endpoint->any.sa_family == AF_INET6)
-                listener_set_tcp(fd);
-        if (bind(fd, &endpoint->any, endpoint->length) < 0 ||
-            (type == SOCK_STREAM && listen(fd, BACKLOG) < 0)) {
-                r = -errno;
-                close(fd);
-                return r;
-        }
-        return fd;
-}
-
-/* Returns a socket of @type at @endpoint, or a negative errno. */
-static int listener_open(const Endpoint *endpoint, int type) {
-        const Endpoint ipv4 = {
-                .ipv4 = { .sin_family = AF_INET, .sin_port = endpoint->ipv6.sin6_port },
-                .length = sizeof ipv4.ipv4,
-        };
-        int fd;
-
-        fd = listener_open_exactly(endpoint, type);
-        /* A machine without IPv6 still has all its IPv4 addresses. */
-        if (endpoint->wildcard && (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL))
-                return listener_open_exactly(&ipv4, type);
-        if (fd == -EADDRINUSE && socket_file_is_stale(endpoint) &&
-            unlink(endpoint->local.sun_path) == 0)
-                return listener_open_exactly(endpoint, type);
-        return fd;
-}
-
 static int listeners_open(Listeners *listeners, const char *text, Failure *ret_failure) {
         const char *address;
         ListenerKind kind;
@@ -262,7 +153,7 @@ static int listeners_open(Listeners *listeners, const char *text, Failure *ret_f
 
         if (listener_parse(text, &kind, &address, &endpoint, ret_failure) < 0)
                 return WRONG_USAGE;
-        fd = listener_open(&endpoint, kinds[kind].type);
+        fd = bind_open(&endpoint, kinds[kind].type);
         r = fd < 0 ? fd
                    : listeners_add(listeners, fd, kind, NULL, address[0] == '/' ? address : NULL);
         if (r < 0)

@@ -58,12 +58,8 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
  * listeners_new: Listens on the sockets of @inherited, which become the listeners', and at the
  * addresses in @options. Their texts must stay valid until listeners_free().
  *
- * A port alone falls back to IPv4 where there is no IPv6. Internet connections have TCP_NODELAY,
- * and the buffers and SO_KEEPALIVE times of mpecho.socket (tcp(7)). The file of a Unix socket that
- * no process listens on any more is replaced.
- *
  * Returns 0 and sets @ret_listeners, which the caller frees with listeners_free(); WRONG_USAGE or a
- * negative errno of socket(2), bind(2) or listen(2), with the reason in @ret_failure.
+ * negative errno of bind_open(), with the reason in @ret_failure.
  */
 int listeners_new(const Options *options, const Inherited *inherited, Listeners **ret_listeners,
                   Failure *ret_failure);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Where sockets come from: those that mpecho binds itself. test_inherited.c has the passed ones. */
+/* Where sockets come from: those that mpecho binds itself, with their texts. test_bind.c has how it
+ * does that, test_inherited.c the passed ones. */
 
 #include "start/listeners.h"
 
@@ -21,30 +22,10 @@
 static const Inherited none = { .connection = -1 };
 static Journald directory; /* for its temporary directory only */
 static char path[100];
-static bool without_ipv6;
-static CallFault socket_fault;
 
-/* In place of the C library's: a machine without IPv6, or without descriptors. */
-int socket(int family, int type, int protocol) {
-        static int (*real)(int, int, int);
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "socket");
-        if (family == AF_INET6 && without_ipv6) {
-                errno = EAFNOSUPPORT;
-                return -1;
-        }
-        if (fault_strikes(&socket_fault))
-                return -1;
-        return real(family, type, protocol);
-}
-
+FAULT(int, socket, socket, (int family, int type, int protocol), (family, type, protocol))
 FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
-FAULT(int, connect, connect, (int fd, const struct sockaddr *name, socklen_t length),
-      (fd, name, length))
 FAULT(int, listen, listen, (int fd, int backlog), (fd, backlog))
-FAULT(int, lstat, lstat64, (const char *name, struct stat *status), (name, status))
-FAULT(int, unlink, unlink, (const char *name), (name))
 FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
       (fd, name, length))
 FAULT(int, setsockopt, setsockopt,
@@ -61,7 +42,6 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
         (void)state;
         (void)unlink(path);
-        without_ipv6 = false;
         journald_stop(&directory);
         return 0;
 }
@@ -154,42 +134,6 @@ static void test_bind(void **state) {
         assert_null(listeners_free(NULL));
 }
 
-/* The buffer that the kernel sets for @size bytes: twice as many, or twice its limit in @limit. */
-static int buffer_of(int size, const char *limit) {
-        FILE *file = fopen(limit, "re");
-        int most = 0;
-
-        assert_non_null(file);
-        assert_int_equal(fscanf(file, "%d", &most), 1);
-        (void)fclose(file);
-        return 2 * (size < most ? size : most);
-}
-
-/* Connections send small messages at once, find out dead peers in two minutes, and cost no more
- * memory than those of mpecho.socket. */
-static void test_connection(void **state) {
-        char text[] = "127.0.0.1:0";
-        Listeners *listeners = listen_on_one(text);
-        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
-
-        (void)state;
-        peer_wait_readable(listeners->items[0].fd);
-        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
-        assert_true(fd >= 0);
-        assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
-        assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
-        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 60);
-        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
-        assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
-        assert_int_equal(option(fd, SOL_SOCKET, SO_SNDBUF),
-                         buffer_of(512 * 1024, "/proc/sys/net/core/wmem_max"));
-        assert_int_equal(option(fd, SOL_SOCKET, SO_RCVBUF),
-                         buffer_of(256 * 1024, "/proc/sys/net/core/rmem_max"));
-        close(fd);
-        close(client);
-        listeners_free(listeners);
-}
-
 /* A connection to @address, accepted from @listener. The caller closes it. */
 static int accepted(const Listener *listener, in_addr_t address) {
         const struct sockaddr_in name = { .sin_family = AF_INET,
@@ -277,74 +221,6 @@ static void test_find_family(void **state) {
         listeners_free(listeners);
 }
 
-/* A port that a connection was on a moment ago can be listened on. */
-static void test_again(void **state) {
-        char text[] = "127.0.0.1:0", again[LISTENER_TEXT_SIZE];
-        Listeners *listeners = listen_on_one(text);
-        int client = peer_connect(peer_port(listeners->items[0].fd), INADDR_LOOPBACK), fd;
-
-        (void)state;
-        peer_wait_readable(listeners->items[0].fd);
-        fd = accept4(listeners->items[0].fd, NULL, NULL, SOCK_CLOEXEC);
-        snprintf(again, sizeof again, "%s", listeners->items[0].text);
-        /* The service closes first: its end waits (TIME-WAIT, RFC 9293). */
-        close(fd);
-        peer_expect_end(client);
-        close(client);
-        listeners_free(listeners);
-        listeners = listen_on_one(again);
-        assert_string_equal(listeners->items[0].text, again);
-        listeners_free(listeners);
-}
-
-/* A port alone takes IPv4, with IPv6 on the machine, without it, or without its addresses. No
- * socket of the vain attempt is left. */
-static void test_wildcard(void **state) {
-        const int before = next_descriptor();
-
-        (void)state;
-        for (int i = 0; i < 3; i++) {
-                char text[] = "0", expected[32];
-                Listeners *listeners;
-                in_port_t port;
-
-                without_ipv6 = i == 1;
-                bind_fault = (CallFault){ .error = EADDRNOTAVAIL, .times = i == 2 };
-                listeners = listen_on_one(text);
-                port = peer_port(listeners->items[0].fd);
-                snprintf(expected, sizeof expected, "%s:%hu",
-                         option(listeners->items[0].fd, SOL_SOCKET, SO_DOMAIN) == AF_INET6
-                                         ? "[::]"
-                                         : "0.0.0.0",
-                         port);
-                assert_string_equal(listeners->items[0].text, expected);
-                if (i > 0)
-                        assert_memory_equal(expected, "0.0.0.0", 7);
-                close(peer_connect(port, INADDR_LOOPBACK));
-                listeners_free(listeners);
-                assert_int_equal(next_descriptor(), before);
-        }
-}
-
-/* An IPv6 address is never IPv4 instead: without IPv6 it cannot be listened on. */
-static void test_ipv6_only(void **state) {
-        char address[] = "[::]:0", *text = address;
-        Failure failure = {};
-        Listeners *listeners;
-        int r;
-
-        (void)state;
-        r = listen_on(&text, 1, &listeners, &failure);
-        if (r == 0) {
-                assert_int_equal(option(listeners->items[0].fd, IPPROTO_IPV6, IPV6_V6ONLY), 1);
-                listeners_free(listeners);
-        }
-        without_ipv6 = true;
-        assert_int_equal(listen_on(&text, 1, &listeners, &failure), -EAFNOSUPPORT);
-        assert_string_equal(failure.text, "Cannot listen on '[::]:0': Address family not supported "
-                                          "by protocol");
-}
-
 /* The file of a Unix socket is removed when it is no longer listened on. */
 static void test_close(void **state) {
         Listeners *listeners = listen_on_one(path);
@@ -356,47 +232,6 @@ static void test_close(void **state) {
         assert_int_equal(listeners->items[0].fd, -1);
         listeners_close(listeners);
         listeners_free(listeners);
-}
-
-/* A socket file that nobody listens on is replaced, where it can be looked at and removed; one that
- * is listened on, a file and a link to a socket are left alone. */
-static void test_stale(void **state) {
-        Listeners *listeners = listen_on_one(path);
-        struct stat status;
-        int fd;
-
-        (void)state;
-        expect_in_use(path);
-        assert_int_equal(connect_local(path), 0);
-        connect_fault = (CallFault){ .error = EACCES, .times = 1 };
-        expect_in_use(path);
-        assert_int_equal(connect_local(path), 0);
-        close(listeners->items[0].fd);
-        listeners->items[0].fd = -1;
-        listeners_free(listeners);
-        assert_int_equal(connect_local(path), -1);
-        lstat_fault = (CallFault){ .error = EACCES, .times = 1 };
-        expect_in_use(path);
-        socket_fault = (CallFault){ .error = EMFILE, .after = 1, .times = 1 };
-        expect_in_use(path);
-        unlink_fault = (CallFault){ .error = EACCES, .times = 1 };
-        expect_in_use(path);
-        assert_int_equal(lstat_fault.times + socket_fault.times + unlink_fault.times, 0);
-        listeners = listen_on_one(path);
-        assert_int_equal(connect_local(path), 0);
-        listeners_free(listeners);
-
-        fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-        assert_true(fd >= 0);
-        close(fd);
-        expect_in_use(path);
-        assert_int_equal(stat(path, &status), 0);
-        assert_true(S_ISREG(status.st_mode));
-        assert_int_equal(unlink(path), 0);
-        assert_int_equal(symlink(directory.name.sun_path, path), 0);
-        expect_in_use(path);
-        assert_int_equal(lstat(path, &status), 0);
-        assert_true(S_ISLNK(status.st_mode));
 }
 
 /* "udp:" makes a datagram socket: of all addresses and both families, or of one. It blocks, and the
@@ -432,28 +267,6 @@ static void test_datagrams(void **state) {
         snprintf(taken, sizeof taken, "%s", listeners->items[1].text);
         assert_int_equal(listen_on(&again, 1, &others, &failure), -EADDRINUSE);
         listeners_free(listeners);
-}
-
-/* Answers have as much room as the user may give them: root more than others. */
-static void test_send_buffer(void **state) {
-        const uid_t users[] = { geteuid(), 65534 };
-        char text[] = "udp:127.0.0.1:0", *texts[] = { text };
-        Listeners *listeners;
-        Failure failure = {};
-
-        (void)state;
-        for (size_t i = 0; i < COUNT(users) && seteuid(users[i]) == 0; i++) {
-                int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), most = 32 << 20;
-
-                if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &most, sizeof most) < 0)
-                        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &most, sizeof most);
-                assert_int_equal(listen_on(texts, 1, &listeners, &failure), 0);
-                assert_int_equal(option(listeners->items[0].fd, SOL_SOCKET, SO_SNDBUF),
-                                 option(fd, SOL_SOCKET, SO_SNDBUF));
-                listeners_free(listeners);
-                close(fd);
-                assert_int_equal(seteuid(users[0]), 0);
-        }
 }
 
 /* "proxy:" before any address of a stream socket makes a PROXY listener, which has it in its text
@@ -611,12 +424,10 @@ static void test_passed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_bind),           TEST(test_connection), TEST(test_again),
-                TEST(test_wildcard),       TEST(test_ipv6_only),  TEST(test_close),
-                TEST(test_stale),          TEST(test_errors),     TEST(test_metrics),
-                TEST(test_find),           TEST(test_datagrams),  TEST(test_send_buffer),
-                TEST(test_datagram_names), TEST(test_proxies),    TEST(test_find_family),
-                TEST(test_find_local),     TEST(test_refused),    TEST(test_passed),
+                TEST(test_bind),           TEST(test_close),   TEST(test_errors),
+                TEST(test_metrics),        TEST(test_find),    TEST(test_datagrams),
+                TEST(test_datagram_names), TEST(test_proxies), TEST(test_find_family),
+                TEST(test_find_local),     TEST(test_refused), TEST(test_passed),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
