@@ -7,14 +7,12 @@
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
  * status alone, and "handed over" only while the service stops: at any other time no next master
  * would take the connection back, so it is removed from the store and counts as failed. The master
- * kills a handler that opens a second channel, one without a connection that opens any, and one
- * that sends it signals.
+ * kills a handler that sends it signals.
  *
  * A connection of a PROXY listener is silent at first: its handler reads the header. The master has
  * then forked before it knows the source, so silent connections have a limit of their own. The
- * handler announces the peer, once, and the master charges the quota. A handler that a client has
- * taken over can lie about its own peer, as its proxy can, and about nothing else. The master kills
- * a handler that announces none, or lives on after a refusal.
+ * master charges the quota when the handler announces the peer (answers.c), and kills a handler
+ * that announces none, or lives on after a refusal.
  *
  * Nothing here may read from a peer, block, or allocate memory once the master runs.
  */
@@ -85,86 +83,6 @@ Connections *connections_free(Connections *connections) {
         datagrams_free(connections->datagrams);
         scrapers_free(connections->scrapers);
         return mapping_free(connections, sizeof *connections);
-}
-
-static int connections_admit(void *data, pid_t handler, bool proper) {
-        Connections *connections = data;
-        Connection *connection = roster_find(connections->roster, handler);
-
-        if (connection == NULL || connection->channel_used || !proper)
-                return connections_disobeys(connections, handler) ? -EPERM : -ESRCH;
-        connection->channel_used = true;
-        return 0;
-}
-
-static bool connections_serves(void *data, pid_t handler, uint64_t cookie) {
-        const Connections *connections = data;
-        const Connection *connection = roster_find(connections->roster, handler);
-
-        return connection != NULL && connection->cookie == cookie;
-}
-
-static void connections_note_stored(void *data, pid_t handler) {
-        Connections *connections = data;
-        Connection *connection = roster_find(connections->roster, handler);
-
-        if (connection == NULL || connection->stored)
-                return;
-        connection->stored = true;
-        connections->stored++;
-}
-
-static bool connections_awaits(void *data, pid_t handler) {
-        const Connections *connections = data;
-        const Connection *connection = roster_find(connections->roster, handler);
-
-        return connection != NULL && connection->state == LEDGER_SILENT;
-}
-
-/* Copies what can be an announced peer. Returns whether @announced is one: a handler can have sent
- * any bytes. */
-static bool announced_take(const Address *announced, Address *ret_peer) {
-        switch (announced->family) {
-        case AF_INET:
-                *ret_peer = address_from_bytes(&announced->ipv4, sizeof announced->ipv4,
-                                               announced->port);
-                return true;
-        case AF_INET6:
-                *ret_peer = address_from_bytes(&announced->ipv6, sizeof announced->ipv6,
-                                               announced->port);
-                return true;
-        default:
-                return false;
-        }
-}
-
-static bool connections_announce(void *data, pid_t handler, const Address *announced,
-                                 uint64_t now) {
-        Connections *connections = data;
-        Connection *connection = roster_find(connections->roster, handler);
-        Address peer = connection->peer;
-        const bool other = announced_take(announced, &peer);
-
-        if (!quota_charge(connections->quota, address_source(&peer))) {
-                roster_refuse(connections->roster, connection);
-                account_refused(connections, &peer, other ? connection->peer_text : NULL,
-                                connection->listener, METRICS_MAX_PER_SOURCE, NULL, now);
-                return false;
-        }
-        roster_announce(connections->roster, connection, other ? &peer : NULL);
-        /* It needs another one to hand over. */
-        connection->channel_used = false;
-        account_accepted(connections, connection, now);
-        return true;
-}
-
-InboxMaster connections_master(Connections *connections) {
-        return (InboxMaster){ .data = connections,
-                              .admit = connections_admit,
-                              .serves = connections_serves,
-                              .note_stored = connections_note_stored,
-                              .awaits = connections_awaits,
-                              .announce = connections_announce };
 }
 
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent,

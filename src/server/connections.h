@@ -6,7 +6,7 @@
 
 #include "handler/gate.h"
 #include "report/journal.h"
-#include "restart/inbox.h"
+#include "restart/handover.h"
 #include "server/backoff.h"
 #include "server/datagrams.h"
 #include "server/quota.h"
@@ -55,11 +55,6 @@ struct Connections {
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections);
 Connections *connections_free(Connections *connections);
-
-/*
- * connections_master: Returns the answers that an Inbox needs about the handlers.
- */
-InboxMaster connections_master(Connections *connections);
 
 /*
  * connections_start: Forks the handler of @connection, which is in the roster. That of a silent one

@@ -39,6 +39,7 @@
 #include "report/notify.h"
 #include "restart/inbox.h"
 #include "server/account.h"
+#include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
 #include "server/takeover.h"
@@ -107,7 +108,7 @@ static int master_init_signals(Master *master) {
 
 /* Chooses the number of this run, and listens for handlers that hand over or announce. */
 static int master_init_inbox(Master *master) {
-        const InboxMaster answers = connections_master(master->connections);
+        const InboxMaster answers = answers_for_inbox(master->connections);
         const bool stores = master->restore != NULL && notify_has_manager(&master->notify);
         int r;
 

@@ -58,6 +58,15 @@ void service_start_connections(Service *service, const Options *options) {
                          0);
 }
 
+void service_start_proxy(Service *service, uint32_t most) {
+        Options options = { .max_connections = most, .max_per_source = 1 };
+        const char *why;
+
+        assert_int_equal(networks_parse("127.0.0.1", &options.proxy_from, &why), 0);
+        service_start_connections(service, &options);
+        service->listeners->items[0].kind = LISTENER_PROXY;
+}
+
 void service_start_master(Service *service, const Options *options) {
         service_start(service, options);
         assert_int_equal(master_new(&service->options, service->listeners, NULL, service->journal,
@@ -115,16 +124,33 @@ int service_take(Service *service, in_addr_t from, pid_t *ret_handler) {
         return client;
 }
 
+int service_take_silent(Service *service, in_addr_t from, pid_t *ret_handler) {
+        int client = service_connect(service, from);
+
+        connections_accept(service->connections, &service->listeners->items[0], clock_now());
+        service_expect_none(service);
+        *ret_handler = 0;
+        for (const Connection *one = roster_next(service->connections->roster, NULL); one != NULL;
+             one = roster_next(service->connections->roster, one))
+                *ret_handler = one->handler;
+        assert_int_not_equal(*ret_handler, 0);
+        return client;
+}
+
 void service_echo(int client, pid_t handler) {
         peer_echo(client, "Hello");
         process_wait_asleep(handler);
 }
 
-void service_leave(Service *service, int client, pid_t handler) {
+void service_end(Service *service, int client, pid_t handler, RecordKind kind) {
         close(client);
         process_wait_ended(handler);
-        connections_reap(service->connections, clock_now());
-        service_expect(service, RECORD_CLOSED);
+        assert_true(connections_reap(service->connections, clock_now()));
+        service_expect(service, kind);
+}
+
+void service_leave(Service *service, int client, pid_t handler) {
+        service_end(service, client, handler, RECORD_CLOSED);
         assert_int_equal(journald_number(&service->journald, "MPECHO_HANDLER_PID"), handler);
 }
 

@@ -34,11 +34,15 @@ int service_tear_down(void **state);
  * loopback port, or on one when they name nothing; makes stdin /dev/null. The journal must have
  * been started.
  *
+ * service_start_proxy: the same for connections of a PROXY listener, at most @most, one of each
+ * source.
+ *
  * service_stop: asserts that there is no record left to read, and no child; frees all but the
  * journal.
  */
 void service_start_connections(Service *service, const Options *options);
 void service_start_master(Service *service, const Options *options);
+void service_start_proxy(Service *service, uint32_t most);
 void service_stop(Service *service);
 
 /*
@@ -49,8 +53,11 @@ int service_connect(const Service *service, in_addr_t from);
 /*
  * service_take: connects a client and has it accepted. Returns its socket, which the caller closes,
  * and the pid of its handler.
+ *
+ * service_take_silent: the same at a PROXY listener, to which the client sends no header.
  */
 int service_take(Service *service, in_addr_t from, pid_t *ret_handler);
+int service_take_silent(Service *service, in_addr_t from, pid_t *ret_handler);
 
 /*
  * service_echo: has @handler echo 5 bytes and go back to waiting: all of it is counted then.
@@ -58,8 +65,10 @@ int service_take(Service *service, in_addr_t from, pid_t *ret_handler);
 void service_echo(int client, pid_t handler);
 
 /*
- * service_leave: closes @client, has @handler reaped by the connections, and reads its record.
+ * service_end: closes @client, lets the connections reap @handler, and reads the record of @kind.
+ * service_leave: the same, of a closed connection.
  */
+void service_end(Service *service, int client, pid_t handler, RecordKind kind);
 void service_leave(Service *service, int client, pid_t handler);
 
 /*

@@ -18,6 +18,7 @@
 #include "peer.h"
 #include "process.h"
 #include "server/account.h"
+#include "server/answers.h"
 #include "service.h"
 #include "unit.h"
 
@@ -335,88 +336,6 @@ static void test_handed_over(void **state) {
         process_run(claim_handed_over, &(bool){ false });
 }
 
-static void store_and_end(void *data) {
-        InboxMaster answers;
-        pid_t handler;
-        int client;
-
-        (void)data;
-        start(5, 1);
-        answers = connections_master(service.connections);
-        client = service_take(&service, FROM_ONE, &handler);
-        answers.note_stored(answers.data, getpid());
-        assert_false(connections_are_stored(service.connections));
-        answers.note_stored(answers.data, handler);
-        assert_true(connections_are_stored(service.connections));
-        assert_int_equal(kill(handler, SIGKILL), 0);
-        process_wait_ended(handler);
-        assert_true(connections_reap(service.connections, clock_now()));
-        service_expect_none(&service);
-        assert_int_equal(roster_live(service.connections->roster), 0);
-        assert_int_equal(account_totals(service.connections, RECORD_STOPPED, 0).live, 1);
-        close(client);
-        /* Its source has room again. */
-        client = service_take(&service, FROM_ONE, &handler);
-        service_leave(&service, client, handler);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 1);
-        service_stop(&service);
-}
-
-/* A connection that systemd has goes on, however its handler ends, and is live in all records. */
-static void test_stored(void **state) {
-        (void)state;
-        process_run(store_and_end, NULL);
-}
-
-static void ask_master(void *data) {
-        InboxMaster answers;
-        uint64_t cookies[2];
-        pid_t handlers[2];
-        int clients[2];
-
-        (void)data;
-        start(5, 5);
-        answers = connections_master(service.connections);
-        for (int i = 0; i < 2; i++)
-                clients[i] = service_take(&service, FROM_ONE, &handlers[i]);
-        for (int i = 0; i < 2; i++) {
-                int pidfd, fd;
-
-                /* Once it echoes, its connection is descriptor 3. */
-                peer_echo(clients[i], "Hello");
-                pidfd = (int)syscall(SYS_pidfd_open, handlers[i], 0);
-                fd = (int)syscall(SYS_pidfd_getfd, pidfd, 3, 0);
-                assert_true(fd >= 0);
-                cookies[i] = socket_cookie(fd);
-                close(fd);
-                close(pidfd);
-        }
-        assert_true(answers.serves(answers.data, handlers[0], cookies[0]));
-        assert_true(answers.serves(answers.data, handlers[1], cookies[1]));
-        assert_false(answers.serves(answers.data, handlers[0], cookies[1]));
-        assert_false(answers.serves(answers.data, handlers[0], 0));
-        assert_false(answers.serves(answers.data, getpid(), cookies[0]));
-        assert_int_equal(answers.admit(answers.data, getpid(), true), -ESRCH);
-        assert_int_equal(answers.admit(answers.data, handlers[0], true), 0);
-        assert_int_equal(answers.admit(answers.data, handlers[1], true), 0);
-        assert_int_equal(answers.admit(answers.data, handlers[0], true), -EPERM);
-        process_wait_ended(handlers[0]);
-        connections_reap(service.connections, clock_now());
-        service_expect(&service, RECORD_CRASHED);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
-        peer_echo(clients[1], "Hello");
-        close(clients[0]);
-        service_leave(&service, clients[1], handlers[1]);
-        service_stop(&service);
-}
-
-/* A handler has one channel, and is killed for a second one; it serves the connection that it was
- * forked for, and no other. */
-static void test_master(void **state) {
-        (void)state;
-        process_run(ask_master, NULL);
-}
-
 static void disobey(void *data) {
         pid_t handler;
         int client;
@@ -442,159 +361,26 @@ static void test_disobeys(void **state) {
         process_run(disobey, NULL);
 }
 
-/* Returns the master's answers to the handlers of silent connections. These reach no master here:
- * the test asks in their place. */
-static InboxMaster start_proxy(uint32_t most) {
-        Options options = { .max_connections = most, .max_per_source = 1 };
-        const char *why;
-
-        assert_int_equal(networks_parse("127.0.0.1", &options.proxy_from, &why), 0);
-        service_start_connections(&service, &options);
-        service.listeners->items[0].kind = LISTENER_PROXY;
-        return connections_master(service.connections);
-}
-
-/* Connects a client that stays silent. Returns its socket, and its handler. */
-static int take_silent(pid_t *ret_handler) {
-        int client = service_connect(&service, FROM_ONE);
-
-        connections_accept(service.connections, &service.listeners->items[0], clock_now());
-        service_expect_none(&service);
-        *ret_handler = 0;
-        for (const Connection *one = roster_next(service.connections->roster, NULL); one != NULL;
-             one = roster_next(service.connections->roster, one))
-                *ret_handler = one->handler;
-        assert_int_not_equal(*ret_handler, 0);
-        return client;
-}
-
-/* Ends a client and its handler, and takes the record of the end. */
-static void end_silent(int client, pid_t handler, RecordKind kind) {
-        close(client);
-        process_wait_ended(handler);
-        assert_true(connections_reap(service.connections, clock_now()));
-        service_expect(&service, kind);
-}
-
-static void announce_peers(void *data) {
-        static const struct {
-                Address announced;
-                const char *peer; /* NULL for the real one */
-        } cases[] = {
-                { { .family = AF_INET, .port = 7, .scope = 9 }, "0.0.0.0:7" },
-                { { .family = AF_INET6,
-                    .port = 7,
-                    .scope = 9,
-                    .ipv6.s6_addr = { [0] = 0xfe, [1] = 0x80 } },
-                  "[fe80::]:7" },
-                { { .family = AF_INET6, .ipv6.s6_addr = { [10] = 255, [11] = 255, [15] = 1 } },
-                  "0.0.0.1:0" },
-                { {}, NULL },
-                { { .family = AF_UNIX, .local = { .uid = 1000, .pid = 1 } }, NULL },
-                { { .family = 0xffff, .port = 7 }, NULL },
-        };
-        const InboxMaster answers = start_proxy(8);
-
-        (void)data;
-        for (size_t i = 0; i < COUNT(cases); i++) {
-                char real[32];
-                pid_t handler;
-                int client = take_silent(&handler);
-
-                snprintf(real, sizeof real, "127.0.0.1:%hu", peer_port(client));
-                assert_int_equal(answers.admit(answers.data, handler, true), 0);
-                assert_true(answers.awaits(answers.data, handler));
-                assert_false(answers.awaits(answers.data, getpid()));
-                assert_true(answers.announce(answers.data, handler, &cases[i].announced,
-                                             clock_now()));
-                /* It has announced all that it may, and can still hand over. */
-                assert_false(answers.awaits(answers.data, handler));
-                assert_int_equal(answers.admit(answers.data, handler, true), 0);
-                service_expect(&service, RECORD_ACCEPTED);
-                assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"),
-                                    cases[i].peer != NULL ? cases[i].peer : real);
-                if (cases[i].peer != NULL)
-                        assert_string_equal(journald_text(&service.journald, "MPECHO_PROXY"), real);
-                /* The handler itself has not read a header. */
-                end_silent(client, handler, RECORD_CLOSED);
-                assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "failed");
-        }
-        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).served,
-                         COUNT(cases));
-        service_stop(&service);
-}
-
-/* Whatever bytes a handler announces, its connection gets a whole internet address, or stays that
- * of the real peer. */
-static void test_announced(void **state) {
-        (void)state;
-        process_run(announce_peers, NULL);
-}
-
-static void refuse_announced(void *data) {
-        static const Address announced = { .family = AF_INET, .port = 7 };
-        const InboxMaster answers = start_proxy(8);
-        const Listener *listener = &service.listeners->items[0];
-        pid_t handlers[3];
-        int clients[3];
-
-        (void)data;
-        for (int i = 0; i < 2; i++)
-                clients[i] = take_silent(&handlers[i]);
-        /* A quarter of all. */
-        assert_false(connections_can_accept_at(service.connections, listener));
-        assert_true(connections_can_accept(service.connections));
-        assert_true(answers.announce(answers.data, handlers[0], &announced, clock_now()));
-        service_expect(&service, RECORD_ACCEPTED);
-        assert_true(connections_can_accept_at(service.connections, listener));
-        assert_false(answers.announce(answers.data, handlers[1], &announced, clock_now()));
-        service_expect(&service, RECORD_REFUSED);
-        assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"), "0.0.0.0:7");
-        assert_int_equal(journald_number(&service.journald, "MPECHO_LIMIT_VALUE"), 1);
-        assert_false(answers.awaits(answers.data, handlers[1]));
-
-        /* Its record is there already. */
-        close(clients[1]);
-        process_wait_ended(handlers[1]);
-        assert_true(connections_reap(service.connections, clock_now()));
-        service_expect_none(&service);
-
-        end_silent(clients[0], handlers[0], RECORD_CLOSED);
-        clients[2] = take_silent(&handlers[2]);
-        assert_true(answers.announce(answers.data, handlers[2], &announced, clock_now()));
-        service_expect(&service, RECORD_ACCEPTED);
-        end_silent(clients[2], handlers[2], RECORD_CLOSED);
-        assert_int_equal(account_totals(service.connections, RECORD_TOTALS, 0).refused, 1);
-        service_stop(&service);
-}
-
-/* The quota counts announced peers from their announcement to their end, and no silent or refused
- * connection; silent ones have a limit of their own. */
-static void test_announced_quota(void **state) {
-        (void)state;
-        process_run(refuse_announced, NULL);
-}
-
 static void end_without_header(void *data) {
         pid_t handler;
         int client;
 
         (void)data;
-        (void)start_proxy(8);
-        client = take_silent(&handler);
-        end_silent(client, handler, RECORD_REFUSED);
+        service_start_proxy(&service, 8);
+        client = service_take_silent(&service, FROM_ONE, &handler);
+        service_end(&service, client, handler, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_LIMIT"), "proxy-header");
         assert_int_equal(journald_number(&service.journald, "MPECHO_LIVE"), 0);
 
-        client = take_silent(&handler);
+        client = service_take_silent(&service, FROM_ONE, &handler);
         connections_kill(service.connections);
-        end_silent(client, handler, RECORD_REFUSED);
+        service_end(&service, client, handler, RECORD_REFUSED);
         assert_string_equal(journald_text(&service.journald, "MPECHO_REASON"), "stopped");
         service.connections->killing = false;
 
-        client = take_silent(&handler);
+        client = service_take_silent(&service, FROM_ONE, &handler);
         assert_int_equal(kill(handler, SIGKILL), 0);
-        end_silent(client, handler, RECORD_ACCEPTED);
+        service_end(&service, client, handler, RECORD_ACCEPTED);
         service_expect(&service, RECORD_CRASHED);
 
         client = service_connect(&service, FROM_OTHER);
@@ -621,18 +407,18 @@ static void share(void *data) {
         pid_t handlers[3];
         int clients[3], silent = 0;
 
-        (void)start_proxy((uint32_t)*most);
+        service_start_proxy(&service, (uint32_t)*most);
         /* Without a record that the limit is reached. */
         service.connections->full_deadline = CLOCK_NEVER;
         listener = &service.listeners->items[0];
         while (connections_can_accept_at(service.connections, listener)) {
                 assert_true(silent < 3);
-                clients[silent] = take_silent(&handlers[silent]);
+                clients[silent] = service_take_silent(&service, FROM_ONE, &handlers[silent]);
                 silent++;
         }
         assert_int_equal(silent, (*most + 3) / 4);
         while (silent-- > 0)
-                end_silent(clients[silent], handlers[silent], RECORD_REFUSED);
+                service_end(&service, clients[silent], handlers[silent], RECORD_REFUSED);
         service_stop(&service);
 }
 
@@ -645,7 +431,7 @@ static void test_share(void **state) {
 
 /* Connects a client whose handler never ends by itself. Returns its socket, and its handler. */
 static int take_hung(pid_t *ret_handler) {
-        const int client = take_silent(ret_handler);
+        const int client = service_take_silent(&service, FROM_ONE, ret_handler);
 
         assert_int_equal(kill(*ret_handler, SIGSTOP), 0);
         return client;
@@ -653,11 +439,13 @@ static int take_hung(pid_t *ret_handler) {
 
 static void expire(void *data) {
         static const Address announced = { .family = AF_INET, .port = 7 };
-        const InboxMaster answers = start_proxy(12);
+        InboxMaster answers;
         pid_t silent, served, refused;
         uint64_t due;
 
         (void)data;
+        service_start_proxy(&service, 12);
+        answers = answers_for_inbox(service.connections);
         (void)take_hung(&served);
         assert_true(answers.announce(answers.data, served, &announced, clock_now()));
         service_expect(&service, RECORD_ACCEPTED);
@@ -705,10 +493,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_one),        TEST(test_many),        TEST(test_total),
                 TEST(test_per_source), TEST(test_end),         TEST(test_report),
-                TEST(test_stranger),   TEST(test_handed_over), TEST(test_stored),
-                TEST(test_master),     TEST(test_announced),   TEST(test_announced_quota),
-                TEST(test_no_header),  TEST(test_disobeys),    TEST(test_share),
-                TEST(test_expire),
+                TEST(test_stranger),   TEST(test_handed_over), TEST(test_no_header),
+                TEST(test_disobeys),   TEST(test_share),       TEST(test_expire),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
