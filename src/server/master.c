@@ -9,10 +9,7 @@
  * settles the gifts, accepts, takes the news, and ticks its parts.
  *
  * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
- * have. It kills the rest after 4 seconds, or at once on a second signal. The time in which it
- * stores connections does not count, and each connection handed over adds 2 ms: there may be
- * thousands. Once all are stored, their handlers have at most a second left. So hostile handlers
- * that hand over late, one after the other, cannot delay a stop.
+ * have. It kills the rest when their time is over (stop.c), or at once on a second signal.
  *
  * Signals without an effect cost the master little: after several in a row it does not wait for
  * signals for a while.
@@ -42,16 +39,8 @@
 #include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
+#include "server/stop.h"
 #include "server/takeover.h"
-
-/* How long handlers may take after SIGTERM; one second later the master has reaped all of them. */
-#define STOP_PATIENCE (4 * CLOCK_SECOND)
-
-/* How much longer the master waits for each connection that was handed over. */
-#define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
-
-/* How long handlers whose connections are stored may take to exit. */
-#define EXIT_PATIENCE CLOCK_SECOND
 
 /* How long the master does not wait for signals after several in a row without an effect: a handler
  * that sends these all the time, under any name, cannot keep it busy. */
@@ -81,12 +70,10 @@ struct Master {
         Scrapers *scrapers;   /* the same */
         Inbox inbox;
         Notify notify;
-        bool stopping;
+        Stop stop;
         int signals;            /* of signalfd(2); -1 before master_init_signals() */
         unsigned vain_signals;  /* in a row */
         uint64_t signals_pause; /* when it waits for signals again; CLOCK_NEVER if it does */
-        uint64_t kill_deadline; /* when the master kills handlers that have not finished */
-        uint32_t handed_over;   /* connections for which it was moved */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* in the order above */
 };
@@ -162,7 +149,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->listeners = listeners;
         master->restore = restore;
         master->journal = journal;
-        master->kill_deadline = CLOCK_NEVER;
+        master->stop = STOP_NONE;
         master->idle_since = clock_now();
         master->signals = -1;
         master->signals_pause = CLOCK_NEVER;
@@ -195,13 +182,12 @@ Master *master_free(Master *master) {
 }
 
 static void master_stop(Master *master, uint64_t now) {
-        if (master->stopping) {
+        if (master->stop.begun) {
                 connections_kill(master->connections);
                 datagrams_kill(master->datagrams);
                 return;
         }
-        master->stopping = true;
-        master->kill_deadline = now + STOP_PATIENCE;
+        stop_begin(&master->stop, now);
         notify_stopping(&master->notify, now);
         listeners_close(master->listeners);
         connections_stop(master->connections);
@@ -209,29 +195,13 @@ static void master_stop(Master *master, uint64_t now) {
         scrapers_kill(master->scrapers);
 }
 
-/* Moves the time to kill for connections that were handed over since the last call. Killing a
- * handler loses its connection, unless that is stored. */
-static void master_note_handed_over(Master *master) {
-        const uint32_t handed_over = connections_handed_over(master->connections);
-        const bool stored = connections_are_stored(master->connections);
-        const uint64_t more = (handed_over - master->handed_over) * HANDOVER_ALLOWANCE;
-
-        if (master->kill_deadline == CLOCK_NEVER || handed_over == master->handed_over)
-                return;
-        master->handed_over = handed_over;
-        master->kill_deadline =
-                        clock_earlier(master->kill_deadline + more,
-                                      clock_now() + (stored ? EXIT_PATIENCE : STOP_PATIENCE));
-}
-
-/* Stores what handlers have given, or declines. That time does not count, but all others of a turn
- * do: strangers could make each of them long. */
+/* Stores what handlers have given, or declines. Handlers get that time back, but no other one of a
+ * turn: strangers could make each of them long. */
 static void master_settle(Master *master, uint64_t now) {
         const uint64_t begun = clock_now();
 
-        inbox_settle(&master->inbox, master->stopping, now);
-        if (master->kill_deadline != CLOCK_NEVER)
-                master->kill_deadline += clock_now() - begun;
+        inbox_settle(&master->inbox, master->stop.begun, now);
+        stop_extend(&master->stop, clock_now() - begun);
 }
 
 /* Returns whether the signal has had an effect. */
@@ -273,7 +243,7 @@ static void master_take_signals(Master *master, uint64_t now) {
 }
 
 static bool master_accepts(const Master *master) {
-        return !master->stopping && connections_can_accept(master->connections);
+        return !master->stop.begun && connections_can_accept(master->connections);
 }
 
 /* Returns whether to serve clients of @listener now. */
@@ -281,10 +251,10 @@ static bool master_serves(const Master *master, const Listener *listener) {
         switch (listener->kind) {
         case LISTENER_ECHO:
         case LISTENER_PROXY:
-                return !master->stopping &&
+                return !master->stop.begun &&
                        connections_can_accept_at(master->connections, listener);
         case LISTENER_METRICS:
-                return !master->stopping && scrapers_can_accept(master->scrapers);
+                return !master->stop.begun && scrapers_can_accept(master->scrapers);
         default:
                 return false;
         }
@@ -353,7 +323,7 @@ static void master_send_status(Master *master, uint64_t now) {
 }
 
 static uint64_t master_deadline(const Master *master) {
-        uint64_t deadline = clock_earlier(master->kill_deadline,
+        uint64_t deadline = clock_earlier(master->stop.deadline,
                                           connections_deadline(master->connections));
 
         deadline = clock_earlier(deadline, master->signals_pause);
@@ -384,9 +354,9 @@ static void master_tick(Master *master, uint64_t now) {
                 master_send_status(master, now);
         if (master->signals_pause <= now)
                 master->signals_pause = CLOCK_NEVER;
-        master_note_handed_over(master);
-        if (master->kill_deadline <= now) {
-                master->kill_deadline = CLOCK_NEVER;
+        stop_note_handed_over(&master->stop, connections_handed_over(master->connections),
+                              connections_are_stored(master->connections), clock_now());
+        if (stop_expire(&master->stop, now)) {
                 connections_kill(master->connections);
                 datagrams_kill(master->datagrams);
         }
@@ -422,7 +392,7 @@ static int master_wait(Master *master, uint64_t patience) {
 static bool master_is_done(Master *master, uint64_t now) {
         if (master_is_idle(master, now))
                 master_stop(master, now);
-        return (master->stopping || master->listeners->n == 0) &&
+        return (master->stop.begun || master->listeners->n == 0) &&
                roster_live(master->connections->roster) == 0 &&
                datagrams_live(master->datagrams) == 0 && scrapers_live(master->scrapers) == 0;
 }
@@ -439,7 +409,7 @@ int master_turn(Master *master, uint64_t patience) {
         handed = master->polled[POLLED_HANDOVER].revents != 0 ||
                  inbox_deadline(&master->inbox) <= now;
         if (handed)
-                inbox_take(&master->inbox, master->stopping, now);
+                inbox_take(&master->inbox, master->stop.begun, now);
         /* Before the calls below, which decide differently while the service stops. */
         if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
             connections_deadline(master->connections) <= now) {

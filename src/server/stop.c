@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Limits the time of a stop. Handlers have 4 seconds after SIGTERM. The time in which the master
+ * stores connections does not count, and each connection handed over adds 2 ms: there may be
+ * thousands. Once all are stored, their handlers have at most a second left: a kill loses nothing
+ * then.
+ *
+ * Hostile handlers that hand over late, one after the other, must not delay a stop: each gives 2
+ * ms, and none leaves more than 4 seconds.
+ */
+#include "server/stop.h"
+
+/* How long handlers may take after SIGTERM; one second later the master has reaped all of them. */
+#define STOP_PATIENCE (4 * CLOCK_SECOND)
+
+/* How much longer the master waits for each connection that was handed over. */
+#define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
+
+/* How long handlers whose connections are stored may take to exit. */
+#define EXIT_PATIENCE CLOCK_SECOND
+
+void stop_begin(Stop *stop, uint64_t now) {
+        stop->begun = true;
+        stop->deadline = now + STOP_PATIENCE;
+}
+
+void stop_extend(Stop *stop, uint64_t time) {
+        if (stop->deadline != CLOCK_NEVER)
+                stop->deadline += time;
+}
+
+void stop_note_handed_over(Stop *stop, uint32_t handed_over, bool stored, uint64_t now) {
+        const uint64_t more = (handed_over - stop->handed_over) * HANDOVER_ALLOWANCE;
+
+        if (stop->deadline == CLOCK_NEVER || handed_over == stop->handed_over)
+                return;
+        stop->handed_over = handed_over;
+        stop->deadline = clock_earlier(stop->deadline + more,
+                                       now + (stored ? EXIT_PATIENCE : STOP_PATIENCE));
+}
+
+bool stop_expire(Stop *stop, uint64_t now) {
+        if (stop->deadline > now)
+                return false;
+        stop->deadline = CLOCK_NEVER;
+        return true;
+}
