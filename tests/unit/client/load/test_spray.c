@@ -4,13 +4,11 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "client/load/spray.h"
-#include "lib/clock.h"
+#include "waits.h"
 
 enum {
         /* The first tick sends a datagram, the second finds its error; then the load stops. */
@@ -18,23 +16,13 @@ enum {
 };
 
 static LoadPage page;
-static uint64_t now = CLOCK_SECOND;
 static uint64_t refused[WAITS];
 static int n;
 
-/* In place of the C library's. */
-int clock_gettime(clockid_t clock, struct timespec *ret_time) {
-        (void)clock;
-        *ret_time = clock_timespec(now);
-        return 0;
-}
-
-/* In place of the C library's. The second wait ends with the error of the datagram. */
-int epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *timeout,
-                 const sigset_t *mask) {
-        (void)mask;
+/* The second wait ends with the error of the datagram. */
+static int wait_ends(uint64_t duration, int epoll, struct epoll_event *events, int most) {
+        (void)duration;
         assert_true(n < WAITS);
-        now += (uint64_t)timeout->tv_sec * CLOCK_SECOND + (uint64_t)timeout->tv_nsec;
         refused[n] = page.errors[FAILURE_REFUSED];
         page.stop = ++n == WAITS;
         return n == 2 ? epoll_wait(epoll, events, most, -1) : 0;
