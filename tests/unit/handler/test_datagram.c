@@ -491,6 +491,33 @@ static void test_refused(void **state) {
         scene_close(&scene);
 }
 
+/* Names of different lengths are those of different clients, even where one begins with the other:
+ * their answers make no run. */
+static void test_runs_of_names(void **state) {
+        struct sockaddr_un name;
+        socklen_t length = sizeof name;
+        Scene scene;
+        int other;
+
+        (void)state;
+        scene_open_local(&scene);
+        scene.datagram.segments = true;
+        assert_int_equal(getsockname(scene.client, (struct sockaddr *)&name, &length), 0);
+        ((char *)&name)[length] = 'x';
+        other = bound_socket((const struct sockaddr *)&name, length + 1);
+        seed_fill(sent, 5);
+        scene_send(&scene, 5);
+        assert_int_equal(sendto(other, sent, 5, 0, (const struct sockaddr *)&scene.server,
+                                scene.server_length),
+                         5);
+        assert_int_equal(datagram_turn(&scene.datagram), 0);
+        scene_expect(&scene, 5);
+        assert_int_equal(recv(other, received, sizeof received, MSG_DONTWAIT), 5);
+        assert_memory_equal(received, sent, 5);
+        close(other);
+        scene_close(&scene);
+}
+
 /* Descriptors that come with a datagram of a Unix socket are not received, and it is answered. */
 static void test_descriptors(void **state) {
         const int next = dup(STDIN_FILENO);
@@ -819,10 +846,11 @@ int main(void) {
                 cmocka_unit_test(test_unnamed),       cmocka_unit_test(test_dropped),
                 cmocka_unit_test(test_early),         cmocka_unit_test(test_not_served),
                 cmocka_unit_test(test_names),         cmocka_unit_test(test_control),
-                cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_interface),
-                cmocka_unit_test(test_unreported),    cmocka_unit_test(test_interrupted),
-                cmocka_unit_test(test_run_alone),     cmocka_unit_test(test_run),
-                cmocka_unit_test(test_runs),          cmocka_unit_test(test_runs_apart),
+                cmocka_unit_test(test_runs_of_names), cmocka_unit_test(test_descriptors),
+                cmocka_unit_test(test_interface),     cmocka_unit_test(test_unreported),
+                cmocka_unit_test(test_interrupted),   cmocka_unit_test(test_run_alone),
+                cmocka_unit_test(test_run),           cmocka_unit_test(test_runs),
+                cmocka_unit_test(test_runs_apart),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

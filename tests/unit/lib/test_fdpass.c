@@ -16,6 +16,11 @@
 #include "process.h"
 #include "unit.h"
 
+/* Older headers lack it. */
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
+
 static int pair[2];
 
 FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flags),
@@ -201,10 +206,30 @@ static void test_no_room(void **state) {
         process_run(receive_too_many, NULL);
 }
 
-/* Older headers lack it. */
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
+static void receive_without_sender(void *unused) {
+        const int lowest = dup(STDIN_FILENO);
+
+        (void)unused;
+        close(lowest);
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)lowest);
+        expect_none(0, 1, -1);
+}
+
+/* The sender's own descriptor is closed. Where the process has no room for it, the kernel writes an
+ * errno in its place, and the message comes all the same. */
+static void test_sender_descriptor(void **state) {
+        const int lowest = dup(STDIN_FILENO);
+
+        (void)state;
+        close(lowest);
+        /* Linux before 6.5 has no such option. */
+        (void)setsockopt(pair[0], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
+        for (int i = 0; i < 2; i++)
+                assert_int_equal(fdpass_send(pair[1], NULL, "x", 1, NULL, 0, 0), 0);
+        expect_none(0, 1, -1);
+        expect_lowest(lowest);
+        process_run(receive_without_sender, NULL);
+}
 
 static const int extras[] = { SO_TIMESTAMPNS, SO_PASSCRED, SO_PASSPIDFD, SO_RXQ_OVFL };
 
@@ -231,6 +256,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_long, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_sender, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_sender_descriptor, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_extras, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_interrupted, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "peer.h"
 #include "process.h"
 #include "restart/bundle.h"
@@ -22,6 +23,10 @@ enum {
         SECOND = 8,
         DESCRIPTORS = 64, /* more than a test opens */
 };
+
+FAULT(ssize_t, pread, pread64, (int fd, void *data, size_t size, off_t offset),
+      (fd, data, size, offset))
+FAULT(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 
 static int opened; /* descriptors before and after a test */
 
@@ -141,6 +146,20 @@ static void test_no_room(void **state) {
         process_run(find_without_room, NULL);
 }
 
+/* Bytes that cannot be read are not none; those that are found need no bundle. */
+static void test_errors(void **state) {
+        const int fd = old_unsent(FIRST, "bytes");
+
+        (void)state;
+        pread_fault = (CallFault){ .error = EIO, .after = 1, .times = 1 };
+        assert_int_equal(legacy_find_unsent(fd, FIRST), -EIO);
+        assert_int_equal(pread_fault.times, 0);
+        recvmsg_fault = (CallFault){ .error = EIO, .times = 1 };
+        expect_found(fd, FIRST, "bytes");
+        assert_int_equal(recvmsg_fault.times, 0);
+        close(fd);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_alone, set_up, tear_down),
@@ -148,6 +167,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_too_short, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_no_room, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_errors, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
