@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Closes what untrusted processes sent. The last close(2) of a full connection that lingers
- * (SO_LINGER, socket(7)) waits for its peer, and that of a Unix socket closes all descriptors in
- * the messages there, which can carry each other however deep and many.
+ * Closes what untrusted processes sent, or have as well. The last close(2) of a full connection
+ * that lingers (SO_LINGER, socket(7)) waits for its peer, and that of a Unix socket closes all
+ * descriptors in the messages there, which can carry each other however deep and many.
  *
  * But the kernel does not make a process wait that exits. So a child, which inherits all
  * descriptors, has them when this process closes its own, and is then killed. It must not end
  * before.
+ *
+ * Where a child costs too much, or there can be none, a signal ends the wait, and those that follow
+ * in the same close(2); the connections are closed in the background. A timer sends the signal
+ * again and again: a single one could come before the wait begins.
  */
 #include "lib/discard.h"
 
@@ -15,11 +19,49 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/fdpass.h"
 #include "lib/socket.h"
+
+/* How long each close(2) may take, in microseconds: of many without a child, and of one that a
+ * child has inherited. To set a timer that is due after the kernel's next one costs a third. */
+#define WAIT_OF_MANY 1000
+#define WAIT_OF_ONE  10000
+
+static void discard_interrupt(int number) {
+        (void)number;
+}
+
+/* Makes SIGALRM interrupt this process, and do nothing else, whatever its caller has chosen. */
+static void discard_take_signal(void) {
+        static bool taken;
+        sigset_t set;
+
+        if (taken)
+                return;
+        (void)sigaction(SIGALRM, &(struct sigaction){ .sa_handler = discard_interrupt }, NULL);
+        (void)sigemptyset(&set);
+        (void)sigaddset(&set, SIGALRM);
+        (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+        taken = true;
+}
+
+static void discard_set_timer(suseconds_t interval) {
+        const struct timeval time = { .tv_usec = interval };
+
+        (void)setitimer(ITIMER_REAL, &(struct itimerval){ time, time }, NULL);
+}
+
+/* Closes @fd, and waits for at most @most microseconds. */
+static void discard_close_within(int fd, suseconds_t most) {
+        discard_take_signal();
+        discard_set_timer(most);
+        close(fd);
+        discard_set_timer(0);
+}
 
 /* Has the descriptors until it is killed, or the process *@parent ends. */
 static int discard_hold(void *parent) {
@@ -45,6 +87,8 @@ void discard_close(Discard *discard) {
         if (discard->n == 0)
                 return;
         child = discard_fork();
+        while (discard->n > 0 && child < 0)
+                discard_close_within(discard->fds[--discard->n], WAIT_OF_MANY);
         while (discard->n > 0)
                 close(discard->fds[--discard->n]);
         if (child > 0)
@@ -77,6 +121,10 @@ void discard_add_channel(Discard *discard, int fd) {
         for (int i = 0; i < n; i++)
                 discard_add(discard, fds[i]);
         discard_add(discard, fd);
+}
+
+void discard_inherited(int fd) {
+        discard_close_within(fd, WAIT_OF_ONE);
 }
 
 void discard_client(int fd) {

@@ -7,7 +7,8 @@
 typedef struct Discard Discard;
 
 /*
- * Closes descriptors that came from others without waiting for whoever is at their other ends.
+ * Closes descriptors that came from others, or that others have, without waiting for whoever is at
+ * their other ends. Uses SIGALRM and the timer of alarm(2): the caller can use neither.
  */
 
 enum {
@@ -30,7 +31,7 @@ struct Discard {
  *
  * discard_close: Closes all that was taken. Leaves a child process that ends at once and that the
  * caller reaps (waitpid(2)), unless @waits: for as long as the kernel needs to close everything.
- * When there cannot be a child, it closes all the same, and can wait for somebody.
+ * When there cannot be a child, each close(2) waits for at most a millisecond.
  */
 void discard_add(Discard *discard, int fd);
 void discard_add_channel(Discard *discard, int fd);
@@ -41,3 +42,9 @@ void discard_close(Discard *discard);
  * discard_close() does, and leaves a child: its messages may hold descriptors.
  */
 void discard_client(int fd);
+
+/*
+ * discard_inherited: Closes @fd, which a child has inherited. The child can have closed its own
+ * already, and made the connection linger: then this waits for at most ten milliseconds.
+ */
+void discard_inherited(int fd);

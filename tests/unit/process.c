@@ -10,10 +10,21 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "unit.h"
+
+/* Ends this process when a test hangs; alarm(2) belongs to the code. */
+static void process_limit_time(void) {
+        struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+        const struct itimerspec time = { .it_value.tv_sec = 5 * PATIENCE_SECONDS };
+        timer_t timer;
+
+        assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+        assert_int_equal(timer_settime(timer, 0, &time, NULL), 0);
+}
 
 pid_t process_fork(void (*function)(void *data), void *data) {
         pid_t pid = fork();
@@ -22,7 +33,7 @@ pid_t process_fork(void (*function)(void *data), void *data) {
         if (pid > 0)
                 return pid;
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        (void)alarm(5 * PATIENCE_SECONDS);
+        process_limit_time();
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         /* cmocka would go on with the next test here. */
         (void)setenv("CMOCKA_TEST_ABORT", "1", 1);

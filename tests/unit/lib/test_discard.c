@@ -3,13 +3,16 @@
 
 #include "lib/discard.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lib/fdpass.h"
 #include "peer.h"
 #include "process.h"
@@ -21,6 +24,9 @@ enum {
         /* Deeper than functions can call each other. */
         DEEP = 3000,
 };
+
+FAULT(int, clone, clone, (int (*run)(void *), void *stack, int flags, void *argument, ...),
+      (run, stack, flags, argument))
 
 /* Returns a connection that is full and lingers; the peer, which reads nothing, is the caller's. */
 static int full_connection(int *ret_peer) {
@@ -143,6 +149,75 @@ static void test_channel(void **state) {
         expect_no_child();
 }
 
+/* Adds connections that linger, alone, in a message and deep in messages, and returns the peers. */
+static void add_lingering(Discard *discard, int peers[static 3]) {
+        int fd;
+
+        discard_add(discard, full_connection(&peers[0]));
+        discard_add(discard, wrap(full_connection(&peers[1]), SOCK_STREAM));
+        fd = full_connection(&peers[2]);
+        for (int i = 0; i < DEEP; i++)
+                fd = wrap(fd, SOCK_DGRAM);
+        discard_add(discard, fd);
+}
+
+static void lack_child(void *unused) {
+        const int lowest = dup(STDIN_FILENO);
+        Discard discard = { .waits = true };
+        int peers[3], pair[2];
+        sigset_t blocked;
+        char byte;
+
+        (void)unused;
+        close(lowest);
+        (void)signal(SIGALRM, SIG_IGN);
+        (void)sigfillset(&blocked);
+        (void)sigprocmask(SIG_BLOCK, &blocked, NULL);
+        clone_fault = (CallFault){ .error = EAGAIN, .times = 2 };
+        add_lingering(&discard, peers);
+        discard_close(&discard);
+        assert_int_equal(discard.n, 0);
+        discard_client(wrap(full_connection(&pair[0]), SOCK_STREAM));
+        assert_int_equal(clone_fault.times, 0);
+        expect_no_child();
+        for (size_t i = 0; i < COUNT(peers); i++)
+                close(peers[i]);
+        close(pair[0]);
+        assert_int_equal(dup(STDIN_FILENO), lowest);
+
+        /* All is closed: the peer gets the end. */
+        peer_pair_tcp(pair);
+        clone_fault = (CallFault){ .error = ENOMEM, .times = 1 };
+        discard_add(&discard, wrap(pair[1], SOCK_STREAM));
+        discard_close(&discard);
+        assert_int_equal(recv(pair[0], &byte, 1, 0), 0);
+}
+
+/* Where there can be no child, nothing waits either, whatever the caller has done with signals. */
+static void test_no_child(void **state) {
+        (void)state;
+        process_run(lack_child, NULL);
+}
+
+static void close_inherited(void *unused) {
+        const struct itimerval none = {};
+        struct itimerval left;
+        int peer;
+
+        (void)unused;
+        discard_inherited(full_connection(&peer));
+        discard_inherited(wrap(full_connection(&peer), SOCK_STREAM));
+        /* No signal comes later. */
+        assert_int_equal(getitimer(ITIMER_REAL, &left), 0);
+        assert_memory_equal(&left, &none, sizeof none);
+}
+
+/* A connection that a child has filled, made to linger and closed is closed at once. */
+static void test_inherited(void **state) {
+        (void)state;
+        process_run(close_inherited, NULL);
+}
+
 /* A client of a Unix socket can have sent descriptors; one of another network is reset. */
 static void test_client(void **state) {
         int pair[2], peer;
@@ -177,9 +252,10 @@ static void test_stack(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_linger),  cmocka_unit_test(test_many),
-                cmocka_unit_test(test_nothing), cmocka_unit_test(test_channel),
-                cmocka_unit_test(test_client),  cmocka_unit_test(test_stack),
+                cmocka_unit_test(test_linger),   cmocka_unit_test(test_many),
+                cmocka_unit_test(test_nothing),  cmocka_unit_test(test_channel),
+                cmocka_unit_test(test_no_child), cmocka_unit_test(test_inherited),
+                cmocka_unit_test(test_client),   cmocka_unit_test(test_stack),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
