@@ -301,8 +301,6 @@ static _Noreturn void handler_run(const Handler *handler) {
         int code = END_FAILED;
 
         wipe_registers();
-        if (handler->gate != NULL)
-                gate_wait(handler->gate);
         if (!handler_move_descriptors(&child))
                 socket_set_reset(handler->connection);
         else if (child.datagrams != NULL)

@@ -44,7 +44,8 @@ void discard_close(Discard *discard);
 void discard_client(int fd);
 
 /*
- * discard_inherited: Closes @fd, which a child has inherited. The child can have closed its own
- * already, and made the connection linger: then this waits for at most ten milliseconds.
+ * discard_inherited: Closes the connection @fd, which a child has inherited. The child can have
+ * closed its own already, and can have made it linger; then this waits for at most ten
+ * milliseconds. For one, if @local: clients of Unix sockets can do so by what they send.
  */
-void discard_inherited(int fd);
+void discard_inherited(int fd, bool local);

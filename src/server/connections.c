@@ -86,15 +86,14 @@ Connections *connections_free(Connections *connections) {
 }
 
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent,
-                      const Gate *gate, uint64_t now) {
+                      uint64_t now) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
                             .ledger = connection->ledger,
                             .exits = ledger_exits(roster_ledger(connections->roster)),
                             .handover = connections->handover,
-                            .silent = connection->state == LEDGER_SILENT,
-                            .gate = gate };
+                            .silent = connection->state == LEDGER_SILENT };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", connection->peer_text);
@@ -117,35 +116,11 @@ static void connections_release(Connections *connections, const Connection *conn
                 quota_release(connections->quota, address_source(&connection->peer));
 }
 
-/* Forks the handler of @connection and closes @fd, in an order that lets the handler close it last
- * where that can take long. Returns 0, or a negative errno: then @fd stays the caller's. */
-static int connections_start_new(Connections *connections, Connection *connection, int fd,
-                                 uint64_t now) {
-        const bool local = connection->peer.family == AF_UNIX;
-        Gate gate;
-        int r;
-
-        r = local ? gate_init(&gate) : 0;
-        if (r < 0)
-                return r;
-        r = connections_start(connections, connection, fd, -1, local ? &gate : NULL, now);
-        if (r == 0)
-                close(fd);
-        if (local)
-                gate_open(&gate);
-        return r;
-}
-
 /* Resets the client and backs off, as the machine lacks what a handler needs. */
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
         const Listener *listener = connection->listener;
-        int limit = METRICS_MEMORY;
-
-        if (error == EAGAIN)
-                limit = METRICS_PROCESSES;
-        else if (error == EMFILE || error == ENFILE)
-                limit = METRICS_DESCRIPTORS;
+        const int limit = error == EAGAIN ? METRICS_PROCESSES : METRICS_MEMORY;
 
         connections_release(connections, connection);
         roster_remove(connections->roster, connection);
@@ -177,12 +152,13 @@ static void connections_serve(Connections *connections, int fd, const Address *p
                 return;
         }
         connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
-        r = connections_start_new(connections, connection, fd, now);
+        r = connections_start(connections, connection, fd, -1, now);
         if (r < 0) {
                 connections_fork_failed(connections, connection, fd, -r, now);
                 return;
         }
 
+        discard_inherited(fd, peer->family == AF_UNIX);
         backoff_end(&connections->backoff);
         if (connection->state == LEDGER_SERVED)
                 account_accepted(connections, connection, now);

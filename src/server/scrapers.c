@@ -71,11 +71,10 @@ bool scrapers_can_accept(const Scrapers *scrapers) {
         return scrapers->n < SCRAPERS_MOST && scrapers->rest_until == CLOCK_NEVER;
 }
 
-/* Returns the handler of the client @fd, which waits behind @gate, or a negative errno of fork(2).
- */
-static pid_t scrapers_start(Scrapers *scrapers, int fd, const Gate *gate) {
+/* Returns the handler of the client @fd, or a negative errno of fork(2). */
+static pid_t scrapers_start(Scrapers *scrapers, int fd) {
         ScrapeTexts *texts = scrapers->texts;
-        Handler handler = { .connection = fd, .unsent = -1, .gate = gate, .scrape = texts };
+        Handler handler = { .connection = fd, .unsent = -1, .scrape = texts };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: metrics");
@@ -88,9 +87,8 @@ static pid_t scrapers_start(Scrapers *scrapers, int fd, const Gate *gate) {
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now) {
         ScrapeTexts *texts = scrapers->texts;
         Address peer;
-        Gate gate;
         pid_t pid;
-        int fd, r;
+        int fd;
 
         fd = listener_accept(listener, &peer);
         if (fd < 0) {
@@ -103,17 +101,14 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
         for (int format = 0; format < METRICS_FORMATS; format++)
                 texts->sizes[format] = metrics_format(metrics, (MetricsFormat)format,
                                                       texts->texts[format]);
-        r = gate_init(&gate);
-        pid = r < 0 ? r : scrapers_start(scrapers, fd, &gate);
+        pid = scrapers_start(scrapers, fd);
         if (pid < 0) {
                 scrapers->rest_until = now + REST;
                 discard_client(fd);
-        } else {
-                scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
-                close(fd);
+                return;
         }
-        if (r == 0)
-                gate_open(&gate);
+        scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
+        discard_inherited(fd, peer.family == AF_UNIX);
 }
 
 /* Returns the place of the handler @pid; or NULL. */

@@ -485,19 +485,31 @@ static void send_nested(int to, int levels) {
         close(inner);
 }
 
-/* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
- * behind another message, behind empty ones, as the last of many, or nested in messages, as stands
- * behind the address in the argument. */
-static void attack_linger(void) {
+/* Fills its connection and makes it linger for longer than a test takes. */
+static void fill(void) {
         static char block[1 << 16];
-        char *const how = strchr(argument, ' ');
-        int channel, ends[2];
 
-        *how = '\0';
         while (send(OWN_CONNECTION, block, sizeof block, MSG_DONTWAIT) > 0)
                 ;
         (void)setsockopt(OWN_CONNECTION, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 1000 },
                          sizeof(struct linger));
+}
+
+/* Fills its connection, makes it linger, and leaves it to the master. */
+static void attack_abandon(void) {
+        fill();
+        _exit(0);
+}
+
+/* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
+ * behind another message, behind empty ones, as the last of many, or nested in messages, as stands
+ * behind the address in the argument. */
+static void attack_linger(void) {
+        char *const how = strchr(argument, ' ');
+        int channel, ends[2];
+
+        *how = '\0';
+        fill();
         if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
                 return;
         /* The kernel adds times and the sender to each message: less room for descriptors. */
@@ -577,6 +589,7 @@ static const struct {
         { "hang", attack_hang },           { "deaf", attack_deaf },
         { "late", attack_late },           { "control-32", attack_control_32 },
         { "linger", attack_linger },       { "leave", attack_leave },
+        { "abandon", attack_abandon },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

@@ -19,6 +19,7 @@ import clients
 import processes
 from manager import unit  # noqa: F401
 from service import SANITIZED
+from stepping import Stepped
 
 def without_privileges(user):
     """The start of a command line that gives them up."""
@@ -29,6 +30,9 @@ def without_privileges(user):
 NOBODY = without_privileges(65534)
 
 victims = itertools.count()
+
+# At most so many system calls of the master from its fork until it has closed the connection.
+CLOSING = 5
 
 # The program in its arguments is in a sandbox whose filter refuses nothing.
 ENTER_SANDBOX = """import ctypes, os, struct, sys
@@ -283,6 +287,28 @@ def test_connection_that_lingers(victim, how):
     clients.ping(other)
     service.connect_served()
     os.kill(handler, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("name", ["echo", "metrics"])
+def test_connection_that_is_left_to_the_master(victim, name):
+    """It fills its connection, makes it linger and exits before the master has closed its own
+    descriptor, the last one then: the master goes on at once."""
+    service = victim(name=name)
+    hostile, address = clients.prepare((socket.AF_INET, service.listener.getsockname()))
+    service.clients.append(hostile)
+    master = Stepped.running(service.pid)
+    hostile.connect(address)
+    ask(hostile, "abandon")
+    while not service.handlers():
+        assert master.next_call() is not None
+    handler, = service.handlers()
+    processes.wait_for(lambda: processes.state(handler) == "Z", "the handler has ended")
+    # Its detaching would interrupt the master, as a signal does.
+    for _ in range(CLOSING):
+        assert master.next_call() is not None
+    master.detach()
+    service.connect()
+    processes.wait_for(lambda: handler not in service.handlers(), "the master has reaped it")
 
 
 @pytest.mark.parametrize("attack, argument", [

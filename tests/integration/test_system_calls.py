@@ -17,7 +17,7 @@ MASTER = [
     "accept4",
     "getsockopt",                              # what tells it from others in systemd's store
     "clone",
-    "close",
+    "setitimer", "close", "setitimer",         # however long the handler would have it take
     "accept4",                                 # there is no other
     "read",                                    # the signal that tells of the handler's end
     "wait4",

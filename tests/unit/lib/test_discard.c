@@ -205,8 +205,8 @@ static void close_inherited(void *unused) {
         int peer;
 
         (void)unused;
-        discard_inherited(full_connection(&peer));
-        discard_inherited(wrap(full_connection(&peer), SOCK_STREAM));
+        discard_inherited(full_connection(&peer), false);
+        discard_inherited(wrap(full_connection(&peer), SOCK_STREAM), true);
         /* No signal comes later. */
         assert_int_equal(getitimer(ITIMER_REAL, &left), 0);
         assert_memory_equal(&left, &none, sizeof none);
