@@ -3,7 +3,6 @@
 
 #include "server/connections.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -13,7 +12,6 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
-#include "lib/socket.h"
 #include "manager.h"
 #include "peer.h"
 #include "process.h"
