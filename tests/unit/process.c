@@ -19,7 +19,7 @@
 /* Ends this process when a test hangs; alarm(2) belongs to the code. */
 static void process_limit_time(void) {
         struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
-        const struct itimerspec time = { .it_value.tv_sec = 5 * PATIENCE_SECONDS };
+        const struct itimerspec time = { .it_value.tv_sec = 5L * PATIENCE_SECONDS };
         timer_t timer;
 
         assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
