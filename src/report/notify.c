@@ -28,6 +28,10 @@
 /* So rare that a manager that hangs does not keep the master awake. */
 #define RETRY CLOCK_SECOND
 
+/* From one status to the next that wakes the master: one that is due before waits for another
+ * reason to wake up. Handlers count bytes all the time. */
+#define STATUS_REST (2 * CLOCK_SECOND)
+
 /* Returns a socket for messages to the manager that $NOTIFY_SOCKET names, and sets @ret_manager; or
  * a negative errno, -ENOTCONN without a manager. */
 static int notify_open(Endpoint *ret_manager) {
@@ -135,16 +139,22 @@ void notify_status(Notify *notify, const char *status, uint64_t now) {
 }
 
 void notify_tick(Notify *notify, uint64_t now) {
+        const uint64_t retry = clock_earlier(notify->watchdog, RETRY);
+
         if (notify->state_deadline <= now)
                 notify_state(notify, notify->state, now);
-        if (notify->watchdog_deadline <= now)
+        /* A little early when the master is awake anyway, which need not wake up for that then. */
+        if (notify->watchdog_deadline <= now + retry / 2)
                 notify->watchdog_deadline =
-                                now + (notify_send(notify, "WATCHDOG=1")
-                                                       ? notify->watchdog
-                                                       : clock_earlier(notify->watchdog, RETRY));
+                                now +
+                                (notify_send(notify, "WATCHDOG=1") ? notify->watchdog : retry);
 }
 
 uint64_t notify_deadline(const Notify *notify) {
+        const uint64_t soonest = notify->status_checked + STATUS_REST;
+        const uint64_t status =
+                        notify->status_deadline < soonest ? soonest : notify->status_deadline;
+
         return clock_earlier(notify->state_deadline,
-                             clock_earlier(notify->watchdog_deadline, notify->status_deadline));
+                             clock_earlier(notify->watchdog_deadline, status));
 }

@@ -66,7 +66,7 @@ void notify_stopping(Notify *notify, uint64_t now);
 
 /*
  * notify_changed: Schedules a STATUS= update, at the earliest a second after the last
- * notify_status().
+ * notify_status(), and two seconds after it at the latest.
  */
 void notify_changed(Notify *notify, uint64_t now);
 
@@ -77,11 +77,13 @@ void notify_changed(Notify *notify, uint64_t now);
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life.
+ * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life;
+ * the latter up to half a second, and up to half of its time, early.
  */
 void notify_tick(Notify *notify, uint64_t now);
 
 /*
- * notify_deadline: Returns when a tick or a status is due next, or CLOCK_NEVER.
+ * notify_deadline: Returns when the master must wake up for a tick or a status, or CLOCK_NEVER. A
+ * status that is due before, @status_deadline, is sent when something else wakes it.
  */
 uint64_t notify_deadline(const Notify *notify);

@@ -83,8 +83,8 @@ static void test_states(void **state) {
         notify_deinit(&notify);
 }
 
-/* A change makes the status due, at once first and then a second after the last one sent; the
- * service does not send the same status again. */
+/* A change makes the status due, at once first and then a second after the last one sent, but wakes
+ * nobody for another second; the service does not send the same status again. */
 static void test_status(void **state) {
         const uint64_t second = CLOCK_SECOND, start = 1000 * CLOCK_SECOND;
         Notify notify = begin(NULL);
@@ -99,7 +99,8 @@ static void test_status(void **state) {
 
         notify_changed(&notify, start + second / 4);
         notify_changed(&notify, start + second / 2);
-        assert_true(notify_deadline(&notify) == start + second);
+        assert_true(notify.status_deadline == start + second);
+        assert_true(notify_deadline(&notify) == start + 2 * second);
         notify_status(&notify, "2 live", start + second);
         expect_told("STATUS=2 live");
 
@@ -110,13 +111,15 @@ static void test_status(void **state) {
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
         /* Looked at, and found the same: not due again at once, or the master never sleeps. */
         notify_changed(&notify, start + 9 * second);
-        assert_true(notify_deadline(&notify) == start + 10 * second);
+        assert_true(notify.status_deadline == start + 10 * second);
+        assert_true(notify_deadline(&notify) == start + 11 * second);
         notify_status(&notify, "2 live!", start + 10 * second);
         expect_told("STATUS=2 live!");
         notify_deinit(&notify);
 }
 
-/* A sign of life is given twice as often as asked for, at once first, and not before it is due. */
+/* A sign of life is given twice as often as asked for, at once first, and at most half a
+ * second early: then it takes the place of the next one. */
 static void test_watchdog(void **state) {
         Notify notify = begin("3000000");
         uint64_t now;
@@ -127,10 +130,11 @@ static void test_watchdog(void **state) {
         notify_tick(&notify, now);
         expect_told("WATCHDOG=1");
         assert_true(notify_deadline(&notify) == now + 1500 * CLOCK_MILLISECOND);
-        notify_tick(&notify, now + 1500 * CLOCK_MILLISECOND - 1);
+        notify_tick(&notify, now + 1000 * CLOCK_MILLISECOND - 1);
         expect_silence();
-        notify_tick(&notify, now + 1500 * CLOCK_MILLISECOND);
+        notify_tick(&notify, now + 1000 * CLOCK_MILLISECOND);
         expect_told("WATCHDOG=1");
+        assert_true(notify_deadline(&notify) == now + 2500 * CLOCK_MILLISECOND);
         notify_changed(&notify, now + 1600 * CLOCK_MILLISECOND);
         assert_true(notify_deadline(&notify) == now + 1600 * CLOCK_MILLISECOND);
         notify_deinit(&notify);
@@ -235,8 +239,9 @@ static void test_full(void **state) {
         notify_status(&notify, "1 live", start);
         assert_true(notify_deadline(&notify) == start + second);
         notify_tick(&notify, start + second);
-        /* The status of then. */
-        assert_true(notify_deadline(&notify) == start + second);
+        /* The status of then, with all others. */
+        assert_true(notify.status_deadline == start + second);
+        assert_true(notify_deadline(&notify) == start + 2 * second);
         while (n-- > 0)
                 expect_told("full");
         expect_silence();
