@@ -67,6 +67,14 @@ class Suite:
     def text(self):
         return self.output.read_text(errors="replace").strip()
 
+    def ended(self):
+        """Whether it has ended; then its processor time is known."""
+        pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        if pid != 0:
+            self.process.returncode = os.waitstatus_to_exitcode(status)
+            self.processor_seconds = usage.ru_utime + usage.ru_stime
+        return pid != 0
+
     def progress(self):
         """How far it is, as pytest writes it, or else for how long it runs."""
         percents = re.findall(r"\[ *(\d+%)\]", self.text())
@@ -81,7 +89,8 @@ class Suite:
         forbidden = [line for line in skipped if self.name != "check-sanitize-quick"
                      or not SKIPPED_FOR_A_REASON.search(line)]
         failed = self.process.returncode != 0 or (forbidden and os.geteuid() == 0)
-        line = f"{'FAILED' if failed else 'ok':<7} {self.name:<18} {seconds:4.0f} s"
+        line = f"{'FAILED' if failed else 'ok':<7} {self.name:<20} {seconds:4.0f} s, of processor time " \
+            f"{self.processor_seconds:4.0f} s"
         say("\n".join([f"=== {line}", text, *(["a test was skipped"] if forbidden else []), ""]))
         return "\n".join([line, *(f"        {one}" for one in skipped)]), not failed
 
@@ -109,7 +118,7 @@ def run(make, directory):
                 running.append(Suite(make, name, directory))
             if not running:
                 break
-            for suite in [suite for suite in running if suite.process.poll() is not None]:
+            for suite in [suite for suite in running if suite.ended()]:
                 running.remove(suite)
                 line, succeeded = suite.conclude()
                 lines.append(line)
