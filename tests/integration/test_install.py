@@ -16,8 +16,10 @@ pytestmark = pytest.mark.skipif(
 
 
 def run(directory, *command, check=True, umask=0o022):
-    """Runs a command with nothing of the environment but the path; returns the finished process."""
-    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(directory)}
+    """Runs a command with nothing of the environment but the path, and without optimization, which
+    takes most of a build; returns the finished process."""
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(directory),
+                   "CFLAGS": "-O0"}
     return subprocess.run(command, cwd=directory, env=environment, umask=umask, check=check,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=15 * DEADLINE)
