@@ -227,9 +227,9 @@ image-bookworm image-trixie image-prover: image-%:
 previous: deb
 	@tests/system/previous $(BUILD)
 
-# bare-static cannot be linked with them.
+# bare-static cannot be linked with them. A report names lines, for which -g1 is enough.
 sanitize = $(MAKE) --no-print-directory BUILD=$(BUILD)/sanitize LDFLAGS= BASELINES= \
-	CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' TEST_CFLAGS=-O0
+	CFLAGS='-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all' TEST_CFLAGS=-O0
 
 ## check-sanitize: run unit tests, seeds and integration tests built with the address and undefined-behaviour sanitizers
 check-sanitize:
