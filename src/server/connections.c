@@ -40,6 +40,11 @@ enum {
         SILENT_PART = 4,
 };
 
+/* The time for clients in a turn. Above MemoryHigh= of mpecho.service the kernel halts the master
+ * for up to two seconds at each accept and each fork: 16 clients would take longer than systemd's
+ * watchdog waits. */
+#define ACCEPTING CLOCK_SECOND
+
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
                     Journal *journal, Connections **ret_connections) {
         const uint32_t most = (uint32_t)options->max_connections;
@@ -208,6 +213,8 @@ void connections_accept(Connections *connections, const Listener *listener, uint
                         connections_serve(connections, fd, &peer, listener, now);
                 else if (fd == -EAGAIN ||
                          !connections_accept_failed(connections, listener, -fd, ++failures, now))
+                        return;
+                if (clock_now() >= now + ACCEPTING)
                         return;
         }
 }

@@ -76,9 +76,10 @@ void connections_end(Connections *connections, Connection *connection, int statu
  * connections_can_accept_at: The same for one @listener. At a PROXY one there is room for silent
  * connections too, at most a quarter of all: clients that send no header keep out nobody else.
  *
- * connections_accept: Serves clients that wait at @listener, up to 16, so that signals and other
- * listeners get their turn. When descriptors, processes or memory run out, it refuses one client
- * and backs off. Returns in the calling process only; handlers exit.
+ * connections_accept: Serves clients that wait at @listener, up to 16 or until a second after @now,
+ * but one at least, so that signals and other listeners get their turn. When descriptors, processes
+ * or memory run out, it refuses one client and backs off. Returns in the calling process only;
+ * handlers exit.
  */
 bool connections_can_accept(const Connections *connections);
 bool connections_can_accept_at(const Connections *connections, const Listener *listener);

@@ -54,7 +54,8 @@ class Tampering:
         self._end()
 
     def lines(self):
-        return self.log.read_text().splitlines()
+        """The calls so far, without the signals: a slow close(2) gets one."""
+        return [line for line in self.log.read_text().splitlines() if " --- SIG" not in f" {line}"]
 
     def count(self, call):
         """How often a system call was made so far."""

@@ -114,6 +114,32 @@ static void test_many(void **state) {
         process_run(serve_many, NULL);
 }
 
+static void serve_slowly(void *data) {
+        pid_t handlers[2];
+        int clients[2];
+
+        (void)data;
+        start(5, 5);
+        for (int i = 0; i < 2; i++)
+                clients[i] = service_connect(&service, FROM_ONE);
+        for (int i = 0; i < 2; i++) {
+                connections_accept(service.connections, &service.listeners->items[0],
+                                   clock_now() - CLOCK_SECOND);
+                service_expect(&service, RECORD_ACCEPTED);
+                handlers[i] = (pid_t)journald_number(&service.journald, "MPECHO_HANDLER_PID");
+                service_expect_none(&service);
+        }
+        for (int i = 0; i < 2; i++)
+                service_leave(&service, clients[i], handlers[i]);
+        service_stop(&service);
+}
+
+/* A turn that has taken a second serves one client of each listener, and leaves the rest. */
+static void test_slow(void **state) {
+        (void)state;
+        process_run(serve_slowly, NULL);
+}
+
 static void limit_total(void *data) {
         pid_t handlers[2], third;
         int clients[2], waiting;
@@ -489,10 +515,11 @@ static void test_expire(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_one),        TEST(test_many),        TEST(test_total),
-                TEST(test_per_source), TEST(test_end),         TEST(test_report),
-                TEST(test_stranger),   TEST(test_handed_over), TEST(test_no_header),
-                TEST(test_disobeys),   TEST(test_share),       TEST(test_expire),
+                TEST(test_one),       TEST(test_many),       TEST(test_slow),
+                TEST(test_total),     TEST(test_per_source), TEST(test_end),
+                TEST(test_report),    TEST(test_stranger),   TEST(test_handed_over),
+                TEST(test_no_header), TEST(test_disobeys),   TEST(test_share),
+                TEST(test_expire),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
