@@ -3,6 +3,7 @@
 
 #include "lib/discard.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@ enum {
 
 FAULT(int, clone, clone, (int (*run)(void *), void *stack, int flags, void *argument, ...),
       (run, stack, flags, argument))
+FAULT(pid_t, waitpid, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
 
 /* Returns a connection that is full and lingers; the peer, which reads nothing, is the caller's. */
 static int full_connection(int *ret_peer) {
@@ -117,6 +119,28 @@ static void test_nothing(void **state) {
         (void)state;
         discard_close(&discard);
         expect_no_child();
+}
+
+static void discard_and_wait(int error, int times) {
+        Discard discard = { .waits = true };
+        int peer;
+
+        discard_add(&discard, full_connection(&peer));
+        waitpid_fault = (CallFault){ .error = error, .times = times };
+        discard_close(&discard);
+        assert_int_equal(waitpid_fault.times, 0);
+        close(peer);
+}
+
+/* A caller that waits has no child left, whatever signals come meanwhile. */
+static void test_waits(void **state) {
+        (void)state;
+        for (int i = 0; i < 20; i++) {
+                discard_and_wait(EINTR, i);
+                expect_no_child();
+        }
+        discard_and_wait(ECHILD, 1);
+        expect_child();
 }
 
 /* A channel in which nothing waits is closed without a child, whether its other end is open or not;
@@ -256,6 +280,7 @@ int main(void) {
                 cmocka_unit_test(test_nothing),  cmocka_unit_test(test_channel),
                 cmocka_unit_test(test_no_child), cmocka_unit_test(test_inherited),
                 cmocka_unit_test(test_client),   cmocka_unit_test(test_stack),
+                cmocka_unit_test(test_waits),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
