@@ -244,14 +244,14 @@ check-sanitize-quick:
 
 # gcc counts conditions from version 14 on. Without -z now, the linker would look for libgcov's calls in libraries that
 # handlers do not have. Tests that look at descriptors or system calls see those of libgcov, and can fail here; one that
-# interrupts each write(2) spoils the counts.
+# interrupts each write(2) spoils the counts. Each user may write counts: some services run as nobody.
 CONDITIONS = $(shell $(CC) -fcondition-coverage -E -x c /dev/null >/dev/null 2>&1 && echo -fcondition-coverage)
 COVERED ?= check-unit check-integration
 
 ## coverage: run unit and integration tests, and show how much of src/ they reach
 coverage:
 	@! [ -d $(BUILD)/coverage ] || find $(BUILD)/coverage -name '*.gcda' -delete
-	-@GCOV_ERROR_FILE=/dev/null $(MAKE) --no-print-directory -k BUILD=$(BUILD)/coverage BASELINES= LDFLAGS='--coverage -Wl,-z,now' \
+	-@umask 0; GCOV_ERROR_FILE=/dev/null $(MAKE) --no-print-directory -k BUILD=$(BUILD)/coverage BASELINES= LDFLAGS='--coverage -Wl,-z,now' \
 		CFLAGS='-O0 -g --coverage $(CONDITIONS)' CPPFLAGS='-include tests/coverage/flush.h' \
 		PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py \
 			--ignore=tests/integration/test_faults_interrupted.py $(PYTEST_OPTIONS)' $(COVERED)
