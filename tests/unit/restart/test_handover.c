@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -274,9 +275,18 @@ static void welcome(void (*function)(void *one_given)) {
         wait_for_sleep();
 }
 
-/* The master that is stopping: all handlers have given before it looks. */
+static int count_descriptors(void) {
+        int n = 0;
+
+        for (int fd = 0; fd < (int)FD_SETSIZE; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
+/* The master that is stopping: all handlers have given before it looks. It keeps no descriptor. */
 static void stop_all(void *unused) {
         const bool stores = given[0].answer == 0;
+        const int before = count_descriptors();
 
         (void)unused;
         inbox.address.master = getpid();
@@ -288,6 +298,7 @@ static void stop_all(void *unused) {
         wait_for_handlers();
         assert_false(is_readable());
         assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
+        assert_int_equal(count_descriptors(), before);
 }
 
 /* Asserts that the bundle that came last has all connections from @first on, each one with its
