@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counts and logs what happens to connections while they have handlers of this master.
- * connections.c decides, and this file says what became of a decision: the record and the count of
- * an event are side by side. takeover.c does so for those that ended without a master, and
- * backoff.c writes the record of those that connections.c refuses for lack of resources.
+ * connections.c and answers.c decide; here the record and the count of each decision are side by
+ * side. takeover.c does the same for connections that ended without a master, and backoff.c writes
+ * the record of those that connections.c refuses for lack of resources.
  *
  * Each connection counts once as accepted and once as closed or crashed, or else once as refused.
  * The counts are in the ledger: a crash of the master loses none, and the next one goes on with

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Answers the inbox, which takes the messages of handlers and knows no connection. It asks: May
- * this process open a channel? Is this its connection? Is the peer that it announces served?
+ * this process open a channel? Is this its connection? May it announce a peer, and is that served?
  *
  * A handler may open one channel to announce its peer, and one to hand over. The master kills it
  * for a further one, and a handler without a connection for any. The announcement comes once, and

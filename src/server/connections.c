@@ -5,8 +5,8 @@
  * in the program serves these two paths.
  *
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
- * status alone, and "handed over" only while the service stops: at any other time no next master
- * would take the connection back, so it is removed from the store and counts as failed. The master
+ * status alone, and "handed over" only while the service stops. At any other time no next master
+ * would take the connection back: the master removes it from the store and counts it as failed. It
  * kills a handler that sends it signals.
  *
  * A connection of a PROXY listener is silent at first: its handler reads the header. The master has
@@ -14,7 +14,8 @@
  * master charges the quota when the handler announces the peer (answers.c), and kills a handler
  * that announces none, or lives on after a refusal.
  *
- * Nothing here may read from a peer, block, or allocate memory once the master runs.
+ * Nothing here may read from a peer, block for longer than discard.h does, or allocate memory once
+ * the master runs.
  */
 #include "server/connections.h"
 
@@ -22,7 +23,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "handler/handler.h"
 #include "lib/clock.h"

@@ -44,9 +44,9 @@ struct Connections {
 
 /*
  * connections_new: Begins without connections, with room for as many as @options allows, or
- * @restored ones, and without handlers of datagram sockets and of clients of the metrics, which are
- * children too. Handlers inherit the caller's blocked signals and dispositions; see
- * handler_init(). @options, @listeners and @journal are used until connections_free().
+ * @restored ones. Also begins the datagram sockets and the clients of the metrics, whose handlers
+ * are children of the same master. Handlers inherit the caller's blocked signals and dispositions;
+ * see handler_init(). Uses @options, @listeners and @journal until connections_free().
  *
  * Returns 0 and sets @ret_connections, which the caller frees with connections_free(), which
  * leaves handlers alone; or a negative errno.
@@ -96,9 +96,9 @@ bool connections_reap(Connections *connections, uint64_t now);
  * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
  * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
  *
- * connections_disobeys: Kills the handler that is the process @pid, of any kind, which has sent the
- * master a signal that only systemd or an administrator may send, or anything but its one channel.
- * Returns whether there is such a handler.
+ * connections_disobeys: Kills the handler that is the process @pid, of any kind. It has sent the
+ * master a signal that only systemd or an administrator may send, or something else than a channel
+ * that it may open. Returns whether there is such a handler.
  */
 void connections_stop(Connections *connections);
 void connections_kill(Connections *connections);

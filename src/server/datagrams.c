@@ -50,21 +50,21 @@ typedef struct Snapshot {
 typedef struct DatagramSocket {
         const Listener *listener;
         DatagramCounts *counts;
-        pid_t handler;     /* 0 without one */
-        uint64_t started;  /* when it was forked */
-        uint64_t pause;    /* before the next one */
-        uint64_t deadline; /* when that starts; CLOCK_NEVER while there is one */
-        uint64_t silent;   /* until when no RECORD_UNSERVED is written */
-        Snapshot logged;   /* the counts that are in records already */
-        Snapshot counted;  /* those that are in the ledger already */
+        pid_t handler;              /* 0 without one */
+        uint64_t started;           /* when it was forked */
+        uint64_t pause;             /* before the next one */
+        uint64_t deadline;          /* when that starts; CLOCK_NEVER while there is one */
+        uint64_t unserved_deadline; /* when the next RECORD_UNSERVED may be written */
+        Snapshot logged;            /* the counts that are in records already */
+        Snapshot counted;           /* those that are in the ledger already */
 } DatagramSocket;
 
 struct Datagrams {
         size_t size; /* of all this, in bytes */
         const Options *options;
         Journal *journal;
-        DatagramCounts *counts; /* of each socket; handlers of connections do not inherit them */
-        int news;
+        DatagramCounts *counts;    /* of each socket; handlers of connections do not inherit them */
+        int news;                  /* an eventfd for handlers; -1 without sockets */
         uint64_t rest_until;       /* CLOCK_NEVER while the eventfd is polled */
         uint64_t summary_deadline; /* CLOCK_NEVER while there is nothing to log */
         uint64_t started;
@@ -201,9 +201,9 @@ static void socket_pause(DatagramSocket *socket, uint64_t now) {
 
 /* Logs that the machine has no process for a handler, at most once a second. */
 static void socket_log_unserved(DatagramSocket *socket, int error, Journal *journal, uint64_t now) {
-        if (now < socket->silent)
+        if (now < socket->unserved_deadline)
                 return;
-        socket->silent = now + CLOCK_SECOND;
+        socket->unserved_deadline = now + CLOCK_SECOND;
         journal_write(journal,
                       &(Record){ .kind = RECORD_UNSERVED,
                                  .listener = socket->listener->text,

@@ -38,10 +38,10 @@ Datagrams *datagrams_free(Datagrams *datagrams);
  * datagrams_fd: Returns the descriptor that becomes readable when datagrams come after a rest; -1
  * without datagram sockets.
  *
- * datagrams_are_quiet: Returns whether to poll it: not in the second after it was readable, so that
- * no handler can keep the master busy. Only then can nothing have come.
+ * datagrams_are_quiet: Returns whether to poll it: false in the second after it was readable, so
+ * that no handler can keep the master busy. The service is idle only while this is true.
  *
- * datagrams_take_news: Call when it is readable.
+ * datagrams_take_news: Begins that second. Call when the descriptor is readable.
  */
 int datagrams_fd(const Datagrams *datagrams);
 bool datagrams_are_quiet(const Datagrams *datagrams);

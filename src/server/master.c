@@ -15,8 +15,8 @@
  * signals for a while.
  *
  * The master must never read from a peer or allocate memory once it runs. It must block nowhere but
- * in ppoll(2), in the exchange with systemd's descriptor store and, at its end, for a while in
- * journal_finish().
+ * in ppoll(2), for milliseconds in close(2) (discard.h), in the exchange with systemd's descriptor
+ * store and, at its end, for a while in journal_finish().
  */
 #include "server/master.h"
 
@@ -42,8 +42,8 @@
 #include "server/stop.h"
 #include "server/takeover.h"
 
-/* How long the master does not wait for signals after several in a row without an effect: a handler
- * that sends these all the time, under any name, cannot keep it busy. */
+/* How long the master does not wait for signals after several in a row without an effect: no
+ * handler can keep it busy with these. */
 #define SIGNALS_PAUSE (CLOCK_SECOND / 10)
 
 enum {
@@ -66,7 +66,7 @@ struct Master {
         Restore *restore; /* or NULL */
         Journal *journal;
         Connections *connections;
-        Datagrams *datagrams; /* the connections' */
+        Datagrams *datagrams; /* of the connections, which free it */
         Scrapers *scrapers;   /* the same */
         Inbox inbox;
         Notify notify;
@@ -195,8 +195,8 @@ static void master_stop(Master *master, uint64_t now) {
         scrapers_kill(master->scrapers);
 }
 
-/* Stores what handlers have given, or declines. Handlers get that time back, but no other one of a
- * turn: strangers could make each of them long. */
+/* Stores what handlers have given, or declines. Handlers get the time of that back, but not that of
+ * the rest of a turn, which strangers could make long. */
 static void master_settle(Master *master, uint64_t now) {
         const uint64_t begun = clock_now();
 
@@ -298,8 +298,8 @@ static void master_accept(Master *master, const Listener *listener, uint64_t now
                 master->idle_since = now;
 }
 
-/* Returns whether there was no connection and no datagram for the time of --exit-idle. A client
- * that connects after this check waits at the listener; systemd holds it too and starts the service
+/* Returns whether no connection, datagram or scrape came for the time of --exit-idle. A client that
+ * connects after this check waits at the listener; systemd holds it too and starts the service
  * again. */
 static bool master_is_idle(Master *master, uint64_t now) {
         if (master->options->exit_idle == 0 || !master_accepts(master) ||

@@ -13,9 +13,9 @@ typedef struct Master Master;
  * never reads from a peer.
  *
  * SIGTERM and SIGINT stop it: it closes its listeners, asks its handlers to finish and exits when
- * all have. It kills the rest after 4 seconds, and 2 ms more for each connection handed over, or at
- * once on a second signal. SIGUSR1 logs all live connections and the totals. The master ignores
- * SIGHUP, and kills a handler that signals it.
+ * all have. It kills the rest when their time is over (stop.h), or at once on a second signal.
+ * SIGUSR1 logs all live connections and the totals. The master ignores SIGHUP, and kills a handler
+ * that signals it.
  */
 
 /* A positive result of master_turn(). */

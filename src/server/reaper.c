@@ -22,8 +22,8 @@
 #include "lib/mapping.h"
 
 enum {
-        FEW = 64,
-        REST = 100, /* times the duration of a sweep */
+        FEW = 64,   /* children over which each turn sweeps */
+        REST = 100, /* times the duration of a sweep, until the next one over more children */
 };
 
 #define REST_MOST CLOCK_SECOND

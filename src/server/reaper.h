@@ -22,7 +22,7 @@ struct Reaper {
 };
 
 /*
- * reaper_init: For the handlers in @roster, which stays the caller's.
+ * reaper_init: Begins with the handlers in @roster, which stays the caller's.
  *
  * Returns 0, or a negative errno; @reaper needs reaper_deinit() in any case.
  */

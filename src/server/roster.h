@@ -26,7 +26,7 @@ struct Connection {
         pid_t handler;            /* 0 until roster_assign() */
         uint64_t started;         /* when it was accepted, an instant of clock_now() */
         uint64_t cookie;          /* SO_COOKIE, socket(7) */
-        bool channel_used;        /* its handler has opened its one channel, see inbox.h */
+        bool channel_used;        /* its handler may open no further channel, see inbox.h */
         bool stored;              /* systemd's store has it, however its handler ends */
         bool leaving;             /* private to the reaper */
         uint64_t deadline;        /* when the master kills the handler; CLOCK_NEVER for never */

@@ -5,7 +5,7 @@
  *
  * Monitoring must not disturb what it watches. So these clients have a limit of their own, a small
  * number and a short life, and need no room among the connections: at --max-connections, a scrape
- * still shows that. They are neither logged nor counted, and the service kills their handlers when
+ * still shows that. They are neither logged nor counted, and the master kills their handlers when
  * it stops: the next run answers a client that asks again. It also kills a handler that a client
  * keeps from ending.
  *
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "handler/handler.h"
 #include "lib/clock.h"
@@ -32,7 +31,7 @@
 /* A client's handler, and when to kill it. */
 typedef struct {
         pid_t pid;
-        uint64_t deadline; /* CLOCK_NEVER afterwards */
+        uint64_t deadline; /* CLOCK_NEVER once it is killed */
 } ScraperHandler;
 
 struct Scrapers {

@@ -10,7 +10,7 @@
  */
 #include "server/stop.h"
 
-/* How long handlers may take after SIGTERM; one second later the master has reaped all of them. */
+/* How long handlers may take after SIGTERM. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 /* How much longer the master waits for each connection that was handed over. */

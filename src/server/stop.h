@@ -20,11 +20,12 @@ struct Stop {
 /*
  * stop_begin: Gives handlers 4 seconds from @now on.
  *
- * stop_extend: Gives them @time more, which the master has spent on storing connections.
+ * stop_extend: Gives them @time more, which the master has spent on storing connections. Does
+ * nothing before stop_begin() and after the time is over.
  *
- * stop_note_handed_over: Notes at @now that so many connections go on without this master,
- * @handed_over in all. Gives the others 2 ms for each one that is new, but at most 4 seconds from
- * now; or a second when systemd has @stored all that are left.
+ * stop_note_handed_over: Notes at @now that @handed_over connections in all go on without this
+ * master. Gives the other handlers 2 ms for each new one, but at most 4 seconds from @now. @stored:
+ * systemd has all connections that are left, whose handlers then have at most a second.
  *
  * stop_expire: Returns true once when the time is over at @now. The caller kills the rest.
  */
