@@ -3,8 +3,8 @@
  * Opens sockets at the addresses of the command line, with the options of mpecho.socket and
  * mpecho-udp.socket. Connections inherit these options.
  *
- * A running server must never lose its socket: the file of a Unix socket is replaced only when a
- * connection attempt shows that no process listens. An IPv6 address is never IPv4 instead.
+ * A running server must never lose its socket: bind_open() replaces the file of a Unix socket only
+ * when a connection attempt shows that no process listens. An IPv6 address must never accept IPv4.
  */
 #include "start/bind.h"
 

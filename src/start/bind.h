@@ -5,11 +5,11 @@
 
 /*
  * bind_open: Opens a socket of @type, SOCK_STREAM or SOCK_DGRAM, at @endpoint. A stream socket
- * listens. A port alone falls back to IPv4 where there is no IPv6. The file of a Unix socket that
- * no process listens on any more is replaced.
+ * listens. Falls back to IPv4 for a port alone where there is no IPv6. Replaces the file of a Unix
+ * socket on which no process listens any more.
  *
  * Internet connections have TCP_NODELAY, and the buffers and SO_KEEPALIVE times of mpecho.socket
- * (tcp(7)).
+ * (tcp(7)); a UDP socket has the buffers of mpecho-udp.socket.
  *
  * Returns the socket, which the caller closes, or a negative errno of socket(2), bind(2) or
  * listen(2).

@@ -10,7 +10,7 @@
  * @journal. Sends READY=1 (sd_notify(3)) first where systemd waits for it. The connection stays
  * open until the process exits.
  *
- * Returns 0 when the connection has ended, for any reason; a negative errno, with the reason in
- * @ret_failure, when it is not a connection.
+ * Returns 0 when the connection has ended, for any reason; or a negative errno, with the reason in
+ * @ret_failure, when @connection cannot be served as one.
  */
 int inetd_serve(int connection, const Options *options, Journal *journal, Failure *ret_failure);

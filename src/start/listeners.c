@@ -3,11 +3,10 @@
  * The sockets that the master serves: inherited ones, or those that the command line names
  * (bind.c).
  *
- * A listener knows its address as text, for records, and the master finds the listener of a
- * restored connection by that.
+ * Each listener has its address as text, for records. By that text the master finds the listener of
+ * a restored connection.
  *
- * A running server must never lose its socket: inherited sockets are closed here but never shut
- * down.
+ * Nothing here may shut down an inherited socket, only close it: systemd keeps the same one.
  */
 #include "start/listeners.h"
 

@@ -56,10 +56,11 @@ int listeners_check(const Options *options, const Inherited *inherited, Failure 
 
 /*
  * listeners_new: Listens on the sockets of @inherited, which become the listeners', and at the
- * addresses in @options. Their texts must stay valid until listeners_free().
+ * addresses in @options. The names and addresses must stay valid until listeners_free().
  *
- * Returns 0 and sets @ret_listeners, which the caller frees with listeners_free(); WRONG_USAGE or a
- * negative errno of bind_open(), with the reason in @ret_failure.
+ * Returns 0 and sets @ret_listeners, which the caller frees with listeners_free(). Returns
+ * WRONG_USAGE for a wrong address, or a negative errno of bind_open() or of an inherited socket
+ * that cannot be used; both with the reason in @ret_failure.
  */
 int listeners_new(const Options *options, const Inherited *inherited, Listeners **ret_listeners,
                   Failure *ret_failure);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finds the limit of the machine that bounds the number of connections: descriptors, processes, or
- * the tasks of this service. It raises soft limits to the hard ones first.
+ * Raises soft limits to the hard ones, and finds the limit of the machine that bounds the number of
+ * connections: descriptors, processes, or the tasks of this service.
  *
- * The result serves a warning alone and must not keep the service from starting, so a limit that it
- * cannot read counts as none. A control group above the service's can set a lower one; the master
+ * The result serves a warning alone and must not keep the service from starting, so an unreadable
+ * limit counts as none. A control group above the service's can set a lower one; the master
  * backs off and logs "exhausted" when it meets that.
  */
 #include "start/resources.h"
