@@ -9,9 +9,9 @@
  */
 
 /*
- * fork_prepare: Call once in the parent, before the first fork and after the last call into
- * libsystemd that a child would make. From then on children must not call libsystemd, nor use
- * restartable sequences (rseq(2)). Where the kernel refuses, forks only cost more.
+ * fork_prepare: Makes the forks that follow cheap. Call once in the parent, before the first fork.
+ * From then on children must not call libsystemd, nor use restartable sequences (rseq(2)). Where
+ * the kernel refuses, forks only cost more.
  */
 void fork_prepare(void);
 

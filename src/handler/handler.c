@@ -68,8 +68,8 @@ static struct {
 static void handler_stop(int number) {
         const int error = errno;
 
-        /* This is the master, which does not block SIGABRT and may not raise it, or serves a client
-         * of the metrics. */
+        /* In the master, which does not block SIGABRT and may not raise it again (confine.h); or in
+         * the handler of a client of the metrics, which has nothing to finish. */
         if (!state.serving)
                 _exit(128 + number);
         state.stopping = 1;

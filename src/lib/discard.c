@@ -4,13 +4,13 @@
  * that lingers (SO_LINGER, socket(7)) waits for its peer, and that of a Unix socket closes all
  * descriptors in the messages there, which can carry each other however deep and many.
  *
- * But the kernel does not make a process wait that exits. So a child, which inherits all
- * descriptors, has them when this process closes its own, and is then killed. It must not end
- * before.
+ * But the kernel does not make a process wait that exits. So a child inherits all descriptors, this
+ * process closes its own, which are not the last ones, and then kills the child. The child must not
+ * end before.
  *
  * Where a child costs too much, or there can be none, a signal ends the wait, and those that follow
- * in the same close(2); the connections are closed in the background. A timer sends the signal
- * again and again: a single one could come before the wait begins.
+ * in the same close(2); the kernel closes the connections in the background. A timer sends the
+ * signal again and again: a single one could come before the wait begins.
  */
 #include "lib/discard.h"
 
@@ -35,7 +35,7 @@ static void discard_interrupt(int number) {
         (void)number;
 }
 
-/* Makes SIGALRM interrupt this process, and do nothing else, whatever its caller has chosen. */
+/* Makes SIGALRM interrupt this process, and do nothing else, whatever the process inherited. */
 static void discard_take_signal(void) {
         static bool taken;
         sigset_t set;
@@ -71,8 +71,8 @@ static int discard_hold(void *parent) {
         return 0;
 }
 
-/* The child has a stack of its own, as that of the master may be empty in children. Returns -1 when
- * there can be none. */
+/* Returns a child, or -1 when there can be none. It has a stack of its own: the caller may keep its
+ * stack out of children (MADV_WIPEONFORK, madvise(2)). */
 static pid_t discard_fork(void) {
         static char stack[16 * 1024] __attribute__((aligned(16)));
         static pid_t parent;

@@ -26,8 +26,9 @@ struct Discard {
  * discard_add: Takes @fd, unless it is negative, to be closed; closes all when there is no room for
  * more.
  *
- * discard_add_channel: Does the same with the end @fd of a pair of Unix datagram or SEQPACKET
- * sockets, but closes it at once when no message waits there. Refuses more messages.
+ * discard_add_channel: Refuses more messages at @fd, the end of a pair of Unix datagram or
+ * SEQPACKET sockets. Closes it at once when no message waits there; otherwise takes it as
+ * discard_add() does.
  *
  * discard_close: Closes all that was taken. Leaves a child process that ends at once and that the
  * caller reaps (waitpid(2)), unless @waits: for as long as the kernel needs to close everything.
@@ -44,8 +45,9 @@ void discard_close(Discard *discard);
 void discard_client(int fd);
 
 /*
- * discard_inherited: Closes the connection @fd, which a child has inherited. The child can have
- * closed its own already, and can have made it linger; then this waits for at most ten
- * milliseconds. For one, if @local: clients of Unix sockets can do so by what they send.
+ * discard_inherited: Closes the connection @fd, which a child has inherited. Waits for at most ten
+ * milliseconds, if the child has made the connection linger and closed it already. Waits for at
+ * most one if the connection is @local: clients of Unix sockets can cause a wait by descriptors
+ * that they send.
  */
 void discard_inherited(int fd, bool local);
