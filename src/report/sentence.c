@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes the sentences of records: one function for each, and a table that has one for each kind.
- * Each sentence makes sense without the fields: stderr and STATUS= get nothing else.
+ * Writes the sentences of records: a function for each sentence, and a table with the function of
+ * each kind. Each sentence makes sense without the fields: stderr and STATUS= get nothing else.
  *
  * Nouns follow their numbers: "1 byte", "2 bytes". Nothing here may decide what a record means, or
  * read a member that its kind does not set.

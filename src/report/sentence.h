@@ -6,6 +6,6 @@
 
 /*
  * sentence_add: Adds to @line the sentence of @record, without a newline. Its texts come as they
- * are, also with unprintable bytes; record_format_sentence() replaces these.
+ * are, also with unprintable bytes; record.c replaces these.
  */
 void sentence_add(Line *line, const Record *record);

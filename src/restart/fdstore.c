@@ -4,9 +4,9 @@
  * functions for it, but handlers do not inherit libsystemd, and need to store as well.
  *
  * systemd finds the service of a message by the process ID of its sender, so a process must not
- * exit before systemd has taken its message: fdstore_barrier() passes the end of a pipe, which
- * systemd closes when it has come so far. SIGTERM can arrive at any time meanwhile, from systemd
- * and again from the master; interrupted calls are repeated.
+ * exit before systemd has taken its message. fdstore_barrier() passes the end of a pipe, which
+ * systemd closes once it has handled all messages before. SIGTERM can arrive at any time meanwhile,
+ * from systemd and again from the master; interrupted calls are repeated.
  *
  * Names carry the number of the run. Nothing here may remove by a name without one.
  */

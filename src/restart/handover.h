@@ -12,9 +12,10 @@
 typedef struct HandoverAddress HandoverAddress;
 
 /*
- * How a handler hands its connection over when the service stops: to its master (inbox.h), which
- * moves it into systemd's descriptor store, or into that by itself. The next master finds it there.
- * The handler of a silent connection (roster.h) announces its peer in the same way.
+ * How a handler hands its connection over when the service stops. Its master (inbox.h) moves it
+ * into systemd's descriptor store; without a master the handler stores it by itself. The next
+ * master finds it there. The handler of a silent connection (roster.h) also announces its peer to
+ * its master.
  */
 
 /* Where a handler reaches its master. Without one, @inbox has length 0. */

@@ -8,11 +8,11 @@
  * whose channel it is.
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
- * takes one channel from each handler and kills one that sends more, closes a channel that stays
- * silent for a second, takes a connection only from the handler that serves it, and after a
- * stranger takes no channel for a second. No handler can keep it busy, hand over another's
- * connection, or put bytes into it. Where the service shares its network namespace, every local
- * user can be a stranger.
+ * takes one channel from each handler, and another one after an announcement; it kills a handler
+ * that sends more. It closes a channel that stays silent for a second, and takes a connection only
+ * from the handler that serves it. After a stranger it takes no channel for a second. No handler
+ * can keep it busy, hand over another's connection, or put bytes into it. Where the service shares
+ * its network namespace, every local user can be a stranger.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
  * So a child closes all that came from handlers (discard.h). When descriptors are used up, the
@@ -205,7 +205,7 @@ static bool channel_receive(Inbox *inbox, InboxChannel *channel, uint64_t now) {
         int fds[FDPASS_MOST], n;
         FdpassNote note = {};
 
-        /* The kernel would close those that have no room, and wait. */
+        /* With room for all that a message can carry: the kernel would close the rest, and wait. */
         n = fdpass_receive(channel->fd, &note, fds, MSG_DONTWAIT);
         if (n == -EAGAIN)
                 return now < channel->deadline;

@@ -24,9 +24,9 @@ typedef struct InboxMaster InboxMaster;
 /* What the inbox asks the master about its handlers. @data is passed to each function. */
 struct InboxMaster {
         void *data;
-        /* Returns 0 when the process @handler may open a channel: it serves a connection, has
-         * opened none before, and has sent @proper messages alone. Kills any other handler and
-         * returns -EPERM. Returns -ESRCH for a process that is no handler. */
+        /* Returns 0 when the process @handler may open a channel: its message is @proper, and it
+         * serves a connection for which it has opened none, or none since its announcement. Kills
+         * any other handler and returns -EPERM. Returns -ESRCH for a process that is no handler. */
         int (*admit)(void *data, pid_t handler, bool proper);
         /* Returns whether the process @handler is the handler of the connection with @cookie. */
         bool (*serves)(void *data, pid_t handler, uint64_t cookie);
@@ -52,7 +52,7 @@ struct InboxChannel {
 };
 
 struct Inbox {
-        int fd;     /* readable when a handler waits; -1 when connections are not handed over */
+        int fd;     /* readable when a handler waits; -1 without an inbox */
         int socket; /* receives channels from handlers */
         HandoverAddress address;
         InboxMaster master;

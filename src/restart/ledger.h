@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -73,7 +74,7 @@ Ledger *ledger_free(Ledger *ledger);
 /*
  * ledger_take_bundle: Returns a bundle (bundle.h) with both parts, for systemd's store, which the
  * caller closes; or a negative errno. Succeeds once: the master needs no descriptor of them
- * afterwards. ledger_is_taken: Returns whether it has.
+ * afterwards. ledger_is_taken: Returns whether it has succeeded.
  */
 int ledger_take_bundle(Ledger *ledger);
 bool ledger_is_taken(const Ledger *ledger);

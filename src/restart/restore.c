@@ -35,6 +35,7 @@
 #include "lib/mapping.h"
 #include "lib/socket.h"
 #include "restart/bundle.h"
+#include "restart/fdstore.h"
 #include "restart/legacy.h"
 #include "restart/unsent.h"
 

@@ -5,7 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "restart/fdstore.h"
 #include "restart/ledger.h"
 
 typedef struct Restore Restore;
