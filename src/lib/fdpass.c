@@ -10,7 +10,6 @@
 #include "lib/fdpass.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>

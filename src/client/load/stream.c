@@ -93,7 +93,8 @@ static size_t stream_place(size_t i, uint64_t before) {
         return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
 }
 
-/* Sends as many of @size bytes as connection @i takes at once. Returns whether it can take more. */
+/* Sends as many of @size bytes as connection @i takes at once. Returns false after an error, which
+ * it notes in the page. */
 static bool stream_send(Stream *stream, size_t i, size_t size) {
         size_t place = stream_place(i, stream->page->sent[i].bytes);
         struct iovec pieces[STREAM_PIECES];

@@ -53,10 +53,11 @@ typedef struct Exchange {
         /* The instant of a ping's next datagram. */
         uint64_t due;
         uint64_t next_progress;
-        /* The kernel takes no datagram now; a signal, or an output without a reader, ended the
-         * run; and the latter. */
+        /* The kernel takes no datagram now. */
         bool full;
+        /* A signal, or standard output without a reader, ended the run. */
         bool over;
+        /* Standard output has no reader. */
         bool unread;
         Interims interims;
         Progress progress;

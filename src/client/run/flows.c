@@ -137,7 +137,7 @@ static void flows_measure(Flows *flows) {
                           flows->interrupted);
 }
 
-/* Prints the header; the first port allows to repeat the same flows. */
+/* Prints the header, with the first port: --source-port repeats the same flows with it. */
 static void flows_print(const Flows *flows, uint64_t first) {
         const ClientOptions *options = flows->options;
         char target[TARGET_TEXT_SIZE];

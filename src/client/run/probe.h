@@ -25,13 +25,13 @@ enum {
         PROBE_REFUSED,
 };
 
-/*
- * The reason why a size did not pass: an ICMP error about the size, or fragments; other bytes;
- * another error, whose errno is 0 for none.
- */
+/* The reason why a size did not pass. */
 struct ProbeReason {
+        /* An ICMP error named a smaller MTU, or the answer came in fragments. */
         bool announced;
+        /* The answer had other bytes. */
         bool changed;
+        /* Another error; its errno is 0 for none. */
         Rejection rejection;
 };
 

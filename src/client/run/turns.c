@@ -91,7 +91,8 @@ static void turns_describe(const Turns *turns, const Lane *lane, int error) {
                             lane->result->port, strerror(error));
 }
 
-/* Sets when the flow is due again: at its next turn, or at once without an interval. */
+/* Counts the round trip of flow @i, which took @time or failed with @r. Sets when the flow is due
+ * again: at its next turn, or at once without an interval. */
 static void turns_settle(Turns *turns, size_t i, int r, uint64_t time) {
         const uint64_t interval = turns->options->interval, now = clock_now();
         const Lane *lane = &turns->list[i];
