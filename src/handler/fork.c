@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes forks cheap. All tricks that change a fork for speed live in this file; proctitle.c, echo.c
- * and journal.c avoid a page fault each, and say so there.
+ * Makes forks cheap. All tricks that change a fork for speed live in this file; proctitle.c and
+ * echo.c avoid a page fault each, and say so there.
  *
  * A short connection costs little more than its fork, and a fork costs what the kernel has to copy:
  * a mapping for each mapping of the parent, a page table for each populated part of the address

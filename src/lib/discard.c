@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Closes what untrusted processes sent, or have as well. The last close(2) of a full connection
- * that lingers (SO_LINGER, socket(7)) waits for its peer, and that of a Unix socket closes all
- * descriptors in the messages there, which can carry each other however deep and many.
+ * that lingers (SO_LINGER, socket(7)) waits for its peer. The last close(2) of a Unix socket closes
+ * all descriptors in the messages there: any number of them, and some may be sockets with messages.
  *
  * But the kernel does not make a process wait that exits. So a child inherits all descriptors, this
  * process closes its own, which are not the last ones, and then kills the child. The child must not

@@ -75,7 +75,7 @@ struct Journal {
         uint64_t retry;                  /* the next delay after a refusal */
         bool refused;                    /* the receiver refused the first record of the queue */
         char sentence[RECORD_SIZE - 48]; /* of the record that is being written */
-        char data[RECORD_SIZE];          /* its message; on the stack, each fork would copy it */
+        char data[RECORD_SIZE]; /* its message; the stack is wiped before each fork (wipe.c) */
         Queue queue;
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One connection at a time: accept it, charge its source's quota, add it to the roster, fork its
- * handler, close it here; and later reap the handler, write its record, remove it. Everything else
- * in the program serves these two paths.
+ * handler, close it here. Later: reap the handler, remove the connection, write its record.
+ * Everything else in the program serves these two paths.
  *
  * The master decides by the roster, which no handler can write. Of a handler it believes its exit
  * status alone, and "handed over" only while the service stops. At any other time no next master

@@ -22,8 +22,8 @@
 #include "lib/mapping.h"
 
 enum {
-        FEW = 64,   /* children over which each turn sweeps */
-        REST = 100, /* times the duration of a sweep, until the next one over more children */
+        FEW = 64,   /* live connections with which each turn sweeps */
+        REST = 100, /* times the duration of a sweep, until the next one with more */
 };
 
 #define REST_MOST CLOCK_SECOND

@@ -35,12 +35,11 @@ int scrapers_new(Scrapers **ret_scrapers);
 Scrapers *scrapers_free(Scrapers *scrapers);
 
 /*
- * scrapers_can_accept: Returns whether there is room for a client, and the machine has not just run
- * out of something.
+ * scrapers_can_accept: Returns whether there is room for a client, and no rest after a failure.
  *
  * scrapers_accept: Accepts a client that waits at @listener. Sets the start in @metrics, and forks
- * a handler that answers with them and has HANDLER_PATIENCE. When descriptors, processes or memory
- * run out, accepts none for a second. Returns in the calling process only; handlers exit.
+ * a handler that answers with them and has HANDLER_PATIENCE. After accept4(2) or fork(2) failed,
+ * rests for a second. Returns in the calling process only; handlers exit.
  */
 bool scrapers_can_accept(const Scrapers *scrapers);
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now);
