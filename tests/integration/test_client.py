@@ -432,9 +432,12 @@ def test_a_service_name_is_a_port():
 
 
 def test_help_and_version():
-    """Both go to standard output with status 0, and say so when they cannot be written."""
+    """Both go to standard output with status 0, and say so when they cannot be written. The lines of
+    --help fit a terminal."""
     status, output, errors = run("--help", data=b"")
     assert (status, errors) == (0, []) and output.startswith(b"Usage: mpecho-client ")
+    assert max(len(line) for line in output.splitlines()) <= 80
+    assert b" ^\\ or SIGUSR1 " in output
     status, output, errors = run("-V", data=b"")
     assert (status, errors) == (0, []) and output.startswith(b"mpecho-client ")
     with open("/dev/full", "wb") as full:
