@@ -147,6 +147,23 @@ def test_the_end_shows_another_fault():
     assert f"{first}, the first of 2 faults: " in verdict
 
 
+@pytest.mark.parametrize("end", [servers.wait_for_end, servers.reset])
+@pytest.mark.parametrize("surplus", [b"!", bytes(10), bytes(100)])
+def test_a_surplus_without_an_end_in_order(end, surplus):
+    """Bytes behind the last one are no change of it, however the connection ends."""
+
+    def behaviour(connection):
+        servers.echo(connection)
+        connection.sendall(surplus)
+        until(lambda: servers.is_read(connection))
+        end(connection)
+
+    status, verdict = check(behaviour, "--timeout=1")
+    plural = "s" if len(surplus) > 1 else ""
+    assert status == 1
+    assert f": differs: {len(surplus)} byte{plural} that nobody sent came at offset {SIZE}" in verdict
+
+
 def test_one_bit_in_a_gigabyte():
     """One flipped bit far out in a long stream is found, with its place."""
     status, verdict = check(servers.flip((1 << 30) - 77), size="1G")

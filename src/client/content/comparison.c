@@ -268,7 +268,8 @@ static void comparison_end_lost(Comparison *comparison, bool complete) {
         }
         if (size == 0)
                 return;
-        if (complete)
+        /* What comes behind the last byte is no change of it. */
+        if (complete || landing.place > comparison->total)
                 landing = comparison_land_at_end(comparison);
         comparison_add(comparison, &landing);
         comparison->position = landing.place + (size - landing.skipped);
