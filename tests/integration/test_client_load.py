@@ -26,7 +26,8 @@ from test_client_interrupt import children, waits
 from test_client_json import parse
 
 MPECHO = str(pathlib.Path(os.environ["MPECHO_BUILD"]) / "mpecho")
-PERIOD = 32749  # bytes, after which a stream repeats itself
+PERIOD = 32749  # bytes of a turn of a stream
+SHIFT = 13933  # bytes from the beginning of a turn to that of the next one
 TOTALS = re.compile(r"(\d+) live \(peak \d+\), (\d+) served, \d+ refused, (\d+) bytes? echoed")
 
 
@@ -35,6 +36,12 @@ def load(kind, *arguments, status=0, **options):
     found, output, errors = run("--json", *command(kind, *arguments), data=b"", **options)
     assert errors == [] and found == status, (found, output, errors)
     return parse(output.decode())
+
+
+def turn(first, number):
+    """The bytes of a turn of a stream, from those of its first one."""
+    start = number * SHIFT % PERIOD
+    return first[start:] + first[:start]
 
 
 class Service:
@@ -189,16 +196,30 @@ def test_a_rate_is_spread_over_all_connections(clock):
 def test_answers_ahead_of_a_stream():
     """A server that repeats the pattern of a stream before it comes is no echo."""
     def behaviour(connection):
-        period = servers.receive(connection, PERIOD)
+        first = servers.receive(connection, PERIOD)
         # More than all buffers on the way hold.
         ahead = 512
-        for _ in range(1 + ahead):
-            connection.sendall(period)
-        servers.receive(connection, ahead * len(period))
+        for number in range(1 + ahead):
+            connection.sendall(turn(first, number))
+        servers.receive(connection, ahead * PERIOD)
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:
         result = load("streams", "--duration=1", "--connections=1", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 1}
+
+
+def test_answers_a_little_ahead_of_a_slow_stream():
+    """Less than one write, and the right bytes: they came before they were sent."""
+    def behaviour(connection):
+        first = servers.receive(connection, PERIOD)
+        connection.sendall(first + turn(first, 1)[:1000])
+        servers.receive(connection, 1000)
+        servers.echo(connection)
+
+    with servers.tcp(behaviour) as server:
+        result = load("streams", "--bandwidth=100K", "--duration=1", "--connections=1",
+                      *server.address, status=1)
     assert result["load"]["errors"] == {"differs": 1}
 
 
@@ -345,11 +366,24 @@ def test_a_surplus_that_fits_differs():
             connection.sendall(data)
             begin += data[: PERIOD - len(begin)]
             count += len(data)
-        count %= len(begin)
-        while True:
-            connection.sendall(begin[count:] + begin[:count])
+        connection.sendall(turn(begin, count // PERIOD)[count % PERIOD:] +
+                           turn(begin, count // PERIOD + 1))
 
     with servers.tcp(behaviour) as server:
+        result = load("streams", "--duration=0.3", "--connections=1", *server.address, status=1)
+    assert result["load"]["errors"] == {"differs": 1}
+
+
+@pytest.mark.parametrize("edit", [
+    lambda data: data[:10_000] + data[10_000 + PERIOD : 400_000] + data[400_000 - PERIOD :],
+    lambda data: data[:PERIOD] + data[2 * PERIOD : 3 * PERIOD] + data[PERIOD : 2 * PERIOD] +
+                 data[3 * PERIOD :],
+    lambda data: data[:1000] + data[1000 + 5 * PERIOD : 1000 + 9 * PERIOD] +
+                 data[1000 : 1000 + 5 * PERIOD] + data[1000 + 9 * PERIOD :],
+])
+def test_turns_of_a_stream_in_another_order_differ(edit):
+    """As many bytes as were sent, moved by the sizes of turns, are no echo."""
+    with servers.tcp(servers.beginning(edit, 1 << 20)) as server:
         result = load("streams", "--duration=0.3", "--connections=1", *server.address, status=1)
     assert result["load"]["errors"] == {"differs": 1}
 

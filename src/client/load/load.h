@@ -16,11 +16,13 @@ typedef struct LoadPlan LoadPlan;
 typedef struct LoadSent LoadSent;
 
 /*
- * The bytes sent on one connection of a stream, and the errno that ended it, 0 for none: only one
- * process sees the error of a connection.
+ * The bytes sent on one connection of a stream, these and those of a sendmsg(2) under way, which
+ * the kernel may have sent already, and the errno that ended it, 0 for none: only one process sees
+ * the error of a connection.
  */
 struct LoadSent {
         atomic_uint_fast64_t bytes;
+        atomic_uint_fast64_t begun;
         atomic_int error;
 };
 

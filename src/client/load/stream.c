@@ -3,8 +3,9 @@
  * Keeps the connections of one worker full in both directions, and compares every received byte.
  *
  * Two processes share the connections: the child sends, this one receives. Both have the pattern, a
- * prime number of bytes, sent over and over again; each connection begins at a place of its own. So
- * a lost or repeated block shows at once, and so do the bytes of another connection.
+ * prime number of bytes, sent over and over again. Each turn begins at another place of it, and
+ * each connection's first turn at a place of its own. So a lost, repeated or moved block shows,
+ * even if its size is that of a turn, and so do the bytes of another connection.
  *
  * A connection that fails counts as one error and is not replaced. At the end of the duration the
  * sender half-closes all connections, and the receiver goes on until each has ended or its timeout
@@ -37,12 +38,15 @@ enum {
         /* As much as the service sends at once. */
         STREAM_BUFFER_SIZE = 256 * 1024,
         STREAM_TICK_MILLISECONDS = 50,
-        /* The period of the pattern, which no buffer on the way has as its size: a lost or repeated
-         * block shows. It is short, so that a processor's cache keeps the pattern. Each connection
-         * starts at a place of its own, so that another one's bytes differ. Both are primes. */
+        /* The bytes of a turn, which no buffer on the way has as its size: a lost or repeated block
+         * shows. They are few, so that a processor's cache keeps the pattern. A stream repeats
+         * itself only after as many turns, about a gibibyte. */
         STREAM_PERIOD = 32749,
+        /* From the beginning of a turn to that of the next, and from the first one of a connection
+         * to that of another, whose bytes must differ. All three are primes. */
+        STREAM_SHIFT = 13933,
         STREAM_STRIDE = 16381,
-        /* The most that one sendmsg(2) passes, in periods. */
+        /* The most that one sendmsg(2) passes, in turns. */
         STREAM_PIECES = 16,
 };
 
@@ -71,8 +75,8 @@ typedef struct Stream {
         pid_t sender;
         /* The receiver's epoll(7) descriptor. */
         int epoll;
-        /* The bytes that the sender repeats. */
-        uint8_t pattern[STREAM_PERIOD];
+        /* The bytes of a turn, twice, so that no turn ends where they do. */
+        uint8_t pattern[2 * STREAM_PERIOD];
         uint8_t buffer[STREAM_BUFFER_SIZE];
 } Stream;
 
@@ -88,36 +92,56 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
-/* Returns the place in the pattern of the byte of connection @i after @before bytes. */
-static size_t stream_place(size_t i, uint64_t before) {
-        return (i * STREAM_STRIDE + before) % STREAM_PERIOD;
+/* Finds the bytes of connection @i after @before bytes, up to the end of their turn but no more
+ * than
+ * @size. Sets @ret_size to their number, and returns them. */
+static const uint8_t *stream_piece(const Stream *stream, size_t i, uint64_t before, size_t size,
+                                   size_t *ret_size) {
+        const uint64_t turn = before / STREAM_PERIOD % STREAM_PERIOD;
+        const size_t place = before % STREAM_PERIOD, left = STREAM_PERIOD - place;
+
+        *ret_size = size < left ? size : left;
+        return stream->pattern + (i * STREAM_STRIDE + turn * STREAM_SHIFT) % STREAM_PERIOD + place;
+}
+
+/* Sets @ret_pieces to the next @size bytes for connection @i, or as many as fit. Returns the number
+ * of pieces, and adds that of the bytes to @end. */
+static size_t stream_gather(const Stream *stream, size_t i, size_t size,
+                            struct iovec ret_pieces[static STREAM_PIECES], uint64_t *end) {
+        size_t count = 0, n;
+
+        for (; size > 0 && count < STREAM_PIECES; size -= n) {
+                const uint8_t *bytes = stream_piece(stream, i, *end, size, &n);
+
+                ret_pieces[count++] = (struct iovec){ (void *)(uintptr_t)bytes, n };
+                *end += n;
+        }
+        return count;
 }
 
 /* Sends as many of @size bytes as connection @i takes at once. Returns false after an error, which
  * it notes in the page. */
 static bool stream_send(Stream *stream, size_t i, size_t size) {
-        size_t place = stream_place(i, stream->page->sent[i].bytes);
+        LoadSent *sent = &stream->page->sent[i];
         struct iovec pieces[STREAM_PIECES];
         struct msghdr message = { .msg_iov = pieces };
+        uint64_t end = sent->bytes;
         ssize_t n;
+        int error;
 
-        for (; size > 0 && message.msg_iovlen < STREAM_PIECES; place = 0) {
-                size_t left = STREAM_PERIOD - place;
-
-                n = (ssize_t)(size < left ? size : left);
-                pieces[message.msg_iovlen++] = (struct iovec){ stream->pattern + place, (size_t)n };
-                size -= (size_t)n;
-        }
+        message.msg_iovlen = stream_gather(stream, i, size, pieces, &end);
+        sent->begun = end;
         n = sendmsg(stream->lines[i].fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && (errno == EAGAIN || errno == EINTR))
-                return true;
-        if (n < 0) {
-                stream->page->sent[i].error = errno;
-                return false;
+        error = n < 0 ? errno : 0;
+        if (n > 0) {
+                sent->bytes += (uint64_t)n;
+                stream->page->bytes_sent += (uint64_t)n;
         }
-        stream->page->sent[i].bytes += (uint64_t)n;
-        stream->page->bytes_sent += (uint64_t)n;
-        return true;
+        sent->begun = sent->bytes;
+        if (error == 0 || error == EAGAIN || error == EINTR)
+                return true;
+        sent->error = error;
+        return false;
 }
 
 /* Waits for the start of the load; returns whether there is one. */
@@ -211,10 +235,10 @@ static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) 
 /* Returns whether the next @size bytes of connection @i, in the buffer, equal the sent ones. */
 static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         for (size_t done = 0, n; done < size; done += n) {
-                size_t place = stream_place(i, stream->lines[i].received + done);
+                const uint8_t *sent = stream_piece(stream, i, stream->lines[i].received + done,
+                                                   size - done, &n);
 
-                n = size - done < STREAM_PERIOD - place ? size - done : STREAM_PERIOD - place;
-                if (memcmp(stream->buffer + done, stream->pattern + place, n) != 0)
+                if (memcmp(stream->buffer + done, sent, n) != 0)
                         return false;
         }
         return true;
@@ -223,11 +247,7 @@ static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
 /* Returns whether connection @i has received more than was sent. The pattern repeats, so these may
  * be the right bytes. */
 static bool stream_is_ahead(const Stream *stream, size_t i) {
-        const bool complete = stream->page->sent_all;
-        const uint64_t sent = stream->page->sent[i].bytes;
-
-        /* The sender counts its bytes a moment after sendmsg(2), but not after its end. */
-        return stream->lines[i].received > sent + (complete ? 0 : stream->plan->options->size);
+        return stream->lines[i].received > stream->page->sent[i].begun;
 }
 
 /* Judges the peer's end of connection @i. */
@@ -249,6 +269,7 @@ static void stream_receive(Stream *stream, size_t i) {
         StreamLine *line = &stream->lines[i];
         ssize_t n = recv(line->fd, stream->buffer, sizeof stream->buffer, MSG_DONTWAIT);
         int error = n < 0 ? errno : 0;
+        size_t piece;
         bool right;
 
         if (error == EAGAIN || error == EINTR)
@@ -260,7 +281,8 @@ static void stream_receive(Stream *stream, size_t i) {
                 line->last = clock_now();
                 right = stream_is_right(stream, i, (size_t)n);
                 if (!right && line->received == 0)
-                        (void)foreign_describe(stream->buffer, stream->pattern + stream_place(i, 0),
+                        (void)foreign_describe(stream->buffer,
+                                               stream_piece(stream, i, 0, (size_t)n, &piece),
                                                (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
                 if (!right || stream_is_ahead(stream, i))
@@ -396,6 +418,7 @@ int stream_run(const LoadPlan *plan) {
         if (stream->lines != NULL) {
                 pattern_init(&pattern);
                 pattern_fill(&pattern, 0, stream->pattern, STREAM_PERIOD);
+                memcpy(stream->pattern + STREAM_PERIOD, stream->pattern, STREAM_PERIOD);
                 r = stream_connect(stream);
                 if (r == 0)
                         r = stream_exchange(stream);
