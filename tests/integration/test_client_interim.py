@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """mpecho-client while it runs: reports of intervals, answers to SIGQUIT and SIGUSR1, and --bandwidth."""
 
+import fcntl
 import json
 import os
 import re
 import signal
 import socket
+import struct
+import subprocess
+import termios
 import threading
 import time
 
@@ -13,11 +17,16 @@ import jsonschema
 import pytest
 
 import servers
-from client import Client, command, run, step, until
+from client import Client, command, run, state, step, until
 from test_client_interrupt import full_queue, waits
 from test_client_json import SCHEMA, parse
 
 MODES = ["plain", "check", "ping", "requests", "connections", "streams"]
+
+
+def queued(connection):
+    """The bytes that the peer, over a Unix socket, has not read yet."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
 
 
 def reports(output):
@@ -130,6 +139,30 @@ def test_an_inquiry_is_answered(mode, number):
     # An answer may be there when its times are printed.
     assert status == 0 and all(re.match("min/|p50/", error) for error in errors)
     assert output == b"hello" if mode == "plain" else b"0.0-" not in output
+
+
+@pytest.mark.parametrize("mode", ["plain", "check"])
+def test_an_inquiry_while_the_peer_blocks_the_sender(mode, tmp_path):
+    """What the kernel has taken of a piece counts before it has taken the rest: no more comes back
+    than was sent."""
+    echoed = threading.Event()
+
+    def behaviour(connection):
+        connection.sendall(servers.receive(connection, 100_000))
+        until(lambda: queued(connection) == 0)
+        echoed.set()
+        servers.wait_for_end(connection)
+
+    # The buffers of a Unix socket are smaller than the pieces.
+    with open("/dev/zero", "rb") as zeros, servers.local(behaviour, f"{tmp_path}/s") as server:
+        with Client("--no-progress", *command(mode), *server.address, stdin=zeros,
+                    stdout=subprocess.DEVNULL) as client:
+            echoed.wait(servers.DEADLINE)
+            until(lambda: state(client.sender) == "S")
+            client.process.send_signal(signal.SIGUSR1)
+            line = client.process.stderr.readline().decode()
+    sent, received = map(int, re.search(r" (\d+) bytes sent, (\d+) came back", line).groups())
+    assert sent >= received == 100_000, line
 
 
 def test_an_inquiry_in_a_row_of_round_trips():

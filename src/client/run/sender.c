@@ -33,6 +33,9 @@ enum {
          * less often. Half of it costs a check a tenth of its rate, and twice as much saves
          * nothing. */
         SENDER_BUFFER_SIZE = 512 * 1024,
+        /* The most that the kernel may have taken and that is not counted yet, while it waits for
+         * the peer: send(2) counts nothing before it returns. */
+        SENDER_WAIT_SIZE = 4 * 1024,
 };
 
 /*
@@ -56,9 +59,18 @@ struct SenderPage {
         atomic_bool stopping;
 };
 
+/* Sends as many bytes as the kernel takes at once, or waits and sends a few. */
+static ssize_t sender_send_some(int fd, const char *data, size_t size) {
+        ssize_t n = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (n >= 0 || errno != EAGAIN)
+                return n;
+        return send(fd, data, size < SENDER_WAIT_SIZE ? size : SENDER_WAIT_SIZE, MSG_NOSIGNAL);
+}
+
 static int sender_send(int fd, SenderPage *page, const char *data, size_t size) {
         while (size > 0) {
-                ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+                ssize_t n = sender_send_some(fd, data, size);
 
                 if (n < 0 && errno == EINTR)
                         continue;
