@@ -20,6 +20,7 @@
 #include "lib/clock.h"
 #include "lib/socket.h"
 #include "restart/bundle.h"
+#include "restart/fdstore.h"
 #include "restart/restore.h"
 #include "server/account.h"
 #include "server/takeover.h"
