@@ -105,6 +105,7 @@ def test_memory_and_descriptors_stay(start):
     service.journal.wait_for("summary")
     for client in service.clients:
         client.close()
+    service.wait_until_idle()
     serve(service, 1)
     memory, files = memory_of(service.pid), processes.descriptors(service.pid)
     serve(service, CONNECTIONS)

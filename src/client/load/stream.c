@@ -92,9 +92,8 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
-/* Finds the bytes of connection @i after @before bytes, up to the end of their turn but no more
- * than
- * @size. Sets @ret_size to their number, and returns them. */
+/* Finds the bytes of connection @i after @before bytes, up to the end of their turn, at most @size.
+ * Sets @ret_size to their number, and returns them. */
 static const uint8_t *stream_piece(const Stream *stream, size_t i, uint64_t before, size_t size,
                                    size_t *ret_size) {
         const uint64_t turn = before / STREAM_PERIOD % STREAM_PERIOD;
@@ -113,7 +112,7 @@ static size_t stream_gather(const Stream *stream, size_t i, size_t size,
         for (; size > 0 && count < STREAM_PIECES; size -= n) {
                 const uint8_t *bytes = stream_piece(stream, i, *end, size, &n);
 
-                ret_pieces[count++] = (struct iovec){ (void *)(uintptr_t)bytes, n };
+                ret_pieces[count++] = (struct iovec){ (void *)bytes, n };
                 *end += n;
         }
         return count;
