@@ -75,6 +75,24 @@ def test_an_answer_that_came_before_the_signal(mode):
     assert status == 0 and result["latency"]["count"] == count
 
 
+@pytest.mark.parametrize("damage", [0, 1])
+def test_a_stream_that_came_before_the_signal(damage):
+    """The receiver compares it, although it has not read it when the signal comes."""
+    begun = []
+
+    with servers.tcp(servers.hold(begun, 30000)) as server, Client(
+            "--json", *command("streams", "-P1"), *server.address) as client:
+        until(lambda: begun)
+        with frozen(client):
+            (connection, data), = begun
+            connection.sendall(bytes([data[0] ^ damage]) + data[1:])
+            until(lambda: servers.queues(connection)[1][1] == len(data))
+        status, output, _ = client.end()
+    result = parse(output.decode())
+    assert (status, result["bytes_received"]) == (damage, len(data))
+    assert result["load"]["errors"] == ({"differs": 1} if damage else {})
+
+
 @pytest.mark.parametrize("damage, kind, message", [
     (0, "interrupted", "ended early, intact so far"),
     (1, "differs", "the byte at offset 0 came back as 0x.. instead of 0x.., 1 bit changed")])

@@ -46,6 +46,8 @@ enum {
          * to that of another, whose bytes must differ. All three are primes. */
         STREAM_SHIFT = 13933,
         STREAM_STRIDE = 16381,
+        /* The reads of what came before an interrupt: more than the kernel queues for a socket. */
+        STREAM_LAST_READS = 64,
         /* The most that one sendmsg(2) passes, in turns. */
         STREAM_PIECES = 16,
 };
@@ -340,6 +342,19 @@ static int stream_wait(const Stream *stream, uint64_t now) {
                                                                     : STREAM_TICK_MILLISECONDS;
 }
 
+/* Takes what came before the interrupt: this process may have had no processor. */
+static void stream_drain(Stream *stream) {
+        for (size_t i = 0; i < stream->plan->connections; i++) {
+                const int *fd = &stream->lines[i].fd;
+
+                for (int reads = 0; reads < STREAM_LAST_READS && *fd >= 0; reads++) {
+                        if (!socket_is_readable(*fd))
+                                break;
+                        stream_receive(stream, i);
+                }
+        }
+}
+
 static int stream_receive_all(Stream *stream) {
         struct epoll_event events[STREAM_EVENTS];
         uint64_t now = stream->start;
@@ -363,6 +378,8 @@ static int stream_receive_all(Stream *stream) {
         }
         crew_close_window(stream->plan, now - stream->start);
         stream->page->elapsed = now - stream->start;
+        if (stream->page->stop)
+                stream_drain(stream);
         close(stream->epoll);
         return 0;
 }
