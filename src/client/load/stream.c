@@ -94,27 +94,26 @@ static int stream_watch(const Stream *stream, uint32_t events) {
         return epoll < 0 ? -errno : epoll;
 }
 
-/* Finds the bytes of connection @i after @before bytes, up to the end of their turn, at most @size.
- * Sets @ret_size to their number, and returns them. */
-static const uint8_t *stream_piece(const Stream *stream, size_t i, uint64_t before, size_t size,
-                                   size_t *ret_size) {
+/* Returns the place in the pattern of the byte of connection @i after @before bytes, and sets
+ * @ret_size to the number of bytes from there on to the end of the turn, but no more than @size. */
+static size_t stream_place(size_t i, uint64_t before, size_t size, size_t *ret_size) {
         const uint64_t turn = before / STREAM_PERIOD % STREAM_PERIOD;
         const size_t place = before % STREAM_PERIOD, left = STREAM_PERIOD - place;
 
         *ret_size = size < left ? size : left;
-        return stream->pattern + (i * STREAM_STRIDE + turn * STREAM_SHIFT) % STREAM_PERIOD + place;
+        return (i * STREAM_STRIDE + turn * STREAM_SHIFT) % STREAM_PERIOD + place;
 }
 
 /* Sets @ret_pieces to the next @size bytes for connection @i, or as many as fit. Returns the number
  * of pieces, and adds that of the bytes to @end. */
-static size_t stream_gather(const Stream *stream, size_t i, size_t size,
+static size_t stream_gather(Stream *stream, size_t i, size_t size,
                             struct iovec ret_pieces[static STREAM_PIECES], uint64_t *end) {
         size_t count = 0, n;
 
         for (; size > 0 && count < STREAM_PIECES; size -= n) {
-                const uint8_t *bytes = stream_piece(stream, i, *end, size, &n);
+                size_t place = stream_place(i, *end, size, &n);
 
-                ret_pieces[count++] = (struct iovec){ (void *)bytes, n };
+                ret_pieces[count++] = (struct iovec){ stream->pattern + place, n };
                 *end += n;
         }
         return count;
@@ -236,10 +235,9 @@ static void stream_end_line(Stream *stream, StreamLine *line, FailureKind kind) 
 /* Returns whether the next @size bytes of connection @i, in the buffer, equal the sent ones. */
 static bool stream_is_right(const Stream *stream, size_t i, size_t size) {
         for (size_t done = 0, n; done < size; done += n) {
-                const uint8_t *sent = stream_piece(stream, i, stream->lines[i].received + done,
-                                                   size - done, &n);
+                size_t place = stream_place(i, stream->lines[i].received + done, size - done, &n);
 
-                if (memcmp(stream->buffer + done, sent, n) != 0)
+                if (memcmp(stream->buffer + done, stream->pattern + place, n) != 0)
                         return false;
         }
         return true;
@@ -283,7 +281,8 @@ static void stream_receive(Stream *stream, size_t i) {
                 right = stream_is_right(stream, i, (size_t)n);
                 if (!right && line->received == 0)
                         (void)foreign_describe(stream->buffer,
-                                               stream_piece(stream, i, 0, (size_t)n, &piece),
+                                               stream->pattern + stream_place(i, 0, (size_t)n,
+                                                                              &piece),
                                                (size_t)n, stream->page->foreign);
                 line->received += (uint64_t)n;
                 if (!right || stream_is_ahead(stream, i))
