@@ -160,6 +160,18 @@ def test_forged_errors(line):
     assert json.dumps(result["mtu"]["rejections"]).count("MTU 600 from 10.0.2.2") <= 1
 
 
+def test_changed_answers_have_come_back():
+    """They count as received."""
+    def flip(peer):
+        for data, source in peer:
+            peer.answer(data[:-1] + bytes([data[-1] ^ 1]), source)
+
+    with Peer(flip) as peer:
+        status, output, _ = run("--mtu", "--json", "-W0.1", *peer.address)
+    result = parse(output.decode())
+    assert status == 1 and 0 < result["bytes_received"] <= result["bytes_sent"]
+
+
 def test_a_service_that_cuts():
     """Datagrams that come back shorter do not vanish."""
 

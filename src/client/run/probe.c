@@ -46,6 +46,8 @@ static int probe_take_rejection(Probe *probe, const FlowEvent *event, uint64_t f
 /* Takes an event. Returns PROBE_LOST as long as one of the probes from @first on may still pass. A
  * changed answer to an earlier one counts as well: it only comes late. */
 static int probe_take(Probe *probe, const FlowEvent *event, uint64_t first) {
+        if (event->kind == FLOW_ANSWER)
+                probe->report->bytes_received += probe->flow.answer_size;
         if (event->kind == FLOW_REJECTED)
                 return probe_take_rejection(probe, event, first);
         if (event->answer.verdict == VOLLEY_UNRECOGNIZED)
@@ -64,7 +66,6 @@ static int probe_take(Probe *probe, const FlowEvent *event, uint64_t first) {
                 return PROBE_LOST;
         if (probe->shortest == 0 || event->answer.time < probe->shortest)
                 probe->shortest = event->answer.time;
-        probe->report->bytes_received += probe->flow.answer_size;
         return PROBE_PASSED;
 }
 
