@@ -23,7 +23,9 @@ MASTER = [
     "wait4",
     "wait4",                                   # there is no other
 ]
-# When these come depends on how fast the others were: a record may wait for the next one.
+# When these come depends on how fast the others were: a record may wait for the next one, and under
+# strace a close(2) can take so long that the timer interrupts it.
+UNTIMED = ("ppoll", "sendto", "rt_sigreturn")
 RECORDS = 2
 WAITS = 4  # at most: for a client, its handler's end, and until each record is due
 
@@ -76,7 +78,7 @@ def test_system_calls(start, tmp_path):
     begin = master.index("accept4")
     end = [at for at, name in enumerate(master) if name == "accept4"][2 * CONNECTIONS]
     whole = master[begin:end]
-    assert [name for name in whole if name not in ("ppoll", "sendto")] == CONNECTIONS * MASTER
+    assert [name for name in whole if name not in UNTIMED] == CONNECTIONS * MASTER
     assert whole.count("sendto") == CONNECTIONS * RECORDS
     assert whole.count("ppoll") <= CONNECTIONS * WAITS
     assert len(by_process) == CONNECTIONS + 1
