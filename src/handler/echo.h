@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/end_reason.h"
+#include "report/end_reason.h"
 
 typedef struct Echo Echo;
 

@@ -9,7 +9,7 @@
 #include "handler/scrape.h"
 #include "lib/address.h"
 #include "lib/clock.h"
-#include "lib/end_reason.h"
+#include "report/end_reason.h"
 #include "restart/handover.h"
 #include "restart/ledger.h"
 

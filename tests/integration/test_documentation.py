@@ -335,7 +335,7 @@ def test_wrong_client_commands(served, command):
 
 def test_reasons():
     """The reasons are the same in the sources, the man page and the catalog."""
-    reasons = re.findall(r'\[END_\w+\] = "([\w ]+)"', read("src/lib/end_reason.c"))
+    reasons = re.findall(r'\[END_\w+\] = "([\w ]+)"', read("src/report/end_reason.c"))
     assert len(reasons) == 6
     assert ", ".join(reasons) in " ".join(read(PAGES["mpecho"]).split())
     closed = next(text for message_id, text in catalog().items()

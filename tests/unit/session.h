@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "lib/end_reason.h"
+#include "report/end_reason.h"
 #include "restart/ledger.h"
 
 typedef struct Session Session;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reasons: a closed list. */
 
-#include "lib/end_reason.h"
+#include "report/end_reason.h"
 
 #include <string.h>
 

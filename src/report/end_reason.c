@@ -6,7 +6,7 @@
  * A handler that a peer has taken over exits with any code, and a killed one leaves any number in
  * the ledger. Nothing here may use such a number as an index before it is checked.
  */
-#include "lib/end_reason.h"
+#include "report/end_reason.h"
 
 static const char *const end_reason_texts[END_COUNT] = {
         [END_CLOSED_BY_PEER] = "closed by peer",
