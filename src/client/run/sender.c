@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -30,8 +31,7 @@
 
 enum {
         /* Four times what the receiver takes at once: where both share a processor, they take turns
-         * less often. Half of it costs a check a tenth of its rate, and twice as much saves
-         * nothing. */
+         * less often. Half of it costs a check a sixth of its rate there. */
         SENDER_BUFFER_SIZE = 512 * 1024,
         /* The most that the kernel may have taken and that is not counted yet, while it waits for
          * the peer: send(2) counts nothing before it returns. */
@@ -92,6 +92,8 @@ static SenderEnd sender_run(int fd, SenderPage *page, const Source *source) {
                 int r;
 
                 page->state = SENDER_STATE_TAKING;
+                /* Where the receiver has the same processor: it takes what is in a cache. */
+                sched_yield();
                 if (page->stopping)
                         return SENDER_STOPPED;
                 n = source->fill(source->userdata, buffer, sizeof buffer);
