@@ -17,6 +17,7 @@
 #include "fault.h"
 #include "journald.h"
 #include "peer.h"
+#include "sockets.h"
 #include "unit.h"
 
 static Journald directory; /* for its temporary directory only */
@@ -81,33 +82,6 @@ static void format(int fd, char text[static ENDPOINT_TEXT_SIZE]) {
 
         assert_int_equal(endpoint_from_socket(fd, &endpoint), 0);
         endpoint_format(&endpoint, text);
-}
-
-/* Returns the descriptor that is free next: a higher one where one was forgotten. */
-static int next_descriptor(void) {
-        const int fd = dup(STDIN_FILENO);
-
-        close(fd);
-        return fd;
-}
-
-static int option(int fd, int level, int name) {
-        socklen_t size = sizeof(int);
-        int value;
-
-        assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
-        return value;
-}
-
-static int connect_local(const char *name) {
-        Endpoint endpoint;
-        const char *why;
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-
-        assert_int_equal(endpoint_parse_local(name, &endpoint, &why), 0);
-        r = connect(fd, &endpoint.any, endpoint.length);
-        close(fd);
-        return r;
 }
 
 /* The buffer that the kernel sets for @size bytes: twice as many, or twice its limit in @limit. */

@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "journald.h"
 #include "peer.h"
+#include "sockets.h"
 #include "unit.h"
 
 static const Inherited none = { .connection = -1 };
@@ -57,33 +58,6 @@ static Listeners *listen_on_one(char *text) {
                 fail_msg("%s", failure.text);
         assert_int_equal(listeners->n, 1);
         return listeners;
-}
-
-/* Returns the descriptor that is free next: a higher one where one was forgotten. */
-static int next_descriptor(void) {
-        const int fd = dup(STDIN_FILENO);
-
-        close(fd);
-        return fd;
-}
-
-static int option(int fd, int level, int name) {
-        socklen_t size = sizeof(int);
-        int value;
-
-        assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
-        return value;
-}
-
-static int connect_local(const char *name) {
-        Endpoint endpoint;
-        const char *why;
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r;
-
-        assert_int_equal(endpoint_parse_local(name, &endpoint, &why), 0);
-        r = connect(fd, &endpoint.any, endpoint.length);
-        close(fd);
-        return r;
 }
 
 static void expect_in_use(char *text) {
