@@ -7,6 +7,7 @@ Wrong when an answer was missing or different."""
 import contextlib
 import csv
 import json
+import statistics
 import subprocess
 
 from contenders import DEADLINE, MPECHO, PORT
@@ -118,12 +119,14 @@ def round_trip(count):
     return measure
 
 
-def streams(number, size, seconds):
-    """As many bytes as go both ways at the same time, written in pieces of size."""
+def streams(number, size, seconds, times=1):
+    """As many bytes as go both ways at the same time, written in pieces of size: the mean of so many
+    loads. One connection may stay at half the speed of the next one to the same server, for as long
+    as it lives, by how the two ends happen to take turns."""
     name = f"stream-{number}" + ("-small" if size == SMALL else "")
 
     def measure(server):
-        found = client(server, "--load", "-kstreams", f"--connections={number}", f"--size={size}",
-                       f"--duration={seconds}")
-        return {name: found["load"]["receive_rate"] / (1 << 20)}
+        found = [client(server, "--load", "-kstreams", f"--connections={number}", f"--size={size}",
+                        f"--duration={seconds}") for _ in range(times)]
+        return {name: statistics.mean(one["load"]["receive_rate"] for one in found) / (1 << 20)}
     return measure

@@ -113,10 +113,10 @@ RATE_256 = Measure("connections, 256 at once", ("rate-256",), connections_of_man
 # So rare that the server has nothing else to do, where a fork takes a millisecond as well.
 FIRST = Measure("first echo", ("first-",), first_echo(200, 0.004))
 TRIP = Measure("round trip", ("trip-",), round_trip(4000))
-STREAM = Measure("one stream", ("stream-1",), streams(1, LARGE, 0.3))
+STREAM = Measure("one stream", ("stream-1",), streams(1, LARGE, 0.1, times=8))
 STREAMS = [
     Measure("16 streams", ("stream-16",), streams(16, LARGE, 0.3)),
-    Measure("one stream, small writes", ("stream-1-small",), streams(1, SMALL, 0.3)),
+    Measure("one stream, small writes", ("stream-1-small",), streams(1, SMALL, 0.1, times=3)),
     Measure("16 streams, small writes", ("stream-16-small",), streams(16, SMALL, 0.3)),
 ]
 STOPPED = Measure("connections beside a journald that is stopped", ("stopped-",), stopped(32, 1))
