@@ -13,6 +13,8 @@
  *   madvise(2)). Leaving out a mapping costs half of copying it. A connection costs 1.35 times the
  *   processor time of a program without libsystemd when children inherit them, 1.26 times when they
  *   do not (Linux 6.18, Debian 12), and 1.24 and 1.14 times with the libraries of Debian 13.
+ * - The heap. Handlers get their arguments by value and allocate nothing, so children do not
+ *   inherit it either: a page table less for each, and 0.97 times the processor time.
  * - clone(2) by hand. The C library's fork writes the child's thread ID and runs the handlers of
  *   pthread_atfork(3), one of which belongs to a library that the child does not have. Together
  *   with the next trick: 1.12 times.
@@ -31,17 +33,19 @@
  * read, the kernel maps neighbouring pages as well.
  *
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
- * never call a function of the libraries named below: their code is not there. The program is
- * linked with -z now, so no jump into the dynamic linker is left. The master's tables stay out of
- * children for another reason first: see mapping_new_unforked().
+ * never call a function of the libraries named below, nor malloc(3): they are not there. The
+ * program is linked with -z now, so no jump into the dynamic linker is left. The master's tables
+ * stay out of children for another reason first: see mapping_new_unforked().
  */
 #include "handler/fork.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <link.h>
 #include <signal.h>
 #include <stddef.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/rseq.h>
@@ -92,6 +96,22 @@ static int library_withhold(struct dl_phdr_info *library, size_t size, void *dat
         return 0;
 }
 
+/* Keeps the heap out of children, as proc(5) names it. Without /proc, forks cost more. */
+static void heap_withhold(void) {
+        FILE *maps = fopen("/proc/self/maps", "re");
+        char line[PATH_MAX + 128];
+        uintptr_t start, end;
+
+        if (maps == NULL)
+                return;
+        while (fgets(line, sizeof line, maps) != NULL)
+                if (strstr(line, " [heap]\n") != NULL &&
+                    sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &start, &end) == 2)
+                        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel writes numbers */
+                        (void)madvise((void *)start, end - start, MADV_DONTFORK);
+        (void)fclose(maps);
+}
+
 /* Ends the thread's restartable sequences, where the C library has registered an area for them. */
 static void rseq_unregister(void) {
 #ifdef RSEQ_SIG
@@ -105,6 +125,7 @@ static void rseq_unregister(void) {
 void fork_prepare(void) {
         rseq_unregister();
         (void)dl_iterate_phdr(library_withhold, NULL);
+        heap_withhold();
 }
 
 /* Withholds the stack below the caller from children, but for the room that the caller needs to

@@ -10,8 +10,8 @@
 
 /*
  * fork_prepare: Makes the forks that follow cheap. Call once in the parent, before the first fork.
- * From then on children must not call libsystemd, nor use restartable sequences (rseq(2)). Where
- * the kernel refuses, forks only cost more.
+ * From then on children must not call libsystemd or malloc(3), nor use restartable sequences
+ * (rseq(2)). Where the kernel refuses, forks only cost more.
  */
 void fork_prepare(void);
 

@@ -2,7 +2,8 @@
 /*
  * Writes the process title over the command line, as everybody does: the kernel places the strings
  * of argv and of the environment next to each other on the stack, and reads the title from there
- * for ps(1). proctitle_init() moves the environment to the heap to make room for a long title.
+ * for ps(1). proctitle_init() moves the environment to make room for a long title: to a mapping, as
+ * handlers look for the service manager in it, and have no heap (fork.c).
  *
  * A handler sets its title after the fork, so proctitle_set() must not allocate, and must write
  * little (fork.c).
@@ -10,8 +11,8 @@
 #include "handler/proctitle.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Volatile keeps the compiler from calling memcpy(3): a loop costs a new process less. */
@@ -33,8 +34,8 @@ static int title_move_environment(void) {
 
         for (; environ[count] != NULL; count++)
                 size += sizeof(char *) + strlen(environ[count]) + 1;
-        pointers = malloc(size);
-        if (pointers == NULL)
+        pointers = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pointers == MAP_FAILED)
                 return -ENOMEM;
         string = (char *)(pointers + count + 1);
         for (size_t i = 0; i < count; i++) {

@@ -4,7 +4,12 @@
 /* Included in front of each source by `make coverage`: _exit(2) writes no counts by itself, nor
  * does a process that ends itself by raise(3). */
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+/* libgcov allocates when a handler ends: handlers inherit the heap, and all else. */
+#undef MADV_DONTFORK
+#define MADV_DONTFORK MADV_NORMAL
 
 void __gcov_dump(void); /* NOLINT(bugprone-reserved-identifier): libgcov's name */
 

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -47,6 +48,20 @@ def test_open_files(start, tmp_path, injection):
         assert connection not in masters
         connections.add(connection)
     assert len(connections) == len(handlers)
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers have mappings of their own")
+def test_mappings(start):
+    """A handler has the program, the C library and its loader, the stack and what handlers share:
+    no other library and no heap, which a fork would have to copy."""
+    service = start()
+    _, handler = served(service)
+    maps = pathlib.Path(f"/proc/{handler}/maps").read_text().splitlines()
+    names = {pathlib.PurePath(words[5]).name for words in map(str.split, maps) if len(words) > 5}
+    kernels = {name for name in names if name.startswith("[v")}
+    libraries = {name for name in names if name.startswith(("libc.so", "ld-linux", "ld64", "ld.so"))}
+    assert len(libraries) == 2
+    assert names - kernels - libraries == {"mpecho", "memfd:mpecho-handlers", "[stack]"}
 
 
 def test_open_files_with_passed_sockets(start):
