@@ -351,7 +351,7 @@ int datagram_turn(Datagram *datagram) {
         return 0;
 }
 
-static void datagram_tell(const Datagram *datagram) {
+static void datagram_announce(const Datagram *datagram) {
         /* Either the master sees the counts of this turn, or this sees that it asks for news. */
         atomic_thread_fence(memory_order_seq_cst);
         if (datagram->news < 0 || atomic_load(&datagram->counts->news) != 0)
@@ -366,7 +366,7 @@ int datagram_run(Datagram *datagram) {
         while (!*datagram->stopping && (r == 0 || r == -EINTR)) {
                 r = datagram_turn(datagram);
                 if (r == 0)
-                        datagram_tell(datagram);
+                        datagram_announce(datagram);
         }
         return *datagram->stopping ? 0 : r;
 }

@@ -21,13 +21,13 @@ struct DatagramCounts {
         _Atomic uint64_t verdicts[GUARD_VERDICTS]; /* by guard.h; GUARD_ANSWER counts the answers */
         _Atomic uint64_t dropped; /* answers that the kernel did not take, and what is too long */
         _Atomic uint64_t bytes;   /* echoed */
-        _Atomic uint32_t news; /* the handler has told the master of datagrams; see datagram_run */
+        _Atomic uint32_t news;    /* the handler has news for the master; see datagram_run() */
 };
 
 struct Datagram {
         int in;                 /* for reading, and replaced by a signal handler as that of Echo */
         int out;                /* for writing: the same socket */
-        int news;               /* an eventfd to tell the master, or -1 */
+        int news;               /* an eventfd for news to the master, or -1 */
         in_port_t port;         /* of the socket, in host byte order; 0 without one */
         bool local;             /* a Unix socket */
         bool segments;          /* see datagram_segments() */

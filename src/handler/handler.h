@@ -39,7 +39,7 @@ struct Handler {
         int connection; /* or a datagram socket */
         union {
                 int unsent; /* a memfd with bytes to write first (unsent.h), or -1 */
-                int news;   /* of a datagram socket: an eventfd to tell the master, or -1 */
+                int news;   /* of a datagram socket: an eventfd for news to the master, or -1 */
         };
         uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */

@@ -125,21 +125,21 @@ static const struct {
         [TYPE_HISTOGRAM] = { "", { "histogram", "histogram" } },
 };
 
-static void line_add_head(Line *line, MetricsFormat format, const char *name, MetricType type,
-                          const char *help) {
+static void metrics_add_head(Line *line, MetricsFormat format, const char *name, MetricType type,
+                             const char *help) {
         const char *suffix = format == METRICS_TEXT ? types[type].suffix : "";
 
         line_add(line, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix,
                  types[type].names[format]);
 }
 
-static void line_add_metric(Line *line, MetricsFormat format, const Metric *metric,
-                            const Metrics *metrics) {
+static void metrics_add(Line *line, MetricsFormat format, const Metric *metric,
+                        const Metrics *metrics) {
         const char *member = (const char *)metrics + metric->offset;
         const uint64_t *values = (const uint64_t *)(const void *)member;
         const char *suffix = types[metric->type].suffix;
 
-        line_add_head(line, format, metric->name, metric->type, metric->help);
+        metrics_add_head(line, format, metric->name, metric->type, metric->help);
         if (metric->label == NULL)
                 line_add(line, "%s%s %" PRIu64 "\n", metric->name, suffix, values[0]);
         for (size_t i = 0; i < metric->n; i++)
@@ -148,12 +148,12 @@ static void line_add_metric(Line *line, MetricsFormat format, const Metric *metr
                          values[i]);
 }
 
-static void line_add_durations(Line *line, MetricsFormat format, const MetricsCounts *counts) {
+static void metrics_add_durations(Line *line, MetricsFormat format, const MetricsCounts *counts) {
         static const char name[] = "mpecho_connection_duration_seconds";
         uint64_t n = 0;
 
-        line_add_head(line, format, name, TYPE_HISTOGRAM,
-                      "How long connections lasted that have ended.");
+        metrics_add_head(line, format, name, TYPE_HISTOGRAM,
+                         "How long connections lasted that have ended.");
         for (int i = 0; i < METRICS_DURATIONS; i++) {
                 n += counts->durations[i];
                 line_add(line, "%s_bucket{le=\"%s\"} %" PRIu64 "\n", name, buckets[i].text, n);
@@ -166,11 +166,11 @@ size_t metrics_format(const Metrics *metrics, MetricsFormat format,
                       char text[static METRICS_SIZE]) {
         Line line = { .text = text, .size = METRICS_SIZE };
 
-        line_add_head(&line, format, "mpecho_build", TYPE_INFO, "The version of the service.");
+        metrics_add_head(&line, format, "mpecho_build", TYPE_INFO, "The version of the service.");
         line_add(&line, "mpecho_build_info{version=\"" MPECHO_VERSION "\"} 1\n");
         for (size_t i = 0; i < sizeof metrics_table / sizeof metrics_table[0]; i++)
-                line_add_metric(&line, format, &metrics_table[i], metrics);
-        line_add_durations(&line, format, &metrics->counts);
+                metrics_add(&line, format, &metrics_table[i], metrics);
+        metrics_add_durations(&line, format, &metrics->counts);
         if (format == METRICS_OPEN)
                 line_add(&line, "# EOF\n");
         return line.length;

@@ -114,7 +114,7 @@ static const RecordField fields[FIELD_COUNT] = {
         [FIELD_DATAGRAMS_DROPPED] = NUMBER("MPECHO_DATAGRAMS_DROPPED", datagrams_dropped),
 };
 
-static void line_make_printable(Line *line, size_t start) {
+static void record_make_printable(Line *line, size_t start) {
         for (size_t i = start; i < line->length; i++)
                 if ((unsigned char)line->text[i] < ' ' || line->text[i] == 0x7f)
                         line->text[i] = '?';
@@ -190,11 +190,11 @@ size_t record_format_sentence(const Record *record, char *text, size_t size) {
         Line line = { .text = text, .size = size };
 
         sentence_add(&line, record);
-        line_make_printable(&line, 0);
+        record_make_printable(&line, 0);
         return line.length;
 }
 
-static void line_add_field(Line *line, const RecordField *field, const Record *record) {
+static void record_add_field(Line *line, const RecordField *field, const Record *record) {
         const char *member = (const char *)record + field->offset;
         char host[ADDRESS_TEXT_SIZE];
         size_t start;
@@ -213,7 +213,7 @@ static void line_add_field(Line *line, const RecordField *field, const Record *r
         }
         start = line->length;
         line_add(line, "%s=%.*s", field->name, TEXT_MOST, member);
-        line_make_printable(line, start);
+        record_make_printable(line, start);
         line_add(line, "\n");
 }
 
@@ -226,11 +226,11 @@ size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]
                  record_priority(record));
         for (int i = 0; i < FIELD_COUNT; i++)
                 if (type->fields & (UINT64_C(1) << i))
-                        line_add_field(&line, &fields[i], record);
+                        record_add_field(&line, &fields[i], record);
         start = line.length;
         line_add(&line, "MESSAGE=");
         sentence_add(&line, record);
-        line_make_printable(&line, start);
+        record_make_printable(&line, start);
         line_add(&line, "\n");
         return line.length;
 }

@@ -14,7 +14,7 @@
 
 #include "lib/clock.h"
 
-static void line_add_duration(Line *line, uint64_t duration) {
+static void sentence_add_duration(Line *line, uint64_t duration) {
         line_add(line, "%" PRIu64 ".%03" PRIu64 " s", duration / CLOCK_SECOND,
                  duration / CLOCK_MILLISECOND % 1000);
 }
@@ -24,7 +24,21 @@ static const char *plural(uint64_t n) {
         return n == 1 ? "" : "s";
 }
 
-static void line_add_counts(Line *line, const Record *record) {
+/* Adds what a connection has carried, and for how long. */
+static void sentence_add_echoed(Line *line, const Record *record) {
+        line_add(line, ": %" PRIu64 " byte%s echoed in ", record->bytes, plural(record->bytes));
+        sentence_add_duration(line, record->duration);
+}
+
+/* Adds which signal ended a handler. */
+static void sentence_add_killed(Line *line, const Record *record) {
+        const char *signal = sigabbrev_np((int)record->signal);
+
+        line_add(line, "Signal %" PRIu64 " (SIG%s) killed the handler of ", record->signal,
+                 signal != NULL ? signal : "?");
+}
+
+static void sentence_counts(Line *line, const Record *record) {
         line_add(line,
                  "%" PRIu64 " accepted, %" PRIu64 " closed, %" PRIu64 " crashed, %" PRIu64
                  " refused, %" PRIu64 " byte%s echoed",
@@ -32,7 +46,7 @@ static void line_add_counts(Line *line, const Record *record) {
                  plural(record->bytes));
 }
 
-static void line_add_totals(Line *line, const Record *record) {
+static void sentence_totals(Line *line, const Record *record) {
         const bool full = record->max_connections > 0 && record->live >= record->max_connections;
 
         line_add(line,
@@ -48,7 +62,7 @@ static void line_add_totals(Line *line, const Record *record) {
                          record->datagrams_refused, record->datagrams_dropped);
 }
 
-static void line_add_started(Line *line, const Record *record) {
+static void sentence_started(Line *line, const Record *record) {
         const bool listens = record->listener[0] != '\0';
 
         line_add(line, "Echoing (RFC 862) on %s, up to %" PRIu64 " connection%s at once",
@@ -56,14 +70,14 @@ static void line_add_started(Line *line, const Record *record) {
                  plural(record->max_connections));
 }
 
-static void line_add_stopped(Line *line, const Record *record) {
+static void sentence_stopped(Line *line, const Record *record) {
         line_add(line, "Stopped with the counts of the last ");
-        line_add_duration(line, record->duration);
+        sentence_add_duration(line, record->duration);
         line_add(line, ": ");
-        line_add_totals(line, record);
+        sentence_totals(line, record);
 }
 
-static void line_add_accepted(Line *line, const Record *record) {
+static void sentence_accepted(Line *line, const Record *record) {
         line_add(line, "%s connected to %s", record->peer, record->listener);
         if (record->proxy != NULL)
                 line_add(line, " through %s", record->proxy);
@@ -71,35 +85,30 @@ static void line_add_accepted(Line *line, const Record *record) {
                  record->live);
 }
 
-static void line_add_closed(Line *line, const Record *record) {
-        line_add(line, "%s disconnected from %s, %s: %" PRIu64 " byte%s echoed in ", record->peer,
-                 record->listener, record->reason, record->bytes, plural(record->bytes));
-        line_add_duration(line, record->duration);
+static void sentence_closed(Line *line, const Record *record) {
+        line_add(line, "%s disconnected from %s, %s", record->peer, record->listener,
+                 record->reason);
+        sentence_add_echoed(line, record);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
 
-static void line_add_crashed(Line *line, const Record *record) {
-        const char *signal = sigabbrev_np((int)record->signal);
-
+static void sentence_crashed(Line *line, const Record *record) {
         if (record->signal != 0)
-                line_add(line, "Signal %" PRIu64 " (SIG%s) killed the handler of ", record->signal,
-                         signal != NULL ? signal : "?");
+                sentence_add_killed(line, record);
         else
                 line_add(line, "systemd's store lacks the connection of ");
-        line_add(line, "%s, process %" PRIu64 ": %" PRIu64 " byte%s echoed in ", record->peer,
-                 record->handler_pid, record->bytes, plural(record->bytes));
-        line_add_duration(line, record->duration);
+        line_add(line, "%s, process %" PRIu64, record->peer, record->handler_pid);
+        sentence_add_echoed(line, record);
         line_add(line, ", %" PRIu64 " live", record->live);
 }
 
-static void line_add_connection(Line *line, const Record *record) {
-        line_add(line, "%s is connected to %s, process %" PRIu64 ": %" PRIu64 " byte%s echoed in ",
-                 record->peer, record->listener, record->handler_pid, record->bytes,
-                 plural(record->bytes));
-        line_add_duration(line, record->duration);
+static void sentence_connection(Line *line, const Record *record) {
+        line_add(line, "%s is connected to %s, process %" PRIu64, record->peer, record->listener,
+                 record->handler_pid);
+        sentence_add_echoed(line, record);
 }
 
-static void line_add_refused(Line *line, const Record *record) {
+static void sentence_refused(Line *line, const Record *record) {
         line_add(line, "Refused %s at %s: ", record->peer, record->listener);
         if (record->reason != NULL)
                 line_add(line, "%s", record->reason);
@@ -110,18 +119,18 @@ static void line_add_refused(Line *line, const Record *record) {
                          record->limit_value, plural(record->limit_value), record->limit);
 }
 
-static void line_add_full(Line *line, const Record *record) {
+static void sentence_full(Line *line, const Record *record) {
         line_add(line,
                  "Reached the limit of --max-connections=%" PRIu64
                  ": new clients wait until a connection ends",
                  record->max_connections);
 }
 
-static void line_add_refusals(Line *line, const Record *record) {
+static void sentence_refusals(Line *line, const Record *record) {
         line_add(line, "Refused %s %" PRIu64 " time%s in the last ",
                  record->peer != NULL ? record->peer : "other sources", record->refused,
                  plural(record->refused));
-        line_add_duration(line, record->duration);
+        sentence_add_duration(line, record->duration);
         if (strcmp(record->limit, RECORD_LIMIT_SEVERAL) == 0)
                 line_add(line, " for several reasons");
         else if (strcmp(record->limit, RECORD_LIMIT_HEADER) == 0)
@@ -130,50 +139,50 @@ static void line_add_refusals(Line *line, const Record *record) {
                 line_add(line, " because of --%s", record->limit);
 }
 
-static void line_add_exhausted(Line *line, const Record *record) {
+static void sentence_exhausted(Line *line, const Record *record) {
         line_add(line, "Cannot accept connections at %s: %s (limit: %s), %" PRIu64 " refused",
                  record->listener, strerrordesc_np((int)record->error), record->limit,
                  record->refused);
 }
 
-static void line_add_summary(Line *line, const Record *record) {
+static void sentence_summary(Line *line, const Record *record) {
         line_add(line, "Suppressed in the last ");
-        line_add_duration(line, record->duration);
+        sentence_add_duration(line, record->duration);
         line_add(line, ": ");
-        line_add_counts(line, record);
+        sentence_counts(line, record);
 }
 
-static void line_add_lost(Line *line, const Record *record) {
+static void sentence_lost(Line *line, const Record *record) {
         line_add(line, "Lost %" PRIu64 " record%s, of connections: ", record->lost,
                  plural(record->lost));
-        line_add_counts(line, record);
+        sentence_counts(line, record);
 }
 
-static void line_add_limited(Line *line, const Record *record) {
+static void sentence_limited(Line *line, const Record *record) {
         line_add(line, "%s is %" PRIu64 ", too low for --max-connections=%" PRIu64, record->limit,
                  record->limit_value, record->max_connections);
 }
 
-static void line_add_resumed(Line *line, const Record *record) {
+static void sentence_resumed(Line *line, const Record *record) {
         line_add(line, "%" PRIu64 " %s", record->live,
                  record->live == 1 ? "connection of the last run goes on"
                                    : "connections of the last run go on");
 }
 
-static void line_add_unnamed(Line *line, const Record *record) {
+static void sentence_unnamed(Line *line, const Record *record) {
         (void)record;
         line_add(line, "Ignoring LISTEN_FDNAMES: it does not name each passed file descriptor");
 }
 
-static void line_add_recounted(Line *line, const Record *record) {
+static void sentence_recounted(Line *line, const Record *record) {
         (void)record;
         line_add(line, "Counts begin at 0 again: those of the last run are missing, or have "
                        "another form");
 }
 
-static void line_add_datagrams(Line *line, const Record *record) {
+static void sentence_datagrams(Line *line, const Record *record) {
         line_add(line, "Datagrams at %s in the last ", record->listener);
-        line_add_duration(line, record->duration);
+        sentence_add_duration(line, record->duration);
         line_add(line,
                  ": %" PRIu64 " answered, %" PRIu64 " refused (source %" PRIu64
                  ", destination %" PRIu64 ", port %" PRIu64 ", self %" PRIu64 ", rate %" PRIu64
@@ -184,44 +193,39 @@ static void line_add_datagrams(Line *line, const Record *record) {
                  plural(record->bytes));
 }
 
-static void line_add_unserved(Line *line, const Record *record) {
+static void sentence_unserved(Line *line, const Record *record) {
         line_add(line, "Cannot start the handler of %s: %s (limit: %s)", record->listener,
                  strerrordesc_np((int)record->error), record->limit);
 }
 
-static void line_add_restarted(Line *line, const Record *record) {
-        const char *signal = sigabbrev_np((int)record->signal);
-
+static void sentence_restarted(Line *line, const Record *record) {
         if (record->signal > 0)
-                line_add(line,
-                         "Signal %" PRIu64 " (SIG%s) killed the handler of %s, process %" PRIu64,
-                         record->signal, signal != NULL ? signal : "?", record->listener,
-                         record->handler_pid);
+                sentence_add_killed(line, record);
         else
-                line_add(line, "The handler of %s, process %" PRIu64 ", ended", record->listener,
-                         record->handler_pid);
-        line_add(line, "; the next one starts in ");
-        line_add_duration(line, record->duration);
+                line_add(line, "The handler of ");
+        line_add(line, "%s, process %" PRIu64 "%s; the next one starts in ", record->listener,
+                 record->handler_pid, record->signal > 0 ? "" : ", ended");
+        sentence_add_duration(line, record->duration);
 }
 
-static void line_add_text(Line *line, const Record *record) {
+static void sentence_text(Line *line, const Record *record) {
         line_add(line, "%s", record->sentence);
 }
 
 void sentence_add(Line *line, const Record *record) {
         static void (*const sentences[RECORD_COUNT])(Line * line, const Record *record) = {
-                [RECORD_STARTED] = line_add_started,     [RECORD_STOPPED] = line_add_stopped,
-                [RECORD_ACCEPTED] = line_add_accepted,   [RECORD_CLOSED] = line_add_closed,
-                [RECORD_CRASHED] = line_add_crashed,     [RECORD_REFUSED] = line_add_refused,
-                [RECORD_FULL] = line_add_full,           [RECORD_REFUSALS] = line_add_refusals,
-                [RECORD_SUMMARY] = line_add_summary,     [RECORD_LOST] = line_add_lost,
-                [RECORD_EXHAUSTED] = line_add_exhausted, [RECORD_CONNECTION] = line_add_connection,
-                [RECORD_TOTALS] = line_add_totals,       [RECORD_LIMITED] = line_add_limited,
-                [RECORD_STRANGER] = line_add_text,       [RECORD_UNNAMED] = line_add_unnamed,
-                [RECORD_RECOUNTED] = line_add_recounted, [RECORD_RESUMED] = line_add_resumed,
-                [RECORD_DATAGRAMS] = line_add_datagrams, [RECORD_SOCKET] = line_add_datagrams,
-                [RECORD_RESTARTED] = line_add_restarted, [RECORD_UNSERVED] = line_add_unserved,
-                [RECORD_FAILED] = line_add_text,
+                [RECORD_STARTED] = sentence_started,     [RECORD_STOPPED] = sentence_stopped,
+                [RECORD_ACCEPTED] = sentence_accepted,   [RECORD_CLOSED] = sentence_closed,
+                [RECORD_CRASHED] = sentence_crashed,     [RECORD_REFUSED] = sentence_refused,
+                [RECORD_FULL] = sentence_full,           [RECORD_REFUSALS] = sentence_refusals,
+                [RECORD_SUMMARY] = sentence_summary,     [RECORD_LOST] = sentence_lost,
+                [RECORD_EXHAUSTED] = sentence_exhausted, [RECORD_CONNECTION] = sentence_connection,
+                [RECORD_TOTALS] = sentence_totals,       [RECORD_LIMITED] = sentence_limited,
+                [RECORD_STRANGER] = sentence_text,       [RECORD_UNNAMED] = sentence_unnamed,
+                [RECORD_RECOUNTED] = sentence_recounted, [RECORD_RESUMED] = sentence_resumed,
+                [RECORD_DATAGRAMS] = sentence_datagrams, [RECORD_SOCKET] = sentence_datagrams,
+                [RECORD_RESTARTED] = sentence_restarted, [RECORD_UNSERVED] = sentence_unserved,
+                [RECORD_FAILED] = sentence_text,
         };
 
         sentences[record->kind](line, record);

@@ -100,7 +100,7 @@ size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECOR
 
         qsort(summary->refusals, summary->n, sizeof summary->refusals[0], refusals_compare);
         for (uint32_t i = 0; i < summary->n; i++) {
-                if (i >= SUMMARY_SOURCES_TOLD) {
+                if (i >= SUMMARY_SOURCES_NAMED) {
                         refusals.refused += summary->refusals[i].n;
                         continue;
                 }

@@ -32,9 +32,9 @@ struct Refusals {
 enum {
         /* Sources that a summary distinguishes, and those with a record of their own. */
         SUMMARY_SOURCES = 256,
-        SUMMARY_SOURCES_TOLD = 10,
+        SUMMARY_SOURCES_NAMED = 10,
         /* The most records of one summary. */
-        SUMMARY_RECORDS = 1 + SUMMARY_SOURCES_TOLD + 1,
+        SUMMARY_RECORDS = 1 + SUMMARY_SOURCES_NAMED + 1,
 };
 
 /*

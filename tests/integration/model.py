@@ -171,7 +171,7 @@ class Observer:
         elif text.startswith("ppoll(") and "revents=POLLHUP" in text and pid in self._barriers:
             self._heard[pid] = "EXITS_OWN"
         elif text.startswith(f"exit_group({HANDED_OVER}"):
-            self._note(begin, self._heard.get(pid, "EXITS_UNTOLD"), connection)
+            self._note(begin, self._heard.get(pid, "EXITS_UNANSWERED"), connection)
         elif text.startswith("exit_group("):
             self._note(begin, self._heard.get(pid, "EXITS_ENDED"), connection)
         elif text.startswith("+++ killed"):

@@ -103,7 +103,7 @@ def test_damage_of_any_size(edit, count, sentence):
     assert ("faults" in verdict) == (count is None)
 
 
-def test_faults_are_told_as_they_come():
+def test_faults_are_printed_as_they_come():
     """Nobody waits for the end of a check to learn of a fault at its beginning."""
     ended = threading.Event()
 

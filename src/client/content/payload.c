@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes datagrams that can be told apart when they come back.
+ * Makes datagrams that differ, so that each answer names its datagram.
  *
  * The datagram of number n is a part of a Pattern, at n times the size. Its first eight bytes are a
  * tag: a bijective mix of the number, with the seed of the pattern as its key. An answer of another

@@ -44,7 +44,7 @@ typedef struct Check {
         Receiver receiver;
         Comparison comparison;
         /* The number of printed faults, and whether a fault without an end is printed. */
-        uint64_t told;
+        uint64_t printed;
         bool adrift;
         bool silent;
         Progress progress;
@@ -71,17 +71,17 @@ static void check_print(Check *check, const char *text) {
 }
 
 /* Prints the first faults at once: the end of a long check may be hours away. */
-static void check_tell(Check *check) {
+static void check_print_faults(Check *check) {
         const Comparison *comparison = &check->comparison;
         char text[FAULT_TEXT_SIZE];
 
-        for (; check->told < comparison->faults && check->told < COMPARISON_FIRST_FAULTS;
-             check->told++) {
-                fault_format(&comparison->first[check->told], text);
+        for (; check->printed < comparison->faults && check->printed < COMPARISON_FIRST_FAULTS;
+             check->printed++) {
+                fault_format(&comparison->first[check->printed], text);
                 check_print(check, text);
         }
         if (comparison_is_adrift(comparison) && !check->adrift &&
-            check->told < COMPARISON_FIRST_FAULTS) {
+            check->printed < COMPARISON_FIRST_FAULTS) {
                 fault_format(&(Fault){ .kind = FAULT_UNRECOGNIZED,
                                        .offset = comparison->received - comparison->lost_size },
                              text);
@@ -106,7 +106,7 @@ static int check_take(void *userdata, const void *data, size_t size) {
         if (check->comparison.received == 0)
                 check_greet(check, data, size);
         comparison_take(&check->comparison, data, size);
-        check_tell(check);
+        check_print_faults(check);
         return 0;
 }
 
@@ -256,7 +256,7 @@ static int check_receive(Check *check) {
         comparison_end(&check->comparison,
                        r == RECEIVER_END && check->sender.end == SENDER_FINISHED);
         if (check->comparison.faults > 1)
-                check_tell(check);
+                check_print_faults(check);
         count = check_count(check);
         interims_end(&check->interims, &count);
         report->bytes_sent = sender_bytes(&check->sender);

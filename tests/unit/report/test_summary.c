@@ -115,7 +115,7 @@ static void test_limits(void **state) {
         (void)state;
         refuse(1, 2);
         (void)summary_add(&summary, &other, START);
-        for (unsigned i = 2; i < 2 + SUMMARY_SOURCES_TOLD; i++)
+        for (unsigned i = 2; i < 2 + SUMMARY_SOURCES_NAMED; i++)
                 refuse(i, 3);
         assert_int_equal(summary_records(&summary, records, START), SUMMARY_RECORDS);
         assert_null(records[SUMMARY_RECORDS - 1].peer);
