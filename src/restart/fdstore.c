@@ -79,20 +79,21 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
         return FDSTORE_STRANGER;
 }
 
-int fdstore_put(FdstoreKind kind, uint64_t run, int fd) {
+/* Puts @fd into the store, as the process @handler does by itself; 0 for the master. */
+static int fdstore_put_as(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
         char message[128];
 
-        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju", prefixes[kind],
-                 (uintmax_t)run);
+        if (handler == 0)
+                snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju",
+                         prefixes[kind], (uintmax_t)run);
+        else
+                snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju.%d",
+                         prefix_own, (uintmax_t)run, handler);
         return notify_once(message, &fd, 1, 0);
 }
 
-int fdstore_put_own(uint64_t run, pid_t handler, int fd) {
-        char message[128];
-
-        snprintf(message, sizeof message, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s%ju.%d", prefix_own,
-                 (uintmax_t)run, handler);
-        return notify_once(message, &fd, 1, 0);
+int fdstore_put(FdstoreKind kind, uint64_t run, int fd) {
+        return fdstore_put_as(kind, run, 0, fd);
 }
 
 void fdstore_remove(const char *name) {
@@ -147,8 +148,7 @@ int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handle
         bundle = bundle_new(fds, n);
         if (bundle < 0)
                 return bundle;
-        r = handler == 0 ? fdstore_put(FDSTORE_CONNECTION, run, bundle)
-                         : fdstore_put_own(run, handler, bundle);
+        r = fdstore_put_as(FDSTORE_CONNECTION, run, handler, bundle);
         if (r == 0)
                 r = fdstore_barrier();
         close(bundle);

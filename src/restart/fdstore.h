@@ -45,16 +45,12 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
  * stays there even when its peer hangs up (FDPOLL=0). Sent, but not yet taken: see
  * fdstore_barrier().
  *
- * fdstore_put_own: The same for the bundle of a connection that the process @handler stores by
- * itself.
- *
  * fdstore_put_connections: Puts the @n descriptors @fds, 1 to BUNDLE_MOST, into the store as one
  * bundle, of the process @handler or, when that is 0, of the master. Blocks until systemd has it.
  *
  * Return 0, or a negative errno; -ENOTCONN when there is no service manager.
  */
 int fdstore_put(FdstoreKind kind, uint64_t run, int fd);
-int fdstore_put_own(uint64_t run, pid_t handler, int fd);
 int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handler);
 
 /*

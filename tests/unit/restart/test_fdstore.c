@@ -4,7 +4,6 @@
 #include "restart/fdstore.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -57,6 +56,27 @@ static ino_t file_of(int fd) {
         return status.st_ino;
 }
 
+static int end;
+
+static void put_own(void *run) {
+        assert_int_equal(fdstore_put_connections(&end, 1, *(uint64_t *)run, 4194304), 0);
+}
+
+/* Expects that a handler stores a connection as @name. */
+static void expect_own(uint64_t run, const char *name) {
+        pid_t pid;
+        int pair[2];
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+        end = pair[0];
+        pid = process_fork(put_own, &run);
+        manager_expect_stored(&manager, name);
+        manager_expect_barrier(&manager);
+        process_wait_exit(pid, 0);
+        close(pair[0]);
+        close(pair[1]);
+}
+
 /* A descriptor is sent by a name that has its kind and run in it, and stays the caller's. */
 static void test_put(void **state) {
         int pair[2];
@@ -69,8 +89,7 @@ static void test_put(void **state) {
         assert_int_equal(fdstore_put(FDSTORE_LEDGER, 1, pair[1]), 0);
         manager_expect_stored(&manager, "mpecho-ledger.1");
         assert_int_equal(file_of(manager.fds[0]), file_of(pair[1]));
-        assert_int_equal(fdstore_put_own(12, 4711, pair[0]), 0);
-        manager_expect_stored(&manager, "h.12.4711");
+        expect_own(12, "h.12.4194304");
         close(pair[0]);
         close(pair[1]);
 }
@@ -100,17 +119,11 @@ static void test_names(void **state) {
 /* The names of what 8,000 handlers store fit into LISTEN_FDNAMES, with the longest process IDs and
  * after thousands of restarts: the kernel takes 32 pages for a variable, execve(2). */
 static void test_many_names(void **state) {
-        char name[FDSTORE_NAME_SIZE];
-        int pair[2];
+        static const char name[] = "h.9999.4194304";
 
         (void)state;
-        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-        assert_int_equal(fdstore_put_own(9999, 4194304, pair[0]), 0);
-        snprintf(name, sizeof name, "h.9999.4194304");
-        manager_expect_stored(&manager, name);
+        expect_own(9999, name);
         assert_true(8000 * (strlen(name) + strlen(":")) < (size_t)32 * 4096);
-        close(pair[0]);
-        close(pair[1]);
 }
 
 /* All other names are a stranger's, those with a number that no run has among them. */
