@@ -21,7 +21,7 @@ static int answers_admit(void *data, pid_t handler, bool proper) {
         Connection *connection = roster_find(connections->roster, handler);
 
         if (connection == NULL || connection->channel_used || !proper)
-                return connections_disobeys(connections, handler) ? -EPERM : -ESRCH;
+                return reaper_kill_child(handler) ? -EPERM : -ESRCH;
         connection->channel_used = true;
         return 0;
 }

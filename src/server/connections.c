@@ -295,14 +295,6 @@ void connections_kill(Connections *connections) {
         connections_signal(connections, SIGKILL);
 }
 
-bool connections_disobeys(Connections *connections, pid_t pid) {
-        if (roster_find(connections->roster, pid) == NULL)
-                return datagrams_disobeys(connections->datagrams, pid) ||
-                       scrapers_disobeys(connections->scrapers, pid);
-        (void)kill(pid, SIGKILL);
-        return true;
-}
-
 /* Kills the handlers whose time is over at @now, and finds the next ones. */
 static void connections_kill_due(Connections *connections, uint64_t now) {
         connections->silent_deadline = CLOCK_NEVER;

@@ -32,7 +32,7 @@ struct Connections {
         Quota *quota;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
-        Datagrams *datagrams;     /* whose handlers end and disobey here too */
+        Datagrams *datagrams;     /* whose handlers end here too */
         Scrapers *scrapers;       /* the same */
         uint64_t full_deadline;   /* when the next record may say that the limit is reached */
         uint64_t silent_deadline; /* no handler has an earlier one; a tick finds the next */
@@ -95,14 +95,9 @@ bool connections_reap(Connections *connections, uint64_t now);
 /*
  * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
  * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
- *
- * connections_disobeys: Kills the handler that is the process @pid, of any kind. It has sent the
- * master a signal that only systemd or an administrator may send, or something else than a channel
- * that it may open. Returns whether there is such a handler.
  */
 void connections_stop(Connections *connections);
 void connections_kill(Connections *connections);
-bool connections_disobeys(Connections *connections, pid_t pid);
 
 /*
  * connections_tick: Ends a back-off, writes its record, sweeps for ended handlers, and kills those

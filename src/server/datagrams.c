@@ -284,13 +284,6 @@ void datagrams_kill(Datagrams *datagrams) {
         datagrams_signal(datagrams, SIGKILL);
 }
 
-bool datagrams_disobeys(Datagrams *datagrams, pid_t pid) {
-        if (pid <= 0 || datagrams_find(datagrams, pid) == NULL)
-                return false;
-        (void)kill(pid, SIGKILL);
-        return true;
-}
-
 /* Asks the handlers for news from now on. */
 static void datagrams_end_rest(Datagrams *datagrams, uint64_t now) {
         datagrams->rest_until = CLOCK_NEVER;

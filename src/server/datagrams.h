@@ -56,13 +56,9 @@ void datagrams_reap(Datagrams *datagrams, pid_t pid, int status, uint64_t now);
 
 /*
  * datagrams_stop: Asks the handlers to finish and starts no more. datagrams_kill: Kills them.
- *
- * datagrams_disobeys: Kills the handler that is the process @pid, which has sent the master a
- * signal or opened a channel to it. Returns whether there is such a handler.
  */
 void datagrams_stop(Datagrams *datagrams);
 void datagrams_kill(Datagrams *datagrams);
-bool datagrams_disobeys(Datagrams *datagrams, pid_t pid);
 
 /*
  * datagrams_tick: Starts the handlers that are due at @now, and writes a due record with the counts

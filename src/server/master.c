@@ -211,8 +211,7 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
          * terminal. With sigqueue(3) or F_SETSIG of fcntl(2) the sender remains unknown. */
         const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL ||
                               signal->ssi_code == SI_KERNEL;
-        const bool disobeys = attested &&
-                              connections_disobeys(master->connections, (pid_t)signal->ssi_pid);
+        const bool disobeys = attested && reaper_kill_child((pid_t)signal->ssi_pid);
 
         /* A signal of a child can have merged with the kernel's. */
         if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))

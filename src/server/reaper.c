@@ -104,6 +104,15 @@ pid_t reaper_next(Reaper *reaper, int *ret_status) {
         return reaper_sweep(reaper, ret_status);
 }
 
+bool reaper_kill_child(pid_t pid) {
+        siginfo_t info;
+
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
+                return false;
+        (void)kill(pid, SIGKILL);
+        return true;
+}
+
 uint64_t reaper_deadline(const Reaper *reaper) {
         return reaper->sweep_deadline;
 }

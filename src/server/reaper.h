@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "server/roster.h"
 
@@ -41,6 +43,13 @@ void reaper_begin(Reaper *reaper, uint64_t now);
  * Returns its process ID and sets @ret_status (waitpid(2)); 0 when the turn is over.
  */
 pid_t reaper_next(Reaper *reaper, int *ret_status);
+
+/*
+ * reaper_kill_child: Kills the process @pid if it is a child, a handler of any kind. It has sent
+ * the master a signal that only systemd or an administrator may send, or something else than a
+ * channel that it may open. Returns whether it is one.
+ */
+bool reaper_kill_child(pid_t pid);
 
 /*
  * reaper_deadline: Returns when a turn is due without a SIGCHLD, or CLOCK_NEVER.

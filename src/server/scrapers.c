@@ -139,13 +139,6 @@ void scrapers_kill(Scrapers *scrapers) {
         scrapers_kill_due(scrapers, CLOCK_NEVER);
 }
 
-bool scrapers_disobeys(Scrapers *scrapers, pid_t pid) {
-        if (scrapers_find(scrapers, pid) == NULL)
-                return false;
-        (void)kill(pid, SIGKILL);
-        return true;
-}
-
 void scrapers_tick(Scrapers *scrapers, uint64_t now) {
         if (scrapers->rest_until <= now)
                 scrapers->rest_until = CLOCK_NEVER;

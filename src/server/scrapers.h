@@ -48,13 +48,9 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
  * scrapers_reap: Takes note that the child @pid has ended, if it is a handler of a client.
  *
  * scrapers_kill: Kills the handlers.
- *
- * scrapers_disobeys: Kills the handler that is the process @pid, which has sent the master a
- * signal or opened a channel to it. Returns whether there is such a handler.
  */
 void scrapers_reap(Scrapers *scrapers, pid_t pid);
 void scrapers_kill(Scrapers *scrapers);
-bool scrapers_disobeys(Scrapers *scrapers, pid_t pid);
 
 /*
  * scrapers_tick: Ends a rest that is over at @now, and kills handlers whose time is.

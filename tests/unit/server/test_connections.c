@@ -360,31 +360,6 @@ static void test_handed_over(void **state) {
         process_run(claim_handed_over, &(bool){ false });
 }
 
-static void disobey(void *data) {
-        pid_t handler;
-        int client;
-
-        (void)data;
-        start(5, 5);
-        client = service_take(&service, FROM_ONE, &handler);
-        assert_false(connections_disobeys(service.connections, getpid()));
-        assert_false(connections_disobeys(service.connections, 0));
-        peer_echo(client, "Hello");
-        assert_true(connections_disobeys(service.connections, handler));
-        process_wait_ended(handler);
-        connections_reap(service.connections, clock_now());
-        service_expect(&service, RECORD_CRASHED);
-        assert_int_equal(journald_number(&service.journald, "MPECHO_SIGNAL"), SIGKILL);
-        close(client);
-        service_stop(&service);
-}
-
-/* A handler that sends its master signals is killed, and nobody else. */
-static void test_disobeys(void **state) {
-        (void)state;
-        process_run(disobey, NULL);
-}
-
 static void end_without_header(void *data) {
         pid_t handler;
         int client;
@@ -518,8 +493,7 @@ int main(void) {
                 TEST(test_one),       TEST(test_many),       TEST(test_slow),
                 TEST(test_total),     TEST(test_per_source), TEST(test_end),
                 TEST(test_report),    TEST(test_stranger),   TEST(test_handed_over),
-                TEST(test_no_header), TEST(test_disobeys),   TEST(test_share),
-                TEST(test_expire),
+                TEST(test_no_header), TEST(test_share),      TEST(test_expire),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -369,27 +369,6 @@ static void test_exhausted(void **state) {
         process_run(exhausted, *state);
 }
 
-/* A handler that sends the master a signal is killed; a stranger is left alone. */
-static void disobey(void *data) {
-        Scene *scene = data;
-        pid_t pid;
-
-        scene_open(scene);
-        scene_tick(scene, 0);
-        pid = scene_handler(scene);
-        assert_false(datagrams_disobeys(scene->datagrams, getpid()));
-        assert_false(datagrams_disobeys(scene->datagrams, 0));
-        assert_true(datagrams_disobeys(scene->datagrams, pid));
-        assert_int_equal(WTERMSIG(scene_reap(scene, pid)), SIGKILL);
-        journald_expect(&scene->journald, RECORD_RESTARTED);
-        scene_stop(scene);
-        scene_close(scene);
-}
-
-static void test_disobey(void **state) {
-        process_run(disobey, *state);
-}
-
 /* No socket is behind the last one, whatever that memory contains. */
 static void stranger(void *data) {
         Scene *scene = data;
@@ -397,7 +376,6 @@ static void stranger(void *data) {
         strangers = true;
         scene_open(scene);
         strangers = false;
-        assert_false(datagrams_disobeys(scene->datagrams, STRANGER));
         datagrams_reap(scene->datagrams, STRANGER, 0, scene->now);
         journal_finish(scene->journal, 0);
         journald_expect_none(&scene->journald);
@@ -436,8 +414,8 @@ static void test_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),     TEST(test_count),   TEST(test_news),     TEST(test_restart),
-                TEST(test_exhausted), TEST(test_disobey), TEST(test_stranger), TEST(test_none),
+                TEST(test_serve),     TEST(test_count),    TEST(test_news), TEST(test_restart),
+                TEST(test_exhausted), TEST(test_stranger), TEST(test_none),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

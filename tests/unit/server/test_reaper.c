@@ -23,7 +23,7 @@ enum {
 typedef struct Handler {
         LedgerExits *exits;
         LedgerEntry *entry;
-        bool tells;
+        bool announces;
         bool stays;
         int code;
 } Handler;
@@ -63,7 +63,7 @@ static int tear_down(void **state) {
 static void handle(void *data) {
         const Handler *handler = data;
 
-        if (handler->tells)
+        if (handler->announces)
                 ledger_announce_exit(handler->exits, handler->entry);
         while (handler->stays)
                 (void)pause();
@@ -105,11 +105,11 @@ static void expect_none(void) {
         assert_int_equal(reaper_next(&reaper, &status), 0);
 }
 
-/* Who has told and ended is found, with its status; who has told and goes on when it ends. */
-static void test_told(void **state) {
-        Connection *leaving = start((Handler){ .tells = true, .stays = true });
-        Connection *first = start((Handler){ .tells = true, .code = 1 });
-        Connection *second = start((Handler){ .tells = true, .code = 2 });
+/* A handler that has announced its exit is found, with its status, once it has ended. */
+static void test_announced(void **state) {
+        Connection *leaving = start((Handler){ .announces = true, .stays = true });
+        Connection *first = start((Handler){ .announces = true, .code = 1 });
+        Connection *second = start((Handler){ .announces = true, .code = 2 });
 
         (void)state;
         reaper_begin(&reaper, NOW);
@@ -126,11 +126,11 @@ static void test_told(void **state) {
         expect_none();
 }
 
-/* Among many, too, who has told is found at once; who has not, when all are looked at, which is
- * due after a rest. */
+/* Among many, too, a handler that has announced its exit is found at once; another one in a sweep,
+ * which is due after a rest. */
 static void test_many(void **state) {
         uint64_t due;
-        Connection *told, *untold;
+        Connection *announced, *silent;
 
         (void)state;
         start_many(SLOTS - 2);
@@ -138,17 +138,17 @@ static void test_many(void **state) {
         expect_none();
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
 
-        untold = start((Handler){ .code = 3 });
-        told = start((Handler){ .tells = true, .code = 4 });
+        silent = start((Handler){ .code = 3 });
+        announced = start((Handler){ .announces = true, .code = 4 });
         reaper_begin(&reaper, NOW + 1);
-        expect(told, 4);
+        expect(announced, 4);
         expect_none();
         due = reaper_deadline(&reaper);
         assert_true(due > NOW + 1 && due <= NOW + CLOCK_SECOND);
         reaper_begin(&reaper, due - 1);
         expect_none();
         reaper_begin(&reaper, due);
-        expect(untold, 3);
+        expect(silent, 3);
         expect_none();
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
 }
@@ -173,7 +173,7 @@ static void test_rest(void **state) {
         }
 }
 
-/* Among few, who has not told is found at once. */
+/* Among few, a handler that has announced nothing is found at once. */
 static void test_few(void **state) {
         (void)state;
         start_many(3);
@@ -249,7 +249,7 @@ static void test_again_and_again(void **state) {
                 assert_int_equal(reaper.n, 1);
         }
         for (size_t i = 0; i < COUNT(others); i++)
-                others[i] = start((Handler){ .tells = true, .code = 3 });
+                others[i] = start((Handler){ .announces = true, .code = 3 });
         reaper.rest_until = CLOCK_NEVER;
         reaper_begin(&reaper, NOW);
         for (size_t i = 0; i < COUNT(others); i++)
@@ -276,20 +276,20 @@ static pid_t start_stranger(void) {
 }
 
 /* A child that serves no connection is found as well, at once or after the last handler that has
- * told. */
+ * announced. */
 static void test_stranger(void **state) {
         pid_t pid = start_stranger();
-        Connection *told;
+        Connection *announced;
 
         (void)state;
         reaper_begin(&reaper, NOW);
         assert_int_equal(reaper_next(&reaper, &(int){ 0 }), pid);
         expect_none();
 
-        told = start((Handler){ .tells = true, .code = 5 });
+        announced = start((Handler){ .announces = true, .code = 5 });
         pid = start_stranger();
         reaper_begin(&reaper, NOW);
-        expect(told, 5);
+        expect(announced, 5);
         assert_int_equal(reaper_next(&reaper, &(int){ 0 }), pid);
         expect_none();
 }
@@ -344,9 +344,29 @@ static void test_last(void **state) {
         assert_true(reaper_deadline(&reaper) == CLOCK_NEVER);
 }
 
+/* A child is killed, also one that has ended and was not reaped; any other process is left alone.
+ */
+static void test_kill_child(void **state) {
+        Connection *connection = start((Handler){ .stays = true });
+        const pid_t handler = connection->handler;
+
+        (void)state;
+        assert_false(reaper_kill_child(getpid()));
+        assert_false(reaper_kill_child(getppid()));
+        assert_false(reaper_kill_child(0));
+        assert_false(reaper_kill_child(-handler));
+        assert_true(reaper_kill_child(handler));
+        process_wait_ended(handler);
+        assert_true(reaper_kill_child(handler));
+        reaper_begin(&reaper, NOW);
+        assert_int_equal(reaper_next(&reaper, &(int){ 0 }), handler);
+        roster_remove(roster, connection);
+        assert_false(reaper_kill_child(handler));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_told, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_announced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_rest, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_few, set_up, tear_down),
@@ -355,6 +375,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_stranger, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_traced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_last, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_kill_child, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -159,28 +159,6 @@ static void test_limit(void **state) {
         process_run(limit, NULL);
 }
 
-static void disobey(void *data) {
-        int client;
-        pid_t pid;
-
-        (void)data;
-        start();
-        client = take();
-        peer_send(client, "GET ", 4);
-        assert_false(scrapers_disobeys(scrapers, getpid()));
-        assert_false(scrapers_disobeys(scrapers, 0));
-        for (pid = 1; !scrapers_disobeys(scrapers, pid); pid++)
-                assert_true(pid < 1 << 22);
-        assert_int_equal(WTERMSIG(reap()), SIGKILL);
-        stop();
-}
-
-/* A handler that sends the master a signal is killed; a stranger is left alone. */
-static void test_disobey(void **state) {
-        (void)state;
-        process_run(disobey, NULL);
-}
-
 static void expire(void *data) {
         const uint64_t due = NOW + HANDLER_PATIENCE;
         int client;
@@ -279,9 +257,9 @@ static void test_lack_of_memory(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_serve),   cmocka_unit_test(test_limit),
-                cmocka_unit_test(test_disobey), cmocka_unit_test(test_expire),
-                cmocka_unit_test(test_lack),    cmocka_unit_test(test_lack_of_memory),
+                cmocka_unit_test(test_serve),          cmocka_unit_test(test_limit),
+                cmocka_unit_test(test_expire),         cmocka_unit_test(test_lack),
+                cmocka_unit_test(test_lack_of_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
