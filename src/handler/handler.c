@@ -130,16 +130,6 @@ static bool handler_take_unsent(const Handler *handler, Echo *echo) {
         return true;
 }
 
-const char *handler_reason_text(int code) {
-        return end_reason_text(end_reason_from_exit_code(code));
-}
-
-const char *handler_refusal_text(int code) {
-        const char *error = code > HANDLER_HEADER ? proxy_error_text(code - HANDLER_HEADER) : NULL;
-
-        return error != NULL ? error : handler_reason_text(code);
-}
-
 /* Notes the exit code for the next master, if this one dies before it reaps. */
 static void handler_note_end(const Handler *handler, int code) {
         atomic_store_explicit(&handler->ledger->reason, (uint32_t)code + 1, memory_order_relaxed);
@@ -296,30 +286,25 @@ static bool handler_move_descriptors(Handler *handler) {
         return true;
 }
 
-static _Noreturn void handler_run(const Handler *handler) {
-        Handler child = *handler;
+pid_t handler_start(Handler *handler) {
         int code = END_FAILED;
-
-        wipe_registers();
-        if (!handler_move_descriptors(&child))
-                socket_set_reset(handler->connection);
-        else if (child.datagrams != NULL)
-                code = handler_serve_datagrams(&child);
-        else if (child.scrape != NULL)
-                code = handler_serve_scraper(&child);
-        else
-                code = handler_serve(&child);
-        if (child.exits != NULL)
-                ledger_announce_exit(child.exits, child.ledger);
-        _exit(code);
-}
-
-pid_t handler_start(const Handler *handler) {
         pid_t pid;
 
         wipe_stack();
         pid = fork_child();
-        if (pid == 0)
-                handler_run(handler);
-        return pid;
+        if (pid != 0)
+                return pid;
+
+        wipe_registers();
+        if (!handler_move_descriptors(handler))
+                socket_set_reset(handler->connection);
+        else if (handler->datagrams != NULL)
+                code = handler_serve_datagrams(handler);
+        else if (handler->scrape != NULL)
+                code = handler_serve_scraper(handler);
+        else
+                code = handler_serve(handler);
+        if (handler->exits != NULL)
+                ledger_announce_exit(handler->exits, handler->ledger);
+        _exit(code);
 }

@@ -72,20 +72,13 @@ void handler_init(void);
 
 /*
  * handler_start: Forks a handler for a connection, a datagram socket or a client of the metrics. It
- * keeps the descriptors in @handler and the standard three, and closes all others. The caller is
- * the only thread of its process, has called handler_init(), and blocks the signals that it names.
+ * keeps the descriptors in @handler, which it moves, and the standard three, and closes all others.
+ * Changes @handler in the child alone. The caller is the only thread of its process, has called
+ * handler_init(), and blocks the signals that it names.
  *
  * Returns the handler's process ID, in the parent only; or a negative errno of fork(2).
  */
-pid_t handler_start(const Handler *handler);
-
-/*
- * handler_reason_text: Returns the text of the EndReason that the exit @code of a handler is.
- * handler_refusal_text: Returns why a connection was refused whose handler exited with @code before
- * it announced a peer. Both take any number, which a handler can exit with: "failed" for others.
- */
-const char *handler_reason_text(int code);
-const char *handler_refusal_text(int code);
+pid_t handler_start(Handler *handler);
 
 /*
  * handler_serve: Serves a connection in this process until it ends. Descriptor 0 must be /dev/null,

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #include "handler/handler.h"
+#include "handler/proxy.h"
 #include "lib/clock.h"
 
 /* From one record of a reached limit to the next. */
@@ -71,6 +72,12 @@ void account_refused(Connections *connections, const Address *peer, const char *
                       now);
 }
 
+const char *account_refusal(int code) {
+        const char *error = code > HANDLER_HEADER ? proxy_error_text(code - HANDLER_HEADER) : NULL;
+
+        return error != NULL ? error : end_reason_text(end_reason_from_exit_code(code));
+}
+
 void account_full(Connections *connections, uint64_t now) {
         const uint32_t live = roster_live(connections->roster);
 
@@ -95,7 +102,7 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
                 return;
         if (ended->state == LEDGER_SILENT) {
                 account_refused(connections, &ended->peer, NULL, ended->listener,
-                                METRICS_PROXY_HEADER, handler_refusal_text(code), now);
+                                METRICS_PROXY_HEADER, account_refusal(code), now);
                 return;
         }
         record = account_record(connections, crashed ? RECORD_CRASHED : RECORD_CLOSED, ended, now);

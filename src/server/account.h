@@ -27,6 +27,12 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
 void account_full(Connections *connections, uint64_t now);
 
 /*
+ * account_refusal: Returns why a connection was refused whose handler exited with @code before it
+ * announced a peer: half a sentence, whatever the code.
+ */
+const char *account_refusal(int code);
+
+/*
  * account_counts: Returns the counts of the ledger, for the caller to add to; bytes are those of
  * connections that have ended.
  *

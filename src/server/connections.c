@@ -143,33 +143,6 @@ static bool connections_admit_client(Connections *connections, const Address *pe
                                : quota_charge(connections->quota, address_source(peer));
 }
 
-/* Serves or refuses the client @peer; takes @fd. */
-static void connections_serve(Connections *connections, int fd, const Address *peer,
-                              const Listener *listener, uint64_t now) {
-        const int limit = listener->kind == LISTENER_PROXY ? METRICS_PROXY_FROM
-                                                           : METRICS_MAX_PER_SOURCE;
-        Connection *connection;
-        int r;
-
-        if (!connections_admit_client(connections, peer, listener)) {
-                discard_client(fd);
-                account_refused(connections, peer, NULL, listener, limit, NULL, now);
-                return;
-        }
-        connection = roster_add(connections->roster, peer, socket_cookie(fd), listener, now);
-        r = connections_start(connections, connection, fd, -1, now);
-        if (r < 0) {
-                connections_fork_failed(connections, connection, fd, -r, now);
-                return;
-        }
-
-        discard_inherited(fd, peer->family == AF_UNIX);
-        backoff_end(&connections->backoff);
-        if (connection->state == LEDGER_SERVED)
-                account_accepted(connections, connection, now);
-        account_full(connections, now);
-}
-
 /* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
 static bool connections_accept_failed(Connections *connections, const Listener *listener, int error,
                                       int failures, uint64_t now) {
@@ -185,6 +158,43 @@ static bool connections_accept_failed(Connections *connections, const Listener *
         backoff_begin(&connections->backoff, listener, limit != NULL ? limit : "network", error,
                       refused, now);
         return false;
+}
+
+/* Accepts a client, and serves or refuses it. Returns whether to try the next one; @failures counts
+ * the clients that were gone. */
+static bool connections_accept_one(Connections *connections, const Listener *listener,
+                                   int *failures, uint64_t now) {
+        const int limit = listener->kind == LISTENER_PROXY ? METRICS_PROXY_FROM
+                                                           : METRICS_MAX_PER_SOURCE;
+        Connection *connection;
+        Address peer;
+        int fd, r;
+
+        fd = listener_accept(listener, &peer);
+        if (fd == -EAGAIN)
+                return false;
+        if (fd < 0)
+                return connections_accept_failed(connections, listener, -fd, ++*failures, now);
+
+        if (!connections_admit_client(connections, &peer, listener)) {
+                discard_client(fd);
+                account_refused(connections, &peer, NULL, listener, limit, NULL, now);
+                return true;
+        }
+
+        connection = roster_add(connections->roster, &peer, socket_cookie(fd), listener, now);
+        r = connections_start(connections, connection, fd, -1, now);
+        if (r < 0) {
+                connections_fork_failed(connections, connection, fd, -r, now);
+                return true;
+        }
+
+        discard_inherited(fd, peer.family == AF_UNIX);
+        backoff_end(&connections->backoff);
+        if (connection->state == LEDGER_SERVED)
+                account_accepted(connections, connection, now);
+        account_full(connections, now);
+        return true;
 }
 
 bool connections_can_accept(const Connections *connections) {
@@ -204,19 +214,10 @@ void connections_accept(Connections *connections, const Listener *listener, uint
         int failures = 0;
 
         for (int i = 0; i < ACCEPTS_PER_TURN && connections_can_accept_at(connections, listener);
-             i++) {
-                Address peer;
-                int fd;
-
-                fd = listener_accept(listener, &peer);
-                if (fd >= 0)
-                        connections_serve(connections, fd, &peer, listener, now);
-                else if (fd == -EAGAIN ||
-                         !connections_accept_failed(connections, listener, -fd, ++failures, now))
+             i++)
+                if (!connections_accept_one(connections, listener, &failures, now) ||
+                    clock_now() >= now + ACCEPTING)
                         return;
-                if (clock_now() >= now + ACCEPTING)
-                        return;
-        }
 }
 
 /* Lets go of a connection that goes on without its handler: the next master finds it in the ledger,

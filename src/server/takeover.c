@@ -100,6 +100,8 @@ static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
 static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                           const LedgerEntry *entry, uint64_t now) {
         const RecordKind kind = takeover_kind(facts, entry);
+        const int code = entry_code(entry);
+        const EndReason reason = end_reason_from_exit_code(code);
         char peer[ADDRESS_TEXT_SIZE], proxy[ADDRESS_TEXT_SIZE], text[ENDPOINT_TEXT_SIZE];
         const Listener *listener;
 
@@ -119,9 +121,8 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                                  .handler_pid = (uint64_t)facts->handler,
                                  .bytes = entry->bytes,
                                  .duration = facts_duration(facts, now),
-                                 .reason = kind == RECORD_REFUSED
-                                                           ? handler_refusal_text(entry_code(entry))
-                                                           : handler_reason_text(entry_code(entry)),
+                                 .reason = kind == RECORD_REFUSED ? account_refusal(code)
+                                                                  : end_reason_text(reason),
                                  .live = roster_live(connections->roster) },
                       now);
 }

@@ -55,7 +55,7 @@ size_t session_start_full(Session *session, uint64_t timeout, void (*serve)(void
  * descriptors open that are not the handler's. */
 void session_handle(void *data) {
         const Session *session = data;
-        const Handler handler = { .connection = session->pair[1],
+        Handler handler = { .connection = session->pair[1],
                                   .title = "mpecho: somebody",
                                   .idle_timeout = session->timeout,
                                   .unsent = -1,

@@ -56,7 +56,7 @@ static void find_all(void) {
 }
 
 /* Starts @handler, for which the call of @fault fails after @after others; waits for its end. */
-static void expect_exit(const Handler *handler, CallFault *fault, int after, int code) {
+static void expect_exit(Handler *handler, CallFault *fault, int after, int code) {
         pid_t pid;
 
         *fault = (CallFault){ .error = ENOMEM, .after = after, .times = 1 };
