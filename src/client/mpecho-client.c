@@ -9,8 +9,6 @@
  * A mode must never print results or exit by itself. A reader that does not read must not hold up a
  * user who has ended the program with a signal.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -34,18 +32,7 @@
 #include "client/run/ping.h"
 #include "client/run/relay.h"
 #include "lib/failure.h"
-
-/*
- * The next open(2) or socket(2) would take a closed standard descriptor. Its replacement is opened
- * in the wrong direction: each use is an error, and no data vanish silently.
- */
-static int client_fill_descriptors(void) {
-        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-                if (fcntl(fd, F_GETFD) < 0 &&
-                    open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY) < 0)
-                        return -errno;
-        return 0;
-}
+#include "lib/stdfds.h"
 
 static int client_refuse(const Failure *failure, bool monitor) {
         if (monitor) {
@@ -126,7 +113,7 @@ int main(int argc, char **argv) {
         ClientOptions options;
         Failure failure = {};
 
-        if (client_fill_descriptors() < 0)
+        if (stdfds_fill() < 0)
                 return STATUS_FAILED;
         if (client_options_parse(argc, argv, &options, &failure) < 0)
                 return client_refuse(&failure, client_options_is_monitor(argv));

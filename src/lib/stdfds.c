@@ -3,8 +3,10 @@
  * Puts the three standard descriptors in order, whatever the parent has made of them.
  *
  * A parent can leave some closed. open(2) returns the lowest free number, so the next socket would
- * become stdout and receive the text of --help. An inetd connects all three to the client, which
- * must neither read error messages nor lose its own copy of the socket when stdin is closed.
+ * become stdout and receive the text of --help. The replacements of stdin and stdout are open in
+ * the wrong direction: each use is an error, and no data vanish silently. An inetd connects all
+ * three to the client, which must neither read error messages nor lose its own copy of the socket
+ * when stdin is closed.
  *
  * So stdfds_fill() runs before anything opens a descriptor, and stdfds_detach() after the program
  * has duplicated the client's socket. Nothing here may close a descriptor without a replacement.
@@ -17,15 +19,11 @@
 #include <unistd.h>
 
 int stdfds_fill(void) {
-        int fd;
-
-        /* open(2) takes the lowest number that is free. */
-        do {
-                fd = open("/dev/null", O_RDWR);
-                if (fd < 0)
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 &&
+                    (fd == STDOUT_FILENO ? open("/dev/null", O_RDONLY)
+                                         : open("/dev/null", O_WRONLY)) < 0)
                         return -errno;
-        } while (fd <= STDERR_FILENO);
-        close(fd);
         return 0;
 }
 

@@ -9,7 +9,7 @@
 
 /*
  * stdfds_fill: Opens /dev/null in place of each closed one, so that no socket becomes one of them.
- * Call first in main().
+ * Reading from such a stdin and writing to such a stdout are errors. Call first in main().
  *
  * Returns 0, or a negative errno of open(2).
  */

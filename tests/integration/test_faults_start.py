@@ -13,12 +13,12 @@ LISTEN = ["127.0.0.1:0"]
 PARTS = "Cannot create the master's memory or sockets: "
 
 
-def start(arguments, injection, **keywords):
-    """Runs mpecho with strace(1)'s `injection` until it ends. Returns its status and its text."""
+def start(arguments, injection, program=MPECHO, **keywords):
+    """Runs `program` with strace(1)'s `injection` until it ends. Returns its status and its text."""
     calls, _, path = injection.partition(":")[0].partition("@")
     command = ["strace", "-q", "-o/dev/null", f"-etrace={calls}",
                f"-einject={calls}:{injection.partition(':')[2]}", *([f"-P{path}"] if path else []),
-               str(MPECHO), *arguments]
+               str(program), *arguments]
     done = subprocess.run(command, env=variables(TRACED), stderr=subprocess.PIPE, text=True,
                           timeout=DEADLINE, check=False, **keywords)
     return done.returncode, done.stderr
@@ -26,11 +26,9 @@ def start(arguments, injection, **keywords):
 
 @pytest.mark.parametrize("injection, message", [
     ("?open,openat@/dev/null:error=ENFILE:when=1",
-     "mpecho: Cannot open /dev/null: Too many open files in system"),
-    ("?open,openat@/dev/null:error=ENFILE:when=2",
      "Cannot use /dev/null: Too many open files in system"),
     ("?dup2,dup3:error=EMFILE", "Cannot use /dev/null: Too many open files"),
-    ("fcntl:error=EIO:when=1", "Cannot listen on '127.0.0.1:0': Input/output error"),
+    ("fcntl:error=EIO:when=4", "Cannot listen on '127.0.0.1:0': Input/output error"),
     ("socket:error=EMFILE", "Cannot listen on '127.0.0.1:0': Too many open files"),
     ("getsockname:error=ENOBUFS",
      "Cannot listen on '127.0.0.1:0': No buffer space available"),
@@ -45,7 +43,13 @@ def test_listeners(injection, message):
     assert status == 1 and text.endswith(message + "\n"), text
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+def test_no_null():
+    """A closed standard file that cannot be replaced ends the start with status 1 and a sentence."""
+    assert start(["-c", f"exec {MPECHO} 0<&-"], "?open,openat@/dev/null:error=ENFILE",
+                 program="sh") == (1, "mpecho: Cannot open /dev/null: Too many open files in system\n")
+
+
+@pytest.mark.parametrize("call", [4, 5, 6])
 def test_connection(call):
     """A connection that cannot be prepared is not served, and its client sees the end of it."""
     client, passed = socket.socketpair()

@@ -49,13 +49,14 @@ static void close_and_fill(void *data) {
         for (int fd = 0; fd <= 2; fd++)
                 if (closed & 1U << fd) {
                         assert_true(is_null(fd));
-                        assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDWR);
+                        assert_int_equal(fcntl(fd, F_GETFL) & O_ACCMODE,
+                                         fd == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
                         assert_int_equal(fcntl(fd, F_GETFD), 0);
                 }
 }
 
-/* Whichever of the three are closed are /dev/null afterwards, for reading and writing; the others
- * are as they were, and nothing else is open. */
+/* Whichever of the three are closed are /dev/null afterwards, stdin and stdout in the wrong
+ * direction; the others are as they were, and nothing else is open. */
 static void test_fill(void **state) {
         (void)state;
         for (unsigned closed = 0; closed < 8; closed++)
@@ -122,8 +123,10 @@ static void lack(void *data) {
         const int before = lowest_free();
 
         (void)data;
+        close(STDIN_FILENO);
         open_fault = (CallFault){ .error = ENFILE, .times = 1 };
         assert_int_equal(stdfds_fill(), -ENFILE);
+        assert_int_equal(stdfds_fill(), 0);
         open_fault = (CallFault){ .error = ENFILE, .times = 1 };
         assert_int_equal(stdfds_detach(), -ENFILE);
         dup2_fault = (CallFault){ .error = EBUSY, .times = 1 };
