@@ -14,6 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/descriptor.h"
+
 /* Older kernels' headers lack it. */
 #ifndef SCM_PIDFD
 #define SCM_PIDFD 0x04
@@ -52,19 +54,13 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
         return 0;
 }
 
-void fdpass_close(int fd) {
-        if (fd >= 0)
-                close(fd);
-}
-
 /* Closes the descriptor of the sender (SO_PASSPIDFD, unix(7)), which the kernel adds to a message
  * where another process that has the socket wants that. */
 static void header_close_sender(struct cmsghdr *header) {
         int process;
 
         memcpy(&process, CMSG_DATA(header), sizeof process);
-        if (process >= 0)
-                close(process);
+        descriptor_close(process);
 }
 
 /* Returns the sender that a control message attests; 0 for one of another user. */
@@ -100,7 +96,7 @@ static int fdpass_take(struct msghdr *message, pid_t *ret_sender, int *ret_fds) 
                 return n;
 
         while (n > 0)
-                fdpass_close(ret_fds[--n]);
+                close(ret_fds[--n]);
         return -EMFILE;
 }
 

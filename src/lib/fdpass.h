@@ -51,8 +51,3 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
  * another negative errno of recvmsg(2).
  */
 int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_MOST], int flags);
-
-/*
- * fdpass_close: Closes @fd, unless it is negative: a message may lack an optional descriptor.
- */
-void fdpass_close(int fd);

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "lib/stdfds.h"
 #include "report/summary.h"
@@ -131,8 +132,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
 Journal *journal_free(Journal *journal) {
         if (journal == NULL)
                 return NULL;
-        if (journal->fd >= 0)
-                close(journal->fd);
+        descriptor_close(journal->fd);
         return mapping_free(journal, sizeof *journal);
 }
 

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/fdpass.h"
 
 /* So rare that a manager that hangs does not keep the master awake. */
@@ -79,9 +80,7 @@ int notify_init(Notify *notify) {
 }
 
 void notify_deinit(Notify *notify) {
-        if (notify->fd >= 0)
-                close(notify->fd);
-        notify->fd = -1;
+        notify->fd = descriptor_close(notify->fd);
 }
 
 bool notify_has_manager(const Notify *notify) {

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
@@ -64,7 +65,7 @@ static int channel_expect(int channel, pid_t master) {
         if (n < 0)
                 return n;
         for (int i = 0; i < n; i++)
-                fdpass_close(fds[i]);
+                descriptor_close(fds[i]);
         if (note.size == 0)
                 return -ECONNRESET;
         return note.sender == master ? note.data[0] : -EPERM;
@@ -123,7 +124,7 @@ int handover_give(const HandoverAddress *address, int connection, const char *un
         r = handover_ask(address, "", 1, fds, n);
         if (r < 0 && r != -ECANCELED)
                 r = fdstore_put_connections(fds, n, address->run, getpid());
-        fdpass_close(fds[1]);
+        descriptor_close(fds[1]);
         return r;
 }
 

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/discard.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
@@ -89,9 +90,8 @@ static void channel_drop(Inbox *inbox, size_t index) {
 
 /* Closes the connection and the unsent bytes, which systemd has as well: nobody waits. */
 static void channel_close_stored(InboxChannel *channel) {
-        fdpass_close(channel->connection);
-        fdpass_close(channel->unsent);
-        channel->connection = channel->unsent = -1;
+        channel->connection = descriptor_close(channel->connection);
+        channel->unsent = descriptor_close(channel->unsent);
 }
 
 void inbox_deinit(Inbox *inbox) {
@@ -100,9 +100,8 @@ void inbox_deinit(Inbox *inbox) {
         if (inbox->socket >= 0)
                 discard_add_channel(&inbox->discard, inbox->socket);
         discard_close(&inbox->discard);
-        if (inbox->fd >= 0)
-                close(inbox->fd);
-        inbox->socket = inbox->fd = -1;
+        inbox->fd = descriptor_close(inbox->fd);
+        inbox->socket = -1;
 }
 
 /* Polls the inbox, or stops polling it: a readable inbox would keep the master awake. */

@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "restart/bundle.h"
 
@@ -84,10 +85,8 @@ Ledger *ledger_free(Ledger *ledger) {
                 return NULL;
         mapping_free(ledger->handlers, handlers_size(ledger->slots));
         mapping_free(ledger->masters, masters_size(ledger->slots));
-        if (ledger->handlers_fd >= 0)
-                close(ledger->handlers_fd);
-        if (ledger->masters_fd >= 0)
-                close(ledger->masters_fd);
+        descriptor_close(ledger->handlers_fd);
+        descriptor_close(ledger->masters_fd);
         free(ledger);
         return NULL;
 }
@@ -156,9 +155,8 @@ int ledger_take_bundle(Ledger *ledger) {
 
         if (bundle < 0)
                 return bundle;
-        close(ledger->handlers_fd);
-        close(ledger->masters_fd);
-        ledger->handlers_fd = ledger->masters_fd = -1;
+        ledger->handlers_fd = descriptor_close(ledger->handlers_fd);
+        ledger->masters_fd = descriptor_close(ledger->masters_fd);
         return bundle;
 }
 

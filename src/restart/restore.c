@@ -29,6 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/descriptor.h"
 #include "lib/discard.h"
 #include "lib/fdpass.h"
 #include "lib/hashtable.h"
@@ -80,10 +81,9 @@ int restore_init(Restore *restore, size_t most) {
 
 static void open_close(struct RestoreOpen *open) {
         for (int i = 0; i < open->n_fds; i++)
-                fdpass_close(open->fds[i]);
-        fdpass_close(open->converted);
+                descriptor_close(open->fds[i]);
+        open->converted = descriptor_close(open->converted);
         open->n_fds = open->position = 0;
-        open->converted = -1;
         open->opened = false;
 }
 
@@ -306,7 +306,7 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
         if (open->position < open->n_fds && unsent_is_file(open->fds[open->position]))
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
-                fdpass_close(open->converted);
+                descriptor_close(open->converted);
                 open->converted = restore_find_legacy(restore, socket_cookie(ret_connection->fd));
                 ret_connection->unsent = open->converted;
                 /* A handler resets a connection whose unsent bytes are no file. */

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/discard.h"
 
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
@@ -38,9 +39,7 @@ void backoff_init(Backoff *backoff) {
 }
 
 void backoff_deinit(Backoff *backoff) {
-        if (backoff->reserve >= 0)
-                close(backoff->reserve);
-        backoff->reserve = -1;
+        backoff->reserve = descriptor_close(backoff->reserve);
 }
 
 const char *backoff_limit(int error) {

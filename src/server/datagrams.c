@@ -28,6 +28,7 @@
 
 #include "handler/handler.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/mapping.h"
 
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
@@ -126,8 +127,7 @@ Datagrams *datagrams_free(Datagrams *datagrams) {
         if (datagrams == NULL)
                 return NULL;
         mapping_free(datagrams->counts, datagrams->n * sizeof *datagrams->counts);
-        if (datagrams->news >= 0)
-                close(datagrams->news);
+        descriptor_close(datagrams->news);
         return mapping_free(datagrams, datagrams->size);
 }
 

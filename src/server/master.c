@@ -31,6 +31,7 @@
 #include "handler/handler.h"
 #include "handler/wipe.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "lib/ppoll.h"
 #include "report/notify.h"
@@ -176,8 +177,7 @@ Master *master_free(Master *master) {
         connections_free(master->connections);
         inbox_deinit(&master->inbox);
         notify_deinit(&master->notify);
-        if (master->signals >= 0)
-                close(master->signals);
+        descriptor_close(master->signals);
         return mapping_free(master, master->size);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of live connections. Each one is an object in an array that is allocated once; free
- * objects form a stack, and used ones a list, oldest first. A hash table finds the connection of a
- * process that was reaped.
+ * objects and used ones form a list each (queue(7)), used ones oldest first. A hash table finds the
+ * connection of a process that was reaped.
  *
  * Connection and slot of the ledger go together: the connection at index n of the array uses slot
  * n. The roster keeps the masters' part of the ledger in step with itself, so whenever the master
@@ -19,6 +19,8 @@
 #include "lib/hashtable.h"
 #include "lib/mapping.h"
 
+TAILQ_HEAD(ConnectionList, Connection);
+
 struct Roster {
         size_t size; /* of all this, in bytes */
         Hashtable *by_handler;
@@ -26,9 +28,8 @@ struct Roster {
         uint32_t slots;
         uint32_t live;
         uint32_t silent;
-        Connection *free;
-        Connection *first;
-        Connection *last;
+        struct ConnectionList free;
+        struct ConnectionList used;
         uint64_t bytes_left; /* of connections that were handed over */
         Connection connections[];
 };
@@ -43,9 +44,10 @@ int roster_new(uint32_t slots, Roster **ret_roster) {
                 return -errno;
         roster->size = size;
         roster->slots = slots;
-        roster->free = roster->connections;
-        for (uint32_t slot = 0; slot + 1 < slots; slot++)
-                roster->connections[slot].next = &roster->connections[slot + 1];
+        TAILQ_INIT(&roster->free);
+        TAILQ_INIT(&roster->used);
+        for (uint32_t slot = 0; slot < slots; slot++)
+                TAILQ_INSERT_TAIL(&roster->free, &roster->connections[slot], entry);
 
         r = ledger_new(slots, clock_now(), &roster->ledger);
         if (r == 0)
@@ -97,19 +99,18 @@ static void connection_set_state(Roster *roster, Connection *connection, LedgerS
 
 Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
                        const Listener *listener, uint64_t now) {
-        Connection *connection = roster->free;
+        Connection *connection = TAILQ_FIRST(&roster->free);
         LedgerFacts *facts;
 
         if (connection == NULL)
                 return NULL;
-        roster->free = connection->next;
+        TAILQ_REMOVE(&roster->free, connection, entry);
         *connection = (Connection){
                 .listener = listener,
                 .started = now,
                 .cookie = cookie,
                 .deadline = CLOCK_NEVER,
                 .ledger = ledger_entry(roster->ledger, connection_slot(roster, connection)),
-                .previous = roster->last,
         };
         /* All but `announced_before`: an earlier handler's exit can still be in the list. */
         connection->ledger->bytes = 0;
@@ -121,11 +122,7 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
         if (listener->kind == LISTENER_PROXY)
                 connection_set_state(roster, connection, LEDGER_SILENT);
 
-        if (roster->last != NULL)
-                roster->last->next = connection;
-        else
-                roster->first = connection;
-        roster->last = connection;
+        TAILQ_INSERT_TAIL(&roster->used, connection, entry);
         roster->live++;
         return connection;
 }
@@ -177,16 +174,8 @@ static void roster_unlink(Roster *roster, Connection *connection) {
         if (connection->handler != 0)
                 hashtable_remove(roster->by_handler, handler_key(connection->handler));
         connection->handler = 0;
-        if (connection->previous != NULL)
-                connection->previous->next = connection->next;
-        else
-                roster->first = connection->next;
-        if (connection->next != NULL)
-                connection->next->previous = connection->previous;
-        else
-                roster->last = connection->previous;
-        connection->next = roster->free;
-        roster->free = connection;
+        TAILQ_REMOVE(&roster->used, connection, entry);
+        TAILQ_INSERT_HEAD(&roster->free, connection, entry);
         roster->live--;
         roster->silent -= connection->state == LEDGER_SILENT;
         connection->state = LEDGER_SERVED;
@@ -214,7 +203,7 @@ Connection *roster_find(Roster *roster, pid_t handler) {
 }
 
 Connection *roster_next(const Roster *roster, const Connection *connection) {
-        return connection == NULL ? roster->first : connection->next;
+        return connection == NULL ? TAILQ_FIRST(&roster->used) : TAILQ_NEXT(connection, entry);
 }
 
 Connection *roster_at(Roster *roster, uint32_t slot) {
@@ -231,9 +220,9 @@ uint32_t roster_silent(const Roster *roster) {
 
 uint64_t roster_total_bytes(const Roster *roster) {
         uint64_t bytes = ledger_counts(roster->ledger)->metrics.bytes + roster->bytes_left;
+        const Connection *connection;
 
-        for (const Connection *connection = roster->first; connection != NULL;
-             connection = connection->next)
+        TAILQ_FOREACH (connection, &roster->used, entry)
                 bytes += connection_bytes(connection);
         return bytes;
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "lib/address.h"
@@ -31,8 +32,7 @@ struct Connection {
         bool leaving;             /* private to the reaper */
         uint64_t deadline;        /* when the master kills the handler; CLOCK_NEVER for never */
         LedgerEntry *ledger;      /* what its handler reports; a hint, never relied on */
-        Connection *next;         /* private to the roster */
-        Connection *previous;     /* private to the roster */
+        TAILQ_ENTRY(Connection) entry; /* private to the roster */
 };
 
 /*

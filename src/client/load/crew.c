@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/socket.h"
 
 enum {
@@ -74,9 +75,9 @@ static void crew_end(Crew *crew, size_t i, int r) {
 
         sent = r < 0 ? 0 : proxy_header_send(&crew->plan->options->connection.proxy_header, fd);
         r = sent < 0 ? sent : r;
-        if (r < 0 && fd >= 0)
-                close(fd);
-        if (r >= 0)
+        if (r < 0)
+                descriptor_close(fd);
+        else
                 crew_count_connection(crew->plan->page, crew->starts[i]);
         crew_settle(crew, crew->slots[i], r < 0 ? r : fd);
         crew->count--;

@@ -37,6 +37,7 @@
 #include "client/output/progress.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/mapping.h"
 
 enum {
@@ -123,19 +124,13 @@ static _Noreturn void load_work(const Load *load, unsigned index, pid_t parent) 
         close(load->ready[0]);
         close(load->go[1]);
         close(load->end[0]);
-        if (index != 0 && load->first >= 0)
-                close(load->first);
+        if (index != 0)
+                descriptor_close(load->first);
         if (load->options->connection.datagram)
                 r = spray_run(&plan);
         else
                 r = load->options->load == LOAD_STREAMS ? stream_run(&plan) : worker_run(&plan);
         _exit(r < 0 ? -r : 0);
-}
-
-static void load_close(int *fd) {
-        if (*fd >= 0)
-                close(*fd);
-        *fd = -1;
 }
 
 /* Forks the workers, which connect. The caller reaps all of them, also after an error. */
@@ -156,9 +151,9 @@ static int load_fork(Load *load) {
                 if (load->pids[i] < 0)
                         r = -errno;
         }
-        load_close(&load->ready[1]);
-        load_close(&load->end[1]);
-        load_close(&load->first);
+        load->ready[1] = descriptor_close(load->ready[1]);
+        load->end[1] = descriptor_close(load->end[1]);
+        load->first = descriptor_close(load->first);
         return r;
 }
 
@@ -168,7 +163,7 @@ static void load_start(Load *load) {
         interims_init(&load->interims, load->options, load->start);
         for (unsigned i = 0; i < load->workers; i++)
                 load->pages[i].start = load->start;
-        load_close(&load->go[1]);
+        load->go[1] = descriptor_close(load->go[1]);
 }
 
 /* Adds up the workers' counts so far. */
@@ -282,7 +277,7 @@ static void load_measure(Load *load) {
         if (r < 0) {
                 failure_set(&load->report->failure, 0, "Cannot start a worker: %s", strerror(-r));
                 load_stop(load);
-                load_close(&load->go[1]);
+                load->go[1] = descriptor_close(load->go[1]);
         } else {
                 load_wait(load, load->ready[0], &interrupt);
                 load_start(load);
@@ -294,9 +289,9 @@ static void load_measure(Load *load) {
         interims_end(&load->interims, &count);
         load_result_set(load->options, load->pages, load->workers, load->report);
         for (int i = 0; i < 2; i++) {
-                load_close(&load->ready[i]);
-                load_close(&load->go[i]);
-                load_close(&load->end[i]);
+                load->ready[i] = descriptor_close(load->ready[i]);
+                load->go[i] = descriptor_close(load->go[i]);
+                load->end[i] = descriptor_close(load->end[i]);
         }
 }
 

@@ -19,6 +19,7 @@
 
 #include "client/content/pattern.h"
 #include "client/load/crew.h"
+#include "lib/descriptor.h"
 
 enum {
         /* A prime, as SLOT_PLACES is: as many connections have different places. */
@@ -73,8 +74,7 @@ int slots_connect(Slots *slots) {
 }
 
 void slots_deinit(Slots *slots) {
-        if (slots->epoll >= 0)
-                close(slots->epoll);
+        descriptor_close(slots->epoll);
         free(slots->messages);
         free(slots->list);
 }

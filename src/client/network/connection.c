@@ -22,6 +22,7 @@
 
 #include "client/network/inquiry.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 
@@ -180,7 +181,7 @@ int connection_open(const Endpoint *endpoint, const ConnectionOptions *options) 
         } while (r == 0 && !pending);
         if (r == 0 && polled[1].fd >= 0 && fcntl(polled[1].fd, F_SETFL, 0) < 0)
                 r = -errno;
-        if (r < 0 && polled[1].fd >= 0)
-                close(polled[1].fd);
+        if (r < 0)
+                descriptor_close(polled[1].fd);
         return r < 0 ? r : polled[1].fd;
 }

@@ -26,6 +26,7 @@
 #include "client/network/inquiry.h"
 #include "client/value/quantity.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 
 /* RFC 8305, "Connection Attempt Delay". */
 #define PATH_RACE_DELAY (250 * CLOCK_MILLISECOND)
@@ -225,8 +226,8 @@ static int path_ask(Race *race) {
         for (size_t i = 0; i < race->begun; i++) {
                 if (won >= 0 && i == (size_t)won)
                         fd = race->polled[i].fd;
-                else if (race->polled[i].fd >= 0)
-                        close(race->polled[i].fd);
+                else
+                        descriptor_close(race->polled[i].fd);
         }
         if (won == -EINTR) {
                 race->failure->kind = FAILURE_INTERRUPTED;

@@ -32,6 +32,7 @@
 #include "client/value/quantity.h"
 #include "client/value/schedule.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
 
 typedef void (*ExportLine)(FILE *file, const Histogram *histogram, const HistogramBucket *bucket,
                            uint64_t seen);
@@ -275,8 +276,7 @@ static int export_wait(pid_t pid, int interrupt) {
                 kill(pid, SIGKILL);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
-        if (polled[0].fd >= 0)
-                close(polled[0].fd);
+        descriptor_close(polled[0].fd);
         return ended ? status : -EINTR;
 }
 
