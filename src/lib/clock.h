@@ -42,6 +42,13 @@ static inline struct timespec clock_timespec(uint64_t time) {
 }
 
 /*
+ * clock_seconds: Returns the duration @time in seconds, for texts.
+ */
+static inline double clock_seconds(uint64_t time) {
+        return (double)time / (double)CLOCK_SECOND;
+}
+
+/*
  * clock_sleep: Waits until the instant @then, through signals too (clock_nanosleep(2)).
  */
 void clock_sleep(uint64_t then);

@@ -32,6 +32,12 @@ void *option_field(const OptionParse *parse, const OptionRow *row) {
         return (char *)parse->options + row->offset;
 }
 
+int option_reject(const OptionParse *parse, const OptionRow *row, const char *text,
+                  const char *expected) {
+        return failure_set(parse->failure, -EINVAL, "--%s takes %s, not '%s'", row->name, expected,
+                           text);
+}
+
 int option_take_flag(OptionParse *parse, const OptionRow *row, const char *text) {
         (void)text;
         *(bool *)option_field(parse, row) = true;
@@ -40,11 +46,12 @@ int option_take_flag(OptionParse *parse, const OptionRow *row, const char *text)
 
 int option_take_number(OptionParse *parse, const OptionRow *row, const char *text) {
         uint64_t number;
+        char expected[80];
 
+        snprintf(expected, sizeof expected, "a number from %" PRIu64 " to %" PRIu64, row->minimum,
+                 row->maximum);
         if (number_parse(text, row->minimum, row->maximum, &number) < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a number from %" PRIu64 " to %" PRIu64 ", not '%s'",
-                                   row->name, row->minimum, row->maximum, text);
+                return option_reject(parse, row, text, expected);
         *(uint64_t *)option_field(parse, row) = number * (row->unit == 0 ? 1 : row->unit);
         return 0;
 }
@@ -63,8 +70,7 @@ int option_take_name(OptionParse *parse, const OptionRow *row, const char *text)
                 snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s",
                          i == 0 ? "" : separator, row->names[i]);
         }
-        return failure_set(parse->failure, -EINVAL, "--%s takes %s, not '%s'", row->name, list,
-                           text);
+        return option_reject(parse, row, text, list);
 }
 
 /* Describes the rows for getopt_long(3). */

@@ -74,6 +74,12 @@ bool option_is_given(const OptionParse *parse, const char *name);
 void *option_field(const OptionParse *parse, const OptionRow *row);
 
 /*
+ * option_reject: Sets parse->failure: @row does not take @text, but @expected. Returns -EINVAL.
+ */
+int option_reject(const OptionParse *parse, const OptionRow *row, const char *text,
+                  const char *expected);
+
+/*
  * The functions for take() that both programs use.
  *
  * option_take_flag: Sets a bool. option_take_number: Parses a decimal number in the range of the

@@ -44,8 +44,7 @@ static int options_take_networks(OptionParse *parse, const OptionRow *row, const
         const char *expected;
 
         if (networks_parse(text, option_field(parse, row), &expected) < 0)
-                return failure_set(parse->failure, -EINVAL, "--%s takes %s, not '%s'", row->name,
-                                   expected, text);
+                return option_reject(parse, row, text, expected);
         return 0;
 }
 

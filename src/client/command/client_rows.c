@@ -65,36 +65,32 @@ static int client_take_picture(OptionParse *parse, const OptionRow *row, const c
         const char *dot = strrchr(text, '.');
 
         if (dot == NULL || dot == text || (strcmp(dot, ".svg") != 0 && strcmp(dot, ".png") != 0))
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes the name of a file that ends in .svg or .png, not "
-                                   "'%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text,
+                                     "the name of a file that ends in .svg or .png");
         return client_take_file(parse, row, text);
 }
 
 static int client_take_size(OptionParse *parse, const OptionRow *row, const char *text) {
-        char most[QUANTITY_TEXT_SIZE];
+        char most[QUANTITY_TEXT_SIZE], expected[128];
 
-        if (quantity_parse_size(text, row->minimum, row->maximum, option_field(parse, row)) < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a number of bytes from %" PRIu64 " to %s, as 512, "
-                                   "64K or 1.5M, not '%s'",
-                                   row->name, row->minimum,
-                                   quantity_format_bytes((double)row->maximum, most), text);
-        return 0;
+        if (quantity_parse_size(text, row->minimum, row->maximum, option_field(parse, row)) == 0)
+                return 0;
+        snprintf(expected, sizeof expected,
+                 "a number of bytes from %" PRIu64 " to %s, as 512, 64K or 1.5M", row->minimum,
+                 quantity_format_bytes((double)row->maximum, most));
+        return option_reject(parse, row, text, expected);
 }
 
 static int client_take_time(OptionParse *parse, const OptionRow *row, const char *text) {
-        char least[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE];
+        char least[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE], expected[128];
 
         if (quantity_parse_time(text, CLOCK_SECOND, row->minimum, row->maximum,
-                                option_field(parse, row)) < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a time from %s to %s seconds, as 2, 0.5, 200ms or "
-                                   "1m, not '%s'",
-                                   row->name, quantity_format_time(row->minimum, least),
-                                   quantity_format_time(row->maximum, most), text);
-        return 0;
+                                option_field(parse, row)) == 0)
+                return 0;
+        snprintf(expected, sizeof expected, "a time from %s to %s seconds, as 2, 0.5, 200ms or 1m",
+                 quantity_format_time(row->minimum, least),
+                 quantity_format_time(row->maximum, most));
+        return option_reject(parse, row, text, expected);
 }
 
 /* Takes "RTA[,PL%]", as check_icmp does: a range of milliseconds, and one of a percentage of lost
@@ -112,10 +108,9 @@ static int client_take_threshold(OptionParse *parse, const OptionRow *row, const
         if (r == 0 && isfinite(threshold->loss.end) && threshold->loss.end > 100)
                 r = -EINVAL;
         if (r < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a range of milliseconds and maybe one of loss, as "
-                                   "100 or 100,20%%, not '%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text,
+                                     "a range of milliseconds and maybe one of loss, as 100 or "
+                                     "100,20%");
         return 0;
 }
 
@@ -127,20 +122,16 @@ static int client_take_host(OptionParse *parse, const OptionRow *row, const char
 static int client_take_rate(OptionParse *parse, const OptionRow *row, const char *text) {
         if (quantity_parse_rate(text, SCHEDULE_UNIT, row->minimum, row->maximum,
                                 option_field(parse, row)) < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes a number from 0.001 to 10M, as 500, 0.5 or 10k, not "
-                                   "'%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text,
+                                     "a number from 0.001 to 10M, as 500, 0.5 or 10k");
         return 0;
 }
 
 static int client_take_bandwidth(OptionParse *parse, const OptionRow *row, const char *text) {
         if (quantity_parse_bandwidth(text, row->minimum, row->maximum, option_field(parse, row)) <
             0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes bytes per second, as 512K, 1.5M or 100Mbit, not "
-                                   "'%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text,
+                                     "bytes per second, as 512K, 1.5M or 100Mbit");
         return 0;
 }
 
@@ -209,9 +200,7 @@ static int client_take_source(OptionParse *parse, const OptionRow *row, const ch
                 return 0;
         }
         if (getaddrinfo(text, NULL, &hints, &result) != 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes an IPv4 or IPv6 address or an interface, not '%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text, "an IPv4 or IPv6 address or an interface");
         source.length = result->ai_addrlen;
         memcpy(&source, result->ai_addr, result->ai_addrlen);
         freeaddrinfo(result);
@@ -221,10 +210,9 @@ static int client_take_source(OptionParse *parse, const OptionRow *row, const ch
 
 static int client_take_proxy_header(OptionParse *parse, const OptionRow *row, const char *text) {
         if (proxy_header_parse(text, option_field(parse, row)) < 0)
-                return failure_set(parse->failure, -EINVAL,
-                                   "--%s takes 1, 2 or another form of mpecho-client(1), maybe "
-                                   "with two addresses, as 2,192.0.2.7:51234,192.0.2.1:7, not '%s'",
-                                   row->name, text);
+                return option_reject(parse, row, text,
+                                     "1, 2 or another form of mpecho-client(1), maybe with two "
+                                     "addresses, as 2,192.0.2.7:51234,192.0.2.1:7");
         return 0;
 }
 

@@ -193,25 +193,22 @@ static void load_show_progress(Load *load) {
         quantity_format_bytes(interim_rate(count.bytes_received, count.elapsed), rate);
         if (load->options->load == LOAD_STREAMS)
                 progress_show(&load->progress, "%.1f s  %s/s  %.1f s left",
-                              (double)count.elapsed / (double)CLOCK_SECOND, rate, seconds);
+                              clock_seconds(count.elapsed), rate, seconds);
         else
                 progress_show(&load->progress, "%.1f s  %" PRIu64 "  %.0f/s  %.1f s left",
-                              (double)count.elapsed / (double)CLOCK_SECOND, count.answered,
+                              clock_seconds(count.elapsed), count.answered,
                               interim_rate(count.answered, count.elapsed), seconds);
 }
 
-/* Answers an inquiry. */
 static void load_answer(void *userdata) {
         static Histogram latency;
         Load *load = userdata;
         const Interim count = load_count(load);
 
-        progress_clear(&load->progress);
-        interim_print(stderr, &(Interim){ 0 }, &count, load->options);
         latency = (Histogram){};
         for (unsigned i = 0; i < load->workers; i++)
                 histogram_add(&latency, &load->pages[i].latency);
-        report_print_times(stderr, &latency);
+        report_print_state(&count, &latency, load->options, &load->progress);
 }
 
 static void load_stop(Load *load) {

@@ -19,12 +19,8 @@
 #include "client/value/quantity.h"
 #include "lib/clock.h"
 
-static double interim_seconds(uint64_t time) {
-        return (double)time / (double)CLOCK_SECOND;
-}
-
 double interim_rate(uint64_t count, uint64_t time) {
-        return time == 0 ? 0 : (double)count / interim_seconds(time);
+        return time == 0 ? 0 : (double)count / clock_seconds(time);
 }
 
 static bool interim_has_answers(const ClientOptions *options) {
@@ -47,8 +43,7 @@ void interim_print(FILE *file, const Interim *from, const Interim *to,
         const char *fault = options->action == CLIENT_CHECK ? "fault" : "error";
         char there[QUANTITY_TEXT_SIZE], back[QUANTITY_TEXT_SIZE];
 
-        fprintf(file, "%.1f-%.1f s: ", interim_seconds(from->elapsed),
-                interim_seconds(to->elapsed));
+        fprintf(file, "%.1f-%.1f s: ", clock_seconds(from->elapsed), clock_seconds(to->elapsed));
         if (interim_has_answers(options))
                 fprintf(file, "%" PRIu64 " answered, %.1f/s, ", part.answered,
                         interim_rate(part.answered, part.elapsed));
@@ -69,8 +64,8 @@ static void interim_print_json(FILE *file, const Interim *from, const Interim *t
 
         json_open(&json, NULL);
         json_open(&json, "interval");
-        json_number(&json, "from", interim_seconds(from->elapsed));
-        json_number(&json, "to", interim_seconds(to->elapsed));
+        json_number(&json, "from", clock_seconds(from->elapsed));
+        json_number(&json, "to", clock_seconds(to->elapsed));
         if (interim_has_answers(options)) {
                 json_integer(&json, "answered", part.answered);
                 json_number(&json, "rate", interim_rate(part.answered, part.elapsed));

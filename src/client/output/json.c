@@ -6,13 +6,15 @@
  * becomes the character of the same number. Control characters, quotes and backslashes are escaped.
  * Numbers have at most three digits after the point.
  *
- * The output must be valid for any bytes of a name. It must not contain NaN or an infinity, which
- * JSON lacks: callers pass finite numbers.
+ * The output must be valid for any bytes of a name, and for any number: JSON lacks NaN, which
+ * becomes null.
  */
 #include "client/output/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 
+/* Writes what precedes the value of a member. */
 static void json_begin(Json *json, const char *name) {
         if (json->comma)
                 fputs(", ", json->file);
@@ -21,26 +23,31 @@ static void json_begin(Json *json, const char *name) {
         json->comma = true;
 }
 
-void json_open(Json *json, const char *name) {
+static void json_open_with(Json *json, const char *name, char bracket) {
         json_begin(json, name);
-        putc('{', json->file);
+        putc(bracket, json->file);
         json->comma = false;
+}
+
+static void json_close_with(Json *json, char bracket) {
+        putc(bracket, json->file);
+        json->comma = true;
+}
+
+void json_open(Json *json, const char *name) {
+        json_open_with(json, name, '{');
 }
 
 void json_close(Json *json) {
-        putc('}', json->file);
-        json->comma = true;
+        json_close_with(json, '}');
 }
 
 void json_open_list(Json *json, const char *name) {
-        json_begin(json, name);
-        putc('[', json->file);
-        json->comma = false;
+        json_open_with(json, name, '[');
 }
 
 void json_close_list(Json *json) {
-        putc(']', json->file);
-        json->comma = true;
+        json_close_with(json, ']');
 }
 
 /* Returns the length of the UTF-8 sequence of several bytes that @text begins with, 0 for none. */
@@ -97,7 +104,7 @@ void json_integer(Json *json, const char *name, uint64_t number) {
 
 void json_number(Json *json, const char *name, double number) {
         json_begin(json, name);
-        fprintf(json->file, "%.3f", number);
+        fprintf(json->file, isnan(number) ? "null" : "%.3f", number);
 }
 
 void json_small(Json *json, const char *name, double number) {

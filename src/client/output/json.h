@@ -19,13 +19,11 @@ struct Json {
 
 /*
  * json_open, json_close: Begin and end an object; @name is NULL for the outermost one.
+ *
+ * json_open_list, json_close_list: Begin and end a list; @name is NULL for its members.
  */
 void json_open(Json *json, const char *name);
 void json_close(Json *json);
-
-/*
- * json_open_list, json_close_list: Begin and end a list; @name is NULL for its members.
- */
 void json_open_list(Json *json, const char *name);
 void json_close_list(Json *json);
 
@@ -36,24 +34,17 @@ void json_close_list(Json *json);
 void json_string(Json *json, const char *name, const char *text);
 
 /*
- * json_integer, json_number: Write a member whose value is an integer, or a number with three
- * digits after the point. @number must be finite.
+ * Write a member with the value @number or @value:
+ *
+ * json_integer, json_number: An integer; or a number with three digits after the point, null for
+ * NaN. No number is infinite.
+ *
+ * json_small: A number with three significant digits, not NaN.
+ *
+ * json_boolean, json_null: True or false; null.
  */
 void json_integer(Json *json, const char *name, uint64_t number);
 void json_number(Json *json, const char *name, double number);
-
-/*
- * json_small: Writes a member whose value is a number with three significant digits. @number must
- * be finite.
- */
 void json_small(Json *json, const char *name, double number);
-
-/*
- * json_boolean: Writes a member with the value @value.
- */
 void json_boolean(Json *json, const char *name, bool value);
-
-/*
- * json_null: Writes a member without a value.
- */
 void json_null(Json *json, const char *name);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -40,7 +41,7 @@ static void report_print_check(const Report *report, const char *target) {
         printf(": %" PRIu64 " byte%s sent, %" PRIu64
                " came back in %.3f s, %s/s there, %s/s back\n",
                report->bytes_sent, quantity_plural(report->bytes_sent), report->bytes_received,
-               (double)report->elapsed / (double)CLOCK_SECOND,
+               clock_seconds(report->elapsed),
                quantity_format_bytes(interim_rate(report->bytes_sent, report->send_time), there),
                quantity_format_bytes(interim_rate(report->bytes_received, report->receive_time),
                                      back));
@@ -66,6 +67,12 @@ static void report_print_quantiles(FILE *file, const Histogram *latency) {
         putc('\n', file);
 }
 
+double report_quantile(const Histogram *latency, unsigned permille) {
+        return histogram_has_quantile(latency, permille)
+                               ? (double)histogram_quantile(latency, permille) / 1000
+                               : NAN;
+}
+
 void report_print_times(FILE *file, const Histogram *latency) {
         char least[QUANTITY_TEXT_SIZE], mean[QUANTITY_TEXT_SIZE], most[QUANTITY_TEXT_SIZE],
                         deviation[QUANTITY_TEXT_SIZE];
@@ -78,6 +85,21 @@ void report_print_times(FILE *file, const Histogram *latency) {
                 quantity_format_duration((double)latency->maximum, most),
                 quantity_format_duration(histogram_deviation(latency), deviation));
         report_print_quantiles(file, latency);
+}
+
+Interim report_count(const Report *report, uint64_t start, uint64_t errors) {
+        return (Interim){ .elapsed = clock_now() - start,
+                          .answered = report->latency.count,
+                          .bytes_sent = report->bytes_sent,
+                          .bytes_received = report->bytes_received,
+                          .errors = errors };
+}
+
+void report_print_state(const Interim *count, const Histogram *latency,
+                        const ClientOptions *options, Progress *progress) {
+        progress_clear(progress);
+        interim_print(stderr, &(Interim){ 0 }, count, options);
+        report_print_times(stderr, latency);
 }
 
 static void report_print_latency(const Histogram *latency, const ClientOptions *options) {
@@ -168,7 +190,7 @@ static void report_print_datagrams(const Report *report, const char *target) {
         report_print_count(counts->duplicate, "duplicate");
         report_print_count(counts->reordered, "reordered");
         report_print_count(counts->unrecognized, "unrecognized");
-        printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
+        printf(" in %.3f s\n", clock_seconds(report->elapsed));
         report_print_rejections(report);
         if (report->overflow > 0)
                 printf("%" PRIu64 " answer%s lost here: the receive buffer was full\n",
@@ -202,7 +224,7 @@ static void report_print_trips(const Report *report, const char *target) {
         printf("%s: %" PRIu64 " sent, %" PRIu64 " answered, %" PRIu64 " lost", target,
                report->attempts, answered, report->attempts - answered);
         report_print_errors(report);
-        printf(" in %.3f s\n", (double)report->elapsed / (double)CLOCK_SECOND);
+        printf(" in %.3f s\n", clock_seconds(report->elapsed));
 }
 
 static void report_print_ping(const Report *report, const ClientOptions *options,
@@ -243,8 +265,8 @@ static void report_print_load_head(const Report *report, const ClientOptions *op
                "drained in %.3f s\n",
                target, datagrams ? "datagrams" : client_load_name(options->load),
                options->connections, datagrams ? "port" : "at once", plural, report->processes,
-               report->processes == 1 ? "" : "es", (double)window->elapsed / (double)CLOCK_SECOND,
-               (double)(report->elapsed - window->elapsed) / (double)CLOCK_SECOND);
+               report->processes == 1 ? "" : "es", clock_seconds(window->elapsed),
+               clock_seconds(report->elapsed - window->elapsed));
 }
 
 static void report_print_load(const Report *report, const ClientOptions *options,

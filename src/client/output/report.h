@@ -14,6 +14,7 @@
 #include "client/network/rejection.h"
 #include "client/output/flow_result.h"
 #include "client/output/interim.h"
+#include "client/output/progress.h"
 #include "client/value/histogram.h"
 #include "client/value/judgement.h"
 #include "client/value/phases.h"
@@ -111,6 +112,21 @@ void report_print_errors(const Report *report);
  * for an empty histogram.
  */
 void report_print_times(FILE *file, const Histogram *latency);
+
+/*
+ * report_count: Returns the counts of @report so far, of a run that began at @start and of which
+ * @errors round trips have failed.
+ *
+ * report_print_state: Answers an inquiry: prints @count and @latency to standard error.
+ */
+Interim report_count(const Report *report, uint64_t start, uint64_t errors);
+void report_print_state(const Interim *count, const Histogram *latency,
+                        const ClientOptions *options, Progress *progress);
+
+/*
+ * report_quantile: Returns a quantile of @latency in microseconds; NaN without enough values.
+ */
+double report_quantile(const Histogram *latency, unsigned permille);
 
 /*
  * report_print: Prints @report as @options ask for: results to standard output, and to standard

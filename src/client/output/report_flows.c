@@ -99,35 +99,28 @@ void report_flows_print(const Report *report, const ClientOptions *options) {
                 flows_print_row(&report->flows[i], options);
 }
 
-static void flows_json_quantile(Json *json, const char *name, const Histogram *latency,
-                                unsigned permille) {
-        if (histogram_has_quantile(latency, permille))
-                json_number(json, name, (double)histogram_quantile(latency, permille) / 1000);
-        else
-                json_null(json, name);
-}
-
 static void flows_json_row(Json *json, const FlowResult *flow) {
+        const Histogram *latency = &flow->latency;
+        const Kernel *kernel = &flow->kernel;
+
         json_open(json, NULL);
         json_integer(json, "port", flow->port);
         json_boolean(json, "named", flow->named);
         json_integer(json, "sent", flow->sent);
-        json_integer(json, "answered", flow->latency.count);
+        json_integer(json, "answered", latency->count);
         json_integer(json, "lost", flow->lost);
-        flows_json_quantile(json, "p50", &flow->latency, 500);
-        flows_json_quantile(json, "p99", &flow->latency, 990);
+        json_number(json, "p50", report_quantile(latency, 500));
+        json_number(json, "p99", report_quantile(latency, 990));
         json_integer(json, "late", flow->late);
-        if (flow->kernel.known) {
-                json_integer(json, "segments", flow->kernel.segments);
-                json_integer(json, "retransmits", flow->kernel.retransmits);
+        if (kernel->known) {
+                json_integer(json, "segments", kernel->segments);
+                json_integer(json, "retransmits", kernel->retransmits);
         } else {
                 json_null(json, "segments");
                 json_null(json, "retransmits");
         }
-        if (flow->kernel.known && flow->latency.count > 0)
-                json_number(json, "rtt", (double)flow->kernel.rtt / 1000);
-        else
-                json_null(json, "rtt");
+        json_number(json, "rtt",
+                    kernel->known && latency->count > 0 ? (double)kernel->rtt / 1000 : NAN);
         json_close(json);
 }
 

@@ -11,6 +11,8 @@
  */
 #include "client/output/report_json.h"
 
+#include <math.h>
+
 #include "client/output/json.h"
 #include "client/output/report_flows.h"
 #include "client/value/schedule.h"
@@ -18,10 +20,6 @@
 
 static double report_microseconds(double nanoseconds) {
         return nanoseconds / 1000;
-}
-
-static double report_seconds(uint64_t time) {
-        return (double)time / (double)CLOCK_SECOND;
 }
 
 static void report_json_failure(Json *json, const Failure *failure) {
@@ -132,12 +130,10 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
         json_integer(json, "connections", options->connections);
         json_integer(json, "processes", report->processes);
         json_integer(json, "size", options->size);
-        if (options->rate == 0)
-                json_null(json, "wanted_rate");
-        else
-                json_number(json, "wanted_rate", (double)options->rate / SCHEDULE_UNIT);
-        json_number(json, "duration", report_seconds(window->elapsed));
-        json_number(json, "drain", report_seconds(report->elapsed - window->elapsed));
+        json_number(json, "wanted_rate",
+                    options->rate > 0 ? (double)options->rate / SCHEDULE_UNIT : NAN);
+        json_number(json, "duration", clock_seconds(window->elapsed));
+        json_number(json, "drain", clock_seconds(report->elapsed - window->elapsed));
         json_integer(json, "answered", report->answered);
         json_number(json, "rate", interim_rate(window->answered, window->elapsed));
         json_number(json, "send_rate", interim_rate(window->bytes_sent, window->elapsed));
@@ -149,11 +145,6 @@ static void report_json_load(Json *json, const Report *report, const ClientOptio
 }
 
 static void report_json_latency(Json *json, const Histogram *latency) {
-        static const struct {
-                const char *name;
-                unsigned permille;
-        } percentiles[] = { { "p50", 500 }, { "p90", 900 }, { "p99", 990 }, { "p99_9", 999 } };
-
         if (latency->count == 0) {
                 json_null(json, "latency");
                 return;
@@ -164,22 +155,16 @@ static void report_json_latency(Json *json, const Histogram *latency) {
         json_number(json, "mean", report_microseconds(latency->mean));
         json_number(json, "max", report_microseconds((double)latency->maximum));
         json_number(json, "stddev", report_microseconds(histogram_deviation(latency)));
-        for (size_t i = 0; i < sizeof percentiles / sizeof percentiles[0]; i++)
-                if (histogram_has_quantile(latency, percentiles[i].permille))
-                        json_number(json, percentiles[i].name,
-                                    report_microseconds((double)histogram_quantile(
-                                                    latency, percentiles[i].permille)));
-                else
-                        json_null(json, percentiles[i].name);
+        json_number(json, "p50", report_quantile(latency, 500));
+        json_number(json, "p90", report_quantile(latency, 900));
+        json_number(json, "p99", report_quantile(latency, 990));
+        json_number(json, "p99_9", report_quantile(latency, 999));
         json_close(json);
 }
 
 static void report_json_target(Json *json, const Report *report, const Target *target) {
         json_string(json, "host", target->host);
-        if (target->port == 0)
-                json_null(json, "port");
-        else
-                json_integer(json, "port", target->port);
+        report_json_known(json, "port", target->port);
         json_string(json, "peer", report->path.peer[0] == '\0' ? NULL : report->path.peer);
         json_string(json, "local", report->path.local[0] == '\0' ? NULL : report->path.local);
         report_json_warnings(json, &report->path);
@@ -187,10 +172,7 @@ static void report_json_target(Json *json, const Report *report, const Target *t
 
 /* A member for the mean of @count, null if that is 0. */
 static void report_json_mean(Json *json, const char *name, uint64_t sum, uint64_t count) {
-        if (count > 0)
-                json_number(json, name, report_microseconds((double)sum / (double)count));
-        else
-                json_null(json, name);
+        json_number(json, name, count > 0 ? report_microseconds((double)sum / (double)count) : NAN);
 }
 
 /* A mode that does not count its connections has exactly one. */
@@ -232,10 +214,7 @@ static void report_json_datagrams(Json *json, const Report *report, const Client
         json_integer(json, "sent", counts->sent);
         json_integer(json, "answered", counts->answered);
         json_integer(json, "lost", lost);
-        if (over > 0)
-                json_number(json, "loss", 100 * (double)lost / (double)over);
-        else
-                json_null(json, "loss");
+        json_number(json, "loss", over > 0 ? 100 * (double)lost / (double)over : NAN);
         json_integer(json, "late", counts->late);
         json_integer(json, "changed", counts->changed);
         json_integer(json, "rejected", counts->rejected);
@@ -244,10 +223,9 @@ static void report_json_datagrams(Json *json, const Report *report, const Client
         json_integer(json, "reordered", counts->reordered);
         json_integer(json, "unrecognized", counts->unrecognized);
         json_integer(json, "overflow", report->overflow);
-        if (counts->answered + counts->late > 1)
-                json_number(json, "jitter", report_microseconds(counts->jitter));
-        else
-                json_null(json, "jitter");
+        json_number(json, "jitter",
+                    counts->answered + counts->late > 1 ? report_microseconds(counts->jitter)
+                                                        : NAN);
         report_json_rejections(json, &report->rejections);
         json_close(json);
 }
@@ -277,7 +255,7 @@ void report_print_json(const Report *report, const ClientOptions *options, FILE 
         report_json_kernel(&json, &report->kernel);
         json_integer(&json, "status", (uint64_t)report_status(report, options));
         report_json_failure(&json, &report->failure);
-        json_number(&json, "seconds", report_seconds(report->elapsed));
+        json_number(&json, "seconds", clock_seconds(report->elapsed));
         json_integer(&json, "bytes_sent", report->bytes_sent);
         json_integer(&json, "bytes_received", report->bytes_received);
         if (options->action == CLIENT_CHECK)

@@ -124,7 +124,7 @@ static void check_show_progress(Check *check, const Interim *count) {
         double left = total - (double)count->bytes_received;
 
         progress_show(&check->progress, "%.1f s  %s of %s  %s/s  %.1f s left",
-                      (double)count->elapsed / (double)CLOCK_SECOND,
+                      clock_seconds(count->elapsed),
                       quantity_format_bytes((double)count->bytes_received, done),
                       quantity_format_bytes(total, all), quantity_format_bytes(speed, rate),
                       speed > 0 && left > 0 ? left / speed : 0);
@@ -141,13 +141,11 @@ static uint64_t check_tick(void *userdata) {
         return check->interims.next;
 }
 
-/* Answers an inquiry. */
 static void check_answer(void *userdata) {
         Check *check = userdata;
         const Interim count = check_count(check);
 
-        progress_clear(&check->progress);
-        interim_print(stderr, &(Interim){ 0 }, &count, check->options);
+        report_print_state(&count, &check->report->latency, check->options, &check->progress);
 }
 
 static void check_judge_timeout(const Check *check) {

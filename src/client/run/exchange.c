@@ -205,22 +205,16 @@ static Interim exchange_count(const Exchange *exchange) {
         const VolleyCounts *counts = &exchange->flow.volley.counts;
         const uint64_t failed = volley_failed(counts) + counts->unrecognized;
 
-        return (Interim){ .elapsed = clock_now() - exchange->start,
-                          .answered = exchange->report->latency.count,
-                          .bytes_sent = exchange->report->bytes_sent,
-                          .bytes_received = exchange->report->bytes_received,
-                          .errors = exchange_is_check(exchange) ? exchange->report->faults
-                                                                : failed };
+        return report_count(exchange->report, exchange->start,
+                            exchange_is_check(exchange) ? exchange->report->faults : failed);
 }
 
-/* Answers an inquiry. */
 static void exchange_answer(void *userdata) {
         Exchange *exchange = userdata;
         const Interim count = exchange_count(exchange);
 
-        progress_clear(&exchange->progress);
-        interim_print(stderr, &(Interim){ 0 }, &count, exchange->options);
-        report_print_times(stderr, &exchange->report->latency);
+        report_print_state(&count, &exchange->report->latency, exchange->options,
+                           &exchange->progress);
 }
 
 static void exchange_show_progress(Exchange *exchange, const Interim *count) {
@@ -230,7 +224,7 @@ static void exchange_show_progress(Exchange *exchange, const Interim *count) {
         if (exchange->total != UINT64_MAX)
                 snprintf(total, sizeof total, " of %" PRIu64, exchange->total);
         progress_show(&exchange->progress, "%.1f s  %" PRIu64 "%s  %.0f/s",
-                      (double)count->elapsed / (double)CLOCK_SECOND, sent, total,
+                      clock_seconds(count->elapsed), sent, total,
                       interim_rate(sent, count->elapsed));
 }
 

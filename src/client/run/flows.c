@@ -42,7 +42,7 @@ typedef struct Flows {
 
 static void flows_show_progress(Flows *flows) {
         const uint64_t now = clock_now(), all = flows->options->count * flows->options->flows;
-        const double elapsed = (double)(now - flows->start) / (double)CLOCK_SECOND;
+        const double elapsed = clock_seconds(now - flows->start);
         const uint64_t attempts = flows->report->attempts;
 
         if (now < flows->next_progress)
@@ -55,19 +55,12 @@ static void flows_show_progress(Flows *flows) {
                 progress_show(&flows->progress, "%.1f s  %" PRIu64, elapsed, attempts);
 }
 
-/* Answers an inquiry. */
 static void flows_answer(void *userdata) {
         Flows *flows = userdata;
         const Report *report = flows->report;
-        Interim count = { .elapsed = clock_now() - flows->start,
-                          .answered = report->latency.count,
-                          .bytes_sent = report->bytes_sent,
-                          .bytes_received = report->bytes_received,
-                          .errors = turns_failed(&flows->turns) };
+        const Interim count = report_count(report, flows->start, turns_failed(&flows->turns));
 
-        progress_clear(&flows->progress);
-        interim_print(stderr, &(Interim){ 0 }, &count, flows->options);
-        report_print_times(stderr, &report->latency);
+        report_print_state(&count, &report->latency, flows->options, &flows->progress);
 }
 
 static void flows_loop(Flows *flows) {

@@ -247,25 +247,19 @@ static bool ping_wait(Ping *ping) {
         return now < ping->end && !ping->interrupted;
 }
 
-/* Answers an inquiry. */
 static void ping_answer(void *userdata) {
         Ping *ping = userdata;
         const Report *report = ping->report;
-        Interim count = { .elapsed = clock_now() - ping->start,
-                          .answered = report->latency.count,
-                          .bytes_sent = report->bytes_sent,
-                          .bytes_received = report->bytes_received,
-                          .errors = report->attempts - report->latency.count };
+        const uint64_t failed = report->attempts - report->latency.count;
+        const Interim count = report_count(report, ping->start, failed);
 
-        progress_clear(&ping->progress);
-        interim_print(stderr, &(Interim){ 0 }, &count, ping->options);
-        report_print_times(stderr, &report->latency);
+        report_print_state(&count, &report->latency, ping->options, &ping->progress);
 }
 
 static void ping_show_progress(Ping *ping) {
         const Report *report = ping->report;
         uint64_t now = clock_now();
-        double elapsed = (double)(now - ping->start) / (double)CLOCK_SECOND;
+        double elapsed = clock_seconds(now - ping->start);
 
         if (client_options_want_lines(ping->options) || now < ping->next_progress)
                 return;

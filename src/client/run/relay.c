@@ -151,7 +151,6 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
         }
 }
 
-/* Answers an inquiry. */
 static void relay_answer(void *userdata) {
         const RelayProgress *progress = userdata;
         const Receiver *receiver = progress->receiver;

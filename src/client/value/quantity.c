@@ -173,7 +173,7 @@ const char *quantity_plural(uint64_t number) {
 }
 
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]) {
-        snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", (double)time / (double)CLOCK_SECOND);
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.9g", clock_seconds(time));
         return text;
 }
 

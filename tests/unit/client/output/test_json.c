@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "client/output/json.h"
@@ -26,6 +27,7 @@ static void test_structure(void **state) {
         json_open(&json, "full");
         json_integer(&json, "most", UINT64_MAX);
         json_number(&json, "rounded", 0.12345);
+        json_number(&json, "unknown", NAN);
         json_small(&json, "small", 0.00012345);
         json_boolean(&json, "yes", true);
         json_boolean(&json, "no", false);
@@ -39,7 +41,8 @@ static void test_structure(void **state) {
         json_close(&json);
         assert_int_equal(fclose(json.file), 0);
         assert_string_equal(text, "{\"empty\": {}, \"full\": {\"most\": 18446744073709551615, "
-                                  "\"rounded\": 0.123, \"small\": 0.000123, \"yes\": true, "
+                                  "\"rounded\": 0.123, \"unknown\": null, \"small\": 0.000123, "
+                                  "\"yes\": true, "
                                   "\"no\": false, \"none\": null}, "
                                   "\"list\": [\"one\", 2], \"last\": null}");
         free(text);
