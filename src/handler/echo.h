@@ -34,13 +34,11 @@ struct Echo {
 /*
  * echo_init: Sets the timeouts of @out for reads and writes, and keeps urgent data (RFC 6093) in
  * the stream. Call once for each connection, before echo_run(). @timeout: 0 for never.
- */
-void echo_init(int out, uint64_t timeout);
-
-/*
+ *
  * echo_hurry: Shortens the slices of writes to @out, for a stop patience of a second or more. The
  * next write is the first affected. Async-signal-safe.
  */
+void echo_init(int out, uint64_t timeout);
 void echo_hurry(int out);
 
 /*

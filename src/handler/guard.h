@@ -63,10 +63,6 @@ GuardVerdict guard_check(const GuardRequest *request);
  * Returns 0 and sets @ret_guard, which the caller frees with guard_free(); or a negative errno.
  */
 int guard_new(uint32_t per_second, Guard **ret_guard);
-
-/*
- * guard_free: Frees @guard, which may be NULL. Returns NULL.
- */
 Guard *guard_free(Guard *guard);
 
 /*

@@ -74,7 +74,6 @@ static const char *line_word(char **rest) {
         return word != NULL ? word : "";
 }
 
-/* Parses the @text of a port into @ret_port. */
 static bool line_port(const char *text, in_port_t *ret_port) {
         uint64_t port;
 

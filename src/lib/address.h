@@ -59,18 +59,14 @@ int address_from_peer(int fd, const struct sockaddr_storage *name, Address *ret_
 /*
  * address_from_bytes: Returns the IPv4 address of @size 4 or the IPv6 address of @size 16 at
  * @bytes, in network byte order, with @port in host byte order.
- */
-Address address_from_bytes(const void *bytes, size_t size, in_port_t port);
-
-/*
+ *
  * address_source: Returns the source of @address.
- */
-Source address_source(const Address *address);
-
-/*
+ *
  * address_format: Writes @address to @text: "192.0.2.7:51234", "[2001:db8::7]:51234", "uid 1000 pid
  * 4242", "vsock:3:1024"; "unknown" if it is all zeros, "family N" for any other.
  */
+Address address_from_bytes(const void *bytes, size_t size, in_port_t port);
+Source address_source(const Address *address);
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);
 
 /*

@@ -49,18 +49,14 @@ int endpoint_parse(const char *text, Endpoint *ret_endpoint, const char **ret_wh
 
 /*
  * endpoint_parse_local: Parses "/path" or "@abstract" like endpoint_parse().
- */
-int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **ret_why);
-
-/*
+ *
  * endpoint_is_local: Returns whether @text begins like "/path" or "@abstract".
- */
-bool endpoint_is_local(const char *text);
-
-/*
+ *
  * endpoint_is_internet: Returns whether @text can name a host or an address of the internet: it
  * begins like neither "/path" nor "@abstract" nor "vsock:CID:PORT", behind which no port follows.
  */
+int endpoint_parse_local(const char *text, Endpoint *ret_endpoint, const char **ret_why);
+bool endpoint_is_local(const char *text);
 bool endpoint_is_internet(const char *text);
 
 /*

@@ -22,10 +22,6 @@ typedef struct HashtableKey {
  * of mmap(2), madvise(2) or getrandom(2).
  */
 int hashtable_new(uint32_t capacity, Hashtable **ret_table);
-
-/*
- * hashtable_free: Frees @table, which may be NULL. Returns NULL.
- */
 Hashtable *hashtable_free(Hashtable *table);
 
 /*

@@ -73,7 +73,6 @@ int option_take_name(OptionParse *parse, const OptionRow *row, const char *text)
         return option_reject(parse, row, text, list);
 }
 
-/* Describes the rows for getopt_long(3). */
 static void option_describe(const OptionParse *parse,
                             struct option longs[static OPTION_ROWS_MAXIMUM + 1],
                             char letters[static OPTION_LETTERS_SIZE]) {

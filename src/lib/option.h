@@ -65,17 +65,13 @@ int option_read(OptionParse *parse, int argc, char **argv);
 
 /*
  * option_is_given: Returns whether the command line has the option @name.
- */
-bool option_is_given(const OptionParse *parse, const char *name);
-
-/*
+ *
  * option_field: Returns the address of the value of @row.
- */
-void *option_field(const OptionParse *parse, const OptionRow *row);
-
-/*
+ *
  * option_reject: Sets parse->failure: @row does not take @text, but @expected. Returns -EINVAL.
  */
+bool option_is_given(const OptionParse *parse, const char *name);
+void *option_field(const OptionParse *parse, const OptionRow *row);
 int option_reject(const OptionParse *parse, const OptionRow *row, const char *text,
                   const char *expected);
 

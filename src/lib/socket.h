@@ -11,24 +11,18 @@
 /*
  * socket_cookie: Returns the number that identifies the socket @fd while the machine runs
  * (SO_COOKIE, socket(7)); 0 if @fd is not a socket.
- */
-uint64_t socket_cookie(int fd);
-
-/*
+ *
  * socket_is_stream: Returns whether @fd is a stream socket that does not listen: a connection, even
  * if the peer has reset it already.
- */
-bool socket_is_stream(int fd);
-
-/*
+ *
  * socket_is_datagram: Returns whether @fd is a datagram socket that can be echoed on: UDP over IPv4
  * or IPv6 (udp(7)), or a Unix one (unix(7)).
- */
-bool socket_is_datagram(int fd);
-
-/*
+ *
  * socket_is_local: Returns whether @fd is a Unix socket (unix(7)).
  */
+uint64_t socket_cookie(int fd);
+bool socket_is_stream(int fd);
+bool socket_is_datagram(int fd);
 bool socket_is_local(int fd);
 
 /*

@@ -19,11 +19,9 @@ enum EndReason {
 
 /*
  * end_reason_text: Returns the name of @reason in records and mpecho(8), a constant string.
- */
-const char *end_reason_text(EndReason reason);
-
-/*
+ *
  * end_reason_from_exit_code: Returns the reason of a handler's exit code; END_FAILED for a code
  * outside of the list.
  */
+const char *end_reason_text(EndReason reason);
 EndReason end_reason_from_exit_code(int code);

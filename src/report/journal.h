@@ -65,18 +65,14 @@ void journal_set_empty_level(Journal *journal, int level);
 /*
  * journal_free: Frees @journal, which may be NULL, with its queue; see journal_finish(). Returns
  * NULL.
- */
-Journal *journal_free(Journal *journal);
-
-/*
+ *
  * journal_write: Writes, queues or counts @record at @now, an instant of clock_now().
- */
-void journal_write(Journal *journal, const Record *record, uint64_t now);
-
-/*
+ *
  * journal_tick: Writes what is due at @now: queued records, RECORD_LOST, the summary.
  * journal_deadline: Returns the instant of the next tick, or CLOCK_NEVER if everything is written.
  */
+Journal *journal_free(Journal *journal);
+void journal_write(Journal *journal, const Record *record, uint64_t now);
 void journal_tick(Journal *journal, uint64_t now);
 uint64_t journal_deadline(const Journal *journal);
 

@@ -54,36 +54,28 @@ void notify_deinit(Notify *notify);
 
 /*
  * notify_has_manager: Returns whether there is a service manager.
- */
-bool notify_has_manager(const Notify *notify);
-
-/*
+ *
  * notify_ready: Announces that the service listens. notify_stopping: Announces that it is stopping.
  * Both send at @now, an instant of clock_now(), or as soon as there is room.
- */
-void notify_ready(Notify *notify, uint64_t now);
-void notify_stopping(Notify *notify, uint64_t now);
-
-/*
+ *
  * notify_changed: Schedules a STATUS= update, at the earliest a second after the last
  * notify_status(), and two seconds after it at the latest.
- */
-void notify_changed(Notify *notify, uint64_t now);
-
-/*
+ *
  * notify_status: Sends @status if it differs from the last one sent. Without room, it is due again
  * a second after @now.
  */
+bool notify_has_manager(const Notify *notify);
+void notify_ready(Notify *notify, uint64_t now);
+void notify_stopping(Notify *notify, uint64_t now);
+void notify_changed(Notify *notify, uint64_t now);
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
  * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life;
  * the latter up to half a second, and up to half of its time, early.
- */
-void notify_tick(Notify *notify, uint64_t now);
-
-/*
+ *
  * notify_deadline: Returns when the master must wake up for a tick or a status, or CLOCK_NEVER. A
  * status that is due before, @status_deadline, is sent when something else wakes it.
  */
+void notify_tick(Notify *notify, uint64_t now);
 uint64_t notify_deadline(const Notify *notify);

@@ -97,17 +97,13 @@ enum {
 
 /*
  * record_priority: Returns the priority of @record, LOG_ERR to LOG_DEBUG (syslog(3)).
- */
-int record_priority(const Record *record);
-
-/*
+ *
  * record_format_sentence: Writes the sentence of @record to @text, without a newline, cut to @size
  * bytes with the terminating NUL. Unprintable bytes become '?'. Returns the length.
- */
-size_t record_format_sentence(const Record *record, char *text, size_t size);
-
-/*
+ *
  * record_format_journal: Writes @record to @data in the journal's native protocol
  * (https://systemd.io/JOURNAL_NATIVE_PROTOCOL/), one line for each field. Returns the length.
  */
+int record_priority(const Record *record);
+size_t record_format_sentence(const Record *record, char *text, size_t size);
 size_t record_format_journal(const Record *record, char data[static RECORD_SIZE]);

@@ -53,14 +53,12 @@ struct Summary {
 /*
  * tally_add: Counts @record: of a RECORD_SUMMARY or RECORD_LOST what it counts. tally_merge: Adds
  * the counts of @other. tally_record: Returns a record of @kind with the counts.
+ *
+ * summary_add: Counts @record, of a connection, at @now. Returns whether it is the first one.
  */
 void tally_add(Tally *tally, const Record *record);
 void tally_merge(Tally *tally, const Tally *other);
 Record tally_record(const Tally *tally, RecordKind kind);
-
-/*
- * summary_add: Counts @record, of a connection, at @now. Returns whether it is the first one.
- */
 bool summary_add(Summary *summary, const Record *record, uint64_t now);
 
 /*

@@ -83,10 +83,8 @@ bool restore_next(Restore *restore, RestoredConnection *ret_connection);
 
 /*
  * restore_drop: Marks the connection that restore_next() returned last: later passes skip it.
- */
-void restore_drop(Restore *restore);
-
-/*
+ *
  * restore_forget: Removes everything that was taken or noted from the store, and closes it here.
  */
+void restore_drop(Restore *restore);
 void restore_forget(Restore *restore);

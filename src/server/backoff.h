@@ -60,12 +60,10 @@ void backoff_end(Backoff *backoff);
 
 /*
  * backoff_is_on: Returns whether the master must not accept now.
- */
-bool backoff_is_on(const Backoff *backoff);
-
-/*
+ *
  * backoff_tick: Ends a back-off that is over at @now, and writes a due RECORD_EXHAUSTED with
  * @live connections. backoff_deadline: Returns when the next tick is due, or CLOCK_NEVER.
  */
+bool backoff_is_on(const Backoff *backoff);
 void backoff_tick(Backoff *backoff, Journal *journal, uint32_t live, uint64_t now);
 uint64_t backoff_deadline(const Backoff *backoff);

@@ -74,7 +74,6 @@ struct Datagrams {
         DatagramSocket sockets[];
 };
 
-/* Returns 0 or a negative errno. */
 static int datagrams_init_shared(Datagrams *datagrams) {
         const size_t size = datagrams->n * sizeof *datagrams->counts;
 

@@ -23,15 +23,11 @@ typedef struct Datagrams Datagrams;
  * datagrams_new: Begins without handlers; datagrams_tick() starts them. @options, @listeners and
  * @journal are used until datagrams_free().
  *
- * Returns 0 and sets @ret_datagrams, which the caller frees with datagrams_free(); or a negative
- * errno.
+ * Returns 0 and sets @ret_datagrams, which the caller frees with datagrams_free(), which leaves
+ * handlers alone; or a negative errno.
  */
 int datagrams_new(const Options *options, const Listeners *listeners, Journal *journal,
                   Datagrams **ret_datagrams);
-
-/*
- * datagrams_free: Frees @datagrams, which may be NULL, and leaves handlers alone. Returns NULL.
- */
 Datagrams *datagrams_free(Datagrams *datagrams);
 
 /*
@@ -56,14 +52,12 @@ void datagrams_reap(Datagrams *datagrams, pid_t pid, int status, uint64_t now);
 
 /*
  * datagrams_stop: Asks the handlers to finish and starts no more. datagrams_kill: Kills them.
- */
-void datagrams_stop(Datagrams *datagrams);
-void datagrams_kill(Datagrams *datagrams);
-
-/*
+ *
  * datagrams_tick: Starts the handlers that are due at @now, and writes a due record with the counts
  * of the last minute. datagrams_deadline: Returns when that is next, or CLOCK_NEVER.
  */
+void datagrams_stop(Datagrams *datagrams);
+void datagrams_kill(Datagrams *datagrams);
 void datagrams_tick(Datagrams *datagrams, uint64_t now);
 uint64_t datagrams_deadline(const Datagrams *datagrams);
 

@@ -245,7 +245,6 @@ static bool master_accepts(const Master *master) {
         return !master->stop.begun && connections_can_accept(master->connections);
 }
 
-/* Returns whether to serve clients of @listener now. */
 static bool master_serves(const Master *master, const Listener *listener) {
         switch (listener->kind) {
         case LISTENER_ECHO:
@@ -278,7 +277,6 @@ static void master_count(Master *master) {
         counts->lost += journal_take_lost(master->journal);
 }
 
-/* Serves clients that wait at @listener. */
 static void master_accept(Master *master, const Listener *listener, uint64_t now) {
         Metrics metrics;
 
@@ -365,7 +363,6 @@ static void master_tick(Master *master, uint64_t now) {
                 master->idle_since = now;
 }
 
-/* Returns 0, or a negative errno. */
 static int master_wait(Master *master, uint64_t patience) {
         const nfds_t n = POLLED_LISTENERS + master->listeners->n;
         const uint64_t now = clock_now(), deadline = master_deadline(master);

@@ -23,15 +23,11 @@ Quota *quota_free(Quota *quota);
 
 /*
  * quota_charge: Counts a connection from @source if its limit allows. Returns whether it did.
- */
-bool quota_charge(Quota *quota, Source source);
-
-/*
+ *
  * quota_recharge: Counts a restored connection from @source, whatever the limit.
- */
-void quota_recharge(Quota *quota, Source source);
-
-/*
+ *
  * quota_release: Uncounts a connection from @source, which must be counted.
  */
+bool quota_charge(Quota *quota, Source source);
+void quota_recharge(Quota *quota, Source source);
 void quota_release(Quota *quota, Source source);

@@ -94,19 +94,15 @@ void roster_leave(Roster *roster, Connection *connection);
 
 /*
  * roster_find: Returns the connection whose handler is the process @handler, or NULL.
- */
-Connection *roster_find(Roster *roster, pid_t handler);
-
-/*
+ *
  * roster_next: Returns the connection that was added after @connection, or the oldest one for NULL;
  * NULL after the last.
- */
-Connection *roster_next(const Roster *roster, const Connection *connection);
-
-/*
+ *
  * roster_at: Returns the connection that uses @slot of the ledger, or would use it: check its
  * handler.
  */
+Connection *roster_find(Roster *roster, pid_t handler);
+Connection *roster_next(const Roster *roster, const Connection *connection);
 Connection *roster_at(Roster *roster, uint32_t slot);
 
 /*

@@ -110,7 +110,6 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
         discard_inherited(fd, peer.family == AF_UNIX);
 }
 
-/* Returns the place of the handler @pid; or NULL. */
 static ScraperHandler *scrapers_find(Scrapers *scrapers, pid_t pid) {
         for (uint32_t i = 0; i < scrapers->n; i++)
                 if (scrapers->handlers[i].pid == pid)

@@ -24,14 +24,10 @@ enum {
 /*
  * scrapers_new: Begins without clients, and notes the time of the start.
  *
- * Returns 0 and sets @ret_scrapers, which the caller frees with scrapers_free(); or a negative
- * errno.
+ * Returns 0 and sets @ret_scrapers, which the caller frees with scrapers_free(), which leaves
+ * handlers alone; or a negative errno.
  */
 int scrapers_new(Scrapers **ret_scrapers);
-
-/*
- * scrapers_free: Frees @scrapers, which may be NULL, and leaves handlers alone. Returns NULL.
- */
 Scrapers *scrapers_free(Scrapers *scrapers);
 
 /*

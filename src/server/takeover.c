@@ -90,7 +90,6 @@ static RecordKind takeover_kind(const LedgerFacts *facts, const LedgerEntry *ent
         return entry->reason == 0 ? RECORD_CRASHED : RECORD_CLOSED;
 }
 
-/* Returns how long a connection has lasted. */
 static uint64_t facts_duration(const LedgerFacts *facts, uint64_t now) {
         return now - clock_earlier(now, facts->started);
 }
@@ -127,7 +126,6 @@ static void takeover_bury(Connections *connections, const LedgerFacts *facts,
                       now);
 }
 
-/* Counts a connection that ended while there was no master. */
 static void takeover_count_ended(MetricsCounts *counts, const LedgerFacts *facts,
                                  const LedgerEntry *entry, uint64_t now) {
         const RecordKind kind = takeover_kind(facts, entry);
@@ -177,7 +175,6 @@ static void takeover_log_ended(Connections *connections, const Restore *restore,
                               ledger_entry(restore->ledger, restore->ended[i]), now);
 }
 
-/* Stores the ledger of this run. */
 static int takeover_store_ledger(Connections *connections, uint64_t run) {
         int bundle;
 

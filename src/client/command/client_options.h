@@ -121,32 +121,24 @@ int client_options_parse(int argc, char **argv, ClientOptions *ret_options, Fail
 
 /*
  * client_options_want_lines: Returns whether each round trip gets a line.
- */
-bool client_options_want_lines(const ClientOptions *options);
-
-/*
+ *
  * client_options_want_interims: Returns whether each interval gets a report.
- */
-bool client_options_want_interims(const ClientOptions *options);
-
-/*
+ *
  * client_options_want_progress: Returns whether a terminal gets a line of progress.
- */
-bool client_options_want_progress(const ClientOptions *options);
-
-/*
+ *
  * client_options_is_monitor: Returns whether the command line @argv, valid or not, begins with the
  * word --monitor. check_mpecho passes it; this plugin reports errors in its own form.
  */
+bool client_options_want_lines(const ClientOptions *options);
+bool client_options_want_interims(const ClientOptions *options);
+bool client_options_want_progress(const ClientOptions *options);
 bool client_options_is_monitor(char *const *argv);
 
 /*
  * client_action_name: Returns one word for the mode @action, for programs to read; a constant
  * string.
- */
-const char *client_action_name(ClientAction action);
-
-/*
+ *
  * client_load_name: Returns the word that --kind takes for @kind; a constant string.
  */
+const char *client_action_name(ClientAction action);
 const char *client_load_name(LoadKind kind);

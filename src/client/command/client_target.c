@@ -89,7 +89,6 @@ static int client_target_check_value(OptionParse *parse, char *const *words) {
         return 0;
 }
 
-/* Returns whether @text is a numeric IPv6 address, with or without a zone. */
 static bool client_target_is_ipv6(const char *text) {
         char address[INET6_ADDRSTRLEN];
         size_t length = strcspn(text, "%");

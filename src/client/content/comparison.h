@@ -47,22 +47,16 @@ struct Comparison {
 
 /*
  * comparison_init: Prepares @comparison for the first @total bytes of @pattern, which it borrows.
- */
-void comparison_init(Comparison *comparison, const Pattern *pattern, uint64_t total);
-
-/*
+ *
  * comparison_take: Compares the next @size received bytes.
- */
-void comparison_take(Comparison *comparison, const void *data, size_t size);
-
-/*
+ *
  * comparison_is_adrift: Returns whether @comparison has dropped bytes since the last difference and
  * recognized none.
- */
-bool comparison_is_adrift(const Comparison *comparison);
-
-/*
+ *
  * comparison_end: Judges the bytes that are still open at the end. With @complete no more bytes can
  * come, and the missing ones become a fault.
  */
+void comparison_init(Comparison *comparison, const Pattern *pattern, uint64_t total);
+void comparison_take(Comparison *comparison, const void *data, size_t size);
+bool comparison_is_adrift(const Comparison *comparison);
 void comparison_end(Comparison *comparison, bool complete);

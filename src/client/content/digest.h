@@ -20,10 +20,8 @@ struct Digest {
 
 /*
  * digest_add: Adds the next @size bytes at @data to the stream.
- */
-void digest_add(Digest *digest, const void *data, size_t size);
-
-/*
+ *
  * digest_get: Returns the hash of the stream so far.
  */
+void digest_add(Digest *digest, const void *data, size_t size);
 uint64_t digest_get(const Digest *digest);

@@ -44,10 +44,8 @@ struct Fault {
 
 /*
  * fault_format: Writes to @text a sentence about @fault, without the full stop.
- */
-void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]);
-
-/*
+ *
  * fault_kind_name: Returns one word for @kind, for programs to read; a constant string.
  */
+void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]);
 const char *fault_kind_name(FaultKind kind);

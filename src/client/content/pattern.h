@@ -28,17 +28,13 @@ struct Pattern {
 
 /*
  * pattern_init: Makes a pattern with a random seed (getrandom(2)).
- */
-void pattern_init(Pattern *ret_pattern);
-
-/*
+ *
  * pattern_init_seed: Makes the pattern of @seed; the same seed gives the same bytes.
- */
-void pattern_init_seed(Pattern *ret_pattern, uint64_t seed);
-
-/*
+ *
  * pattern_fill: Writes the @size bytes at @offset of the stream to @buffer.
  */
+void pattern_init(Pattern *ret_pattern);
+void pattern_init_seed(Pattern *ret_pattern, uint64_t seed);
 void pattern_fill(const Pattern *pattern, uint64_t offset, void *buffer, size_t size);
 
 /*

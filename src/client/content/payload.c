@@ -29,7 +29,6 @@ void payload_init(Payload *ret_payload, size_t size) {
         ret_payload->size = size;
 }
 
-/* Returns the distance of two datagrams in the pattern. */
 static uint64_t payload_stride(const Payload *payload) {
         return (payload->size + PATTERN_WORD_SIZE - 1) / PATTERN_WORD_SIZE * PATTERN_WORD_SIZE;
 }

@@ -30,13 +30,11 @@ struct Payload {
 
 /*
  * payload_init: Prepares datagrams of @size bytes, at most PAYLOAD_SIZE_MAXIMUM, with a random key.
- */
-void payload_init(Payload *ret_payload, size_t size);
-
-/*
+ *
  * payload_make: Returns the bytes of the datagram @number, below 2^47. They are valid until the
  * next call for @payload.
  */
+void payload_init(Payload *ret_payload, size_t size);
 const void *payload_make(Payload *payload, uint64_t number);
 
 /*

@@ -88,13 +88,11 @@ void volley_deinit(Volley *volley);
 
 /*
  * volley_send: Counts a datagram sent at @now, never before the last one. Returns its number.
- */
-uint64_t volley_send(Volley *volley, uint64_t now);
-
-/*
+ *
  * volley_receive: Counts an answer to the datagram @number at @now; @intact if it has the same
  * bytes.
  */
+uint64_t volley_send(Volley *volley, uint64_t now);
 VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool intact);
 
 /*
@@ -115,13 +113,11 @@ bool volley_expire(Volley *volley, uint64_t now, uint64_t *ret_number);
 /*
  * volley_deadline: Returns the instant at which volley_expire() finds the next one; CLOCK_NEVER for
  * none.
- */
-uint64_t volley_deadline(Volley *volley);
-
-/*
+ *
  * volley_find_open: Finds the datagram that has been open for the longest time. Returns true and
  * sets @ret_number, or returns false.
  */
+uint64_t volley_deadline(Volley *volley);
 bool volley_find_open(Volley *volley, uint64_t *ret_number);
 
 /*

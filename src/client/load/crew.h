@@ -7,12 +7,10 @@
 
 /*
  * crew_fail: Counts @error, a positive errno of a connection's, in @page.
- */
-void crew_fail(LoadPage *page, int error);
-
-/*
+ *
  * crew_count_connection: Counts in @page a connection that was begun at the instant @begun.
  */
+void crew_fail(LoadPage *page, int error);
 void crew_count_connection(LoadPage *page, uint64_t begun);
 
 /*

@@ -77,7 +77,6 @@ static unsigned load_cores(void) {
         return sched_getaffinity(0, sizeof set, &set) < 0 ? 1 : (unsigned)CPU_COUNT(&set);
 }
 
-/* Worker @index's part of @connections. */
 static size_t load_share(const Load *load, unsigned index) {
         uint64_t connections = load->options->connections;
 
@@ -157,7 +156,6 @@ static int load_fork(Load *load) {
         return r;
 }
 
-/* Starts all workers at the same instant. */
 static void load_start(Load *load) {
         load->start = clock_now() + LOAD_LEAD;
         interims_init(&load->interims, load->options, load->start);
@@ -166,7 +164,6 @@ static void load_start(Load *load) {
         load->go[1] = descriptor_close(load->go[1]);
 }
 
-/* Adds up the workers' counts so far. */
 static Interim load_count(const Load *load) {
         uint64_t now = clock_now();
         /* The start may still lie ahead. */

@@ -68,13 +68,11 @@ struct Slots {
 
 /*
  * slot_adopt: Gives @slot, which has none, the open connection @fd, and owns it from then on.
- */
-void slot_adopt(const Slots *slots, Slot *slot, int fd);
-
-/*
+ *
  * slot_begin: Begins on @slot, which must not be busy, the request of the instant @due; connects
  * first if there is no connection.
  */
+void slot_adopt(const Slots *slots, Slot *slot, int fd);
 void slot_begin(Slots *slots, Slot *slot, uint64_t due);
 
 /*

@@ -155,7 +155,6 @@ static void spray_catch_up(Spray *spray) {
         }
 }
 
-/* Takes at most @most events of a flow. */
 static void spray_serve(Spray *spray, Flow *flow, int most) {
         FlowEvent event;
 
@@ -203,7 +202,6 @@ static struct timespec spray_timeout(const Spray *spray, uint64_t now) {
         return clock_timespec(wake > now ? wake - now : 0);
 }
 
-/* Returns whether datagrams are due, or under way. */
 static bool spray_goes_on(const Spray *spray, uint64_t now) {
         if (now < spray->end)
                 return true;
@@ -268,7 +266,6 @@ static int spray_prepare(Spray *spray, const int *fds) {
         return 0;
 }
 
-/* Copies the counts of all flows to the page. */
 static void spray_sum_up(const Spray *spray) {
         LoadPage *page = spray->plan->page;
 

@@ -57,7 +57,6 @@ typedef struct Worker {
         uint64_t last;
 } Worker;
 
-/* Returns whether the next request may begin at @now. */
 static bool worker_is_due(const Worker *worker, uint64_t now) {
         uint64_t due = schedule_due(&worker->schedule, worker->next);
 
@@ -98,7 +97,6 @@ static void worker_employ(Worker *worker, Slot *slot, uint64_t now) {
                 worker_push_idle(worker, slot);
 }
 
-/* Begins the requests that are due, on the slots in the ring. */
 static void worker_catch_up(Worker *worker, uint64_t now) {
         while (worker->idle_count > 0 && worker_is_due(worker, now))
                 slot_begin(&worker->slots, worker_pop_idle(worker),

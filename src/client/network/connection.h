@@ -81,11 +81,9 @@ int connection_finish(int fd);
 
 /*
  * connection_is_mptcp: Returns whether @fd, a connected socket, uses Multipath TCP now.
- */
-bool connection_is_mptcp(int fd);
-
-/*
+ *
  * connection_end: Returns the instant at which the time of an address that was asked at @start is
  * over; CLOCK_NEVER for no limit.
  */
+bool connection_is_mptcp(int fd);
 uint64_t connection_end(const ConnectionOptions *options, uint64_t start);

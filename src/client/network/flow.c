@@ -231,7 +231,6 @@ static ssize_t flow_receive_message(Flow *flow, FlowMessage *ret_message, int fl
         return recvmsg(flow->fd, &ret_message->header, flags | MSG_DONTWAIT);
 }
 
-/* Receives one answer. */
 static bool flow_receive(Flow *flow, FlowEvent *event) {
         FlowMessage message;
         uint64_t now = clock_now(), arrival;

@@ -121,11 +121,9 @@ void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]
 /*
  * flow_add_errors: Adds the failed datagrams to @errors by kind, each once: those lost or late,
  * changed, and rejected. Those that are open have not failed.
- */
-void flow_add_errors(const Flow *flow, uint64_t errors[static FAILURE_KINDS]);
-
-/*
+ *
  * flow_overflow: Returns the number of answers that the socket's receive buffer had no room for;
  * they count as lost.
  */
+void flow_add_errors(const Flow *flow, uint64_t errors[static FAILURE_KINDS]);
 uint64_t flow_overflow(const Flow *flow);

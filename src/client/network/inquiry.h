@@ -19,13 +19,11 @@ int inquiry_open(void);
 /*
  * inquiry_set: Sets the function that inquiry_poll() calls with @userdata for each inquiry; NULL
  * for none.
- */
-void inquiry_set(void (*answer)(void *userdata), void *userdata);
-
-/*
+ *
  * inquiry_ignore: Leaves inquiries to the parent. Call it in each child at once: the terminal sends
  * SIGQUIT to all processes of a job.
  */
+void inquiry_set(void (*answer)(void *userdata), void *userdata);
 void inquiry_ignore(void);
 
 /*

@@ -21,16 +21,12 @@ int interrupt_open(void);
 
 /*
  * interrupt_is_due: Returns whether @fd, of interrupt_open(), is readable; false for -1.
- */
-bool interrupt_is_due(int fd);
-
-/*
+ *
  * interrupt_instant: Returns the instant (clock_now()) of the first signal, CLOCK_NEVER before it.
  * That is the end of the run: answers that came before it count.
- */
-uint64_t interrupt_instant(void);
-
-/*
+ *
  * interrupt_clear: Makes @fd unreadable until another signal is caught.
  */
+bool interrupt_is_due(int fd);
+uint64_t interrupt_instant(void);
 void interrupt_clear(int fd);

@@ -32,18 +32,14 @@ struct Kernel {
 /*
  * kernel_note: Reads the figures of the connection @fd before the caller closes it. Ignores any
  * socket but TCP.
- */
-void kernel_note(Kernel *kernel, int fd);
-
-/*
+ *
  * kernel_add: Adds the figures of @other to @kernel.
- */
-void kernel_add(Kernel *kernel, const Kernel *other);
-
-/*
+ *
  * kernel_came_late: Returns whether the bytes that the caller has read by @now reached this machine
  * at @deadline or later, exact to a tick of the kernel. Returns false on any socket but TCP.
  */
+void kernel_note(Kernel *kernel, int fd);
+void kernel_add(Kernel *kernel, const Kernel *other);
 bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);
 
 /*

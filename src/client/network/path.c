@@ -117,7 +117,6 @@ static void race_fail(Race *race, size_t i, int error) {
         }
 }
 
-/* Tries the next address. */
 static void race_begin(Race *race) {
         size_t i = race->begun++;
         bool pending = false;

@@ -53,7 +53,6 @@ static const RejectionName rejection_names6[] = {
         { ICMP6_TIME_EXCEEDED, ICMP6_TIME_EXCEED_TRANSIT, "hop limit exceeded" },
 };
 
-/* Returns the name of an ICMP message, or NULL. */
 static const char *rejection_name(const struct sock_extended_err *error) {
         const bool six = error->ee_origin == SO_EE_ORIGIN_ICMP6;
         const RejectionName *names = six ? rejection_names6 : rejection_names;

@@ -59,12 +59,10 @@ bool rejection_parse(const struct msghdr *message, Rejection *ret_rejection);
 
 /*
  * rejection_set: Sets @ret_rejection to this machine's refusal with the errno @error.
- */
-void rejection_set(Rejection *ret_rejection, int error);
-
-/*
+ *
  * rejection_kind: Returns the kind of failure.
  */
+void rejection_set(Rejection *ret_rejection, int error);
 FailureKind rejection_kind(const Rejection *rejection);
 
 /*

@@ -76,7 +76,6 @@ static _Noreturn void resolve_child(const Target *target, int fd, pid_t parent) 
         _exit(write(fd, &resolution, sizeof resolution) == sizeof resolution ? 0 : 1);
 }
 
-/* Reads all of @ret_resolution, and waits for it. */
 static int resolve_read(int fd, uint64_t end, int interrupt, Resolution *ret_resolution) {
         struct pollfd polled[] = { { .fd = fd, .events = POLLIN },
                                    { .fd = interrupt, .events = POLLIN } };

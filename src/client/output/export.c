@@ -83,7 +83,6 @@ static void export_refuse(const char *path, int error, Failure *failure) {
         failure_set(failure, 0, "Cannot write '%s': %s", path, strerror(error));
 }
 
-/* Creates or empties a file. Returns NULL when it cannot. */
 static FILE *export_open(const char *path, Failure *failure) {
         FILE *file = fopen(path, "we");
 

@@ -34,25 +34,19 @@ struct Interims {
 
 /*
  * interims_init: Prepares the reports of a run that began at @start, if @options ask for any.
- */
-void interims_init(Interims *ret_interims, const ClientOptions *options, uint64_t start);
-
-/*
+ *
  * interims_report: Prints to standard output the difference between the last report and @now, as
  * one line of text or one JSON object. Sets the instant of the next report.
- */
-void interims_report(Interims *interims, const Interim *now);
-
-/*
+ *
  * interims_end: Reports the difference between the last report and @now, the end of the run, unless
  * it is zero. The reports of a run add up to its results.
- */
-void interims_end(Interims *interims, const Interim *now);
-
-/*
+ *
  * interim_print: Prints the difference between @from and @to to @file, as one line of text in the
  * words of the mode in @options.
  */
+void interims_init(Interims *ret_interims, const ClientOptions *options, uint64_t start);
+void interims_report(Interims *interims, const Interim *now);
+void interims_end(Interims *interims, const Interim *now);
 void interim_print(FILE *file, const Interim *from, const Interim *to,
                    const ClientOptions *options);
 

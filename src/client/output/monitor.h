@@ -25,10 +25,8 @@ MonitorState monitor_state(const Report *report, const ClientOptions *options);
 /*
  * monitor_print: Prints one line as monitoring plugins do: the state, a sentence, and performance
  * data, with U for unknown values. The caller checks stdout for errors.
- */
-void monitor_print(const Report *report, const ClientOptions *options);
-
-/*
+ *
  * monitor_print_unknown: Prints the state UNKNOWN and @why.
  */
+void monitor_print(const Report *report, const ClientOptions *options);
 void monitor_print_unknown(const char *why);

@@ -15,16 +15,12 @@ struct Progress {
 
 /*
  * progress_init: Prepares @ret_progress. It shows nothing without @wanted or without a terminal.
- */
-void progress_init(Progress *ret_progress, bool wanted);
-
-/*
+ *
  * progress_show: Replaces the line by @format, as printf(3) writes it, cut at the terminal's width.
- */
-void progress_show(Progress *progress, const char *format, ...)
-                __attribute__((format(printf, 2, 3)));
-
-/*
+ *
  * progress_clear: Erases the line. Call it before anything else writes to the terminal.
  */
+void progress_init(Progress *ret_progress, bool wanted);
+void progress_show(Progress *progress, const char *format, ...)
+                __attribute__((format(printf, 2, 3)));
 void progress_clear(Progress *progress);

@@ -137,7 +137,6 @@ static double report_mean(uint64_t sum, uint64_t count) {
         return count == 0 ? 0 : (double)sum / (double)count;
 }
 
-/* Prints the means of the phases that occurred. */
 static void report_print_phases(const Phases *phases) {
         char connect[QUANTITY_TEXT_SIZE], first[QUANTITY_TEXT_SIZE], last[QUANTITY_TEXT_SIZE];
 
@@ -175,7 +174,6 @@ static void report_print_rejections(const Report *report) {
                                rejections->list[i].text);
 }
 
-/* Prints the counts of datagrams, the time, and who rejected them. */
 static void report_print_datagrams(const Report *report, const char *target) {
         const VolleyCounts *counts = &report->counts;
         char jitter[QUANTITY_TEXT_SIZE];
@@ -217,7 +215,6 @@ static void report_print_mtu(const Report *report, const char *target) {
         report_print_rejections(report);
 }
 
-/* Prints the counts of round trips over connections, and the time. */
 static void report_print_trips(const Report *report, const char *target) {
         const uint64_t answered = report->latency.count;
 
@@ -254,7 +251,6 @@ static void report_print_ping(const Report *report, const ClientOptions *options
         }
 }
 
-/* Prints the kind, the width and the time of a load. */
 static void report_print_load_head(const Report *report, const ClientOptions *options,
                                    const char *target) {
         const bool datagrams = options->connection.datagram;

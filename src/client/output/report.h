@@ -93,24 +93,18 @@ struct Report {
 /*
  * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring
  * plugin.
- */
-int report_status(const Report *report, const ClientOptions *options);
-
-/*
+ *
  * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end.
- */
-void report_add_flow(Report *report, const Flow *flow);
-
-/*
+ *
  * report_print_errors: Prints the errors by kind to standard output, after a space and in
  * parentheses; nothing if there are none.
- */
-void report_print_errors(const Report *report);
-
-/*
+ *
  * report_print_times: Prints the extremes, the mean and the quantiles of @latency to @file; nothing
  * for an empty histogram.
  */
+int report_status(const Report *report, const ClientOptions *options);
+void report_add_flow(Report *report, const Flow *flow);
+void report_print_errors(const Report *report);
 void report_print_times(FILE *file, const Histogram *latency);
 
 /*

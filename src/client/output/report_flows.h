@@ -11,15 +11,11 @@ enum {
 
 /*
  * report_flows_verdict: Writes the judgement in @report to @text, as one sentence.
- */
-void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_SIZE]);
-
-/*
+ *
  * report_flows_print: Prints a row for each flow to standard output.
- */
-void report_flows_print(const Report *report, const ClientOptions *options);
-
-/*
+ *
  * report_flows_json: Writes the flows and the judgement as the member "flows"; null without flows.
  */
+void report_flows_verdict(const Report *report, char text[static FLOWS_VERDICT_SIZE]);
+void report_flows_print(const Report *report, const ClientOptions *options);
 void report_flows_json(Json *json, const Report *report);

@@ -170,7 +170,6 @@ static void report_json_target(Json *json, const Report *report, const Target *t
         report_json_warnings(json, &report->path);
 }
 
-/* A member for the mean of @count, null if that is 0. */
 static void report_json_mean(Json *json, const char *name, uint64_t sum, uint64_t count) {
         json_number(json, name, count > 0 ? report_microseconds((double)sum / (double)count) : NAN);
 }

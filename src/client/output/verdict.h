@@ -23,11 +23,9 @@ void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
 /*
  * verdict_set_datagrams: Sets the failure of @report by the counts of the datagrams of one flow.
  * @wanted and @interrupted are as above; late answers are failures if @timed.
- */
-void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed);
-
-/*
+ *
  * verdict_set_strangers: Sets the failure of @report for answers to none of the datagrams. Names
  * another service if the report has one. Returns whether there were any.
  */
+void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed);
 bool verdict_set_strangers(Report *report);

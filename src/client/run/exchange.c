@@ -112,7 +112,6 @@ static const char *exchange_remark(const VolleyAnswer *answer) {
         }
 }
 
-/* Prints the line of a ping about an answer. */
 static bool exchange_print_answer(const Exchange *exchange, const FlowEvent *event) {
         char text[FAULT_TEXT_SIZE];
 
@@ -172,7 +171,6 @@ static void exchange_take(Exchange *exchange, const FlowEvent *event) {
                 exchange->over = exchange->unread = true;
 }
 
-/* Sends one datagram. */
 static void exchange_send(Exchange *exchange, uint64_t now) {
         const ClientOptions *options = exchange->options;
         FlowEvent event;

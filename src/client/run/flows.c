@@ -146,7 +146,6 @@ static void flows_print(const Flows *flows, uint64_t first) {
         fflush(stdout);
 }
 
-/* Chooses the ports, prepares the flows and measures them. */
 static void flows_start(Flows *flows) {
         Report *report = flows->report;
         uint64_t first;

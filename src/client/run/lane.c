@@ -61,7 +61,6 @@ static int lane_fail(Lane *lane, int r) {
         return r;
 }
 
-/* Sends the message over an open connection. */
 static int lane_start_trip(Lane *lane, const LaneSettings *settings) {
         Trip *trip = &lane->trip;
         int r;
@@ -75,7 +74,6 @@ static int lane_start_trip(Lane *lane, const LaneSettings *settings) {
         return r;
 }
 
-/* Begins the first round trip of a connection. */
 static int lane_start_first(Lane *lane, LaneSettings *settings) {
         int r;
 
@@ -126,7 +124,6 @@ static int lane_finish_connect(Lane *lane, LaneSettings *settings) {
         return lane_start_first(lane, settings);
 }
 
-/* Counts an answer. */
 static void lane_finish_trip(Lane *lane, Phases *phases, uint64_t now) {
         FlowResult *result = lane->result;
         const uint64_t first = clock_earlier(lane->trip.first, now), time = now - lane->start;

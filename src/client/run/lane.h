@@ -65,17 +65,13 @@ int lane_advance(Lane *lane, LaneSettings *settings, uint64_t *ret_time);
 
 /*
  * lane_events: Returns the events of poll(2) that the lane waits for.
- */
-short lane_events(const Lane *lane);
-
-/*
+ *
  * lane_close: Adds the kernel's counts to the result and resets the connection, so that its port is
  * free at once. Ignores a lane without a connection.
- */
-void lane_close(Lane *lane);
-
-/*
+ *
  * lane_count: Returns the packets of a closed lane to judge: its segments. Those that this side or
  * the peer sent again are lost, and one for each failed round trip.
  */
+short lane_events(const Lane *lane);
+void lane_close(Lane *lane);
 FlowCount lane_count(const FlowResult *result);

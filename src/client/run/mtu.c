@@ -96,7 +96,6 @@ static int mtu_fail(const Mtu *mtu, const Rejection *rejection) {
                                 "%s", rejection->text);
 }
 
-/* Returns the size to try next, between the two bounds. */
 static size_t mtu_next(Mtu *mtu) {
         const size_t hint = mtu->probe.hint;
 

@@ -253,7 +253,6 @@ static void turns_close_lane(Turns *turns, size_t i) {
         kernel_add(&turns->report->kernel, &lane->result->kernel);
 }
 
-/* Copies the counts of datagrams to the report. */
 static void turns_close_datagrams(Turns *turns, size_t i) {
         FlowResult *result = &turns->report->flows[i];
         Flow *flow = &turns->datagrams[i];

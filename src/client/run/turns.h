@@ -56,16 +56,12 @@ bool turns_work(Turns *turns, uint64_t *ret_wake);
 /*
  * turns_look: Takes what came before the end of the run, and is not read yet. This process may have
  * had no processor.
- */
-void turns_look(Turns *turns);
-
-/*
+ *
  * turns_failed: Returns the number of failed round trips so far.
- */
-uint64_t turns_failed(const Turns *turns);
-
-/*
+ *
  * turns_close: Closes all flows, which turns_open() has prepared without an error, and adds their
  * counts to the report. What is under way counts as lost.
  */
+void turns_look(Turns *turns);
+uint64_t turns_failed(const Turns *turns);
 void turns_close(Turns *turns);

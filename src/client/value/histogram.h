@@ -44,12 +44,10 @@ struct HistogramBucket {
 
 /*
  * histogram_record: Counts one duration of @value nanoseconds.
- */
-void histogram_record(Histogram *histogram, uint64_t value);
-
-/*
+ *
  * histogram_add: Adds all counts of @other to @histogram.
  */
+void histogram_record(Histogram *histogram, uint64_t value);
 void histogram_add(Histogram *histogram, const Histogram *other);
 
 /*
@@ -62,21 +60,15 @@ uint64_t histogram_quantile(const Histogram *histogram, unsigned permille);
 /*
  * histogram_has_quantile: Returns whether at least one value lies above @permille (0 to 999)
  * thousandths of all. With fewer values the quantile is just the maximum.
- */
-bool histogram_has_quantile(const Histogram *histogram, unsigned permille);
-
-/*
+ *
  * histogram_deviation: Returns the standard deviation of all values in nanoseconds; 0 for an empty
  * histogram.
- */
-double histogram_deviation(const Histogram *histogram);
-
-/*
+ *
  * histogram_index: Returns the index of the bucket that counts @value.
- */
-size_t histogram_index(uint64_t value);
-
-/*
+ *
  * histogram_bucket: Returns the bucket at @index, below HISTOGRAM_SIZE; most are empty.
  */
+bool histogram_has_quantile(const Histogram *histogram, unsigned permille);
+double histogram_deviation(const Histogram *histogram);
+size_t histogram_index(uint64_t value);
 HistogramBucket histogram_bucket(const Histogram *histogram, size_t index);

@@ -20,17 +20,13 @@ struct Pace {
 
 /*
  * pace_due: Returns the instant at which the limit allows @bytes bytes.
- */
-uint64_t pace_due(const Pace *pace, uint64_t bytes);
-
-/*
+ *
  * pace_allowance: Returns the number of bytes that the limit allows at the instant @now; UINT64_MAX
  * without a limit.
- */
-uint64_t pace_allowance(const Pace *pace, uint64_t now);
-
-/*
+ *
  * pace_piece: Returns the number of bytes to send at once, from 1 to @size: the share of 5
  * milliseconds, so that the stream is even.
  */
+uint64_t pace_due(const Pace *pace, uint64_t bytes);
+uint64_t pace_allowance(const Pace *pace, uint64_t now);
 size_t pace_piece(const Pace *pace, size_t size);

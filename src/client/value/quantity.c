@@ -64,7 +64,6 @@ static int quantity_parse_number(char *text, uint64_t factor, uint64_t *ret_numb
         return 0;
 }
 
-/* Reads @text with one of @units. */
 static int quantity_parse(const char *text, const QuantityUnit *units, size_t count,
                           uint64_t minimum, uint64_t maximum, uint64_t *ret_number) {
         size_t length = strspn(text, "0123456789.");

@@ -50,24 +50,18 @@ int quantity_parse_bandwidth(const char *text, uint64_t minimum, uint64_t maximu
 /*
  * quantity_format_bytes: Writes @bytes to @text in a unit with 1 to 4 digits before the point, as
  * "64.0 MiB"; below 1024 as "512 bytes". Returns @text.
- */
-const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]);
-
-/*
+ *
  * quantity_plural: Returns the ending of a noun after @number: "" after 1, else "s".
- */
-const char *quantity_plural(uint64_t number);
-
-/*
+ *
  * quantity_format_time: Writes @time nanoseconds to @text as seconds, with up to nine significant
  * digits and no trailing zeros: "10", "0.25". Returns @text.
- */
-const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);
-
-/*
+ *
  * quantity_format_duration: Writes @time nanoseconds to @text with three significant digits and a
  * unit, as "5.12 us", "31.8 ms" or "120 s"; below a microsecond as "512 ns". Returns @text.
  */
+const char *quantity_format_bytes(double bytes, char text[static QUANTITY_TEXT_SIZE]);
+const char *quantity_plural(uint64_t number);
+const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);
 const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]);
 
 /*

@@ -29,11 +29,9 @@ struct Schedule {
 
 /*
  * schedule_due: Returns the instant at which the worker's request @number, from 0, is due.
- */
-uint64_t schedule_due(const Schedule *schedule, uint64_t number);
-
-/*
+ *
  * schedule_count: Returns the number of the worker's requests that are due within @duration of the
  * start.
  */
+uint64_t schedule_due(const Schedule *schedule, uint64_t number);
 uint64_t schedule_count(const Schedule *schedule, uint64_t duration);
