@@ -213,8 +213,9 @@ def test_answers_a_little_ahead_of_a_slow_stream():
     """Less than one write, and the right bytes: they came before they were sent."""
     def behaviour(connection):
         first = servers.receive(connection, PERIOD)
-        connection.sendall(first + turn(first, 1)[:1000])
-        servers.receive(connection, 1000)
+        # As many as are sent in 0.3 s: the receiver may be late.
+        connection.sendall(first + turn(first, 1)[:30000])
+        servers.receive(connection, 30000)
         servers.echo(connection)
 
     with servers.tcp(behaviour) as server:

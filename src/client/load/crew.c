@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -153,6 +154,26 @@ void crew_connect(const LoadPlan *plan, int *ret_fds) {
                 if (poll(crew.polled, crew.count, queued ? 1 : CREW_TICK_MILLISECONDS) >= 0)
                         queued = crew_look(&crew);
         }
+}
+
+size_t crew_live(const LoadPlan *plan, const int *fds) {
+        size_t live = 0;
+
+        for (size_t i = 0; i < plan->connections; i++)
+                live += fds[i] >= 0;
+        return live;
+}
+
+int crew_watch(const LoadPlan *plan, const int *fds, uint32_t events) {
+        const int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+        if (epoll < 0)
+                return -errno;
+        for (size_t i = 0; i < plan->connections; i++)
+                if (fds[i] >= 0)
+                        (void)epoll_ctl(epoll, EPOLL_CTL_ADD, fds[i],
+                                        &(struct epoll_event){ .events = events, .data.u64 = i });
+        return epoll;
 }
 
 uint64_t crew_start(const LoadPlan *plan) {

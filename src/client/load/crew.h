@@ -24,6 +24,15 @@ void crew_count_connection(LoadPage *page, uint64_t begun);
 void crew_connect(const LoadPlan *plan, int *ret_fds);
 
 /*
+ * crew_live: Returns how many of the connections of @plan at @fds have not failed.
+ *
+ * crew_watch: Returns a descriptor of epoll(7) that waits for @events of these connections, whose
+ * data.u64 are their places; or a negative errno.
+ */
+size_t crew_live(const LoadPlan *plan, const int *fds);
+int crew_watch(const LoadPlan *plan, const int *fds, uint32_t events);
+
+/*
  * crew_start: Reports this process as ready and waits for the start. Call it once in each process
  * of a worker.
  *
