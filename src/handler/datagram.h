@@ -9,22 +9,19 @@
 
 #include "handler/guard.h"
 
-typedef struct Datagram Datagram;
-typedef struct DatagramCounts DatagramCounts;
-
 /*
  * Answers the datagrams of one socket (RFC 862): UDP over IPv4 and IPv6, or a Unix socket.
  */
 
 /* In memory that a handler shares with its master: a hint, never relied on. */
-struct DatagramCounts {
+typedef struct DatagramCounts {
         _Atomic uint64_t verdicts[GUARD_VERDICTS]; /* by guard.h; GUARD_ANSWER counts the answers */
         _Atomic uint64_t dropped; /* answers that the kernel did not take, and what is too long */
         _Atomic uint64_t bytes;   /* echoed */
         _Atomic uint32_t news;    /* the handler has news for the master; see datagram_run() */
-};
+} DatagramCounts;
 
-struct Datagram {
+typedef struct Datagram {
         int in;                 /* for reading, and replaced by a signal handler as that of Echo */
         int out;                /* for writing: the same socket */
         int news;               /* an eventfd for news to the master, or -1 */
@@ -34,7 +31,7 @@ struct Datagram {
         Guard *guard;           /* stays the caller's */
         DatagramCounts *counts; /* stays the caller's */
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
-};
+} Datagram;
 
 enum {
         /* Room for the control data of a datagram in either direction. */

@@ -8,8 +8,6 @@
 
 #include "report/end_reason.h"
 
-typedef struct Echo Echo;
-
 /*
  * Echoes on a connected stream socket (RFC 862) until the peer has sent everything.
  *
@@ -18,7 +16,7 @@ typedef struct Echo Echo;
  * the replacement, even when the signal arrives between the last check of `stopping` and that read.
  * The descriptors stay the caller's.
  */
-struct Echo {
+typedef struct Echo {
         int in;                  /* for reading */
         int out;                 /* for writing */
         char *buffer;            /* for reads; echo_run() touches no more of it than they fill */
@@ -29,7 +27,7 @@ struct Echo {
         const volatile sig_atomic_t *stopping; /* a signal handler has ended the reading */
         const char *unsent; /* bytes read and not yet written; echo_run() writes them first */
         size_t unsent_size; /* in bytes; not 0 when echo_run() has ended with bytes unwritten */
-};
+} Echo;
 
 /*
  * echo_init: Sets the timeouts of @out for reads and writes, and keeps urgent data (RFC 6093) in

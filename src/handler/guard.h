@@ -6,15 +6,13 @@
 #include "lib/address.h"
 
 typedef struct Guard Guard;
-typedef struct GuardRequest GuardRequest;
-typedef enum GuardVerdict GuardVerdict;
 
 /*
  * Decides which datagrams are answered: an echo over UDP answers whoever the source address names.
  */
 
 /* Why a datagram is answered or refused: a closed list, the same in the counts and the records. */
-enum GuardVerdict {
+typedef enum GuardVerdict {
         GUARD_ANSWER,
         GUARD_SOURCE,      /* its source is not the address of one other host, or is none at all */
         GUARD_DESTINATION, /* it was sent to many hosts at once */
@@ -23,17 +21,17 @@ enum GuardVerdict {
         GUARD_RATE,        /* its source has sent too many */
         GUARD_OVERALL,     /* all sources together have sent too many */
         GUARD_VERDICTS,
-};
+} GuardVerdict;
 
 /*
  * Where a datagram came from and went to.
  */
-struct GuardRequest {
+typedef struct GuardRequest {
         Address source;      /* AF_UNSPEC when it has none */
         Address destination; /* the address in the datagram, and the port of the socket */
         Address local;       /* the address to answer from: another one after a broadcast */
         uint32_t interface;  /* that it came in by; 0 when unknown */
-};
+} GuardRequest;
 
 enum {
         GUARD_RATE_MAXIMUM = 1000000,

@@ -13,8 +13,6 @@
 #include "restart/handover.h"
 #include "restart/ledger.h"
 
-typedef struct Handler Handler;
-
 enum {
         /* The exit code of a handler that has handed its connection over; smaller ones are an
          * EndReason. */
@@ -35,7 +33,7 @@ enum {
  * The process that serves one connection, one datagram socket or one client of the metrics, from
  * fork(2) to _exit(2): all that it needs, by value.
  */
-struct Handler {
+typedef struct Handler {
         int connection; /* or a datagram socket */
         union {
                 int unsent; /* a memfd with bytes to write first (unsent.h), or -1 */
@@ -55,7 +53,7 @@ struct Handler {
 
         /* Of a client of the metrics alone, which uses nothing else but the title. */
         const ScrapeTexts *scrape; /* what it gets; NULL for all others */
-};
+} Handler;
 
 /*
  * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.

@@ -7,9 +7,6 @@
 #include "handler/echo.h"
 #include "lib/address.h"
 
-typedef struct ProxyEndpoints ProxyEndpoints;
-typedef enum ProxyError ProxyError;
-
 /*
  * The header of the PROXY protocol, versions 1 and 2, by which a proxy announces the endpoints of
  * the connection that it forwards (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
@@ -19,13 +16,13 @@ typedef enum ProxyError ProxyError;
  * The endpoints that a header announces. All zeros mean those of the connection itself: of LOCAL,
  * of UNKNOWN, and of Unix sockets, whose names identify no user.
  */
-struct ProxyEndpoints {
+typedef struct ProxyEndpoints {
         Address source;
         Address destination;
-};
+} ProxyEndpoints;
 
 /* Why a connection has no valid header: a closed list, the same in exit codes and records. */
-enum ProxyError {
+typedef enum ProxyError {
         PROXY_MISSING = 1, /* the first bytes are those of neither version */
         PROXY_LINE_LONG,   /* version 1: no end within 107 bytes */
         PROXY_LINE_END,    /* version 1: CR or LF alone */
@@ -42,7 +39,7 @@ enum ProxyError {
         PROXY_TIMEOUT,     /* it is not complete in time */
         PROXY_CLOSED,      /* the peer ended the connection before */
         PROXY_ERRORS,
-};
+} ProxyError;
 
 enum {
         /* The longest header in bytes, as in HAProxy. */

@@ -5,13 +5,11 @@
 
 #include "report/metrics.h"
 
-typedef struct ScrapeTexts ScrapeTexts;
-
 /* The metrics, written before the fork: in memory that the handler inherits for reading. */
-struct ScrapeTexts {
+typedef struct ScrapeTexts {
         size_t sizes[METRICS_FORMATS];
         char texts[METRICS_FORMATS][METRICS_SIZE];
-};
+} ScrapeTexts;
 
 /*
  * scrape_run: Reads what the client at @fd asks for, and answers with one of @texts:

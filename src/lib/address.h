@@ -7,14 +7,11 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-typedef struct Address Address;
-typedef struct Source Source;
-
 /*
  * The peer of a connection. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) is IPv4 here. The
  * peer on a Unix socket is a process.
  */
-struct Address {
+typedef struct Address {
         sa_family_t family;
         in_port_t port; /* in host byte order */
         uint32_t scope; /* IPv6 zone, 0 for none */
@@ -30,16 +27,16 @@ struct Address {
                         uint32_t port;
                 } machine; /* vsock(7) */
         };
-};
+} Address;
 
 /*
  * The unit of limits: an IPv4 address, an IPv6 /64 with its zone, a local user ID, or the CID of a
  * virtual machine. Two sources are equal if both their numbers are.
  */
-struct Source {
+typedef struct Source {
         uint64_t family_and_scope;
         uint64_t prefix;
-};
+} Source;
 
 enum {
         /* Room for any address as text, the terminating NUL included. */

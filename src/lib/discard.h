@@ -4,8 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct Discard Discard;
-
 /*
  * Closes descriptors that came from others, or that others have, without waiting for whoever is at
  * their other ends. Uses SIGALRM and the timer of alarm(2): the caller can use neither.
@@ -16,11 +14,11 @@ enum {
 };
 
 /* Begins as {}, or with @waits. */
-struct Discard {
+typedef struct Discard {
         bool waits; /* whether discard_close() reaps the child that it needs */
         size_t n;
         int fds[DISCARD_MOST];
-};
+} Discard;
 
 /*
  * discard_add: Takes @fd, unless it is negative, to be closed; closes all when there is no room for

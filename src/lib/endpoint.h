@@ -10,12 +10,10 @@
 /* Older kernels' header needs <sys/socket.h> before it. */
 #include <linux/vm_sockets.h>
 
-typedef struct Endpoint Endpoint;
-
 /*
  * A socket address, numeric or of a Unix socket, ready for bind(2) or connect(2).
  */
-struct Endpoint {
+typedef struct Endpoint {
         union {
                 struct sockaddr any;
                 struct sockaddr_in ipv4;
@@ -26,7 +24,7 @@ struct Endpoint {
         socklen_t length;
         /* From a bare port: all addresses of the machine, IPv6 and IPv4 on one socket. */
         bool wildcard;
-};
+} Endpoint;
 
 enum {
         /* Room for any endpoint as text, with the terminating NUL: each byte of a path can become

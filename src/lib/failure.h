@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-typedef struct Failure Failure;
-typedef enum FailureKind FailureKind;
-typedef enum Status Status;
-
 /* The exit status of both programs. */
-enum Status {
+typedef enum Status {
         STATUS_DONE = 0,
         STATUS_FAILED = 1,
         STATUS_USAGE = 2, /* a wrong command line */
-};
+} Status;
 
 enum {
         FAILURE_TEXT_SIZE = 1024,
 };
 
 /* Kinds of failures, for programs that read results. */
-enum FailureKind {
+typedef enum FailureKind {
         FAILURE_NONE,
         FAILURE_RESOLVE,     /* the host has no address */
         FAILURE_REFUSED,     /* no process listens at the address */
@@ -31,16 +27,16 @@ enum FailureKind {
         FAILURE_LOCAL,       /* this machine or this program failed, or was used wrongly */
         FAILURE_INTERRUPTED, /* a signal ended the program early */
         FAILURE_KINDS,
-};
+} FailureKind;
 
 /*
  * A failure that a function reports to a person: one sentence, without a full stop, that names the
  * object that failed. The caller decides where the sentence goes.
  */
-struct Failure {
+typedef struct Failure {
         FailureKind kind;
         char text[FAILURE_TEXT_SIZE];
-};
+} Failure;
 
 /*
  * failure_set: Writes the sentence like printf(3), cut to the room, and sets the kind

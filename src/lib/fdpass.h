@@ -6,8 +6,6 @@
 
 #include "lib/endpoint.h"
 
-typedef struct FdpassNote FdpassNote;
-
 /*
  * Passes descriptors over Unix sockets: a message carries duplicates of them (SCM_RIGHTS, unix(7)).
  */
@@ -20,13 +18,13 @@ enum {
 };
 
 /* What comes beside the descriptors. */
-struct FdpassNote {
+typedef struct FdpassNote {
         char data[FDPASS_DATA];
         size_t size;  /* of the whole message, in bytes; 0 at the end of the stream too */
         pid_t sender; /* as the kernel attests (SO_PASSCRED, unix(7)); 0 for a process of another
                          user or process ID namespace, and -1 without that option or at the end of
                          the stream */
-};
+} FdpassNote;
 
 /*
  * fdpass_send: Sends @size bytes of @data, at least one, with duplicates of the @n descriptors

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-typedef enum EndReason EndReason;
-
 /*
  * The reason for the end of a connection: a closed list, the same in exit codes, records and
  * mpecho(8). A handler exits with the number of its reason.
  */
-enum EndReason {
+typedef enum EndReason {
         END_CLOSED_BY_PEER, /* the peer sent everything and received it back */
         END_RESET_BY_PEER,  /* the peer broke the connection off */
         END_IDLE,           /* the peer sent nothing for the idle timeout */
@@ -15,7 +13,7 @@ enum EndReason {
         END_STOPPED,        /* the service stopped */
         END_FAILED,         /* the network or this machine failed, or the peer vanished */
         END_COUNT,
-};
+} EndReason;
 
 /*
  * end_reason_text: Returns the name of @reason in records and mpecho(8), a constant string.

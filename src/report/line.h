@@ -3,14 +3,12 @@
 
 #include <stddef.h>
 
-typedef struct Line Line;
-
 /* A text that grows up to @size bytes, with the terminating NUL, and is cut there. */
-struct Line {
+typedef struct Line {
         char *text;
         size_t size;
         size_t length;
-};
+} Line;
 
 /*
  * line_add: Adds to @line like printf(3).

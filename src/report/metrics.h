@@ -6,10 +6,6 @@
 
 #include "report/end_reason.h"
 
-typedef struct Metrics Metrics;
-typedef struct MetricsCounts MetricsCounts;
-typedef enum MetricsFormat MetricsFormat;
-
 /*
  * Writes the counts of the service in the text format of Prometheus and in OpenMetrics 1.0.
  */
@@ -47,7 +43,7 @@ enum {
 };
 
 /* The counts that outlive the service: a part of the ledger. */
-struct MetricsCounts {
+typedef struct MetricsCounts {
         uint64_t accepted;
         uint64_t resumed;
         uint64_t closed[END_COUNT]; /* by EndReason */
@@ -59,21 +55,21 @@ struct MetricsCounts {
         uint64_t datagrams[METRICS_RESULTS];
         uint64_t datagram_bytes;
         uint64_t lost; /* records */
-};
+} MetricsCounts;
 
 /* All that is written. */
-struct Metrics {
+typedef struct Metrics {
         MetricsCounts counts; /* its bytes are also those of live connections */
         uint64_t live;
         uint64_t limit;   /* --max-connections */
         uint64_t started; /* when this run began, in seconds since 1970 */
-};
+} Metrics;
 
-enum MetricsFormat {
+typedef enum MetricsFormat {
         METRICS_TEXT, /* version 0.0.4 of the text format of Prometheus */
         METRICS_OPEN, /* OpenMetrics 1.0.0 */
         METRICS_FORMATS,
-};
+} MetricsFormat;
 
 /*
  * metrics_limit_text: Returns the name of a @limit, a constant string.

@@ -7,8 +7,6 @@
 
 #include "lib/endpoint.h"
 
-typedef struct Notify Notify;
-
 enum {
         NOTIFY_STATUS_SIZE = 256,
 };
@@ -19,7 +17,7 @@ enum {
  * After notify_init() no call but notify_once() blocks or opens a descriptor. Messages that the
  * manager does not accept are sent again later.
  */
-struct Notify {
+typedef struct Notify {
         int fd; /* a datagram socket; -1 without a manager */
         Endpoint manager;
         const char *state;               /* a message to send again, or NULL */
@@ -29,7 +27,7 @@ struct Notify {
         uint64_t status_deadline;        /* CLOCK_NEVER without a change */
         uint64_t status_checked;         /* the instant of the last notify_status() */
         char status[NOTIFY_STATUS_SIZE]; /* the last one sent */
-};
+} Notify;
 
 /*
  * notify_once: Sends @message, assignments separated by newlines, with duplicates of the @n

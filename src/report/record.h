@@ -4,14 +4,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Record Record;
-typedef enum RecordKind RecordKind;
+#include "report/metrics.h"
 
 /*
  * The kinds of records. Each has a message ID, a priority, its own fields and an entry in
  * mpecho.catalog. mpecho(8) lists all of these.
  */
-enum RecordKind {
+typedef enum RecordKind {
         RECORD_STARTED,    /* the master listens */
         RECORD_STOPPED,    /* the master is about to exit */
         RECORD_ACCEPTED,   /* a connection got a handler, and its PROXY header if it needs one */
@@ -36,7 +35,7 @@ enum RecordKind {
         RECORD_RESTARTED,  /* the handler of a datagram socket ended, and the next one starts */
         RECORD_UNSERVED,   /* the master cannot start the handler of a datagram socket for now */
         RECORD_COUNT,
-};
+} RecordKind;
 
 /* Values of `limit` with a text of their own. Those of RECORD_LIMIT_HEADER and RECORD_LIMIT_SEVERAL
  * name no option; RECORD_REFUSALS alone has the last one. */
@@ -48,7 +47,7 @@ enum RecordKind {
  * One record. Each kind reads the members of its own fields; of these, only listener_name and proxy
  * can be NULL, peer of RECORD_REFUSALS and reason of RECORD_REFUSED.
  */
-struct Record {
+typedef struct Record {
         RecordKind kind;
         int less_urgent;   /* priorities below that of the kind */
         const char *peer;  /* of RECORD_REFUSALS the source, or NULL for all others */
@@ -77,18 +76,13 @@ struct Record {
         /* Of one datagram socket; `refused` is the sum of those below. */
         uint64_t answered;
         uint64_t dropped;
-        uint64_t refused_source;
-        uint64_t refused_destination;
-        uint64_t refused_port;
-        uint64_t refused_self;
-        uint64_t refused_rate;
-        uint64_t refused_overall;
+        uint64_t refused_by[METRICS_DROPPED]; /* METRICS_SOURCE to METRICS_OVERALL */
         /* Of all datagram sockets. */
         uint64_t datagram_sockets;
         uint64_t datagrams_answered;
         uint64_t datagrams_refused;
         uint64_t datagrams_dropped;
-};
+} Record;
 
 enum {
         /* Room for any record in the journal's protocol. */

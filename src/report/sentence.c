@@ -181,16 +181,17 @@ static void sentence_recounted(Line *line, const Record *record) {
 }
 
 static void sentence_datagrams(Line *line, const Record *record) {
+        const uint64_t *by = record->refused_by;
+
         line_add(line, "Datagrams at %s in the last ", record->listener);
         sentence_add_duration(line, record->duration);
         line_add(line,
                  ": %" PRIu64 " answered, %" PRIu64 " refused (source %" PRIu64
                  ", destination %" PRIu64 ", port %" PRIu64 ", self %" PRIu64 ", rate %" PRIu64
                  ", overall %" PRIu64 "), %" PRIu64 " dropped, %" PRIu64 " byte%s echoed",
-                 record->answered, record->refused, record->refused_source,
-                 record->refused_destination, record->refused_port, record->refused_self,
-                 record->refused_rate, record->refused_overall, record->dropped, record->bytes,
-                 plural(record->bytes));
+                 record->answered, record->refused, by[METRICS_SOURCE], by[METRICS_DESTINATION],
+                 by[METRICS_PORT], by[METRICS_SELF], by[METRICS_RATE], by[METRICS_OVERALL],
+                 record->dropped, record->bytes, plural(record->bytes));
 }
 
 static void sentence_unserved(Line *line, const Record *record) {

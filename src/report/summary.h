@@ -8,26 +8,22 @@
 #include "lib/address.h"
 #include "report/record.h"
 
-typedef struct Refusals Refusals;
-typedef struct Summary Summary;
-typedef struct Tally Tally;
-
 /* Counts of records that the journal does not write, by kind. All zeros counts none. */
-struct Tally {
+typedef struct Tally {
         uint64_t records;
         uint64_t accepted;
         uint64_t closed;
         uint64_t crashed;
         uint64_t refused;
         uint64_t bytes;
-};
+} Tally;
 
 /* A source, and how many of its connections were refused because of one limit. */
-struct Refusals {
+typedef struct Refusals {
         char source[ADDRESS_TEXT_SIZE];
         const char *limit;
         uint64_t n;
-};
+} Refusals;
 
 enum {
         /* Sources that a summary distinguishes, and those with a record of their own. */
@@ -41,14 +37,14 @@ enum {
  * Suppressed records of about a second: their counts, and the sources of refused connections. All
  * zeros is an empty summary.
  */
-struct Summary {
+typedef struct Summary {
         Tally tally;
         uint64_t since;    /* the instant of the first record */
         const char *limit; /* of the refused connections; RECORD_LIMIT_SEVERAL for more than one */
         uint32_t n;
         Refusals refusals[SUMMARY_SOURCES];
         uint64_t other; /* refused connections of other sources */
-};
+} Summary;
 
 /*
  * tally_add: Counts @record: of a RECORD_SUMMARY or RECORD_LOST what it counts. tally_merge: Adds

@@ -5,8 +5,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-typedef enum FdstoreKind FdstoreKind;
-
 /*
  * systemd's file descriptor store (FDSTORE=1 in sd_notify(3), FileDescriptorStoreMax= in
  * systemd.service(5)): systemd passes the descriptors in it to the next process of the service, and
@@ -17,14 +15,14 @@ typedef enum FdstoreKind FdstoreKind;
  * whatever handlers store meanwhile. A handler that stores its connection by itself adds its
  * process ID, "h.12.4711", so that the master can remove that bundle alone.
  */
-enum FdstoreKind {
+typedef enum FdstoreKind {
         FDSTORE_STRANGER,       /* not mpecho's */
         FDSTORE_CONNECTION,     /* a bundle of connections, each followed by its unsent bytes */
         FDSTORE_LEDGER,         /* a bundle of the two parts of a ledger */
         FDSTORE_OLD_CONNECTION, /* of mpecho 0.1.0: a connection, or a bundle of connections */
         FDSTORE_OLD_UNSENT,     /* of mpecho 0.1.0: a memfd with cookie and bytes, or a bundle */
         FDSTORE_OLD_LEDGER,     /* of mpecho 0.1.0: counts in a layout that is no longer read */
-};
+} FdstoreKind;
 
 /* The largest number of a run. */
 #define FDSTORE_RUN_MOST UINT64_C(999999999999)

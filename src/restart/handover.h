@@ -9,8 +9,6 @@
 #include "lib/address.h"
 #include "lib/endpoint.h"
 
-typedef struct HandoverAddress HandoverAddress;
-
 /*
  * How a handler hands its connection over when the service stops. Its master (inbox.h) moves it
  * into systemd's descriptor store; without a master the handler stores it by itself. The next
@@ -19,11 +17,11 @@ typedef struct HandoverAddress HandoverAddress;
  */
 
 /* Where a handler reaches its master. Without one, @inbox has length 0. */
-struct HandoverAddress {
+typedef struct HandoverAddress {
         Endpoint inbox;
         pid_t master; /* the only process that the handler believes */
         uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
-};
+} HandoverAddress;
 
 /* What the master answers over a channel: one byte. */
 enum {

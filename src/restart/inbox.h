@@ -11,10 +11,6 @@
 #include "restart/bundle.h"
 #include "restart/handover.h"
 
-typedef struct Inbox Inbox;
-typedef struct InboxChannel InboxChannel;
-typedef struct InboxMaster InboxMaster;
-
 /*
  * Where the master takes channels from its handlers. It moves the connections of those that must
  * stop into systemd's descriptor store, where the next master finds them, and it answers the
@@ -22,7 +18,7 @@ typedef struct InboxMaster InboxMaster;
  */
 
 /* What the inbox asks the master about its handlers. @data is passed to each function. */
-struct InboxMaster {
+typedef struct InboxMaster {
         void *data;
         /* Returns 0 when the process @handler may open a channel: its message is @proper, and it
          * serves a connection for which it has opened none, or none since its announcement. Kills
@@ -36,22 +32,22 @@ struct InboxMaster {
         bool (*awaits)(void *data, pid_t handler);
         /* Returns whether the peer @announced by such a @handler is served: any bytes can come. */
         bool (*announce)(void *data, pid_t handler, const Address *announced, uint64_t now);
-};
+} InboxMaster;
 
 enum {
         /* Channels at once: a bundle holds the connections of all, each with unsent bytes. */
         INBOX_MOST = BUNDLE_MOST / 2,
 };
 
-struct InboxChannel {
+typedef struct InboxChannel {
         int fd;
         pid_t handler;
         uint64_t deadline; /* when it is closed if the handler stays silent */
         int connection;    /* -1 before the handler has given it */
         int unsent;        /* a memfd, or -1 */
-};
+} InboxChannel;
 
-struct Inbox {
+typedef struct Inbox {
         int fd;     /* readable when a handler waits; -1 without an inbox */
         int socket; /* receives channels from handlers */
         HandoverAddress address;
@@ -61,7 +57,7 @@ struct Inbox {
         size_t n;
         InboxChannel channels[INBOX_MOST];
         Discard discard; /* what the turn closes in the end */
-};
+} Inbox;
 
 /*
  * inbox_init: Creates the master's socket, with an abstract name that the kernel chooses

@@ -12,11 +12,7 @@
 #include "report/summary.h"
 
 typedef struct Ledger Ledger;
-typedef struct LedgerEntry LedgerEntry;
 typedef struct LedgerExits LedgerExits;
-typedef struct LedgerFacts LedgerFacts;
-typedef struct LedgerCounts LedgerCounts;
-typedef enum LedgerState LedgerState;
 
 /*
  * The shared memory that outlives a handler or a master that is killed, a slot for each connection.
@@ -28,20 +24,20 @@ typedef enum LedgerState LedgerState;
  */
 
 /* In a cache line of its own, so that handlers that count do not slow each other down. */
-struct LedgerEntry {
+typedef struct LedgerEntry {
         _Alignas(64) _Atomic uint64_t bytes; /* echoed */
         _Atomic uint32_t reason; /* why the connection ended, an EndReason plus 1; 0 before that */
         _Atomic uint32_t announced_before; /* private to the ledger */
-};
+} LedgerEntry;
 
 /* What a connection is for its master. */
-enum LedgerState {
+typedef enum LedgerState {
         LEDGER_SERVED,  /* its bytes are echoed */
         LEDGER_SILENT,  /* its PROXY header is not there yet */
         LEDGER_REFUSED, /* its announced peer was refused; it is about to end */
-};
+} LedgerState;
 
-struct LedgerFacts {
+typedef struct LedgerFacts {
         uint64_t cookie;  /* of the connection (SO_COOKIE, socket(7)); 0 for a free slot */
         uint64_t started; /* when it was accepted, an instant of clock_now() */
         Address peer;
@@ -50,14 +46,14 @@ struct LedgerFacts {
         pid_t handler;
         uint32_t begun;                    /* not 0 once a handler may have read from the peer */
         char listener[ENDPOINT_TEXT_SIZE]; /* the address that it came in by */
-};
+} LedgerFacts;
 
-struct LedgerCounts {
+typedef struct LedgerCounts {
         uint64_t started; /* when counting began, an instant of clock_now() */
         uint64_t peak;    /* the most connections that ever had a handler at once */
         MetricsCounts metrics;
         Tally lost; /* records that the run neither wrote nor counted in a record */
-};
+} LedgerCounts;
 
 enum {
         LEDGER_MOST = 1 << 20, /* slots */

@@ -31,7 +31,6 @@
 
 #include "lib/descriptor.h"
 #include "lib/discard.h"
-#include "lib/fdpass.h"
 #include "lib/hashtable.h"
 #include "lib/mapping.h"
 #include "lib/socket.h"

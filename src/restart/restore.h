@@ -7,15 +7,13 @@
 
 #include "restart/ledger.h"
 
-typedef struct Restore Restore;
 typedef struct RestoreItem RestoreItem;
-typedef struct RestoredConnection RestoredConnection;
 
 /*
  * What earlier runs of the service left in systemd's descriptor store, as systemd passed it to this
  * one. restore.c describes how a connection is found in it.
  */
-struct Restore {
+typedef struct Restore {
         uint64_t run;     /* the number of this run */
         uint32_t n_found; /* connections in all bundles; some may be there twice */
         Ledger *ledger;   /* of the newest earlier run, for reading; or NULL */
@@ -28,10 +26,10 @@ struct Restore {
         RestoreItem *items; /* private, as what follows */
         struct RestoreFound *found;
         struct RestoreOpen *open;
-};
+} Restore;
 
 /* A connection, from restore_next(). The descriptors stay the restore's. */
-struct RestoredConnection {
+typedef struct RestoredConnection {
         uint32_t index; /* of 0 to @n_found less 1; the same whenever the restore is rewound */
         int fd;         /* -1 when the machine has no room for it */
         int unsent;     /* a memfd, see unsent.h; or -1 */
@@ -39,7 +37,7 @@ struct RestoredConnection {
         bool ended;     /* its handler ended in a run that was killed: reset it */
         const LedgerFacts *facts; /* of the ledger; or NULL */
         const LedgerEntry *entry; /* of the ledger; or NULL */
-};
+} RestoredConnection;
 
 /*
  * restore_init: Begins with nothing, and with room for @most descriptors.

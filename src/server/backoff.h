@@ -7,10 +7,8 @@
 #include "report/journal.h"
 #include "start/listeners.h"
 
-typedef struct Backoff Backoff;
-
 /* A shortage of descriptors, processes or memory, and the pause in accepting for it. */
-struct Backoff {
+typedef struct Backoff {
         int reserve;       /* a descriptor to close in need, or -1 */
         uint64_t pause;    /* how long the next back-off takes */
         uint64_t deadline; /* when this one ends; CLOCK_NEVER when there is none */
@@ -21,7 +19,7 @@ struct Backoff {
         int error;
         uint64_t refused;
         uint64_t logged; /* when the last record was written */
-};
+} Backoff;
 
 /*
  * backoff_init: Begins without a back-off and opens the reserve. backoff_deinit: Closes it.

@@ -15,15 +15,13 @@
 #include "start/listeners.h"
 #include "start/options.h"
 
-typedef struct Connections Connections;
-
 /*
  * The connections of a master, each from accept4(2) to the end of its handler: quota, roster,
  * fork(2), waitpid(2), and the records of all that.
  *
  * After connections_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
  */
-struct Connections {
+typedef struct Connections {
         const Options *options;
         const Listeners *listeners;
         Journal *journal;
@@ -40,7 +38,7 @@ struct Connections {
         bool killing;
         uint32_t handed_over; /* connections that the next master will have */
         uint32_t stored;      /* connections of the roster that systemd's store has */
-};
+} Connections;
 
 /*
  * connections_new: Begins without connections, with room for as many as @options allows, or

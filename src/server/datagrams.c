@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -160,27 +159,21 @@ static Snapshot socket_look(const DatagramSocket *socket, uint64_t now) {
 /* Returns the record of what @socket has counted from @before up to @after. */
 static Record socket_record(const DatagramSocket *socket, RecordKind kind, const Snapshot *before,
                             const Snapshot *after) {
-        uint64_t n[GUARD_VERDICTS], refused = 0;
+        Record record = { .kind = kind,
+                          .listener = socket->listener->text,
+                          .listener_name = socket->listener->name,
+                          .handler_pid = (uint64_t)socket->handler,
+                          .answered = after->verdicts[GUARD_ANSWER] -
+                                      before->verdicts[GUARD_ANSWER],
+                          .dropped = after->dropped - before->dropped,
+                          .bytes = after->bytes - before->bytes,
+                          .duration = after->when - before->when };
 
-        for (int i = 0; i < GUARD_VERDICTS; i++) {
-                n[i] = after->verdicts[i] - before->verdicts[i];
-                refused += i != GUARD_ANSWER ? n[i] : 0;
+        for (int i = GUARD_SOURCE; i < GUARD_VERDICTS; i++) {
+                record.refused_by[i] = after->verdicts[i] - before->verdicts[i];
+                record.refused += record.refused_by[i];
         }
-        return (Record){ .kind = kind,
-                         .listener = socket->listener->text,
-                         .listener_name = socket->listener->name,
-                         .handler_pid = (uint64_t)socket->handler,
-                         .answered = n[GUARD_ANSWER],
-                         .refused = refused,
-                         .refused_source = n[GUARD_SOURCE],
-                         .refused_destination = n[GUARD_DESTINATION],
-                         .refused_port = n[GUARD_PORT],
-                         .refused_self = n[GUARD_SELF],
-                         .refused_rate = n[GUARD_RATE],
-                         .refused_overall = n[GUARD_OVERALL],
-                         .dropped = after->dropped - before->dropped,
-                         .bytes = after->bytes - before->bytes,
-                         .duration = after->when - before->when };
+        return record;
 }
 
 /* Writes what @socket has counted since the last time, if there is anything. */

@@ -8,9 +8,6 @@
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
  * settles the gifts, accepts, takes the news, and ticks its parts.
  *
- * On SIGTERM or SIGINT the master closes its listeners, signals its handlers and exits when all
- * have. It kills the rest when their time is over (stop.c), or at once on a second signal.
- *
  * Signals without an effect cost the master little: after several in a row it does not wait for
  * signals for a while.
  *

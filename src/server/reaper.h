@@ -7,12 +7,10 @@
 
 #include "server/roster.h"
 
-typedef struct Reaper Reaper;
-
 /*
  * Finds the handlers that have ended.
  */
-struct Reaper {
+typedef struct Reaper {
         Roster *roster;
         uint32_t *leaving; /* slots whose handlers have announced an exit and are not reaped yet */
         uint32_t most;     /* room in @leaving */
@@ -21,7 +19,7 @@ struct Reaper {
         uint64_t now;
         uint64_t rest_until;     /* no sweep before this instant */
         uint64_t sweep_deadline; /* when to sweep; CLOCK_NEVER when no handler can have ended */
-};
+} Reaper;
 
 /*
  * reaper_init: Begins with the handlers in @roster, which stays the caller's.

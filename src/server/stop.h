@@ -6,14 +6,12 @@
 
 #include "lib/clock.h"
 
-typedef struct Stop Stop;
-
 /* The time that handlers have to finish once the service stops. Begins as STOP_NONE. */
-struct Stop {
+typedef struct Stop {
         bool begun;
         uint64_t deadline;    /* when the master kills the rest; CLOCK_NEVER for never */
         uint32_t handed_over; /* connections that have moved the deadline */
-};
+} Stop;
 
 #define STOP_NONE ((Stop){ .deadline = CLOCK_NEVER })
 

@@ -19,7 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "handler/handler.h"
 #include "lib/clock.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"

@@ -8,20 +8,17 @@
 #include "report/journal.h"
 #include "restart/restore.h"
 
-typedef struct Inherited Inherited;
-typedef struct InheritedSocket InheritedSocket;
-
 /* A listening stream socket or a datagram socket that this process inherited. */
-struct InheritedSocket {
+typedef struct InheritedSocket {
         int fd;
         const char *name; /* its name in systemd, or NULL; valid as long as the Inherited */
-};
+} InheritedSocket;
 
 /*
  * The descriptors that this process inherited: systemd passes them from 3 on (sd_listen_fds(3)), an
  * inetd passes one as stdin.
  */
-struct Inherited {
+typedef struct Inherited {
         int n;             /* descriptors from 3 on; or a negative errno of sd_listen_fds(3) */
         int missing;       /* the first one that is not open, when @n is -EBADF */
         char **names;      /* of each, NULL-terminated; NULL when their number is wrong */
@@ -34,7 +31,7 @@ struct Inherited {
         Restore restore; /* what earlier runs stored in systemd */
         uint32_t n_sockets;
         InheritedSocket *sockets;
-};
+} Inherited;
 
 /*
  * inherited_take: Reads which descriptors systemd passed, sets their close-on-exec flags, and

@@ -9,9 +9,6 @@
 #include "start/inherited.h"
 #include "start/options.h"
 
-typedef struct Listener Listener;
-typedef struct Listeners Listeners;
-
 /* How the master serves a listener: its type and its prefix or name decide, see listeners.c. */
 typedef enum ListenerKind {
         LISTENER_ECHO,     /* for connections.h */
@@ -27,19 +24,19 @@ enum {
 };
 
 /* A listening stream socket, non-blocking; or a datagram socket. */
-struct Listener {
+typedef struct Listener {
         int fd; /* -1 once it is closed */
         ListenerKind kind;
         char text[LISTENER_TEXT_SIZE]; /* its address, in the form of LISTEN */
         const char *name;              /* its name in systemd, or NULL */
         const char *path;              /* the Unix socket file to remove at the end, or NULL */
-};
+} Listener;
 
 /* All sockets that the master listens on. */
-struct Listeners {
+typedef struct Listeners {
         uint32_t n;
         Listener items[];
-};
+} Listeners;
 
 /*
  * listener_kind: Returns the kind of a passed stream socket that systemd names @name, or NULL.

@@ -6,9 +6,6 @@
 
 #include "lib/address.h"
 
-typedef struct Network Network;
-typedef struct Networks Networks;
-
 /*
  * Lists of networks: whom an option lets in.
  */
@@ -18,16 +15,16 @@ enum {
 };
 
 /* The addresses that begin with the first @prefix bits of @address; all Unix peers for AF_UNIX. */
-struct Network {
+typedef struct Network {
         sa_family_t family; /* AF_INET, AF_INET6 or AF_UNIX */
         uint8_t prefix;
         uint8_t address[16];
-};
+} Network;
 
-struct Networks {
+typedef struct Networks {
         uint32_t n;
         Network items[NETWORKS_MOST];
-};
+} Networks;
 
 /*
  * networks_parse: Parses @text, networks separated by commas: "192.0.2.0/24", "2001:db8::/32", an

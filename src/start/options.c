@@ -11,7 +11,6 @@
 #include "start/options.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stddef.h>
 #include <syslog.h>
 

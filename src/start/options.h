@@ -7,10 +7,8 @@
 #include "report/journal.h"
 #include "start/network.h"
 
-typedef struct Options Options;
-
 /* The command line of mpecho. */
-struct Options {
+typedef struct Options {
         char **listen; /* the LISTEN arguments, in argv */
         uint32_t n_listen;
         uint64_t max_connections;          /* 1 to 65536 */
@@ -23,7 +21,7 @@ struct Options {
         int log_empty; /* the level of connections that echo nothing */
         int log_level; /* LOG_EMERG to LOG_DEBUG, syslog(3) */
         int question;  /* the result of options_parse() */
-};
+} Options;
 
 /* Positive results of options_parse(). */
 enum {

@@ -3,13 +3,11 @@
 
 #include <stdint.h>
 
-typedef struct Resource Resource;
-
 /* A resource of the machine, and how many connections it allows. */
-struct Resource {
+typedef struct Resource {
         const char *name; /* "RLIMIT_NOFILE", "RLIMIT_NPROC" or "pids.max"; empty for none */
         uint64_t limit;
-};
+} Resource;
 
 /*
  * resources_raise: Raises the soft limits on descriptors and processes to the hard ones

@@ -9,12 +9,7 @@
 #include "client/value/range.h"
 #include "lib/failure.h"
 
-typedef struct ClientOptions ClientOptions;
-typedef struct Threshold Threshold;
-typedef enum ClientAction ClientAction;
-typedef enum LoadKind LoadKind;
-
-enum ClientAction {
+typedef enum ClientAction {
         /* Copies standard input to the service and the echo to standard output. */
         CLIENT_RELAY,
         CLIENT_CHECK,
@@ -23,30 +18,30 @@ enum ClientAction {
         CLIENT_MTU,
         CLIENT_HELP,
         CLIENT_VERSION,
-};
+} ClientAction;
 
-enum LoadKind {
+typedef enum LoadKind {
         /* Requests and their answers on connections that stay open. */
         LOAD_REQUESTS,
         /* Connections with one request each. */
         LOAD_CONNECTIONS,
         /* As many bytes as the connections carry. */
         LOAD_STREAMS,
-};
+} LoadKind;
 
 /*
  * The limits beyond which the monitoring plugin alerts.
  */
-struct Threshold {
+typedef struct Threshold {
         /* Milliseconds of the average round trip; percentage of lost round trips. */
         Range time;
         Range loss;
-};
+} Threshold;
 
 /*
  * The result of reading the command line. Times are nanoseconds, sizes are bytes.
  */
-struct ClientOptions {
+typedef struct ClientOptions {
         ClientAction action;
         /* The words after the program's name, borrowed; NULL ends them. */
         char *const *arguments;
@@ -108,7 +103,7 @@ struct ClientOptions {
         uint64_t connections;
         uint64_t rate;
         bool reset;
-};
+} ClientOptions;
 
 /*
  * client_options_parse: Reads the command line @argv of @argc words with getopt_long(3), which

@@ -8,8 +8,6 @@
 #include "client/content/fault.h"
 #include "client/content/pattern.h"
 
-typedef struct Comparison Comparison;
-
 enum {
         /* The faults that a Comparison keeps; it counts all. */
         COMPARISON_FIRST_FAULTS = 10,
@@ -20,7 +18,7 @@ enum {
  * Compares the echo with the sent part of a Pattern and stores neither. At a difference it searches
  * the whole pattern for the received bytes, names the fault, and continues behind it.
  */
-struct Comparison {
+typedef struct Comparison {
         const Pattern *pattern;
         /* The number of bytes to expect. */
         uint64_t total;
@@ -43,7 +41,7 @@ struct Comparison {
         uint64_t forgotten;
         size_t unknown_size;
         uint8_t unknown[COMPARISON_UNKNOWN_SIZE];
-};
+} Comparison;
 
 /*
  * comparison_init: Prepares @comparison for the first @total bytes of @pattern, which it borrows.

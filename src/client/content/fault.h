@@ -3,16 +3,13 @@
 
 #include <stdint.h>
 
-typedef struct Fault Fault;
-typedef enum FaultKind FaultKind;
-
 enum {
         /* Room for fault_format(). */
         FAULT_TEXT_SIZE = 160,
 };
 
 /* The kinds of damage to a stream of bytes. */
-enum FaultKind {
+typedef enum FaultKind {
         FAULT_NONE,
         /* Other values of the same number of bytes. */
         FAULT_CHANGED,
@@ -28,9 +25,9 @@ enum FaultKind {
         FAULT_TRUNCATED,
         /* From there on the echo contains no part of the pattern. */
         FAULT_UNRECOGNIZED,
-};
+} FaultKind;
 
-struct Fault {
+typedef struct Fault {
         FaultKind kind;
         /* The offset in the received stream, from 0, and the number of affected bytes. */
         uint64_t offset;
@@ -40,7 +37,7 @@ struct Fault {
         uint64_t bits;
         uint8_t sent;
         uint8_t received;
-};
+} Fault;
 
 /*
  * fault_format: Writes to @text a sentence about @fault, without the full stop.

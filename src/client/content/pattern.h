@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Pattern Pattern;
-
 enum {
         PATTERN_WORD_SIZE = sizeof(uint64_t),
         PATTERN_BLOCK_WORDS = 1024,
@@ -17,14 +15,14 @@ enum {
  * An endless pseudo-random stream of bytes. Any part of it can be computed directly, and any 16
  * aligned bytes of it determine their offset.
  */
-struct Pattern {
+typedef struct Pattern {
         uint64_t seed;
         /* The words of a block, in the order of their bytes. */
         uint64_t words[PATTERN_BLOCK_WORDS];
         /* A hash table of the differences between neighbouring words; its values are their indexes,
          * plus one. */
         uint16_t slots[PATTERN_SLOTS];
-};
+} Pattern;
 
 /*
  * pattern_init: Makes a pattern with a random seed (getrandom(2)).

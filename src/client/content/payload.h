@@ -8,8 +8,6 @@
 #include "client/content/fault.h"
 #include "client/content/pattern.h"
 
-typedef struct Payload Payload;
-
 enum {
         /* The longest datagram of UDP over IPv6. */
         PAYLOAD_SIZE_MAXIMUM = 65527,
@@ -22,11 +20,11 @@ enum {
  * belongs to. Another Payload makes other bytes. The caller may set
  * @size before each datagram; payload_compare() uses that of its datagram.
  */
-struct Payload {
+typedef struct Payload {
         Pattern pattern;
         size_t size;
         uint8_t bytes[PAYLOAD_SIZE_MAXIMUM];
-};
+} Payload;
 
 /*
  * payload_init: Prepares datagrams of @size bytes, at most PAYLOAD_SIZE_MAXIMUM, with a random key.

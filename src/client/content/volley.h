@@ -5,17 +5,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Volley Volley;
-typedef struct VolleyAnswer VolleyAnswer;
-typedef struct VolleyCounts VolleyCounts;
 typedef struct VolleyEntry VolleyEntry;
-typedef enum VolleyVerdict VolleyVerdict;
 
 /*
  * The results of a number of datagrams. Each sent one is exactly one of answered, late, changed,
  * rejected, open, and lost (volley_lost()).
  */
-struct VolleyCounts {
+typedef struct VolleyCounts {
         uint64_t sent;
         /* Intact, in time. */
         uint64_t answered;
@@ -35,18 +31,18 @@ struct VolleyCounts {
         uint64_t unrecognized;
         /* The interarrival jitter of the round trips (RFC 3550, 6.4.1) in nanoseconds. */
         double jitter;
-};
+} VolleyCounts;
 
-enum VolleyVerdict {
+typedef enum VolleyVerdict {
         VOLLEY_ANSWERED,
         VOLLEY_LATE,
         VOLLEY_CHANGED,
         VOLLEY_DUPLICATE,
         /* The datagram was never sent, or too long ago. */
         VOLLEY_UNRECOGNIZED,
-};
+} VolleyVerdict;
 
-struct VolleyAnswer {
+typedef struct VolleyAnswer {
         VolleyVerdict verdict;
         bool reordered;
         /* The answer revokes the error message about its datagram, with this reason. */
@@ -56,13 +52,13 @@ struct VolleyAnswer {
          * unrecognized. */
         uint64_t sent;
         uint64_t time;
-};
+} VolleyAnswer;
 
 /*
  * Counts what happens to datagrams. They are numbered from 0 in the order of sending. Instants are
  * those of clock_now().
  */
-struct Volley {
+typedef struct Volley {
         VolleyCounts counts;
         uint64_t timeout;
         /* The last datagrams, and their number, a power of two. */
@@ -74,7 +70,7 @@ struct Volley {
         uint64_t next;
         /* The last round trip; 0 before the first. */
         uint64_t transit;
-};
+} Volley;
 
 /*
  * volley_init: Prepares @ret_volley, which remembers the last @capacity datagrams, a power of two:

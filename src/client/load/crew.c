@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "client/network/connection.h"
 #include "lib/clock.h"
 #include "lib/descriptor.h"
 #include "lib/socket.h"
@@ -186,6 +187,23 @@ uint64_t crew_start(const LoadPlan *plan) {
         start = plan->page->start;
         clock_sleep(start);
         return start;
+}
+
+Schedule crew_schedule(const LoadPlan *plan, uint64_t start) {
+        return (Schedule){ .start = start,
+                           .rate = plan->options->rate,
+                           .index = plan->index,
+                           .workers = plan->workers,
+                           .connections = plan->options->connections,
+                           .own = plan->connections };
+}
+
+void crew_count_overdue(const LoadPlan *plan, const Schedule *schedule, uint64_t begun,
+                        uint64_t end) {
+        const uint64_t due =
+                        schedule->rate > 0 ? schedule_count(schedule, end - schedule->start) : 0;
+
+        plan->page->overdue = due > begun ? due - begun : 0;
 }
 
 void crew_close_window(const LoadPlan *plan, uint64_t elapsed) {

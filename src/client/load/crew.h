@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "client/load/load.h"
+#include "client/value/schedule.h"
 
 /*
  * crew_fail: Counts @error, a positive errno of a connection's, in @page.
@@ -39,6 +40,16 @@ int crew_watch(const LoadPlan *plan, const int *fds, uint32_t events);
  * Returns the instant at which the load begins, once it has come; 0 when the parent cancels it.
  */
 uint64_t crew_start(const LoadPlan *plan);
+
+/*
+ * crew_schedule: Returns the instants of the plan's requests, from @start on.
+ *
+ * crew_count_overdue: Counts in the page the requests of @schedule before the instant @end, of
+ * which the first @begun began, unless the plan has no rate.
+ */
+Schedule crew_schedule(const LoadPlan *plan, uint64_t start);
+void crew_count_overdue(const LoadPlan *plan, const Schedule *schedule, uint64_t begun,
+                        uint64_t end);
 
 /*
  * crew_close_window: Copies the counts @elapsed nanoseconds after the start to the page's window,

@@ -5,33 +5,28 @@
 
 #include "client/command/client_options.h"
 #include "client/content/foreign.h"
-#include "client/network/connection.h"
 #include "client/network/kernel.h"
 #include "client/output/report.h"
 #include "client/value/histogram.h"
 #include "client/value/phases.h"
-
-typedef struct LoadPage LoadPage;
-typedef struct LoadPlan LoadPlan;
-typedef struct LoadSent LoadSent;
 
 /*
  * The bytes sent on one connection of a stream, these and those of a sendmsg(2) under way, which
  * the kernel may have sent already, and the errno that ended it, 0 for none: only one process sees
  * the error of a connection.
  */
-struct LoadSent {
+typedef struct LoadSent {
         atomic_uint_fast64_t bytes;
         atomic_uint_fast64_t begun;
         atomic_int error;
-};
+} LoadSent;
 
 /*
  * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
  * writes to its page; the parent writes to @start and @sent, and both write to @stop. The sender of
  * a stream is a part of its worker.
  */
-struct LoadPage {
+typedef struct LoadPage {
         /* The worker must end at once. */
         atomic_bool stop;
         /* Answered requests or connections, by the kind of the load. */
@@ -67,12 +62,12 @@ struct LoadPage {
         /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
         Histogram latency;
-};
+} LoadPage;
 
 /*
  * The task of one worker.
  */
-struct LoadPlan {
+typedef struct LoadPlan {
         const ClientOptions *options;
         const Endpoint *peer;
         LoadPage *page;
@@ -87,7 +82,7 @@ struct LoadPlan {
         /* The pipes of crew_start(). */
         int ready;
         int go;
-};
+} LoadPlan;
 
 /*
  * load_run: Loads the service from one process for each core, as @options say, and sets @report to

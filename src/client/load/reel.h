@@ -5,8 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Reel Reel;
-
 enum {
         /* The bytes of a turn, which no buffer on the way has as its size: a lost or repeated block
          * shows. They are few, so that a processor's cache keeps them. A stream repeats itself only
@@ -17,10 +15,10 @@ enum {
 /*
  * The bytes of all streams of a worker: endless, and other ones for each connection.
  */
-struct Reel {
+typedef struct Reel {
         /* The bytes of a turn, twice, so that no turn ends where they do. */
         uint8_t bytes[2 * REEL_PERIOD];
-};
+} Reel;
 
 /*
  * reel_init: Chooses random bytes.

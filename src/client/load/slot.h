@@ -7,17 +7,13 @@
 
 #include "client/load/load.h"
 
-typedef struct Slot Slot;
-typedef struct Slots Slots;
-typedef enum SlotState SlotState;
-
 enum {
         SLOT_BUFFER_SIZE = 64 * 1024,
         /* The places in the pattern where a message can begin, a prime number. */
         SLOT_PLACES = 65521,
 };
 
-enum SlotState {
+typedef enum SlotState {
         /* The connection failed, or the slot has no more requests. */
         SLOT_RESTING,
         SLOT_IDLE,
@@ -25,12 +21,12 @@ enum SlotState {
         SLOT_BUSY,
         /* Half-closed: only the peer's end is missing. */
         SLOT_ENDING,
-};
+} SlotState;
 
 /*
  * One connection and its current request. Instants are those of clock_now().
  */
-struct Slot {
+typedef struct Slot {
         /* -1 without a connection, and while the queue of a Unix socket is full. */
         int fd;
         SlotState state;
@@ -49,12 +45,12 @@ struct Slot {
         size_t received;
         size_t place;
         bool wants_out;
-};
+} Slot;
 
 /*
  * The connections of one worker.
  */
-struct Slots {
+typedef struct Slots {
         const LoadPlan *plan;
         const ClientOptions *options;
         LoadPage *page;
@@ -64,7 +60,7 @@ struct Slots {
         size_t busy;
         uint8_t *messages;
         uint8_t buffer[SLOT_BUFFER_SIZE];
-};
+} Slots;
 
 /*
  * slot_adopt: Gives @slot, which has none, the open connection @fd, and owns it from then on.

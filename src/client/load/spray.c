@@ -25,7 +25,6 @@
 
 #include "client/load/crew.h"
 #include "client/network/flow.h"
-#include "client/value/schedule.h"
 #include "lib/clock.h"
 
 enum {
@@ -281,7 +280,6 @@ static void spray_sum_up(const Spray *spray) {
 
 static int spray_work(Spray *spray, int *fds) {
         const LoadPlan *plan = spray->plan;
-        uint64_t due;
         int r;
 
         crew_connect(plan, fds);
@@ -295,20 +293,11 @@ static int spray_work(Spray *spray, int *fds) {
         spray->last = CLOCK_NEVER;
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 spray->errors[kind] = plan->page->errors[kind];
-        spray->schedule = (Schedule){ .start = spray->start,
-                                      .rate = plan->options->rate,
-                                      .index = plan->index,
-                                      .workers = plan->workers,
-                                      .connections = plan->options->connections,
-                                      .own = plan->connections };
-
+        spray->schedule = crew_schedule(plan, spray->start);
         r = spray_loop(spray);
         spray_sum_up(spray);
-        /* Counts the datagrams that were due in time and were not sent. */
-        if (r == 0 && plan->options->rate > 0) {
-                due = schedule_count(&spray->schedule, spray->end - spray->start);
-                plan->page->overdue = due > spray->next ? due - spray->next : 0;
-        }
+        if (r == 0)
+                crew_count_overdue(plan, &spray->schedule, spray->next, spray->end);
         return r;
 }
 

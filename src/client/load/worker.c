@@ -22,7 +22,6 @@
 
 #include "client/load/crew.h"
 #include "client/load/slots.h"
-#include "client/value/schedule.h"
 #include "lib/clock.h"
 
 enum {
@@ -172,7 +171,6 @@ static int worker_loop(Worker *worker) {
 
 static int worker_work(Worker *worker) {
         const LoadPlan *plan = worker->plan;
-        uint64_t due;
         int r;
 
         r = slots_connect(&worker->slots);
@@ -183,19 +181,10 @@ static int worker_work(Worker *worker) {
                 return 0;
         worker->end = worker->start + plan->options->duration;
         worker->last = CLOCK_NEVER;
-        worker->schedule = (Schedule){ .start = worker->start,
-                                       .rate = plan->options->rate,
-                                       .index = plan->index,
-                                       .workers = plan->workers,
-                                       .connections = plan->options->connections,
-                                       .own = plan->connections };
-
+        worker->schedule = crew_schedule(plan, worker->start);
         r = worker_loop(worker);
-        /* Counts the requests that were due in time and did not begin. */
-        if (r == 0 && plan->options->rate > 0) {
-                due = schedule_count(&worker->schedule, worker->end - worker->start);
-                plan->page->overdue = due > worker->next ? due - worker->next : 0;
-        }
+        if (r == 0)
+                crew_count_overdue(plan, &worker->schedule, worker->next, worker->end);
         return r;
 }
 

@@ -8,9 +8,7 @@
 #include "client/network/proxy_header.h"
 #include "lib/endpoint.h"
 
-typedef struct ConnectionOptions ConnectionOptions;
-
-struct ConnectionOptions {
+typedef struct ConnectionOptions {
         /* Datagrams (udp(7), or those of unix(7)) instead of a stream. */
         bool datagram;
         /* The limit for each address in nanoseconds; 0 for the kernel's. */
@@ -40,7 +38,7 @@ struct ConnectionOptions {
          * and the times of looking up and connecting. */
         bool warn;
         bool verbose;
-};
+} ConnectionOptions;
 
 /*
  * connection_open: Connects to @endpoint and waits for the connection.

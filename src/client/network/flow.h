@@ -10,10 +10,6 @@
 #include "client/network/rejection.h"
 #include "lib/clock.h"
 
-typedef struct Flow Flow;
-typedef struct FlowEvent FlowEvent;
-typedef enum FlowEventKind FlowEventKind;
-
 enum {
         /* One byte more than the longest datagram. */
         FLOW_BUFFER_SIZE = PAYLOAD_SIZE_MAXIMUM + 1,
@@ -28,7 +24,7 @@ enum {
 /*
  * A connected datagram socket, from one local port to one peer, and the counts of its datagrams.
  */
-struct Flow {
+typedef struct Flow {
         /* Owned by the caller. */
         int fd;
         /* The socket has a queue of errors. That of a Unix socket would be its answers: the kernel
@@ -53,18 +49,18 @@ struct Flow {
         /* The answer that flow_next() found last, and its size. */
         size_t answer_size;
         char *answer;
-};
+} Flow;
 
-enum FlowEventKind {
+typedef enum FlowEventKind {
         /* An answer came, and the volley has a verdict. */
         FLOW_ANSWER,
         /* A datagram was rejected. */
         FLOW_REJECTED,
         /* A datagram exceeded the timeout. */
         FLOW_OVERDUE,
-};
+} FlowEventKind;
 
-struct FlowEvent {
+typedef struct FlowEvent {
         FlowEventKind kind;
         /* The number of the datagram in the volley; undefined if unrecognized. */
         uint64_t number;
@@ -76,7 +72,7 @@ struct FlowEvent {
         bool fragments;
         /* FLOW_REJECTED. */
         Rejection rejection;
-};
+} FlowEvent;
 
 /*
  * flow_init: Prepares the socket @fd of a datagram connection (connection_begin()): the queue of

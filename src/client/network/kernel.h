@@ -6,8 +6,6 @@
 
 #include "lib/clock.h"
 
-typedef struct Kernel Kernel;
-
 /* A shorter wait for a processor counts as a part of the round trip: it is within the ticks of the
  * kernel's figures. */
 #define KERNEL_STALL (10 * CLOCK_MILLISECOND)
@@ -15,7 +13,7 @@ typedef struct Kernel Kernel;
 /*
  * The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes.
  */
-struct Kernel {
+typedef struct Kernel {
         /* At least one TCP connection was noted. */
         bool known;
         uint64_t rtt;
@@ -27,7 +25,7 @@ struct Kernel {
          * sent with data, repeated ones too. Those without an acknowledgement yet do not count. */
         uint64_t retransmits;
         uint64_t segments;
-};
+} Kernel;
 
 /*
  * kernel_note: Reads the figures of the connection @fd before the caller closes it. Ignores any

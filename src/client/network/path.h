@@ -9,8 +9,6 @@
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 
-typedef struct Path Path;
-
 enum {
         /* Path keeps this many failed addresses, and counts no more. */
         PATH_FAILED_MAXIMUM = 8,
@@ -20,7 +18,7 @@ enum {
 /*
  * The addresses and times of a connection.
  */
-struct Path {
+typedef struct Path {
         /* The address that answered, as passed to connect(2), and as text. */
         Endpoint endpoint;
         char peer[ENDPOINT_TEXT_SIZE];
@@ -34,7 +32,7 @@ struct Path {
         /* The addresses that failed before, and this one if it fell back to TCP, one line each. */
         size_t failed_count;
         char failed[PATH_FAILED_MAXIMUM][PATH_FAILED_SIZE];
-};
+} Path;
 
 /*
  * path_resolve: Finds the first address of @target in the order of getaddrinfo(3), and sends it

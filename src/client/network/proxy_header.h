@@ -6,15 +6,12 @@
 
 #include "lib/endpoint.h"
 
-typedef struct ProxyHeader ProxyHeader;
-typedef enum ProxyHeaderForm ProxyHeaderForm;
-
 /*
  * The header of the PROXY protocol (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt)
  * that the client sends first, as a proxy does; or a wrong one, to test servers.
  */
 
-enum ProxyHeaderForm {
+typedef enum ProxyHeaderForm {
         PROXY_HEADER_NONE,
         PROXY_HEADER_1, /* versions 1 and 2 */
         PROXY_HEADER_2,
@@ -33,14 +30,14 @@ enum ProxyHeaderForm {
         PROXY_HEADER_TLV,   /* longer than the header */
         PROXY_HEADER_CHECKSUM,
         PROXY_HEADER_FORMS,
-};
+} ProxyHeaderForm;
 
-struct ProxyHeader {
+typedef struct ProxyHeader {
         ProxyHeaderForm form;
         /* Internet addresses of one family; of length 0 for those of the connection. */
         Endpoint source;
         Endpoint destination;
-};
+} ProxyHeader;
 
 enum {
         PROXY_HEADER_SIZE = 256,

@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <linux/errqueue.h>
 #include <netinet/icmp6.h>

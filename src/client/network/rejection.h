@@ -8,9 +8,6 @@
 
 #include "lib/failure.h"
 
-typedef struct Rejection Rejection;
-typedef struct Rejections Rejections;
-
 enum {
         /* Room for a sentence with an IPv6 address. */
         REJECTION_TEXT_SIZE = 128,
@@ -25,7 +22,7 @@ enum {
  * The reason why a datagram did not get through: an ICMP error (RFC 792, RFC 4443) from the network
  * or the peer, or this machine's refusal to send it.
  */
-struct Rejection {
+typedef struct Rejection {
         /* A positive errno. */
         int error;
         /* This machine refused. */
@@ -38,16 +35,16 @@ struct Rejection {
         char sender[INET6_ADDRSTRLEN];
         /* Both, as "port unreachable from 192.0.2.1". */
         char text[REJECTION_TEXT_SIZE];
-};
+} Rejection;
 
 /*
  * Rejections by sentence, and the datagrams that each of them keeps without an answer: 0 where all
  * have one by now. The last place stands for all sentences without a place.
  */
-struct Rejections {
+typedef struct Rejections {
         uint64_t counts[REJECTIONS_MAXIMUM];
         Rejection list[REJECTIONS_MAXIMUM];
-};
+} Rejections;
 
 /*
  * rejection_parse: Finds the error in the control data of @message, as recvmsg(2) with MSG_ERRQUEUE

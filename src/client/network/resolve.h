@@ -8,9 +8,6 @@
 #include "lib/endpoint.h"
 #include "lib/failure.h"
 
-typedef struct Addresses Addresses;
-typedef struct Target Target;
-
 enum {
         /* Room for target_format(): a host name (at most 253 bytes) or a Unix socket's name. */
         TARGET_TEXT_SIZE = 300,
@@ -23,7 +20,7 @@ enum {
 /*
  * The peer as the command line names it.
  */
-struct Target {
+typedef struct Target {
         /* A name, an address (IPv6 without brackets), a "/path", an "@abstract" name
          * or "vsock:CID:PORT". */
         char host[TARGET_HOST_SIZE];
@@ -31,12 +28,12 @@ struct Target {
         in_port_t port;
         /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both. */
         int family;
-};
+} Target;
 
-struct Addresses {
+typedef struct Addresses {
         size_t count;
         Endpoint list[ADDRESSES_MAXIMUM];
-};
+} Addresses;
 
 /*
  * target_format: Writes "HOST port N", or a name without a port alone, to @text as part of a

@@ -9,12 +9,10 @@
 #include "client/value/histogram.h"
 #include "client/value/judgement.h"
 
-typedef struct FlowResult FlowResult;
-
 /*
  * The result of one flow of --flows.
  */
-struct FlowResult {
+typedef struct FlowResult {
         /* The local port. */
         in_port_t port;
         /* The flow loses more than the others. */
@@ -33,4 +31,4 @@ struct FlowResult {
         /* Of TCP. */
         Kernel kernel;
         Histogram latency;
-};
+} FlowResult;

@@ -6,31 +6,28 @@
 
 #include "client/command/client_options.h"
 
-typedef struct Interim Interim;
-typedef struct Interims Interims;
-
 /*
  * The counts of a run @elapsed nanoseconds after its start.
  */
-struct Interim {
+typedef struct Interim {
         uint64_t elapsed;
         uint64_t answered;
         uint64_t bytes_sent;
         uint64_t bytes_received;
         /* Faults, in a check. */
         uint64_t errors;
-};
+} Interim;
 
 /*
  * The reports of one run, one for each --interval.
  */
-struct Interims {
+typedef struct Interims {
         const ClientOptions *options;
         /* The instant of the start, and that of the next report: CLOCK_NEVER for none. */
         uint64_t start;
         uint64_t next;
         Interim last;
-};
+} Interims;
 
 /*
  * interims_init: Prepares the reports of a run that began at @start, if @options ask for any.

@@ -5,17 +5,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
-typedef struct Json Json;
-
 /*
  * Writes one JSON object (RFC 8259), member by member, to a stdio file; the caller checks
  * ferror(3). Names are constants of the program and need no escapes.
  */
-struct Json {
+typedef struct Json {
         FILE *file;
         /* The next member needs a comma in front. */
         bool comma;
-};
+} Json;
 
 /*
  * json_open, json_close: Begin and end an object; @name is NULL for the outermost one.

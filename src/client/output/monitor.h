@@ -4,15 +4,13 @@
 #include "client/command/client_options.h"
 #include "client/output/report.h"
 
-typedef enum MonitorState MonitorState;
-
 /* The states of a monitoring plugin, whose numbers are its exit statuses. */
-enum MonitorState {
+typedef enum MonitorState {
         MONITOR_OK,
         MONITOR_WARNING,
         MONITOR_CRITICAL,
         MONITOR_UNKNOWN,
-};
+} MonitorState;
 
 /*
  * monitor_state: Returns the state of the service by @report and the thresholds in @options:

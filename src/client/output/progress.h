@@ -3,15 +3,13 @@
 
 #include <stdbool.h>
 
-typedef struct Progress Progress;
-
 /*
  * A line of progress at the foot of the terminal on standard error; nothing without a terminal.
  */
-struct Progress {
+typedef struct Progress {
         bool enabled;
         bool shown;
-};
+} Progress;
 
 /*
  * progress_init: Prepares @ret_progress. It shows nothing without @wanted or without a terminal.

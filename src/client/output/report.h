@@ -20,24 +20,21 @@
 #include "client/value/phases.h"
 #include "lib/failure.h"
 
-typedef struct Report Report;
-typedef struct ReportMtu ReportMtu;
-
 /*
  * The result of a search for the largest datagram, in bytes.
  */
-struct ReportMtu {
+typedef struct ReportMtu {
         /* The largest one that passed, and its packet with the headers; 0 without a result. */
         uint64_t payload;
         uint64_t packet;
         /* The MTU of the interface; 0 if its largest datagram passed. */
         uint64_t interface;
-};
+} ReportMtu;
 
 /*
  * The result of a run of any mode. Members that a mode does not use stay zero.
  */
-struct Report {
+typedef struct Report {
         /* FAILURE_NONE for success. */
         Failure failure;
         /* The time of day at the start of the run. */
@@ -88,7 +85,7 @@ struct Report {
         uint64_t reconnects;
         uint64_t processes;
         Interim window;
-};
+} Report;
 
 /*
  * report_status: Returns the exit status for @report: 0 or 1, or a MonitorState for the monitoring

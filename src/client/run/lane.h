@@ -9,19 +9,16 @@
 #include "client/run/trip.h"
 #include "client/value/phases.h"
 
-typedef struct Lane Lane;
-typedef struct LaneSettings LaneSettings;
-
 /*
  * The values that all flows share.
  */
-struct LaneSettings {
+typedef struct LaneSettings {
         Endpoint endpoint;
         ConnectionOptions connection;
         /* The longest wait for an answer; 0 for no limit. */
         uint64_t timeout;
         Phases phases;
-};
+} LaneSettings;
 
 /*
  * Round trips over TCP from one local port, one after the other, without waiting. A connection that
@@ -31,7 +28,7 @@ struct LaneSettings {
  * calls lane_begin() while the lane is not @busy, then lane_advance() when the descriptor is ready
  * or at @end, and at last lane_close().
  */
-struct Lane {
+typedef struct Lane {
         FlowResult *result;
         Trip trip;
         bool busy;
@@ -43,7 +40,7 @@ struct Lane {
         /* Retransmits of this connection until it came about, and until this round trip. */
         uint64_t handshake;
         uint64_t retransmits;
-};
+} Lane;
 
 /*
  * lane_begin: Begins a round trip with the message in the buffer; connects first without a

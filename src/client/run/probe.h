@@ -9,9 +9,6 @@
 #include "client/network/flow.h"
 #include "client/output/report.h"
 
-typedef struct Probe Probe;
-typedef struct ProbeReason ProbeReason;
-
 enum {
         /* The datagrams of one size, if none passes. */
         PROBE_ATTEMPTS = 4,
@@ -26,20 +23,20 @@ enum {
 };
 
 /* The reason why a size did not pass. */
-struct ProbeReason {
+typedef struct ProbeReason {
         /* An ICMP error named a smaller MTU, or the answer came in fragments. */
         bool announced;
         /* The answer had other bytes. */
         bool changed;
         /* Another error; its errno is 0 for none. */
         Rejection rejection;
-};
+} ProbeReason;
 
 /*
  * The datagrams of a search. The caller provides the first four members, @changed SIZE_MAX and the
  * rest 0.
  */
-struct Probe {
+typedef struct Probe {
         const ClientOptions *options;
         Report *report;
         Flow flow;
@@ -56,7 +53,7 @@ struct Probe {
         size_t changed;
         /* The number behind that of the datagram that was rejected last; 0 for none. */
         uint64_t rejected;
-};
+} Probe;
 
 /*
  * probe_make: Sends datagrams of @size bytes, at most PROBE_ATTEMPTS, until one passes or no

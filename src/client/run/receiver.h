@@ -12,19 +12,16 @@
  * echo to a Sink, and supervises the sender.
  */
 
-typedef struct Sink Sink;
-typedef struct Receiver Receiver;
-
-struct Sink {
+typedef struct Sink {
         /*
          * Takes all of @size bytes at @data; may block. Returns 0, or a negative errno, which ends
          * the receiving.
          */
         int (*take)(void *userdata, const void *data, size_t size);
         void *userdata;
-};
+} Sink;
 
-struct Receiver {
+typedef struct Receiver {
         int fd;
         Sender *sender;
         Sink sink;
@@ -47,7 +44,7 @@ struct Receiver {
         bool early;
         /* The sink's negative errno after RECEIVER_SINK_FAILED. */
         int error;
-};
+} Receiver;
 
 enum {
         /* The peer closed its side in order. */

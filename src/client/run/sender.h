@@ -15,21 +15,18 @@
  * and then sender_deinit(), once each.
  */
 
-typedef struct Source Source;
 typedef struct SenderPage SenderPage;
-typedef struct Sender Sender;
-typedef enum SenderEnd SenderEnd;
 
-struct Source {
+typedef struct Source {
         /*
          * Reads at most @size bytes into @buffer. Runs in the sender's process, and may block.
          * Returns their number, 0 at the end, or a negative errno.
          */
         ssize_t (*fill)(void *userdata, void *buffer, size_t size);
         void *userdata;
-};
+} Source;
 
-enum SenderEnd {
+typedef enum SenderEnd {
         /* The source ended, and the sender has sent all of it. */
         SENDER_FINISHED,
         /* sender_stop() came before the end of the source. */
@@ -40,9 +37,9 @@ enum SenderEnd {
         SENDER_CONNECTION_FAILED,
         /* A signal ended the process; Sender.error is its number. */
         SENDER_KILLED,
-};
+} SenderEnd;
 
-struct Sender {
+typedef struct Sender {
         pid_t pid;
         /* The read end of a pipe whose write end only the sender has: it reads as ended when the
          * sender ends. */
@@ -52,7 +49,7 @@ struct Sender {
         /* Valid once the process has been reaped; @error is a positive errno or a signal. */
         SenderEnd end;
         int error;
-};
+} Sender;
 
 /*
  * sender_start: Forks a process that sends the bytes of @source over @fd, a blocking stream socket.

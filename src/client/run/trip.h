@@ -4,14 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Trip Trip;
-
 /*
  * A round trip under way over @fd: @size bytes of @message, of which @sent are sent and @received
  * have come back into @answer, the first one at the instant @first. Begin with @sent and @received
  * 0.
  */
-struct Trip {
+typedef struct Trip {
         int fd;
         const char *message;
         char *answer;
@@ -19,7 +17,7 @@ struct Trip {
         size_t sent;
         size_t received;
         uint64_t first;
-};
+} Trip;
 
 /*
  * trip_run: Makes the whole round trip @trip: sends and receives at once, so that any size fits

@@ -13,13 +13,11 @@
 #include "client/output/report.h"
 #include "client/run/lane.h"
 
-typedef struct Turns Turns;
-
 /*
  * The flows of a run: connections, or datagrams. The caller provides the memory, and each flow's
  * port in @report.
  */
-struct Turns {
+typedef struct Turns {
         const ClientOptions *options;
         Report *report;
         LaneSettings settings;
@@ -36,7 +34,7 @@ struct Turns {
         uint64_t end;
         /* The interrupt, and a descriptor of each flow. */
         struct pollfd *polled;
-};
+} Turns;
 
 /*
  * turns_open: Prepares flow @i; datagrams get their socket.

@@ -5,9 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Histogram Histogram;
-typedef struct HistogramBucket HistogramBucket;
-
 /*
  * Durations counted in log-linear buckets, the layout of HdrHistogram: 1,024 buckets for each
  * doubling, so that a bucket is never wider than a thousandth of its values (3 significant digits).
@@ -24,7 +21,7 @@ enum {
 /* One hour in nanoseconds: longer durations count as this one. */
 #define HISTOGRAM_MAXIMUM UINT64_C(3600000000000)
 
-struct Histogram {
+typedef struct Histogram {
         uint64_t count;
         /* Exact; 0 in an empty histogram. */
         uint64_t minimum;
@@ -33,14 +30,14 @@ struct Histogram {
         /* Sum of the squared differences from the mean. */
         double squares;
         uint64_t counts[HISTOGRAM_SIZE];
-};
+} Histogram;
 
 /* Values from @lowest to @highest, both included, counted @count times. */
-struct HistogramBucket {
+typedef struct HistogramBucket {
         uint64_t lowest;
         uint64_t highest;
         uint64_t count;
-};
+} HistogramBucket;
 
 /*
  * histogram_record: Counts one duration of @value nanoseconds.

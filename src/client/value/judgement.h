@@ -5,9 +5,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct FlowCount FlowCount;
-typedef struct Judgement Judgement;
-
 enum {
         /* The largest number of flows to judge. */
         JUDGEMENT_FLOWS_MAXIMUM = 512,
@@ -21,15 +18,15 @@ enum {
 /*
  * The packets that a flow sent, and how many of them were lost.
  */
-struct FlowCount {
+typedef struct FlowCount {
         uint64_t sent;
         uint64_t lost;
-};
+} FlowCount;
 
 /*
  * The difference between flows.
  */
-struct Judgement {
+typedef struct Judgement {
         /* The number of flows that lose more than the others, and the sums of both groups. */
         size_t named;
         FlowCount worse;
@@ -40,7 +37,7 @@ struct Judgement {
          * number does. Whether each flow sent as many. */
         uint64_t needed;
         bool enough;
-};
+} Judgement;
 
 /*
  * judgement_make: Names the flows that lose more than the others, by the counts of all @count

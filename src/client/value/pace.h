@@ -4,19 +4,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct Pace Pace;
-
 /* More would overflow. */
 #define PACE_MOST (UINT64_MAX / 1000)
 
 /*
  * A limit of the bytes sent since an instant. Instants are those of clock_now().
  */
-struct Pace {
+typedef struct Pace {
         uint64_t start;
         /* Bytes a second, at most PACE_MOST; 0 for no limit. */
         uint64_t rate;
-};
+} Pace;
 
 /*
  * pace_due: Returns the instant at which the limit allows @bytes bytes.

@@ -3,16 +3,14 @@
 
 #include <stdint.h>
 
-typedef struct Phases Phases;
-
 /*
  * Sums of nanoseconds. For @connections: from connect(2) to the connection. For @answers: from the
  * first send(2) to the first byte of the answer, and from there to its last byte.
  */
-struct Phases {
+typedef struct Phases {
         uint64_t connections;
         uint64_t connect;
         uint64_t answers;
         uint64_t first;
         uint64_t last;
-};
+} Phases;

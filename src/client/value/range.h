@@ -4,8 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct Range Range;
-
 enum {
         RANGE_TEXT_SIZE = 40,
 };
@@ -14,13 +12,13 @@ enum {
  * A range of the monitoring plugins' guidelines. A value outside it raises an alert; after an "@",
  * a value inside.
  */
-struct Range {
+typedef struct Range {
         /* The text as given; empty for no range. */
         char text[RANGE_TEXT_SIZE];
         bool inside;
         double start;
         double end;
-};
+} Range;
 
 /*
  * range_parse: Parses the first @length bytes of @text as "[@][START:][END]". START defaults to 0

@@ -3,8 +3,6 @@
 
 #include <stdint.h>
 
-typedef struct Schedule Schedule;
-
 enum {
         /* Rates are whole numbers of thousandths of a request a second. */
         SCHEDULE_UNIT = 1000,
@@ -14,7 +12,7 @@ enum {
  * The instants at which the requests of one worker are due at a fixed rate. Instants are those of
  * clock_now(), durations nanoseconds.
  */
-struct Schedule {
+typedef struct Schedule {
         uint64_t start;
         /* Requests of all workers in SCHEDULE_UNIT seconds, at least 1. */
         uint64_t rate;
@@ -25,7 +23,7 @@ struct Schedule {
          * worker whose number is below the remainder. At least 1. */
         uint64_t connections;
         uint64_t own;
-};
+} Schedule;
 
 /*
  * schedule_due: Returns the instant at which the worker's request @number, from 0, is due.
