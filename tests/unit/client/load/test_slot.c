@@ -116,13 +116,14 @@ static void test_deadline(void **state) {
         }
 }
 
-/* The connection that found the address is the first one of the load, with the time that it took.
- */
+/* The connection that found the address is the first one of the load, with the time that it took,
+ * and the load hears when it is readable. */
 static void test_first(void **state) {
         static const ClientOptions options = { .load = LOAD_CONNECTIONS, .size = 64 };
         static LoadPage page;
         static Slots slots;
         LoadPlan plan = { .options = &options, .connections = 2, .setup = 862, .page = &page };
+        struct epoll_event event;
         int fds[2];
 
         (void)state;
@@ -133,6 +134,9 @@ static void test_first(void **state) {
         assert_int_equal(slots.list[0].fd, fds[0]);
         assert_int_equal(slots.list[0].setup, 862);
         assert_int_equal(slots.list[1].fd, -1);
+        assert_int_equal(write(fds[1], "", 1), 1);
+        assert_int_equal(epoll_wait(slots.epoll, &event, 1, 0), 1);
+        assert_ptr_equal(event.data.ptr, slots.list);
         slots_deinit(&slots);
         close(fds[0]);
         close(fds[1]);
