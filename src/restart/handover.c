@@ -23,6 +23,7 @@
  */
 #include "restart/handover.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -44,13 +45,14 @@ bool handover_stores(const HandoverAddress *address) {
 /* Sends one end of a channel to the master. While its inbox is full this blocks, and a second
  * SIGTERM may come. */
 static int inbox_send(const HandoverAddress *address, int end) {
+        const uint64_t key = htobe64(address->key);
         int fd, r;
 
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
         if (fd < 0)
                 return -errno;
         socket_set_timeout(fd, SO_SNDTIMEO, ANSWER_PATIENCE);
-        r = fdpass_send(fd, &address->inbox, "", 1, &end, 1, 0);
+        r = fdpass_send(fd, &address->inbox, &key, sizeof key, &end, 1, 0);
         close(fd);
         return r;
 }

@@ -19,6 +19,7 @@
 /* Where a handler reaches its master. Without one, @inbox has length 0. */
 typedef struct HandoverAddress {
         Endpoint inbox;
+        uint64_t key; /* the inbox takes no message without it */
         pid_t master; /* the only process that the handler believes */
         uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
 } HandoverAddress;

@@ -11,8 +11,12 @@
  * takes one channel from each handler, and another one after an announcement; it kills a handler
  * that sends more. It closes a channel that stays silent for a second, and takes a connection only
  * from the handler that serves it. After a stranger it takes no channel for a second. No handler
- * can keep it busy, hand over another's connection, or put bytes into it. Where the service shares
- * its network namespace, every local user can be a stranger.
+ * can keep it busy, hand over another's connection, or put bytes into it.
+ *
+ * Where the service shares its network namespace, every local user can send to the inbox: the
+ * descriptor of a file system, too, whose close(2) nothing ends before its owner answers
+ * (FUSE_FLUSH). The master must never have it. So the kernel drops each message without a key,
+ * which only the master and its handlers know, before the sender's sendmsg(2) returns.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
  * So a child closes all that came from handlers (discard.h). When descriptors are used up, the
@@ -22,8 +26,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,12 +52,33 @@
 
 static_assert(sizeof(Address) <= FDPASS_DATA, "an announcement fits into a message");
 
+/* Makes the kernel drop all messages to @socket that do not begin with @key (socket(7)). */
+static int inbox_require(int socket, uint64_t key) {
+        struct sock_filter instructions[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(key >> 32), 0, 3),
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, sizeof(uint32_t)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)key, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+                BPF_STMT(BPF_RET | BPF_K, 0),
+        };
+        const struct sock_fprog program = {
+                .len = sizeof instructions / sizeof instructions[0],
+                .filter = instructions,
+        };
+
+        return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
 static int inbox_open(Inbox *inbox) {
         /* Without a name, bind(2) chooses one. */
         const struct sockaddr any = { .sa_family = AF_UNIX };
+        uint64_t *key = &inbox->address.key;
 
+        if (getrandom(key, sizeof *key, 0) < 0)
+                return -errno;
         inbox->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (inbox->socket < 0 ||
+        if (inbox->socket < 0 || inbox_require(inbox->socket, *key) < 0 ||
             setsockopt(inbox->socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
             bind(inbox->socket, &any, sizeof(sa_family_t)) < 0)
                 return -errno;

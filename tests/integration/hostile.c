@@ -4,9 +4,11 @@
  * "HOSTILE attack argument", the handler that reads it makes the attack and answers with a line: a
  * number, or what it could do, or "nothing".
  */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -58,14 +60,14 @@ static double now(void) {
         return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Sends a descriptor with a text, to an address or where the socket is connected to. */
-static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, const char *text,
-                            int fd) {
+/* Sends a descriptor with @data, to an address or where the socket is connected to. */
+static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, const void *data,
+                            size_t size, int fd) {
         _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof fd)] = { 0 };
-        struct iovec data = { (char *)text, strlen(text) };
+        struct iovec vector = { (void *)data, size };
         struct msghdr message = { .msg_name = name,
                                   .msg_namelen = length,
-                                  .msg_iov = &data,
+                                  .msg_iov = &vector,
                                   .msg_iovlen = 1,
                                   .msg_control = control,
                                   .msg_controllen = sizeof control };
@@ -78,6 +80,20 @@ static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, 
         return sendmsg(to, &message, 0) >= 0;
 }
 
+/* What a message to the master's inbox must begin with: handlers know it. */
+static uint32_t key[2];
+
+/* In place of the C library's, in the master. */
+int setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
+        const struct sock_fprog *program = value;
+
+        if (level == SOL_SOCKET && option == SO_ATTACH_FILTER && program->len == 6) {
+                key[0] = htonl(program->filter[1].k);
+                key[1] = htonl(program->filter[3].k);
+        }
+        return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
+}
+
 /* Sends a descriptor to the master's inbox at the abstract address in the argument. */
 static bool send_to_inbox(int descriptor) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
@@ -88,7 +104,7 @@ static bool send_to_inbox(int descriptor) {
         memcpy(name.sun_path + 1, argument, length);
         sent = send_descriptor(fd, &name,
                                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
-                               "x", descriptor);
+                               key, sizeof key, descriptor);
         close(fd);
         return sent;
 }
@@ -361,7 +377,8 @@ static void store(int fd) {
 
         snprintf(text, sizeof text, "FDSTORE=1\nFDPOLL=0\nFDNAME=%s", argument);
         strncpy(name.sun_path, path != NULL ? path : "", sizeof name.sun_path - 1);
-        if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, sizeof name, text, fd))
+        if (send_descriptor(socket(AF_UNIX, SOCK_DGRAM, 0), &name, sizeof name, text, strlen(text),
+                            fd))
                 note("store");
 }
 
@@ -371,7 +388,7 @@ static void attack_store(void) {
         int pair[2];
 
         if (write(bytes, "INJECTED", 8) != 8 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0 ||
-            !send_descriptor(pair[1], NULL, 0, "x", bytes))
+            !send_descriptor(pair[1], NULL, 0, "x", 1, bytes))
                 return;
         store(pair[0]);
         store(bytes);
@@ -453,7 +470,7 @@ static void attack_late(void) {
         *delay = '\0';
         wait_for_stop();
         (void)poll(NULL, 0, atoi(delay + 1));
-        (void)send_descriptor(open_channel(), NULL, 0, "x", OWN_CONNECTION);
+        (void)send_descriptor(open_channel(), NULL, 0, "x", 1, OWN_CONNECTION);
         attack_hang();
 }
 
@@ -487,12 +504,12 @@ static void send_nested(int to, int levels) {
 
                 if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
                         return;
-                (void)send_descriptor(pair[1], NULL, 0, "x", inner);
+                (void)send_descriptor(pair[1], NULL, 0, "x", 1, inner);
                 close(inner);
                 close(pair[1]);
                 inner = pair[0];
         }
-        (void)send_descriptor(to, NULL, 0, "x", inner);
+        (void)send_descriptor(to, NULL, 0, "x", 1, inner);
         close(inner);
 }
 
@@ -528,7 +545,7 @@ static void attack_linger(void) {
         (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
         channel = ends[0];
         if (strcmp(how + 1, "behind") == 0)
-                (void)send_descriptor(channel, NULL, 0, "x", STDIN_FILENO);
+                (void)send_descriptor(channel, NULL, 0, "x", 1, STDIN_FILENO);
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
                 (void)send(channel, NULL, 0, MSG_NOSIGNAL);
         if (strcmp(how + 1, "among") == 0)
@@ -536,7 +553,7 @@ static void attack_linger(void) {
         else if (strcmp(how + 1, "nested") == 0)
                 send_nested(channel, 8000);
         else
-                (void)send_descriptor(channel, NULL, 0, strcmp(how + 1, "empty") == 0 ? "" : "x",
+                (void)send_descriptor(channel, NULL, 0, "x", strcmp(how + 1, "empty") != 0,
                                       OWN_CONNECTION);
         for (int fd = OWN_CONNECTION; fd < MOST_DESCRIPTORS; fd++)
                 if (fd != ends[0] && fd != ends[1])

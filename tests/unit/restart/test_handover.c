@@ -6,6 +6,7 @@
 #include "restart/handover.h"
 
 #include <dlfcn.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -61,6 +63,8 @@ static char data[256 * 1024];
 FAULT(int, bind, bind, (int fd, const struct sockaddr *name, socklen_t length), (fd, name, length))
 FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *length),
       (fd, name, length))
+FAULT(ssize_t, getrandom, getrandom, (void *buffer, size_t size, unsigned flags),
+      (buffer, size, flags))
 FAULT(int, epoll_ctl, epoll_ctl, (int epoll, int operation, int fd, struct epoll_event *event),
       (epoll, operation, fd, event))
 /* Processes that open a channel and close it, one each time the master looks into its inbox. */
@@ -97,6 +101,9 @@ uid_t geteuid(void) {
         return getuid() + other_user;
 }
 
+/* Of the option of setsockopt(2). */
+static CallFault filter_fault;
+
 /* How often the patience that handlers have a test has. */
 static int patience;
 
@@ -108,6 +115,8 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "setsockopt");
+        if (level == SOL_SOCKET && option == SO_ATTACH_FILTER && fault_strikes(&filter_fault))
+                return -1;
         if (level != SOL_SOCKET || (option != SO_RCVTIMEO && option != SO_SNDTIMEO))
                 return real(fd, level, option, value, size);
         memcpy(&time, value, sizeof time);
@@ -478,13 +487,21 @@ static void test_usurper(void **state) {
         process_wait_exit(usurper, 0);
 }
 
-/* Sends @n descriptors to the master's inbox. Returns 0 or a negative errno. */
-static int inbox_send(const int *fds, size_t n) {
+/* Sends @size bytes of @text with @n descriptors to the master's inbox. Returns 0 or a negative
+ * errno. */
+static int inbox_send_text(const void *text, size_t size, const int *fds, size_t n) {
         const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        const int r = fdpass_send(fd, &inbox.address.inbox, "x", 1, fds, n, MSG_DONTWAIT);
+        const int r = fdpass_send(fd, &inbox.address.inbox, text, size, fds, n, MSG_DONTWAIT);
 
         close(fd);
         return r;
+}
+
+/* Sends them with the key of handlers. */
+static int inbox_send(const int *fds, size_t n) {
+        const uint64_t key = htobe64(inbox.address.key);
+
+        return inbox_send_text(&key, sizeof key, fds, n);
 }
 
 /* Opens a channel as a handler does. Returns the handler's end, or a negative errno. */
@@ -671,10 +688,11 @@ static void test_no_room(void **state) {
         process_run(lack_room, NULL);
 }
 
-/* A master that the kernel refuses an address or the polling of it does not start, and nothing
- * stays open. */
+/* A master that the kernel refuses a key, a filter, an address or the polling of it does not start,
+ * and nothing stays open. */
 static void test_not_started(void **state) {
-        CallFault *const faults[] = { &bind_fault, &getsockname_fault, &epoll_ctl_fault };
+        CallFault *const faults[] = { &getrandom_fault, &filter_fault, &bind_fault,
+                                      &getsockname_fault, &epoll_ctl_fault };
         const InboxMaster master = inbox.master;
         const int lowest = dup(STDIN_FILENO);
         Inbox other;
@@ -720,6 +738,31 @@ static void test_other_user(void **state) {
         close(fd);
         assert_int_equal(inbox.n, 0);
         assert_true(inbox_deadline(&inbox) == NOW + CLOCK_SECOND);
+}
+
+/* A message without the whole key never comes to the master, and neither do its descriptors: the
+ * master cannot close them all (FUSE). The sender does not learn that. */
+static void test_without_key(void **state) {
+        const uint64_t key = htobe64(inbox.address.key);
+        char text[sizeof key + 1] = "";
+        int pair[2];
+
+        (void)state;
+        admits_all = true;
+        for (size_t size = 1; size <= sizeof text; size++)
+                for (size_t wrong = 0; wrong < size && wrong < sizeof key; wrong++) {
+                        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+                        memcpy(text, &key, sizeof key);
+                        if (size >= sizeof key)
+                                text[wrong] ^= 0x10;
+                        assert_int_equal(inbox_send_text(text, size, &pair[1], 1), 0);
+                        close(pair[1]);
+                        peer_expect_end(pair[0]);
+                        close(pair[0]);
+                        assert_false(is_readable());
+                }
+        assert_int_equal(turn(&inbox, false, NOW), 0);
+        assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
 }
 
 /* When the kernel refuses to stop the polling of the inbox, the next turn tries again. */
@@ -1061,6 +1104,7 @@ int main(void) {
                 TEST(test_no_inbox),
                 TEST(test_stranger),
                 TEST(test_other_user),
+                TEST(test_without_key),
                 TEST(test_stranger_at_stop),
                 TEST(test_behind_strangers),
                 TEST(test_strangers_without_end),
