@@ -9,11 +9,10 @@
  */
 #include "start/resources.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#include "lib/cgroup.h"
 
 void resources_raise(void) {
         static const int resources[] = { RLIMIT_NOFILE, RLIMIT_NPROC };
@@ -40,28 +39,13 @@ static void resource_lower_rlimit(Resource *resource, const char *name, int whic
                 resource_lower(resource, name, limit.rlim_cur);
 }
 
-/* Looks at this process's group in the unified hierarchy, number 0 (cgroups(7)), where systemd sets
- * TasksMax=. */
 static void resource_lower_tasks(Resource *resource) {
-        char line[1024], path[sizeof line + 64] = "";
-        uint64_t limit;
-        FILE *file;
+        const int fd = cgroup_open("pids.max");
 
-        file = fopen("/proc/self/cgroup", "re");
-        if (file == NULL)
+        if (fd < 0)
                 return;
-        while (fgets(line, sizeof line, file) != NULL)
-                if (strncmp(line, "0::", 3) == 0)
-                        snprintf(path, sizeof path, "/sys/fs/cgroup%.*s/pids.max",
-                                 (int)strcspn(line + 3, "\n"), line + 3);
-        fclose(file);
-
-        file = fopen(path, "re");
-        if (file == NULL)
-                return;
-        if (fscanf(file, "%" SCNu64, &limit) == 1)
-                resource_lower(resource, "pids.max", limit);
-        fclose(file);
+        resource_lower(resource, "pids.max", cgroup_read(fd));
+        close(fd);
 }
 
 Resource resources_scarcest(void) {

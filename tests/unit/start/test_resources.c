@@ -3,14 +3,12 @@
 
 #include "start/resources.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "fault.h"
+#include "group.h"
 #include "process.h"
 #include "unit.h"
 
@@ -20,32 +18,6 @@ enum {
 
 FAULT(int, getrlimit, getrlimit64, (__rlimit_resource_t resource, struct rlimit *limit),
       (resource, limit))
-
-/* The file that names the control group of this process, and its limit; NULL for none. Without
- * files of the test's own those of the machine. */
-static struct {
-        bool own;
-        const char *group;
-        const char *tasks;
-        char asked[2048];
-} files;
-
-/* In place of the C library's. */
-FILE *fopen(const char *path, const char *mode) {
-        static FILE *(*real)(const char *, const char *);
-        const char *text = files.tasks;
-
-        if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "fopen");
-        if (!files.own)
-                return real(path, mode);
-        if (strcmp(path, "/proc/self/cgroup") == 0)
-                text = files.group;
-        else
-                snprintf(files.asked, sizeof files.asked, "%s", path);
-        errno = ENOENT;
-        return text == NULL ? NULL : fmemopen((void *)text, strlen(text), "r");
-}
 
 /* Sets the soft limit. Returns the hard one, which stays. */
 static rlim_t set_limit(int resource, rlim_t soft) {
@@ -159,38 +131,18 @@ static void test_own(void **state) {
         process_run(compare_with_own, NULL);
 }
 
-static void expect_tasks(const char *group, const char *tasks, uint64_t limit) {
+/* The limit on tasks is that of the control group; "max" is none. */
+static void test_tasks(void **state) {
         Resource resource;
 
-        files.own = true;
-        files.group = group;
-        files.tasks = tasks;
-        files.asked[0] = '\0';
-        resource = resources_scarcest();
-        files.own = false;
-        if (limit == UINT64_MAX) {
-                assert_string_not_equal(resource.name, "pids.max");
-                return;
-        }
-        assert_string_equal(resource.name, "pids.max");
-        assert_int_equal(resource.limit, limit);
-}
-
-/* The limit on tasks is that of the group in the unified hierarchy, whatever the length of its
- * name. "max" is none, and a group without the file has none. */
-static void test_tasks(void **state) {
-        char group[1008];
-
         (void)state;
-        expect_tasks("12:pids:/other\n0::/system.slice/mpecho.service\n", "7\n", 7);
-        assert_string_equal(files.asked, "/sys/fs/cgroup/system.slice/mpecho.service/pids.max");
-        snprintf(group, sizeof group, "0::/%01000d\n", 0);
-        expect_tasks(group, "8\n", 8);
-        assert_int_equal(strlen(files.asked), strlen("/sys/fs/cgroup//pids.max") + 1000);
-        expect_tasks("0::/\n", "max\n", UINT64_MAX);
-        expect_tasks("0::/\n", "18446744073709551615\n", UINT64_MAX);
-        expect_tasks("0::/\n", NULL, UINT64_MAX);
-        expect_tasks(NULL, "7\n", UINT64_MAX);
+        group_write("pids.max", "7\n");
+        resource = resources_scarcest();
+        assert_string_equal(resource.name, "pids.max");
+        assert_int_equal(resource.limit, 7);
+        group_write("pids.max", "max\n");
+        assert_string_not_equal(resources_scarcest().name, "pids.max");
+        group_clear();
 }
 
 int main(void) {
