@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The sending process and the receiving half, on a pair of sockets. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -25,6 +18,7 @@
 #include "client/run/sender.h"
 #include "fault.h"
 #include "lib/clock.h"
+#include "unit.h"
 
 FAULT(void *, mmap, mmap64,
       (void *address, size_t size, int protection, int flags, int fd, off_t offset),
@@ -50,7 +44,7 @@ static uint64_t lost;
 
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *time) {
-        const int r = (int)syscall(SYS_clock_gettime, clock, time);
+        const int r = (int)syscall(GETTIME, clock, time);
 
         time->tv_sec += (time_t)(lost / CLOCK_SECOND);
         return r;
