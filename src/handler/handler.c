@@ -295,6 +295,8 @@ pid_t handler_start(Handler *handler) {
                 return pid;
 
         wipe_registers();
+        if (handler->gate != NULL)
+                gate_wait(handler->gate);
         if (!handler_move_descriptors(handler))
                 socket_set_reset(handler->connection);
         else if (handler->datagrams != NULL)

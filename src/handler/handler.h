@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "handler/datagram.h"
+#include "handler/gate.h"
 #include "handler/scrape.h"
 #include "lib/address.h"
 #include "lib/clock.h"
@@ -45,6 +46,7 @@ typedef struct Handler {
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
         bool silent;                    /* a PROXY header comes first, @unsent its beginning */
+        const Gate *gate;               /* behind which it waits first, or NULL */
 
         /* Of a datagram socket alone, which uses nothing else but the title. */
         DatagramCounts *datagrams; /* what it counts; NULL for a connection */

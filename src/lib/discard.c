@@ -28,7 +28,7 @@
 
 /* How long a close(2) may wait, in microseconds. A timer that is due after the kernel's own next
  * one costs a third to set: it is for each connection of a network. */
-#define WAIT_LOCAL   1000
+#define WAIT_OF_MANY 1000
 #define WAIT_NETWORK 10000
 
 static void discard_interrupt(int number) {
@@ -88,7 +88,7 @@ void discard_close(Discard *discard) {
                 return;
         child = discard_fork();
         while (discard->n > 0 && child < 0)
-                discard_close_within(discard->fds[--discard->n], WAIT_LOCAL);
+                discard_close_within(discard->fds[--discard->n], WAIT_OF_MANY);
         while (discard->n > 0)
                 close(discard->fds[--discard->n]);
         if (child > 0)
@@ -123,8 +123,8 @@ void discard_add_channel(Discard *discard, int fd) {
         discard_add(discard, fd);
 }
 
-void discard_inherited(int fd, bool local) {
-        discard_close_within(fd, local ? WAIT_LOCAL : WAIT_NETWORK);
+void discard_inherited(int fd) {
+        discard_close_within(fd, WAIT_NETWORK);
 }
 
 void discard_client(int fd) {

@@ -43,9 +43,8 @@ void discard_close(Discard *discard);
 void discard_client(int fd);
 
 /*
- * discard_inherited: Closes the connection @fd, which a child has inherited. Waits for at most ten
- * milliseconds, if the child has made the connection linger and closed it already. Waits for at
- * most one if the connection is @local: clients of Unix sockets can cause a wait by descriptors
- * that they send.
+ * discard_inherited: Closes @fd, a connection of a network that a child has inherited. The child
+ * can have closed its own descriptor already, and can have made the connection linger; then this
+ * waits for at most ten milliseconds.
  */
-void discard_inherited(int fd, bool local);
+void discard_inherited(int fd);

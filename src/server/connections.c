@@ -91,14 +91,15 @@ Connections *connections_free(Connections *connections) {
 }
 
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent,
-                      uint64_t now) {
+                      const Gate *gate, uint64_t now) {
         Handler handler = { .connection = fd,
                             .unsent = unsent,
                             .idle_timeout = connections->options->idle_timeout,
                             .ledger = connection->ledger,
                             .exits = ledger_exits(roster_ledger(connections->roster)),
                             .handover = connections->handover,
-                            .silent = connection->state == LEDGER_SILENT };
+                            .silent = connection->state == LEDGER_SILENT,
+                            .gate = gate };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", connection->peer_text);
@@ -125,7 +126,12 @@ static void connections_release(Connections *connections, const Connection *conn
 static void connections_fork_failed(Connections *connections, Connection *connection, int fd,
                                     int error, uint64_t now) {
         const Listener *listener = connection->listener;
-        const int limit = error == EAGAIN ? METRICS_PROCESSES : METRICS_MEMORY;
+        int limit = METRICS_MEMORY;
+
+        if (error == EAGAIN)
+                limit = METRICS_PROCESSES;
+        else if (error == EMFILE || error == ENFILE)
+                limit = METRICS_DESCRIPTORS;
 
         connections_release(connections, connection);
         roster_remove(connections->roster, connection);
@@ -168,6 +174,7 @@ static bool connections_accept_one(Connections *connections, const Listener *lis
                                                            : METRICS_MAX_PER_SOURCE;
         Connection *connection;
         Address peer;
+        Gate gate;
         int fd, r;
 
         fd = listener_accept(listener, &peer);
@@ -183,13 +190,16 @@ static bool connections_accept_one(Connections *connections, const Listener *lis
         }
 
         connection = roster_add(connections->roster, &peer, socket_cookie(fd), listener, now);
-        r = connections_start(connections, connection, fd, -1, now);
+        r = gate_init(&gate, peer.family == AF_UNIX);
+        if (r == 0) {
+                r = connections_start(connections, connection, fd, -1, &gate, now);
+                gate_open(&gate, r == 0 ? fd : -1);
+        }
         if (r < 0) {
                 connections_fork_failed(connections, connection, fd, -r, now);
                 return true;
         }
 
-        discard_inherited(fd, peer.family == AF_UNIX);
         backoff_end(&connections->backoff);
         if (connection->state == LEDGER_SERVED)
                 account_accepted(connections, connection, now);

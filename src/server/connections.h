@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "handler/gate.h"
 #include "report/journal.h"
 #include "restart/handover.h"
 #include "server/backoff.h"
@@ -56,7 +57,7 @@ Connections *connections_free(Connections *connections);
 /*
  * connections_start: Forks the handler of @connection, which is in the roster. That of a silent one
  * has HANDLER_PATIENCE from @now on. Both descriptors stay the caller's. @unsent: a memfd with
- * bytes to write first (unsent.h), or -1.
+ * bytes to write first (unsent.h), or -1. @gate: behind which the handler waits first, or NULL.
  *
  * Returns 0, or a negative errno of fork(2).
  *
@@ -64,7 +65,7 @@ Connections *connections_free(Connections *connections);
  * (waitpid(2)), and removes the connection.
  */
 int connections_start(Connections *connections, Connection *connection, int fd, int unsent,
-                      uint64_t now);
+                      const Gate *gate, uint64_t now);
 void connections_end(Connections *connections, Connection *connection, int status, uint64_t now);
 
 /*

@@ -71,15 +71,30 @@ bool scrapers_can_accept(const Scrapers *scrapers) {
 }
 
 /* Returns the handler of the client @fd, or a negative errno of fork(2). */
-static pid_t scrapers_start(Scrapers *scrapers, int fd) {
+static pid_t scrapers_fork(Scrapers *scrapers, int fd, const Gate *gate) {
         ScrapeTexts *texts = scrapers->texts;
-        Handler handler = { .connection = fd, .unsent = -1, .scrape = texts };
+        Handler handler = { .connection = fd, .unsent = -1, .scrape = texts, .gate = gate };
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: metrics");
         (void)madvise(texts, sizeof *texts, MADV_DOFORK);
         pid = handler_start(&handler);
         (void)madvise(texts, sizeof *texts, MADV_DONTFORK);
+        return pid;
+}
+
+/* Forks the handler of the client @fd and closes that. Returns the handler, or a negative errno:
+ * then @fd stays the caller's. */
+static pid_t scrapers_start(Scrapers *scrapers, int fd, bool local) {
+        Gate gate;
+        pid_t pid;
+        int r;
+
+        r = gate_init(&gate, local);
+        if (r < 0)
+                return r;
+        pid = scrapers_fork(scrapers, fd, &gate);
+        gate_open(&gate, pid > 0 ? fd : -1);
         return pid;
 }
 
@@ -100,14 +115,13 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
         for (int format = 0; format < METRICS_FORMATS; format++)
                 texts->sizes[format] = metrics_format(metrics, (MetricsFormat)format,
                                                       texts->texts[format]);
-        pid = scrapers_start(scrapers, fd);
+        pid = scrapers_start(scrapers, fd, peer.family == AF_UNIX);
         if (pid < 0) {
                 scrapers->rest_until = now + REST;
                 discard_client(fd);
                 return;
         }
         scrapers->handlers[scrapers->n++] = (ScraperHandler){ pid, now + HANDLER_PATIENCE };
-        discard_inherited(fd, peer.family == AF_UNIX);
 }
 
 static ScraperHandler *scrapers_find(Scrapers *scrapers, pid_t pid) {

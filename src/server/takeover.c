@@ -225,7 +225,7 @@ static void takeover_start_all(Connections *connections, Restore *restore, uint6
                 connection = next;
                 next = roster_next(connections->roster, connection);
                 if (restored.fd >= 0 && connections_start(connections, connection, restored.fd,
-                                                          restored.unsent, clock_now()) == 0)
+                                                          restored.unsent, NULL, clock_now()) == 0)
                         continue;
                 if (restored.fd >= 0)
                         socket_set_reset(restored.fd);

@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a handler is made of: its descriptors, its signals, its title; and that it can be ended."""
 
-import contextlib
 import os
 import pathlib
+import select
 import signal
-import socket
-import struct
 
 import pytest
 
@@ -171,46 +169,21 @@ def test_title_of_a_long_command_line(start):
     wait_for(lambda: processes.command_line(handler).rstrip(b"\0") == title.encode(), title)
 
 
-# At most so many system calls of the master from its fork until it has closed the connection.
-CLOSING = 5
-
-
-def lingering():
-    """A connection that is full and lingers for longer than a test takes, and its peer."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        full = socket.create_connection(listener.getsockname())
-        peer, _ = listener.accept()
-    full.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            full.send(bytes(1 << 16))
-    full.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 1000))
-    return full, peer
-
-
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers make calls of their own")
-def test_local_client_that_leaves(start):
-    """A client of a Unix socket sends the last descriptor of a connection that lingers, and leaves:
-    its handler, which does not read so far, has ended before the master closes the connection. The
-    master goes on at once."""
-    name = f"@mpecho-test-leaves-{os.getpid()}"
-    service = start(name)
-    client, address = clients.prepare(name)
-    full, peer = lingering()
+@pytest.mark.parametrize("kind", ["", "metrics:"])
+def test_local_clients_wait(start, kind):
+    """The handler of a client of a Unix socket begins when the master has closed the connection: so
+    the master never closes what the client has left in its queue."""
+    name = f"@mpecho-test-gate-{os.getpid()}"
+    service = start(kind + name)
+    client = clients.prepare(name)[0]
+    service.clients.append(client)
     master = Stepped.running(service.pid)
-    with client, full, peer:
-        client.connect(address)
-        # The handler's read ends where the first descriptor is, and its answer finds nobody.
-        socket.send_fds(client, [b"x"], [0])
-        socket.send_fds(client, [b"x"], [full.fileno()])
-        full.close()
-        client.close()
-        while not service.handlers():
-            assert master.next_call() is not None
-        handler, = service.handlers()
-        wait_for(lambda: processes.state(handler) == "Z", "the handler has ended")
-        # Its detaching would interrupt the master, as a signal does.
-        for _ in range(CLOSING):
-            assert master.next_call() is not None
-        master.detach()
-        service.connect_served()
+    client.connect(f"\0{name[1:]}")
+    client.sendall(b"x")
+    while not service.handlers():
+        assert master.next_call() is not None
+    processes.wait_until_waiting(service.handlers())
+    assert not select.select([client], [], [], 0)[0]
+    master.detach()
+    assert clients.receive(client, 1)

@@ -229,8 +229,7 @@ static void close_inherited(void *unused) {
         int peer;
 
         (void)unused;
-        discard_inherited(full_connection(&peer), false);
-        discard_inherited(wrap(full_connection(&peer), SOCK_STREAM), true);
+        discard_inherited(full_connection(&peer));
         /* No signal comes later. */
         assert_int_equal(getitimer(ITIMER_REAL, &left), 0);
         assert_memory_equal(&left, &none, sizeof none);

@@ -20,6 +20,8 @@
 FAULT(int, accept4, accept4, (int fd, struct sockaddr *name, socklen_t *length, int flags),
       (fd, name, length, flags))
 
+FAULT(int, pipe2, pipe2, (int ends[2], int flags), (ends, flags))
+
 static Service service;
 
 static void start(uint32_t most, uint32_t per_source) {
@@ -81,6 +83,42 @@ static void test_fork(void **state) {
         (void)state;
         process_run(fail_to_fork, &(int){ EAGAIN });
         process_run(fail_to_fork, &(int){ ENOMEM });
+}
+
+static void lack_gate(void *unused) {
+        static char name[64];
+        static char *listen[] = { name };
+        const Options options = {
+                .max_connections = 1, .max_per_source = 1, .listen = listen, .n_listen = 1
+        };
+        const uint64_t now = clock_now();
+        struct sockaddr_un address = {};
+        socklen_t length = sizeof address;
+        int client;
+
+        (void)unused;
+        snprintf(name, sizeof name, "@mpecho-unit-gate-%d", getpid());
+        service_start_connections(&service, &options);
+        assert_int_equal(getsockname(service.listeners->items[0].fd, (struct sockaddr *)&address,
+                                     &length),
+                         0);
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&address, length), 0);
+        pipe2_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        connections_accept(service.connections, &service.listeners->items[0], now);
+        assert_int_equal(pipe2_fault.times, 0);
+        peer_expect_end(client);
+        close(client);
+        expect_exhausted("descriptors", EMFILE, 1, now);
+        assert_int_equal(roster_live(service.connections->roster), 0);
+        assert_int_equal(account_counts(service.connections)->refused[METRICS_DESCRIPTORS], 1);
+        service_stop(&service);
+}
+
+/* Without descriptors for its gate a local client is refused. */
+static void test_gate(void **state) {
+        (void)state;
+        process_run(lack_gate, NULL);
 }
 
 static void fail_to_accept(void *data) {
@@ -187,10 +225,8 @@ static void test_lost(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_fork),
-                TEST(test_accept),
-                TEST(test_relieved),
-                TEST(test_lost),
+                TEST(test_fork),     TEST(test_gate), TEST(test_accept),
+                TEST(test_relieved), TEST(test_lost),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
