@@ -19,8 +19,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "lib/descriptor.h"
 #include "lib/discard.h"
-#include "lib/fdpass.h"
 
 int gate_init(Gate *ret_gate, bool local) {
         *ret_gate = (Gate){ .ends = { -1, -1 } };
@@ -29,7 +29,7 @@ int gate_init(Gate *ret_gate, bool local) {
 
 void gate_open(Gate *gate, int fd) {
         if (gate->ends[0] >= 0) {
-                fdpass_close(fd);
+                (void)descriptor_close(fd);
                 close(gate->ends[0]);
                 close(gate->ends[1]);
         } else if (fd >= 0) {

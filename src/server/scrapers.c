@@ -24,9 +24,15 @@
 #include "lib/clock.h"
 #include "lib/discard.h"
 #include "lib/mapping.h"
+#include "server/backoff.h"
 
 /* How long to wait when the machine has run out of something. */
 #define REST CLOCK_SECOND
+
+enum {
+        /* Clients in a row that are gone when they are accepted, before a rest. */
+        GONE_MOST = 16,
+};
 
 /* A client's handler, and when to kill it. */
 typedef struct {
@@ -37,6 +43,7 @@ typedef struct {
 struct Scrapers {
         uint64_t started;    /* in seconds since 1970 */
         uint64_t rest_until; /* CLOCK_NEVER without a rest */
+        uint32_t gone;       /* clients in a row */
         ScrapeTexts *texts;
         uint32_t n;
         ScraperHandler handlers[SCRAPERS_MOST];
@@ -98,6 +105,15 @@ static pid_t scrapers_start(Scrapers *scrapers, int fd, bool local) {
         return pid;
 }
 
+/* Begins a rest when the machine lacks what accept4(2) needs. A client that is gone means nothing
+ * for the next one, but a failing network fails for all. */
+static void scrapers_accept_failed(Scrapers *scrapers, int error, uint64_t now) {
+        if (error == EAGAIN || (backoff_limit(error) == NULL && ++scrapers->gone < GONE_MOST))
+                return;
+        scrapers->gone = 0;
+        scrapers->rest_until = now + REST;
+}
+
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now) {
         ScrapeTexts *texts = scrapers->texts;
         Address peer;
@@ -106,10 +122,10 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
 
         fd = listener_accept(listener, &peer);
         if (fd < 0) {
-                if (fd != -EAGAIN)
-                        scrapers->rest_until = now + REST;
+                scrapers_accept_failed(scrapers, -fd, now);
                 return;
         }
+        scrapers->gone = 0;
 
         metrics->started = scrapers->started;
         for (int format = 0; format < METRICS_FORMATS; format++)

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,10 @@
 FAULT(void *, mmap, mmap64,
       (void *address, size_t length, int protection, int flags, int fd, off_t offset),
       (address, length, protection, flags, fd, offset))
+
+FAULT(int, accept4, accept4, (int fd, struct sockaddr *name, socklen_t *length, int flags),
+      (fd, name, length, flags))
+FAULT(int, pipe2, pipe2, (int ends[2], int flags), (ends, flags))
 
 static Scrapers *scrapers;
 static Listeners *listeners;
@@ -233,6 +238,82 @@ static void test_lack(void **state) {
         process_run(lack, NULL);
 }
 
+/* Lets accept4(2) fail @times, once for each turn. */
+static void fail_to_accept(int error, int times) {
+        Metrics metrics = {};
+
+        accept4_fault = (CallFault){ .error = error, .times = times };
+        while (accept4_fault.times > 0) {
+                assert_true(scrapers_can_accept(scrapers));
+                scrapers_accept(scrapers, listener, &metrics, NOW);
+        }
+}
+
+static void lose(void *data) {
+        static const int errors[] = { ECONNABORTED, EPROTO, EHOSTUNREACH, ETIMEDOUT, EPERM };
+
+        (void)data;
+        start();
+        for (size_t i = 0; i < COUNT(errors); i++)
+                for (int n = 0; n < 2; n++) {
+                        fail_to_accept(errors[i], 15);
+                        assert_true(scrapers_deadline(scrapers) == CLOCK_NEVER);
+                        close(take());
+                        (void)reap();
+                }
+        fail_to_accept(ENETDOWN, 16);
+        expect_rest();
+        fail_to_accept(ENETDOWN, 15);
+        fail_to_accept(ENOMEM, 1);
+        expect_rest();
+        stop();
+}
+
+/* Clients that are gone before they are accepted are no reason to rest, unless all are. */
+static void test_lost(void **state) {
+        (void)state;
+        process_run(lose, NULL);
+}
+
+static void lack_gate(void *data) {
+        static char name[64], *texts[] = { name };
+        const Options options = { .listen = texts, .n_listen = 1 };
+        const Inherited none = { .connection = -1 };
+        Listeners *network, *local;
+        struct sockaddr_un address = {};
+        socklen_t length = sizeof address;
+        Failure failure = {};
+        Metrics metrics = {};
+        int client;
+
+        (void)data;
+        start();
+        network = listeners;
+        snprintf(name, sizeof name, "metrics:@mpecho-unit-scrapers-%d", getpid());
+        assert_int_equal(listeners_new(&options, &none, &local, &failure), 0);
+        listener = &local->items[0];
+        assert_int_equal(getsockname(listener->fd, (struct sockaddr *)&address, &length), 0);
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(client, (struct sockaddr *)&address, length), 0);
+        pipe2_fault = (CallFault){ .error = EMFILE, .times = 1 };
+        scrapers_accept(scrapers, listener, &metrics, NOW);
+        assert_int_equal(pipe2_fault.times, 0);
+        peer_expect_end(client);
+        close(client);
+        expect_rest();
+        /* The child that closed the connection. */
+        assert_true(waitpid(-1, NULL, 0) > 0);
+        listeners_free(local);
+        listeners = network;
+        stop();
+}
+
+/* Without descriptors for its gate a local client is refused, and the next second is a rest. */
+static void test_gate(void **state) {
+        (void)state;
+        process_run(lack_gate, NULL);
+}
+
 static void lack_memory(void *data) {
         const size_t before = unforked();
 
@@ -259,7 +340,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_serve),          cmocka_unit_test(test_limit),
                 cmocka_unit_test(test_expire),         cmocka_unit_test(test_lack),
-                cmocka_unit_test(test_lack_of_memory),
+                cmocka_unit_test(test_lack_of_memory), cmocka_unit_test(test_lost),
+                cmocka_unit_test(test_gate),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
