@@ -9,9 +9,11 @@
  */
 #include "start/inetd.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "lib/address.h"
 #include "lib/clock.h"
 #include "lib/endpoint.h"
+#include "lib/number.h"
 #include "report/notify.h"
 
 /* Writes the address of this end as text: IPv4 is mapped to IPv6 on a socket that accepts both. */
@@ -35,6 +38,21 @@ static void inetd_format_listener(const Endpoint *endpoint, char text[static END
                 endpoint_format(endpoint, text);
 }
 
+/* Sets @ret_peer to the address that systemd has passed (Accept= in systemd.socket(5)), if any. */
+static void inetd_take_remote(Address *ret_peer) {
+        const char *text = getenv("REMOTE_ADDR"), *port = getenv("REMOTE_PORT");
+        struct in6_addr ipv6;
+        struct in_addr ipv4;
+        uint64_t number;
+
+        if (text == NULL || port == NULL || number_parse(port, 1, UINT16_MAX, &number) < 0)
+                return;
+        if (inet_pton(AF_INET, text, &ipv4) == 1)
+                *ret_peer = address_from_bytes(&ipv4, sizeof ipv4, (in_port_t)number);
+        else if (inet_pton(AF_INET6, text, &ipv6) == 1)
+                *ret_peer = address_from_bytes(&ipv6, sizeof ipv6, (in_port_t)number);
+}
+
 /* Writes the two ends of @connection as text. Returns 0 or a negative errno. */
 static int inetd_look(int connection, char ret_peer[static ADDRESS_TEXT_SIZE],
                       char ret_listener[static ENDPOINT_TEXT_SIZE]) {
@@ -42,9 +60,11 @@ static int inetd_look(int connection, char ret_peer[static ADDRESS_TEXT_SIZE],
         Address peer = {};
         int r;
 
-        /* After a reset there is no peer to name. */
         r = address_from_peer(connection, NULL, &peer);
-        if (r < 0 && r != -ENOTCONN)
+        /* After a reset the connection has no peer, but systemd may have seen it. */
+        if (r == -ENOTCONN)
+                inetd_take_remote(&peer);
+        else if (r < 0)
                 return r;
         r = endpoint_from_socket(connection, &endpoint);
         if (r < 0)

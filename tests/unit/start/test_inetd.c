@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
@@ -30,11 +31,12 @@ FAULT(int, getsockname, getsockname, (int fd, struct sockaddr *name, socklen_t *
 typedef struct Session {
         int pair[2];
         Options options;
-        bool early;       /* the journal is opened before the connection has its number */
-        const char *sent; /* what the peer has sent before that, or NULL */
-        bool warned;      /* another record has just been written */
-        bool nonblocking; /* the connection does not wait */
-        bool reset;       /* by the peer, before it is served */
+        bool early;                 /* the journal is opened before the connection has its number */
+        const char *sent;           /* what the peer has sent before that, or NULL */
+        bool warned;                /* another record has just been written */
+        bool nonblocking;           /* the connection does not wait */
+        bool reset;                 /* by the peer, before it is served */
+        const char *address, *port; /* of the peer, as systemd passes them, or NULL */
         pid_t pid;
         char peer[64], listener[64]; /* as the records name them */
 } Session;
@@ -52,6 +54,10 @@ static void serve(void *data) {
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         for (int fd = 3; fd < 40; fd++)
                 close(fd);
+        if (session->address != NULL)
+                assert_int_equal(setenv("REMOTE_ADDR", session->address, 1), 0);
+        if (session->port != NULL)
+                assert_int_equal(setenv("REMOTE_PORT", session->port, 1), 0);
         if (!session->early)
                 assert_int_equal(fcntl(high, F_DUPFD_CLOEXEC, 3), 3);
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, journald.name.sun_path,
@@ -198,13 +204,47 @@ static void test_nonblocking(void **state) {
         assert_string_equal(journald_text(&journald, "MPECHO_REASON"), "closed by peer");
 }
 
-/* A connection that its peer has reset before is told of like any other; nobody knows its peer. */
+/* A connection that its peer has reset before is told of like any other. Its peer is the one that
+ * systemd names, if that is an address. */
 static void test_reset(void **state) {
-        Session session = { .reset = true };
+        static const struct {
+                const char *address;
+                const char *port;
+                const char *peer;
+        } cases[] = {
+                { NULL, NULL, "unknown" },
+                { "192.0.2.7", NULL, "unknown" },
+                { NULL, "51234", "unknown" },
+                { "192.0.2.7", "51234", "192.0.2.7:51234" },
+                { "2001:db8::1", "1", "[2001:db8::1]:1" },
+                { "::ffff:192.0.2.7", "65535", "192.0.2.7:65535" },
+                { "192.0.2.7", "0", "unknown" },
+                { "192.0.2.7", "65536", "unknown" },
+                { "192.0.2.7", "", "unknown" },
+                { "client", "7", "unknown" },
+                { "", "7", "unknown" },
+        };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Session session = { .reset = true,
+                                    .address = cases[i].address,
+                                    .port = cases[i].port };
+
+                start(&session, true);
+                snprintf(session.peer, sizeof session.peer, "%s", cases[i].peer);
+                expect_records(&session, "reset by peer", 0);
+        }
+}
+
+/* While the kernel knows the peer, nobody else is asked. */
+static void test_remote(void **state) {
+        Session session = { .address = "192.0.2.7", .port = "51234" };
 
         (void)state;
         start(&session, true);
-        expect_records(&session, "reset by peer", 0);
+        close(session.pair[0]);
+        expect_records(&session, "closed by peer", 0);
 }
 
 /* systemd learns that the service is ready before the peer has said anything. */
@@ -254,9 +294,9 @@ static void test_failed(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_serve),       TEST(test_begins), TEST(test_local),
-                TEST(test_idle),        TEST(test_stop),   TEST(test_failed),
-                TEST(test_nonblocking), TEST(test_reset),  TEST(test_ready),
+                TEST(test_serve), TEST(test_begins), TEST(test_local),       TEST(test_idle),
+                TEST(test_stop),  TEST(test_failed), TEST(test_nonblocking), TEST(test_reset),
+                TEST(test_ready), TEST(test_remote),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
