@@ -22,6 +22,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -52,74 +53,82 @@
 /* From here on, numbers are those of the x32 ABI. */
 #define X32_FIRST 0x40000000
 
+/* What is refused, whatever process the master is. */
+static const struct sock_filter refused[] = {
+#ifdef ARCHITECTURE
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
+        REFUSE_ALWAYS,
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_FIRST, 0, 1),
+        REFUSE_ALWAYS,
+#endif
+        /* Programs. */
+        REFUSE(execve, 0, BPF_JGE, 0),
+        REFUSE(execveat, 0, BPF_JGE, 0),
+        /* Signals to many processes, of which the master is one. */
+        REFUSE(kill, 0, BPF_JEQ, 0),
+        REFUSE(kill, 0, BPF_JGT, INT32_MAX),
+        /* The C library does not use it. */
+        REFUSE(tkill, 0, BPF_JGE, 0),
+        /* Signals that stop a process: it would live on, and serve nobody. */
+        REFUSE(kill, 1, BPF_JEQ, SIGSTOP),
+        REFUSE(kill, 1, BPF_JEQ, SIGTSTP),
+        REFUSE(kill, 1, BPF_JEQ, SIGTTIN),
+        REFUSE(kill, 1, BPF_JEQ, SIGTTOU),
+        REFUSE(tgkill, 2, BPF_JEQ, SIGSTOP),
+        REFUSE(tgkill, 2, BPF_JEQ, SIGTSTP),
+        REFUSE(tgkill, 2, BPF_JEQ, SIGTTIN),
+        REFUSE(tgkill, 2, BPF_JEQ, SIGTTOU),
+        /* Signals whose sender the kernel does not attest, or with another name for the
+         * receiver: nothing here needs them. */
+        REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),
+        REFUSE(rt_tgsigqueueinfo, 0, BPF_JGE, 0),
+        REFUSE(pidfd_send_signal, 0, BPF_JGE, 0),
+        /* The same from the kernel, when a descriptor is ready. */
+        REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
+        REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
+#ifdef SYS_fcntl64
+        REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN),
+        REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN_EX),
+#endif
+        REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
+        REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
+        /* A handler's connection belongs to the network of the machine: connect(2) could
+         * move it to any address. */
+        REFUSE(connect, 0, BPF_JGE, 0),
+        REFUSE(bind, 0, BPF_JGE, 0),
+        REFUSE(listen, 0, BPF_JGE, 0),
+        /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
+        REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
+        REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),
+        REFUSE(sendmmsg, 3, BPF_JSET, MSG_FASTOPEN),
+        /* Its operations pass no filter. */
+        REFUSE(io_uring_setup, 0, BPF_JGE, 0),
+#ifdef SYS_socketcall
+        /* It has its arguments in memory; the C library does not use it. */
+        REFUSE(socketcall, 0, BPF_JGE, 0),
+#endif
+        /* The limits of another process. */
+        REFUSE(prlimit64, 0, BPF_JGT, 0),
+};
+
 void confine_children(void) {
         const uint32_t master = (uint32_t)getpid();
-        struct sock_filter instructions[] = {
-#ifdef ARCHITECTURE
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0),
-                REFUSE_ALWAYS,
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32_FIRST, 0, 1),
-                REFUSE_ALWAYS,
-#endif
-                /* Programs. */
-                REFUSE(execve, 0, BPF_JGE, 0),
-                REFUSE(execveat, 0, BPF_JGE, 0),
-                /* Signals to the master, alone or as one of many. */
+        const struct sock_filter rest[] = {
+                /* Signals to the master alone. */
                 REFUSE(kill, 0, BPF_JEQ, master),
-                REFUSE(kill, 0, BPF_JEQ, 0),
-                REFUSE(kill, 0, BPF_JGT, INT32_MAX),
                 REFUSE(tgkill, 0, BPF_JEQ, master),
-                /* The C library does not use it. */
-                REFUSE(tkill, 0, BPF_JGE, 0),
-                /* Signals that stop a process: it would live on, and serve nobody. */
-                REFUSE(kill, 1, BPF_JEQ, SIGSTOP),
-                REFUSE(kill, 1, BPF_JEQ, SIGTSTP),
-                REFUSE(kill, 1, BPF_JEQ, SIGTTIN),
-                REFUSE(kill, 1, BPF_JEQ, SIGTTOU),
-                REFUSE(tgkill, 2, BPF_JEQ, SIGSTOP),
-                REFUSE(tgkill, 2, BPF_JEQ, SIGTSTP),
-                REFUSE(tgkill, 2, BPF_JEQ, SIGTTIN),
-                REFUSE(tgkill, 2, BPF_JEQ, SIGTTOU),
-                /* Signals whose sender the kernel does not attest, or with another name for the
-                 * receiver: nothing here needs them. */
-                REFUSE(rt_sigqueueinfo, 0, BPF_JGE, 0),
-                REFUSE(rt_tgsigqueueinfo, 0, BPF_JGE, 0),
-                REFUSE(pidfd_send_signal, 0, BPF_JGE, 0),
-                /* The same from the kernel, when a descriptor is ready. */
-                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN),
-                REFUSE(fcntl, 1, BPF_JEQ, F_SETOWN_EX),
-#ifdef SYS_fcntl64
-                REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN),
-                REFUSE(fcntl64, 1, BPF_JEQ, F_SETOWN_EX),
-#endif
-                REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
-                REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
-                /* A handler's connection belongs to the network of the machine: connect(2) could
-                 * move it to any address. */
-                REFUSE(connect, 0, BPF_JGE, 0),
-                REFUSE(bind, 0, BPF_JGE, 0),
-                REFUSE(listen, 0, BPF_JGE, 0),
-                /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
-                REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
-                REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),
-                REFUSE(sendmmsg, 3, BPF_JSET, MSG_FASTOPEN),
-                /* Its operations pass no filter. */
-                REFUSE(io_uring_setup, 0, BPF_JGE, 0),
-#ifdef SYS_socketcall
-                /* It has its arguments in memory; the C library does not use it. */
-                REFUSE(socketcall, 0, BPF_JGE, 0),
-#endif
-                /* The limits of another process. */
-                REFUSE(prlimit64, 0, BPF_JGT, 0),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
+        struct sock_filter instructions[(sizeof refused + sizeof rest) / sizeof refused[0]];
         const struct sock_fprog program = {
                 .len = sizeof instructions / sizeof instructions[0],
                 .filter = instructions,
         };
 
+        memcpy(instructions, refused, sizeof refused);
+        memcpy((char *)instructions + sizeof refused, rest, sizeof rest);
         if (prctl(PR_GET_SECCOMP) == SECCOMP_MODE_FILTER)
                 (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }

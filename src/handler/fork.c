@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes forks cheap. All tricks that change a fork for speed live in this file; proctitle.c and
- * echo.c avoid a page fault each, and say so there.
+ * Makes forks cheap. All tricks that change a fork for speed live in this file.
  *
- * A short connection costs little more than its fork, and a fork costs what the kernel has to copy:
- * a mapping for each mapping of the parent, a page table for each populated part of the address
- * space, and, after the fork, a page for each page that parent or child writes first. A page fault
- * costs about ten system calls.
+ * A short connection costs little more than its fork. For a fork the kernel copies each mapping of
+ * the parent, a page table for each populated part of the address space and, later, each page that
+ * parent or child writes first. A page fault costs about ten system calls.
  *
  * - Libraries. libsystemd 252 brings six libraries and 45 mappings, libsystemd 257 two and ten.
- *   Handlers run none of them, so children do not inherit these mappings (MADV_DONTFORK,
- *   madvise(2)). Leaving out a mapping costs half of copying it. A connection costs 1.35 times the
- *   processor time of a program without libsystemd when children inherit them, 1.26 times when they
- *   do not (Linux 6.18, Debian 12), and 1.24 and 1.14 times with the libraries of Debian 13.
+ *   Handlers run none of them, so children do not inherit them (MADV_DONTFORK, madvise(2)). A
+ *   connection costs 1.35 times the processor time of a program without libsystemd when children
+ *   inherit them, 1.26 times when they do not; with the libraries of Debian 13, 1.24 and 1.14.
  * - The heap. Handlers get their arguments by value and allocate nothing, so children do not
  *   inherit it either: a page table less for each, and 0.97 times the processor time.
  * - clone(2) by hand. The C library's fork writes the child's thread ID and runs the handlers of
@@ -20,22 +17,19 @@
  *   with the next trick: 1.12 times.
  * - Restartable sequences. The kernel writes to the thread's rseq(2) area whenever it schedules the
  *   process, and so copies a page in each child. Nothing here uses them.
- * - The stack. The master goes on calling functions after the fork, and each page of the stack that
- *   they write would be copied, up to three. Children inherit the stack only down to the fork, and
- *   find empty pages below (MADV_WIPEONFORK).
+ * - The stack. The master writes up to three pages of it after the fork. Children inherit the stack
+ *   only down to the fork, and find empty pages below (MADV_WIPEONFORK).
  * - The code of a handler. The Makefile puts its functions side by side, so that one fault maps all
  *   of them. The signal mask is set by the call that clone(2) goes through: the functions for that
  *   lie in two other parts of the C library.
  *
- * A handler has 7 to 9 page faults, and its connection one or two more in the master. Without the
- * last two tricks, and with a mapping for each of the master's tables, there are 13 and 5,
- * with 1.11 times the processor time. A handler writes its counter without reading it first: for a
- * read, the kernel maps neighbouring pages as well.
+ * A handler has 7 to 9 page faults, and its connection 3 or 4 more in the master. Without the last
+ * two tricks, and with a mapping for each of the master's tables, there are 13 and 5, with 1.11
+ * times the processor time.
  *
  * A child runs only this program, the C library, and what the dynamic linker preloaded. It must
  * never call a function of the libraries named below, nor malloc(3): they are not there. The
- * program is linked with -z now, so no jump into the dynamic linker is left. The master's tables
- * stay out of children for another reason first: see mapping_new_unforked().
+ * program is linked with -z now, so no jump into the dynamic linker is left.
  */
 #include "handler/fork.h"
 
