@@ -67,7 +67,7 @@ static EndReason echo_reason(int error) {
 }
 
 /* No other process writes the counter. A process just forked pays less for an addition than for a
- * read and a write: to read, the kernel would map neighbouring pages as well. */
+ * read and a write. */
 static void echo_count(const Echo *echo, uint64_t bytes) {
         (void)atomic_fetch_add_explicit(echo->bytes, bytes, memory_order_relaxed);
 }

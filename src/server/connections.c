@@ -243,7 +243,7 @@ void connections_end(Connections *connections, Connection *connection, int statu
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
         Connection ended;
 
-        /* No master would take back the bundle that the handler may have stored. */
+        /* No master would take back what the handler may have stored. */
         if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
                 fdstore_remove_own(connections->handover.run, connection->handler);
         connections_release(connections, connection);

@@ -74,7 +74,7 @@ def test_options_in_the_completion():
 def source_records():
     """Of src/report/record.c: name, priority and fields of each record by its message id."""
     text = read("src/report/record.c")
-    names = dict(re.findall(r'\[FIELD_(\w+)\] = \w+\("(\w+)"', text))
+    names = dict(re.findall(r'\[FIELD_(\w+)\] =\s+\w+\("(\w+)"', text))
     groups = dict(re.findall(r"^#define (BITS_\w+)((?:.*\\\n)*.*)$", text, re.M))
 
     def fields(expression):
