@@ -58,34 +58,20 @@ static int client_print(const char *text) {
 }
 
 static void client_run(const ClientOptions *options, Report *report) {
-        switch (options->action) {
-        case CLIENT_RELAY:
+        if (options->action == CLIENT_RELAY)
                 relay_run(options, report);
-                break;
-        case CLIENT_CHECK:
-                if (options->connection.datagram)
-                        exchange_run(options, report);
-                else
-                        check_run(options, report);
-                break;
-        case CLIENT_PING:
-                if (options->flows > 0)
-                        flows_run(options, report);
-                else if (options->connection.datagram)
-                        exchange_run(options, report);
-                else
-                        ping_run(options, report);
-                break;
-        case CLIENT_LOAD:
+        else if (options->action == CLIENT_LOAD)
                 load_run(options, report);
-                break;
-        case CLIENT_MTU:
+        else if (options->action == CLIENT_MTU)
                 mtu_run(options, report);
-                break;
-        case CLIENT_HELP:
-        case CLIENT_VERSION:
-                break;
-        }
+        else if (options->flows > 0)
+                flows_run(options, report);
+        else if (options->connection.datagram)
+                exchange_run(options, report);
+        else if (options->action == CLIENT_CHECK)
+                check_run(options, report);
+        else
+                ping_run(options, report);
 }
 
 /* Output that nobody reads would block forever; after a signal nobody waits for it. */

@@ -97,9 +97,10 @@ const char *metrics_limit_text(int limit) {
         return limits[limit];
 }
 
-void metrics_count_duration(MetricsCounts *counts, uint64_t duration) {
+void metrics_count_end(MetricsCounts *counts, bool crashed, EndReason reason, uint64_t duration) {
         size_t i = 0;
 
+        (*(crashed ? &counts->crashed : &counts->closed[reason]))++;
         while (duration > buckets[i].most)
                 i++;
         counts->durations[i]++;

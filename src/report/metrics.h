@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -77,11 +78,12 @@ typedef enum MetricsFormat {
 const char *metrics_limit_text(int limit);
 
 /*
- * metrics_count_duration: Counts a connection that ended after @duration nanoseconds.
+ * metrics_count_end: Counts a connection that ended after @duration nanoseconds: its handler
+ * @crashed, or gave a @reason.
  *
  * metrics_refused: Returns how many clients were refused, for any limit.
  */
-void metrics_count_duration(MetricsCounts *counts, uint64_t duration);
+void metrics_count_end(MetricsCounts *counts, bool crashed, EndReason reason, uint64_t duration);
 uint64_t metrics_refused(const MetricsCounts *counts);
 
 /*

@@ -95,7 +95,6 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
                    uint64_t now) {
         const int code = WIFSIGNALED(status) ? END_STOPPED : WEXITSTATUS(status);
         const EndReason reason = end_reason_from_exit_code(code);
-        MetricsCounts *counts = account_counts(connections);
         Record record;
 
         if (ended->state == LEDGER_REFUSED)
@@ -110,8 +109,7 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
                 record.signal = (uint64_t)WTERMSIG(status);
         else
                 record.reason = end_reason_text(reason);
-        (*(crashed ? &counts->crashed : &counts->closed[reason]))++;
-        metrics_count_duration(counts, record.duration);
+        metrics_count_end(account_counts(connections), crashed, reason, record.duration);
         journal_write(connections->journal, &record, now);
 }
 

@@ -135,12 +135,9 @@ static void takeover_count_ended(MetricsCounts *counts, const LedgerFacts *facts
                 counts->refused[METRICS_PROXY_HEADER]++;
                 return;
         }
-        if (kind == RECORD_CRASHED)
-                counts->crashed++;
-        else
-                counts->closed[end_reason_from_exit_code(entry_code(entry))]++;
         counts->bytes += entry->bytes;
-        metrics_count_duration(counts, facts_duration(facts, now));
+        metrics_count_end(counts, kind == RECORD_CRASHED,
+                          end_reason_from_exit_code(entry_code(entry)), facts_duration(facts, now));
 }
 
 /* Continues the counts of the earlier run, with the connections that have ended since. */

@@ -56,10 +56,10 @@ size_t session_start_full(Session *session, uint64_t timeout, void (*serve)(void
 void session_handle(void *data) {
         const Session *session = data;
         Handler handler = { .connection = session->pair[1],
-                                  .title = "mpecho: somebody",
-                                  .idle_timeout = session->timeout,
-                                  .unsent = -1,
-                                  .ledger = session->ledger };
+                            .title = "mpecho: somebody",
+                            .idle_timeout = session->timeout,
+                            .unsent = -1,
+                            .ledger = session->ledger };
         sigset_t all;
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 

@@ -68,15 +68,21 @@ static int client_options_check_modes(const OptionParse *parse, ClientAction act
         return 0;
 }
 
+/* Rejects each of @names that the command line has: "--NAME @why". */
+static int client_options_reject(const OptionParse *parse, const char *const *names, size_t count,
+                                 const char *why) {
+        for (size_t i = 0; i < count; i++)
+                if (option_is_given(parse, names[i]))
+                        return failure_set(parse->failure, -EINVAL, "--%s %s", names[i], why);
+        return 0;
+}
+
 /* Streams have neither requests nor the times that these take. */
 static int client_options_check_streams(const OptionParse *parse) {
         static const char *const without[] = { "rate", "csv", "hgrm", "plot" };
 
-        for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
-                if (option_is_given(parse, without[i]))
-                        return failure_set(parse->failure, -EINVAL,
-                                           "--%s cannot be used with --kind streams", without[i]);
-        return 0;
+        return client_options_reject(parse, without, sizeof without / sizeof without[0],
+                                     "cannot be used with --kind streams");
 }
 
 /* Rejects options of streams with --udp, and options of datagrams without. */
@@ -86,16 +92,14 @@ static int client_options_check_datagrams(const OptionParse *parse) {
         static const char *const with[] = { "dont-fragment", "length" };
         const ClientOptions *options = parse->options;
         const bool datagram = options->connection.datagram;
-        const char *const *wrong = datagram ? without : with;
-        const size_t count = datagram ? sizeof without / sizeof without[0]
-                                      : sizeof with / sizeof with[0];
+        int r;
 
-        for (size_t i = 0; i < count; i++)
-                if (option_is_given(parse, wrong[i]))
-                        return failure_set(parse->failure, -EINVAL,
-                                           datagram ? "--%s cannot be used with --udp"
-                                                    : "--%s needs --udp",
-                                           wrong[i]);
+        r = datagram ? client_options_reject(parse, without, sizeof without / sizeof without[0],
+                                             "cannot be used with --udp")
+                     : client_options_reject(parse, with, sizeof with / sizeof with[0],
+                                             "needs --udp");
+        if (r < 0)
+                return r;
         if (options->action == CLIENT_MTU && options->timeout == 0)
                 return failure_set(parse->failure, -EINVAL, "--mtu needs a --timeout above 0");
         if (options->size == 0 && option_is_given(parse, "size") &&
@@ -125,11 +129,12 @@ static void client_options_complete_datagrams(const OptionParse *parse) {
 static int client_options_check_flows(const OptionParse *parse) {
         static const char *const without[] = { "connect", "timestamps", "mptcp" };
         const ClientOptions *options = parse->options;
+        int r;
 
-        for (size_t i = 0; i < sizeof without / sizeof without[0]; i++)
-                if (option_is_given(parse, without[i]))
-                        return failure_set(parse->failure, -EINVAL,
-                                           "--%s and --flows cannot be combined", without[i]);
+        r = client_options_reject(parse, without, sizeof without / sizeof without[0],
+                                  "and --flows cannot be combined");
+        if (r < 0)
+                return r;
         if (options->size > CLIENT_FLOW_MAXIMUM)
                 return failure_set(parse->failure, -EINVAL, "--size is at most 64K with --flows");
         if (options->source_port + options->flows > UINT16_MAX + 1)

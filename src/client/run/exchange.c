@@ -112,38 +112,27 @@ static const char *exchange_remark(const VolleyAnswer *answer) {
         }
 }
 
-static bool exchange_print_answer(const Exchange *exchange, const FlowEvent *event) {
-        char text[FAULT_TEXT_SIZE];
-
-        switch (event->answer.verdict) {
-        case VOLLEY_UNRECOGNIZED:
-                return round_trip_print_error(exchange->options, exchange->report, 0,
-                                              "the answer belongs to no datagram");
-        case VOLLEY_CHANGED:
-                fault_format(&event->fault, text);
-                return round_trip_print_error(exchange->options, exchange->report,
-                                              event->number + 1, text);
-        default:
-                return round_trip_print(exchange->options, exchange->report, event->number + 1,
-                                        event->answer.time, exchange_remark(&event->answer));
-        }
-}
-
+/* Prints the line of a ping about @event. Returns whether it has a reader. */
 static bool exchange_print(const Exchange *exchange, const FlowEvent *event) {
-        char text[64], seconds[QUANTITY_TEXT_SIZE];
+        const VolleyAnswer *answer = &event->answer;
+        char text[FAULT_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE];
+        uint64_t sequence = event->number + 1;
 
-        switch (event->kind) {
-        case FLOW_ANSWER:
-                return exchange_print_answer(exchange, event);
-        case FLOW_OVERDUE:
+        if (event->kind == FLOW_OVERDUE) {
                 snprintf(text, sizeof text, "no answer within %s s",
                          quantity_format_time(exchange->options->timeout, seconds));
-                return round_trip_print_error(exchange->options, exchange->report,
-                                              event->number + 1, text);
-        default:
-                return round_trip_print_error(exchange->options, exchange->report,
-                                              event->number + 1, event->rejection.text);
+        } else if (event->kind == FLOW_REJECTED) {
+                snprintf(text, sizeof text, "%s", event->rejection.text);
+        } else if (answer->verdict == VOLLEY_UNRECOGNIZED) {
+                snprintf(text, sizeof text, "the answer belongs to no datagram");
+                sequence = 0;
+        } else if (answer->verdict == VOLLEY_CHANGED) {
+                fault_format(&event->fault, text);
+        } else {
+                return round_trip_print(exchange->options, exchange->report, sequence, answer->time,
+                                        exchange_remark(answer));
         }
+        return round_trip_print_error(exchange->options, exchange->report, sequence, text);
 }
 
 static void exchange_count_answer(Exchange *exchange, const FlowEvent *event) {

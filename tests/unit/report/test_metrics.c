@@ -166,10 +166,12 @@ static void test_durations(void **state) {
         for (size_t i = 0; i < COUNT(cases); i++) {
                 MetricsCounts counts = {};
 
-                metrics_count_duration(&counts, cases[i].duration);
+                metrics_count_end(&counts, false, END_IDLE, cases[i].duration);
                 for (int bucket = 0; bucket < METRICS_DURATIONS; bucket++)
                         assert_int_equal(counts.durations[bucket], bucket == cases[i].bucket);
                 assert_true(counts.duration == cases[i].duration / CLOCK_MICROSECOND);
+                assert_int_equal(counts.closed[END_IDLE], 1);
+                assert_int_equal(counts.crashed, 0);
         }
 }
 
