@@ -89,6 +89,9 @@ static void test_full(void **state) {
         record.live = record.max_connections;
         format(&record, text);
         assert_memory_equal(text, "113 live, the limit (peak 106), ", 31);
+        record.live = record.max_connections = 1;
+        format(&record, text);
+        assert_memory_equal(text, "1 live, the limit (peak 106), ", 29);
 }
 
 /* One is not several. */

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams that are interrupted, whose sender is held or dies, or that lack something. */
+/* Streams that are interrupted, whose sender is held or dies, whose peer answers something else, or
+ * that lack something. */
 
 #include "unit.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -28,6 +32,8 @@ FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flag
 enum {
         /* The looks of the receiver while the sender is held. */
         LOOKS = 10,
+        /* The bytes of a turn. */
+        TURN = 32749,
 };
 
 typedef enum Sending {
@@ -47,6 +53,12 @@ static int hold[2];
 static int looks;
 /* Shared: the sender stands still. */
 static atomic_bool *held;
+/* Shared: the longest pause that the sender has asked for, in nanoseconds. */
+static atomic_uint_fast64_t *longest;
+/* The receiver's end of the connection, and the number of bytes that it waits for at its first look
+ * so that they come at once. */
+static int connection;
+static int at_once;
 
 static int real_wait(int epoll, struct epoll_event *events, int size, int timeout) {
         return (int)syscall(SYS_epoll_pwait, epoll, events, size, timeout, NULL, (size_t)0);
@@ -63,6 +75,16 @@ static void stand_still(void) {
 }
 
 /* In the place of the C library's. */
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *then,
+                    struct timespec *ret_left) {
+        const uint64_t instant = (uint64_t)then->tv_sec * CLOCK_SECOND + (uint64_t)then->tv_nsec;
+        const uint64_t now = clock_now();
+
+        if (instant > now && instant - now > *longest)
+                *longest = instant - now;
+        return syscall(SYS_clock_nanosleep, clock, flags, then, ret_left) < 0 ? errno : 0;
+}
+
 int shutdown(int fd, int how) {
         if (sending == SENDER_ENDS_LATE && getpid() != receiver)
                 stand_still();
@@ -79,6 +101,12 @@ static int wait_of_sender(int epoll, struct epoll_event *events, int size, int t
         return real_wait(epoll, events, size, timeout);
 }
 
+static void wait_for_bytes(void) {
+        for (int there = 0; there < at_once; (void)poll(NULL, 0, 1))
+                assert_int_equal(ioctl(connection, FIONREAD, &there), 0);
+        at_once = 0;
+}
+
 /* Returns whether the sender does not end a connection on which all has come back. */
 static bool is_left_alone(void) {
         return sending == SENDER_ENDS_LATE && *held && page->bytes_received == page->bytes_sent;
@@ -92,6 +120,7 @@ static bool is_left_alone(void) {
 int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout) {
         if (getpid() != receiver)
                 return wait_of_sender(epoll, events, size, timeout);
+        wait_for_bytes();
         if (sending == SENDER_NEVER_HEARS) {
                 page->stop = true;
                 peer_wait_readable(epoll);
@@ -114,7 +143,38 @@ static _Noreturn void echo(int fd) {
         _exit(0);
 }
 
-/* Runs @connections streams of that duration, one to an echo and the others to a socket that
+static _Noreturn void drain(int fd) {
+        static char bytes[4096];
+
+        while (read(fd, bytes, sizeof bytes) > 0)
+                ;
+        _exit(0);
+}
+
+/* Echoes two turns at once, with a change in the second one. */
+static _Noreturn void change(int fd) {
+        static char bytes[2 * TURN];
+
+        if (recv(fd, bytes, sizeof bytes, MSG_WAITALL) != sizeof bytes)
+                _exit(1);
+        bytes[TURN + 862] ^= 1;
+        if (write(fd, bytes, sizeof bytes) != sizeof bytes)
+                _exit(1);
+        drain(fd);
+}
+
+static _Noreturn void refuse(int fd) {
+        static const char text[] = "HTTP/1.1 400 Bad Request\r\n";
+
+        if (write(fd, text, sizeof text - 1) != sizeof text - 1)
+                _exit(1);
+        drain(fd);
+}
+
+/* What the peer does. */
+static void (*behave)(int fd) = echo;
+
+/* Runs @connections streams of that duration, one to the peer and the others to a socket that
  * refuses them. The sender takes part as @how says. Returns what stream_run() does. */
 static int run_streams(Sending how, size_t connections, uint64_t start) {
         const Endpoint nobody = { .local = { .sun_family = AF_UNIX, .sun_path = "\0mpecho-nobody" },
@@ -135,6 +195,8 @@ static int run_streams(Sending how, size_t connections, uint64_t start) {
         assert_non_null(page->sent);
         held = mapping_new_shared(sizeof *held);
         assert_non_null(held);
+        longest = mapping_new_shared(sizeof *longest);
+        assert_non_null(longest);
         page->start = start;
         assert_int_equal(pipe(go), 0);
         close(go[1]);
@@ -142,11 +204,11 @@ static int run_streams(Sending how, size_t connections, uint64_t start) {
         plan.page = page;
         receiver = getpid();
         peer_pair(fds);
-        plan.first = fds[1];
+        plan.first = connection = fds[1];
         peer = fork();
         if (peer == 0) {
                 close(fds[1]);
-                echo(fds[0]);
+                behave(fds[0]);
         }
         close(fds[0]);
 
@@ -171,6 +233,7 @@ static void run(Sending how, uint64_t duration) {
 static void expect_errors(uint64_t timeouts) {
         for (int kind = 0; kind < FAILURE_KINDS; kind++)
                 assert_int_equal(page->errors[kind], kind == FAILURE_TIMEOUT ? timeouts : 0);
+        mapping_free(longest, sizeof *longest);
         mapping_free(held, sizeof *held);
         mapping_free(page->sent, sizeof *page->sent);
         mapping_free(page, sizeof *page);
@@ -225,7 +288,7 @@ static void expect_all(uint64_t refused) {
 }
 
 /* A sender whose calls are interrupted, or find no room, sends until the end, at any bandwidth, and
- * over the connections that there are. */
+ * over the connections that there are; at a fixed one it sends each millisecond. */
 static void test_sender(void **state) {
         static const struct {
                 uint64_t bandwidth;
@@ -248,6 +311,8 @@ static void test_sender(void **state) {
                 assert_int_equal(run_streams(SENDER_SENDS, cases[i].connections, clock_now()), 0);
                 sendmsg_fault.times = 0;
                 assert_int_equal(recv_fault.times, 0);
+                assert_true(*longest <= CLOCK_MILLISECOND);
+                assert_int_equal(*longest > 0, cases[i].bandwidth > 0);
                 expect_all(cases[i].connections - 1);
         }
 }
@@ -268,6 +333,31 @@ static void test_reset(void **state) {
                 fault->times = 0;
                 assert_int_equal(page->errors[FAILURE_RESET], 1);
                 page->errors[FAILURE_RESET] = 0;
+                close(hold[1]);
+                expect_errors(0);
+        }
+}
+
+/* All bytes of a read are compared, those of its second turn too, and another service is named. */
+static void test_other_bytes(void **state) {
+        static const struct {
+                void (*behave)(int fd);
+                int at_once;
+                bool foreign;
+        } cases[] = { { change, 2 * TURN, false }, { refuse, 1, true } };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                options = (ClientOptions){ .size = 4096,
+                                           .duration = 3600 * CLOCK_SECOND,
+                                           .timeout = 60 * CLOCK_SECOND };
+                behave = cases[i].behave;
+                at_once = cases[i].at_once;
+                assert_int_equal(run_streams(SENDER_SENDS, 1, clock_now()), 0);
+                behave = echo;
+                assert_int_equal(page->errors[FAILURE_DIFFERS], 1);
+                assert_int_equal(page->foreign[0] != '\0', cases[i].foreign);
+                page->errors[FAILURE_DIFFERS] = 0;
                 close(hold[1]);
                 expect_errors(0);
         }
@@ -307,7 +397,7 @@ int main(void) {
                 cmocka_unit_test(test_sender),      cmocka_unit_test(test_reset),
                 cmocka_unit_test(test_no_run),      cmocka_unit_test(test_interrupt),
                 cmocka_unit_test(test_held_sender), cmocka_unit_test(test_late_end),
-                cmocka_unit_test(test_dead_sender),
+                cmocka_unit_test(test_dead_sender), cmocka_unit_test(test_other_bytes),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
