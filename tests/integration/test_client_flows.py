@@ -98,10 +98,14 @@ class Paths:
         (found,) = [part["set"] for part in json.loads(self.server.execute(
             "nft", "-j", "list", "set", "inet", "paths", "ports"))["nftables"] if "set" in part]
         ports = {f"link{link}": set() for link in range(LINKS)}
-        for element in found["elem"]:
+        for element in found.get("elem", []):
             link, port = element["concat"]
             ports[link].add(port)
         return ports
+
+    def crossed(self):
+        """How many source ports have crossed a link."""
+        return sum(map(len, self.ports().values()))
 
     def lost(self):
         """How many packets the bad link has lost."""
@@ -206,11 +210,27 @@ def test_datagrams(network, clock, family, rule, loss):
         assert flow["sent"] == 100 and flow["segments"] is flow["rtt"] is None
 
 
-def test_the_flows_of_a_dead_link(paths):
+def test_the_flows_of_a_dead_link(paths, clock):
     """Flows that never connect are lost and named; the run goes on with the others and ends."""
+    echoed = []
+
+    def echo_and_note(connection):
+        connection.sendall(servers.receive(connection, 64))
+        echoed.append(connection)
+        servers.echo(connection)
+
     paths.rule(DEAD)
-    result, flows = paths.ping("-i10ms", "-w1.5", "--connect-timeout=0.3")
-    bad = paths.ports()[BAD]
+    clock.stop()
+    with paths.server.run(servers.tcp, echo_and_note, paths.address, port=7), paths.client.run(
+            Client, "--json", "--ping", "--flows=32", "-i10ms", "-w60", "--connect-timeout=10",
+            paths.address, env=os.environ | clock.environment) as client:
+        until(lambda: paths.crossed() == 32 or clock.advance(0.001))
+        bad = paths.ports()[BAD]
+        until(lambda: len(echoed) == 32 - len(bad))
+        while client.process.poll() is None:
+            wait_until_noticed([client.process.pid])
+            clock.advance(1)
+        result, flows = report(*client.end(b""))
     assert bad and named(flows) == bad and result["status"] == 1
     assert flows["loss"] == 1
     for flow in flows["list"]:
