@@ -181,6 +181,10 @@ def test_many_records_are_summed_up(start, clock):
     clock.stop()
     service = start("--max-per-source=100", environment=clock.environment)
 
+    def has_counted(come):
+        totals = service.totals()
+        return totals.number("MPECHO_SERVED") + totals.number("MPECHO_REFUSED") == come
+
     def have(come):
         counts = accounted(service.journal)
         return counts["accepted"] + counts["refused"] == come and \
@@ -190,6 +194,7 @@ def test_many_records_are_summed_up(start, clock):
         timed(service)
     for come in (served + crowd, served + 2 * crowd):
         service.flood(crowd)
+        wait_for(lambda: has_counted(come), "the master has seen all")
         for client in service.clients:
             client.close()
         service.wait_until_idle()
