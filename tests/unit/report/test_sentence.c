@@ -77,6 +77,24 @@ static void test_signal(void **state) {
         assert_string_equal(text,
                             "systemd's store lacks the connection of 192.0.2.7:51234, process 101: "
                             "102 bytes echoed in 1.234 s, 105 live");
+        record.kind = RECORD_RESTARTED;
+        record.signal = 1;
+        format(&record, text);
+        assert_string_equal(text,
+                            "Signal 1 (SIGHUP) killed the handler of [::]:7, process 101; the "
+                            "next one starts in 1.234 s");
+}
+
+/* What has a sentence of its own gets it as it is. */
+static void test_own_sentence(void **state) {
+        char text[RECORD_SIZE];
+        Record record = whole;
+
+        (void)state;
+        record.kind = RECORD_FAILED;
+        record.sentence = "Cannot open '%s%n': no such file";
+        format(&record, text);
+        assert_string_equal(text, record.sentence);
 }
 
 /* The sentence of the counts says that the limit is reached. */
@@ -145,8 +163,9 @@ static void test_cut(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_refused), cmocka_unit_test(test_no_listener),
-                cmocka_unit_test(test_signal),  cmocka_unit_test(test_full),
-                cmocka_unit_test(test_one),     cmocka_unit_test(test_cut),
+                cmocka_unit_test(test_signal),  cmocka_unit_test(test_own_sentence),
+                cmocka_unit_test(test_full),    cmocka_unit_test(test_one),
+                cmocka_unit_test(test_cut),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
