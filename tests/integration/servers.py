@@ -176,14 +176,16 @@ def endless(connection):
 
 
 def cross_wired():
-    """A behaviour that wires connections to one another in pairs: each gets what the other sent. One
-    that finds no partner is closed when it is alone, after pairs."""
+    """A behaviour that wires connections to one another in pairs: each gets what the other sent, and
+    its end, which may be a reset before it has sent anything. One that finds no partner is closed
+    when it is alone, after pairs."""
     lock, waiting, pairs = threading.Lock(), [], {"live": 0, "ended": 0}
 
     def pump(source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 18):
                 sink.sendall(data)
+        with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
 
     def leaves(mine, poll):
