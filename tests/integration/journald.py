@@ -273,15 +273,19 @@ class Notifications(Datagrams):
 
     def __init__(self, directory, reading=True):
         self._syncs = 0
+        # As with a journal's records.
+        self._read, self._assignments = 0, {}
         super().__init__(Path(directory) / "notify", reading)
 
     def messages(self, name):
         """(time, value) of each assignment to name so far."""
-        return [
-            (when, line[len(name) + 1:])
-            for when, datagram in self.received
-            for line in datagram.decode().splitlines() if line.startswith(name + "=")
-        ]
+        for when, datagram in self.received[self._read:]:
+            self._read += 1
+            for line in datagram.decode().splitlines():
+                of, equals, value = line.partition("=")
+                if equals:
+                    self._assignments.setdefault(of, []).append((when, value))
+        return list(self._assignments.get(name, ()))
 
     def wait_for(self, name, value=None, count=1, seconds=DEADLINE):
         """Waits for count assignments to name (of this value); returns them."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What /proc says about processes, and waiting for it to say something else."""
 
+import contextlib
 import ctypes
 import math
 import os
@@ -29,7 +30,8 @@ def wait_for(condition, what, seconds=DEADLINE):
 def stat_fields(pid):
     """The fields of proc_pid_stat(5) from the third, the state, on; None without such a process."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        with open(f"/proc/{pid}/stat") as file:
+            text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
     return text[text.rindex(")") + 2:].split()
@@ -46,14 +48,23 @@ def has_ended(pid):
     return not fields or fields[0] == "Z" or bool(int(fields[6]) & PF_EXITING)
 
 
+def threads_children(pid):
+    """The children of all threads of a process, as the kernel lists them at this moment."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                with open(f"/proc/{pid}/task/{thread}/children") as file:
+                    found += [int(child) for child in file.read().split()]
+    return sorted(found)
+
+
 def children(pid):
     """The processes whose parent is pid, zombies included."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = stat_fields(name)
-            if fields and int(fields[1]) == pid:
-                found.append(int(name))
+    # A list leaves one out when another is reaped meanwhile, see proc_pid_task(5).
+    before, found = None, threads_children(pid)
+    while found != before:
+        before, found = found, threads_children(pid)
     return found
 
 

@@ -70,7 +70,8 @@ class Container:
 
     def close(self):
         if self._monitor.poll() is None:
-            self._monitor.kill()
+            # The monitor ends when it has reaped it.
+            os.kill(self.pid, signal.SIGKILL)
             self._monitor.wait()
         self._status.close()
         self._stderr.close()
