@@ -29,7 +29,7 @@ int gate_init(Gate *ret_gate, bool local) {
 
 void gate_open(Gate *gate, int fd) {
         if (gate->ends[0] >= 0) {
-                (void)descriptor_close(fd);
+                descriptor_close(fd);
                 close(gate->ends[0]);
                 close(gate->ends[1]);
         } else if (fd >= 0) {
