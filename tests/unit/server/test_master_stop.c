@@ -2,7 +2,9 @@
 /* How the process that accepts, forks and reaps comes to its end. */
 
 #include <dlfcn.h>
+#include <endian.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -154,19 +156,31 @@ static void test_hung(void **state) {
         process_run(stop_hung, &(bool){ false });
 }
 
-/* Sends a message to where handlers open channels, the only Unix socket of datagrams with an
- * abstract address. */
+/* Returns the key that the kernel looks for at the beginning of messages to @inbox. */
+static uint64_t inbox_key(int inbox) {
+        struct sock_filter filter[16];
+        /* Of instructions, not of bytes. */
+        socklen_t length = 16;
+
+        assert_int_equal(getsockopt(inbox, SOL_SOCKET, SO_GET_FILTER, filter, &length), 0);
+        return htobe64((uint64_t)filter[1].k << 32 | filter[3].k);
+}
+
+/* Sends a message as only handlers can to where they open channels, the only Unix socket of
+ * datagrams with an abstract address. */
 static void stranger_knock(void) {
         Endpoint inbox = { .length = 0 };
         int fd = STDERR_FILENO;
+        uint64_t key;
 
         do
                 fd++;
         while (fd < 100 && (!socket_is_datagram(fd) || endpoint_from_socket(fd, &inbox) < 0 ||
                             inbox.any.sa_family != AF_UNIX || inbox.length <= sizeof(sa_family_t) ||
                             inbox.local.sun_path[0] != '\0'));
+        key = inbox_key(fd);
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(fdpass_send(fd, &inbox, "x", 1, NULL, 0, 0), 0);
+        assert_int_equal(fdpass_send(fd, &inbox, &key, sizeof key, NULL, 0, 0), 0);
         close(fd);
 }
 
