@@ -70,7 +70,8 @@ def test_interrupted_calls(words, first):
     (REQUESTS, "epoll_pwait2:error=ENOMEM", "Cannot run a worker: Cannot allocate memory"),
     (REQUESTS, "recvfrom:error=ECONNRESET:when=2", "reset: "),
     (REQUESTS, "sendto:error=ECONNRESET:when=2", "reset: "),
-    (CONNECTIONS, "socket:error=EMFILE:when=2+", " open files"),
+    # Long enough for a second connection of a worker, however slow.
+    (command("connections", "-t3", "-P2"), "socket:error=EMFILE:when=2+", " open files"),
     (CONNECTIONS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
     (STREAMS, "epoll_create1:error=EMFILE", "Cannot run a worker: Too many open files"),
     (STREAMS, "sendmsg:error=ECONNRESET:when=2", "reset: "),
