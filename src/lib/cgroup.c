@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -42,4 +43,18 @@ uint64_t cgroup_read(int fd) {
                 return UINT64_MAX;
         text[strcspn(text, "\n")] = '\0';
         return number_parse(text, 0, UINT64_MAX, &number) < 0 ? UINT64_MAX : number;
+}
+
+uint64_t cgroup_read_key(int fd, const char *key) {
+        char text[4096] = "";
+        const size_t length = strlen(key);
+
+        if (pread(fd, text, sizeof text - 1, 0) < 0)
+                return 0;
+        for (const char *line = text; line != NULL; line = strchr(line, '\n')) {
+                line += *line == '\n';
+                if (strncmp(line, key, length) == 0 && line[length] == ' ')
+                        return strtoull(line + length, NULL, 10);
+        }
+        return 0;
 }

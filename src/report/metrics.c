@@ -38,7 +38,7 @@ typedef struct Metric {
 
 static const char *const limits[METRICS_LIMITS] = {
         [METRICS_MAX_PER_SOURCE] = "max-per-source", [METRICS_DESCRIPTORS] = "descriptors",
-        [METRICS_PROCESSES] = "processes",           [METRICS_MEMORY] = "memory",
+        [METRICS_PROCESSES] = "processes",           [METRICS_MEMORY] = RECORD_LIMIT_MEMORY,
         [METRICS_PROXY_FROM] = RECORD_LIMIT_FROM,    [METRICS_PROXY_HEADER] = RECORD_LIMIT_HEADER,
 };
 

@@ -37,9 +37,10 @@ typedef enum RecordKind {
         RECORD_COUNT,
 } RecordKind;
 
-/* Values of `limit` with a text of their own. Those of RECORD_LIMIT_HEADER and RECORD_LIMIT_SEVERAL
- * name no option; RECORD_REFUSALS alone has the last one. */
+/* Values of `limit` with a text of their own. All but the first name no option; RECORD_REFUSALS
+ * alone has the last one. */
 #define RECORD_LIMIT_FROM    "proxy-from"
+#define RECORD_LIMIT_MEMORY  "memory"
 #define RECORD_LIMIT_HEADER  "proxy-header"
 #define RECORD_LIMIT_SEVERAL "several"
 

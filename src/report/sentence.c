@@ -114,6 +114,8 @@ static void sentence_refused(Line *line, const Record *record) {
                 line_add(line, "%s", record->reason);
         else if (strcmp(record->limit, RECORD_LIMIT_FROM) == 0)
                 line_add(line, "--%s does not list it", record->limit);
+        else if (strcmp(record->limit, RECORD_LIMIT_MEMORY) == 0)
+                line_add(line, "the service is near its limit on memory");
         else
                 line_add(line, "its source has %" PRIu64 " connection%s, the limit of --%s",
                          record->limit_value, plural(record->limit_value), record->limit);
@@ -135,6 +137,8 @@ static void sentence_refusals(Line *line, const Record *record) {
                 line_add(line, " for several reasons");
         else if (strcmp(record->limit, RECORD_LIMIT_HEADER) == 0)
                 line_add(line, " because of the PROXY header");
+        else if (strcmp(record->limit, RECORD_LIMIT_MEMORY) == 0)
+                line_add(line, " because of the limit on memory");
         else
                 line_add(line, " because of --%s", record->limit);
 }

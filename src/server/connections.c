@@ -41,8 +41,8 @@ enum {
 };
 
 /* The time for clients in a turn. Above MemoryHigh= of mpecho.service the kernel halts the master
- * for up to two seconds at each accept and each fork: 16 clients would take longer than systemd's
- * watchdog waits. */
+ * for up to two seconds at an accept: 16 clients would take longer than systemd's watchdog waits.
+ */
 #define ACCEPTING CLOCK_SECOND
 
 int connections_new(const Options *options, const Listeners *listeners, uint32_t restored,
@@ -59,6 +59,7 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
         connections->listeners = listeners;
         connections->journal = journal;
         connections->silent_deadline = CLOCK_NEVER;
+        memory_init(&connections->memory);
         backoff_init(&connections->backoff);
 
         r = roster_new(slots, &connections->roster);
@@ -84,6 +85,7 @@ Connections *connections_free(Connections *connections) {
         reaper_deinit(&connections->reaper);
         roster_free(connections->roster);
         quota_free(connections->quota);
+        memory_deinit(&connections->memory);
         backoff_deinit(&connections->backoff);
         datagrams_free(connections->datagrams);
         scrapers_free(connections->scrapers);
@@ -140,13 +142,18 @@ static void connections_fork_failed(Connections *connections, Connection *connec
         backoff_begin(&connections->backoff, listener, metrics_limit_text(limit), error, 1, now);
 }
 
-/* Returns whether the client @peer may have a handler. If so, the quota has charged its source;
- * that of a PROXY connection is not known yet. */
-static bool connections_admit_client(Connections *connections, const Address *peer,
-                                     const Listener *listener) {
-        return listener->kind == LISTENER_PROXY
-                               ? networks_contain(&connections->options->proxy_from, peer)
-                               : quota_charge(connections->quota, address_source(peer));
+/* Returns the limit by which the client @peer may have no handler, or METRICS_LIMITS. If it may,
+ * the quota has charged its source; that of a PROXY connection is not known yet. */
+static int connections_admit_client(Connections *connections, const Address *peer,
+                                    const Listener *listener, uint64_t now) {
+        if (memory_is_scarce(&connections->memory, now))
+                return METRICS_MEMORY;
+        if (listener->kind != LISTENER_PROXY)
+                return quota_charge(connections->quota, address_source(peer))
+                                       ? METRICS_LIMITS
+                                       : METRICS_MAX_PER_SOURCE;
+        return networks_contain(&connections->options->proxy_from, peer) ? METRICS_LIMITS
+                                                                         : METRICS_PROXY_FROM;
 }
 
 /* Backs off when accept4(2) lacked a resource. Returns whether to try the next client. */
@@ -170,12 +177,10 @@ static bool connections_accept_failed(Connections *connections, const Listener *
  * the clients that were gone. */
 static bool connections_accept_one(Connections *connections, const Listener *listener,
                                    int *failures, uint64_t now) {
-        const int limit = listener->kind == LISTENER_PROXY ? METRICS_PROXY_FROM
-                                                           : METRICS_MAX_PER_SOURCE;
         Connection *connection;
         Address peer;
         Gate gate;
-        int fd, r;
+        int limit, fd, r;
 
         fd = listener_accept(listener, &peer);
         if (fd == -EAGAIN)
@@ -183,7 +188,8 @@ static bool connections_accept_one(Connections *connections, const Listener *lis
         if (fd < 0)
                 return connections_accept_failed(connections, listener, -fd, ++*failures, now);
 
-        if (!connections_admit_client(connections, &peer, listener)) {
+        limit = connections_admit_client(connections, &peer, listener, now);
+        if (limit != METRICS_LIMITS) {
                 discard_client(fd);
                 account_refused(connections, &peer, NULL, listener, limit, NULL, now);
                 return true;

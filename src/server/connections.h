@@ -9,6 +9,7 @@
 #include "restart/handover.h"
 #include "server/backoff.h"
 #include "server/datagrams.h"
+#include "server/memory.h"
 #include "server/quota.h"
 #include "server/reaper.h"
 #include "server/roster.h"
@@ -29,6 +30,7 @@ typedef struct Connections {
         Roster *roster;
         Reaper reaper;
         Quota *quota;
+        Memory memory;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
         Datagrams *datagrams;     /* whose handlers end here too */

@@ -37,6 +37,7 @@
 #include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
+#include "server/memory.h"
 #include "server/stop.h"
 #include "server/takeover.h"
 
@@ -130,6 +131,7 @@ static int master_init(Master *master) {
         r = master_init_inbox(master);
         /* Last: in a sandbox, nothing here can listen afterwards. */
         handler_init();
+        memory_keep();
         return r;
 }
 

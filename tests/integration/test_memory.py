@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The master's use of memory and files does not grow with the connections that it has served."""
 
+import os
 import re
 import resource
 import struct
@@ -15,6 +16,7 @@ from service import SANITIZED
 from tracing import Tampering
 
 CONNECTIONS = 2000
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 OBTAINING = "brk,mmap,mremap,open,openat,openat2,creat,memfd_create,eventfd2,pipe2,socket,dup,dup3"
 
 
@@ -112,3 +114,19 @@ def test_memory_and_descriptors_stay(start):
     assert processes.descriptors(service.pid) == files
     # The sanitizer keeps books of memory of its own.
     assert SANITIZED or memory_of(service.pid) == memory
+
+
+def locked(pid):
+    """The kilobytes that a process has locked."""
+    return int(re.search(r"^VmLck:\s*(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers lock nothing")
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize("user, keeps", [([], True), (NOBODY, False)])
+def test_the_master_keeps_its_pages(start, user, keeps):
+    """The master locks its pages as far as it may (root may in any case); handlers do not."""
+    service = start(wrapper=["prlimit", "--memlock=0:0", *user])
+    service.connect_served()
+    handler, = processes.children(service.pid)
+    assert (locked(service.pid) > 0, locked(handler)) == (keeps, 0)

@@ -46,6 +46,25 @@ static void test_read_again(void **state) {
         group_clear();
 }
 
+/* A number of a file with several is that of a whole word at the start of a line. */
+static void test_read_key(void **state) {
+        int fd;
+
+        (void)state;
+        group_write("memory.stat", "anon 1\nfile_mapped 2\nfile 3\nlast 18446744073709551615\n");
+        fd = cgroup_open("memory.stat");
+        assert_int_equal(cgroup_read_key(fd, "anon"), 1);
+        assert_int_equal(cgroup_read_key(fd, "file"), 3);
+        assert_true(cgroup_read_key(fd, "last") == UINT64_MAX);
+        assert_int_equal(cgroup_read_key(fd, "mapped"), 0);
+        group_write("memory.stat", "anon 4");
+        assert_int_equal(cgroup_read_key(fd, "anon"), 4);
+        assert_int_equal(cgroup_read_key(fd, "file"), 0);
+        close(fd);
+        assert_int_equal(cgroup_read_key(-1, "anon"), 0);
+        group_clear();
+}
+
 static void expect_path(const char *text, const char *path) {
         group.text = text;
         group.path[0] = '\0';
@@ -77,9 +96,8 @@ static void test_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_read),
-                cmocka_unit_test(test_read_again),
-                cmocka_unit_test(test_path),
+                cmocka_unit_test(test_read),     cmocka_unit_test(test_read_again),
+                cmocka_unit_test(test_read_key), cmocka_unit_test(test_path),
                 cmocka_unit_test(test_none),
         };
 

@@ -27,6 +27,11 @@ static void test_refused(void **state) {
                   "--max-per-source" },
                 { RECORD_REFUSED, "proxy-from",
                   "Refused 192.0.2.7:51234 at [::]:7: --proxy-from does not list it" },
+                { RECORD_REFUSED, "memory",
+                  "Refused 192.0.2.7:51234 at [::]:7: the service is near its limit on memory" },
+                { RECORD_REFUSALS, "memory",
+                  "Refused 192.0.2.7:51234 111 times in the last 1.234 s because of the limit on "
+                  "memory" },
                 { RECORD_REFUSALS, "proxy-header",
                   "Refused 192.0.2.7:51234 111 times in the last 1.234 s because of the PROXY "
                   "header" },
