@@ -43,7 +43,7 @@ static void leave(void *result) {
         pid = fork();
         if (pid == 0) {
                 gate_wait(&gate);
-                (void)write(*(const int *)result, "x", 1);
+                (void)!write(*(const int *)result, "x", 1);
                 _exit(0);
         }
         assert_true(pid > 0);
