@@ -17,6 +17,11 @@
 
 #include "lib/clock.h"
 
+/* Older headers lack it. sparc and parisc have numbers of their own. */
+#if !defined(SO_PASSRIGHTS) && !defined(__sparc__) && !defined(__hppa__)
+#define SO_PASSRIGHTS 83
+#endif
+
 /* Returns the value of a socket option that is a number, or @otherwise. */
 static int socket_get(int fd, int option, int otherwise) {
         int value;
@@ -51,6 +56,14 @@ bool socket_is_local(int fd) {
 
 bool socket_is_channel(int fd) {
         return socket_is_local(fd) && socket_get(fd, SO_TYPE, -1) == SOCK_SEQPACKET;
+}
+
+void socket_refuse_descriptors(int fd) {
+#ifdef SO_PASSRIGHTS
+        (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 0 }, sizeof(int));
+#else
+        (void)fd;
+#endif
 }
 
 static bool socket_is_ready(int fd, short events) {

@@ -39,6 +39,13 @@ bool socket_is_readable(int fd);
 bool socket_is_writable(int fd);
 
 /*
+ * socket_refuse_descriptors: Makes the kernel refuse messages with descriptors to the Unix socket
+ * @fd, and to the connections that come from it (SO_PASSRIGHTS, Linux 6.16). Has no effect on older
+ * kernels and other sockets.
+ */
+void socket_refuse_descriptors(int fd);
+
+/*
  * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
  * of the stream (SO_LINGER, socket(7)). Has no effect on sockets that are not TCP.
  * socket_unset_reset: Makes it send the end again.

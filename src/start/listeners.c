@@ -104,6 +104,7 @@ static int listeners_add(Listeners *listeners, int fd, ListenerKind kind, const 
         int r;
 
         *listener = (Listener){ .fd = fd, .kind = kind, .name = name, .path = path };
+        socket_refuse_descriptors(fd);
         r = kind == LISTENER_DATAGRAM ? datagram_init(fd) : listener_init_stream(fd);
         if (r < 0)
                 return r;

@@ -19,3 +19,6 @@
 #else
 #define GETTIME SYS_clock_gettime
 #endif
+
+/* SO_PASSRIGHTS (Linux 6.16), which older headers lack. */
+#define OPTION_PASSRIGHTS 83

@@ -3,6 +3,7 @@
 
 #include "lib/socket.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/fdpass.h"
 #include "peer.h"
 #include "unit.h"
 
@@ -176,12 +178,34 @@ static void test_writable(void **state) {
         close(pair[1]);
 }
 
+/* A message with a descriptor does not come, where the kernel can refuse it; others do. */
+static void test_descriptors(void **state) {
+        const int fd = STDIN_FILENO;
+        int pair[2], value;
+
+        (void)state;
+        peer_pair(pair);
+        socket_refuse_descriptors(pair[1]);
+        if (getsockopt(pair[1], SOL_SOCKET, OPTION_PASSRIGHTS, &value,
+                       &(socklen_t){ sizeof value }) == 0)
+                assert_int_equal(fdpass_send(pair[0], NULL, "x", 1, &fd, 1, 0), -EPERM);
+        peer_send(pair[0], "y", 1);
+        assert_int_equal(peer_receive(pair[1], &(char){ 0 }, 1), 1);
+        close(pair[0]);
+        close(pair[1]);
+        peer_pair_tcp(pair);
+        socket_refuse_descriptors(pair[1]);
+        close(pair[0]);
+        close(pair[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_cookie),    cmocka_unit_test(test_connections),
-                cmocka_unit_test(test_strangers), cmocka_unit_test(test_datagrams),
-                cmocka_unit_test(test_limits),    cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_readable),  cmocka_unit_test(test_writable),
+                cmocka_unit_test(test_cookie),      cmocka_unit_test(test_connections),
+                cmocka_unit_test(test_strangers),   cmocka_unit_test(test_datagrams),
+                cmocka_unit_test(test_limits),      cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_readable),    cmocka_unit_test(test_writable),
+                cmocka_unit_test(test_descriptors),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -350,7 +350,7 @@ static void test_refused(void **state) {
                       { &listen_fault, 0, "127.0.0.1:0" },
                       { &getsockname_fault, 0, "127.0.0.1:0" },
                       { &socket_fault, 0, "127.0.0.1:0" },
-                      { &setsockopt_fault, 2, "udp:127.0.0.1:0" } };
+                      { &setsockopt_fault, 3, "udp:127.0.0.1:0" } };
         char expected[LISTENER_TEXT_SIZE + 64], text[LISTENER_TEXT_SIZE], *listen[] = { text };
         const int before = next_descriptor();
         Listeners *listeners;
@@ -370,6 +370,29 @@ static void test_refused(void **state) {
         setsockopt_fault = (CallFault){ .error = EPERM, .after = 1, .times = 1 };
         listeners_free(listen_on_one(text));
         assert_int_equal(setsockopt_fault.times, 0);
+}
+
+/* Unix sockets take no descriptors, where the kernel can refuse them. */
+static void test_descriptors(void **state) {
+        const int datagrams = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        InheritedSocket passed = { .fd = datagrams };
+        const Inherited inherited = { .connection = -1, .sockets = &passed, .n_sockets = 1 };
+        const Options options = {};
+        int value = -1, sockets[2];
+        Listeners *own, *others;
+        Failure failure = {};
+
+        (void)state;
+        own = listen_on_one(path);
+        assert_int_equal(listeners_new(&options, &inherited, &others, &failure), 0);
+        sockets[0] = own->items[0].fd;
+        sockets[1] = others->items[0].fd;
+        for (size_t i = 0; i < COUNT(sockets); i++)
+                if (getsockopt(sockets[i], SOL_SOCKET, OPTION_PASSRIGHTS, &value,
+                               &(socklen_t){ sizeof value }) == 0)
+                        assert_int_equal(value, 0);
+        listeners_free(own);
+        listeners_free(others);
 }
 
 /* A passed descriptor that cannot be a listener is named. */
@@ -399,6 +422,7 @@ int main(void) {
                 TEST(test_metrics),        TEST(test_find),    TEST(test_datagrams),
                 TEST(test_datagram_names), TEST(test_proxies), TEST(test_find_family),
                 TEST(test_find_local),     TEST(test_refused), TEST(test_passed),
+                TEST(test_descriptors),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
