@@ -102,7 +102,7 @@ static void test_own_sentence(void **state) {
         assert_string_equal(text, record.sentence);
 }
 
-/* The sentence of the counts says that the limit is reached. */
+/* The sentence of the counts says that the limit is reached, if there is one. */
 static void test_full(void **state) {
         char text[RECORD_SIZE];
         Record record = whole;
@@ -115,6 +115,9 @@ static void test_full(void **state) {
         record.live = record.max_connections = 1;
         format(&record, text);
         assert_memory_equal(text, "1 live, the limit (peak 106), ", 29);
+        record.max_connections = 0;
+        format(&record, text);
+        assert_memory_equal(text, "1 live (peak 106), ", 18);
 }
 
 /* One is not several. */
