@@ -104,8 +104,8 @@ def test_lost_packets_and_small_ones(network, start, host, mtu):
     """With 5 % of the packets lost each way, and small ones only, every byte is right both ways."""
     size, checks = 300_000, 3
     cable = Cable(network, mtu)
-    cable.here.drop(f"numgen random mod 100 < {LOST}")
-    cable.there.drop(f"numgen random mod 100 < {LOST}")
+    cable.here.drop(f"meta l4proto tcp numgen random mod 100 < {LOST}")
+    cable.there.drop(f"meta l4proto tcp numgen random mod 100 < {LOST}")
     service = start(f"[{host}]:0" if ":" in host else f"{host}:0", network=cable.here)
     port = service.listeners()[0].rpartition(":")[2]
     for count in range(1, checks + 1):
