@@ -187,6 +187,7 @@ inline log_end(c) {
         PROPERTY(kept, HAS(excused, c));
         ADD(logged, c);
         ADD(excused, c);
+        DROP(finished, c);
 #ifndef NO_LEDGER
         sent[c] = 0;
         written[c] = 0;
@@ -227,6 +228,15 @@ inline store_own(c) {
         does[c] = storing
 }
 
+#ifdef NO_LEDGER
+#define LEDGER_READ(run) false
+#else
+#define LEDGER_READ(run) ledger_stored[run]
+#endif
+
+/* The next master finds c in the stored ledger of this run: it does not look at the files of older bundles. */
+#define LISTED(c) (LEDGER_READ(run_number) && HAS(ledger[run_number], c))
+
 active [CONNECTIONS] proctype handler() {
         byte c = _pid;
 
@@ -240,7 +250,8 @@ end:    do
         :: d_step { does[c] == marking ->
 #ifndef REVERT_NOT_MARKED
                 if
-                :: HAS(bundles[source[c]] | own_bundles[source[c]], c) -> ADD(unsent[source[c]].taken, c)
+                :: HAS(bundles[source[c]] | own_bundles[source[c]], c) && !LISTED(c) ->
+                        ADD(unsent[source[c]].taken, c)
                 :: else
                 fi;
                 unsent[source[c]].byte_of[c] = 0;
@@ -353,12 +364,6 @@ inline bury(c) {
 #endif
 }
 
-#ifdef NO_LEDGER
-#define LEDGER_READ(run) false
-#else
-#define LEDGER_READ(run) ledger_stored[run]
-#endif
-
 /* The master, with one handler. */
 active [CONNECTIONS] proctype master_and_handler() {
         byte c = _pid - CONNECTIONS;
@@ -433,6 +438,10 @@ inline end_master() {
         bare = 0;
         stored_by_us = 0;
         cursor = 0;
+        if
+        :: manager_does != watching || strays == 0 -> manager_does = waiting /* they go on in the same way */
+        :: else
+        fi;
         if
         :: asked != the_bundle -> collected = 0
         :: else
@@ -736,13 +745,22 @@ inline renumber() {
         run_number = newest + 1
 }
 
-/* Starts the next run. A file that no stored descriptor refers to is gone. */
+/* Starts the next run. A file that no stored descriptor refers to is gone. Whose bundle it was matters no more, nor
+ * how many there are of a run, as the next master starts one handler. */
+#if defined(REVERT_DUPLICATES) || defined(PROBE)
+#define TWICE(i) bundles[i] & own_bundles[i]
+#else
+#define TWICE(i) 0
+#endif
 inline begin_run() {
         for (i : 1 .. RUNS - 1) {
                 if
                 :: !ledger_stored[i] -> ledger[i] = 0
                 :: else
-                fi
+                fi;
+                held = TWICE(i);
+                bundles[i] = bundles[i] | own_bundles[i];
+                own_bundles[i] = held
         }
         for (i : 1 .. RUNS - 1) {
                 for (held : 0 .. CONNECTIONS - 1) {
