@@ -59,7 +59,7 @@ int connections_new(const Options *options, const Listeners *listeners, uint32_t
         connections->listeners = listeners;
         connections->journal = journal;
         connections->silent_deadline = CLOCK_NEVER;
-        memory_init(&connections->memory);
+        headroom_init(&connections->headroom);
         backoff_init(&connections->backoff);
 
         r = roster_new(slots, &connections->roster);
@@ -85,7 +85,7 @@ Connections *connections_free(Connections *connections) {
         reaper_deinit(&connections->reaper);
         roster_free(connections->roster);
         quota_free(connections->quota);
-        memory_deinit(&connections->memory);
+        headroom_deinit(&connections->headroom);
         backoff_deinit(&connections->backoff);
         datagrams_free(connections->datagrams);
         scrapers_free(connections->scrapers);
@@ -146,7 +146,7 @@ static void connections_fork_failed(Connections *connections, Connection *connec
  * the quota has charged its source; that of a PROXY connection is not known yet. */
 static int connections_admit_client(Connections *connections, const Address *peer,
                                     const Listener *listener, uint64_t now) {
-        if (memory_is_scarce(&connections->memory, now))
+        if (headroom_is_scarce(&connections->headroom, now))
                 return METRICS_MEMORY;
         if (listener->kind != LISTENER_PROXY)
                 return quota_charge(connections->quota, address_source(peer))

@@ -5,12 +5,12 @@
 #include <stdint.h>
 
 #include "handler/gate.h"
+#include "limits/backoff.h"
+#include "limits/headroom.h"
+#include "limits/quota.h"
 #include "report/journal.h"
 #include "restart/handover.h"
-#include "server/backoff.h"
 #include "server/datagrams.h"
-#include "server/memory.h"
-#include "server/quota.h"
 #include "server/reaper.h"
 #include "server/roster.h"
 #include "server/scrapers.h"
@@ -30,7 +30,7 @@ typedef struct Connections {
         Roster *roster;
         Reaper reaper;
         Quota *quota;
-        Memory memory;
+        Headroom headroom;
         Backoff backoff;
         HandoverAddress handover; /* where handlers forked from now on hand over */
         Datagrams *datagrams;     /* whose handlers end here too */

@@ -31,13 +31,13 @@
 #include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "lib/ppoll.h"
+#include "limits/headroom.h"
 #include "report/notify.h"
 #include "restart/inbox.h"
 #include "server/account.h"
 #include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
-#include "server/memory.h"
 #include "server/stop.h"
 #include "server/takeover.h"
 
@@ -131,7 +131,7 @@ static int master_init(Master *master) {
         r = master_init_inbox(master);
         /* Last: in a sandbox, nothing here can listen afterwards. */
         handler_init();
-        memory_keep();
+        headroom_lock();
         return r;
 }
 

@@ -24,7 +24,7 @@
 #include "lib/clock.h"
 #include "lib/discard.h"
 #include "lib/mapping.h"
-#include "server/backoff.h"
+#include "limits/backoff.h"
 
 /* How long to wait when the machine has run out of something. */
 #define REST CLOCK_SECOND

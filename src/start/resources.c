@@ -12,7 +12,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "lib/cgroup.h"
+#include "start/cgroup.h"
 
 void resources_raise(void) {
         static const int resources[] = { RLIMIT_NOFILE, RLIMIT_NPROC };

@@ -21,7 +21,8 @@ def test_directions():
     ("client/run", "client/load/load.h"), ("client/load", "client/run/check.h"),
     ("client/content", "client/network/path.h"), ("lib", "client/value/pace.h"),
     ("start", "server/master.h"), ("client/value", "client/content/pattern.h"),
-    ("server", "client/load/load.h"), ("server", "master.h"), ("elsewhere", "lib/clock.h")])
+    ("server", "client/load/load.h"), ("server", "master.h"), ("elsewhere", "lib/clock.h"),
+    ("limits", "server/connections.h"), ("start", "limits/quota.h")])
 def test_wrong_directions(tmp_path, room, include):
     """An include to the left, of another program's room, or without a room is named."""
     (tmp_path / room).mkdir(parents=True)

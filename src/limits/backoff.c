@@ -11,7 +11,7 @@
  * A connection that gets all that it needs ends the back-off. Failures of a single connection are
  * no shortage (accept(2) lists them) and must not begin one.
  */
-#include "server/backoff.h"
+#include "limits/backoff.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>

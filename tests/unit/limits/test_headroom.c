@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether the service has memory for another connection. */
 
-#include "server/memory.h"
+#include "limits/headroom.h"
 
 #include "group.h"
 #include "lib/clock.h"
@@ -22,13 +22,13 @@ static void set_up(const char *used, const char *high, const char *max) {
 }
 
 static void expect_now(bool scarce) {
-        Memory memory;
+        Headroom headroom;
 
-        memory_init(&memory);
-        assert_int_equal(memory_is_scarce(&memory, START), scarce);
-        memory_deinit(&memory);
-        assert_int_equal(memory.files[MEMORY_CURRENT], -1);
-        memory_deinit(&memory);
+        headroom_init(&headroom);
+        assert_int_equal(headroom_is_scarce(&headroom, START), scarce);
+        headroom_deinit(&headroom);
+        assert_int_equal(headroom.files[HEADROOM_CURRENT], -1);
+        headroom_deinit(&headroom);
 }
 
 static void expect(const char *used, const char *high, const char *max, bool scarce) {
@@ -74,19 +74,19 @@ static void test_cache(void **state) {
 
 /* It looks once in 10 ms, and sees what has changed by then: what is used, and the limit. */
 static void test_rest(void **state) {
-        Memory memory;
+        Headroom headroom;
 
         (void)state;
         set_up("749\n", "1000\n", "max\n");
-        memory_init(&memory);
-        assert_false(memory_is_scarce(&memory, START));
+        headroom_init(&headroom);
+        assert_false(headroom_is_scarce(&headroom, START));
         group_write("memory.current", "750\n");
-        assert_false(memory_is_scarce(&memory, START + 10 * CLOCK_MILLISECOND - 1));
-        assert_true(memory_is_scarce(&memory, START + 10 * CLOCK_MILLISECOND));
+        assert_false(headroom_is_scarce(&headroom, START + 10 * CLOCK_MILLISECOND - 1));
+        assert_true(headroom_is_scarce(&headroom, START + 10 * CLOCK_MILLISECOND));
         group_write("memory.high", "1004\n");
-        assert_true(memory_is_scarce(&memory, START + 20 * CLOCK_MILLISECOND - 1));
-        assert_false(memory_is_scarce(&memory, START + 20 * CLOCK_MILLISECOND));
-        memory_deinit(&memory);
+        assert_true(headroom_is_scarce(&headroom, START + 20 * CLOCK_MILLISECOND - 1));
+        assert_false(headroom_is_scarce(&headroom, START + 20 * CLOCK_MILLISECOND));
+        headroom_deinit(&headroom);
         group_clear();
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Numbers of the control group of this process. */
 
-#include "lib/cgroup.h"
+#include "start/cgroup.h"
 
 #include "group.h"
 #include "unit.h"

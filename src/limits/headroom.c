@@ -14,66 +14,63 @@
  * Nothing here may run without a client. A group above the service's can have a lower limit, which
  * the master does not see.
  */
-#include "server/memory.h"
+#include "limits/headroom.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "lib/cgroup.h"
 #include "lib/clock.h"
+#include "lib/descriptor.h"
+#include "start/cgroup.h"
 
 /* How long the answer is good: a flood of clients costs no more than 100 of them a second. */
-#define MEMORY_REST (10 * CLOCK_MILLISECOND)
+#define HEADROOM_REST (10 * CLOCK_MILLISECOND)
 
 enum {
         /* The part of the limit that is for connections that live. */
         SPARE_PART = 4,
 };
 
-void memory_init(Memory *memory) {
-        static const char *const names[MEMORY_FILES] = {
-                [MEMORY_CURRENT] = "memory.current",
-                [MEMORY_HIGH] = "memory.high",
-                [MEMORY_MAX] = "memory.max",
-                [MEMORY_STAT] = "memory.stat",
+void headroom_init(Headroom *headroom) {
+        static const char *const names[HEADROOM_FILES] = {
+                [HEADROOM_CURRENT] = "memory.current",
+                [HEADROOM_HIGH] = "memory.high",
+                [HEADROOM_MAX] = "memory.max",
+                [HEADROOM_STAT] = "memory.stat",
         };
 
-        *memory = (Memory){};
-        for (int i = 0; i < MEMORY_FILES; i++)
-                memory->files[i] = cgroup_open(names[i]);
+        *headroom = (Headroom){};
+        for (int i = 0; i < HEADROOM_FILES; i++)
+                headroom->files[i] = cgroup_open(names[i]);
 }
 
-void memory_deinit(Memory *memory) {
-        for (int i = 0; i < MEMORY_FILES; i++) {
-                if (memory->files[i] >= 0)
-                        close(memory->files[i]);
-                memory->files[i] = -1;
-        }
+void headroom_deinit(Headroom *headroom) {
+        for (int i = 0; i < HEADROOM_FILES; i++)
+                headroom->files[i] = descriptor_close(headroom->files[i]);
 }
 
 /* Returns whether the control group uses its part of the lower limit, but for the cache. */
-static bool memory_look(const Memory *memory) {
-        const uint64_t high = cgroup_read(memory->files[MEMORY_HIGH]);
-        const uint64_t max = cgroup_read(memory->files[MEMORY_MAX]);
-        const uint64_t used = cgroup_read(memory->files[MEMORY_CURRENT]);
+static bool headroom_look(const Headroom *headroom) {
+        const uint64_t high = cgroup_read(headroom->files[HEADROOM_HIGH]);
+        const uint64_t max = cgroup_read(headroom->files[HEADROOM_MAX]);
+        const uint64_t used = cgroup_read(headroom->files[HEADROOM_CURRENT]);
         const uint64_t limit = high < max ? high : max;
         const uint64_t most = limit - limit / SPARE_PART;
 
         if (limit == UINT64_MAX || used == UINT64_MAX || used < most)
                 return false;
         return used - most >=
-               cgroup_read_key(memory->files[MEMORY_STAT], "inactive_file") +
-                               cgroup_read_key(memory->files[MEMORY_STAT], "active_file");
+               cgroup_read_key(headroom->files[HEADROOM_STAT], "inactive_file") +
+                               cgroup_read_key(headroom->files[HEADROOM_STAT], "active_file");
 }
 
-bool memory_is_scarce(Memory *memory, uint64_t now) {
-        if (memory->files[MEMORY_CURRENT] >= 0 && now >= memory->deadline) {
-                memory->deadline = now + MEMORY_REST;
-                memory->scarce = memory_look(memory);
+bool headroom_is_scarce(Headroom *headroom, uint64_t now) {
+        if (headroom->files[HEADROOM_CURRENT] >= 0 && now >= headroom->deadline) {
+                headroom->deadline = now + HEADROOM_REST;
+                headroom->scarce = headroom_look(headroom);
         }
-        return memory->scarce;
+        return headroom->scarce;
 }
 
-void memory_keep(void) {
+void headroom_lock(void) {
         (void)mlockall(MCL_CURRENT | MCL_ONFAULT);
 }

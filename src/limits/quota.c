@@ -8,7 +8,7 @@
  * aborts the master. A restored connection is charged whatever the limit: refusing it would cut a
  * transfer that an earlier run had admitted.
  */
-#include "server/quota.h"
+#include "limits/quota.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
  * this works in a container as well. Where the older hierarchies have the controllers, the files
  * are missing, and callers see no limit.
  */
-#include "lib/cgroup.h"
+#include "start/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What to do when the machine has run out of what a connection needs. */
 
-#include "server/backoff.h"
+#include "limits/backoff.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How many connections a source may have. */
 
-#include "server/quota.h"
+#include "limits/quota.h"
 
 #include "unit.h"
 
