@@ -277,7 +277,7 @@ static int count(const unsigned char *start, size_t size, const unsigned char *m
 static int read_line(int fd, char *line, size_t size) {
         size_t length = 0;
 
-        while (length < size - 1 && read(fd, line + length, 1) == 1)
+        while (length < size - 1 && syscall(SYS_read, fd, line + length, 1) == 1)
                 if (line[length++] == '\n')
                         break;
         line[length] = '\0';
