@@ -9,7 +9,8 @@
  * settles the gifts, accepts, takes the news, and ticks its parts.
  *
  * Signals without an effect cost the master little: after several in a row it does not wait for
- * signals for a while.
+ * signals for a while. Nor do they hide a stop, which has a descriptor of its own: the kernel
+ * returns the smaller numbers first, also those that come while the master reads.
  *
  * The master must never read from a peer or allocate memory once it runs. It must block nowhere but
  * in ppoll(2), for milliseconds in close(2) (discard.h), in the exchange with systemd's descriptor
@@ -53,6 +54,7 @@ enum {
 enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
         POLLED_HANDOVER,
+        POLLED_STOPS,
         POLLED_SIGNALS,
         POLLED_DATAGRAMS,
         POLLED_LISTENERS,
@@ -70,26 +72,37 @@ struct Master {
         Inbox inbox;
         Notify notify;
         Stop stop;
-        int signals;            /* of signalfd(2); -1 before master_init_signals() */
+        int stops;              /* of signalfd(2), for SIGTERM and SIGINT; -1 before */
+        int signals;            /* master_init_signals(), as that for all others */
         unsigned vain_signals;  /* in a row */
         uint64_t signals_pause; /* when it waits for signals again; CLOCK_NEVER if it does */
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* in the order above */
 };
 
-static int master_init_signals(Master *master) {
+/* Blocks the signals, up to a 0, and returns a descriptor for them, or a negative errno. */
+static int signals_open(const int *signals) {
         sigset_t set;
+        int fd;
 
         (void)sigemptyset(&set);
-        (void)sigaddset(&set, SIGTERM);
-        (void)sigaddset(&set, SIGINT);
-        (void)sigaddset(&set, SIGHUP);
-        (void)sigaddset(&set, SIGUSR1);
-        (void)sigaddset(&set, SIGCHLD);
+        for (; *signals != 0; signals++)
+                (void)sigaddset(&set, *signals);
         if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
-        master->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        return master->signals < 0 ? -errno : 0;
+        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+        return fd < 0 ? -errno : fd;
+}
+
+static int master_init_signals(Master *master) {
+        static const int stops[] = { SIGTERM, SIGINT, 0 };
+        static const int others[] = { SIGHUP, SIGUSR1, SIGCHLD, 0 };
+
+        master->stops = signals_open(stops);
+        if (master->stops < 0)
+                return master->stops;
+        master->signals = signals_open(others);
+        return master->signals < 0 ? master->signals : 0;
 }
 
 /* Chooses the number of this run, and listens for handlers that hand over or announce. */
@@ -151,8 +164,9 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->journal = journal;
         master->stop = STOP_NONE;
         master->idle_since = clock_now();
-        master->signals = -1;
+        master->stops = master->signals = -1;
         master->signals_pause = CLOCK_NEVER;
+        master->polled[POLLED_STOPS].events = POLLIN;
         master->polled[POLLED_SIGNALS].events = POLLIN;
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
@@ -176,6 +190,7 @@ Master *master_free(Master *master) {
         connections_free(master->connections);
         inbox_deinit(&master->inbox);
         notify_deinit(&master->notify);
+        descriptor_close(master->stops);
         descriptor_close(master->signals);
         return mapping_free(master, master->size);
 }
@@ -226,11 +241,10 @@ static bool master_take_signal(Master *master, const struct signalfd_siginfo *si
         return true;
 }
 
-static void master_take_signals(Master *master, uint64_t now) {
-        /* Room for all five, sent to the process and to its thread: the kernel returns the smaller
-         * numbers first, and those of a hostile handler must not hide SIGTERM. */
-        struct signalfd_siginfo signals[10];
-        ssize_t n = read(master->signals, signals, sizeof signals);
+static void master_take_signals(Master *master, int fd, uint64_t now) {
+        /* Room for all of @fd, sent to the process and to its thread. */
+        struct signalfd_siginfo signals[6];
+        ssize_t n = read(fd, signals, sizeof signals);
 
         for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
                 master->vain_signals = master_take_signal(master, &signals[i], now)
@@ -238,6 +252,7 @@ static void master_take_signals(Master *master, uint64_t now) {
                                                        : master->vain_signals + 1;
         if (n > 0 && master->vain_signals >= VAIN_MOST)
                 master->signals_pause = now + SIGNALS_PAUSE;
+        notify_changed(&master->notify, now);
 }
 
 static bool master_accepts(const Master *master) {
@@ -371,6 +386,7 @@ static int master_wait(Master *master, uint64_t patience) {
         for (uint32_t i = 0; i < POLLED_LISTENERS; i++)
                 master->polled[i].revents = 0;
         master_poll_listeners(master);
+        master->polled[POLLED_STOPS].fd = master->signals_pause == CLOCK_NEVER ? master->stops : -1;
         master->polled[POLLED_SIGNALS].fd =
                         master->signals_pause == CLOCK_NEVER ? master->signals : -1;
         master->polled[POLLED_DATAGRAMS].fd = datagrams_are_quiet(master->datagrams)
@@ -393,8 +409,8 @@ static bool master_is_done(Master *master, uint64_t now) {
 }
 
 int master_turn(Master *master, uint64_t patience) {
+        bool handed, due;
         uint64_t now;
-        bool handed;
         int r;
 
         r = master_wait(master, patience);
@@ -406,11 +422,11 @@ int master_turn(Master *master, uint64_t patience) {
         if (handed)
                 inbox_take(&master->inbox, master->stop.begun, now);
         /* Before the calls below, which decide differently while the service stops. */
-        if (master->polled[POLLED_SIGNALS].revents != 0 || handed ||
-            connections_deadline(master->connections) <= now) {
-                master_take_signals(master, now);
-                notify_changed(&master->notify, now);
-        }
+        due = handed || connections_deadline(master->connections) <= now;
+        if (due || master->polled[POLLED_STOPS].revents != 0)
+                master_take_signals(master, master->stops, now);
+        if (due || master->polled[POLLED_SIGNALS].revents != 0)
+                master_take_signals(master, master->signals, now);
         if (handed)
                 master_settle(master, now);
         /* The calls above left addresses of other peers on the stack. */
