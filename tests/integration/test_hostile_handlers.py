@@ -341,7 +341,7 @@ def test_handler_without_a_connection(start, library):
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD, signal.SIGTERM])
 def test_queued_signals(victim, number):
     """It sends signals without end whose sender the kernel does not attest: the master ignores
-    them, wakes up for few, and yet serves others and stops when its manager asks for it."""
+    them, wakes up for few, and yet serves others, and hands them over when its manager stops it."""
     service = victim()
     hostile, other = service.connect_served(), service.connect_served()
     before = processes.usage(service.pid)
@@ -356,6 +356,7 @@ def test_queued_signals(victim, number):
     ask(hostile, "queue", int(signal.SIGHUP))
     service.connect_served()
     service.restart()
+    clients.ping(other)
 
 
 def test_fork(victim):
