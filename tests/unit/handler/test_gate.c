@@ -18,6 +18,12 @@ static void wait_behind(void *unused) {
         gate_wait(&gate);
 }
 
+/* Waits until @pid sleeps, and has not ended. */
+static void expect_waiting(pid_t pid) {
+        process_wait_asleep(pid);
+        assert_string_equal(process_status(pid, "State"), "S (sleeping)");
+}
+
 /* A handler waits until its gate is open, and nothing of the gate is left in the master. */
 static void test_open(void **state) {
         const int lowest = dup(STDIN_FILENO);
@@ -28,7 +34,7 @@ static void test_open(void **state) {
         close(lowest);
         assert_int_equal(gate_init(&gate, true), 0);
         pid = process_fork(wait_behind, NULL);
-        process_wait_asleep(pid);
+        expect_waiting(pid);
         gate_open(&gate, dup(STDIN_FILENO));
         process_wait_exit(pid, 0);
         next = dup(STDIN_FILENO);
@@ -47,7 +53,7 @@ static void leave(void *result) {
                 _exit(0);
         }
         assert_true(pid > 0);
-        process_wait_asleep(pid);
+        expect_waiting(pid);
 }
 
 /* A handler whose master has died goes on. */
