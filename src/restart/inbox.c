@@ -52,7 +52,8 @@
 
 static_assert(sizeof(Address) <= FDPASS_DATA, "an announcement fits into a message");
 
-/* Makes the kernel drop all messages to @socket that do not begin with @key (socket(7)). */
+/* Makes the kernel drop all messages to @socket that do not begin with @key (SO_ATTACH_FILTER,
+ * socket(7)). Returns 0 or a negative errno. */
 static int inbox_require(int socket, uint64_t key) {
         struct sock_filter instructions[] = {
                 BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
@@ -67,7 +68,9 @@ static int inbox_require(int socket, uint64_t key) {
                 .filter = instructions,
         };
 
-        return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+        return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0
+                               ? -errno
+                               : 0;
 }
 
 static int inbox_open(Inbox *inbox) {
