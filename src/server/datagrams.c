@@ -30,6 +30,10 @@
 #include "lib/descriptor.h"
 #include "lib/mapping.h"
 
+static_assert((int)METRICS_DROPPED == (int)GUARD_VERDICTS &&
+                              (int)METRICS_OVERALL == (int)GUARD_OVERALL,
+              "the results of metrics and records are the verdicts of the guard");
+
 #define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
 #define PAUSE_MOST  CLOCK_SECOND
 /* A handler that has lived for so long was no failure of its start. */
@@ -329,10 +333,6 @@ void datagrams_add_totals(const Datagrams *datagrams, Record *record) {
 }
 
 void datagrams_count(Datagrams *datagrams, MetricsCounts *counts) {
-        static_assert((int)METRICS_DROPPED == (int)GUARD_VERDICTS &&
-                                      (int)METRICS_OVERALL == (int)GUARD_OVERALL,
-                      "the results of metrics are the verdicts of the guard");
-
         for (uint32_t i = 0; i < datagrams->n; i++) {
                 DatagramSocket *socket = &datagrams->sockets[i];
                 const Snapshot before = socket->counted;
