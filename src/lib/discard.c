@@ -11,6 +11,9 @@
  * Where a child costs too much, or there can be none, a signal ends the wait, and those that follow
  * in the same close(2); the kernel closes the connections in the background. A timer sends the
  * signal again and again: a single one could come before the wait begins.
+ *
+ * No signal ends the wait for a file system that is a process (FUSE), and a process that exits
+ * waits for it as well. A process that must not wait has to keep away from such descriptors.
  */
 #include "lib/discard.h"
 
