@@ -105,8 +105,8 @@ void report_print_errors(const Report *report);
 void report_print_times(FILE *file, const Histogram *latency);
 
 /*
- * report_count: Returns the counts of @report so far, of a run that began at @start and of which
- * @errors round trips have failed.
+ * report_count: Returns the counts of @report so far, of a run that began at @start, with @errors:
+ * round trips that have failed, or the faults of a check.
  *
  * report_print_state: Answers an inquiry: prints @count and @latency to standard error.
  */
