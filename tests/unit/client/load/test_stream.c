@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "client/load/reel.h"
 #include "client/load/stream.h"
 #include "fault.h"
 #include "lib/clock.h"
@@ -32,8 +33,6 @@ FAULT(ssize_t, sendmsg, sendmsg, (int fd, const struct msghdr *message, int flag
 enum {
         /* The looks of the receiver while the sender is held. */
         LOOKS = 10,
-        /* The bytes of a turn. */
-        TURN = 32749,
 };
 
 typedef enum Sending {
@@ -153,11 +152,11 @@ static _Noreturn void drain(int fd) {
 
 /* Echoes two turns at once, with a change in the second one. */
 static _Noreturn void change(int fd) {
-        static char bytes[2 * TURN];
+        static char bytes[2 * REEL_PERIOD];
 
         if (recv(fd, bytes, sizeof bytes, MSG_WAITALL) != sizeof bytes)
                 _exit(1);
-        bytes[TURN + 862] ^= 1;
+        bytes[REEL_PERIOD + 862] ^= 1;
         if (write(fd, bytes, sizeof bytes) != sizeof bytes)
                 _exit(1);
         drain(fd);
@@ -344,7 +343,7 @@ static void test_other_bytes(void **state) {
                 void (*behave)(int fd);
                 int at_once;
                 bool foreign;
-        } cases[] = { { change, 2 * TURN, false }, { refuse, 1, true } };
+        } cases[] = { { change, 2 * REEL_PERIOD, false }, { refuse, 1, true } };
 
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
