@@ -203,11 +203,20 @@ static void test_errors(void **state) {
         assert_int_equal(run_echo(SMALL, 0, 0), -ENETDOWN);
 }
 
-/* A connection that is gone ended in order; one that cannot be ended did not. */
+/* A connection that is gone ended in order, unless bytes came before its reset; one that cannot be
+ * ended did not. */
 static void test_end_errors(void **state) {
+        int pair[2];
+
         (void)state;
         shutdown_fault = (CallFault){ .error = ENOTCONN, .times = 1 };
         assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), 0);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        assert_int_equal(write(pair[1], "x", 1), 1);
+        shutdown_fault = (CallFault){ .error = ENOTCONN, .times = 1 };
+        assert_int_equal(trip_end(pair[0], CLOCK_NEVER, -1), -EBADMSG);
+        close(pair[0]);
+        close(pair[1]);
         shutdown_fault = (CallFault){ .error = ENOBUFS, .times = 1 };
         assert_int_equal(trip_end(-1, CLOCK_NEVER, -1), -ENOBUFS);
 }
