@@ -127,6 +127,9 @@ static void load_result_judge_errors(const LoadResult *result, uint64_t errors) 
 
 static void load_result_judge(const LoadResult *result) {
         Report *report = result->report;
+        /* A part of an answer is none. */
+        const uint64_t answers = result->options->load == LOAD_STREAMS ? report->bytes_received
+                                                                       : report->answered;
         uint64_t errors = 0;
 
         if (report->failure.kind != FAILURE_NONE)
@@ -135,7 +138,7 @@ static void load_result_judge(const LoadResult *result) {
                 errors += report->errors[kind];
         if (errors > 0)
                 load_result_judge_errors(result, errors);
-        else if (report->answered == 0 && report->bytes_received == 0)
+        else if (answers == 0)
                 failure_set_kind(&report->failure, FAILURE_INTERRUPTED, 0,
                                  "the end came before the first answer");
 }

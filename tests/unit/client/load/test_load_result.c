@@ -45,6 +45,32 @@ static void test_worst(void **state) {
         }
 }
 
+/* A load that ended before the first answer fails, also in the middle of that answer. Of streams
+ * any byte is one. */
+static void test_no_answer(void **state) {
+        static const struct {
+                LoadKind load;
+                unsigned answered, received;
+                FailureKind failure;
+        } cases[] = { { LOAD_REQUESTS, 0, 0, FAILURE_INTERRUPTED },
+                      { LOAD_REQUESTS, 0, 1, FAILURE_INTERRUPTED },
+                      { LOAD_REQUESTS, 1, 2, FAILURE_NONE },
+                      { LOAD_CONNECTIONS, 0, 1, FAILURE_INTERRUPTED },
+                      { LOAD_STREAMS, 0, 0, FAILURE_INTERRUPTED },
+                      { LOAD_STREAMS, 0, 1, FAILURE_NONE } };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                const ClientOptions options = { .load = cases[i].load };
+                const LoadPage page = { .answered = cases[i].answered,
+                                        .bytes_received = cases[i].received };
+                Report report = {};
+
+                load_result_set(&options, &page, 1, &report);
+                assert_int_equal(report.failure.kind, cases[i].failure);
+        }
+}
+
 /* The counts of all workers add up. */
 static void test_sum(void **state) {
         static const ClientOptions options = { .load = LOAD_REQUESTS };
@@ -81,6 +107,7 @@ static void test_sum(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_while_draining),
                                             cmocka_unit_test(test_worst),
+                                            cmocka_unit_test(test_no_answer),
                                             cmocka_unit_test(test_sum) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
