@@ -25,6 +25,8 @@ class Clock:
         self.environment = {"LD_PRELOAD": str(library), "CLOCK_FILE": str(self._file)}
         self._file.write_bytes(bytes(24))
         self._stopped = 0
+        # A test and its server may both move it.
+        self._moves = threading.Lock()
 
     @property
     def wrapper(self):
@@ -51,8 +53,9 @@ class Clock:
 
     def advance(self, seconds):
         """Moves the stopped clock on."""
-        self._stopped += int(1e9 * seconds)
-        self._write(1, self._stopped)
+        with self._moves:
+            self._stopped += int(1e9 * seconds)
+            self._write(1, self._stopped)
 
     def stall(self, seconds):
         """Moves the stopped clock on, and the time of day; by the kernel nothing came meanwhile."""
