@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The client as a proxy: the header that it sends in each mode, and what a server makes of it."""
 
+import json
+
 import pytest
 
+import servers
 from client import command, run
 
 LISTEN = "proxy:127.0.0.1:0"
@@ -58,6 +61,22 @@ def test_wrong_forms(start):
         service.journal.wait_for("refused", number)
     assert len({record["MPECHO_REASON"] for record in service.journal.records("refused")}) == len(
         WRONG)
+
+
+@pytest.mark.parametrize("mode, options", [
+    ("check", ["-s", "1000"]), ("ping", ["-c", 2]), ("ping", ["-c", 2, "--flows=2", "-i", "1ms"]),
+    ("requests", ["-P", 1, "-w", "50ms"]), ("connections", ["-P", 1, "-w", "50ms"]),
+    ("streams", ["-P", 1, "-w", "50ms"])],
+    ids=["check", "ping", "flows", "requests", "connections", "streams"])
+@pytest.mark.parametrize("form", ["1", "2"])
+def test_a_service_that_expects_no_header(mode, options, form):
+    """An echo service that returns the header is not called another one."""
+    with servers.tcp(servers.echo) as server:
+        status, output, _ = run("--json", *command(mode, f"--proxy-protocol={form}"), *options,
+                                *server.address, data=b"")
+    failure = json.loads(output)["failure"]
+    assert status == 1 and failure["kind"] == "differs"
+    assert "PROXY header" in failure["message"] and "not an echo" not in failure["message"]
 
 
 @pytest.mark.parametrize("words, sentence", [

@@ -36,6 +36,24 @@ static void test_greetings(void **state) {
         }
 }
 
+/* A header of the PROXY protocol that comes back is none of another service; parts of one are
+ * damage. */
+static void test_headers(void **state) {
+        static const char version2[] = "\r\n\r\n\0\r\nQUIT\n\x21";
+        char message[100] = "", text[FOREIGN_TEXT_SIZE];
+
+        (void)state;
+        assert_true(foreign_describe("PROXY TCP4", message, 10, text));
+        assert_string_equal(text, "the answer begins with a PROXY header");
+        text[0] = '\0';
+        assert_true(foreign_describe("PROXY ", message, 6, text));
+        assert_true(foreign_describe(version2, message, sizeof version2 - 1, text));
+        assert_string_equal(text, "the answer begins with a PROXY header");
+        assert_true(foreign_describe(version2, message, 12, text));
+        assert_false(foreign_describe(version2, message, 11, text));
+        assert_false(foreign_describe("PROXY", message, 5, text));
+}
+
 /* A long line is cut, and the sentence fits. */
 static void test_long_line(void **state) {
         char message[200] = "", answer[200], text[FOREIGN_TEXT_SIZE];
@@ -61,6 +79,7 @@ static void test_damage(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_greetings),
+                cmocka_unit_test(test_headers),
                 cmocka_unit_test(test_long_line),
                 cmocka_unit_test(test_damage),
         };
