@@ -108,22 +108,31 @@ void discard_add(Discard *discard, int fd) {
         discard->fds[discard->n++] = fd;
 }
 
-void discard_add_channel(Discard *discard, int fd) {
+/* Looks for a message in @fd, and takes the descriptors that come with it. Returns false when no
+ * message waits there. */
+static bool discard_look(Discard *discard, int fd, int flags) {
         int fds[FDPASS_MOST] = {}, n;
         FdpassNote note = {};
 
+        n = fdpass_receive(fd, &note, fds, flags | MSG_DONTWAIT);
+        if (n == -EAGAIN || (n == 0 && note.size == 0 && note.sender < 0))
+                return false;
+        for (int i = 0; i < n; i++)
+                discard_add(discard, fds[i]);
+        return true;
+}
+
+void discard_add_channel(Discard *discard, int fd) {
         /* Nothing comes any more, and each message names its sender, even an empty one. */
         (void)shutdown(fd, SHUT_RD);
         (void)setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
-        n = fdpass_receive(fd, &note, fds, MSG_PEEK | MSG_DONTWAIT);
-        if (n == -EAGAIN || (n == 0 && note.size == 0 && note.sender < 0)) {
+        /* Descriptors that have no room here stay in a message that is only peeked at. But whoever
+         * else has this end can choose where peeking begins: behind all messages (SO_PEEK_OFF,
+         * socket(7)). He can also take the message meanwhile. */
+        if (discard_look(discard, fd, MSG_PEEK) || discard_look(discard, fd, 0))
+                discard_add(discard, fd);
+        else
                 close(fd);
-                return;
-        }
-        /* Whoever else has this end can take the message meanwhile. */
-        for (int i = 0; i < n; i++)
-                discard_add(discard, fds[i]);
-        discard_add(discard, fd);
 }
 
 void discard_inherited(int fd) {

@@ -530,8 +530,8 @@ static void attack_abandon(void) {
 }
 
 /* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
- * behind another message, behind empty ones, as the last of many, or nested in messages, as stands
- * behind the address in the argument. */
+ * behind another message, which peeking skips too, behind empty ones, as the last of many, or
+ * nested in messages, as stands behind the address in the argument. */
 static void attack_linger(void) {
         char *const how = strchr(argument, ' ');
         int channel, ends[2];
@@ -544,10 +544,12 @@ static void attack_linger(void) {
         (void)setsockopt(ends[1], SOL_SOCKET, SO_TIMESTAMPNS, &(int){ 1 }, sizeof(int));
         (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
         channel = ends[0];
-        if (strcmp(how + 1, "behind") == 0)
-                (void)send_descriptor(channel, NULL, 0, "x", 1, STDIN_FILENO);
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
                 (void)send(channel, NULL, 0, MSG_NOSIGNAL);
+        if (strcmp(how + 1, "skipped") == 0)
+                (void)setsockopt(ends[1], SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 << 20 }, sizeof(int));
+        if (strcmp(how + 1, "skipped") == 0 || strcmp(how + 1, "behind") == 0)
+                (void)send_descriptor(channel, NULL, 0, "x", 1, STDIN_FILENO);
         if (strcmp(how + 1, "among") == 0)
                 (void)send_many(channel);
         else if (strcmp(how + 1, "nested") == 0)

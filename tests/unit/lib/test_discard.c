@@ -173,6 +173,27 @@ static void test_channel(void **state) {
         expect_no_child();
 }
 
+/* A message needs a child, too, where the sender makes each peek begin behind it. */
+static void test_channel_that_hides(void **state) {
+        static const int types[] = { SOCK_DGRAM, SOCK_SEQPACKET };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(types); i++) {
+                Discard discard = { .waits = true };
+                int peer, channel;
+
+                channel = wrap(full_connection(&peer), types[i]);
+                assert_int_equal(setsockopt(channel, SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 << 20 },
+                                            sizeof(int)),
+                                 0);
+                discard_add_channel(&discard, channel);
+                assert_int_equal(discard.n, 2);
+                discard_close(&discard);
+                close(peer);
+        }
+        expect_no_child();
+}
+
 /* Adds connections that linger, alone, in a message and deep in messages, and returns the peers. */
 static void add_lingering(Discard *discard, int peers[static 3]) {
         int fd;
@@ -275,10 +296,15 @@ static void test_stack(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_linger),   cmocka_unit_test(test_many),
-                cmocka_unit_test(test_nothing),  cmocka_unit_test(test_channel),
-                cmocka_unit_test(test_no_child), cmocka_unit_test(test_inherited),
-                cmocka_unit_test(test_client),   cmocka_unit_test(test_stack),
+                cmocka_unit_test(test_linger),
+                cmocka_unit_test(test_many),
+                cmocka_unit_test(test_nothing),
+                cmocka_unit_test(test_channel),
+                cmocka_unit_test(test_channel_that_hides),
+                cmocka_unit_test(test_no_child),
+                cmocka_unit_test(test_inherited),
+                cmocka_unit_test(test_client),
+                cmocka_unit_test(test_stack),
                 cmocka_unit_test(test_waits),
         };
 
