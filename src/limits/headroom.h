@@ -33,7 +33,8 @@ void headroom_deinit(Headroom *headroom);
 bool headroom_is_scarce(Headroom *headroom, uint64_t now);
 
 /*
- * headroom_lock: Keeps the pages of this process in memory, those of its code as well, where
- * RLIMIT_MEMLOCK allows. Children do not inherit that (mlockall(2)).
+ * headroom_lock: Keeps the pages of this process in memory, those of its code as well. Where
+ * RLIMIT_MEMLOCK is too low for all, keeps those of its code. Children do not inherit that
+ * (mlockall(2)).
  */
 void headroom_lock(void);

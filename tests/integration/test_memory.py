@@ -130,3 +130,28 @@ def test_the_master_keeps_its_pages(start, user, keeps):
     service.connect_served()
     handler, = processes.children(service.pid)
     assert (locked(service.pid) > 0, locked(handler)) == (keeps, 0)
+
+
+def code_of(pid):
+    """Whether a process has locked the code of each file that it has mapped, by the file's name."""
+    found, name = {}, None
+    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            is_code = "x" in words[1] and words[-1].startswith("/")
+            name = Path(words[-1]).name if is_code else None
+        elif words[0] == "VmFlags:" and name is not None:
+            found[name] = "lo" in words
+    return found
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizers lock nothing")
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_the_master_keeps_its_code(start):
+    """A master that may lock less than all of its memory locks its code, and that of libraries."""
+    service = start("--max-connections=8000", wrapper=["prlimit", "--memlock=8388608:8388608", *NOBODY])
+    service.connect_served()
+    handler, = processes.children(service.pid)
+    code = code_of(service.pid)
+    assert {"mpecho", "libc.so.6"} <= code.keys() and all(code.values()), code
+    assert locked(handler) == 0
