@@ -61,7 +61,11 @@ def fill_metrics(service):
         client.connect(address)
         client.sendall(b"GET / HTTP/1.0\r\n\r\n")
     service.wait_until_idle(SCRAPERS)
-    send(service.handlers(), signal.SIGSTOP)
+    handlers = service.handlers()
+    send(handlers, signal.SIGSTOP)
+    processes.wait_for(lambda: all(processes.state(pid) == "T" for pid in handlers), "all stand")
+    # The master has taken the signals that say so.
+    service.totals()
 
 
 def ask(service):

@@ -301,7 +301,10 @@ static void test_sender(void **state) {
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
                 options = (ClientOptions){ .size = 4096,
-                                           .duration = 20 * CLOCK_MILLISECOND,
+                                           /* Time for a pause, however late it begins. */
+                                           .duration = cases[i].bandwidth > 0
+                                                                       ? CLOCK_SECOND
+                                                                       : 20 * CLOCK_MILLISECOND,
                                            .bandwidth = cases[i].bandwidth,
                                            .connections = cases[i].connections,
                                            .connection.interrupt = -1 };
