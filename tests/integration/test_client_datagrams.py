@@ -532,6 +532,21 @@ def test_this_machine_does_not_send(network):
     assert "\n2 rejected: cannot send: Operation not permitted\n" in output.decode()
 
 
+@pytest.mark.parametrize("words", [["--ping", "-c40", "-i0.001"], ["--ping", "-c40", "--flood"],
+                                   ["--check", "-s40K", "-l1K"]], ids=["ping", "flood", "check"])
+def test_a_service_that_reads_nothing(words, tmp_path):
+    """Its queue on a Unix socket fills up. A run ends nevertheless: what it could not send within the
+    timeout is rejected."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(tmp_path / "deaf"))
+        status, output, _ = run("--json", "--udp", "--timeout=0.2", *words, deaf.getsockname())
+    result = parse(output.decode())
+    found = result["datagrams"]
+    assert (status, result["failure"]["kind"]) == (1, "timeout")
+    assert found["sent"] == 40 == found["rejected"] + found["lost"] and found["lost"] > 0
+    assert [rejection["reason"] for rejection in found["rejections"]] == ["the queue stays full"]
+
+
 def test_check(start, tmp_path):
     """A check is intact when all came back, over IP and over a Unix socket."""
     with Peer(echo, socket.AF_UNIX, str(tmp_path / "echo")) as local, Peer(echo) as peer:

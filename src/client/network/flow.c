@@ -119,6 +119,20 @@ static bool flow_reject(Flow *flow, uint64_t number, FlowEvent *event) {
         return true;
 }
 
+/* Counts the next datagram, which the kernel did not take because of @error, 0 if it did. */
+static void flow_count(Flow *flow, uint64_t since, int error, FlowEvent *ret_event) {
+        const uint64_t number = flow->volley.counts.sent;
+
+        *ret_event = (FlowEvent){ .kind = FLOW_ANSWER };
+        if (flow->sizes != NULL)
+                flow->sizes[number & (flow->volley.capacity - 1)] = (uint16_t)flow->payload->size;
+        (void)volley_send(&flow->volley, since);
+        if (error == 0)
+                return;
+        rejection_set(&ret_event->rejection, error);
+        (void)flow_reject(flow, number, ret_event);
+}
+
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
         const uint64_t number = flow->first + flow->volley.counts.sent;
         const void *bytes = payload_make(flow->payload, number);
@@ -132,16 +146,12 @@ int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
         if (n < 0 && errno == EAGAIN)
                 return -EAGAIN;
 
-        *ret_event = (FlowEvent){ .kind = FLOW_ANSWER };
-        if (n < 0)
-                rejection_set(&ret_event->rejection, errno);
-        if (flow->sizes != NULL)
-                flow->sizes[(number - flow->first) & (flow->volley.capacity - 1)] =
-                                (uint16_t)flow->payload->size;
-        (void)volley_send(&flow->volley, since);
-        if (n < 0)
-                (void)flow_reject(flow, number - flow->first, ret_event);
+        flow_count(flow, since, n < 0 ? errno : 0, ret_event);
         return 0;
+}
+
+void flow_refuse(Flow *flow, uint64_t since, FlowEvent *ret_event) {
+        flow_count(flow, since, EAGAIN, ret_event);
 }
 
 /* Returns whether the answer came in fragments: whether the kernel has their size. */

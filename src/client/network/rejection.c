@@ -136,8 +136,11 @@ bool rejection_parse(const struct msghdr *message, Rejection *ret_rejection) {
 }
 
 void rejection_set(Rejection *ret_rejection, int error) {
-        *ret_rejection = (Rejection){ .error = error, .local = true };
-        snprintf(ret_rejection->reason, sizeof ret_rejection->reason, "%s", strerror(error));
+        const bool full = error == EAGAIN;
+
+        *ret_rejection = (Rejection){ .error = full ? ETIME : error, .local = true };
+        snprintf(ret_rejection->reason, sizeof ret_rejection->reason, "%s",
+                 full ? "the queue stays full" : strerror(error));
         snprintf(ret_rejection->text, sizeof ret_rejection->text, "cannot send: %s",
                  ret_rejection->reason);
 }

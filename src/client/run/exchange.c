@@ -10,7 +10,8 @@
  * the first changed ones. At the end the counts decide (verdict.c).
  *
  * Datagrams under way at the end are not lost: nobody knows. A datagram that this machine does not
- * send counts as sent and rejected, never as lost.
+ * send counts as sent and rejected, never as lost. A queue that stays full for the timeout must not
+ * hold up the run: that of a Unix socket is the peer's, who may never read it.
  */
 #include "client/run/exchange.h"
 
@@ -53,8 +54,8 @@ typedef struct Exchange {
         /* The instant of a ping's next datagram. */
         uint64_t due;
         uint64_t next_progress;
-        /* The kernel takes no datagram now. */
-        bool full;
+        /* The instant since which the kernel takes no datagram; CLOCK_NEVER while it takes them. */
+        uint64_t full;
         /* A signal, or standard output without a reader, ended the run. */
         bool over;
         /* Standard output has no reader. */
@@ -160,14 +161,34 @@ static void exchange_take(Exchange *exchange, const FlowEvent *event) {
                 exchange->over = exchange->unread = true;
 }
 
-static void exchange_send(Exchange *exchange, uint64_t now) {
+/* Returns the instant from which datagrams that the kernel does not take are rejected. */
+static uint64_t exchange_patience(const Exchange *exchange) {
+        const uint64_t timeout = exchange->options->timeout;
+
+        return exchange->full == CLOCK_NEVER || timeout == 0 ? CLOCK_NEVER
+                                                             : exchange->full + timeout;
+}
+
+/* Sends or rejects the next datagram. Returns false while the kernel may still take it. */
+static bool exchange_offer(Exchange *exchange, uint64_t now, FlowEvent *ret_event) {
+        if (flow_send(&exchange->flow, now, ret_event) == 0) {
+                exchange->full = CLOCK_NEVER;
+                return true;
+        }
+        exchange->full = clock_earlier(exchange->full, now);
+        if (now < exchange_patience(exchange))
+                return false;
+        flow_refuse(&exchange->flow, now, ret_event);
+        return true;
+}
+
+/* Returns whether the next datagram can follow. */
+static bool exchange_send(Exchange *exchange, uint64_t now) {
         const ClientOptions *options = exchange->options;
         FlowEvent event;
 
-        if (flow_send(&exchange->flow, now, &event) < 0) {
-                exchange->full = true;
-                return;
-        }
+        if (!exchange_offer(exchange, now, &event))
+                return false;
         exchange->due += options->interval;
         if (exchange->due < now)
                 exchange->due = now;
@@ -175,17 +196,18 @@ static void exchange_send(Exchange *exchange, uint64_t now) {
                 exchange->due = now + FLOW_FLOOD;
         if (event.kind == FLOW_REJECTED) {
                 exchange_take(exchange, &event);
-                return;
+                return true;
         }
         exchange->report->bytes_sent += options->size;
         exchange->report->send_time = clock_now() - exchange->start;
+        return true;
 }
 
 /* Sends what is due, but not all of a window: answers come meanwhile. */
 static void exchange_catch_up(Exchange *exchange, uint64_t now) {
-        exchange->full = false;
-        for (int i = 0; i < EXCHANGE_BATCH && !exchange->full && exchange_due(exchange) <= now; i++)
-                exchange_send(exchange, now);
+        for (int i = 0; i < EXCHANGE_BATCH && exchange_due(exchange) <= now; i++)
+                if (!exchange_send(exchange, now))
+                        return;
 }
 
 static Interim exchange_count(const Exchange *exchange) {
@@ -229,15 +251,16 @@ static void exchange_tick(Exchange *exchange, uint64_t now) {
 }
 
 static int exchange_wait(Exchange *exchange) {
-        struct pollfd polled[] = { { .fd = exchange->flow.fd,
-                                     .events = (short)(POLLIN | (exchange->full ? POLLOUT : 0)) },
-                                   { .fd = exchange->options->connection.interrupt,
-                                     .events = POLLIN } };
+        const uint64_t patience = exchange_patience(exchange);
+        const bool full = exchange->full != CLOCK_NEVER && clock_now() < patience;
+        struct pollfd polled[] = {
+                { .fd = exchange->flow.fd, .events = (short)(POLLIN | (full ? POLLOUT : 0)) },
+                { .fd = exchange->options->connection.interrupt, .events = POLLIN }
+        };
         uint64_t wake = clock_earlier(exchange->end, volley_deadline(&exchange->flow.volley));
         int r;
 
-        if (!exchange->full)
-                wake = clock_earlier(wake, exchange_due(exchange));
+        wake = clock_earlier(wake, full ? patience : exchange_due(exchange));
         wake = clock_earlier(wake, exchange->interims.next);
         wake = clock_earlier(wake, exchange->next_progress);
         r = inquiry_poll(polled, 2, wake);
@@ -284,6 +307,7 @@ static void exchange_begin(Exchange *exchange) {
                                                            (exchange_is_check(exchange) ||
                                                             !client_options_want_lines(options)));
         exchange->start = exchange->due = clock_now();
+        exchange->full = CLOCK_NEVER;
         exchange->end = options->duration == 0 ? CLOCK_NEVER : exchange->start + options->duration;
         exchange->next_progress = exchange->start + EXCHANGE_PROGRESS;
         interims_init(&exchange->interims, options, exchange->start);

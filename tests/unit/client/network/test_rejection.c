@@ -133,11 +133,25 @@ static void test_cut(void **state) {
         assert_false(control_parse(&control, &rejection));
 }
 
+/* Errors of this machine have their own words, but a full queue is a timeout of the peer. */
+static void test_own(void **state) {
+        Rejection rejection;
+
+        (void)state;
+        rejection_set(&rejection, EPERM);
+        assert_string_equal(rejection.text, "cannot send: Operation not permitted");
+        assert_int_equal(rejection_kind(&rejection), FAILURE_LOCAL);
+        rejection_set(&rejection, EAGAIN);
+        assert_string_equal(rejection.text, "cannot send: the queue stays full");
+        assert_int_equal(rejection_kind(&rejection), FAILURE_TIMEOUT);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_senders),
                 cmocka_unit_test(test_others),
                 cmocka_unit_test(test_cut),
+                cmocka_unit_test(test_own),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
