@@ -19,7 +19,8 @@
  * which only the master and its handlers know, before the sender's sendmsg(2) returns.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
- * So a child closes all that came from handlers (discard.h). When descriptors are used up, the
+ * So a child closes all that came from handlers (discard.h), also what was stored: systemd takes a
+ * message without a word when its store is full. When descriptors are used up, the
  * kernel closes those that a message has too many, and such a handler can delay the master.
  */
 #include "restart/inbox.h"
@@ -116,12 +117,6 @@ static void channel_drop(Inbox *inbox, size_t index) {
         discard_add(&inbox->discard, channel->connection);
         discard_add(&inbox->discard, channel->unsent);
         *channel = inbox->channels[--inbox->n];
-}
-
-/* Closes the connection and the unsent bytes, which systemd has as well: nobody waits. */
-static void channel_close_stored(InboxChannel *channel) {
-        channel->connection = descriptor_close(channel->connection);
-        channel->unsent = descriptor_close(channel->unsent);
 }
 
 void inbox_deinit(Inbox *inbox) {
@@ -285,10 +280,8 @@ static size_t inbox_answer(Inbox *inbox, char answer) {
 
                 if (channel->connection < 0)
                         continue;
-                if (answer == HANDOVER_STORED) {
+                if (answer == HANDOVER_STORED)
                         master->note_stored(master->data, channel->handler);
-                        channel_close_stored(channel);
-                }
                 if (answer != 0)
                         channel_answer(channel, answer);
                 channel_drop(inbox, i);

@@ -523,6 +523,21 @@ static void fill(void) {
                          sizeof(struct linger));
 }
 
+/* When it is told to stop, fills its connection, makes it linger, and gives the last descriptor of
+ * it to the master. */
+static void attack_bequeath(void) {
+        int channel;
+
+        wait_for_stop();
+        fill();
+        channel = open_channel();
+        (void)send_descriptor(channel, NULL, 0, "x", 1, OWN_CONNECTION);
+        for (int fd = OWN_CONNECTION; fd < MOST_DESCRIPTORS; fd++)
+                if (fd != channel)
+                        close(fd);
+        attack_hang();
+}
+
 /* Fills its connection, makes it linger, and leaves it to the master. */
 static void attack_abandon(void) {
         fill();
@@ -619,7 +634,7 @@ static const struct {
         { "hang", attack_hang },           { "deaf", attack_deaf },
         { "late", attack_late },           { "control-32", attack_control_32 },
         { "linger", attack_linger },       { "leave", attack_leave },
-        { "abandon", attack_abandon },
+        { "abandon", attack_abandon },     { "bequeath", attack_bequeath },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

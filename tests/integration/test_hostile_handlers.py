@@ -425,3 +425,20 @@ def test_stop(victim):
         clients.ping(other)
     # One after the other would be twice as long; a busy machine is late by a second or two.
     assert max(seconds.values()) < seconds["hang"] * 3 / 2
+
+
+def test_connection_that_nobody_stores(victim):
+    """It gives the master the last descriptor of a connection that is full and lingers, while systemd's
+    store has no room: the stop waits for the handler alone."""
+    service = victim(expected=["crashed"])
+    hostile = service.connect_served()
+    handler, = service.handlers()
+    ask(hostile, "bequeath", handover_name(service))
+    processes.wait_for(lambda: processes.signal_set(processes.status(handler)["SigBlk"]),
+                       "it waits for the stop")
+    service.manager.room = len(service.manager.store)
+    service.terminate()
+    # The next master finds it nowhere, and writes the record of its end.
+    service.manager.room = 1000
+    service.start()
+    assert service.totals().number("MPECHO_SERVED") == 1
