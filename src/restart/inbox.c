@@ -16,7 +16,8 @@
  * Where the service shares its network namespace, every local user can send to the inbox: the
  * descriptor of a file system, too, whose close(2) nothing ends before its owner answers
  * (FUSE_FLUSH). The master must never have it. So the kernel drops each message without a key,
- * which only the master and its handlers know, before the sender's sendmsg(2) returns.
+ * which only the master and its handlers know, before the sender's sendmsg(2) returns. A handler
+ * that a peer has taken over can still send such a descriptor, if a client passes it one.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
  * So a child closes all that came from handlers (discard.h), also what was stored: systemd takes a
