@@ -310,7 +310,8 @@ def fixture_served():
                 ["nsenter", f"--net=/proc/{service.pid}/ns/net", "sh", "-c", command],
                 env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         finally:
-            service.kill()
+            # It waits for its handlers, which a killed one would leave behind.
+            service.terminate()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
