@@ -22,6 +22,24 @@ static void test_died_while_draining(void **state) {
         assert_int_equal(report.elapsed, 3 * CLOCK_SECOND);
 }
 
+/* Rates are those of what the workers counted within the time, or until they died. */
+static void test_window(void **state) {
+        static const ClientOptions options = { .load = LOAD_REQUESTS };
+        static LoadPage pages[3];
+        static Report report;
+
+        (void)state;
+        pages[0].window = (Interim){ CLOCK_SECOND, 1, 10, 100, 0 };
+        pages[1].window = (Interim){ CLOCK_SECOND, 2, 20, 200, 0 };
+        pages[2].answered = 4;
+        pages[2].bytes_sent = 40;
+        pages[2].bytes_received = 400;
+        load_result_set(&options, pages, 3, &report);
+        assert_int_equal(report.window.answered, 7);
+        assert_int_equal(report.window.bytes_sent, 70);
+        assert_int_equal(report.window.bytes_received, 700);
+}
+
 /* Damage represents all errors, else the most frequent kind; the first of equally frequent ones. */
 static void test_worst(void **state) {
         static const ClientOptions options = { .load = LOAD_REQUESTS };
@@ -106,6 +124,7 @@ static void test_sum(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_while_draining),
+                                            cmocka_unit_test(test_window),
                                             cmocka_unit_test(test_worst),
                                             cmocka_unit_test(test_no_answer),
                                             cmocka_unit_test(test_sum) };
