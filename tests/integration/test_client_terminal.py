@@ -150,7 +150,9 @@ def test_the_interrupt_key_gives_the_summary(arguments):
             os.write(terminal.master, b"\3")
             status = terminal.end()
     summary = terminal.seen.rpartition(CLEAR)[2].decode()
-    assert (status, "intact so far" in summary) in ((0, False), (1, True))
+    # The first progress of a busy machine can be one of no bytes.
+    judged = re.search("ended early, (intact so far|0 bytes came back)", summary) is not None
+    assert (status, judged) in ((0, False), (1, True)), summary
     assert re.search(r"(answered|came back)", summary)
     with pytest.raises(ProcessLookupError):
         os.killpg(terminal.process.pid, 0)
