@@ -236,7 +236,7 @@ check-sanitize:
 	@$(sanitize) PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
 
-# In check. All integration tests take 210 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
+# In check. All integration tests take 190 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
 # a code path the first time that it is run.
 check-sanitize-quick:
 	@$(sanitize) -j$(JOBS) programs
