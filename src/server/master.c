@@ -8,10 +8,6 @@
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
  * settles the gifts, accepts, takes the news, and ticks its parts.
  *
- * Signals without an effect cost the master little: after several in a row it does not wait for
- * signals for a while. Nor do they hide a stop, which has a descriptor of its own: the kernel
- * returns the smaller numbers first, also those that come while the master reads.
- *
  * The master must never read from a peer or allocate memory once it runs. It must block nowhere but
  * in ppoll(2), for milliseconds in close(2) (discard.h), in the exchange with systemd's descriptor
  * store and, at its end, for a while in journal_finish().
@@ -22,14 +18,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "handler/handler.h"
 #include "handler/wipe.h"
 #include "lib/clock.h"
-#include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "lib/ppoll.h"
 #include "limits/headroom.h"
@@ -39,24 +32,15 @@
 #include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
+#include "server/signals.h"
 #include "server/stop.h"
 #include "server/takeover.h"
-
-/* How long the master does not wait for signals after several in a row without an effect: no
- * handler can keep it busy with these. */
-#define SIGNALS_PAUSE (CLOCK_SECOND / 10)
-
-enum {
-        /* A SIGCHLD often finds no handler, as an earlier one has reaped several. */
-        VAIN_MOST = 8,
-};
 
 enum {
         /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
         POLLED_HANDOVER,
-        POLLED_STOPS,
         POLLED_SIGNALS,
-        POLLED_DATAGRAMS,
+        POLLED_DATAGRAMS = POLLED_SIGNALS + SIGNALS_FDS,
         POLLED_LISTENERS,
 };
 
@@ -72,37 +56,42 @@ struct Master {
         Inbox inbox;
         Notify notify;
         Stop stop;
-        int stops;              /* of signalfd(2), for SIGTERM and SIGINT; -1 before */
-        int signals;            /* master_init_signals(), as that for all others */
-        unsigned vain_signals;  /* in a row */
-        uint64_t signals_pause; /* when it waits for signals again; CLOCK_NEVER if it does */
+        Signals signals;
         uint64_t idle_since;    /* CLOCK_NEVER while there are connections */
         struct pollfd polled[]; /* in the order above */
 };
 
-/* Blocks the signals, up to a 0, and returns a descriptor for them, or a negative errno. */
-static int signals_open(const int *signals) {
-        sigset_t set;
-        int fd;
-
-        (void)sigemptyset(&set);
-        for (; *signals != 0; signals++)
-                (void)sigaddset(&set, *signals);
-        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-                return -errno;
-        fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-        return fd < 0 ? -errno : fd;
+static void master_stop(Master *master, uint64_t now) {
+        if (master->stop.begun) {
+                connections_kill(master->connections);
+                datagrams_kill(master->datagrams);
+                return;
+        }
+        stop_begin(&master->stop, now);
+        notify_stopping(&master->notify, now);
+        listeners_close(master->listeners);
+        connections_stop(master->connections);
+        datagrams_stop(master->datagrams);
+        scrapers_kill(master->scrapers);
 }
 
-static int master_init_signals(Master *master) {
-        static const int stops[] = { SIGTERM, SIGINT, 0 };
-        static const int others[] = { SIGHUP, SIGUSR1, SIGCHLD, 0 };
+static bool master_act(void *data, uint32_t signal, uint64_t now) {
+        Master *master = data;
 
-        master->stops = signals_open(stops);
-        if (master->stops < 0)
-                return master->stops;
-        master->signals = signals_open(others);
-        return master->signals < 0 ? master->signals : 0;
+        switch (signal) {
+        case SIGCHLD:
+                return connections_reap(master->connections, now);
+        case SIGUSR1:
+                datagrams_report(master->datagrams, now);
+                account_report(master->connections, now);
+                return true;
+        case SIGTERM:
+        case SIGINT:
+                master_stop(master, now);
+                return true;
+        default:
+                return false;
+        }
 }
 
 /* Chooses the number of this run, and listens for handlers that hand over or announce. */
@@ -132,7 +121,7 @@ static int master_init(Master *master) {
 
         r = notify_init(&master->notify);
         if (r == 0)
-                r = master_init_signals(master);
+                r = signals_init(&master->signals, master_act, master);
         if (r == 0)
                 r = connections_new(options, listeners, n_found, master->journal,
                                     &master->connections);
@@ -164,10 +153,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->journal = journal;
         master->stop = STOP_NONE;
         master->idle_since = clock_now();
-        master->stops = master->signals = -1;
-        master->signals_pause = CLOCK_NEVER;
-        master->polled[POLLED_STOPS].events = POLLIN;
-        master->polled[POLLED_SIGNALS].events = POLLIN;
+        master->signals = SIGNALS_NONE;
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->inbox.fd = master->inbox.socket = -1;
@@ -190,23 +176,8 @@ Master *master_free(Master *master) {
         connections_free(master->connections);
         inbox_deinit(&master->inbox);
         notify_deinit(&master->notify);
-        descriptor_close(master->stops);
-        descriptor_close(master->signals);
+        signals_deinit(&master->signals);
         return mapping_free(master, master->size);
-}
-
-static void master_stop(Master *master, uint64_t now) {
-        if (master->stop.begun) {
-                connections_kill(master->connections);
-                datagrams_kill(master->datagrams);
-                return;
-        }
-        stop_begin(&master->stop, now);
-        notify_stopping(&master->notify, now);
-        listeners_close(master->listeners);
-        connections_stop(master->connections);
-        datagrams_stop(master->datagrams);
-        scrapers_kill(master->scrapers);
 }
 
 /* Stores what handlers have given, or declines. Handlers get the time of that back, but not that of
@@ -216,43 +187,6 @@ static void master_settle(Master *master, uint64_t now) {
 
         inbox_settle(&master->inbox, master->stop.begun, now);
         stop_extend(&master->stop, clock_now() - begun);
-}
-
-/* Returns whether the signal has had an effect. */
-static bool master_take_signal(Master *master, const struct signalfd_siginfo *signal,
-                               uint64_t now) {
-        /* The kernel fills in the sender of the first two; the third is its own, for a key of the
-         * terminal. With sigqueue(3) or F_SETSIG of fcntl(2) the sender remains unknown. */
-        const bool attested = signal->ssi_code == SI_USER || signal->ssi_code == SI_TKILL ||
-                              signal->ssi_code == SI_KERNEL;
-        const bool disobeys = attested && reaper_kill_child((pid_t)signal->ssi_pid);
-
-        /* A signal of a child can have merged with the kernel's. */
-        if (signal->ssi_signo == SIGCHLD && connections_reap(master->connections, now))
-                return true;
-        if (disobeys || !attested || signal->ssi_signo == SIGCHLD || signal->ssi_signo == SIGHUP)
-                return disobeys;
-        if (signal->ssi_signo == SIGUSR1) {
-                datagrams_report(master->datagrams, now);
-                account_report(master->connections, now);
-        } else {
-                master_stop(master, now);
-        }
-        return true;
-}
-
-static void master_take_signals(Master *master, int fd, uint64_t now) {
-        /* Room for all of @fd, sent to the process and to its thread. */
-        struct signalfd_siginfo signals[6];
-        ssize_t n = read(fd, signals, sizeof signals);
-
-        for (ssize_t i = 0; i < n / (ssize_t)sizeof signals[0]; i++)
-                master->vain_signals = master_take_signal(master, &signals[i], now)
-                                                       ? 0
-                                                       : master->vain_signals + 1;
-        if (n > 0 && master->vain_signals >= VAIN_MOST)
-                master->signals_pause = now + SIGNALS_PAUSE;
-        notify_changed(&master->notify, now);
 }
 
 static bool master_accepts(const Master *master) {
@@ -337,7 +271,7 @@ static uint64_t master_deadline(const Master *master) {
         uint64_t deadline = clock_earlier(master->stop.deadline,
                                           connections_deadline(master->connections));
 
-        deadline = clock_earlier(deadline, master->signals_pause);
+        deadline = clock_earlier(deadline, signals_deadline(&master->signals));
         deadline = clock_earlier(deadline, datagrams_deadline(master->datagrams));
         deadline = clock_earlier(deadline, scrapers_deadline(master->scrapers));
         deadline = clock_earlier(deadline, inbox_deadline(&master->inbox));
@@ -363,8 +297,7 @@ static void master_tick(Master *master, uint64_t now) {
         notify_tick(&master->notify, now);
         if (master->notify.status_deadline <= now)
                 master_send_status(master, now);
-        if (master->signals_pause <= now)
-                master->signals_pause = CLOCK_NEVER;
+        signals_tick(&master->signals, now);
         stop_note_handed_over(&master->stop, connections_handed_over(master->connections),
                               connections_are_stored(master->connections), clock_now());
         if (stop_expire(&master->stop, now)) {
@@ -386,9 +319,7 @@ static int master_wait(Master *master, uint64_t patience) {
         for (uint32_t i = 0; i < POLLED_LISTENERS; i++)
                 master->polled[i].revents = 0;
         master_poll_listeners(master);
-        master->polled[POLLED_STOPS].fd = master->signals_pause == CLOCK_NEVER ? master->stops : -1;
-        master->polled[POLLED_SIGNALS].fd =
-                        master->signals_pause == CLOCK_NEVER ? master->signals : -1;
+        signals_poll(&master->signals, &master->polled[POLLED_SIGNALS]);
         master->polled[POLLED_DATAGRAMS].fd = datagrams_are_quiet(master->datagrams)
                                                               ? datagrams_fd(master->datagrams)
                                                               : -1;
@@ -423,10 +354,8 @@ int master_turn(Master *master, uint64_t patience) {
                 inbox_take(&master->inbox, master->stop.begun, now);
         /* Before the calls below, which decide differently while the service stops. */
         due = handed || connections_deadline(master->connections) <= now;
-        if (due || master->polled[POLLED_STOPS].revents != 0)
-                master_take_signals(master, master->stops, now);
-        if (due || master->polled[POLLED_SIGNALS].revents != 0)
-                master_take_signals(master, master->signals, now);
+        if (signals_take(&master->signals, &master->polled[POLLED_SIGNALS], due, now))
+                notify_changed(&master->notify, now);
         if (handed)
                 master_settle(master, now);
         /* The calls above left addresses of other peers on the stack. */
