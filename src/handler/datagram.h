@@ -9,9 +9,7 @@
 
 #include "handler/guard.h"
 
-/*
- * Answers the datagrams of one socket (RFC 862): UDP over IPv4 and IPv6, or a Unix socket.
- */
+/* Answers the datagrams of one socket (RFC 862): UDP over IPv4 and IPv6, or a Unix socket. */
 
 /* In memory that a handler shares with its master: a hint, never relied on. */
 typedef struct DatagramCounts {

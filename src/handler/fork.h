@@ -25,7 +25,5 @@ void fork_prepare(void);
  */
 pid_t fork_child(void);
 
-/*
- * fork_unblock_signals: Unblocks all signals of the calling thread.
- */
+/* fork_unblock_signals: Unblocks all signals of the calling thread. */
 void fork_unblock_signals(void);

@@ -23,9 +23,7 @@ typedef enum GuardVerdict {
         GUARD_VERDICTS,
 } GuardVerdict;
 
-/*
- * Where a datagram came from and went to.
- */
+/* Where a datagram came from and went to. */
 typedef struct GuardRequest {
         Address source;      /* AF_UNSPEC when it has none */
         Address destination; /* the address in the datagram, and the port of the socket */
@@ -64,8 +62,7 @@ int guard_new(uint32_t per_second, Guard **ret_guard);
 Guard *guard_free(Guard *guard);
 
 /*
- * guard_charge: Charges @source for an answer at @now, an instant of clock_now() that is not before
- * that of the last call.
+ * guard_charge: Charges @source for an answer at @now, never before the last call's.
  *
  * Returns GUARD_ANSWER; or GUARD_RATE or GUARD_OVERALL when a limit forbids the answer, which then
  * costs nothing.

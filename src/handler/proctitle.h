@@ -14,7 +14,5 @@
  */
 int proctitle_init(int argc, char **argv);
 
-/*
- * proctitle_set: Sets the title, cut to the room. Does nothing without proctitle_init().
- */
+/* proctitle_set: Sets the title, cut to the room. Does nothing without proctitle_init(). */
 void proctitle_set(const char *title);

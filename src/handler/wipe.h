@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/*
- * fork(2) copies what the calls of the parent left behind: in the stack, and in registers.
- */
+/* fork(2) copies what the calls of the parent left behind: in the stack, and in registers. */
 
 /*
  * wipe_stack: Overwrites what the calls that have returned to the caller left on the stack. Call it

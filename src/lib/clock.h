@@ -14,9 +14,7 @@
 #define CLOCK_SECOND      UINT64_C(1000000000)
 #define CLOCK_NEVER       UINT64_MAX
 
-/*
- * clock_now: Returns this instant.
- */
+/* clock_now: Returns this instant. */
 uint64_t clock_now(void);
 
 /*
@@ -33,22 +31,16 @@ static inline uint64_t clock_earlier(uint64_t one, uint64_t other) {
  */
 int clock_timeout(uint64_t now, uint64_t then);
 
-/*
- * clock_timespec: Returns the instant or duration @time as system calls take it.
- */
+/* clock_timespec: Returns the instant or duration @time as system calls take it. */
 static inline struct timespec clock_timespec(uint64_t time) {
         return (struct timespec){ .tv_sec = (time_t)(time / CLOCK_SECOND),
                                   .tv_nsec = (long)(time % CLOCK_SECOND) };
 }
 
-/*
- * clock_seconds: Returns the duration @time in seconds, for texts.
- */
+/* clock_seconds: Returns the duration @time in seconds, for texts. */
 static inline double clock_seconds(uint64_t time) {
         return (double)time / (double)CLOCK_SECOND;
 }
 
-/*
- * clock_sleep: Waits until the instant @then, through signals too (clock_nanosleep(2)).
- */
+/* clock_sleep: Waits until the instant @then, through signals too (clock_nanosleep(2)). */
 void clock_sleep(uint64_t then);

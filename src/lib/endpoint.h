@@ -10,9 +10,7 @@
 /* Older kernels' header needs <sys/socket.h> before it. */
 #include <linux/vm_sockets.h>
 
-/*
- * A socket address, numeric or of a Unix socket, ready for bind(2) or connect(2).
- */
+/* A socket address, numeric or of a Unix socket, ready for bind(2) or connect(2). */
 typedef struct Endpoint {
         union {
                 struct sockaddr any;
@@ -64,9 +62,7 @@ bool endpoint_is_internet(const char *text);
  */
 int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 
-/*
- * endpoint_port: Returns the port of @endpoint in host byte order; 0 for a family without ports.
- */
+/* endpoint_port: Returns the port of @endpoint in host byte order; 0 for a family without ports. */
 uint32_t endpoint_port(const Endpoint *endpoint);
 
 /*

@@ -49,9 +49,7 @@ __attribute__((format(printf, 3, 4))) int failure_set(Failure *failure, int erro
 __attribute__((format(printf, 4, 5))) int failure_set_kind(Failure *failure, FailureKind kind,
                                                            int error, const char *format, ...);
 
-/*
- * failure_append: Appends to the sentence, cut to the room.
- */
+/* failure_append: Appends to the sentence, cut to the room. */
 __attribute__((format(printf, 2, 3))) void failure_append(Failure *failure, const char *format,
                                                           ...);
 

@@ -37,7 +37,5 @@ uint32_t *hashtable_find(Hashtable *table, HashtableKey key);
  */
 int hashtable_add(Hashtable *table, HashtableKey key, uint32_t value);
 
-/*
- * hashtable_remove: Removes @key, which must be in the table.
- */
+/* hashtable_remove: Removes @key, which must be in the table. */
 void hashtable_remove(Hashtable *table, HashtableKey key);

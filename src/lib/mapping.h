@@ -4,26 +4,14 @@
 #include <stddef.h>
 
 /*
- * Maps memory that lives as long as its owner.
- */
-
-/*
  * mapping_new_unforked: Maps @size bytes of zeros that forked processes do not inherit
- * (MADV_DONTFORK, madvise(2)).
+ * (MADV_DONTFORK, madvise(2)). Its pages are present from the start: later writes do not fault.
  *
- * No handler can read it, and it adds nothing to the cost of a fork, whatever its size. Its pages
- * are present from the start: later writes do not fault.
+ * mapping_new_shared: Maps @size bytes of zeros that forked processes share.
  *
- * Returns the memory, which the caller frees with mapping_free(); or NULL with errno set.
+ * Return the memory, which the caller frees with mapping_free(); or NULL with errno set.
  */
 void *mapping_new_unforked(size_t size);
-
-/*
- * mapping_new_shared: Maps @size bytes of zeros that forked processes share, for reading and
- * writing.
- *
- * Returns the memory, which the caller frees with mapping_free(); or NULL with errno set.
- */
 void *mapping_new_shared(size_t size);
 
 /*
@@ -34,7 +22,5 @@ void *mapping_new_shared(size_t size);
  */
 int mapping_new_file(const char *name);
 
-/*
- * mapping_free: Unmaps @size bytes at @memory, which may be NULL. Returns NULL.
- */
+/* mapping_free: Unmaps @size bytes at @memory, which may be NULL. Returns NULL. */
 void *mapping_free(void *memory, size_t size);

@@ -20,9 +20,7 @@ enum {
         OPTION_DONE = 1,
 };
 
-/*
- * One option of a program.
- */
+/* One option of a program. */
 struct OptionRow {
         const char *name;    /* the long name, without dashes */
         const char *letters; /* the short names, or NULL */
@@ -42,9 +40,7 @@ struct OptionRow {
         const char *hint;         /* half a sentence for users who give it a value; or NULL */
 };
 
-/*
- * The reading of one command line.
- */
+/* The reading of one command line. */
 struct OptionParse {
         const OptionRow *rows;
         size_t count;

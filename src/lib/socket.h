@@ -5,10 +5,6 @@
 #include <stdint.h>
 
 /*
- * Asks the kernel about sockets, sets their timeouts, and ends connections abruptly.
- */
-
-/*
  * socket_cookie: Returns the number that identifies the socket @fd while the machine runs
  * (SO_COOKIE, socket(7)); 0 if @fd is not a socket.
  *
@@ -18,16 +14,13 @@
  * socket_is_datagram: Returns whether @fd is a datagram socket that can be echoed on: UDP over IPv4
  * or IPv6 (udp(7)), or a Unix one (unix(7)).
  *
- * socket_is_local: Returns whether @fd is a Unix socket (unix(7)).
+ * socket_is_local: Returns whether @fd is a Unix socket (unix(7)); socket_is_channel: one of type
+ * SOCK_SEQPACKET.
  */
 uint64_t socket_cookie(int fd);
 bool socket_is_stream(int fd);
 bool socket_is_datagram(int fd);
 bool socket_is_local(int fd);
-
-/*
- * socket_is_channel: Returns whether @fd is a Unix socket of type SOCK_SEQPACKET (unix(7)).
- */
 bool socket_is_channel(int fd);
 
 /*

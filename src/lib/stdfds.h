@@ -3,9 +3,7 @@
 
 #include <stdbool.h>
 
-/*
- * Puts the standard descriptors, 0 to 2, in order.
- */
+/* Puts the standard descriptors, 0 to 2, in order. */
 
 /*
  * stdfds_fill: Opens /dev/null in place of each closed one, so that no socket becomes one of them.

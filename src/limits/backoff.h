@@ -21,9 +21,7 @@ typedef struct Backoff {
         uint64_t logged; /* when the last record was written */
 } Backoff;
 
-/*
- * backoff_init: Begins without a back-off and opens the reserve. backoff_deinit: Closes it.
- */
+/* backoff_init: Begins without a back-off and opens the reserve. backoff_deinit: Closes it. */
 void backoff_init(Backoff *backoff);
 void backoff_deinit(Backoff *backoff);
 

@@ -20,9 +20,7 @@ typedef struct Headroom {
         bool scarce;
 } Headroom;
 
-/*
- * headroom_init: Finds the control group of this process. headroom_deinit: Closes its files.
- */
+/* headroom_init: Finds the control group of this process. headroom_deinit: Closes its files. */
 void headroom_init(Headroom *headroom);
 void headroom_deinit(Headroom *headroom);
 

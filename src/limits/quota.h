@@ -8,9 +8,7 @@
 
 typedef struct Quota Quota;
 
-/*
- * Limits the live connections of each source. The master limits all connections together.
- */
+/* Limits the live connections of each source. The master limits all connections together. */
 
 /*
  * quota_new: Creates a quota for up to @connections connections, 1 to 2^30, of which @per_source

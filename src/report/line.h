@@ -10,7 +10,5 @@ typedef struct Line {
         size_t length;
 } Line;
 
-/*
- * line_add: Adds to @line like printf(3).
- */
+/* line_add: Adds to @line like printf(3). */
 __attribute__((format(printf, 2, 3))) void line_add(Line *line, const char *format, ...);

@@ -7,9 +7,7 @@
 
 #include "report/end_reason.h"
 
-/*
- * Writes the counts of the service in the text format of Prometheus and in OpenMetrics 1.0.
- */
+/* Writes the counts of the service in the text format of Prometheus and in OpenMetrics 1.0. */
 
 /* The reasons for which the service resets a client; the label of a metric names them. */
 enum {
@@ -72,9 +70,7 @@ typedef enum MetricsFormat {
         METRICS_FORMATS,
 } MetricsFormat;
 
-/*
- * metrics_limit_text: Returns the name of a @limit, a constant string.
- */
+/* metrics_limit_text: Returns the name of a @limit, a constant string. */
 const char *metrics_limit_text(int limit);
 
 /*
@@ -86,7 +82,5 @@ const char *metrics_limit_text(int limit);
 void metrics_count_end(MetricsCounts *counts, bool crashed, EndReason reason, uint64_t duration);
 uint64_t metrics_refused(const MetricsCounts *counts);
 
-/*
- * metrics_format: Writes @metrics to @text, with a terminating NUL. Returns the length.
- */
+/* metrics_format: Writes @metrics to @text, with a terminating NUL. Returns the length. */
 size_t metrics_format(const Metrics *metrics, MetricsFormat format, char text[static METRICS_SIZE]);

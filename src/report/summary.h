@@ -66,7 +66,5 @@ bool summary_add(Summary *summary, const Record *record, uint64_t now);
  */
 size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECORDS], uint64_t now);
 
-/*
- * summary_clear: Empties @summary.
- */
+/* summary_clear: Empties @summary. */
 void summary_clear(Summary *summary);

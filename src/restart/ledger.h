@@ -39,7 +39,7 @@ typedef enum LedgerState {
 
 typedef struct LedgerFacts {
         uint64_t cookie;  /* of the connection (SO_COOKIE, socket(7)); 0 for a free slot */
-        uint64_t started; /* when it was accepted, an instant of clock_now() */
+        uint64_t started; /* when it was accepted */
         Address peer;
         Address proxy;  /* that has announced the peer; all zeros for none */
         uint32_t state; /* a LedgerState */
@@ -49,7 +49,7 @@ typedef struct LedgerFacts {
 } LedgerFacts;
 
 typedef struct LedgerCounts {
-        uint64_t started; /* when counting began, an instant of clock_now() */
+        uint64_t started; /* when counting began */
         uint64_t peak;    /* the most connections that ever had a handler at once */
         MetricsCounts metrics;
         Tally lost; /* records that the run neither wrote nor counted in a record */

@@ -4,13 +4,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/*
- * Unsent bytes as mpecho 0.1.0 stored them.
- */
+/* Unsent bytes as mpecho 0.1.0 stored them. */
 
-/*
- * legacy_is_unsent: Returns whether the stored descriptor @fd can hold such bytes.
- */
+/* legacy_is_unsent: Returns whether the stored descriptor @fd can hold such bytes. */
 bool legacy_is_unsent(int fd);
 
 /*

@@ -18,9 +18,7 @@
  */
 int unsent_new(const char *data, size_t size);
 
-/*
- * unsent_is_file: Returns whether @fd can be such a memfd: it is a regular file.
- */
+/* unsent_is_file: Returns whether @fd can be such a memfd: it is a regular file. */
 bool unsent_is_file(int fd);
 
 /*

@@ -21,7 +21,7 @@
  * The connections of a master, each from accept4(2) to the end of its handler: quota, roster,
  * fork(2), waitpid(2), and the records of all that.
  *
- * After connections_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
+ * After connections_new() nothing here allocates memory.
  */
 typedef struct Connections {
         const Options *options;

@@ -16,7 +16,7 @@ typedef struct Datagrams Datagrams;
  * The datagram sockets of a master, each with one handler that serves it for as long as the service
  * runs. The master reads no datagram.
  *
- * After datagrams_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
+ * After datagrams_new() nothing here allocates memory.
  */
 
 /*

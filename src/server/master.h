@@ -9,9 +9,6 @@
 typedef struct Master Master;
 
 /*
- * The master accepts, forks and reaps in one thread. It waits for all events in one ppoll(2), and
- * never reads from a peer.
- *
  * SIGTERM and SIGINT stop it: it closes its listeners, asks its handlers to finish and exits when
  * all have. It kills the rest when their time is over (stop.h), or at once on a second signal.
  * SIGUSR1 logs all live connections and the totals. The master ignores SIGHUP, and kills a handler

@@ -7,9 +7,7 @@
 
 #include "server/roster.h"
 
-/*
- * Finds the handlers that have ended.
- */
+/* Finds the handlers that have ended. */
 typedef struct Reaper {
         Roster *roster;
         uint32_t *leaving; /* slots whose handlers have announced an exit and are not reaped yet */
@@ -29,9 +27,7 @@ typedef struct Reaper {
 int reaper_init(Reaper *reaper, Roster *roster);
 void reaper_deinit(Reaper *reaper);
 
-/*
- * reaper_begin: Begins a turn at @now, after a SIGCHLD or at the deadline.
- */
+/* reaper_begin: Begins a turn at @now, after a SIGCHLD or at the deadline. */
 void reaper_begin(Reaper *reaper, uint64_t now);
 
 /*
@@ -49,7 +45,5 @@ pid_t reaper_next(Reaper *reaper, int *ret_status);
  */
 bool reaper_kill_child(pid_t pid);
 
-/*
- * reaper_deadline: Returns when a turn is due without a SIGCHLD, or CLOCK_NEVER.
- */
+/* reaper_deadline: Returns when a turn is due without a SIGCHLD, or CLOCK_NEVER. */
 uint64_t reaper_deadline(const Reaper *reaper);

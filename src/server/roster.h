@@ -25,7 +25,7 @@ struct Connection {
         LedgerState state;
         const Listener *listener; /* that accepted it */
         pid_t handler;            /* 0 until roster_assign() */
-        uint64_t started;         /* when it was accepted, an instant of clock_now() */
+        uint64_t started;         /* when it was accepted */
         uint64_t cookie;          /* SO_COOKIE, socket(7) */
         bool channel_used;        /* its handler may open no further channel, see inbox.h */
         bool stored;              /* systemd's store has it, however its handler ends */

@@ -13,7 +13,7 @@ typedef struct Scrapers Scrapers;
 /*
  * The clients of metrics sockets: a handler for each, apart from connections and their limits.
  *
- * After scrapers_new() nothing here allocates memory. Instants (`now`) are those of clock_now().
+ * After scrapers_new() nothing here allocates memory.
  */
 
 enum {

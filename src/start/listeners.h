@@ -38,9 +38,7 @@ typedef struct Listeners {
         Listener items[];
 } Listeners;
 
-/*
- * listener_kind: Returns the kind of a passed stream socket that systemd names @name, or NULL.
- */
+/* listener_kind: Returns the kind of a passed stream socket that systemd names @name, or NULL. */
 ListenerKind listener_kind(const char *name);
 
 /*
@@ -71,9 +69,7 @@ int listeners_new(const Options *options, const Inherited *inherited, Listeners 
 void listeners_close(Listeners *listeners);
 Listeners *listeners_free(Listeners *listeners);
 
-/*
- * listeners_count: Returns how many of @listeners are of @kind.
- */
+/* listeners_count: Returns how many of @listeners are of @kind. */
 uint32_t listeners_count(const Listeners *listeners, ListenerKind kind);
 
 /*

@@ -6,9 +6,7 @@
 
 #include "lib/address.h"
 
-/*
- * Lists of networks: whom an option lets in.
- */
+/* Lists of networks: whom an option lets in. */
 
 enum {
         NETWORKS_MOST = 64,

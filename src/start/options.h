@@ -45,7 +45,5 @@ enum {
  */
 int options_parse(int argc, char **argv, Options *ret_options, Failure *ret_failure);
 
-/*
- * options_help: Returns the text of --help, a constant string.
- */
+/* options_help: Returns the text of --help, a constant string. */
 const char *options_help(void);

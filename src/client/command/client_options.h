@@ -21,35 +21,26 @@ typedef enum ClientAction {
 } ClientAction;
 
 typedef enum LoadKind {
-        /* Requests and their answers on connections that stay open. */
-        LOAD_REQUESTS,
-        /* Connections with one request each. */
-        LOAD_CONNECTIONS,
-        /* As many bytes as the connections carry. */
-        LOAD_STREAMS,
+        LOAD_REQUESTS,    /* requests and their answers on connections that stay open */
+        LOAD_CONNECTIONS, /* connections with one request each */
+        LOAD_STREAMS,     /* as many bytes as the connections carry */
 } LoadKind;
 
-/*
- * The limits beyond which the monitoring plugin alerts.
- */
+/* The limits beyond which the monitoring plugin alerts. */
 typedef struct Threshold {
         /* Milliseconds of the average round trip; percentage of lost round trips. */
         Range time;
         Range loss;
 } Threshold;
 
-/*
- * The result of reading the command line. Times are nanoseconds, sizes are bytes.
- */
+/* The result of reading the command line. Times are nanoseconds, sizes are bytes. */
 typedef struct ClientOptions {
         ClientAction action;
-        /* The words after the program's name, borrowed; NULL ends them. */
-        char *const *arguments;
+        char *const *arguments; /* the words after the program's name, borrowed; NULL ends them */
         /* Set unless help or the version is asked for. */
         Target target;
         ConnectionOptions connection;
-        /* The longest wait for the echo; 0 for no limit. */
-        uint64_t timeout;
+        uint64_t timeout; /* the longest wait for the echo; 0 for no limit */
 
         /* Suppresses everything but results. */
         bool quiet;
@@ -63,16 +54,14 @@ typedef struct ClientOptions {
         const char *hgrm;
         const char *plot;
 
-        /* Check: the number of bytes to send. */
-        uint64_t check_size;
+        uint64_t check_size; /* check: the number of bytes to send */
 
         /* With datagrams (connection.datagram): sends no fragments; in a check, the size of each
          * datagram, 0 for the default. */
         bool dont_fragment;
         uint64_t length;
 
-        /* Check and streams: bytes per second at most; 0 for no limit. */
-        uint64_t bandwidth;
+        uint64_t bandwidth; /* check and streams: bytes per second at most; 0 for no limit */
 
         /* Check and load: the time between reports, 0 for none. Ping: the time between round
          * trips. */
@@ -87,8 +76,7 @@ typedef struct ClientOptions {
         /* Ping: the number of flows, 0 for none, and their first local port, 0 for any. */
         uint64_t flows;
         uint64_t source_port;
-        /* Ping and load: nothing begins after this time; 0 for no limit. */
-        uint64_t duration;
+        uint64_t duration; /* ping and load: nothing begins after this time; 0 for no limit */
         /* Ping and load: the size of a message. With datagrams, the size of each in all modes. */
         uint64_t size;
         /* Monitor: the thresholds, the host, and --verbose, which has no effect. */

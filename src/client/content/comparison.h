@@ -20,12 +20,10 @@ enum {
  */
 typedef struct Comparison {
         const Pattern *pattern;
-        /* The number of bytes to expect. */
-        uint64_t total;
+        uint64_t total; /* the number of bytes to expect */
 
         uint64_t received;
-        /* The place in the pattern of the next expected byte. */
-        uint64_t position;
+        uint64_t position; /* the place in the pattern of the next expected byte */
         /* The first faults, and the number of all. */
         Fault first[COMPARISON_FIRST_FAULTS];
         uint64_t faults;

@@ -11,20 +11,13 @@ enum {
 /* The kinds of damage to a stream of bytes. */
 typedef enum FaultKind {
         FAULT_NONE,
-        /* Other values of the same number of bytes. */
-        FAULT_CHANGED,
-        /* The same bytes in another order. */
-        FAULT_REORDERED,
-        /* The echo repeats bytes. */
-        FAULT_DUPLICATED,
-        /* The echo contains bytes that the client did not send. */
-        FAULT_INSERTED,
-        /* The echo lacks bytes and continues behind them. */
-        FAULT_DROPPED,
-        /* The echo ends early. */
-        FAULT_TRUNCATED,
-        /* From there on the echo contains no part of the pattern. */
-        FAULT_UNRECOGNIZED,
+        FAULT_CHANGED,      /* other values of the same number of bytes */
+        FAULT_REORDERED,    /* the same bytes in another order */
+        FAULT_DUPLICATED,   /* the echo repeats bytes */
+        FAULT_INSERTED,     /* the echo contains bytes that the client did not send */
+        FAULT_DROPPED,      /* the echo lacks bytes and continues behind them */
+        FAULT_TRUNCATED,    /* the echo ends early */
+        FAULT_UNRECOGNIZED, /* from there on the echo contains no part of the pattern */
 } FaultKind;
 
 typedef struct Fault {

@@ -17,8 +17,7 @@ enum {
  */
 typedef struct Pattern {
         uint64_t seed;
-        /* The words of a block, in the order of their bytes. */
-        uint64_t words[PATTERN_BLOCK_WORDS];
+        uint64_t words[PATTERN_BLOCK_WORDS]; /* the words of a block, in the order of their bytes */
         /* A hash table of the differences between neighbouring words; its values are their indexes,
          * plus one. */
         uint16_t slots[PATTERN_SLOTS];

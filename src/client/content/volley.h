@@ -13,16 +13,11 @@ typedef struct VolleyEntry VolleyEntry;
  */
 typedef struct VolleyCounts {
         uint64_t sent;
-        /* Intact, in time. */
-        uint64_t answered;
-        /* Intact, after the timeout. */
-        uint64_t late;
-        /* The first answer had other bytes. */
-        uint64_t changed;
-        /* An ICMP error, or this machine's refusal to send. */
-        uint64_t rejected;
-        /* Not answered yet, before the timeout. */
-        uint64_t open;
+        uint64_t answered; /* intact, in time */
+        uint64_t late;     /* intact, after the timeout */
+        uint64_t changed;  /* the first answer had other bytes */
+        uint64_t rejected; /* an ICMP error, or this machine's refusal to send */
+        uint64_t open;     /* not answered yet, before the timeout */
 
         /* Of the answers: a further one to the same datagram; the first one after an answer to a
          * later datagram (RFC 4737); and an answer to none of the datagrams. */
@@ -38,8 +33,7 @@ typedef enum VolleyVerdict {
         VOLLEY_LATE,
         VOLLEY_CHANGED,
         VOLLEY_DUPLICATE,
-        /* The datagram was never sent, or too long ago. */
-        VOLLEY_UNRECOGNIZED,
+        VOLLEY_UNRECOGNIZED, /* the datagram was never sent, or too long ago */
 } VolleyVerdict;
 
 typedef struct VolleyAnswer {
@@ -54,22 +48,16 @@ typedef struct VolleyAnswer {
         uint64_t time;
 } VolleyAnswer;
 
-/*
- * Counts what happens to datagrams. They are numbered from 0 in the order of sending. Instants are
- * those of clock_now().
- */
+/* Counts what happens to datagrams. They are numbered from 0 in the order of sending. */
 typedef struct Volley {
         VolleyCounts counts;
         uint64_t timeout;
         /* The last datagrams, and their number, a power of two. */
         VolleyEntry *entries;
         size_t capacity;
-        /* No datagram before this one is open. */
-        uint64_t oldest;
-        /* The number behind the latest datagram that has an answer. */
-        uint64_t next;
-        /* The last round trip; 0 before the first. */
-        uint64_t transit;
+        uint64_t oldest;  /* no datagram before this one is open */
+        uint64_t next;    /* the number behind the latest datagram that has an answer */
+        uint64_t transit; /* the last round trip; 0 before the first */
 } Volley;
 
 /*
@@ -125,7 +113,5 @@ bool volley_find_open(Volley *volley, uint64_t *ret_number);
 uint64_t volley_lost(const VolleyCounts *counts);
 uint64_t volley_failed(const VolleyCounts *counts);
 
-/*
- * volley_add: Adds @other to @counts; the jitter becomes the mean, weighted by answers.
- */
+/* volley_add: Adds @other to @counts; the jitter becomes the mean, weighted by answers. */
 void volley_add(VolleyCounts *counts, const VolleyCounts *other);

@@ -27,8 +27,7 @@ typedef struct LoadSent {
  * a stream is a part of its worker.
  */
 typedef struct LoadPage {
-        /* The worker must end at once. */
-        atomic_bool stop;
+        atomic_bool stop; /* the worker must end at once */
         /* Answered requests or connections, by the kind of the load. */
         atomic_uint_fast64_t answered;
         /* Requests that were due before the end and did not begin. */
@@ -64,9 +63,7 @@ typedef struct LoadPage {
         Histogram latency;
 } LoadPage;
 
-/*
- * The task of one worker.
- */
+/* The task of one worker. */
 typedef struct LoadPlan {
         const ClientOptions *options;
         const Endpoint *peer;

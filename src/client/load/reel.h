@@ -12,9 +12,7 @@ enum {
         REEL_PERIOD = 32749,
 };
 
-/*
- * The bytes of all streams of a worker: endless, and other ones for each connection.
- */
+/* The bytes of all streams of a worker: endless, and other ones for each connection. */
 typedef struct Reel {
         /* The bytes of a turn, twice, so that no turn ends where they do. */
         uint8_t bytes[2 * REEL_PERIOD];

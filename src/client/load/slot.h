@@ -19,13 +19,10 @@ typedef enum SlotState {
         SLOT_IDLE,
         SLOT_CONNECTING,
         SLOT_BUSY,
-        /* Half-closed: only the peer's end is missing. */
-        SLOT_ENDING,
+        SLOT_ENDING, /* half-closed: only the peer's end is missing */
 } SlotState;
 
-/*
- * One connection and its current request. Instants are those of clock_now().
- */
+/* One connection and its current request. */
 typedef struct Slot {
         /* -1 without a connection, and while the queue of a Unix socket is full. */
         int fd;
@@ -47,9 +44,7 @@ typedef struct Slot {
         bool wants_out;
 } Slot;
 
-/*
- * The connections of one worker.
- */
+/* The connections of one worker. */
 typedef struct Slots {
         const LoadPlan *plan;
         const ClientOptions *options;
@@ -78,9 +73,7 @@ void slot_begin(Slots *slots, Slot *slot, uint64_t due);
  */
 bool slot_serve(Slots *slots, Slot *slot, uint32_t events);
 
-/*
- * slot_end: Half-closes @slot, which must not be busy, for good at the instant @now.
- */
+/* slot_end: Half-closes @slot, which must not be busy, for good at the instant @now. */
 void slot_end(Slots *slots, Slot *slot, uint64_t now);
 
 /*

@@ -9,14 +9,11 @@
 #include "lib/endpoint.h"
 
 typedef struct ConnectionOptions {
-        /* Datagrams (udp(7), or those of unix(7)) instead of a stream. */
-        bool datagram;
-        /* The limit for each address in nanoseconds; 0 for the kernel's. */
-        uint64_t timeout;
+        bool datagram;    /* datagrams (udp(7), or those of unix(7)) instead of a stream */
+        uint64_t timeout; /* the limit for each address in nanoseconds; 0 for the kernel's */
         /* The local address (bind(2)), with port 0; length 0 for the kernel's choice. */
         Endpoint source;
-        /* The local port; 0 for the kernel's choice. */
-        in_port_t port;
+        in_port_t port; /* the local port; 0 for the kernel's choice */
         /* The interface to use (SO_BINDTODEVICE, socket(7)); empty for the kernel's choice. */
         char device[IF_NAMESIZE];
         /* The differentiated services code point (RFC 2474) and the time to live or hop limit of
@@ -27,10 +24,8 @@ typedef struct ConnectionOptions {
         bool mptcp;
         /* What the callers send first on a new connection, see proxy_header_send(). */
         ProxyHeader proxy_header;
-        /* A descriptor of interrupt_open(), or -1. */
-        int interrupt;
-        /* The end of the whole run; 0 for none. */
-        uint64_t end;
+        int interrupt; /* a descriptor of interrupt_open(), or -1 */
+        uint64_t end;  /* the end of the whole run; 0 for none */
         /* Tries the addresses of a name in parallel (Happy Eyeballs, RFC 8305), not one after the
          * other. */
         bool race;

@@ -21,17 +21,13 @@ enum {
 /* --flood sends this long after the last datagram, even without an answer to it. */
 #define FLOW_FLOOD (10 * CLOCK_MILLISECOND)
 
-/*
- * A connected datagram socket, from one local port to one peer, and the counts of its datagrams.
- */
+/* A connected datagram socket, from one local port to one peer, and the counts of its datagrams. */
 typedef struct Flow {
-        /* Owned by the caller. */
-        int fd;
+        int fd; /* owned by the caller */
         /* The socket has a queue of errors. That of a Unix socket would be its answers: the kernel
          * ignores MSG_ERRQUEUE there. */
         bool errors;
-        /* Makes the datagrams of all flows of the process. */
-        Payload *payload;
+        Payload *payload; /* makes the datagrams of all flows of the process */
         /* The number in the payload of the flow's first datagram. */
         uint64_t first;
         Volley volley;
@@ -39,10 +35,8 @@ typedef struct Flow {
         /* The sizes of the last datagrams, a ring as large as the volley's, which the caller sets
          * and owns; NULL at first: all have the size of the payload. */
         uint16_t *sizes;
-        /* The MTU of the interface, once a datagram was larger; 0 before. */
-        uint32_t mtu;
-        /* All answers that came before this instant are received. */
-        uint64_t seen;
+        uint32_t mtu;  /* the MTU of the interface, once a datagram was larger; 0 before */
+        uint64_t seen; /* all answers that came before this instant are received */
         /* The end of the run, which the caller sets; CLOCK_NEVER at first. Answers that come then
          * or later do not count. */
         uint64_t end;
@@ -52,26 +46,21 @@ typedef struct Flow {
 } Flow;
 
 typedef enum FlowEventKind {
-        /* An answer came, and the volley has a verdict. */
-        FLOW_ANSWER,
-        /* A datagram was rejected. */
-        FLOW_REJECTED,
-        /* A datagram exceeded the timeout. */
-        FLOW_OVERDUE,
+        FLOW_ANSWER,   /* an answer came, and the volley has a verdict */
+        FLOW_REJECTED, /* a datagram was rejected */
+        FLOW_OVERDUE,  /* a datagram exceeded the timeout */
 } FlowEventKind;
 
 typedef struct FlowEvent {
         FlowEventKind kind;
-        /* The number of the datagram in the volley; undefined if unrecognized. */
-        uint64_t number;
+        uint64_t number; /* the number of the datagram in the volley; undefined if unrecognized */
         /* FLOW_ANSWER: the verdict, the size of the datagram, the fault of a changed answer, and
          * whether the answer came in fragments. */
         VolleyAnswer answer;
         size_t size;
         Fault fault;
         bool fragments;
-        /* FLOW_REJECTED. */
-        Rejection rejection;
+        Rejection rejection; /* FLOW_REJECTED */
 } FlowEvent;
 
 /*

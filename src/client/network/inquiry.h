@@ -4,9 +4,7 @@
 #include <poll.h>
 #include <stdint.h>
 
-/*
- * Inquiries: SIGQUIT (^\) and SIGUSR1 print the state of a run, which continues.
- */
+/* Inquiries: SIGQUIT (^\) and SIGUSR1 print the state of a run, which continues. */
 
 /*
  * inquiry_open: Catches SIGQUIT and SIGUSR1, unless they are ignored. Call it once, before the

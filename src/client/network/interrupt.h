@@ -4,9 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/*
- * The wish to end early, as a descriptor to poll: SIGINT and SIGTERM end a run with its results.
- */
+/* The wish to end early, as a descriptor to poll: SIGINT and SIGTERM end a run with its results. */
 
 /*
  * interrupt_open: Catches the first SIGINT or SIGTERM; the second one has its default action. The

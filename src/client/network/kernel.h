@@ -10,17 +10,14 @@
  * kernel's figures. */
 #define KERNEL_STALL (10 * CLOCK_MILLISECOND)
 
-/*
- * The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes.
- */
+/* The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes. */
 typedef struct Kernel {
         /* At least one TCP connection was noted. */
         bool known;
         uint64_t rtt;
         uint64_t rtt_variance;
         uint64_t mss;
-        /* Segments. */
-        uint64_t congestion_window;
+        uint64_t congestion_window; /* segments */
         /* The sums over all connections. Segments are the first one of each connection and those
          * sent with data, repeated ones too. Those without an acknowledgement yet do not count. */
         uint64_t retransmits;

@@ -15,15 +15,12 @@ enum {
         PATH_FAILED_SIZE = ENDPOINT_TEXT_SIZE + 80,
 };
 
-/*
- * The addresses and times of a connection.
- */
+/* The addresses and times of a connection. */
 typedef struct Path {
         /* The address that answered, as passed to connect(2), and as text. */
         Endpoint endpoint;
         char peer[ENDPOINT_TEXT_SIZE];
-        /* The local address, as text. */
-        char local[ENDPOINT_TEXT_SIZE];
+        char local[ENDPOINT_TEXT_SIZE]; /* the local address, as text */
         /* The instant of connect(2); nanoseconds of looking up the name and of connecting to this
          * address. */
         uint64_t start;

@@ -23,18 +23,15 @@ enum {
  * or the peer, or this machine's refusal to send it.
  */
 typedef struct Rejection {
-        /* A positive errno. */
-        int error;
-        /* This machine refused. */
-        bool local;
+        int error;  /* a positive errno */
+        bool local; /* this machine refused */
         /* Of EMSGSIZE: the largest packet that fits, with its headers; 0 if unknown. */
         uint32_t mtu;
         /* As "port unreachable", and "192.0.2.1": the sender of the ICMP error, empty if unknown.
          */
         char reason[REJECTION_REASON_SIZE];
         char sender[INET6_ADDRSTRLEN];
-        /* Both, as "port unreachable from 192.0.2.1". */
-        char text[REJECTION_TEXT_SIZE];
+        char text[REJECTION_TEXT_SIZE]; /* both, as "port unreachable from 192.0.2.1" */
 } Rejection;
 
 /*

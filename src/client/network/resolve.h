@@ -17,17 +17,13 @@ enum {
         ADDRESSES_MAXIMUM = 32,
 };
 
-/*
- * The peer as the command line names it.
- */
+/* The peer as the command line names it. */
 typedef struct Target {
         /* A name, an address (IPv6 without brackets), a "/path", an "@abstract" name
          * or "vsock:CID:PORT". */
         char host[TARGET_HOST_SIZE];
-        /* 1 to 65535; unused for Unix sockets and vsock. */
-        in_port_t port;
-        /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both. */
-        int family;
+        in_port_t port; /* 1 to 65535; unused for Unix sockets and vsock */
+        int family;     /* AF_INET or AF_INET6 alone, or AF_UNSPEC for both */
 } Target;
 
 typedef struct Addresses {

@@ -6,21 +6,16 @@
 
 #include "client/command/client_options.h"
 
-/*
- * The counts of a run @elapsed nanoseconds after its start.
- */
+/* The counts of a run @elapsed nanoseconds after its start. */
 typedef struct Interim {
         uint64_t elapsed;
         uint64_t answered;
         uint64_t bytes_sent;
         uint64_t bytes_received;
-        /* Faults, in a check. */
-        uint64_t errors;
+        uint64_t errors; /* faults, in a check */
 } Interim;
 
-/*
- * The reports of one run, one for each --interval.
- */
+/* The reports of one run, one for each --interval. */
 typedef struct Interims {
         const ClientOptions *options;
         /* The instant of the start, and that of the next report: CLOCK_NEVER for none. */
@@ -47,7 +42,5 @@ void interims_end(Interims *interims, const Interim *now);
 void interim_print(FILE *file, const Interim *from, const Interim *to,
                    const ClientOptions *options);
 
-/*
- * interim_rate: Returns @count in @time nanoseconds as a rate per second; 0 for no time.
- */
+/* interim_rate: Returns @count in @time nanoseconds as a rate per second; 0 for no time. */
 double interim_rate(uint64_t count, uint64_t time);

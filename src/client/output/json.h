@@ -11,8 +11,7 @@
  */
 typedef struct Json {
         FILE *file;
-        /* The next member needs a comma in front. */
-        bool comma;
+        bool comma; /* the next member needs a comma in front */
 } Json;
 
 /*

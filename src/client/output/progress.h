@@ -3,9 +3,7 @@
 
 #include <stdbool.h>
 
-/*
- * A line of progress at the foot of the terminal on standard error; nothing without a terminal.
- */
+/* A line of progress at the foot of the terminal on standard error; nothing without a terminal. */
 typedef struct Progress {
         bool enabled;
         bool shown;

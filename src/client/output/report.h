@@ -20,30 +20,22 @@
 #include "client/value/phases.h"
 #include "lib/failure.h"
 
-/*
- * The result of a search for the largest datagram, in bytes.
- */
+/* The result of a search for the largest datagram, in bytes. */
 typedef struct ReportMtu {
         /* The largest one that passed, and its packet with the headers; 0 without a result. */
         uint64_t payload;
         uint64_t packet;
-        /* The MTU of the interface; 0 if its largest datagram passed. */
-        uint64_t interface;
+        uint64_t interface; /* the MTU of the interface; 0 if its largest datagram passed */
 } ReportMtu;
 
-/*
- * The result of a run of any mode. Members that a mode does not use stay zero.
- */
+/* The result of a run of any mode. Members that a mode does not use stay zero. */
 typedef struct Report {
-        /* FAILURE_NONE for success. */
-        Failure failure;
-        /* The time of day at the start of the run. */
-        time_t time;
+        Failure failure; /* FAILURE_NONE for success */
+        time_t time;     /* the time of day at the start of the run */
         /* The first connection; its peer is empty if none came about. */
         Path path;
         Kernel kernel;
-        /* Ping and load. */
-        Phases phases;
+        Phases phases; /* ping and load */
         /* Nanoseconds from the first connection to the end. */
         uint64_t elapsed;
         uint64_t bytes_sent;
@@ -114,9 +106,7 @@ Interim report_count(const Report *report, uint64_t start, uint64_t errors);
 void report_print_state(const Interim *count, const Histogram *latency,
                         const ClientOptions *options, Progress *progress);
 
-/*
- * report_quantile: Returns a quantile of @latency in microseconds; NaN without enough values.
- */
+/* report_quantile: Returns a quantile of @latency in microseconds; NaN without enough values. */
 double report_quantile(const Histogram *latency, unsigned permille);
 
 /*

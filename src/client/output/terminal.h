@@ -6,7 +6,5 @@ enum {
         TERMINAL_WIDTH = 80,
 };
 
-/*
- * terminal_width: Returns the columns of the terminal @fd, or TERMINAL_WIDTH for anything else.
- */
+/* terminal_width: Returns the columns of the terminal @fd, or TERMINAL_WIDTH for anything else. */
 int terminal_width(int fd);

@@ -9,9 +9,7 @@
 #include "client/run/trip.h"
 #include "client/value/phases.h"
 
-/*
- * The values that all flows share.
- */
+/* The values that all flows share. */
 typedef struct LaneSettings {
         Endpoint endpoint;
         ConnectionOptions connection;

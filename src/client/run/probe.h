@@ -24,12 +24,9 @@ enum {
 
 /* The reason why a size did not pass. */
 typedef struct ProbeReason {
-        /* An ICMP error named a smaller MTU, or the answer came in fragments. */
-        bool announced;
-        /* The answer had other bytes. */
-        bool changed;
-        /* Another error; its errno is 0 for none. */
-        Rejection rejection;
+        bool announced; /* an ICMP error named a smaller MTU, or the answer came in fragments */
+        bool changed;   /* the answer had other bytes */
+        Rejection rejection; /* another error; its errno is 0 for none */
 } ProbeReason;
 
 /*
@@ -40,15 +37,12 @@ typedef struct Probe {
         const ClientOptions *options;
         Report *report;
         Flow flow;
-        /* The bytes of the headers of a packet. */
-        size_t headers;
+        size_t headers; /* the bytes of the headers of a packet */
         /* The largest size that fits by the last ICMP error, and the MTU in it; 0 for none. */
         size_t hint;
         size_t named;
-        /* The shortest round trip; 0 before the first. */
-        uint64_t shortest;
-        /* Of the last size. */
-        ProbeReason reason;
+        uint64_t shortest;  /* the shortest round trip; 0 before the first */
+        ProbeReason reason; /* of the last size */
         /* The smallest size of which an answer came back changed; SIZE_MAX for none. */
         size_t changed;
         /* The number behind that of the datagram that was rejected last; 0 for none. */
@@ -63,7 +57,5 @@ typedef struct Probe {
  */
 int probe_make(Probe *probe, size_t size);
 
-/*
- * probe_catch_up: Takes what came about earlier datagrams, and the errors of this machine.
- */
+/* probe_catch_up: Takes what came about earlier datagrams, and the errors of this machine. */
 void probe_catch_up(Probe *probe);

@@ -28,8 +28,7 @@ typedef struct Receiver {
         /* The longest wait in nanoseconds for owed bytes or for the peer's end; 0 for no limit. It
          * counts from the first byte that the kernel took from the sender. */
         uint64_t timeout;
-        /* A descriptor of interrupt_open(), or -1. */
-        int interrupt;
+        int interrupt; /* a descriptor of interrupt_open(), or -1 */
         /* Whether the sink takes what is in the socket at the interrupt, too: it never blocks. */
         bool drains;
         /* If set, receiver_run() calls it soon, and again at the returned instant or shortly
@@ -40,23 +39,16 @@ typedef struct Receiver {
         /* Bytes passed to the sink, and the instant of the last ones, 0 for none. */
         uint64_t bytes;
         uint64_t last_received;
-        /* Some bytes came before the sender had begun to send as many. */
-        bool early;
-        /* The sink's negative errno after RECEIVER_SINK_FAILED. */
-        int error;
+        bool early; /* some bytes came before the sender had begun to send as many */
+        int error;  /* the sink's negative errno after RECEIVER_SINK_FAILED */
 } Receiver;
 
 enum {
-        /* The peer closed its side in order. */
-        RECEIVER_END,
-        /* The sink failed. */
+        RECEIVER_END, /* the peer closed its side in order */
         RECEIVER_SINK_FAILED,
-        /* The timeout is over. */
         RECEIVER_TIMEOUT,
-        /* The interrupt came. */
         RECEIVER_INTERRUPTED,
-        /* The peer sent a mebibyte more than it had received. */
-        RECEIVER_ENDLESS,
+        RECEIVER_ENDLESS, /* the peer sent a mebibyte more than it had received */
 };
 
 /*

@@ -27,16 +27,11 @@ typedef struct Source {
 } Source;
 
 typedef enum SenderEnd {
-        /* The source ended, and the sender has sent all of it. */
-        SENDER_FINISHED,
-        /* sender_stop() came before the end of the source. */
-        SENDER_STOPPED,
-        /* The source failed; Sender.error is its errno. */
-        SENDER_SOURCE_FAILED,
-        /* send(2) failed; Sender.error is its errno. */
-        SENDER_CONNECTION_FAILED,
-        /* A signal ended the process; Sender.error is its number. */
-        SENDER_KILLED,
+        SENDER_FINISHED,          /* the source ended, and the sender has sent all of it */
+        SENDER_STOPPED,           /* sender_stop() came before the end of the source */
+        SENDER_SOURCE_FAILED,     /* the source failed; Sender.error is its errno */
+        SENDER_CONNECTION_FAILED, /* send(2) failed; Sender.error is its errno */
+        SENDER_KILLED,            /* a signal ended the process; Sender.error is its number */
 } SenderEnd;
 
 typedef struct Sender {
@@ -58,9 +53,7 @@ typedef struct Sender {
  */
 int sender_start(Sender *ret_sender, int fd, const Source *source);
 
-/*
- * sender_bytes: Returns the number of bytes that the sender has sent. Callable at any time.
- */
+/* sender_bytes: Returns the number of bytes that the sender has sent. Callable at any time. */
 uint64_t sender_bytes(const Sender *sender);
 
 /*
@@ -70,9 +63,7 @@ uint64_t sender_bytes(const Sender *sender);
  */
 uint64_t sender_begun(const Sender *sender);
 
-/*
- * sender_last_sent: Returns the instant (clock_now()) of the last sent bytes, 0 for none.
- */
+/* sender_last_sent: Returns the instant (clock_now()) of the last sent bytes, 0 for none. */
 uint64_t sender_last_sent(const Sender *sender);
 
 /*
@@ -82,7 +73,5 @@ uint64_t sender_last_sent(const Sender *sender);
  */
 void sender_stop(Sender *sender);
 
-/*
- * sender_deinit: Releases the resources of sender_start(). Call it after sender_stop().
- */
+/* sender_deinit: Releases the resources of sender_start(). Call it after sender_stop(). */
 void sender_deinit(Sender *sender);

@@ -28,12 +28,9 @@ typedef struct Turns {
         char *buffers;
         Flow *datagrams;
         Payload *payload;
-        /* The instants of the flows' next round trips. */
-        uint64_t *due;
-        /* The end of the run; CLOCK_NEVER for none. */
-        uint64_t end;
-        /* The interrupt, and a descriptor of each flow. */
-        struct pollfd *polled;
+        uint64_t *due;         /* the instants of the flows' next round trips */
+        uint64_t end;          /* the end of the run; CLOCK_NEVER for none */
+        struct pollfd *polled; /* the interrupt, and a descriptor of each flow */
 } Turns;
 
 /*

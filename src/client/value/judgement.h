@@ -15,17 +15,13 @@ enum {
 /* The loss that a judgement without a named flow rules out, or admits that it cannot. */
 #define JUDGEMENT_LOSS 0.2
 
-/*
- * The packets that a flow sent, and how many of them were lost.
- */
+/* The packets that a flow sent, and how many of them were lost. */
 typedef struct FlowCount {
         uint64_t sent;
         uint64_t lost;
 } FlowCount;
 
-/*
- * The difference between flows.
- */
+/* The difference between flows. */
 typedef struct Judgement {
         /* The number of flows that lose more than the others, and the sums of both groups. */
         size_t named;
@@ -50,7 +46,5 @@ typedef struct Judgement {
 void judgement_make(const FlowCount *counts, size_t count, bool *ret_named,
                     Judgement *ret_judgement);
 
-/*
- * judgement_rate: Returns the share of the packets of @count that were lost; 0 without packets.
- */
+/* judgement_rate: Returns the share of the packets of @count that were lost; 0 without packets. */
 double judgement_rate(const FlowCount *count);

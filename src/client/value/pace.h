@@ -7,13 +7,10 @@
 /* More would overflow. */
 #define PACE_MOST (UINT64_MAX / 1000)
 
-/*
- * A limit of the bytes sent since an instant. Instants are those of clock_now().
- */
+/* A limit of the bytes sent since an instant. */
 typedef struct Pace {
         uint64_t start;
-        /* Bytes a second, at most PACE_MOST; 0 for no limit. */
-        uint64_t rate;
+        uint64_t rate; /* bytes a second, at most PACE_MOST; 0 for no limit */
 } Pace;
 
 /*

@@ -28,7 +28,5 @@ typedef struct Range {
  */
 int range_parse(const char *text, size_t length, Range *ret_range);
 
-/*
- * range_alerts: Returns whether @value raises an alert; false without a range.
- */
+/* range_alerts: Returns whether @value raises an alert; false without a range. */
 bool range_alerts(const Range *range, double value);

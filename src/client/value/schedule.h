@@ -8,14 +8,10 @@ enum {
         SCHEDULE_UNIT = 1000,
 };
 
-/*
- * The instants at which the requests of one worker are due at a fixed rate. Instants are those of
- * clock_now(), durations nanoseconds.
- */
+/* The instants at which the requests of one worker are due at a fixed rate. */
 typedef struct Schedule {
         uint64_t start;
-        /* Requests of all workers in SCHEDULE_UNIT seconds, at least 1. */
-        uint64_t rate;
+        uint64_t rate; /* requests of all workers in SCHEDULE_UNIT seconds, at least 1 */
         /* The worker's number, from 0, and how many there are. */
         unsigned index;
         unsigned workers;
