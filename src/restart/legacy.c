@@ -10,7 +10,6 @@
 #include "restart/legacy.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
