@@ -3,21 +3,23 @@
 
 All run with one user ID and no privileges, as under the unit; hostile.c makes the attacks."""
 
+import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
 import clients
 import processes
-from manager import unit  # noqa: F401
+from manager import send, unit  # noqa: F401
+from moved_clock import Clock
 from service import SANITIZED
 from stepping import Stepped
 
@@ -58,16 +60,26 @@ def fixture_library():
         yield library
 
 
+@pytest.fixture(name="clock")
+def fixture_clock(library, clock_library):
+    """One that everybody can read."""
+    return Clock(library.parent, shutil.copy(clock_library, library.parent))
+
+
 @pytest.fixture(name="victim")
 def fixture_victim(unit, library):  # noqa: F811
     """A unit without privileges whose handlers are hostile when their peers ask for it."""
-    def begin(*options, descriptors=4096, **keywords):
+    def begin(*options, descriptors=4096, clock=None, **keywords):
+        environment = {"LD_PRELOAD": str(library)}
+        if clock:
+            environment = clock.environment | {
+                "LD_PRELOAD": f"{clock.environment['LD_PRELOAD']}:{library}"}
         # The kernel counts descriptors on their way for each user: another test's must not be among
         # them.
         user = 20000 + (64 * os.getpid() + next(victims)) % 40000
         service = unit(*options, start=False, **keywords)
         service.wrapper = ["prlimit", f"--nofile={descriptors}", *without_privileges(user), "env",
-                           f"LD_PRELOAD={library}"]
+                           *(f"{name}={value}" for name, value in environment.items())]
         service.manager.path.chmod(0o777)
         service.start()
         return service
@@ -402,11 +414,41 @@ def test_store(victim, name):
     clients.ping(hostile)
 
 
-def test_stop(victim):
+def is_dying(pid):
+    """Whether a process has been killed, and is not a zombie yet."""
+    if processes.state(pid) in ("Z", None):
+        return False
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        pending = processes.signal_set(processes.status(pid)["SigPnd"])
+        return signal.SIGKILL in pending or processes.has_ended(pid)
+    return False
+
+
+def terminate_by(clock, service):
+    """Stops the service as systemd does, while the stopped clock moves on, and returns by how much.
+
+    It moves when handlers, master and manager have done what was due before, and no handler dies."""
+    handlers, moves = service.handlers(), 0
+    service.signal(signal.SIGTERM)
+    send(handlers, signal.SIGTERM)
+    while not processes.has_ended(service.pid):
+        clock.advance(0.1)
+        moves += 1
+        processes.wait_until_noticed([*handlers, service.pid])
+        processes.wait_until_noticed([service.pid])
+        processes.wait_for(lambda: not any(map(is_dying, handlers)), "the death of the killed")
+        service.manager.sync()
+        processes.wait_until_noticed([service.pid])
+    assert service.process.wait(processes.DEADLINE) == 0
+    return moves / 10
+
+
+def test_stop(victim, clock):
     """Handlers ignore SIGTERM and knock every second, or hand their connections over late, one after
     the other, and stay: a stop takes hardly longer than the 4 seconds that it takes with one that only
     ignores it, and loses no other connection."""
-    service = victim(expected=["crashed"])
+    clock.stop()
+    service = victim(expected=["crashed"], clock=clock)
     other = service.connect_served()
     seconds = {}
     for attacks in ["hang"], ["deaf"], [f"late {delay}" for delay in (1500, 3500, 5500, 7500)]:
@@ -416,15 +458,13 @@ def test_stop(victim):
             ask(client, name, f"{handover_name(service)} {delay}".rstrip())
             processes.wait_for(lambda: processes.signal_set(processes.status(handler)["SigBlk"]),
                                f"{attack} has begun")
-        begun = time.monotonic()
-        service.terminate()
-        seconds[attacks[0]] = time.monotonic() - begun
+        seconds[attacks[0]] = terminate_by(clock, service)
         service.start()
         for client in hostile:
             client.close()
         clients.ping(other)
-    # One after the other would be twice as long; a busy machine is late by a second or two.
-    assert max(seconds.values()) < seconds["hang"] * 3 / 2
+    # One after the other would take twice as long.
+    assert 4 <= seconds["hang"] <= max(seconds.values()) < 5, seconds
 
 
 def test_connection_that_nobody_stores(victim):
