@@ -389,14 +389,16 @@ def test_a_surplus_that_fits_differs():
     lambda data: data[:1000] + data[1000 + 5 * PERIOD : 1000 + 9 * PERIOD] +
                  data[1000 : 1000 + 5 * PERIOD] + data[1000 + 9 * PERIOD :],
 ])
-def test_turns_of_a_stream_in_another_order_differ(edit):
+def test_turns_of_a_stream_in_another_order_differ(clock, edit):
     """As many bytes as were sent, moved by the sizes of turns, are no echo."""
-    with servers.tcp(servers.beginning(edit, 1 << 20)) as server:
-        result = load("streams", "--duration=0.3", "--connections=1", *server.address, status=1)
+    # They are found before the end of the duration.
+    with stepped(clock, servers.beginning(edit, 1 << 20), *command(
+            "streams", "--duration=1", "--connections=1")) as (_, client):
+        result = end_of(client, 1)
     assert result["load"]["errors"] == {"differs": 1}
 
 
-def test_a_lost_block_of_streams_differs():
+def test_a_lost_block_of_streams_differs(clock):
     """A gap of exactly what the client writes at once is no end of a period."""
     block = 256 << 10
 
@@ -405,8 +407,9 @@ def test_a_lost_block_of_streams_differs():
         servers.receive(connection, block)
         servers.echo(connection)
 
-    with servers.tcp(behaviour) as server:
-        result = load("streams", "--duration=0.5", "--connections=2", *server.address, status=1)
+    with stepped(clock, behaviour, *command(
+            "streams", "--duration=1", "--connections=2")) as (_, client):
+        result = end_of(client, 1)
     assert result["load"]["errors"] == {"differs": 2}
 
 
@@ -782,7 +785,8 @@ def test_the_path_of_a_unix_socket_is_the_clients(tmp_path):
     with servers.local(servers.echo, f"{tmp_path}/other") as server:
         os.rename(f"{tmp_path}/other", f"{tmp_path}/socket")
         result = load("connections", "--duration=0.2", "--connections=4", f"{tmp_path}/socket")
-    assert result["load"]["answered"] > 4 and server.accepted == result["load"]["answered"]
+    # The first connection is made before the load.
+    assert server.accepted == result["load"]["answered"] >= 4
 
 
 @pytest.mark.parametrize("kind", ["requests", "streams"])
@@ -857,12 +861,29 @@ def test_a_pause_of_a_stream_is_not_timed(clock):
         echoed.clear()
 
 
-def test_a_failed_connection_is_replaced_again_and_again():
-    """It rests for a moment each time, and not for long."""
-    with servers.tcp(servers.reset_after(0)) as server:
-        result = load("requests", "-P1", "-w1", *server.address, status=1)
-    # The moment is a twentieth of a second.
-    assert 3 <= result["load"]["errors"]["reset"] <= 21
+def test_a_failed_connection_is_replaced_again_and_again(clock):
+    """It rests for a moment each time, a twentieth of a second, and not for long."""
+    ended = []
+
+    def behaviour(connection):
+        servers.reset_after(0)(connection)
+        ended.append(connection)
+
+    def noticed(count):
+        until(lambda: len(ended) == count)
+        processes.wait_until_noticed(descendants(client.process.pid))
+        return server.accepted == count
+
+    with stepped(clock, behaviour, *command("requests", "-P1", "-w1")) as (server, client):
+        for count in range(1, 11):
+            assert noticed(count)
+            clock.advance(0.04)
+            assert noticed(count), "it did not rest"
+            clock.advance(0.01)
+        assert noticed(11)
+        clock.advance(1)
+        result = end_of(client, 1)
+    assert result["load"]["errors"] == {"reset": 11}
 
 
 def test_the_time_of_the_first_connection_counts(tmp_path):
@@ -963,23 +984,39 @@ def test_damage_is_no_other_service():
     assert "not an echo" not in result["failure"]["message"]
 
 
-def test_ports_in_time_wait():
+@pytest.mark.parametrize("option, status", [("--reset", 0), ("--json", 1)])
+def test_ports_in_time_wait(clock, option, status):
     """Each connection takes a port for a minute; with --reset none does. The sentence says so."""
+    ended = []
+
+    def behaviour(connection):
+        # A reset ends it, too.
+        with contextlib.suppress(OSError):
+            servers.echo(connection)
+        connection.close()
+        ended.append(connection)
+
     network = Network("192.0.2.1/32")
     network.run(pathlib.Path("/proc/sys/net/ipv4/tcp_tw_reuse").write_text, "0")
     network.run(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text, "40001 40100")
-    with network.run(servers.tcp, servers.echo, "192.0.2.1", 7) as server:
-        status, output, _ = network.run(run, *command("connections", "-P4", "-w4", "--reset"),
-                                        "--json", *server.address)
-        result = parse(output.decode())
-        assert status == 0 and result["load"]["answered"] > 100 and result["load"]["errors"] == {}
-        status, output, _ = network.run(run, *command("connections", "-P4", "-w4"), "--json",
-                                        *server.address)
-        result = parse(output.decode())
+    clock.stop()
+    with network.run(servers.tcp, behaviour, "192.0.2.1", 7) as server, network.run(
+            Client, "--json", option, *command("connections", "-P4", "-w4"), *server.address,
+            env=os.environ | clock.environment) as client:
+        wait_for_start(client)
+        clock.advance(0.0015)
+        until(lambda: len(ended) >= (100 if status else 200))
+        # Where no port is free, they have looked for one.
+        processes.wait_until_noticed(descendants(client.process.pid))
+        clock.advance(4)
+        result = end_of(client, status)
     network.close()
-    assert status == 1 and 0 < result["load"]["answered"] <= 100
-    assert "no local port is free" in result["failure"]["message"]
-    assert "--reset" in result["failure"]["message"]
+    if status:
+        assert result["load"]["answered"] == 100
+        assert "no local port is free" in result["failure"]["message"]
+        assert "--reset" in result["failure"]["message"]
+    else:
+        assert result["load"]["answered"] >= 200 and result["load"]["errors"] == {}
 
 
 @pytest.mark.parametrize("kind", ["requests", "connections", "streams"])
@@ -995,21 +1032,28 @@ def test_a_full_queue_does_not_block(kind, tmp_path):
     assert server.accepted >= 6
 
 
-def test_a_full_queue_and_the_timeout(tmp_path):
+def test_a_full_queue_and_the_timeout(tmp_path, clock):
     """Who never gets a place is an error after --connect-timeout; the others go on."""
+    echoed = threading.Event()
+    clock.stop()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/s")
         listener.listen(0)
-        connection = []
 
         def answer():
-            connection.append(listener.accept()[0])
-            servers.echo(connection[0])
+            with listener.accept()[0] as connection:
+                connection.sendall(connection.recv(64))
+                echoed.set()
+                servers.echo(connection)
 
         thread = threading.Thread(target=answer)
         thread.start()
-        result = load("requests", "-P3", "-w1", "-W2", "--connect-timeout=0.1", f"{tmp_path}/s", status=1)
+        with Client("--json", *command("requests", "-P3", "-w1", "-W2", "--connect-timeout=0.1"),
+                    f"{tmp_path}/s", env=os.environ | clock.environment) as client:
+            until(lambda: echoed.is_set() or clock.advance(0.001))
+            processes.wait_until_noticed(descendants(client.process.pid))
+            clock.run_out(client.process, 0.1)
+            result = end_of(client, 1)
         thread.join(DEADLINE)
-        connection[0].close()
     # The queue has one place, whose connection nobody accepts.
     assert result["load"]["answered"] > 0 and result["load"]["errors"]["timeout"] >= 1
