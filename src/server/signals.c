@@ -48,8 +48,8 @@ static int signals_open(const int *numbers) {
 int signals_init(Signals *signals, bool (*act)(void *data, uint32_t number, uint64_t now),
                  void *data) {
         static const int numbers[SIGNALS_FDS][4] = {
-                [SIGNALS_STOPS] = { SIGTERM, SIGINT, 0 },
-                [SIGNALS_OTHERS] = { SIGHUP, SIGUSR1, SIGCHLD, 0 },
+                [SIGNALS_STOPS] = { SIGTERM, SIGINT },
+                [SIGNALS_OTHERS] = { SIGHUP, SIGUSR1, SIGCHLD },
         };
 
         signals->act = act;
@@ -92,7 +92,7 @@ static void signals_read(Signals *signals, int fd, uint64_t now) {
         struct signalfd_siginfo batch[6];
         ssize_t n = read(fd, batch, sizeof batch);
 
-        for (ssize_t i = 0; i < n / (ssize_t)sizeof batch[0]; i++)
+        for (ssize_t i = 0; i < n / (ssize_t)sizeof *batch; i++)
                 signals->vain = signals_obey(signals, &batch[i], now) ? 0 : signals->vain + 1;
         if (n > 0 && signals->vain >= VAIN_MOST)
                 signals->paused_until = now + PAUSE;

@@ -4,6 +4,7 @@
 #include "server/signals.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -21,7 +22,8 @@ FAULT(int, signalfd, signalfd, (int fd, const sigset_t *set, int flags), (fd, se
 FAULT(int, sigprocmask, sigprocmask, (int how, const sigset_t *set, sigset_t *old), (how, set, old))
 
 static Signals signals = SIGNALS_NONE;
-static struct pollfd polled[SIGNALS_FDS];
+/* The last one is not a signal's. */
+static struct pollfd polled[SIGNALS_FDS + 1];
 
 /* The signals that were obeyed, and whether they have an effect. */
 static uint32_t acted[16];
@@ -37,7 +39,16 @@ static bool act(void *data, uint32_t number, uint64_t now) {
 }
 
 static void begin(void) {
+        polled[SIGNALS_FDS] = (struct pollfd){ .fd = -3, .revents = POLLIN };
         assert_int_equal(signals_init(&signals, act, &signals), 0);
+}
+
+static void end(void) {
+        assert_int_equal(polled[SIGNALS_FDS].fd, -3);
+        signals_deinit(&signals);
+        for (int i = 0; i < SIGNALS_FDS; i++)
+                assert_int_equal(fcntl(signals.fds[i], F_GETFD), -1);
+        assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
 /* Waits for nothing: all signals are there. Returns how many descriptors are ready. */
@@ -74,7 +85,7 @@ static void send_all(void *data) {
                 assert_int_equal(kill(getpid(), numbers[i]), 0);
         assert_int_equal(look(), 2);
         expect(stops_first, COUNT(stops_first));
-        signals_deinit(&signals);
+        end();
 }
 
 /* Each signal acts once, a stop before all others. */
@@ -93,7 +104,7 @@ static void send_twice(void *data) {
                 assert_int_equal(syscall(SYS_tgkill, getpid(), getpid(), numbers[i]), 0);
         }
         expect(numbers, COUNT(numbers));
-        signals_deinit(&signals);
+        end();
 }
 
 /* A turn takes all signals that can wait: those of the process and those of its thread. */
@@ -112,7 +123,7 @@ static void take_due(void *data) {
         assert_true(signals_take(&signals, polled, true, NOW));
         assert_int_equal(n_acted, 1);
         assert_int_equal(acted[0], SIGTERM);
-        signals_deinit(&signals);
+        end();
 }
 
 /* When a look is due, a signal counts that came after ppoll(2). */
@@ -131,7 +142,7 @@ static void forge(void *data) {
                 assert_int_equal(sigqueue(getpid(), numbers[i], (union sigval){}), 0);
         expect(obeyed, COUNT(obeyed));
         assert_int_equal(signals.vain, 0);
-        signals_deinit(&signals);
+        end();
 }
 
 /* Signals whose sender the kernel does not attest are not obeyed, except for SIGCHLD: the kernel's
@@ -172,7 +183,7 @@ static void disobey(void *data) {
                 assert_int_equal(signals.vain, 1);
                 signals.vain = 0;
         }
-        signals_deinit(&signals);
+        end();
 }
 
 /* A child that signals the master dies, and the master does not obey it; but it reaps after any
@@ -213,7 +224,7 @@ static void annoy(void *data) {
         assert_true(signals_deadline(&signals) == CLOCK_NEVER);
         effect = true;
         expect(&(int){ SIGTERM }, 1);
-        signals_deinit(&signals);
+        end();
 }
 
 /* Eight signals in a row without an effect pause the wait for a tenth of a second, which loses
