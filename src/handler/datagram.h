@@ -45,10 +45,8 @@ enum {
  */
 int datagram_init(int fd);
 
-/*
- * datagram_segments: Returns whether the kernel can divide what is sent on @fd at once into several
- * datagrams (UDP_SEGMENT, udp(7)). A kernel that does not know that would join them.
- */
+/* datagram_segments: Returns whether the kernel can divide what is sent on @fd at once into several
+ * datagrams (UDP_SEGMENT, udp(7)). A kernel that does not know that would join them. */
 bool datagram_segments(int fd);
 
 /*
@@ -59,10 +57,8 @@ bool datagram_segments(int fd);
  */
 bool datagram_parse(const struct msghdr *message, in_port_t port, GuardRequest *ret_request);
 
-/*
- * datagram_address: Sets the control data of @message, DATAGRAM_CONTROL_SIZE bytes, so that an
- * answer to @request comes from the address that it went to.
- */
+/* datagram_address: Sets the control data of @message, DATAGRAM_CONTROL_SIZE bytes, so that an
+ * answer to @request comes from the address that it went to. */
 void datagram_address(const GuardRequest *request, struct msghdr *message);
 
 /*

@@ -58,10 +58,8 @@ EndReason echo_run(Echo *echo);
  */
 EndReason echo_drain(const Echo *echo);
 
-/*
- * echo_finish: Closes from this side without losing echoes: sends the end of the stream, then
+/* echo_finish: Closes from this side without losing echoes: sends the end of the stream, then
  * discards input until the peer closes. It gives up after 3 seconds, or when the peer is quiet for
  * a second or a 64th of the timeout, whichever is less. Closing with unread input would reset the
- * connection and destroy echoes on their way (RFC 2525, 2.17).
- */
+ * connection and destroy echoes on their way (RFC 2525, 2.17). */
 void echo_finish(const Echo *echo);

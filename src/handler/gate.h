@@ -5,10 +5,8 @@
 
 typedef struct Gate Gate;
 
-/*
- * Closes a connection in the master that a handler has inherited, without waiting for anybody. It
- * holds the handler of a local client back until then: the handler's close(2) is to be the last.
- */
+/* Closes a connection in the master that a handler has inherited, without waiting for anybody. It
+ * holds the handler of a local client back until then: the handler's close(2) is to be the last. */
 
 /* A pipe, the second end of which the master closes; both are -1 where nobody waits. */
 struct Gate {
@@ -23,14 +21,10 @@ struct Gate {
  */
 int gate_init(Gate *ret_gate, bool local);
 
-/*
- * gate_open: Closes the connection @fd, unless it is negative, and lets the handler go on that was
- * forked since gate_init().
- */
+/* gate_open: Closes the connection @fd, unless it is negative, and lets the handler go on that was
+ * forked since gate_init(). */
 void gate_open(Gate *gate, int fd);
 
-/*
- * gate_wait: Waits in a handler until the master has opened @gate or has ended. The caller closes
- * what is left of it.
- */
+/* gate_wait: Waits in a handler until the master has opened @gate or has ended. The caller closes
+ * what is left of it. */
 void gate_wait(const Gate *gate);

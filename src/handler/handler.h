@@ -30,10 +30,8 @@ enum {
  * metrics: then the master kills it. By itself, each handler needs half of that at most. */
 #define HANDLER_PATIENCE (30 * CLOCK_SECOND)
 
-/*
- * The process that serves one connection, one datagram socket or one client of the metrics, from
- * fork(2) to _exit(2): all that it needs, by value.
- */
+/* The process that serves one connection, one datagram socket or one client of the metrics, from
+ * fork(2) to _exit(2): all that it needs, by value. */
 typedef struct Handler {
         int connection; /* or a datagram socket */
         union {

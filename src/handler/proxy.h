@@ -7,15 +7,11 @@
 #include "handler/echo.h"
 #include "lib/address.h"
 
-/*
- * The header of the PROXY protocol, versions 1 and 2, by which a proxy announces the endpoints of
- * the connection that it forwards (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt).
- */
+/* The header of the PROXY protocol, versions 1 and 2, by which a proxy announces the endpoints of
+ * the connection that it forwards (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). */
 
-/*
- * The endpoints that a header announces. All zeros mean those of the connection itself: of LOCAL,
- * of UNKNOWN, and of Unix sockets, whose names identify no user.
- */
+/* The endpoints that a header announces. All zeros mean those of the connection itself: of LOCAL,
+ * of UNKNOWN, and of Unix sockets, whose names identify no user. */
 typedef struct ProxyEndpoints {
         Address source;
         Address destination;
@@ -64,8 +60,6 @@ int proxy_parse(const uint8_t *bytes, size_t size, ProxyEndpoints *ret_endpoints
  */
 int proxy_read(Echo *echo, ProxyEndpoints *ret_endpoints);
 
-/*
- * proxy_error_text: Returns half a sentence for records that explains @error, a constant string;
- * NULL for a number outside of the list.
- */
+/* proxy_error_text: Returns half a sentence for records that explains @error, a constant string;
+ * NULL for a number outside of the list. */
 const char *proxy_error_text(int error);

@@ -7,10 +7,8 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
-/*
- * The peer of a connection. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) is IPv4 here. The
- * peer on a Unix socket is a process.
- */
+/* The peer of a connection. An IPv4 address mapped to IPv6 (RFC 4291, 2.5.5.2) is IPv4 here. The
+ * peer on a Unix socket is a process. */
 typedef struct Address {
         sa_family_t family;
         in_port_t port; /* in host byte order */
@@ -29,10 +27,8 @@ typedef struct Address {
         };
 } Address;
 
-/*
- * The unit of limits: an IPv4 address, an IPv6 /64 with its zone, a local user ID, or the CID of a
- * virtual machine. Two sources are equal if both their numbers are.
- */
+/* The unit of limits: an IPv4 address, an IPv6 /64 with its zone, a local user ID, or the CID of a
+ * virtual machine. Two sources are equal if both their numbers are. */
 typedef struct Source {
         uint64_t family_and_scope;
         uint64_t prefix;
@@ -66,15 +62,11 @@ Address address_from_bytes(const void *bytes, size_t size, in_port_t port);
 Source address_source(const Address *address);
 void address_format(const Address *address, char text[static ADDRESS_TEXT_SIZE]);
 
-/*
- * address_cut_host: Copies @text, in the form of address_format(), to @host without port and
+/* address_cut_host: Copies @text, in the form of address_format(), to @host without port and
  * process: "192.0.2.7", "2001:db8::7", "uid 1000", "vsock:3". Copies any other text as it is, cut
- * to the room.
- */
+ * to the room. */
 void address_cut_host(const char *text, char host[static ADDRESS_TEXT_SIZE]);
 
-/*
- * address_cut_source: Copies the source of @text to @source: the same, but an IPv6 network instead
- * of an address, "2001:db8::/64" or "fe80::%2/64".
- */
+/* address_cut_source: Copies the source of @text to @source: the same, but an IPv6 network instead
+ * of an address, "2001:db8::/64" or "fe80::%2/64". */
 void address_cut_source(const char *text, char source[static ADDRESS_TEXT_SIZE]);

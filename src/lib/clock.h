@@ -4,10 +4,8 @@
 #include <stdint.h>
 #include <time.h>
 
-/*
- * Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)),
- * which no change of the time of day moves.
- */
+/* Instants and durations in nanoseconds. Instants are those of CLOCK_MONOTONIC (clock_gettime(2)),
+ * which no change of the time of day moves. */
 
 #define CLOCK_MICROSECOND UINT64_C(1000)
 #define CLOCK_MILLISECOND UINT64_C(1000000)
@@ -17,18 +15,14 @@
 /* clock_now: Returns this instant. */
 uint64_t clock_now(void);
 
-/*
- * clock_earlier: Returns the earlier of two instants, or the shorter of two durations. Either may
- * be CLOCK_NEVER.
- */
+/* clock_earlier: Returns the earlier of two instants, or the shorter of two durations. Either may
+ * be CLOCK_NEVER. */
 static inline uint64_t clock_earlier(uint64_t one, uint64_t other) {
         return one < other ? one : other;
 }
 
-/*
- * clock_timeout: Returns the milliseconds from @now to @then, rounded up, for poll(2): 0 when @then
- * is past, -1 when it is CLOCK_NEVER.
- */
+/* clock_timeout: Returns the milliseconds from @now to @then, rounded up, for poll(2): 0 when @then
+ * is past, -1 when it is CLOCK_NEVER. */
 int clock_timeout(uint64_t now, uint64_t then);
 
 /* clock_timespec: Returns the instant or duration @time as system calls take it. */

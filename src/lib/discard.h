@@ -4,10 +4,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/*
- * Closes descriptors that came from others, or that others have, without waiting for whoever is at
- * their other ends. Uses SIGALRM and the timer of alarm(2): the caller can use neither.
- */
+/* Closes descriptors that came from others, or that others have, without waiting for whoever is at
+ * their other ends. Uses SIGALRM and the timer of alarm(2): the caller can use neither. */
 
 enum {
         DISCARD_MOST = 1024,
@@ -36,15 +34,11 @@ void discard_add(Discard *discard, int fd);
 void discard_add_channel(Discard *discard, int fd);
 void discard_close(Discard *discard);
 
-/*
- * discard_client: Closes the connection @fd with a reset. One of a Unix socket it closes as
- * discard_close() does, and leaves a child: its messages may hold descriptors.
- */
+/* discard_client: Closes the connection @fd with a reset. One of a Unix socket it closes as
+ * discard_close() does, and leaves a child: its messages may hold descriptors. */
 void discard_client(int fd);
 
-/*
- * discard_inherited: Closes @fd, a connection of a network that a child has inherited. The child
+/* discard_inherited: Closes @fd, a connection of a network that a child has inherited. The child
  * can have closed its own descriptor already, and can have made the connection linger; then this
- * waits for at most ten milliseconds.
- */
+ * waits for at most ten milliseconds. */
 void discard_inherited(int fd);

@@ -65,9 +65,7 @@ int endpoint_from_socket(int fd, Endpoint *ret_endpoint);
 /* endpoint_port: Returns the port of @endpoint in host byte order; 0 for a family without ports. */
 uint32_t endpoint_port(const Endpoint *endpoint);
 
-/*
- * endpoint_format: Writes @endpoint to @text in the form that endpoint_parse() reads. Bytes of a
+/* endpoint_format: Writes @endpoint to @text in the form that endpoint_parse() reads. Bytes of a
  * path outside of printable ASCII become "\xNN". An address family that endpoint_parse() does not
- * know becomes "family N".
- */
+ * know becomes "family N". */
 void endpoint_format(const Endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]);

@@ -29,10 +29,8 @@ typedef enum FailureKind {
         FAILURE_KINDS,
 } FailureKind;
 
-/*
- * A failure that a function reports to a person: one sentence, without a full stop, that names the
- * object that failed. The caller decides where the sentence goes.
- */
+/* A failure that a function reports to a person: one sentence, without a full stop, that names the
+ * object that failed. The caller decides where the sentence goes. */
 typedef struct Failure {
         FailureKind kind;
         char text[FAILURE_TEXT_SIZE];

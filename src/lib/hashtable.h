@@ -5,10 +5,8 @@
 
 typedef struct Hashtable Hashtable;
 
-/*
- * Maps 128-bit keys to 32-bit values, in memory of fixed size. Each call takes constant time on
- * average, even if peers choose the keys.
- */
+/* Maps 128-bit keys to 32-bit values, in memory of fixed size. Each call takes constant time on
+ * average, even if peers choose the keys. */
 typedef struct HashtableKey {
         uint64_t high;
         uint64_t low;
@@ -24,10 +22,8 @@ typedef struct HashtableKey {
 int hashtable_new(uint32_t capacity, Hashtable **ret_table);
 Hashtable *hashtable_free(Hashtable *table);
 
-/*
- * hashtable_find: Returns the value of @key, which the caller may change, valid until the next
- * change of the table; NULL if @key is not in the table.
- */
+/* hashtable_find: Returns the value of @key, which the caller may change, valid until the next
+ * change of the table; NULL if @key is not in the table. */
 uint32_t *hashtable_find(Hashtable *table, HashtableKey key);
 
 /*

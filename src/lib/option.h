@@ -25,10 +25,8 @@ struct OptionRow {
         const char *name;    /* the long name, without dashes */
         const char *letters; /* the short names, or NULL */
         bool valued;         /* a value follows */
-        /*
-         * Takes the value @text; NULL if none follows. Returns 0 or OPTION_DONE; or -EINVAL and
-         * sets parse->failure.
-         */
+        /* Takes the value @text; NULL if none follows. Returns 0 or OPTION_DONE; or -EINVAL and
+         * sets parse->failure. */
         int (*take)(OptionParse *parse, const OptionRow *row, const char *text);
         /* The offset of the value in parse->options, and its range. */
         size_t offset;

@@ -31,25 +31,18 @@ bool socket_is_channel(int fd);
 bool socket_is_readable(int fd);
 bool socket_is_writable(int fd);
 
-/*
- * socket_refuse_descriptors: Makes the kernel refuse messages with descriptors to the Unix socket
+/* socket_refuse_descriptors: Makes the kernel refuse messages with descriptors to the Unix socket
  * @fd, and to the connections that come from it (SO_PASSRIGHTS, Linux 6.16). Has no effect on older
- * kernels and other sockets.
- */
+ * kernels and other sockets. */
 void socket_refuse_descriptors(int fd);
 
-/*
- * socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
+/* socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
  * of the stream (SO_LINGER, socket(7)). Has no effect on sockets that are not TCP.
- * socket_unset_reset: Makes it send the end again.
- * socket_reset: Closes @fd with a reset.
- */
+ * socket_unset_reset: Makes it send the end again. socket_reset: Closes @fd with a reset. */
 void socket_set_reset(int fd);
 void socket_unset_reset(int fd);
 void socket_reset(int fd);
 
-/*
- * socket_set_timeout: Sets how long a read or a write of the stream socket @fd blocks at most. The
- * @option is SO_RCVTIMEO or SO_SNDTIMEO (socket(7)); a @duration of 0 sets no limit.
- */
+/* socket_set_timeout: Sets how long a read or a write of the stream socket @fd blocks at most. The
+ * @option is SO_RCVTIMEO or SO_SNDTIMEO (socket(7)); a @duration of 0 sets no limit. */
 void socket_set_timeout(int fd, int option, uint64_t duration);

@@ -13,10 +13,8 @@
  */
 int stdfds_fill(void);
 
-/*
- * stdfds_stderr_is_stdin: Returns whether stderr is the same socket as stdin, as inetd(8) passes
- * it. Text on such a stderr reaches the peer.
- */
+/* stdfds_stderr_is_stdin: Returns whether stderr is the same socket as stdin, as inetd(8) passes
+ * it. Text on such a stderr reaches the peer. */
 bool stdfds_stderr_is_stdin(void);
 
 /*

@@ -25,11 +25,9 @@ typedef struct Backoff {
 void backoff_init(Backoff *backoff);
 void backoff_deinit(Backoff *backoff);
 
-/*
- * backoff_limit: Returns the resource that ran out when accept4(2) fails with @error:
+/* backoff_limit: Returns the resource that ran out when accept4(2) fails with @error:
  * "descriptors", "memory" or, for an unexpected error, "listener"; constant strings. Returns NULL
- * when the connection failed before it was accepted (accept(2)).
- */
+ * when the connection failed before it was accepted (accept(2)). */
 const char *backoff_limit(int error);
 
 /*
@@ -39,10 +37,8 @@ const char *backoff_limit(int error);
  */
 uint32_t backoff_refuse(Backoff *backoff, const Listener *listener);
 
-/*
- * backoff_begin: Starts a back-off after a connection of @listener failed for want of @limit with
- * the errno @error. Counts @refused clients for the record.
- */
+/* backoff_begin: Starts a back-off after a connection of @listener failed for want of @limit with
+ * the errno @error. Counts @refused clients for the record. */
 void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit, int error,
                    uint32_t refused, uint64_t now);
 

@@ -24,15 +24,11 @@ typedef struct Headroom {
 void headroom_init(Headroom *headroom);
 void headroom_deinit(Headroom *headroom);
 
-/*
- * headroom_is_scarce: Returns whether the service has, at @now, too little memory for another
- * connection. Looks at most once in 10 ms. Without limits that can be read it never has.
- */
+/* headroom_is_scarce: Returns whether the service has, at @now, too little memory for another
+ * connection. Looks at most once in 10 ms. Without limits that can be read it never has. */
 bool headroom_is_scarce(Headroom *headroom, uint64_t now);
 
-/*
- * headroom_lock: Keeps the pages of this process in memory, those of its code as well. Where
+/* headroom_lock: Keeps the pages of this process in memory, those of its code as well. Where
  * RLIMIT_MEMLOCK is too low for all, keeps those of its code. Children do not inherit that
- * (mlockall(2)).
- */
+ * (mlockall(2)). */
 void headroom_lock(void);

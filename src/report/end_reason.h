@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/*
- * The reason for the end of a connection: a closed list, the same in exit codes, records and
- * mpecho(8). A handler exits with the number of its reason.
- */
+/* The reason for the end of a connection: a closed list, the same in exit codes, records and
+ * mpecho(8). A handler exits with the number of its reason. */
 typedef enum EndReason {
         END_CLOSED_BY_PEER, /* the peer sent everything and received it back */
         END_RESET_BY_PEER,  /* the peer broke the connection off */

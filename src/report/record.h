@@ -6,10 +6,8 @@
 
 #include "report/metrics.h"
 
-/*
- * The kinds of records. Each has a message ID, a priority, its own fields and an entry in
- * mpecho.catalog. mpecho(8) lists all of these.
- */
+/* The kinds of records. Each has a message ID, a priority, its own fields and an entry in
+ * mpecho.catalog. mpecho(8) lists all of these. */
 typedef enum RecordKind {
         RECORD_STARTED,    /* the master listens */
         RECORD_STOPPED,    /* the master is about to exit */
@@ -44,10 +42,8 @@ typedef enum RecordKind {
 #define RECORD_LIMIT_HEADER  "proxy-header"
 #define RECORD_LIMIT_SEVERAL "several"
 
-/*
- * One record. Each kind reads the members of its own fields; of these, only listener_name and proxy
- * can be NULL, peer of RECORD_REFUSALS and reason of RECORD_REFUSED.
- */
+/* One record. Each kind reads the members of its own fields; of these, only listener_name and proxy
+ * can be NULL, peer of RECORD_REFUSALS and reason of RECORD_REFUSED. */
 typedef struct Record {
         RecordKind kind;
         int less_urgent;   /* priorities below that of the kind */

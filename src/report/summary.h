@@ -33,10 +33,8 @@ enum {
         SUMMARY_RECORDS = 1 + SUMMARY_SOURCES_NAMED + 1,
 };
 
-/*
- * Suppressed records of about a second: their counts, and the sources of refused connections. All
- * zeros is an empty summary.
- */
+/* Suppressed records of about a second: their counts, and the sources of refused connections. All
+ * zeros is an empty summary. */
 typedef struct Summary {
         Tally tally;
         uint64_t since;    /* the instant of the first record */

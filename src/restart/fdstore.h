@@ -32,10 +32,8 @@ enum {
         FDSTORE_NAME_SIZE = 64,
 };
 
-/*
- * fdstore_parse_name: Returns the kind of the descriptors that are stored under @name, which may be
- * NULL, and sets @ret_run to the number of their run; 0 for mpecho 0.1.0.
- */
+/* fdstore_parse_name: Returns the kind of the descriptors that are stored under @name, which may be
+ * NULL, and sets @ret_run to the number of their run; 0 for mpecho 0.1.0. */
 FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
 
 /*
@@ -69,8 +67,6 @@ void fdstore_remove_own(uint64_t run, pid_t handler);
  */
 int fdstore_barrier(void);
 
-/*
- * fdstore_limit: Returns how many descriptors the store of this service takes ($FDSTORE, from
- * systemd 254 on); UINT64_MAX when that is unknown.
- */
+/* fdstore_limit: Returns how many descriptors the store of this service takes ($FDSTORE, from
+ * systemd 254 on); UINT64_MAX when that is unknown. */
 uint64_t fdstore_limit(void);

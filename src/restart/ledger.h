@@ -67,11 +67,9 @@ enum {
 int ledger_new(uint32_t slots, uint64_t now, Ledger **ret_ledger);
 Ledger *ledger_free(Ledger *ledger);
 
-/*
- * ledger_take_bundle: Returns a bundle (bundle.h) with both parts, for systemd's store, which the
+/* ledger_take_bundle: Returns a bundle (bundle.h) with both parts, for systemd's store, which the
  * caller closes; or a negative errno. Succeeds once: the master needs no descriptor of them
- * afterwards. ledger_is_taken: Returns whether it has succeeded.
- */
+ * afterwards. ledger_is_taken: Returns whether it has succeeded. */
 int ledger_take_bundle(Ledger *ledger);
 bool ledger_is_taken(const Ledger *ledger);
 
@@ -84,11 +82,9 @@ bool ledger_is_taken(const Ledger *ledger);
  */
 int ledger_open(int bundle, Ledger **ret_ledger);
 
-/*
- * ledger_slots: Returns the number of slots. ledger_entry, ledger_facts: Return the two parts of
+/* ledger_slots: Returns the number of slots. ledger_entry, ledger_facts: Return the two parts of
  * @slot, 0 to the number of slots less 1. ledger_counts: Returns the counts. All of an earlier
- * run's ledger are for reading only.
- */
+ * run's ledger are for reading only. */
 uint32_t ledger_slots(const Ledger *ledger);
 LedgerEntry *ledger_entry(const Ledger *ledger, uint32_t slot);
 LedgerFacts *ledger_facts(const Ledger *ledger, uint32_t slot);

@@ -9,10 +9,8 @@
 
 typedef struct RestoreItem RestoreItem;
 
-/*
- * What earlier runs of the service left in systemd's descriptor store, as systemd passed it to this
- * one. restore.c describes how a connection is found in it.
- */
+/* What earlier runs of the service left in systemd's descriptor store, as systemd passed it to this
+ * one. restore.c describes how a connection is found in it. */
 typedef struct Restore {
         uint64_t run;     /* the number of this run */
         uint32_t n_found; /* connections in all bundles; some may be there twice */

@@ -5,11 +5,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/*
- * Bytes that a handler has read and its peer has not accepted yet, on their way to the next
+/* Bytes that a handler has read and its peer has not accepted yet, on their way to the next
  * handler: a memfd (memfd_create(2)) that holds them and nothing else. It travels directly behind
- * its connection, in the same message and in the same bundle.
- */
+ * its connection, in the same message and in the same bundle. */
 
 /*
  * unsent_new: Creates a memfd with the @size bytes of @data.

@@ -26,10 +26,8 @@ void account_ended(Connections *connections, const Connection *ended, bool crash
                    uint64_t now);
 void account_full(Connections *connections, uint64_t now);
 
-/*
- * account_refusal: Returns why a connection was refused whose handler exited with @code before it
- * announced a peer: half a sentence, whatever the code.
- */
+/* account_refusal: Returns why a connection was refused whose handler exited with @code before it
+ * announced a peer: half a sentence, whatever the code. */
 const char *account_refusal(int code);
 
 /*

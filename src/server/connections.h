@@ -93,18 +93,14 @@ void connections_accept(Connections *connections, const Listener *listener, uint
  */
 bool connections_reap(Connections *connections, uint64_t now);
 
-/*
- * connections_stop: Signals all handlers to finish. From then on the master believes a handler that
- * exits as handed over. connections_kill: Kills all handlers, which then count as stopped.
- */
+/* connections_stop: Signals all handlers to finish. From then on the master believes a handler that
+ * exits as handed over. connections_kill: Kills all handlers, which then count as stopped. */
 void connections_stop(Connections *connections);
 void connections_kill(Connections *connections);
 
-/*
- * connections_tick: Ends a back-off, writes its record, sweeps for ended handlers, and kills those
+/* connections_tick: Ends a back-off, writes its record, sweeps for ended handlers, and kills those
  * that are silent or refused beyond their time, each when due at @now. connections_deadline:
- * Returns when a tick is due next, or CLOCK_NEVER.
- */
+ * Returns when a tick is due next, or CLOCK_NEVER. */
 void connections_tick(Connections *connections, uint64_t now);
 uint64_t connections_deadline(const Connections *connections);
 

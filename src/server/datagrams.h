@@ -43,11 +43,9 @@ int datagrams_fd(const Datagrams *datagrams);
 bool datagrams_are_quiet(const Datagrams *datagrams);
 void datagrams_take_news(Datagrams *datagrams, uint64_t now);
 
-/*
- * datagrams_reap: Takes note that the child @pid has ended with @status (waitpid(2)), if it is a
+/* datagrams_reap: Takes note that the child @pid has ended with @status (waitpid(2)), if it is a
  * handler of these sockets. The next one starts after 10 ms, doubling up to 1 s while handlers do
- * not live for 10 seconds.
- */
+ * not live for 10 seconds. */
 void datagrams_reap(Datagrams *datagrams, pid_t pid, int status, uint64_t now);
 
 /*

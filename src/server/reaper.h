@@ -38,11 +38,9 @@ void reaper_begin(Reaper *reaper, uint64_t now);
  */
 pid_t reaper_next(Reaper *reaper, int *ret_status);
 
-/*
- * reaper_kill_child: Kills the process @pid if it is a child, a handler of any kind. It has sent
+/* reaper_kill_child: Kills the process @pid if it is a child, a handler of any kind. It has sent
  * the master a signal that only systemd or an administrator may send, or something else than a
- * channel that it may open. Returns whether it is one.
- */
+ * channel that it may open. Returns whether it is one. */
 bool reaper_kill_child(pid_t pid);
 
 /* reaper_deadline: Returns when a turn is due without a SIGCHLD, or CLOCK_NEVER. */

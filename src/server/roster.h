@@ -13,10 +13,8 @@
 typedef struct Connection Connection;
 typedef struct Roster Roster;
 
-/*
- * A connection that has a handler, or is about to get one: what the master decides by. Handlers do
- * not have this memory.
- */
+/* A connection that has a handler, or is about to get one: what the master decides by. Handlers do
+ * not have this memory. */
 struct Connection {
         Address peer;
         char peer_text[ADDRESS_TEXT_SIZE];
@@ -35,10 +33,8 @@ struct Connection {
         TAILQ_ENTRY(Connection) entry; /* private to the roster */
 };
 
-/*
- * The live connections, found by the process IDs of their handlers, and the ledger that lets them
- * outlive this master. All memory is allocated by roster_new().
- */
+/* The live connections, found by the process IDs of their handlers, and the ledger that lets them
+ * outlive this master. All memory is allocated by roster_new(). */
 
 /*
  * roster_new: Creates a roster with room for @slots connections, 1 to LEDGER_MOST.
@@ -67,10 +63,8 @@ Connection *roster_add(Roster *roster, const Address *peer, uint64_t cookie,
 void roster_announce(Roster *roster, Connection *connection, const Address *peer);
 void roster_refuse(Roster *roster, Connection *connection);
 
-/*
- * roster_resume: Gives @connection what an earlier run's ledger has of it: the start, the bytes,
- * and the peer and the proxy of its PROXY header, if there was one.
- */
+/* roster_resume: Gives @connection what an earlier run's ledger has of it: the start, the bytes,
+ * and the peer and the proxy of its PROXY header, if there was one. */
 void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *facts,
                    uint64_t bytes);
 

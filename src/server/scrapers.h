@@ -48,11 +48,9 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
 void scrapers_reap(Scrapers *scrapers, pid_t pid);
 void scrapers_kill(Scrapers *scrapers);
 
-/*
- * scrapers_tick: Ends a rest that is over at @now, and kills handlers whose time is.
+/* scrapers_tick: Ends a rest that is over at @now, and kills handlers whose time is.
  * scrapers_deadline: Returns when that is next, or CLOCK_NEVER. scrapers_live: Returns how many
- * clients there are.
- */
+ * clients there are. */
 void scrapers_tick(Scrapers *scrapers, uint64_t now);
 uint64_t scrapers_deadline(const Scrapers *scrapers);
 uint32_t scrapers_live(const Scrapers *scrapers);

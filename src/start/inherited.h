@@ -14,10 +14,8 @@ typedef struct InheritedSocket {
         const char *name; /* its name in systemd, or NULL; valid as long as the Inherited */
 } InheritedSocket;
 
-/*
- * The descriptors that this process inherited: systemd passes them from 3 on (sd_listen_fds(3)), an
- * inetd passes one as stdin.
- */
+/* The descriptors that this process inherited: systemd passes them from 3 on (sd_listen_fds(3)), an
+ * inetd passes one as stdin. */
 typedef struct Inherited {
         int n;             /* descriptors from 3 on; or a negative errno of sd_listen_fds(3) */
         int missing;       /* the first one that is not open, when @n is -EBADF */
@@ -54,9 +52,7 @@ void inherited_deinit(Inherited *inherited);
  */
 int inherited_sort(Inherited *inherited, Journal *journal, Failure *ret_failure);
 
-/*
- * inherited_refuse: Resets the clients that wait at the passed listening sockets, and discards the
+/* inherited_refuse: Resets the clients that wait at the passed listening sockets, and discards the
  * datagrams that wait. For a process that does not serve: systemd would start the service again for
- * each of them, without end.
- */
+ * each of them, without end. */
 void inherited_refuse(const Inherited *inherited);

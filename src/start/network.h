@@ -33,8 +33,6 @@ typedef struct Networks {
  */
 int networks_parse(const char *text, Networks *ret_networks, const char **ret_expected);
 
-/*
- * networks_contain: Returns whether @address is in one of the @networks. The zone of an IPv6
- * address does not matter.
- */
+/* networks_contain: Returns whether @address is in one of the @networks. The zone of an IPv6
+ * address does not matter. */
 bool networks_contain(const Networks *networks, const Address *address);

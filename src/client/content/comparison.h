@@ -14,10 +14,8 @@ enum {
         COMPARISON_UNKNOWN_SIZE = 64 * 1024,
 };
 
-/*
- * Compares the echo with the sent part of a Pattern and stores neither. At a difference it searches
- * the whole pattern for the received bytes, names the fault, and continues behind it.
- */
+/* Compares the echo with the sent part of a Pattern and stores neither. At a difference it searches
+ * the whole pattern for the received bytes, names the fault, and continues behind it. */
 typedef struct Comparison {
         const Pattern *pattern;
         uint64_t total; /* the number of bytes to expect */

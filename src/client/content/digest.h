@@ -4,11 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * A hash of a stream of bytes, the same for any division into pieces. An object of zero bytes is
+/* A hash of a stream of bytes, the same for any division into pieces. An object of zero bytes is
  * the hash of the empty stream. Two different streams of the same length have equal hashes with a
- * probability of 2^-64. It resists no adversary.
- */
+ * probability of 2^-64. It resists no adversary. */
 typedef struct Digest {
         uint64_t value;
         /* Bytes that do not fill a word yet. */

@@ -11,10 +11,8 @@ enum {
         PATTERN_SLOTS = 2 * PATTERN_BLOCK_WORDS,
 };
 
-/*
- * An endless pseudo-random stream of bytes. Any part of it can be computed directly, and any 16
- * aligned bytes of it determine their offset.
- */
+/* An endless pseudo-random stream of bytes. Any part of it can be computed directly, and any 16
+ * aligned bytes of it determine their offset. */
 typedef struct Pattern {
         uint64_t seed;
         uint64_t words[PATTERN_BLOCK_WORDS]; /* the words of a block, in the order of their bytes */
@@ -42,10 +40,8 @@ void pattern_fill(const Pattern *pattern, uint64_t offset, void *buffer, size_t 
  */
 bool pattern_find(const Pattern *pattern, const void *data, uint64_t limit, uint64_t *ret_offset);
 
-/*
- * pattern_tag: Returns a word that belongs to @number and to this pattern alone. pattern_number:
+/* pattern_tag: Returns a word that belongs to @number and to this pattern alone. pattern_number:
  * Returns the number that @tag belongs to: of a tag of another pattern, any number up to
- * UINT64_MAX.
- */
+ * UINT64_MAX. */
 uint64_t pattern_tag(const Pattern *pattern, uint64_t number);
 uint64_t pattern_number(const Pattern *pattern, uint64_t tag);

@@ -15,11 +15,9 @@ enum {
         PAYLOAD_TAG_SIZE = 8,
 };
 
-/*
- * Makes the bytes of numbered datagrams, and finds the number of the datagram that an answer
- * belongs to. Another Payload makes other bytes. The caller may set
- * @size before each datagram; payload_compare() uses that of its datagram.
- */
+/* Makes the bytes of numbered datagrams, and finds the number of the datagram that an answer
+ * belongs to. Another Payload makes other bytes. The caller may set @size before each datagram;
+ * payload_compare() uses that of its datagram. */
 typedef struct Payload {
         Pattern pattern;
         size_t size;

@@ -7,10 +7,8 @@
 
 typedef struct VolleyEntry VolleyEntry;
 
-/*
- * The results of a number of datagrams. Each sent one is exactly one of answered, late, changed,
- * rejected, open, and lost (volley_lost()).
- */
+/* The results of a number of datagrams. Each sent one is exactly one of answered, late, changed,
+ * rejected, open, and lost (volley_lost()). */
 typedef struct VolleyCounts {
         uint64_t sent;
         uint64_t answered; /* intact, in time */
@@ -79,11 +77,9 @@ void volley_deinit(Volley *volley);
 uint64_t volley_send(Volley *volley, uint64_t now);
 VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool intact);
 
-/*
- * volley_reject: Counts an error message about the datagram @number for @reason, 0 to 7. Returns
+/* volley_reject: Counts an error message about the datagram @number for @reason, 0 to 7. Returns
  * false and counts nothing if it has an answer or an earlier message, or was sent too long ago. A
- * later answer revokes the message.
- */
+ * later answer revokes the message. */
 bool volley_reject(Volley *volley, uint64_t number, unsigned reason);
 
 /*

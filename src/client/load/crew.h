@@ -51,8 +51,6 @@ Schedule crew_schedule(const LoadPlan *plan, uint64_t start);
 void crew_count_overdue(const LoadPlan *plan, const Schedule *schedule, uint64_t begun,
                         uint64_t end);
 
-/*
- * crew_close_window: Copies the counts @elapsed nanoseconds after the start to the page's window,
- * once. The report computes rates from it.
- */
+/* crew_close_window: Copies the counts @elapsed nanoseconds after the start to the page's window,
+ * once. The report computes rates from it. */
 void crew_close_window(const LoadPlan *plan, uint64_t elapsed);

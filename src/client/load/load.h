@@ -10,22 +10,18 @@
 #include "client/value/histogram.h"
 #include "client/value/phases.h"
 
-/*
- * The bytes sent on one connection of a stream, these and those of a sendmsg(2) under way, which
+/* The bytes sent on one connection of a stream, these and those of a sendmsg(2) under way, which
  * the kernel may have sent already, and the errno that ended it, 0 for none: only one process sees
- * the error of a connection.
- */
+ * the error of a connection. */
 typedef struct LoadSent {
         atomic_uint_fast64_t bytes;
         atomic_uint_fast64_t begun;
         atomic_int error;
 } LoadSent;
 
-/*
- * Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
+/* Memory that the processes of a load share, zeroed, one page for each worker. Only the worker
  * writes to its page; the parent writes to @start and @sent, and both write to @stop. The sender of
- * a stream is a part of its worker.
- */
+ * a stream is a part of its worker. */
 typedef struct LoadPage {
         atomic_bool stop; /* the worker must end at once */
         /* Answered requests or connections, by the kind of the load. */
@@ -81,8 +77,6 @@ typedef struct LoadPlan {
         int go;
 } LoadPlan;
 
-/*
- * load_run: Loads the service from one process for each core, as @options say, and sets @report to
- * the result. SIGCHLD must have its default disposition. Leaves no process.
- */
+/* load_run: Loads the service from one process for each core, as @options say, and sets @report to
+ * the result. SIGCHLD must have its default disposition. Leaves no process. */
 void load_run(const ClientOptions *options, Report *report);

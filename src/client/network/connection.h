@@ -65,11 +65,9 @@ int connection_begin(const Endpoint *endpoint, const ConnectionOptions *options,
  */
 int connection_bind(int fd, int family, const ConnectionOptions *options);
 
-/*
- * connection_finish: Returns the result of connection_begin() on @fd: 0 once connected, or a
+/* connection_finish: Returns the result of connection_begin() on @fd: 0 once connected, or a
  * negative errno of connect(2): -ECONNREFUSED also for a reset of vsock(7), and -EHOSTUNREACH for
- * all errors of the network that would be this machine's otherwise (failure_kind_from_errno()).
- */
+ * all errors of the network that would be this machine's otherwise (failure_kind_from_errno()). */
 int connection_finish(int fd);
 
 /*

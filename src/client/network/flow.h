@@ -86,10 +86,8 @@ void flow_deinit(Flow *flow);
  */
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
-/*
- * flow_refuse: Counts the next datagram as one that this machine did not send, because flow_send()
- * has returned -EAGAIN for too long. Sets @ret_event to its rejection.
- */
+/* flow_refuse: Counts the next datagram as one that this machine did not send, because flow_send()
+ * has returned -EAGAIN for too long. Sets @ret_event to its rejection. */
 void flow_refuse(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
 /*
@@ -102,11 +100,9 @@ void flow_refuse(Flow *flow, uint64_t since, FlowEvent *ret_event);
  */
 bool flow_next(Flow *flow, FlowEvent *ret_event);
 
-/*
- * flow_recognize: Recognizes another service by the answer that flow_next() found last, as
+/* flow_recognize: Recognizes another service by the answer that flow_next() found last, as
  * foreign_describe() does, and then sets @ret_foreign. A service that has answered a datagram
- * correctly is an echo service.
- */
+ * correctly is an echo service. */
 void flow_recognize(const Flow *flow, char ret_foreign[static FOREIGN_TEXT_SIZE]);
 
 /*

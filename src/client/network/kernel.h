@@ -37,9 +37,7 @@ void kernel_note(Kernel *kernel, int fd);
 void kernel_add(Kernel *kernel, const Kernel *other);
 bool kernel_came_late(int fd, uint64_t now, uint64_t deadline);
 
-/*
- * kernel_arrival: Returns the instant at which the bytes that the caller has read by @now reached
+/* kernel_arrival: Returns the instant at which the bytes that the caller has read by @now reached
  * this machine, late by two ticks of the kernel at most. @since is the instant of the request.
- * Returns @now within KERNEL_STALL of it, and on any socket but TCP.
- */
+ * Returns @now within KERNEL_STALL of it, and on any socket but TCP. */
 uint64_t kernel_arrival(int fd, uint64_t since, uint64_t now);

@@ -6,10 +6,8 @@
 
 #include "lib/endpoint.h"
 
-/*
- * The header of the PROXY protocol (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt)
- * that the client sends first, as a proxy does; or a wrong one, to test servers.
- */
+/* The header of the PROXY protocol (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt)
+ * that the client sends first, as a proxy does; or a wrong one, to test servers. */
 
 typedef enum ProxyHeaderForm {
         PROXY_HEADER_NONE,

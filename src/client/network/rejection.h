@@ -18,10 +18,8 @@ enum {
         REJECTION_CONTROL_SIZE = 256,
 };
 
-/*
- * The reason why a datagram did not get through: an ICMP error (RFC 792, RFC 4443) from the network
- * or the peer, or this machine's refusal to send it.
- */
+/* The reason why a datagram did not get through: an ICMP error (RFC 792, RFC 4443) from the network
+ * or the peer, or this machine's refusal to send it. */
 typedef struct Rejection {
         int error;  /* a positive errno */
         bool local; /* this machine refused */
@@ -34,10 +32,8 @@ typedef struct Rejection {
         char text[REJECTION_TEXT_SIZE]; /* both, as "port unreachable from 192.0.2.1" */
 } Rejection;
 
-/*
- * Rejections by sentence, and the datagrams that each of them keeps without an answer: 0 where all
- * have one by now. The last place stands for all sentences without a place.
- */
+/* Rejections by sentence, and the datagrams that each of them keeps without an answer: 0 where all
+ * have one by now. The last place stands for all sentences without a place. */
 typedef struct Rejections {
         uint64_t counts[REJECTIONS_MAXIMUM];
         Rejection list[REJECTIONS_MAXIMUM];

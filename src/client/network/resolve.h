@@ -31,10 +31,8 @@ typedef struct Addresses {
         Endpoint list[ADDRESSES_MAXIMUM];
 } Addresses;
 
-/*
- * target_format: Writes "HOST port N", or a name without a port alone, to @text as part of a
- * sentence. Cuts a longer one.
- */
+/* target_format: Writes "HOST port N", or a name without a port alone, to @text as part of a
+ * sentence. Cuts a longer one. */
 void target_format(const Target *target, char text[static TARGET_TEXT_SIZE]);
 
 /*

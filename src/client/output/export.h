@@ -3,11 +3,9 @@
 
 #include "client/output/report.h"
 
-/*
- * export_prepare: Creates or empties the files that @options name, before the run: a user who
+/* export_prepare: Creates or empties the files that @options name, before the run: a user who
  * measures for an hour learns of a wrong path, or of a missing gnuplot(1), at once, and no file of
- * an earlier run looks like the result. Sets the report's failure if it cannot.
- */
+ * an earlier run looks like the result. Sets the report's failure if it cannot. */
 void export_prepare(Report *report, const ClientOptions *options);
 
 /*

@@ -5,10 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/*
- * Writes one JSON object (RFC 8259), member by member, to a stdio file; the caller checks
- * ferror(3). Names are constants of the program and need no escapes.
- */
+/* Writes one JSON object (RFC 8259), member by member, to a stdio file; the caller checks
+ * ferror(3). Names are constants of the program and need no escapes. */
 typedef struct Json {
         FILE *file;
         bool comma; /* the next member needs a comma in front */
@@ -24,10 +22,8 @@ void json_close(Json *json);
 void json_open_list(Json *json, const char *name);
 void json_close_list(Json *json);
 
-/*
- * json_string: Writes a member with the value @text, null for NULL. Writes UTF-8 (RFC 3629)
- * unchanged, and any other byte as the character of the same number.
- */
+/* json_string: Writes a member with the value @text, null for NULL. Writes UTF-8 (RFC 3629)
+ * unchanged, and any other byte as the character of the same number. */
 void json_string(Json *json, const char *name, const char *text);
 
 /*

@@ -12,12 +12,10 @@ typedef enum MonitorState {
         MONITOR_UNKNOWN,
 } MonitorState;
 
-/*
- * monitor_state: Returns the state of the service by @report and the thresholds in @options:
+/* monitor_state: Returns the state of the service by @report and the thresholds in @options:
  * CRITICAL or WARNING beyond them. Lost round trips are WARNING without thresholds for the loss. No
  * answer, a wrong answer and a run that exceeds its time are always CRITICAL. Errors on this side
- * are UNKNOWN.
- */
+ * are UNKNOWN. */
 MonitorState monitor_state(const Report *report, const ClientOptions *options);
 
 /*

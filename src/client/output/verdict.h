@@ -6,18 +6,14 @@
 
 #include "client/output/report.h"
 
-/*
- * verdict_set_round_trips: Sets the failure of @report by the counts of its round trips over
+/* verdict_set_round_trips: Sets the failure of @report by the counts of its round trips over
  * connections. @wanted is the number to make, 0 for any; @interrupted is whether a signal ended the
- * run.
- */
+ * run. */
 void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted);
 
-/*
- * verdict_set_flows: Sets the failure of @report if some of its flows lose more than the others, or
+/* verdict_set_flows: Sets the failure of @report if some of its flows lose more than the others, or
  * as verdict_set_strangers() does. Else keeps the failure that it has; without one, sets it by the
- * counts as above.
- */
+ * counts as above. */
 void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
 
 /*

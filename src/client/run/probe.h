@@ -29,10 +29,8 @@ typedef struct ProbeReason {
         Rejection rejection; /* another error; its errno is 0 for none */
 } ProbeReason;
 
-/*
- * The datagrams of a search. The caller provides the first four members, @changed SIZE_MAX and the
- * rest 0.
- */
+/* The datagrams of a search. The caller provides the first four members, @changed SIZE_MAX and the
+ * rest 0. */
 typedef struct Probe {
         const ClientOptions *options;
         Report *report;

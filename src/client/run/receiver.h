@@ -7,16 +7,12 @@
 
 #include "client/run/sender.h"
 
-/*
- * The receiving half of a connection. It runs in the process that started the Sender, hands the
- * echo to a Sink, and supervises the sender.
- */
+/* The receiving half of a connection. It runs in the process that started the Sender, hands the
+ * echo to a Sink, and supervises the sender. */
 
 typedef struct Sink {
-        /*
-         * Takes all of @size bytes at @data; may block. Returns 0, or a negative errno, which ends
-         * the receiving.
-         */
+        /* Takes all of @size bytes at @data; may block. Returns 0, or a negative errno, which ends
+         * the receiving. */
         int (*take)(void *userdata, const void *data, size_t size);
         void *userdata;
 } Sink;

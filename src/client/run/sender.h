@@ -18,10 +18,8 @@
 typedef struct SenderPage SenderPage;
 
 typedef struct Source {
-        /*
-         * Reads at most @size bytes into @buffer. Runs in the sender's process, and may block.
-         * Returns their number, 0 at the end, or a negative errno.
-         */
+        /* Reads at most @size bytes into @buffer. Runs in the sender's process, and may block.
+         * Returns their number, 0 at the end, or a negative errno. */
         ssize_t (*fill)(void *userdata, void *buffer, size_t size);
         void *userdata;
 } Source;
@@ -56,21 +54,17 @@ int sender_start(Sender *ret_sender, int fd, const Source *source);
 /* sender_bytes: Returns the number of bytes that the sender has sent. Callable at any time. */
 uint64_t sender_bytes(const Sender *sender);
 
-/*
- * sender_begun: Returns the number of bytes sent or passed to the current send(2): never less than
+/* sender_begun: Returns the number of bytes sent or passed to the current send(2): never less than
  * sender_bytes(), nor than the bytes that an echo can return. A blocked send(2) has already passed
- * bytes to the kernel that sender_bytes() does not count yet. Callable at any time.
- */
+ * bytes to the kernel that sender_bytes() does not count yet. Callable at any time. */
 uint64_t sender_begun(const Sender *sender);
 
 /* sender_last_sent: Returns the instant (clock_now()) of the last sent bytes, 0 for none. */
 uint64_t sender_last_sent(const Sender *sender);
 
-/*
- * sender_stop: Ends the process unless it has ended by itself, reaps it and sets @end and @error.
+/* sender_stop: Ends the process unless it has ended by itself, reaps it and sets @end and @error.
  * Shuts down the sending side of the connection. Call it after the peer's end: a sender that
- * half-closed before that is never SENDER_STOPPED.
- */
+ * half-closed before that is never SENDER_STOPPED. */
 void sender_stop(Sender *sender);
 
 /* sender_deinit: Releases the resources of sender_start(). Call it after sender_stop(). */

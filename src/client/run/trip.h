@@ -4,11 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * A round trip under way over @fd: @size bytes of @message, of which @sent are sent and @received
+/* A round trip under way over @fd: @size bytes of @message, of which @sent are sent and @received
  * have come back into @answer, the first one at the instant @first. Begin with @sent and @received
- * 0.
- */
+ * 0. */
 typedef struct Trip {
         int fd;
         const char *message;

@@ -13,10 +13,8 @@
 #include "client/output/report.h"
 #include "client/run/lane.h"
 
-/*
- * The flows of a run: connections, or datagrams. The caller provides the memory, and each flow's
- * port in @report.
- */
+/* The flows of a run: connections, or datagrams. The caller provides the memory, and each flow's
+ * port in @report. */
 typedef struct Turns {
         const ClientOptions *options;
         Report *report;

@@ -5,12 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * Durations counted in log-linear buckets, the layout of HdrHistogram: 1,024 buckets for each
+/* Durations counted in log-linear buckets, the layout of HdrHistogram: 1,024 buckets for each
  * doubling, so that a bucket is never wider than a thousandth of its values (3 significant digits).
  * Values are nanoseconds; below 2,048 they are exact. The size is fixed, and an object of zero
- * bytes is an empty histogram, so that one can live in fresh shared memory.
- */
+ * bytes is an empty histogram, so that one can live in fresh shared memory. */
 enum {
         HISTOGRAM_HALF_BITS = 10,
         HISTOGRAM_HALF = 1 << HISTOGRAM_HALF_BITS,
@@ -47,11 +45,9 @@ typedef struct HistogramBucket {
 void histogram_record(Histogram *histogram, uint64_t value);
 void histogram_add(Histogram *histogram, const Histogram *other);
 
-/*
- * histogram_quantile: Returns the least counted value that at least @permille (0 to 1000)
+/* histogram_quantile: Returns the least counted value that at least @permille (0 to 1000)
  * thousandths of all values do not exceed: at most a thousandth above the exact one, and never
- * above the maximum. Returns 0 for an empty histogram.
- */
+ * above the maximum. Returns 0 for an empty histogram. */
 uint64_t histogram_quantile(const Histogram *histogram, unsigned permille);
 
 /*

@@ -3,10 +3,8 @@
 
 #include <stdint.h>
 
-/*
- * Sums of nanoseconds. For @connections: from connect(2) to the connection. For @answers: from the
- * first send(2) to the first byte of the answer, and from there to its last byte.
- */
+/* Sums of nanoseconds. For @connections: from connect(2) to the connection. For @answers: from the
+ * first send(2) to the first byte of the answer, and from there to its last byte. */
 typedef struct Phases {
         uint64_t connections;
         uint64_t connect;

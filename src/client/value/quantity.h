@@ -64,9 +64,7 @@ const char *quantity_plural(uint64_t number);
 const char *quantity_format_time(uint64_t time, char text[static QUANTITY_TEXT_SIZE]);
 const char *quantity_format_duration(double time, char text[static QUANTITY_TEXT_SIZE]);
 
-/*
- * quantity_format_percent: Writes @percent, from 0 to 100, to @text with @digits significant
- * digits, or as many more as distinguish it from 100. Returns @text.
- */
+/* quantity_format_percent: Writes @percent, from 0 to 100, to @text with @digits significant
+ * digits, or as many more as distinguish it from 100. Returns @text. */
 const char *quantity_format_percent(double percent, int digits,
                                     char text[static QUANTITY_TEXT_SIZE]);

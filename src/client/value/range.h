@@ -8,10 +8,8 @@ enum {
         RANGE_TEXT_SIZE = 40,
 };
 
-/*
- * A range of the monitoring plugins' guidelines. A value outside it raises an alert; after an "@",
- * a value inside.
- */
+/* A range of the monitoring plugins' guidelines. A value outside it raises an alert; after an "@",
+ * a value inside. */
 typedef struct Range {
         /* The text as given; empty for no range. */
         char text[RANGE_TEXT_SIZE];
