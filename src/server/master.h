@@ -8,10 +8,10 @@
 
 typedef struct Master Master;
 
-/* SIGTERM and SIGINT stop it: it closes its listeners, asks its handlers to finish and exits when
- * all have. It kills the rest when their time is over (stop.h), or at once on a second signal.
- * SIGUSR1 logs all live connections and the totals. The master ignores SIGHUP, and kills a handler
- * that signals it. */
+/* SIGTERM and SIGINT stop the master: it closes its listeners, asks its handlers to finish and
+ * exits when all have. It kills the rest when their time is over (stop.h), or at once on a second
+ * signal. SIGUSR1 logs all live connections and the totals. The master ignores SIGHUP, and kills a
+ * handler that signals it. */
 
 /* A positive result of master_turn(). */
 enum {
