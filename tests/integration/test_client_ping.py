@@ -16,6 +16,7 @@ import pytest
 
 import servers
 from client import Client, run, until
+from processes import wait_until_noticed
 from test_client_interrupt import waits
 from test_client_json import parse
 
@@ -495,18 +496,22 @@ def test_a_surplus_behind_the_last_answer(how, form, clock):
         assert b"\nbytes came behind the last answer\n" in output
 
 
-def test_a_deadline_while_connecting(tmp_path):
+def test_a_deadline_while_connecting(tmp_path, clock):
     """The deadline holds for a connection that does not come about, too."""
+    clock.stop()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/s")
         listener.listen(0)
         arguments = ["--ping", "--interval=0.1", "-w4", "--connect-timeout=0"]
-        with Client(*arguments, f"{tmp_path}/s") as client:
+        with Client(*arguments, f"{tmp_path}/s", env=os.environ | clock.environment) as client:
             first, _ = listener.accept()
             with socket.socket(socket.AF_UNIX) as other:
                 # The queue is full now, and the next connection waits in it.
                 other.connect(f"{tmp_path}/s")
                 first.close()
+                for seconds in 0, 0.1, 4:
+                    clock.advance(seconds)
+                    wait_until_noticed([client.process.pid])
                 result = Result(*client.end())
     assert result.status == 1 and result.lost == 2 and result.seconds >= 4
 
