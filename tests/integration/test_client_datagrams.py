@@ -81,6 +81,11 @@ def silent(peer):
         pass
 
 
+def await_datagram(peer, clock, seconds=0.001):
+    """Moves the stopped clock on until the next datagram has come, by so many seconds each time."""
+    until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(seconds))
+
+
 def is_queued(port):
     """Whether a datagram waits for the client with that port."""
     lines = Path("/proc/net/udp").read_text().splitlines()[1:]
@@ -176,8 +181,9 @@ def test_a_client_that_comes_late(mode, late, clock):
         assert times["min"] > 1800e6 if late else times["max"] < 1800e6
 
 
-def spoil(offset, changed=3, lost=None, doubled=None):
-    """Echoes, but changes the byte at `offset` of one datagram, and drops and doubles others."""
+def spoil(offset, changed=3, lost=None, doubled=None, after=lambda number: None):
+    """Echoes, but changes the byte at `offset` of one datagram, and drops and doubles others. Calls
+    `after` with the number of each."""
 
     def behave(peer):
         for number, (data, source) in enumerate(peer, 1):
@@ -186,6 +192,7 @@ def spoil(offset, changed=3, lost=None, doubled=None):
                 data[offset] ^= 4
             for _ in range({lost: 0, doubled: 2}.get(number, 1)):
                 peer.answer(data, source)
+            after(number)
 
     return behave
 
@@ -207,9 +214,9 @@ def icmp_error(peer, data, source, kind=3, code=3, rest=0):
 
 
 
-def report(*arguments, status=0):
+def report(*arguments, status=0, **options):
     """The object of a run, in which each datagram is counted once."""
-    found, output, errors = run("--json", "--udp", *arguments, data=b"")
+    found, output, errors = run("--json", "--udp", *arguments, data=b"", **options)
     result = parse(output.decode())
     assert errors == [] and found == result["status"] == status
     counts = result["datagrams"]
@@ -648,18 +655,24 @@ def test_interrupted_after_the_last():
         "kind": "interrupted", "message": "the run ended with 1 of 3 datagrams answered"}
 
 
-def test_check_late():
+def test_check_late(clock):
     """A check does not ask for the time: what comes late is intact."""
 
     def behave(peer):
-        held = peer.receive()
-        for _ in range(2):
-            peer.answer(*peer.receive())
-        peer.answer(*held)
-        echo(peer)
+        came = []
+        for _ in range(3):
+            # The first one is 0.6 s old when the third comes.
+            await_datagram(peer, clock, 0.1)
+            came.append(peer.receive())
+        for one in came[1:] + came[:1]:
+            peer.answer(*one)
+        await_datagram(peer, clock, 0.1)
+        peer.answer(*peer.receive())
 
+    clock.stop()
     with Peer(behave) as peer:
-        result = report("--check", "-s5600", "-b4666", "-W0.5", *peer.address)
+        result = report("--check", "-s5600", "-b4666", "-W0.5", *peer.address,
+                        env=os.environ | clock.environment)
     assert result["datagrams"]["late"] >= 1 and result["failure"] is None
     assert result["datagrams"]["reordered"] == 1 and result["bytes_received"] == 5600
 
@@ -671,7 +684,7 @@ def test_intervals_of_late_answers(clock):
         held = []
         for number in range(10):
             # One datagram is due each quarter of a second.
-            until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.1))
+            await_datagram(peer, clock, 0.1)
             held.append(peer.receive())
             while number >= 2 and held:
                 peer.answer(*held.pop(0))
@@ -798,18 +811,30 @@ def test_load_rate_is_kept():
         assert counts["sent"] + result["load"]["overdue"] == 20
 
 
-def test_load_errors():
+def test_load_errors(clock):
     """Lost, changed and doubled datagrams of a load are counted, and are its failure."""
-    with Peer(spoil(20, changed=5, lost=3, doubled=7)) as peer:
-        result = report("--load", "-w0.2", "-R100", "-W0.5", *peer.address, status=1)
-    counts = counts_of(result)
-    # A machine that has much else to do answers late.
-    assert counts["answered"] + counts.get("late", 0) == counts["sent"] - 2
-    assert (counts["lost"], counts["changed"], counts["duplicate"]) == (1, 1, 1)
-    assert result["load"]["errors"] == {"timeout": 1 + counts.get("late", 0), "differs": 1}
+
+    def move(number):
+        if number == 1:
+            # All others are due.
+            clock.advance(0.2)
+        if number == 20:
+            clock.stall(60)
+
+    def behave(peer):
+        # The start lies ahead.
+        await_datagram(peer, clock)
+        spoil(20, changed=5, lost=3, doubled=7, after=move)(peer)
+
+    clock.stop()
+    with Peer(behave) as peer:
+        result = report("--load", "-w0.2", "-R100", "-W60", *peer.address, status=1,
+                        env=os.environ | clock.environment)
+    assert counts_of(result) == {"sent": 20, "answered": 18, "lost": 1, "changed": 1, "duplicate": 1}
+    assert result["load"]["errors"] == {"timeout": 1, "differs": 1}
     assert result["failure"]["kind"] == "differs"
     # The run lasts until the timeout of the lost one.
-    assert result["seconds"] >= 0.5
+    assert result["seconds"] >= 60
 
 
 def test_load_of_a_closed_port():
