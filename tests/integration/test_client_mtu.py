@@ -17,6 +17,8 @@ from client import DEADLINE, Client, run, until
 from test_client_datagrams import Peer, babble, echo, icmp_error
 from test_client_json import parse
 
+# Where no size is lost: as long as the peer needs to get a processor.
+PATIENT = f"-W{DEADLINE}"
 NO_ERRORS = """table inet wall { chain output { type filter hook output priority 0
 icmp type destination-unreachable drop
 icmpv6 type packet-too-big drop
@@ -74,13 +76,13 @@ def test_with_errors(line):
         for address, headers, name, router in (
                 ("10.0.2.2", 28, "fragmentation needed", "10.0.0.2"),
                 ("fd00:2::2", 48, "packet too big", "fd00::2")):
-            status, result = narrow.search(address)
+            status, result = narrow.search(address, PATIENT)
             assert (status, result["failure"]) == (0, None)
             mtu = result["mtu"]
             assert (mtu["payload"], mtu["packet"], mtu["interface"]) == (1280 - headers, 1280, 1500)
             rejection, = mtu["rejections"]
             assert rejection["message"] == f"{name}, MTU 1280 from {router}"
-        status, output, _ = narrow.machines[0].run(run, "--mtu", "10.0.2.2")
+        status, output, _ = narrow.machines[0].run(run, "--mtu", PATIENT, "10.0.2.2")
         assert status == 0
         assert output.decode().splitlines()[0] == (
             "10.0.2.2 port 7: 1252 bytes pass both ways, in packets of 1280 bytes; "
@@ -112,7 +114,7 @@ def test_errors_before_a_hole(line):
     hole.machines[2].execute("nft", "-f", "-", text="table inet hole { chain forward { type filter "
                              "hook forward priority 0; udp dport 7 meta length > 1200 drop\n}\n}\n")
     with hole.peer(echo):
-        status, result = hole.search("10.0.2.2", "-W0.1")
+        status, result = hole.search("10.0.2.2")
     assert result["mtu"]["packet"] == 1200
     assert result["mtu"]["rejections"][0]["message"].startswith("fragmentation needed, MTU 1300")
     assert status == 1 and result["failure"]["kind"] == "missing"
@@ -139,11 +141,6 @@ def test_fragments_do_not_pass(line):
     assert (status, result["mtu"]["payload"], result["mtu"]["packet"]) == (0, 1372, 1400)
 
 
-def greet(peer):
-    for _, source in peer:
-        peer.answer(b"220 mail.example ESMTP\r\n", source)
-
-
 def forged(peer):
     """Sends before each answer an ICMP error that tells of an MTU of 600."""
     while came := peer.receive():
@@ -155,7 +152,7 @@ def test_forged_errors(line):
     """An error about a size that passes changes nothing."""
     lied = line(1500)
     with lied.peer(lambda peer: lied.machines[3].run(forged, peer), socket.AF_INET):
-        status, result = lied.search("10.0.2.2")
+        status, result = lied.search("10.0.2.2", PATIENT)
     assert (status, result["mtu"]["packet"]) == (0, 1500)
     assert json.dumps(result["mtu"]["rejections"]).count("MTU 600 from 10.0.2.2") <= 1
 
@@ -167,7 +164,7 @@ def test_changed_answers_have_come_back():
             peer.answer(data[:-1] + bytes([data[-1] ^ 1]), source)
 
     with Peer(flip) as peer:
-        status, output, _ = run("--mtu", "--json", "-W0.1", *peer.address)
+        status, output, _ = run("--mtu", "--json", PATIENT, *peer.address)
     result = parse(output.decode())
     assert status == 1 and 0 < result["bytes_received"] <= result["bytes_sent"]
 
@@ -180,7 +177,7 @@ def test_a_service_that_cuts():
             peer.answer(came[0][:65505], came[1])
 
     with Peer(cut) as peer:
-        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
     assert status == 1 and output.decode().endswith(
         ": 65505 bytes pass both ways, in packets of 65533 bytes; "
         "differs: larger datagrams come back changed\n")
@@ -235,7 +232,12 @@ def test_a_change_that_comes_late(clock):
         "differs: an answer to 40 bytes came back changed\n")
 
 
-def test_an_unlucky_size():
+def lose_patience(peer, clock):
+    """Moves the stopped clock on until the client sends the next datagram, or the test ends."""
+    until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.5))
+
+
+def test_an_unlucky_size(clock):
     """A size that passes, but whose repetitions a busy path has all lost, does not end the search."""
 
     def unlucky(peer):
@@ -245,9 +247,12 @@ def test_an_unlucky_size():
                 lost += 1
             elif len(came[0]) <= 65505:
                 peer.answer(*came)
+                continue
+            lose_patience(peer, clock)
 
+    clock.stop()
     with Peer(unlucky) as peer:
-        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+        status, output, _ = run("--mtu", *peer.address, env=os.environ | clock.environment)
     assert status == 1 and ": 65505 bytes pass both ways, in packets of 65533 bytes; missing" in (
         output.decode())
 
@@ -262,8 +267,7 @@ def test_an_irregular_path(clock):
             if len(data) <= 65480 or counts[len(data)] > 4:
                 peer.answer(data, source)
                 continue
-            # The client loses patience, and sends the next one or ends.
-            until(lambda: select.select([peer.socket], [], [], 0)[0] or clock.advance(0.5))
+            lose_patience(peer, clock)
 
     clock.stop()
     with Peer(irregular) as peer:
@@ -302,7 +306,7 @@ def test_rejected(rejects, code, result):
                 peer.answer(*came)
 
     with Peer(behave) as peer:
-        status, output, _ = run("--mtu", *peer.address)
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
         port = peer.address[1]
     assert (status, output.decode().splitlines()[0]) == (
         int(": " in result), f"127.0.0.1 port {port}: {result}")
@@ -322,7 +326,7 @@ def test_a_size_that_answered_right_before():
                 peer.answer(data[:-1] + bytes([data[-1] ^ changed]), source)
 
     with Peer(behave) as peer:
-        status, output, _ = run("--mtu", *peer.address)
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
         port = peer.address[1]
     assert (status, output.decode().splitlines()[0]) == (
         1, f"127.0.0.1 port {port}: differs: an answer to 40 bytes came back changed")
@@ -340,7 +344,7 @@ def test_duplicates_of_another_size():
             last = data
 
     with Peer(repeat) as peer:
-        status, output, _ = run("--mtu", *peer.address)
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
         port = peer.address[1]
     assert (status, output.decode()) == (
         0, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes\n")
@@ -351,20 +355,35 @@ def test_duplicates_of_another_size():
 def test_loopback(family, address, payload):
     """The largest datagram of a family needs no search."""
     with Peer(echo, family, (address, 0)) as peer:
-        status, output, _ = run("--mtu", *peer.address)
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
         assert status == 0 and f": {payload} bytes pass both ways, in" in output.decode()
 
 
-@pytest.mark.parametrize("behave, sentence", [
-    (babble, "65507 bytes pass both ways, in packets of 65535 bytes; differs: 3 answers that no "
-     "datagram was waiting for"),
-    (greet, "differs: not an echo service: it answered «220 mail.example ESMTP»")])
-def test_answers_to_none(behave, sentence):
-    """Answers to none of the datagrams fail a search, too, whether or not others pass."""
-    with Peer(behave) as peer:
-        status, output, _ = run("--mtu", "-W0.1", *peer.address)
+def test_answers_to_none():
+    """Answers to none of the datagrams fail a search although others pass."""
+    with Peer(babble) as peer:
+        status, output, _ = run("--mtu", PATIENT, *peer.address)
         port = peer.address[1]
-    assert (status, output.decode()) == (1, f"127.0.0.1 port {port}: {sentence}\n")
+    assert (status, output.decode()) == (
+        1, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes; "
+        "differs: 3 answers that no datagram was waiting for\n")
+
+
+def test_another_service(clock):
+    """Where no others come, they are the result."""
+
+    def greet(peer):
+        for _, source in peer:
+            peer.answer(b"220 mail.example ESMTP\r\n", source)
+            lose_patience(peer, clock)
+
+    clock.stop()
+    with Peer(greet) as peer:
+        status, output, _ = run("--mtu", *peer.address, env=os.environ | clock.environment)
+        port = peer.address[1]
+    assert (status, output.decode()) == (
+        1, f"127.0.0.1 port {port}: differs: not an echo service: it answered "
+        "«220 mail.example ESMTP»\n")
 
 
 def test_no_service():
