@@ -92,7 +92,9 @@ static Status serve_listeners(const Options *options, Inherited *inherited, List
         r = master_run(master);
         master_free(master);
         if (r < 0) {
-                failure_set(&failure, r, "Cannot serve the listeners: %s", strerrordesc_np(-r));
+                failure_set(&failure, r, "Cannot serve the listeners: %s",
+                            r == -ECHILD ? "the keeper of connections was killed"
+                                         : strerrordesc_np(-r));
                 return fail(journal, &failure);
         }
         return STATUS_DONE;

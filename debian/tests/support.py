@@ -118,8 +118,13 @@ def count(kind, field):
 
 def handlers(master):
     """The processes of the master's handlers."""
-    return [int(pid) for pid in
-            pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()]
+    children = pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return [int(pid) for pid in children if int(pid) != keeper(master)]
+
+
+def keeper(master):
+    """The process that keeps connections when the master dies: the first that it has started."""
+    return int(pathlib.Path(f"/proc/{master}/task/{master}/children").read_text().split()[0])
 
 
 def processor_time(pid):

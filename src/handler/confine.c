@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes from handlers what only a hostile one would use: programs, addresses of sockets, signals to
- * the master or that stop a process, limits of others. All handlers have the master's user ID, so
- * permissions do not protect it.
+ * Takes from handlers what only a hostile one would use: programs, addresses of sockets, messages
+ * to systemd, signals to the master or that stop a process, limits of others. All handlers have the
+ * master's user ID, so permissions do not protect it.
  *
  * The means is a filter of system calls (seccomp(2)). systemd cannot install this one: it executes
  * the program after it has installed its own, and does not know the master's process ID. A filter
@@ -14,6 +14,7 @@
  */
 #include "handler/confine.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -28,6 +29,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "restart/handover.h"
 
 /* The lower half of an argument, as the kernel takes an int. */
 #define ARGUMENT(n)                                                                                \
@@ -95,14 +98,22 @@ static const struct sock_filter refused[] = {
         REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
         REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
         /* A handler's connection belongs to the network of the machine: connect(2) could
-         * move it to any address. */
-        REFUSE(connect, 0, BPF_JGE, 0),
+         * move it to any address. Those of networks are longer than the master's. */
+        REFUSE(connect, 2, BPF_JGT, HANDOVER_ADDRESS_SIZE),
+        /* From other directories, some sockets of files have names that are as short: journald's
+         * `stdout`. */
+        REFUSE(chdir, 0, BPF_JGE, 0),
+        REFUSE(fchdir, 0, BPF_JGE, 0),
         REFUSE(bind, 0, BPF_JGE, 0),
         REFUSE(listen, 0, BPF_JGE, 0),
         /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
         REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmmsg, 3, BPF_JSET, MSG_FASTOPEN),
+        /* systemd takes its orders as datagrams. Each type of datagrams has this bit, also
+         * SOCK_RAW; those of connections have not. */
+        REFUSE(socket, 1, BPF_JSET, SOCK_DGRAM),
+        REFUSE(socketpair, 1, BPF_JSET, SOCK_DGRAM),
         /* Its operations pass no filter. */
         REFUSE(io_uring_setup, 0, BPF_JGE, 0),
 #ifdef SYS_socketcall
@@ -113,12 +124,17 @@ static const struct sock_filter refused[] = {
         REFUSE(prlimit64, 0, BPF_JGT, 0),
 };
 
-void confine_children(void) {
+static_assert((SOCK_RAW & SOCK_DGRAM) != 0 && ((SOCK_STREAM | SOCK_SEQPACKET) & SOCK_DGRAM) == 0,
+              "one bit tells datagrams from connections");
+
+void confine_children(pid_t keeper) {
         const uint32_t master = (uint32_t)getpid();
         const struct sock_filter rest[] = {
-                /* Signals to the master alone. */
+                /* Signals to the master alone, or to the keeper. */
                 REFUSE(kill, 0, BPF_JEQ, master),
                 REFUSE(tgkill, 0, BPF_JEQ, master),
+                REFUSE(kill, 0, BPF_JEQ, (uint32_t)keeper),
+                REFUSE(tgkill, 0, BPF_JEQ, (uint32_t)keeper),
                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
         struct sock_filter instructions[(sizeof refused + sizeof rest) / sizeof refused[0]];

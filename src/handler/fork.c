@@ -29,6 +29,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <link.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -121,17 +122,19 @@ static __attribute__((noinline)) int stack_withhold(void) {
 
 /* Not clone3(2): RestrictNamespaces= (systemd.exec(5)) refuses it, as a filter cannot read its
  * flags. s390 takes the stack first; sparc returns other values. */
-pid_t fork_child(void) {
+pid_t fork_child(pid_t *noted) {
+        const int flags = SIGCHLD | (noted != NULL ? CLONE_PARENT_SETTID : 0);
         pid_t pid = stack_withhold();
 
         if (pid < 0)
                 return pid;
 #if defined(__s390__)
-        pid = (pid_t)syscall(SYS_clone, NULL, SIGCHLD, NULL, NULL, NULL);
+        pid = (pid_t)syscall(SYS_clone, NULL, flags, noted, NULL, NULL);
 #elif defined(__sparc__)
         pid = _Fork();
+        (void)flags;
 #else
-        pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+        pid = (pid_t)syscall(SYS_clone, flags, NULL, noted, NULL, NULL);
 #endif
         return pid < 0 ? -errno : pid;
 }

@@ -77,7 +77,7 @@ static void handler_stop(int number) {
         errno = error;
 }
 
-void handler_init(void) {
+void handler_init(pid_t keeper) {
         static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
         static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
 
@@ -91,7 +91,7 @@ void handler_init(void) {
         (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
-        confine_children();
+        confine_children(keeper);
         fork_prepare();
 }
 
@@ -290,7 +290,7 @@ pid_t handler_start(Handler *handler) {
         pid_t pid;
 
         wipe_stack();
-        pid = fork_child();
+        pid = fork_child(handler->noted);
         if (pid != 0)
                 return pid;
 

@@ -40,6 +40,7 @@ typedef struct Handler {
         };
         uint64_t idle_timeout;          /* 0 for never */
         char title[HANDLER_TITLE_SIZE]; /* "mpecho: 192.0.2.7:51234" */
+        pid_t *noted;                   /* where the kernel notes the process ID, or NULL */
         LedgerEntry *ledger;            /* where it reports bytes and the reason of the end */
         LedgerExits *exits;             /* announces the exit; NULL for nowhere */
         HandoverAddress handover;       /* of the master; with length 0, there is none */
@@ -58,15 +59,16 @@ typedef struct Handler {
 /*
  * handler_init: Installs the signal dispositions that handlers inherit, and prepares cheap forks.
  * Keeps other processes out of the memory of this process and its children (PR_SET_DUMPABLE,
- * prctl(2)), and confines them (confine.h). Call once, before the first fork or before
- * handler_serve(). A master blocks these signals, so it is not affected itself.
+ * prctl(2)), and confines them (confine.h). @keeper: a child that no handler may end, or 0. Call
+ * once, before the first fork or before handler_serve(). A master blocks these signals, so it is
+ * not affected itself.
  *
  * On SIGTERM and SIGINT a handler finishes writing what it has read, and hands its connection over
  * or ends it; further signals change nothing. The same holds for SIGABRT, which systemd sends to
  * all processes of a service whose watchdog runs out; the master then exits with 128 and the number
  * of the signal. Handlers ignore SIGHUP, SIGPIPE and SIGUSR1.
  */
-void handler_init(void);
+void handler_init(pid_t keeper);
 
 /*
  * handler_start: Forks a handler for a connection, a datagram socket or a client of the metrics. It

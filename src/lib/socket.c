@@ -54,16 +54,20 @@ bool socket_is_local(int fd) {
         return socket_get(fd, SO_DOMAIN, -1) == AF_UNIX;
 }
 
-bool socket_is_channel(int fd) {
-        return socket_is_local(fd) && socket_get(fd, SO_TYPE, -1) == SOCK_SEQPACKET;
-}
-
-void socket_refuse_descriptors(int fd) {
+static void socket_set_descriptors(int fd, int permitted) {
 #ifdef SO_PASSRIGHTS
-        (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 0 }, sizeof(int));
+        (void)setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &permitted, sizeof permitted);
 #else
         (void)fd;
 #endif
+}
+
+void socket_refuse_descriptors(int fd) {
+        socket_set_descriptors(fd, 0);
+}
+
+void socket_permit_descriptors(int fd) {
+        socket_set_descriptors(fd, 1);
 }
 
 static bool socket_is_ready(int fd, short events) {

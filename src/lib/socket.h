@@ -21,7 +21,6 @@ uint64_t socket_cookie(int fd);
 bool socket_is_stream(int fd);
 bool socket_is_datagram(int fd);
 bool socket_is_local(int fd);
-bool socket_is_channel(int fd);
 
 /*
  * socket_is_readable: Returns whether bytes, the end or an error of the stream wait at @fd.
@@ -33,8 +32,9 @@ bool socket_is_writable(int fd);
 
 /* socket_refuse_descriptors: Makes the kernel refuse messages with descriptors to the Unix socket
  * @fd, and to the connections that come from it (SO_PASSRIGHTS, Linux 6.16). Has no effect on older
- * kernels and other sockets. */
+ * kernels and other sockets. socket_permit_descriptors: Makes it pass them on again. */
 void socket_refuse_descriptors(int fd);
+void socket_permit_descriptors(int fd);
 
 /* socket_set_reset: Makes the last close(2) of the connection @fd send a reset instead of the end
  * of the stream (SO_LINGER, socket(7)). Has no effect on sockets that are not TCP.

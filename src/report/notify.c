@@ -4,13 +4,12 @@
  * STATUS= and WATCHDOG=1.
  *
  * The functions of libsystemd block while the manager does not read its socket, and open a
- * descriptor for each message. The master keeps one socket and never blocks. When the manager's
- * socket is full, it sends the state and the sign of life again later, and composes a new status
- * then.
+ * descriptor for each message. The process keeps one socket, and the master never blocks. When the
+ * manager's socket is full, it sends the state and the sign of life again later, and composes a new
+ * status then.
  *
- * Handlers call notify_once(), for systemd's descriptor store. They do not inherit libsystemd, so
- * notify_once() must not use it. Nothing else here may open a descriptor after notify_init(): the
- * process may have none left.
+ * Nothing here may open a descriptor after notify_init(): the process may have none left, and the
+ * sandbox refuses datagram sockets from then on.
  */
 #include "report/notify.h"
 
@@ -33,45 +32,48 @@
  * reason to wake up. Handlers count bytes all the time. */
 #define STATUS_REST (2 * CLOCK_SECOND)
 
-/* Returns a socket for messages to the manager that $NOTIFY_SOCKET names, and sets @ret_manager; or
- * a negative errno, -ENOTCONN without a manager. */
-static int notify_open(Endpoint *ret_manager) {
-        const char *name = getenv("NOTIFY_SOCKET"), *why;
+/* The socket, and the manager that $NOTIFY_SOCKET named when it was opened; -1 before. */
+static struct {
         int fd;
+        Endpoint manager;
+} channel = { .fd = -1 };
 
+int notify_open(void) {
+        const char *name = getenv("NOTIFY_SOCKET"), *why;
+
+        if (channel.fd >= 0)
+                return 0;
         if (name == NULL || !endpoint_is_local(name) ||
-            endpoint_parse_local(name, ret_manager, &why) < 0)
+            endpoint_parse_local(name, &channel.manager, &why) < 0)
                 return -ENOTCONN;
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        return fd < 0 ? -errno : fd;
+        channel.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return channel.fd < 0 ? -errno : 0;
+}
+
+void notify_close(void) {
+        channel.fd = descriptor_close(channel.fd);
 }
 
 int notify_once(const char *message, const int *fds, size_t n, int flags) {
-        Endpoint manager;
-        int fd, r;
+        const int r = notify_open();
 
-        fd = notify_open(&manager);
-        if (fd < 0)
-                return fd;
-        r = fdpass_send(fd, &manager, message, strlen(message), fds, n, flags);
-        close(fd);
-        return r;
+        if (r < 0)
+                return r;
+        return fdpass_send(channel.fd, &channel.manager, message, strlen(message), fds, n, flags);
 }
 
 int notify_init(Notify *notify) {
+        const int r = notify_open();
         uint64_t watchdog_usec;
 
         *notify = (Notify){
-                .fd = -1,
+                .managed = r == 0,
                 .state_deadline = CLOCK_NEVER,
                 .watchdog_deadline = CLOCK_NEVER,
                 .status_deadline = CLOCK_NEVER,
         };
-        notify->fd = notify_open(&notify->manager);
-        if (notify->fd == -ENOTCONN)
-                return 0;
-        if (notify->fd < 0)
-                return notify->fd;
+        if (r < 0)
+                return r == -ENOTCONN ? 0 : r;
         if (sd_watchdog_enabled(false, &watchdog_usec) > 0) {
                 notify->watchdog = watchdog_usec * CLOCK_MICROSECOND / 2;
                 notify->watchdog_deadline = clock_now();
@@ -79,26 +81,21 @@ int notify_init(Notify *notify) {
         return 0;
 }
 
-void notify_deinit(Notify *notify) {
-        notify->fd = descriptor_close(notify->fd);
-}
-
 bool notify_has_manager(const Notify *notify) {
-        return notify->fd >= 0;
+        return notify->managed;
 }
 
 /* Returns false if the manager had no room for @message. A manager that is gone needs no
  * repetition.
  */
-static bool notify_send(const Notify *notify, const char *message) {
-        const int r = fdpass_send(notify->fd, &notify->manager, message, strlen(message), NULL, 0,
-                                  MSG_DONTWAIT);
+static bool notify_send(const char *message) {
+        const int r = notify_once(message, NULL, 0, MSG_DONTWAIT);
 
         return r != -EAGAIN && r != -ENOBUFS && r != -ENOMEM;
 }
 
 static void notify_state(Notify *notify, const char *state, uint64_t now) {
-        const bool sent = notify->fd < 0 || notify_send(notify, state);
+        const bool sent = !notify->managed || notify_send(state);
 
         notify->state = sent ? NULL : state;
         notify->state_deadline = sent ? CLOCK_NEVER : now + RETRY;
@@ -115,7 +112,7 @@ void notify_stopping(Notify *notify, uint64_t now) {
 void notify_changed(Notify *notify, uint64_t now) {
         uint64_t soonest = notify->status_checked + CLOCK_SECOND;
 
-        if (notify->fd >= 0 && notify->status_deadline == CLOCK_NEVER)
+        if (notify->managed && notify->status_deadline == CLOCK_NEVER)
                 notify->status_deadline = soonest > now ? soonest : now;
 }
 
@@ -123,14 +120,14 @@ void notify_status(Notify *notify, const char *status, uint64_t now) {
         char message[sizeof "STATUS=" + NOTIFY_STATUS_SIZE];
 
         notify->status_deadline = CLOCK_NEVER;
-        if (notify->fd < 0)
+        if (!notify->managed)
                 return;
         /* Even if the status is the same: a deadline in the past would keep the master awake. */
         notify->status_checked = now;
         if (strcmp(notify->status, status) == 0)
                 return;
         snprintf(message, sizeof message, "STATUS=%s", status);
-        if (!notify_send(notify, message)) {
+        if (!notify_send(message)) {
                 notify->status_deadline = now + CLOCK_SECOND;
                 return;
         }
@@ -145,8 +142,7 @@ void notify_tick(Notify *notify, uint64_t now) {
         /* A little early when the master is awake anyway, which need not wake up for that then. */
         if (notify->watchdog_deadline <= now + retry / 2)
                 notify->watchdog_deadline =
-                                now +
-                                (notify_send(notify, "WATCHDOG=1") ? notify->watchdog : retry);
+                                now + (notify_send("WATCHDOG=1") ? notify->watchdog : retry);
 }
 
 uint64_t notify_deadline(const Notify *notify) {

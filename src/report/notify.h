@@ -14,12 +14,11 @@ enum {
 /*
  * Reports to the service manager in the protocol of sd_notify(3); does nothing without a manager.
  *
- * After notify_init() no call but notify_once() blocks or opens a descriptor. Messages that the
- * manager does not accept are sent again later.
+ * After notify_init() no call opens a descriptor, and none but notify_once() blocks. Messages that
+ * the manager does not accept are sent again later.
  */
 typedef struct Notify {
-        int fd; /* a datagram socket; -1 without a manager */
-        Endpoint manager;
+        bool managed;                    /* whether there is a manager */
         const char *state;               /* a message to send again, or NULL */
         uint64_t state_deadline;         /* when to send it, or CLOCK_NEVER */
         uint64_t watchdog;               /* nanoseconds between signs of life */
@@ -28,6 +27,16 @@ typedef struct Notify {
         uint64_t status_checked;         /* the instant of the last notify_status() */
         char status[NOTIFY_STATUS_SIZE]; /* the last one sent */
 } Notify;
+
+/*
+ * notify_open: Opens the one socket of this process for such messages, unless it is open. Each call
+ * that sends does so by itself, but in the sandbox there is a time when that fails (confine.h).
+ * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2).
+ *
+ * notify_close: Closes it, if it is open.
+ */
+int notify_open(void);
+void notify_close(void);
 
 /*
  * notify_once: Sends @message, assignments separated by newlines, with duplicates of the @n
@@ -45,10 +54,9 @@ int notify_once(const char *message, const int *fds, size_t n, int flags);
  * notify_init: Finds the service manager and its watchdog (sd_watchdog_enabled(3)), which gets
  * signs of life twice as often as it requires. Call before the environment changes.
  *
- * Returns 0, or a negative errno of socket(2); @notify needs notify_deinit() in any case.
+ * Returns 0, or a negative errno of socket(2).
  */
 int notify_init(Notify *notify);
-void notify_deinit(Notify *notify);
 
 /*
  * notify_has_manager: Returns whether there is a service manager.

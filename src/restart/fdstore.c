@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Speaks to systemd's descriptor store, in the protocol that sd_notify(3) documents. libsystemd has
- * functions for it, but handlers do not inherit libsystemd, and need to store as well.
+ * functions for it, but each opens a socket, which the sandbox refuses (confine.h).
  *
  * systemd finds the service of a message by the process ID of its sender, so a process must not
  * exit before systemd has taken its message. fdstore_barrier() passes the end of a pipe, which
@@ -36,7 +36,7 @@ static const char *const prefixes[] = {
         [FDSTORE_LEDGER] = "mpecho-ledger.",
 };
 
-/* Of what a handler stores by itself. After a crash there are thousands of such names in
+/* Of what the keeper stores for a handler. After a crash there are thousands of such names in
  * LISTEN_FDNAMES, and execve(2) takes no variable of more than 128 KiB: 8,000 names of 15 bytes
  * fit, with their colons. */
 static const char prefix_own[] = "h.";
@@ -79,7 +79,7 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run) {
         return FDSTORE_STRANGER;
 }
 
-/* Puts @fd into the store, as the process @handler does by itself; 0 for the master. */
+/* Puts @fd into the store, for the process @handler; 0 for the master's bundles. */
 static int fdstore_put_as(FdstoreKind kind, uint64_t run, pid_t handler, int fd) {
         char message[128];
 
@@ -149,8 +149,6 @@ int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handle
         if (bundle < 0)
                 return bundle;
         r = fdstore_put_as(FDSTORE_CONNECTION, run, handler, bundle);
-        if (r == 0)
-                r = fdstore_barrier();
         close(bundle);
         return r;
 }

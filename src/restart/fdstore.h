@@ -38,11 +38,12 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
 
 /*
  * fdstore_put: Sends a duplicate of the descriptor @fd to the store, as @kind of the run @run; it
- * stays there even when its peer hangs up (FDPOLL=0). Sent, but not yet taken: see
- * fdstore_barrier().
+ * stays there even when its peer hangs up (FDPOLL=0).
  *
- * fdstore_put_connections: Puts the @n descriptors @fds, 1 to BUNDLE_MOST, into the store as one
- * bundle, of the process @handler or, when that is 0, of the master. Blocks until systemd has it.
+ * fdstore_put_connections: Sends the @n descriptors @fds, 1 to BUNDLE_MOST, as one bundle, of the
+ * process @handler or, when that is 0, of all that the master stores.
+ *
+ * Both block while systemd's queue is full. What was sent is not yet taken: see fdstore_barrier().
  *
  * Return 0, or a negative errno; -ENOTCONN when there is no service manager.
  */
@@ -53,8 +54,8 @@ int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handle
  * fdstore_remove: Asks systemd to close all descriptors stored as @name. Blocks while systemd's
  * queue is full.
  *
- * fdstore_remove_own: The same for the bundle that the process @handler may have stored by itself
- * in the run @run; never blocks.
+ * fdstore_remove_own: The same for the bundle that the keeper may have stored for the process
+ * @handler in the run @run; never blocks.
  */
 void fdstore_remove(const char *name);
 void fdstore_remove_own(uint64_t run, pid_t handler);

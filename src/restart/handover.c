@@ -5,14 +5,14 @@
  * accepted. It waits for the answer that systemd has both, so at any time some process holds the
  * connection.
  *
- * A channel is a socket pair, one end of which goes to the master's inbox (inbox.h). With
- * connect(2) a handler that a peer has taken over could leave the sandbox by its own connection, so
- * handlers are denied it (confine.h).
+ * When there is no such master, or it does not answer, the handler asks the keeper
+ * (server/keeper.h) in the same way. It must not exit before systemd has the connection. It cannot
+ * store it by itself: who can send datagrams to systemd can end the service, so handlers are denied
+ * the sockets for that (confine.h).
  *
- * A handler believes its own master alone, which the kernel attests (SCM_CREDENTIALS, unix(7)):
- * after the master's death another process could have its address. When there is no such master, or
- * it does not answer, the handler stores a bundle of its own. It must not exit before systemd has
- * that.
+ * A channel is a Unix connection. A handler believes sockets on which its own master listened, as
+ * the kernel attests (SO_PEERCRED, unix(7)): after the master's death another process could have
+ * its address.
  *
  * Until a handler takes the unsent bytes, whoever closes the connection leaves a hole: systemd at a
  * stop, a master without descriptors for the bundle. So a connection with such bytes carries the
@@ -23,8 +23,8 @@
  */
 #include "restart/handover.h"
 
-#include <endian.h>
 #include <errno.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,83 +32,138 @@
 #include "lib/descriptor.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
-#include "restart/fdstore.h"
 #include "restart/unsent.h"
 
 /* How long a handler waits for its master's answer before it takes the master for hung. */
 #define ANSWER_PATIENCE (5 * CLOCK_SECOND)
 
-bool handover_stores(const HandoverAddress *address) {
-        return address->inbox.length > 0 && address->run > 0;
-}
+/* How long it waits for the keeper's, which waits for systemd, for one handler after the other. */
+#define KEEPER_PATIENCE (25 * CLOCK_SECOND)
 
-/* Sends one end of a channel to the master. While its inbox is full this blocks, and a second
- * SIGTERM may come. */
-static int inbox_send(const HandoverAddress *address, int end) {
-        const uint64_t key = htobe64(address->key);
+int handover_listen(Endpoint *ret_address) {
+        /* Without a name, bind(2) chooses one. */
+        const struct sockaddr any = { .sa_family = AF_UNIX };
         int fd, r;
 
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0)
                 return -errno;
-        socket_set_timeout(fd, SO_SNDTIMEO, ANSWER_PATIENCE);
-        r = fdpass_send(fd, &address->inbox, &key, sizeof key, &end, 1, 0);
+        socket_refuse_descriptors(fd);
+        r = bind(fd, &any, sizeof(sa_family_t)) < 0 || listen(fd, INT_MAX) < 0 ? -errno : 0;
+        if (r == 0)
+                r = endpoint_from_socket(fd, ret_address);
+        if (r == 0)
+                return fd;
         close(fd);
         return r;
 }
 
-/* Waits for an answer. Returns it; or a negative errno, -EPERM from another process than @master.
- */
-static int channel_expect(int channel, pid_t master) {
-        int fds[FDPASS_MOST], n;
-        FdpassNote note = {};
+/* Returns the process that opened the channel, or listened where this process did; 0 for one of
+ * another user. It can have ended, and a process of this user can have its ID now. */
+static pid_t channel_peer(int channel) {
+        struct ucred peer;
+        socklen_t size = sizeof peer;
 
-        n = fdpass_receive(channel, &note, fds, 0);
-        if (n < 0)
-                return n;
-        for (int i = 0; i < n; i++)
-                descriptor_close(fds[i]);
-        if (note.size == 0)
-                return -ECONNRESET;
-        return note.sender == master ? note.data[0] : -EPERM;
+        if (getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+                return 0;
+        return peer.uid == geteuid() ? peer.pid : 0;
 }
 
-/* Opens a channel to the master. Returns it; -EPERM when another process has the master's address,
- * or another negative errno without a welcome. */
-static int channel_open(const HandoverAddress *address) {
-        int ends[2], r;
+int handover_accept(int socket, pid_t *ret_handler) {
+        int channel;
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        do
+                channel = accept4(socket, NULL, NULL, SOCK_CLOEXEC);
+        while (channel < 0 && errno == EINTR);
+        if (channel < 0)
                 return -errno;
-        socket_set_timeout(ends[0], SO_RCVTIMEO, ANSWER_PATIENCE);
-        (void)setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int));
-        r = inbox_send(address, ends[1]);
-        close(ends[1]);
+        *ret_handler = channel_peer(channel);
+        return channel;
+}
+
+void handover_welcome(int channel) {
+        socket_permit_descriptors(channel);
+        handover_answer(channel, HANDOVER_WELCOME);
+}
+
+void handover_answer(int channel, char answer) {
+        while (send(channel, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+               errno == EINTR)
+                ;
+}
+
+bool handover_is_gift(const int *fds, int n) {
+        return n <= 2 && socket_is_stream(fds[0]) && (n == 1 || unsent_is_file(fds[1]));
+}
+
+bool handover_stores(const HandoverAddress *address) {
+        return address->inbox.length > 0 && address->run > 0;
+}
+
+/* Waits for an answer. Returns it, or a negative errno. */
+static int channel_expect(int channel) {
+        char answer;
+        ssize_t n;
+
+        do
+                n = recv(channel, &answer, sizeof answer, 0);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        return n == 0 ? -ECONNRESET : answer;
+}
+
+/* Connects to @address. While too many handlers wait there this blocks, and a second SIGTERM may
+ * come. Returns 0 or a negative errno. */
+static int channel_connect(int channel, const Endpoint *address) {
+        int r;
+
+        do
+                r = connect(channel, &address->any, address->length);
+        while (r < 0 && errno == EINTR);
+        return r < 0 ? -errno : 0;
+}
+
+/* Opens a channel to @address, where @master has listened. Returns it; -EPERM when another process
+ * has that address, or another negative errno without a welcome. */
+static int channel_open(const Endpoint *address, pid_t master, uint64_t patience) {
+        int channel, r;
+
+        channel = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        if (channel < 0)
+                return -errno;
+        socket_set_timeout(channel, SO_SNDTIMEO, patience);
+        socket_set_timeout(channel, SO_RCVTIMEO, patience);
+        r = channel_connect(channel, address);
         if (r == 0)
-                r = channel_expect(ends[0], address->master);
+                r = channel_peer(channel) == master ? channel_expect(channel) : -EPERM;
         if (r == HANDOVER_WELCOME)
-                return ends[0];
-        close(ends[0]);
+                return channel;
+        close(channel);
         return r < 0 ? r : -EPROTO;
 }
 
-/* Opens a channel, sends @size bytes of @data with @fds and waits for the answer. Returns 0 when
+/* Sends @size bytes of @data with @fds, waits for the answer and closes the channel. Returns 0 when
  * they are stored or the peer is served, -ECANCELED when the master declines; or another negative
- * errno without an answer. */
-static int handover_ask(const HandoverAddress *address, const void *data, size_t size,
-                        const int *fds, size_t n) {
-        int channel, r;
+ * errno without an answer, or @channel when that is one. */
+static int channel_ask(int channel, const void *data, size_t size, const int *fds, size_t n) {
+        int r;
 
-        channel = channel_open(address);
         if (channel < 0)
                 return channel;
         r = fdpass_send(channel, NULL, data, size, fds, n, 0);
         if (r == 0)
-                r = channel_expect(channel, address->master);
+                r = channel_expect(channel);
         close(channel);
         if (r < 0)
                 return r;
         return r == HANDOVER_STORED || r == HANDOVER_SERVED ? 0 : -ECANCELED;
+}
+
+static int handover_ask_master(const HandoverAddress *address, const void *data, size_t size,
+                               const int *fds, size_t n) {
+        return channel_ask(channel_open(&address->inbox, address->master, ANSWER_PATIENCE), data,
+                           size, fds, n);
 }
 
 int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size) {
@@ -123,13 +178,14 @@ int handover_give(const HandoverAddress *address, int connection, const char *un
                 n = 2;
                 socket_set_reset(connection);
         }
-        r = handover_ask(address, "", 1, fds, n);
+        r = handover_ask_master(address, "", 1, fds, n);
         if (r < 0 && r != -ECANCELED)
-                r = fdstore_put_connections(fds, n, address->run, getpid());
+                r = channel_ask(channel_open(&address->keeper, address->master, KEEPER_PATIENCE),
+                                "", 1, fds, n);
         descriptor_close(fds[1]);
         return r;
 }
 
 int handover_announce(const HandoverAddress *address, const Address *peer) {
-        return handover_ask(address, peer, sizeof *peer, NULL, 0);
+        return handover_ask_master(address, peer, sizeof *peer, NULL, 0);
 }

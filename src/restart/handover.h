@@ -11,26 +11,54 @@
 
 /*
  * How a handler hands its connection over when the service stops. Its master (inbox.h) moves it
- * into systemd's descriptor store; without a master the handler stores it by itself. The next
- * master finds it there. The handler of a silent connection (roster.h) also announces its peer to
- * its master.
+ * into systemd's descriptor store; when that does not answer, the keeper does (server/keeper.h).
+ * The next master finds it there. The handler of a silent connection (roster.h) also announces its
+ * peer to its master.
  */
 
-/* Where a handler reaches its master. Without one, @inbox has length 0. */
+enum {
+        /* The size of an address that handover_listen() chooses, in bytes: unix(7) has 5 digits. */
+        HANDOVER_ADDRESS_SIZE = sizeof(sa_family_t) + 6,
+};
+
+/* Where a handler reaches its master and the keeper. Without a master, @inbox has length 0. */
 typedef struct HandoverAddress {
         Endpoint inbox;
-        uint64_t key; /* the inbox takes no message without it */
-        pid_t master; /* the only process that the handler believes */
+        Endpoint keeper; /* length 0 without a store */
+        pid_t master;    /* the only process whose sockets the handler believes */
         uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
 } HandoverAddress;
 
-/* What the master answers over a channel: one byte. */
+/* What the master and the keeper answer over a channel: one byte. */
 enum {
         HANDOVER_WELCOME = 'w',  /* the channel is open */
         HANDOVER_STORED = 's',   /* systemd has the connection */
         HANDOVER_SERVED = 'a',   /* the announced peer is served */
         HANDOVER_DECLINED = 'd', /* it is not, or the master does not stop */
 };
+
+/*
+ * handover_listen: Opens a socket where handlers open channels, with an abstract name that the
+ * kernel chooses (unix(7)). Neither it nor accept4(2) blocks.
+ *
+ * Returns it, and sets @ret_address; or returns a negative errno.
+ *
+ * handover_accept: Takes the next channel at such a @socket. Returns it and sets @ret_handler, the
+ * process that has opened it, 0 for one of another user or process ID namespace; or a negative
+ * errno, -EAGAIN without one.
+ *
+ * handover_welcome: Answers HANDOVER_WELCOME; only from then on the @channel takes descriptors,
+ * from Linux 6.16 on. handover_answer: Answers @answer, another one of the above. The handler can
+ * have filled the channel.
+ *
+ * handover_is_gift: Returns whether the @n descriptors @fds, 1 or more, are a connection, alone or
+ * with unsent bytes (unsent.h).
+ */
+int handover_listen(Endpoint *ret_address);
+int handover_accept(int socket, pid_t *ret_handler);
+void handover_welcome(int channel);
+void handover_answer(int channel, char answer);
+bool handover_is_gift(const int *fds, int n);
 
 /*
  * handover_stores: Returns whether connections can be handed over at @address.

@@ -3,35 +3,31 @@
  * The master's side of the handover. A master that stops collects connections from the channels of
  * its handlers into a bundle, sends the bundle to systemd, waits until systemd has it, and answers.
  *
- * A channel is a socket pair, one end of which its handler sends to the inbox. The kernel attests
- * the sender of each message (SCM_CREDENTIALS, unix(7)), and the master learns by the first one
- * whose channel it is.
+ * A channel is a Unix connection, and the kernel attests who has opened it (SO_PEERCRED, unix(7)).
  *
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * takes one channel from each handler, and another one after an announcement; it kills a handler
- * that sends more. It closes a channel that stays silent for a second, and takes a connection only
+ * that opens more. It closes a channel that stays silent for a second, and takes a connection only
  * from the handler that serves it. After a stranger it takes no channel for a second. No handler
  * can keep it busy, hand over another's connection, or put bytes into it.
  *
- * Where the service shares its network namespace, every local user can send to the inbox: the
- * descriptor of a file system, too, whose close(2) nothing ends before its owner answers
- * (FUSE_FLUSH). The master must never have it. So the kernel drops each message without a key,
- * which only the master and its handlers know, before the sender's sendmsg(2) returns. A handler
- * that a peer has taken over can still send such a descriptor, if a client passes it one.
+ * Where the service shares its network namespace, every local user can open a channel, and leave
+ * the descriptor of a file system in it, whose close(2) nothing ends before its owner answers
+ * (FUSE_FLUSH). The master takes no message of a stranger, and a child closes his channel
+ * (discard.h). A handler that a peer has taken over can send such a descriptor, if a client passes
+ * it one.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
- * So a child closes all that came from handlers (discard.h), also what was stored: systemd takes a
- * message without a word when its store is full. When descriptors are used up, the
- * kernel closes those that a message has too many, and such a handler can delay the master.
+ * So a child closes all that came from handlers, also what was stored: systemd takes a message
+ * without a word when its store is full. When descriptors are used up, the kernel closes those that
+ * a message has too many, and such a handler can delay the master.
  */
 #include "restart/inbox.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -41,7 +37,6 @@
 #include "lib/fdpass.h"
 #include "lib/socket.h"
 #include "restart/fdstore.h"
-#include "restart/unsent.h"
 
 /* How long the master waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
@@ -49,59 +44,25 @@
 /* How long the master takes no channel after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
+/* How long it takes none after it lacked a descriptor for one. */
+#define RESOURCE_PAUSE (10 * CLOCK_MILLISECOND)
+
 /* Channels of one turn: it also ends when strangers open them all the time. */
 #define CHANNELS_PER_TURN 4096
 
 static_assert(sizeof(Address) <= FDPASS_DATA, "an announcement fits into a message");
 
-/* Makes the kernel drop all messages to @socket that do not begin with @key (SO_ATTACH_FILTER,
- * socket(7)). Returns 0 or a negative errno. */
-static int inbox_require(int socket, uint64_t key) {
-        struct sock_filter instructions[] = {
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(key >> 32), 0, 3),
-                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, sizeof(uint32_t)),
-                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)key, 0, 1),
-                BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-                BPF_STMT(BPF_RET | BPF_K, 0),
-        };
-        const struct sock_fprog program = {
-                .len = sizeof instructions / sizeof instructions[0],
-                .filter = instructions,
-        };
-
-        return setsockopt(socket, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0
-                               ? -errno
-                               : 0;
-}
-
-static int inbox_open(Inbox *inbox) {
-        /* Without a name, bind(2) chooses one. */
-        const struct sockaddr any = { .sa_family = AF_UNIX };
-        uint64_t *key = &inbox->address.key;
-
-        if (getrandom(key, sizeof *key, 0) < 0)
-                return -errno;
-        inbox->socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (inbox->socket < 0 || inbox_require(inbox->socket, *key) < 0 ||
-            setsockopt(inbox->socket, SOL_SOCKET, SO_PASSCRED, &(int){ 1 }, sizeof(int)) < 0 ||
-            bind(inbox->socket, &any, sizeof(sa_family_t)) < 0)
-                return -errno;
-        return endpoint_from_socket(inbox->socket, &inbox->address.inbox);
-}
-
 int inbox_init(Inbox *inbox, uint64_t run, const InboxMaster *master) {
         struct epoll_event event = { .events = EPOLLIN };
-        int r;
 
         *inbox = (Inbox){ .fd = -1,
                           .socket = -1,
                           .address = { .master = getpid(), .run = run },
                           .master = *master,
                           .polling = true };
-        r = inbox_open(inbox);
-        if (r < 0)
-                return r;
+        inbox->socket = handover_listen(&inbox->address.inbox);
+        if (inbox->socket < 0)
+                return inbox->socket;
         inbox->fd = epoll_create1(EPOLL_CLOEXEC);
         if (inbox->fd < 0 || epoll_ctl(inbox->fd, EPOLL_CTL_ADD, inbox->socket, &event) < 0)
                 return -errno;
@@ -121,13 +82,19 @@ static void channel_drop(Inbox *inbox, size_t index) {
 }
 
 void inbox_deinit(Inbox *inbox) {
+        pid_t handler;
+        int fd;
+
         while (inbox->n > 0)
                 channel_drop(inbox, 0);
+        /* Nobody opens a channel any more. The last close(2) would close those that wait. */
         if (inbox->socket >= 0)
-                discard_add_channel(&inbox->discard, inbox->socket);
+                (void)shutdown(inbox->socket, SHUT_RD);
+        while (inbox->socket >= 0 && (fd = handover_accept(inbox->socket, &handler)) >= 0)
+                discard_add_channel(&inbox->discard, fd);
         discard_close(&inbox->discard);
+        inbox->socket = descriptor_close(inbox->socket);
         inbox->fd = descriptor_close(inbox->fd);
-        inbox->socket = -1;
 }
 
 /* Polls the inbox, or stops polling it: a readable inbox would keep the master awake. */
@@ -137,11 +104,6 @@ static void inbox_set_polling(Inbox *inbox, bool polling) {
         if (inbox->polling != polling &&
             epoll_ctl(inbox->fd, EPOLL_CTL_MOD, inbox->socket, &event) == 0)
                 inbox->polling = polling;
-}
-
-/* Answers the handler at the other end of a channel, which can have filled it. */
-static void channel_answer(const InboxChannel *channel, char answer) {
-        (void)send(channel->fd, &answer, sizeof answer, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Welcomes a channel of the process @handler. Returns 0, or a negative errno when the kernel does
@@ -158,29 +120,26 @@ static int channel_add(Inbox *inbox, int fd, pid_t handler, uint64_t now) {
                                    .connection = -1,
                                    .unsent = -1 };
         inbox->n++;
-        channel_answer(channel, HANDOVER_WELCOME);
+        handover_welcome(fd);
         return 0;
 }
 
-/* Takes the channel that is in the inbox. Returns 0; -EAGAIN without one; -EPERM when the master
- * kills the handler that sent the message, or another negative errno when a stranger sent it or
- * resources ran out. */
+/* Takes the next channel. Returns 0; -EAGAIN without one; -EPERM when the master kills the handler
+ * that has opened it, -ESRCH when a stranger has, or another negative errno when resources ran out.
+ */
 static int channel_take(Inbox *inbox, uint64_t now) {
         const InboxMaster *master = &inbox->master;
-        int fds[FDPASS_MOST], n, r = -ESRCH;
-        FdpassNote note = {};
+        pid_t handler;
+        int fd, r;
 
-        n = fdpass_receive(inbox->socket, &note, fds, MSG_DONTWAIT);
-        if (n < 0)
-                return n;
-        if (note.sender > 0)
-                r = master->admit(master->data, note.sender, n == 1 && socket_is_channel(fds[0]));
+        fd = handover_accept(inbox->socket, &handler);
+        if (fd < 0)
+                return fd;
+        r = handler > 0 ? master->admit(master->data, handler) : -ESRCH;
         if (r == 0)
-                r = channel_add(inbox, fds[0], note.sender, now);
-        if (r == 0)
-                return 0;
-        for (int i = 0; i < n; i++)
-                discard_add(&inbox->discard, fds[i]);
+                r = channel_add(inbox, fd, handler, now);
+        if (r < 0)
+                discard_add_channel(&inbox->discard, fd);
         return r;
 }
 
@@ -189,18 +148,24 @@ static bool inbox_takes(const Inbox *inbox, uint64_t now) {
 }
 
 /* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
- * up, and leave channels of strangers themselves. A handler that the master kills sends no more. */
+ * up, and leave channels of strangers themselves. A handler that the master kills opens no more. */
 static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
-        bool pauses = false;
+        uint64_t pause = 0;
         int r = 0;
 
-        for (int i = 0; i < CHANNELS_PER_TURN && r != -EAGAIN && inbox_takes(inbox, now); i++) {
+        for (int i = 0; i < CHANNELS_PER_TURN && inbox_takes(inbox, now); i++) {
                 r = channel_take(inbox, now);
-                pauses = pauses || (r < 0 && r != -EAGAIN && r != -EPERM);
+                /* No pause during a stop, as handlers wait for answers. */
+                if (r == -ESRCH && !stopping)
+                        pause = STRANGER_PAUSE;
+                else if (r < 0 && r != -ESRCH && r != -EPERM)
+                        break;
         }
-        /* No pause during a stop, as handlers wait for answers. */
-        if (pauses && !stopping)
-                inbox->pause_until = now + STRANGER_PAUSE;
+        /* The channel that lacks resources still waits. */
+        if (r < 0 && r != -ESRCH && r != -EPERM && r != -EAGAIN && pause == 0)
+                pause = RESOURCE_PAUSE;
+        if (pause > 0)
+                inbox->pause_until = now + pause;
 }
 
 /* Answers a message without descriptors if it is an announcement. */
@@ -211,17 +176,10 @@ static void channel_announce(const InboxMaster *master, const InboxChannel *chan
         if (note->size != sizeof announced || !master->awaits(master->data, channel->handler))
                 return;
         memcpy(&announced, note->data, sizeof announced);
-        channel_answer(channel, master->announce(master->data, channel->handler, &announced, now)
-                                                ? HANDOVER_SERVED
-                                                : HANDOVER_DECLINED);
-}
-
-/* Returns whether the @n descriptors are the connection of the handler, and unsent bytes. The next
- * master would serve a connection in place of these. */
-static bool channel_accepts(const InboxMaster *master, const InboxChannel *channel, const int *fds,
-                            int n) {
-        return socket_is_stream(fds[0]) && (n == 1 || unsent_is_file(fds[1])) &&
-               master->serves(master->data, channel->handler, socket_cookie(fds[0]));
+        handover_answer(channel->fd,
+                        master->announce(master->data, channel->handler, &announced, now)
+                                        ? HANDOVER_SERVED
+                                        : HANDOVER_DECLINED);
 }
 
 /* Receives from a channel. Returns whether the channel stays. */
@@ -238,7 +196,8 @@ static bool channel_receive(Inbox *inbox, InboxChannel *channel, uint64_t now) {
                 channel_announce(master, channel, &note, now);
         if (n <= 0)
                 return false;
-        if (n <= 2 && channel_accepts(master, channel, fds, n)) {
+        if (handover_is_gift(fds, n) &&
+            master->serves(master->data, channel->handler, socket_cookie(fds[0]))) {
                 channel->connection = fds[0];
                 channel->unsent = n > 1 ? fds[1] : -1;
                 return true;
@@ -267,11 +226,12 @@ static bool inbox_store(const Inbox *inbox) {
                 if (inbox->channels[i].unsent >= 0)
                         fds[n++] = inbox->channels[i].unsent;
         }
-        return n > 0 && fdstore_put_connections(fds, n, inbox->address.run, 0) == 0;
+        return n > 0 && fdstore_put_connections(fds, n, inbox->address.run, 0) == 0 &&
+               fdstore_barrier() == 0;
 }
 
 /* Answers the handlers that have given their connections. When @answer is 0, it closes their
- * channels: they store by themselves then. Returns how many. */
+ * channels: they ask the keeper then. Returns how many. */
 static size_t inbox_answer(Inbox *inbox, char answer) {
         const InboxMaster *master = &inbox->master;
         size_t answered = 0;
@@ -284,7 +244,7 @@ static size_t inbox_answer(Inbox *inbox, char answer) {
                 if (answer == HANDOVER_STORED)
                         master->note_stored(master->data, channel->handler);
                 if (answer != 0)
-                        channel_answer(channel, answer);
+                        handover_answer(channel->fd, answer);
                 channel_drop(inbox, i);
                 answered++;
         }
@@ -294,7 +254,9 @@ static size_t inbox_answer(Inbox *inbox, char answer) {
 void inbox_take(Inbox *inbox, bool stopping, uint64_t now) {
         if (inbox->fd < 0)
                 return;
-        if (inbox->pause_until <= now || stopping)
+        if (stopping)
+                inbox->pause_until = clock_earlier(inbox->pause_until, now + RESOURCE_PAUSE);
+        if (inbox->pause_until <= now)
                 inbox->pause_until = 0;
         inbox_take_channels(inbox, stopping, now);
         inbox_receive(inbox, now);

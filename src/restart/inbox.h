@@ -20,10 +20,10 @@
 /* What the inbox asks the master about its handlers. @data is passed to each function. */
 typedef struct InboxMaster {
         void *data;
-        /* Returns 0 when the process @handler may open a channel: its message is @proper, and it
-         * serves a connection for which it has opened none, or none since its announcement. Kills
-         * any other handler and returns -EPERM. Returns -ESRCH for a process that is no handler. */
-        int (*admit)(void *data, pid_t handler, bool proper);
+        /* Returns 0 when the process @handler may open a channel: it serves a connection for which
+         * it has opened none, or none since its announcement. Kills any other handler and returns
+         * -EPERM. Returns -ESRCH for a process that is no handler. */
+        int (*admit)(void *data, pid_t handler);
         /* Returns whether the process @handler is the handler of the connection with @cookie. */
         bool (*serves)(void *data, pid_t handler, uint64_t cookie);
         /* Notes that systemd has the connection of the process @handler. */
@@ -49,7 +49,7 @@ typedef struct InboxChannel {
 
 typedef struct Inbox {
         int fd;     /* readable when a handler waits; -1 without an inbox */
-        int socket; /* receives channels from handlers */
+        int socket; /* where handlers open channels, see handover_listen() */
         HandoverAddress address;
         InboxMaster master;
         uint64_t pause_until; /* takes no channel before; 0 without a pause */
@@ -60,8 +60,8 @@ typedef struct Inbox {
 } Inbox;
 
 /*
- * inbox_init: Creates the master's socket, with an abstract name that the kernel chooses
- * (unix(7)). @run: the number of this run; 0 when systemd does not store connections.
+ * inbox_init: Creates the master's socket. @run: the number of this run; 0 when systemd does not
+ * store connections.
  *
  * Returns 0, or a negative errno; @inbox needs inbox_deinit() in any case.
  */

@@ -128,9 +128,13 @@ static int ledger_create(Ledger *ledger, uint64_t now) {
         ledger->masters->version = VERSION;
         ledger->masters->slots = slots;
         ledger->masters->counts.started = now;
-        if (madvise(ledger->masters, masters_size(slots), MADV_DONTFORK) < 0)
-                return -errno;
-        return 0;
+        return ledger_share(ledger, false);
+}
+
+int ledger_share(Ledger *ledger, bool shared) {
+        const int advice = shared ? MADV_DOFORK : MADV_DONTFORK;
+
+        return madvise(ledger->masters, masters_size(ledger->slots), advice) < 0 ? -errno : 0;
 }
 
 int ledger_new(uint32_t slots, uint64_t now, Ledger **ret_ledger) {

@@ -74,6 +74,14 @@ int ledger_take_bundle(Ledger *ledger);
 bool ledger_is_taken(const Ledger *ledger);
 
 /*
+ * ledger_share: Lets child processes that are forked from now on inherit the masters' part when
+ * @shared, and keeps it out of them otherwise, as in the beginning.
+ *
+ * Returns 0, or a negative errno of madvise(2).
+ */
+int ledger_share(Ledger *ledger, bool shared);
+
+/*
  * ledger_open: Maps the ledger of an earlier run from its @bundle, for reading. Handlers can have
  * written any number to their part, and may still do so; the sizes are sealed.
  *

@@ -16,11 +16,11 @@
 
 #include "server/account.h"
 
-static int answers_admit(void *data, pid_t handler, bool proper) {
+static int answers_admit(void *data, pid_t handler) {
         Connections *connections = data;
         Connection *connection = roster_find(connections->roster, handler);
 
-        if (connection == NULL || connection->channel_used || !proper)
+        if (connection == NULL || connection->channel_used)
                 return reaper_kill_child(handler) ? -EPERM : -ESRCH;
         connection->channel_used = true;
         return 0;

@@ -105,7 +105,7 @@ int connections_start(Connections *connections, Connection *connection, int fd, 
         pid_t pid;
 
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", connection->peer_text);
-        roster_begin(connections->roster, connection);
+        handler.noted = roster_begin(connections->roster, connection);
         pid = handler_start(&handler);
         if (pid < 0)
                 return pid;
@@ -249,9 +249,6 @@ void connections_end(Connections *connections, Connection *connection, int statu
         const bool crashed = WIFSIGNALED(status) && !connections->killing;
         Connection ended;
 
-        /* No master would take back what the handler may have stored. */
-        if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
-                fdstore_remove_own(connections->handover.run, connection->handler);
         connections_release(connections, connection);
         backoff_relieve(&connections->backoff);
         /* Administrators learn of a crash, whatever the header was, and the counts add up. */
@@ -261,6 +258,10 @@ void connections_end(Connections *connections, Connection *connection, int statu
         }
         ended = *connection;
         roster_remove(connections->roster, connection);
+        /* No master would take back what the keeper may have stored. If it stores it from now on,
+         * it finds that the ledger has it no more. */
+        if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
+                fdstore_remove_own(connections->handover.run, ended.handler);
         account_ended(connections, &ended, crashed, status, now);
 }
 

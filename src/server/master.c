@@ -32,6 +32,7 @@
 #include "server/answers.h"
 #include "server/connections.h"
 #include "server/datagrams.h"
+#include "server/keeper.h"
 #include "server/signals.h"
 #include "server/stop.h"
 #include "server/takeover.h"
@@ -41,6 +42,7 @@ enum {
         POLLED_HANDOVER,
         POLLED_SIGNALS,
         POLLED_DATAGRAMS = POLLED_SIGNALS + SIGNALS_FDS,
+        POLLED_KEEPER,
         POLLED_LISTENERS,
 };
 
@@ -54,6 +56,8 @@ struct Master {
         Datagrams *datagrams; /* of the connections, which free it */
         Scrapers *scrapers;   /* the same */
         Inbox inbox;
+        Keeper keeper;
+        bool keeper_lost; /* it has ended too early */
         Notify notify;
         Stop stop;
         Signals signals;
@@ -94,7 +98,8 @@ static bool master_act(void *data, uint32_t signal, uint64_t now) {
         }
 }
 
-/* Chooses the number of this run, and listens for handlers that hand over or announce. */
+/* Chooses the number of this run, and listens for handlers that hand over or announce; the keeper
+ * does the same. */
 static int master_init_inbox(Master *master) {
         const InboxMaster answers = answers_for_inbox(master->connections);
         const bool stores = master->restore != NULL && notify_has_manager(&master->notify);
@@ -106,8 +111,12 @@ static int master_init_inbox(Master *master) {
         if (r < 0)
                 return r;
         r = inbox_init(&master->inbox, stores ? master->restore->run : 0, &answers);
+        if (r == 0 && stores)
+                r = keeper_start(&master->keeper, master->restore->run,
+                                 roster_ledger(master->connections->roster));
         if (r < 0)
                 return r;
+        master->inbox.address.keeper = master->keeper.address;
         master->connections->handover = master->inbox.address;
         return 0;
 }
@@ -132,7 +141,7 @@ static int master_init(Master *master) {
         master->scrapers = master->connections->scrapers;
         r = master_init_inbox(master);
         /* Last: in a sandbox, nothing here can listen afterwards. */
-        handler_init();
+        handler_init(master->keeper.pid);
         headroom_lock();
         return r;
 }
@@ -157,6 +166,7 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         master->polled[POLLED_HANDOVER].fd = -1;
         master->polled[POLLED_DATAGRAMS] = (struct pollfd){ .fd = -1, .events = POLLIN };
         master->inbox.fd = master->inbox.socket = -1;
+        master->keeper = KEEPER_NONE;
         for (uint32_t i = 0; i < listeners->n; i++)
                 master->polled[POLLED_LISTENERS + i].events = POLLIN;
         r = master_init(master);
@@ -166,6 +176,8 @@ int master_new(const Options *options, Listeners *listeners, Restore *restore, J
         }
         master->polled[POLLED_HANDOVER] =
                         (struct pollfd){ .fd = master->inbox.fd, .events = POLLIN };
+        master->polled[POLLED_KEEPER] =
+                        (struct pollfd){ .fd = master->keeper.fd, .events = POLLIN };
         *ret_master = master;
         return 0;
 }
@@ -175,9 +187,18 @@ Master *master_free(Master *master) {
                 return NULL;
         connections_free(master->connections);
         inbox_deinit(&master->inbox);
-        notify_deinit(&master->notify);
+        keeper_end(&master->keeper);
         signals_deinit(&master->signals);
         return mapping_free(master, master->size);
+}
+
+/* Stops, as the service would lose its connections if it was killed now. systemd starts it again.
+ */
+static void master_lose_keeper(Master *master, uint64_t now) {
+        master->polled[POLLED_KEEPER].fd = -1;
+        master->keeper_lost = true;
+        if (!master->stop.begun)
+                master_stop(master, now);
 }
 
 /* Stores what handlers have given, or declines. Handlers get the time of that back, but not that of
@@ -358,6 +379,8 @@ int master_turn(Master *master, uint64_t patience) {
                 notify_changed(&master->notify, now);
         if (handed)
                 master_settle(master, now);
+        if (master->polled[POLLED_KEEPER].revents != 0)
+                master_lose_keeper(master, now);
         /* The calls above left addresses of other peers on the stack. */
         wipe_stack();
         for (uint32_t i = 0; i < master->listeners->n; i++)
@@ -431,5 +454,5 @@ int master_run(Master *master) {
         stopped = account_totals(master->connections, RECORD_STOPPED, now);
         journal_write(master->journal, &stopped, now);
         master_finish_journal(master);
-        return r;
+        return r == 0 && master->keeper_lost ? -ECHILD : r;
 }

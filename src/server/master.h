@@ -46,6 +46,7 @@ int master_turn(Master *master, uint64_t patience);
  * the service manager and the journal, runs turns until the master is done, and announces the stop.
  * Allocates no memory once the service is ready.
  *
- * Returns 0, or a negative errno when the master cannot go on.
+ * Returns 0; -ECHILD when it has stopped because something else ended the keeper (keeper.h); or
+ * another negative errno when the master cannot go on.
  */
 int master_run(Master *master);

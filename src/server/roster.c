@@ -152,8 +152,11 @@ void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *fa
         atomic_store_explicit(&connection->ledger->bytes, bytes, memory_order_relaxed);
 }
 
-void roster_begin(Roster *roster, const Connection *connection) {
-        connection_facts(roster, connection)->begun = 1;
+pid_t *roster_begin(Roster *roster, const Connection *connection) {
+        LedgerFacts *facts = connection_facts(roster, connection);
+
+        facts->begun = 1;
+        return &facts->handler;
 }
 
 void roster_assign(Roster *roster, Connection *connection, pid_t handler) {

@@ -70,11 +70,12 @@ void roster_resume(Roster *roster, Connection *connection, const LedgerFacts *fa
 
 /*
  * roster_begin: Notes in the ledger, for the next master, that @connection is about to get a
- * handler: from here on no older copy of it may be served.
+ * handler: from here on no older copy of it may be served. Returns where fork_child() is to note
+ * the process ID, for the keeper.
  *
  * roster_assign: Makes the process @handler, just forked, the handler of @connection.
  */
-void roster_begin(Roster *roster, const Connection *connection);
+pid_t *roster_begin(Roster *roster, const Connection *connection);
 void roster_assign(Roster *roster, Connection *connection, pid_t handler);
 
 /*

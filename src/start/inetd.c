@@ -112,7 +112,7 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         /* The handler blocks: the journal writes nothing more until the connection ends. */
         journal_finish(journal, 0);
 
-        handler_init();
+        handler_init(0);
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer);
         record.kind = RECORD_CLOSED;
         record.reason = end_reason_text(end_reason_from_exit_code(handler_serve(&handler)));

@@ -67,8 +67,11 @@ static pid_t last_pid;
 static unsigned n_records;
 
 /* In place of the module's: the master believes that it has handlers, and nobody is one. */
-pid_t fork_child(void) {
-        return forks ? ++last_pid : -EAGAIN;
+pid_t fork_child(pid_t *noted) {
+        if (!forks)
+                return -EAGAIN;
+        *noted = ++last_pid;
+        return last_pid;
 }
 
 void fork_prepare(void) {

@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -29,11 +28,6 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Older headers lack it. */
-#ifndef SO_PASSPIDFD
-#define SO_PASSPIDFD 76
-#endif
 
 enum {
         MOST_DESCRIPTORS = 64,
@@ -80,47 +74,17 @@ static bool send_descriptor(int to, struct sockaddr_un *name, socklen_t length, 
         return sendmsg(to, &message, 0) >= 0;
 }
 
-/* What a message to the master's inbox must begin with: handlers know it. */
-static uint32_t key[2];
-
-/* In place of the C library's, in the master. */
-int setsockopt(int fd, int level, int option, const void *value, socklen_t size) {
-        const struct sock_fprog *program = value;
-
-        if (level == SOL_SOCKET && option == SO_ATTACH_FILTER && program->len == 6) {
-                key[0] = htonl(program->filter[1].k);
-                key[1] = htonl(program->filter[3].k);
-        }
-        return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
-}
-
-/* Sends a descriptor to the master's inbox at the abstract address in the argument. */
-static bool send_to_inbox(int descriptor) {
+/* Opens a channel at the abstract address in the argument. Returns this end of it, or -1. */
+static int open_channel(void) {
         struct sockaddr_un name = { .sun_family = AF_UNIX };
         const size_t length = strlen(argument);
-        const int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
-        bool sent;
+        const int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 
         memcpy(name.sun_path + 1, argument, length);
-        sent = send_descriptor(fd, &name,
-                               (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length),
-                               key, sizeof key, descriptor);
+        if (connect(fd, (struct sockaddr *)&name,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0)
+                return fd;
         close(fd);
-        return sent;
-}
-
-/* Opens a channel to the master. Returns this end of it, or -1. */
-static int open_channel(void) {
-        int ends[2];
-        bool sent;
-
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
-                return -1;
-        sent = send_to_inbox(ends[1]);
-        close(ends[1]);
-        if (sent)
-                return ends[0];
-        close(ends[0]);
         return -1;
 }
 
@@ -231,24 +195,33 @@ static void attack_control(void) {
                 note("limit it");
 }
 
-/* How it leaves the sandbox by its own connection, which belongs to the network of the machine; and
- * takes an address in its own network. */
+/* How it leaves the sandbox by its own connection, which belongs to the network of the machine;
+ * takes an address in its own network; and gets a socket for datagrams to others of the machine. */
 static void attack_leave(void) {
-        const struct sockaddr nowhere = { .sa_family = AF_UNSPEC }, any = { .sa_family = AF_UNIX };
-        const int own = dup(OWN_CONNECTION), local = socket(AF_UNIX, SOCK_DGRAM, 0);
+        struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0hostile" };
+        const struct sockaddr *any = (const struct sockaddr *)&name;
+        const socklen_t size = sizeof name.sun_family + sizeof "\0hostile";
+        const int own = dup(OWN_CONNECTION), listening = socket(AF_UNIX, SOCK_STREAM, 0),
+                  other = socket(AF_UNIX, SOCK_STREAM, 0);
+        int ends[2];
 
-        if (bind(local, &any, sizeof any.sa_family) == 0)
+        if (bind(listening, any, size) == 0)
                 note("bind");
-        if (listen(own, 1) == 0)
+        if (listen(listening, 1) == 0 || errno != EPERM)
                 note("listen");
-        if (connect(local, &nowhere, sizeof nowhere) == 0)
+        if (connect(other, any, size) == 0 || errno != EPERM)
                 note("connect");
-        if (sendto(own, "x", 1, MSG_FASTOPEN, &nowhere, sizeof nowhere) >= 0 || errno != EPERM)
+        if (sendto(own, "x", 1, MSG_FASTOPEN, any, size) >= 0 || errno != EPERM)
                 note("send without a connection");
+        if (socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 || socket(AF_UNIX, SOCK_RAW, 0) >= 0 ||
+            socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) >= 0 ||
+            socketpair(AF_UNIX, SOCK_RAW | SOCK_CLOEXEC, 0, ends) >= 0)
+                note("send datagrams");
         if (syscall(SYS_io_uring_setup, 1, NULL) >= 0 || errno == EFAULT)
                 note("queue system calls");
         close(own);
-        close(local);
+        close(listening);
+        close(other);
 }
 
 /* The same by a system call of another architecture, if this machine has one. */
@@ -412,8 +385,8 @@ static int attack_scribble(void) {
         return written;
 }
 
-/* Knocks at the master's door or sends it a signal, the number in the argument, all the time: as
- * itself, or under any name. Returns how often that succeeds. */
+/* Knocks at the door in the argument, or sends the master a signal, the number in the argument, all
+ * the time: as itself, or under any name. Returns how often that succeeds. */
 static int attack_master(const char *name) {
         const double end = now() + 3;
         int n = 0;
@@ -545,25 +518,18 @@ static void attack_abandon(void) {
 }
 
 /* Fills its connection, makes it linger, and gives the last descriptor of it to the master: alone,
- * behind another message, which peeking skips too, behind empty ones, as the last of many, or
- * nested in messages, as stands behind the address in the argument. */
+ * behind another message, behind empty ones, as the last of many, or nested in messages, as stands
+ * behind the address in the argument. */
 static void attack_linger(void) {
         char *const how = strchr(argument, ' ');
-        int channel, ends[2];
+        int channel;
 
         *how = '\0';
         fill();
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
-                return;
-        /* The kernel adds times and the sender to each message: less room for descriptors. */
-        (void)setsockopt(ends[1], SOL_SOCKET, SO_TIMESTAMPNS, &(int){ 1 }, sizeof(int));
-        (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
-        channel = ends[0];
+        channel = open_channel();
         for (int i = 0; i < 3 && strcmp(how + 1, "empty") == 0; i++)
                 (void)send(channel, NULL, 0, MSG_NOSIGNAL);
-        if (strcmp(how + 1, "skipped") == 0)
-                (void)setsockopt(ends[1], SOL_SOCKET, SO_PEEK_OFF, &(int){ 1 << 20 }, sizeof(int));
-        if (strcmp(how + 1, "skipped") == 0 || strcmp(how + 1, "behind") == 0)
+        if (strcmp(how + 1, "behind") == 0)
                 (void)send_descriptor(channel, NULL, 0, "x", 1, STDIN_FILENO);
         if (strcmp(how + 1, "among") == 0)
                 (void)send_many(channel);
@@ -573,10 +539,8 @@ static void attack_linger(void) {
                 (void)send_descriptor(channel, NULL, 0, "x", strcmp(how + 1, "empty") != 0,
                                       OWN_CONNECTION);
         for (int fd = OWN_CONNECTION; fd < MOST_DESCRIPTORS; fd++)
-                if (fd != ends[0] && fd != ends[1])
+                if (fd != channel)
                         close(fd);
-        (void)send_to_inbox(ends[1]);
-        close(ends[1]);
         (void)pause();
         _exit(0);
 }
@@ -594,17 +558,13 @@ static int attack_stop(void) {
         return n;
 }
 
-/* Opens a channel and keeps the master's end too. It gets the sender of each message as a
- * descriptor, and is full of messages. */
-static int attack_keep(void) {
-        int ends[2];
+/* Opens a channel and fills it with messages. */
+static int attack_chatter(void) {
+        const int channel = open_channel();
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends) < 0)
-                return -1;
-        (void)setsockopt(ends[1], SOL_SOCKET, SO_PASSPIDFD, &(int){ 1 }, sizeof(int));
-        while (send(ends[0], "x", 1, MSG_DONTWAIT) > 0)
+        while (send(channel, "x", 1, MSG_DONTWAIT) > 0)
                 ;
-        return send_to_inbox(ends[1]);
+        return channel;
 }
 
 /* Stores a socket by the name in the argument, and puts as many descriptors on their way to it, and
@@ -648,14 +608,15 @@ static int attack(const char *name) {
                 return attack_scribble();
         if (strcmp(name, "exit") == 0)
                 _exit(atoi(argument));
-        if (strcmp(name, "keep") == 0)
-                return attack_keep();
-        if (strcmp(name, "mislead") == 0)
-                return send_to_inbox(STDIN_FILENO);
+        if (strcmp(name, "chatter") == 0)
+                return attack_chatter();
         if (strcmp(name, "flood") == 0)
                 return attack_flood();
         if (strcmp(name, "stop") == 0)
                 return attack_stop();
+        if (strcmp(name, "end") == 0)
+                return kill(atoi(argument), SIGKILL) == 0 ||
+                       syscall(SYS_tgkill, atoi(argument), atoi(argument), SIGKILL) == 0;
         if (strcmp(name, "silent") == 0)
                 return open_channel();
         /* For the other attacks to find what they look for. */

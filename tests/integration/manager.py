@@ -230,16 +230,16 @@ class Unit:
             yield
 
     def handlers(self):
-        return processes.children(self.pid)
+        return processes.handlers(self.pid)
 
     def signal(self, number):
         self.process.send_signal(number)
 
     def terminate(self):
         """Stops it as systemd stops what has KillMode=control-group, the main process first."""
-        handlers = self.handlers()
+        others = processes.children(self.pid)
         self.signal(signal.SIGTERM)
-        send(handlers, signal.SIGTERM)
+        send(others, signal.SIGTERM)
         assert self.process.wait(DEADLINE) == 0
         self.manager.sync()
 
@@ -258,7 +258,7 @@ class Unit:
     def crash(self):
         """The main process is killed; systemd tells the rest to stop before it starts it again."""
         handlers = self.abandon_handlers()
-        send(handlers, signal.SIGTERM)
+        send([*handlers, self.keeper], signal.SIGTERM)
         self.reap(handlers)
 
     def abandon_handlers(self):
@@ -266,14 +266,17 @@ class Unit:
         the handlers that it leaves."""
         self.totals()
         before = set(processes.children(os.getpid()))
+        self.keeper = processes.keeper(self.pid)
         self.process.kill()
         self.process.wait(DEADLINE)
-        return [pid for pid in processes.children(os.getpid()) if pid not in before]
+        return [pid for pid in processes.children(os.getpid())
+                if pid not in before and pid != self.keeper]
 
     def reap(self, handlers):
-        """Waits until these handlers, whose master is gone, have ended."""
-        processes.wait_until_dead(handlers)
-        for pid in handlers:
+        """Waits until these handlers, whose master is gone, have ended, and the keeper after them."""
+        left = [*handlers, self.keeper]
+        processes.wait_until_dead(left)
+        for pid in left:
             os.waitpid(pid, 0)
         self.manager.sync()
 

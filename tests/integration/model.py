@@ -14,7 +14,7 @@ from service import TRACED
 
 MODEL = Path(__file__).parents[1] / "model" / "handover.pml"
 LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
-CALLS = "execve,clone,sendmsg,sendto,recvmsg,ppoll,wait4,exit_group"
+CALLS = "execve,clone,connect,getsockopt,sendmsg,sendto,recvmsg,recvfrom,wait4,exit_group"
 
 # The events of the model.
 NAMES = """IS_READY FORKS GIVES COLLECTS ASKS_BUNDLE TAKES_BUNDLE ANSWERS DECLINES EXITS_STORED
@@ -61,9 +61,9 @@ class Observer:
         self._connections = connections
         self._master = None
         self._channels = {}  # handlers, by the master's descriptor
-        self._to_master = {}  # how a handler's message to its master begins, by pid
-        self._stored = {}  # what was stored or removed last, by pid
-        self._barriers = set()  # handlers that wait for systemd, by pid
+        self._inboxes = {}  # the first address that a handler has connected to, its master's, by pid
+        self._gives = {}  # what a handler's message to its master or the keeper is, by pid
+        self._stored = ""  # what the master has stored or removed last
         self._heard = {}  # what a handler knows of its connection, by pid
 
     def _note(self, time, name, of=0):
@@ -81,8 +81,8 @@ class Observer:
 
     def _see_master(self, begin, end, text):
         descriptor = int(match[1]) if (match := re.match(r"\w+\((\d+),", text)) else None
-        if match := re.match(r"recvmsg\(.*{pid=(\d+),.*SCM_RIGHTS, cmsg_data=\[(\d+)\]", text):
-            self._channels[int(match[2])] = int(match[1])
+        if match := re.match(r"getsockopt\(\d+, SOL_SOCKET, SO_PEERCRED, {pid=(\d+),", text):
+            self._channels[descriptor] = int(match[1])
         elif match := re.match(r"clone\(.* = (\d+)$", text):
             # Another child has what the master closes, for a moment.
             if int(match[1]) in self._connections:
@@ -103,35 +103,40 @@ class Observer:
         elif "READY=1" in text:
             self._note(begin, "IS_READY")
         else:
-            self._see_notification(begin, self._master, text, {
-                LEDGER: "ASKS_LEDGER", CONNECTION: "ASKS_BUNDLE"})
+            self._see_notification(begin, text)
 
-    def _see_notification(self, begin, pid, text, names):
+    def _see_notification(self, begin, text):
         if match := re.search(r'"(FDSTORE\w*)=1\\n.*FDNAME=([\w-]+)', text):
-            if match[1] == "FDSTOREREMOVE" and self._stored.get(pid) != "":
+            if match[1] == "FDSTOREREMOVE" and self._stored != "removed":
                 self._note(begin, "ASKS_REMOVAL")
-            self._stored[pid] = kind_of(match[2]) if match[1] == "FDSTORE" else ""
-        elif "BARRIER=1" in text and (kind := self._stored.pop(pid, "nothing")):
-            self._barriers.add(pid)
-            self._note(begin, names.get(kind, "ASKS_NOTHING"), self._connections.get(pid, 0))
+            self._stored = kind_of(match[2]) if match[1] == "FDSTORE" else "removed"
+        elif "BARRIER=1" in text:
+            if self._stored != "removed":
+                self._note(begin, {LEDGER: "ASKS_LEDGER", CONNECTION: "ASKS_BUNDLE"}.get(
+                    self._stored, "ASKS_NOTHING"))
+            self._stored = ""
 
     def see_manager(self, taken):
         """Sees what Manager.taken has: an event is over when its barrier is taken."""
-        last = {}
+        last, own = {}, {}
         for time, sender, message in taken:
-            kind = kind_of(message.get("FDNAME", ""))
-            if message.get("FDSTORE") == "1":
-                last[sender] = {LEDGER: "TAKES_LEDGER", CONNECTION:
-                                "TAKES_OWN" if sender in self._connections else "TAKES_BUNDLE"}[kind]
+            name = message.get("FDNAME", "")
+            kind = kind_of(name)
+            if message.get("FDSTORE") == "1" and name.startswith("h."):
+                own.setdefault(sender, []).append(int(name.split(".")[2]))
+            elif message.get("FDSTORE") == "1":
+                last[sender] = {LEDGER: "TAKES_LEDGER", CONNECTION: "TAKES_BUNDLE"}[kind]
             elif message.get("FDSTOREREMOVE") == "1":
                 removes = {LEDGER: "REMOVES_LEDGERS",
                            CONNECTION: "REMOVES_BUNDLES"}[kind]
                 if removes == "REMOVES_BUNDLES" and last.get(sender) != removes:
                     self._note(time, removes)
                 last[sender] = removes
+            elif message.get("BARRIER") == "1" and sender in own:
+                for handler in own.pop(sender):
+                    self._note(time, "TAKES_OWN", self._connections[handler])
             elif message.get("BARRIER") == "1":
-                self._note(time, last.pop(sender, "TAKES_NOTHING"),
-                           self._connections.get(sender, 0))
+                self._note(time, last.pop(sender, "TAKES_NOTHING"))
 
     def observed(self):
         """The events of the last two runs from where the first one is ready and has forked all its
@@ -163,24 +168,20 @@ class Observer:
 
     def _see_handler(self, begin, pid, text):
         connection = self._connections[pid]
-        match = re.match(r'recvmsg\((\d+),.*iov_base="([wsd])"', text)
-        if match and match[2] == "w":
-            self._to_master[pid] = f"sendmsg({match[1]},"
-        elif match:
-            self._heard[pid] = "EXITS_STORED" if match[2] == "s" else "EXITS_DECLINED"
-        elif text.startswith("ppoll(") and "revents=POLLHUP" in text and pid in self._barriers:
-            self._heard[pid] = "EXITS_OWN"
+        if match := re.match(r'connect\((\d+), {sa_family=AF_UNIX, sun_path=(@"\w+")', text):
+            inbox = self._inboxes.setdefault(pid, match[2])
+            self._gives[pid] = match[1], "GIVES" if match[2] == inbox else "STORES_OWN"
+        elif match := re.match(r'recvfrom\(\d+, "([sd])"', text):
+            stored = "EXITS_STORED" if self._gives[pid][1] == "GIVES" else "EXITS_OWN"
+            self._heard[pid] = stored if match[1] == "s" else "EXITS_DECLINED"
         elif text.startswith(f"exit_group({HANDED_OVER}"):
             self._note(begin, self._heard.get(pid, "EXITS_UNANSWERED"), connection)
         elif text.startswith("exit_group("):
             self._note(begin, self._heard.get(pid, "EXITS_ENDED"), connection)
         elif text.startswith("+++ killed"):
             self._note(begin, "IS_KILLED", connection)
-        elif pid in self._to_master and text.startswith(self._to_master[pid]):
-            del self._to_master[pid]
-            self._note(begin, "GIVES", connection)
-        else:
-            self._see_notification(begin, pid, text, {CONNECTION: "STORES_OWN"})
+        elif pid in self._gives and text.startswith(f"sendmsg({self._gives[pid][0]},"):
+            self._note(begin, self._gives[pid][1], connection)
 
 
 def promela(events):

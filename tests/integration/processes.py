@@ -6,6 +6,7 @@ import ctypes
 import math
 import os
 import select
+import signal
 import time
 from pathlib import Path
 
@@ -65,6 +66,25 @@ def children(pid):
     before, found = None, threads_children(pid)
     while found != before:
         before, found = found, threads_children(pid)
+    return found
+
+
+def is_keeper(pid):
+    """Whether a process blocks all signals that can be blocked, as the keeper of connections alone
+    does, from its fork on."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return signal.SIGUSR2 in signal_set(status(pid)["SigBlk"])
+    return False
+
+
+def handlers(pid):
+    """The children of a master but the keeper, zombies included."""
+    return [child for child in children(pid) if not is_keeper(child)]
+
+
+def keeper(pid):
+    """The keeper of a master."""
+    found, = [child for child in children(pid) if is_keeper(child)]
     return found
 
 

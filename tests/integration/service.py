@@ -184,7 +184,7 @@ class Service:
 
     def handlers(self):
         """The pids of the handlers, zombies included."""
-        return processes.children(self.pid)
+        return processes.handlers(self.pid)
 
     def wait_until_counted(self):
         """Waits until all handlers wait for their peers: what came back before is counted then."""

@@ -164,7 +164,7 @@ def test_title_of_a_long_command_line(start):
     """A command line that is longer than the room where handlers have theirs is replaced as well."""
     service = start(*100 * ["--max-connections=1024"])
     port = service.connect_served().getsockname()[1]
-    handler, = processes.children(service.pid)
+    handler, = processes.handlers(service.pid)
     title = f"mpecho: 127.0.0.1:{port}"
     wait_for(lambda: processes.command_line(handler).rstrip(b"\0") == title.encode(), title)
 

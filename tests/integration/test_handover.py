@@ -316,3 +316,18 @@ def test_nothing_accumulates(unit):
     assert open_files() == first
     assert not [name for name in first[0] if "memfd" in name]
     service.check_store()
+
+
+def test_keeper_that_is_killed(unit):
+    """When something kills the keeper, the master stops, says so and fails: the connections go on in
+    the next run."""
+    service = unit(expected=["failed"])
+    client = service.connect_served()
+    os.kill(processes.keeper(service.pid), signal.SIGKILL)
+    assert service.process.wait(processes.DEADLINE) == 1
+    failed, = service.journal.wait_for("failed")
+    assert failed["MESSAGE"] == \
+        "Cannot serve the listeners: the keeper of connections was killed"
+    service.manager.sync()
+    service.start()
+    clients.ping(client)

@@ -8,29 +8,29 @@ import model
 import processes
 import pytest
 from manager import send, unit  # noqa: F401
-from test_handover_store import waits_at_barrier
+from test_handover_store import pipes, waits_at_barrier
 
 
 def terminate(service):
     """Stops it, and lets systemd take nothing before each process waits for another one."""
-    handlers = service.handlers()
+    handlers, before = service.handlers(), pipes(service.pid)
     with service.manager.busy():
         service.signal(signal.SIGTERM)
         send(handlers, signal.SIGTERM)
         processes.wait_for(lambda: processes.state(service.pid) in (None, "Z")
-                           or waits_at_barrier(service.pid), "the master waiting or gone")
+                           or waits_at_barrier(service.pid, before), "the master waiting or gone")
     assert service.process.wait(processes.DEADLINE) == 0
     service.manager.sync()
 
 
 def crash(service):
-    """Kills the master; systemd takes nothing before each handler waits for it."""
+    """Kills the master; systemd takes nothing before the keeper waits for it."""
+    before = pipes(service.pid)
     handlers = service.abandon_handlers()
     with service.manager.busy():
         send(handlers, signal.SIGTERM)
-        for pid in handlers:
-            processes.wait_for(lambda: processes.state(pid) in (None, "Z")  # noqa: B023
-                               or waits_at_barrier(pid), "the handler waiting or gone")  # noqa: B023
+        processes.wait_for(lambda: processes.state(service.keeper) in (None, "Z")
+                           or waits_at_barrier(service.keeper, before), "the keeper waiting or gone")
     service.reap(handlers)
 
 

@@ -47,7 +47,7 @@ def test_handlers_inherit_no_library(start):
     """A handler has no library mapped but the C library and its loader: each costs a fork."""
     service = start()
     service.connect_served()
-    handler, = processes.children(service.pid)
+    handler, = processes.handlers(service.pid)
     libraries = re.findall(r"/((?:lib|ld)[^/]*)\.so", Path(f"/proc/{handler}/maps").read_text())
     assert {library.partition("-")[0] for library in libraries} == {"libc", "ld"}
     assert "libsystemd" in Path(f"/proc/{service.pid}/maps").read_text()
@@ -60,7 +60,7 @@ def test_a_handler_has_few_pages_of_its_own(start):
     master's. On a busy machine the master has had other things to do, too."""
     service = start()
     client = service.connect_served()
-    handler, = processes.children(service.pid)
+    handler, = processes.handlers(service.pid)
     clients.ping(client, b"Hello, world.")
     # The master forks and writes again.
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_the_master_keeps_its_pages(start, user, keeps):
     """The master locks its pages as far as it may (root may in any case); handlers do not."""
     service = start(wrapper=["prlimit", "--memlock=0:0", *user])
     service.connect_served()
-    handler, = processes.children(service.pid)
+    handler, = processes.handlers(service.pid)
     assert (locked(service.pid) > 0, locked(handler)) == (keeps, 0)
 
 
@@ -151,7 +151,7 @@ def test_the_master_keeps_its_code(start):
     """A master that may lock less than all of its memory locks its code, and that of libraries."""
     service = start("--max-connections=8000", wrapper=["prlimit", "--memlock=8388608:8388608", *NOBODY])
     service.connect_served()
-    handler, = processes.children(service.pid)
+    handler, = processes.handlers(service.pid)
     code = code_of(service.pid)
     assert {"mpecho", "libc.so.6"} <= code.keys() and all(code.values()), code
     assert locked(handler) == 0

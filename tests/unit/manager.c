@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "peer.h"
+#include "report/notify.h"
 #include "restart/bundle.h"
 #include "unit.h"
 
@@ -21,6 +22,7 @@ void manager_start(Manager *manager) {
         int length = snprintf(name.sun_path, sizeof name.sun_path, "@mpecho-unit-manager-%d-%d",
                               getpid(), started++);
 
+        notify_close();
         assert_int_equal(setenv("NOTIFY_SOCKET", name.sun_path, 1), 0);
         name.sun_path[0] = '\0';
         *manager = (Manager){ .fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) };
@@ -32,6 +34,7 @@ void manager_start(Manager *manager) {
 void manager_stop(Manager *manager) {
         manager_forget(manager);
         manager_expect_none(manager);
+        notify_close();
         close(manager->fd);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
 }

@@ -21,7 +21,7 @@ struct Manager {
 
 /*
  * manager_start: makes the socket, and sets $NOTIFY_SOCKET. manager_stop: closes and unsets it; no
- * message may be left.
+ * message may be left. Both close the socket that the process has for an earlier one (notify.h).
  */
 void manager_start(Manager *manager);
 void manager_stop(Manager *manager);

@@ -52,7 +52,7 @@ static void service_start(Service *service, const Options *options) {
 
 void service_start_connections(Service *service, const Options *options) {
         service_start(service, options);
-        handler_init();
+        handler_init(0);
         assert_int_equal(connections_new(&service->options, service->listeners, 0, service->journal,
                                          &service->connections),
                          0);
@@ -69,8 +69,8 @@ void service_start_proxy(Service *service, uint32_t most) {
 
 void service_start_master(Service *service, const Options *options) {
         service_start(service, options);
-        assert_int_equal(master_new(&service->options, service->listeners, NULL, service->journal,
-                                    &service->master),
+        assert_int_equal(master_new(&service->options, service->listeners, service->restore,
+                                    service->journal, &service->master),
                          0);
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "journald.h"
+#include "restart/restore.h"
 #include "server/connections.h"
 #include "server/master.h"
 #include "start/listeners.h"
@@ -15,6 +16,7 @@ typedef struct Service Service;
 struct Service {
         Journald journald;
         Options options;
+        Restore *restore; /* of a master; NULL without a store */
         Listeners *listeners;
         Journal *journal;
         Connections *connections; /* one of these two */

@@ -66,7 +66,7 @@ void session_handle(void *data) {
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         (void)sigfillset(&all);
         (void)sigprocmask(SIG_BLOCK, &all, NULL);
-        handler_init();
+        handler_init(0);
         for (int i = 0; i < 20; i++)
                 assert_true(dup(null) >= 0);
         *session->handler = handler_start(&handler);

@@ -47,7 +47,7 @@ static void expect_child(void) {
 
         (void)sigfillset(&all);
         assert_int_equal(sigprocmask(SIG_SETMASK, &all, &before), 0);
-        pid = fork_child();
+        pid = fork_child(NULL);
         if (pid == 0)
                 be_child(parent);
         assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
@@ -82,7 +82,7 @@ static void expect_empty(void) {
         pid_t pid;
 
         assert_true(is_resident(place));
-        pid = fork_child();
+        pid = fork_child(NULL);
         if (pid == 0)
                 _exit(is_resident(place));
         process_wait_exit(pid, 0);
@@ -130,12 +130,34 @@ static void test_fork(void **state) {
         process_run(prepare_and_fork, NULL);
 }
 
+static void fork_noted(void *noted) {
+        _Atomic pid_t *shared = noted;
+        const pid_t pid = fork_child((pid_t *)noted);
+
+        if (pid == 0)
+                _exit(*shared == getpid() ? 0 : 1);
+        assert_int_equal(*shared, pid);
+        process_wait_exit(pid, 0);
+}
+
+/* The process ID is noted before the child runs, so a parent that is killed has noted it. */
+static void test_noted(void **state) {
+        void *noted = mmap(NULL, sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                           -1, 0);
+
+        (void)state;
+        assert_ptr_not_equal(noted, MAP_FAILED);
+        for (int i = 0; i < 100; i++)
+                process_run(fork_noted, noted);
+        assert_int_equal(munmap(noted, sizeof(pid_t)), 0);
+}
+
 static void fork_in_vain(void *data) {
         (void)data;
         clone_fail(EAGAIN, 1);
-        assert_int_equal(fork_child(), -EAGAIN);
+        assert_int_equal(fork_child(NULL), -EAGAIN);
         clone_fail(ENOMEM, 1);
-        assert_int_equal(fork_child(), -ENOMEM);
+        assert_int_equal(fork_child(NULL), -ENOMEM);
 }
 
 /* A machine that is out of processes or memory is an error, not another try. */
@@ -148,6 +170,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_fork),
                 cmocka_unit_test(test_stack),
+                cmocka_unit_test(test_noted),
                 cmocka_unit_test(test_failure),
         };
 

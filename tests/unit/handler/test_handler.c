@@ -185,7 +185,7 @@ static void serve_here(void *data) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC), kept = dup(null);
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
-        handler_init();
+        handler_init(0);
         assert_int_equal(handler_serve(&(Handler){ .connection = pair[1],
                                                    .title = "mpecho: somebody",
                                                    .unsent = -1,
@@ -232,7 +232,7 @@ static void confine(void *data) {
         peer_pair(pair);
         if (sandbox)
                 enter_sandbox();
-        handler_init();
+        handler_init(0);
         const int results[] = {
                 kill(master, 0),
                 kill(0, 0),

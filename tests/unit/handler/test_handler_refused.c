@@ -78,7 +78,7 @@ static void serve_connections(void *unused) {
 
         (void)unused;
         find_all();
-        handler_init();
+        handler_init(0);
         for (size_t i = 0; i < COUNT(cases); i++) {
                 LedgerEntry entry = {};
                 Handler handler = { .unsent = -1, .title = "mpecho: somebody", .ledger = &entry };
@@ -120,7 +120,7 @@ static void serve_datagrams(void *unused) {
                               sizeof address),
                          0);
         find_all();
-        handler_init();
+        handler_init(0);
         for (size_t i = 0; i < COUNT(faults); i++)
                 expect_exit(&handler, faults[i], 0, END_FAILED);
         handler.master = getppid();

@@ -178,7 +178,8 @@ static void test_writable(void **state) {
         close(pair[1]);
 }
 
-/* A message with a descriptor does not come, where the kernel can refuse it; others do. */
+/* A message with a descriptor does not come, where the kernel can refuse it, until it is permitted
+ * again; others do. */
 static void test_descriptors(void **state) {
         const int fd = STDIN_FILENO;
         int pair[2], value;
@@ -191,6 +192,8 @@ static void test_descriptors(void **state) {
                 assert_int_equal(fdpass_send(pair[0], NULL, "x", 1, &fd, 1, 0), -EPERM);
         peer_send(pair[0], "y", 1);
         assert_int_equal(peer_receive(pair[1], &(char){ 0 }, 1), 1);
+        socket_permit_descriptors(pair[1]);
+        assert_int_equal(fdpass_send(pair[0], NULL, "x", 1, &fd, 1, 0), 0);
         close(pair[0]);
         close(pair[1]);
         peer_pair_tcp(pair);

@@ -80,7 +80,7 @@ static void test_states(void **state) {
         expect_told("STOPPING=1");
         expect_silence();
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
-        notify_deinit(&notify);
+        notify_close();
 }
 
 /* A change makes the status due, at once first and then a second after the last one sent, but wakes
@@ -115,7 +115,7 @@ static void test_status(void **state) {
         assert_true(notify_deadline(&notify) == start + 11 * second);
         notify_status(&notify, "2 live!", start + 10 * second);
         expect_told("STATUS=2 live!");
-        notify_deinit(&notify);
+        notify_close();
 }
 
 /* A sign of life is given twice as often as asked for, at once first, and at most half a
@@ -137,7 +137,7 @@ static void test_watchdog(void **state) {
         assert_true(notify_deadline(&notify) == now + 2500 * CLOCK_MILLISECOND);
         notify_changed(&notify, now + 1600 * CLOCK_MILLISECOND);
         assert_true(notify_deadline(&notify) == now + 1600 * CLOCK_MILLISECOND);
-        notify_deinit(&notify);
+        notify_close();
 }
 
 /* A sign of life that nobody asked for, or that another process was asked for, is not given. */
@@ -147,13 +147,13 @@ static void test_no_watchdog(void **state) {
         (void)state;
         notify_tick(&notify, clock_now());
         expect_silence();
-        notify_deinit(&notify);
+        notify_close();
         assert_int_equal(setenv("WATCHDOG_PID", "1", 1), 0);
         notify = begin("3000000");
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
         notify_tick(&notify, clock_now());
         expect_silence();
-        notify_deinit(&notify);
+        notify_close();
         assert_int_equal(unsetenv("WATCHDOG_PID"), 0);
 }
 
@@ -174,7 +174,7 @@ static void test_alone(void **state) {
         notify_status(&notify, "1 live", 5);
         notify_stopping(&notify, 5);
         expect_silence();
-        notify_deinit(&notify);
+        notify_close();
 }
 
 /* Without the socket, and with something else than the name of one, the service sends nothing, and
@@ -198,7 +198,7 @@ static void test_gone(void **state) {
                 notify_stopping(&notify, 6);
                 /* Nobody is waited for. */
                 assert_true(notify_deadline(&notify) > clock_now() + CLOCK_SECOND);
-                notify_deinit(&notify);
+                notify_close();
         }
         assert_int_equal(setenv("NOTIFY_SOCKET", before, 1), 0);
         expect_silence();
@@ -253,7 +253,7 @@ static void test_full(void **state) {
         expect_told("STATUS=2 live");
         assert_true(notify_deadline(&notify) == start + 2 * second + 3 * second / 2);
         expect_silence();
-        notify_deinit(&notify);
+        notify_close();
 }
 
 /* Without room or memory for a state, the service sends it a second later; after a refusal of the
@@ -279,7 +279,7 @@ static void test_refused(void **state) {
                         expect_told("READY=1");
                 expect_silence();
         }
-        notify_deinit(&notify);
+        notify_close();
         socket_fault = (CallFault){ .error = EMFILE, .times = 1 };
         assert_int_equal(notify_init(&notify), -EMFILE);
 }
@@ -298,7 +298,7 @@ static void test_full_at_the_end(void **state) {
         expect_told("STOPPING=1");
         expect_silence();
         assert_true(notify_deadline(&notify) == CLOCK_NEVER);
-        notify_deinit(&notify);
+        notify_close();
 }
 
 int main(void) {

@@ -60,6 +60,7 @@ static int end;
 
 static void put_own(void *run) {
         assert_int_equal(fdstore_put_connections(&end, 1, *(uint64_t *)run, 4194304), 0);
+        assert_int_equal(fdstore_barrier(), 0);
 }
 
 /* Expects that a handler stores a connection as @name. */

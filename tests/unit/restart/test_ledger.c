@@ -175,6 +175,34 @@ static void test_not_inherited(void **state) {
         ledger_free(before);
 }
 
+static void look_again(void *data) {
+        (void)data;
+        assert_true(is_mapped(ledger_facts(ledger, 0)));
+        assert_true(is_mapped(ledger_facts(ledger, SLOTS - 1)));
+        assert_int_equal(ledger_facts(ledger, 1)->cookie, 17);
+}
+
+static void look_in_vain(void *data) {
+        (void)data;
+        assert_false(is_mapped(ledger_facts(ledger, 0)));
+        assert_false(is_mapped(ledger_facts(ledger, SLOTS - 1)));
+}
+
+/* While it is shared a forked process has the masters' part, the same memory as its parent; others
+ * have it not. The kernel can refuse either. */
+static void test_share(void **state) {
+        (void)state;
+        assert_int_equal(ledger_share(ledger, true), 0);
+        ledger_facts(ledger, 1)->cookie = 17;
+        process_run(look_again, NULL);
+        for (int i = 0; i < 2; i++) {
+                madvise_fault = (CallFault){ .error = ENOMEM, .times = 1 };
+                assert_int_equal(ledger_share(ledger, i == 0), -ENOMEM);
+        }
+        assert_int_equal(ledger_share(ledger, false), 0);
+        process_run(look_in_vain, NULL);
+}
+
 static void write_entry(void *data) {
         LedgerEntry *entry = data;
 
@@ -513,11 +541,11 @@ static void test_refused(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_new),           TEST(test_read_back),   TEST(test_sealed),
-                TEST(test_not_inherited), TEST(test_shared),      TEST(test_exits),
-                TEST(test_lies),          TEST(test_forged_part), TEST(test_more_seals),
-                TEST(test_forged_bundle), TEST(test_anything),    TEST(test_no_room),
-                TEST(test_exits_at_once), TEST(test_refused),
+                TEST(test_new),           TEST(test_read_back),     TEST(test_sealed),
+                TEST(test_not_inherited), TEST(test_share),         TEST(test_shared),
+                TEST(test_exits),         TEST(test_lies),          TEST(test_forged_part),
+                TEST(test_more_seals),    TEST(test_forged_bundle), TEST(test_anything),
+                TEST(test_no_room),       TEST(test_exits_at_once), TEST(test_refused),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,10 +91,10 @@ static void ask_master(void *data) {
         assert_false(answers.serves(answers.data, handlers[0], cookies[1]));
         assert_false(answers.serves(answers.data, handlers[0], 0));
         assert_false(answers.serves(answers.data, getpid(), cookies[0]));
-        assert_int_equal(answers.admit(answers.data, getpid(), true), -ESRCH);
-        assert_int_equal(answers.admit(answers.data, handlers[0], true), 0);
-        assert_int_equal(answers.admit(answers.data, handlers[1], true), 0);
-        assert_int_equal(answers.admit(answers.data, handlers[0], true), -EPERM);
+        assert_int_equal(answers.admit(answers.data, getpid()), -ESRCH);
+        assert_int_equal(answers.admit(answers.data, handlers[0]), 0);
+        assert_int_equal(answers.admit(answers.data, handlers[1]), 0);
+        assert_int_equal(answers.admit(answers.data, handlers[0]), -EPERM);
         process_wait_ended(handlers[0]);
         connections_reap(service.connections, clock_now());
         service_expect(&service, RECORD_CRASHED);
@@ -140,14 +140,14 @@ static void announce_peers(void *data) {
                 int client = service_take_silent(&service, FROM_ONE, &handler);
 
                 snprintf(real, sizeof real, "127.0.0.1:%hu", peer_port(client));
-                assert_int_equal(answers.admit(answers.data, handler, true), 0);
+                assert_int_equal(answers.admit(answers.data, handler), 0);
                 assert_true(answers.awaits(answers.data, handler));
                 assert_false(answers.awaits(answers.data, getpid()));
                 assert_true(answers.announce(answers.data, handler, &cases[i].announced,
                                              clock_now()));
                 /* It has announced all that it may, and can still hand over. */
                 assert_false(answers.awaits(answers.data, handler));
-                assert_int_equal(answers.admit(answers.data, handler, true), 0);
+                assert_int_equal(answers.admit(answers.data, handler), 0);
                 service_expect(&service, RECORD_ACCEPTED);
                 assert_string_equal(journald_text(&service.journald, "MPECHO_PEER"),
                                     cases[i].peer != NULL ? cases[i].peer : real);

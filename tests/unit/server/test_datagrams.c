@@ -95,7 +95,7 @@ static void scene_open(Scene *scene) {
         (void)sigemptyset(&signals);
         (void)sigaddset(&signals, SIGTERM);
         assert_int_equal(sigprocmask(SIG_BLOCK, &signals, NULL), 0);
-        handler_init();
+        handler_init(0);
         assert_int_equal(journal_new(LOG_TARGET_JOURNAL, LOG_INFO, scene->journald.name.sun_path,
                                      &scene->journal),
                          0);

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -30,7 +32,12 @@ FAULT(int, ppoll, ppoll,
       (struct pollfd * fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask),
       (fds, n, timeout, mask))
 
+FAULT(int, pipe2, pipe2, (int fds[2], int flags), (fds, flags))
+FAULT(pid_t, fork, fork, (void), ())
+FAULT(int, pidfd_open, pidfd_open, (pid_t pid, unsigned flags), (pid, flags))
+
 static Service service;
+static Restore restore;
 
 /* Starts masters until all calls pass; before that, another one fails each time. Returns how often
  * a master did not start. */
@@ -42,7 +49,8 @@ static int start_without(CallFault *fault) {
                 int r;
 
                 *fault = (CallFault){ .error = ENOMEM, .after = after, .times = 1 };
-                r = master_new(&service.options, service.listeners, NULL, service.journal, &master);
+                r = master_new(&service.options, service.listeners, &restore, service.journal,
+                               &master);
                 if (r == 0)
                         master_free(master);
                 else
@@ -61,7 +69,8 @@ static void start_all(void *unused) {
         static char proxy[] = "proxy:127.0.0.1:0";
         static char *listen[] = { stream, datagrams, proxy };
         static CallFault *const faults[] = { &mmap_fault,    &madvise_fault,  &socket_fault,
-                                             &eventfd_fault, &signalfd_fault, &sigprocmask_fault };
+                                             &eventfd_fault, &signalfd_fault, &sigprocmask_fault,
+                                             &pipe2_fault,   &fork_fault,     &pidfd_open_fault };
         const Options options = { .max_connections = 10,
                                   .max_per_source = 5,
                                   .listen = listen,
@@ -69,18 +78,22 @@ static void start_all(void *unused) {
         int lowest, next;
 
         (void)unused;
+        assert_int_equal(restore_init(&restore, 1), 0);
         service_start_master(&service, &options);
         lowest = dup(STDIN_FILENO);
         close(lowest);
         for (size_t i = 0; i < COUNT(faults); i++)
                 assert_true(start_without(faults[i]) > 0);
+        assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+        assert_int_equal(errno, ECHILD);
         next = dup(STDIN_FILENO);
         close(next);
         assert_int_equal(next, lowest);
         service_stop(&service);
+        restore_deinit(&restore);
 }
 
-/* Whichever call fails, the master does not start, and leaves no descriptor open. */
+/* Whichever call fails, the master does not start, and leaves no descriptor open and no process. */
 static void test_start(void **state) {
         Manager manager;
 

@@ -2,21 +2,16 @@
 /* How the process that accepts, forks and reaps comes to its end. */
 
 #include <dlfcn.h>
-#include <endian.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/endpoint.h"
-#include "lib/fdpass.h"
-#include "lib/socket.h"
 #include "peer.h"
 #include "process.h"
 #include "server/master.h"
@@ -27,8 +22,8 @@ static const Options usual = { .max_connections = 10, .max_per_source = 5 };
 
 static Service service;
 
-/* The time of a clock that stands still, but for a second in which a message is received; 0 for the
- * real one. */
+/* The time of a clock that stands still, but for a second in which a connection is accepted; 0 for
+ * the real one. */
 static uint64_t standing;
 static bool killed;
 
@@ -41,16 +36,16 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
         return 0;
 }
 
-ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
-        static ssize_t (*real)(int, struct msghdr *, int);
-        ssize_t size;
+int accept4(int fd, struct sockaddr *name, socklen_t *length, int flags) {
+        static int (*real)(int, struct sockaddr *, socklen_t *, int);
+        int connection;
 
         if (real == NULL)
-                *(void **)&real = dlsym(RTLD_NEXT, "recvmsg");
-        size = real(fd, message, flags);
-        if (standing > 0 && size >= 0)
+                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
+        connection = real(fd, name, length, flags);
+        if (standing > 0 && connection >= 0)
                 standing += CLOCK_SECOND;
-        return size;
+        return connection;
 }
 
 int kill(pid_t pid, int signal) {
@@ -191,31 +186,25 @@ static void test_flooded(void **state) {
         process_run(stop_flooded, NULL);
 }
 
-/* Returns the key that the kernel looks for at the beginning of messages to @inbox. */
-static uint64_t inbox_key(int inbox) {
-        struct sock_filter filter[16];
-        /* Of instructions, not of bytes. */
-        socklen_t length = 16;
+/* Returns the type of the socket @fd, or -1. */
+static int socket_type(int fd) {
+        socklen_t size = sizeof(int);
+        int type;
 
-        assert_int_equal(getsockopt(inbox, SOL_SOCKET, SO_GET_FILTER, filter, &length), 0);
-        return htobe64((uint64_t)filter[1].k << 32 | filter[3].k);
+        return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ? -1 : type;
 }
 
-/* Sends a message as only handlers can to where they open channels, the only Unix socket of
- * datagrams with an abstract address. */
+/* Opens a channel where handlers do, the only socket of its type. */
 static void stranger_knock(void) {
         Endpoint inbox = { .length = 0 };
         int fd = STDERR_FILENO;
-        uint64_t key;
 
         do
                 fd++;
-        while (fd < 100 && (!socket_is_datagram(fd) || endpoint_from_socket(fd, &inbox) < 0 ||
-                            inbox.any.sa_family != AF_UNIX || inbox.length <= sizeof(sa_family_t) ||
-                            inbox.local.sun_path[0] != '\0'));
-        key = inbox_key(fd);
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        assert_int_equal(fdpass_send(fd, &inbox, &key, sizeof key, NULL, 0, 0), 0);
+        while (fd < 100 && socket_type(fd) != SOCK_SEQPACKET);
+        assert_int_equal(endpoint_from_socket(fd, &inbox), 0);
+        fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, &inbox.any, inbox.length), 0);
         close(fd);
 }
 
@@ -247,7 +236,7 @@ static void stop_among_strangers(void *data) {
         service_stop(&service);
 }
 
-/* Strangers who send messages all the time, so that each turn takes long, do not delay that end. */
+/* Strangers who open channels all the time, so that each turn takes long, do not delay that end. */
 static void test_hung_among_strangers(void **state) {
         (void)state;
         process_run(stop_among_strangers, NULL);

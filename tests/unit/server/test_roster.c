@@ -228,6 +228,7 @@ static const LedgerFacts *find_facts(Roster *roster, uint64_t cookie) {
 static void test_ledger(void **state) {
         Connection *ended, *left;
         const LedgerFacts *facts;
+        const pid_t *noted;
         Roster *roster;
 
         (void)state;
@@ -244,10 +245,12 @@ static void test_ledger(void **state) {
                         assert_int_equal(at->handler, 0);
         }
         assert_int_equal(find_facts(roster, 19)->begun, 0);
-        roster_begin(roster, left);
-        roster_assign(roster, left, 77);
+        noted = roster_begin(roster, left);
         facts = find_facts(roster, 19);
         assert_non_null(facts);
+        assert_ptr_equal(noted, &facts->handler);
+        assert_int_equal(facts->handler, 0);
+        roster_assign(roster, left, 77);
         assert_int_equal(facts->begun, 1);
         assert_int_equal(facts->started, 501);
         assert_int_equal(facts->handler, 77);

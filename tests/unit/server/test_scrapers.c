@@ -46,7 +46,7 @@ static void start(void) {
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
         close(null);
-        handler_init();
+        handler_init(0);
         assert_int_equal(listeners_new(&options, &none, &listeners, &failure), 0);
         listener = &listeners->items[0];
         assert_int_equal(listener->kind, LISTENER_METRICS);

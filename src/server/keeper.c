@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stores connections when no master does. A handler whose master was killed, or does not answer,
+ * gives its connection to the keeper as it would to the master (handover.h), and the keeper puts it
+ * into systemd's store.
+ *
+ * Handlers could do that by themselves, but then a peer that has taken one over could send systemd
+ * any message: it could end the service, or keep systemd busy. So in the sandbox handlers have no
+ * socket for that (confine.h). The keeper reads no byte of a peer. It was forked before the first
+ * client came, and has neither the listening sockets nor any other connection.
+ *
+ * It takes each connection once, only from the handler that serves it by the masters' part of the
+ * ledger, and stores it under a name with that handler's process ID: the next master decides by the
+ * same part which bundle counts. It waits for systemd once for all handlers that ask meanwhile. A
+ * channel that stays silent for a second is closed, and the handler of a second one killed. While
+ * the master answers nobody asks, and the keeper sleeps.
+ *
+ * It blocks all signals, as systemd sends them to each process of the service. It ends when the
+ * master tells it, or, when the master was killed, once all handlers have ended. It must not wait
+ * for what a handler has sent it (discard.h).
+ */
+#include "server/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "handler/proctitle.h"
+#include "lib/clock.h"
+#include "lib/descriptor.h"
+#include "lib/discard.h"
+#include "lib/fdpass.h"
+#include "lib/socket.h"
+#include "report/notify.h"
+#include "restart/fdstore.h"
+
+/* How long it waits for a handler that has opened a channel. */
+#define CHANNEL_PATIENCE CLOCK_SECOND
+
+/* How long it rests after a stranger, in milliseconds, while there is a master. */
+#define STRANGER_REST 1000
+
+enum {
+        /* Connections for which it waits for systemd together. */
+        STORED_MOST = 64,
+};
+
+typedef struct Stored {
+        int channel;
+        uint32_t slot;
+        pid_t handler;
+} Stored;
+
+/* What the keeper's process works with. */
+typedef struct Keeping {
+        uint64_t run;
+        Ledger *ledger;
+        uint64_t *kept;  /* of each slot: the cookie of the connection that it has stored */
+        uint32_t slot;   /* where the search for a handler begins: most come in this order */
+        uint32_t waited; /* slots whose handlers have ended, once the master has */
+        int n;
+        Stored stored[STORED_MOST]; /* sent to systemd, which may not have taken it yet */
+        Discard discard;
+        struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
+} Keeping;
+
+/* Returns the slot of the connection that the process @handler serves, or the number of slots. A
+ * slot has the handler 0 before its connection has one, as has a stranger (handover_accept()). */
+static uint32_t keeping_find(Keeping *keeping, pid_t handler) {
+        const uint32_t slots = ledger_slots(keeping->ledger);
+
+        for (uint32_t i = 0; i < slots && handler > 0; i++) {
+                const uint32_t slot = (keeping->slot + i) % slots;
+                const LedgerFacts *facts = ledger_facts(keeping->ledger, slot);
+
+                if (facts->cookie != 0 && facts->handler == handler) {
+                        keeping->slot = slot + 1;
+                        return slot;
+                }
+        }
+        return slots;
+}
+
+/* Receives the connection with @cookie from its @handler, and sends it to systemd. Returns whether
+ * it did. */
+static bool keeping_put(Keeping *keeping, int channel, uint64_t cookie, pid_t handler) {
+        int fds[FDPASS_MOST], n;
+        FdpassNote note = {};
+        bool put;
+
+        socket_set_timeout(channel, SO_RCVTIMEO, CHANNEL_PATIENCE);
+        handover_welcome(channel);
+        n = fdpass_receive(channel, &note, fds, 0);
+        put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == cookie &&
+              fdstore_put_connections(fds, (size_t)n, keeping->run, handler) == 0;
+        for (int i = 0; i < n; i++)
+                discard_add(&keeping->discard, fds[i]);
+        return put;
+}
+
+/* Takes a channel, and the connection of its handler. */
+static void keeping_take(Keeping *keeping, int channel, pid_t handler) {
+        const uint32_t slot = keeping_find(keeping, handler);
+        const bool known = slot < ledger_slots(keeping->ledger);
+        const uint64_t cookie = known ? ledger_facts(keeping->ledger, slot)->cookie : 0;
+
+        if (known && keeping->kept[slot] != cookie) {
+                keeping->kept[slot] = cookie;
+                if (keeping_put(keeping, channel, cookie, handler)) {
+                        keeping->stored[keeping->n++] = (Stored){ channel, slot, handler };
+                        return;
+                }
+        } else if (known) {
+                (void)kill(handler, SIGKILL);
+        } else if (keeping->waited == 0) {
+                (void)poll(&keeping->polled[1], 1, STRANGER_REST);
+        }
+        discard_add_channel(&keeping->discard, channel);
+}
+
+/* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
+ * has asked systemd to forget its connection, maybe before systemd had it. */
+static void keeping_answer(Keeping *keeping) {
+        const bool taken = keeping->n > 0 && fdstore_barrier() == 0;
+
+        while (keeping->n > 0) {
+                const Stored *stored = &keeping->stored[--keeping->n];
+
+                if (ledger_facts(keeping->ledger, stored->slot)->cookie !=
+                    keeping->kept[stored->slot])
+                        fdstore_remove_own(keeping->run, stored->handler);
+                else if (taken)
+                        handover_answer(stored->channel, HANDOVER_STORED);
+                discard_add_channel(&keeping->discard, stored->channel);
+        }
+}
+
+/* Serves the handlers that wait, as many as fit. Returns whether there were any. */
+static bool keeping_serve(Keeping *keeping) {
+        bool any = false;
+        pid_t handler;
+        int channel;
+
+        while (keeping->n < STORED_MOST &&
+               (channel = handover_accept(keeping->polled[0].fd, &handler)) >= 0) {
+                keeping_take(keeping, channel, handler);
+                any = true;
+        }
+        keeping_answer(keeping);
+        discard_close(&keeping->discard);
+        return any;
+}
+
+/* Returns a descriptor of the next handler that lives, or -1 after the last. */
+static int keeping_next(Keeping *keeping) {
+        int fd = -1;
+
+        while (fd < 0 && keeping->waited < ledger_slots(keeping->ledger)) {
+                const LedgerFacts *facts = ledger_facts(keeping->ledger, keeping->waited++);
+
+                if (facts->cookie != 0 && facts->handler != 0)
+                        fd = pidfd_open(facts->handler, 0);
+        }
+        return fd;
+}
+
+static void keeping_run(Keeping *keeping) {
+        struct pollfd *other = &keeping->polled[1];
+        char byte;
+
+        while (other->fd >= 0) {
+                if (poll(keeping->polled, 2, -1) < 0)
+                        continue;
+                while (keeping_serve(keeping))
+                        ;
+                if (other->revents == 0)
+                        continue;
+                if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
+                        return;
+                close(other->fd);
+                other->fd = keeping_next(keeping);
+        }
+}
+
+/* Moves @socket and @end behind the standard descriptors, and closes everything else. Returns
+ * whether there was room. */
+static bool keeping_move_descriptors(Keeping *keeping, int socket, int end) {
+        const int first = STDERR_FILENO + 1;
+
+        notify_close();
+        socket = fcntl(socket, F_DUPFD, first + 2);
+        end = fcntl(end, F_DUPFD, first + 2);
+        keeping->polled[0] = (struct pollfd){ .fd = dup2(socket, first), .events = POLLIN };
+        keeping->polled[1] = (struct pollfd){ .fd = dup2(end, first + 1), .events = POLLIN };
+        closefrom(first + 2);
+        return keeping->polled[0].fd >= 0 && keeping->polled[1].fd >= 0;
+}
+
+static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger) {
+        static Keeping keeping;
+
+        keeping.run = run;
+        keeping.ledger = ledger;
+        keeping.kept = calloc(ledger_slots(ledger), sizeof *keeping.kept);
+        if (keeping.kept == NULL || !keeping_move_descriptors(&keeping, socket, end))
+                _exit(EXIT_FAILURE);
+
+        (void)prctl(PR_SET_DUMPABLE, 0);
+        /* The kernel reaps what discard_close() leaves. */
+        (void)signal(SIGCHLD, SIG_IGN);
+        proctitle_set("mpecho: keeper of connections");
+        keeping_run(&keeping);
+        _exit(EXIT_SUCCESS);
+}
+
+/* Forks the keeper with all signals blocked. Returns its process ID, or a negative errno. */
+static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
+        sigset_t all, before;
+        pid_t pid;
+
+        (void)sigfillset(&all);
+        (void)sigprocmask(SIG_SETMASK, &all, &before);
+        pid = fork();
+        if (pid == 0)
+                keeper_main(socket, end, run, ledger);
+        if (pid < 0)
+                pid = -errno;
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+        return pid;
+}
+
+/* The same, with the memory that the keeper needs. Returns 0 or a negative errno; in both cases
+ * there can be a keeper from then on. */
+static int keeper_fork_sharing(Keeper *keeper, int socket, int end, uint64_t run, Ledger *ledger) {
+        pid_t pid;
+        int r;
+
+        r = ledger_share(ledger, true);
+        if (r < 0)
+                return r;
+        pid = keeper_fork(socket, end, run, ledger);
+        if (pid > 0)
+                keeper->pid = pid;
+        r = ledger_share(ledger, false);
+        return pid < 0 ? pid : r;
+}
+
+int keeper_start(Keeper *keeper, uint64_t run, Ledger *ledger) {
+        int socket, ends[2], r;
+
+        socket = handover_listen(&keeper->address);
+        if (socket < 0)
+                return socket;
+        if (pipe2(ends, O_CLOEXEC) < 0) {
+                close(socket);
+                return -errno;
+        }
+        keeper->end = ends[1];
+        r = keeper_fork_sharing(keeper, socket, ends[0], run, ledger);
+        close(ends[0]);
+        close(socket);
+        if (r < 0)
+                return r;
+        keeper->fd = pidfd_open(keeper->pid, 0);
+        return keeper->fd < 0 ? -errno : 0;
+}
+
+void keeper_end(Keeper *keeper) {
+        if (keeper->end >= 0)
+                (void)!write(keeper->end, "", 1);
+        while (keeper->pid > 0 && waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR)
+                ;
+        keeper->fd = descriptor_close(keeper->fd);
+        keeper->end = descriptor_close(keeper->end);
+        keeper->pid = 0;
+}
