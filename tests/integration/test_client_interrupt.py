@@ -40,6 +40,15 @@ def test_output_that_nobody_reads(number):
     assert status == 1
 
 
+def fill(process):
+    """Writes to the pipe behind a process's output until nothing more fits."""
+    pipe = os.open(f"/proc/{process.pid}/fd/1", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"x")
+    os.close(pipe)
+
+
 @contextlib.contextmanager
 def frozen(client):
     """Meanwhile no process of the client gets a processor. A signal waits for it at the end, and
@@ -73,6 +82,27 @@ def test_an_answer_that_came_before_the_signal(mode):
     result = parse(output.decode())
     assert result[result["mode"]]["errors"] == {}
     assert status == 0 and result["latency"]["count"] == count
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_the_line_of_an_answer_that_came_before_the_signal(is_read):
+    """It is printed, unless the pipe behind the output is full: then nobody waits for a reader."""
+    begun = []
+
+    with servers.tcp(servers.hold(begun)) as server, Client(
+            "--ping", "-s64", *server.address) as client:
+        until(lambda: begun)
+        with frozen(client):
+            (connection, data), = begun
+            connection.sendall(data)
+            until(lambda: servers.queues(connection)[1][1] == len(data))
+            if not is_read:
+                fill(client.process)
+        if is_read:
+            status, output, _ = client.end()
+            assert status == 0 and b"seq=1 time=" in output
+        else:
+            assert client.process.wait(DEADLINE) == 1
 
 
 @pytest.mark.parametrize("damage", [0, 1])

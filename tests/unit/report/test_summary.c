@@ -129,6 +129,14 @@ static void test_limits(void **state) {
         expect_refusals(&records[1], "10.0.0.1", 2);
         assert_string_equal(records[2].limit, "proxy-header");
         assert_int_equal(records[2].refused, 1);
+
+        /* Equal ones have an order, too. */
+        summary_clear(&summary);
+        (void)summary_add(&summary, &other, START);
+        refuse(1, 1);
+        assert_int_equal(summary_records(&summary, records, START), 3);
+        expect_refusals(&records[1], "10.0.0.1", 1);
+        assert_string_equal(records[2].limit, "proxy-header");
 }
 
 int main(void) {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 #include "client/command/client_options.h"
@@ -330,6 +331,9 @@ static void test_thresholds(void **state) {
                 if (PARSE(&options, &failure, "--monitor", "-Hhost", wrong[i][0], wrong[i][1]) !=
                     -EINVAL)
                         fail_msg("%s", wrong[i][0]);
+        /* A range of loss may have no end. */
+        assert_int_equal(PARSE(&options, &failure, "--monitor", "-Hhost", "-w5,@20:%"), 0);
+        assert_true(options.warn.loss.start == 20 && isinf(options.warn.loss.end));
         assert_int_equal(PARSE(&options, &failure, "--monitor"), -EINVAL);
         assert_non_null(strstr(failure.text, "-H HOST"));
         assert_int_equal(PARSE(&options, &failure, "--monitor", "-Hhost", "7"), -EINVAL);

@@ -78,6 +78,20 @@ static void expect(const char *part) {
         fail();
 }
 
+/* A file that cannot be written is a failure of a run without one, and hides no other. */
+static void test_no_file(void **state) {
+        const ClientOptions options = { .csv = "/nowhere/file", .connection.interrupt = -1 };
+
+        (void)state;
+        begin(1, 10);
+        export_write(&report, &options);
+        assert_int_equal(report.failure.kind, FAILURE_LOCAL);
+        begin(1, 10);
+        report.failure.kind = FAILURE_MISSING;
+        export_write(&report, &options);
+        assert_int_equal(report.failure.kind, FAILURE_MISSING);
+}
+
 /* A row has the count and the share up to its time; the last time is the maximum. */
 static void test_rows(void **state) {
         (void)state;
@@ -200,10 +214,10 @@ static void test_unanswered(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_rows),       cmocka_unit_test(test_few),
-                cmocka_unit_test(test_many),       cmocka_unit_test(test_marks),
-                cmocka_unit_test(test_subtitle),   cmocka_unit_test(test_quoted),
-                cmocka_unit_test(test_unanswered),
+                cmocka_unit_test(test_no_file), cmocka_unit_test(test_rows),
+                cmocka_unit_test(test_few),     cmocka_unit_test(test_many),
+                cmocka_unit_test(test_marks),   cmocka_unit_test(test_subtitle),
+                cmocka_unit_test(test_quoted),  cmocka_unit_test(test_unanswered),
         };
 
         return cmocka_run_group_tests(tests, set_up, tear_down);

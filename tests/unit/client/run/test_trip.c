@@ -14,17 +14,32 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "client/network/interrupt.h"
 #include "client/run/trip.h"
 #include "fault.h"
 #include "lib/clock.h"
+#include "peer.h"
+#include "process.h"
 
 FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
       (fd, data, size, flags))
 FAULT(ssize_t, recv, recv, (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
 FAULT(int, shutdown, shutdown, (int fd, int how), (fd, how))
+
+static time_t moved; /* in seconds */
+
+/* In place of the C library's: the tests move the clock on. */
+int clock_gettime(clockid_t clock, struct timespec *ret_time) {
+        const int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+
+        ret_time->tv_sec += moved;
+        return r;
+}
 
 enum {
         LARGE = 8 << 20,
@@ -166,6 +181,43 @@ static void test_answer_before_interrupt(void **state) {
         assert_int_equal(run_interrupted(wrong, SMALL - 1), -EBADMSG);
 }
 
+/* Makes a trip after SIGTERM, when a whole answer has come that was not there @later seconds
+ * ago. Returns the result. */
+static int run_terminated(time_t later) {
+        char message[SMALL] = "", answer[SMALL];
+        Trip trip = { .message = message, .answer = answer, .size = sizeof message };
+        const int interrupt = interrupt_open();
+        int pair[2], r;
+
+        peer_pair_tcp(pair);
+        trip.fd = pair[1];
+        peer_send(pair[0], message, sizeof message);
+        assert_int_equal(kill(getpid(), SIGTERM), 0);
+        moved = later;
+        recv_fault = (CallFault){ .error = EAGAIN, .times = 1 };
+        r = trip_run(&trip, CLOCK_NEVER, interrupt);
+        close(pair[0]);
+        close(pair[1]);
+        return r;
+}
+
+static void terminate(void *unused) {
+        (void)unused;
+        assert_int_equal(run_terminated(0), 0);
+}
+
+static void terminate_earlier(void *unused) {
+        (void)unused;
+        assert_int_equal(run_terminated(1000), -EINTR);
+}
+
+/* An answer that comes after a signal is none of the run: nobody has waited for it. */
+static void test_answer_after_signal(void **state) {
+        (void)state;
+        process_run(terminate, NULL);
+        process_run(terminate_earlier, NULL);
+}
+
 /* What comes before anything was sent is no answer, even if it is the message. */
 static void test_unasked(void **state) {
         char message[SMALL] = "", answer[SMALL];
@@ -260,6 +312,7 @@ int main(void) {
                 cmocka_unit_test(test_unasked),
                 cmocka_unit_test(test_end),
                 cmocka_unit_test(test_answer_before_interrupt),
+                cmocka_unit_test(test_answer_after_signal),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
