@@ -17,7 +17,10 @@ from processes import DEADLINE, wait_for
 
 BUILD = Path(os.environ.get("MPECHO_BUILD", ROOT / "build"))
 MPECHO = BUILD / "mpecho"
-SANITIZED = MPECHO.exists() and b"__asan_init" in MPECHO.read_bytes()
+PROGRAM = MPECHO.read_bytes() if MPECHO.exists() else b""
+SANITIZED = b"__asan_init" in PROGRAM
+# By `make coverage`: libgcov writes to a file for each source when a process exits.
+COUNTED = b"__gcov_dump" in PROGRAM
 WARNING = 4
 # The sanitizer cannot look for leaks in a process that is traced.
 TRACED = {"ASAN_OPTIONS": "detect_leaks=0"}

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Stopping a process at each of its system calls, from the very first one on, by ptrace(2)."""
+"""Stopping a process at each of its system calls, from the very first one on, by ptrace(2).
+
+A process of `make coverage` runs on from where it begins to write its counts: these are hundreds of
+calls that are not its own."""
 
 import contextlib
 import ctypes
@@ -9,7 +12,9 @@ import struct
 import time
 
 import processes
+from service import COUNTED
 
+PTRACE_CONT = 7
 PTRACE_SYSCALL = 24
 PTRACE_DETACH = 17
 PTRACE_GETEVENTMSG = 0x4201
@@ -26,6 +31,7 @@ PTRACE_EVENT_FORK = 1
 PTRACE_EVENT_STOP = 128
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 WALL = 0x40000000
+PATH_MAX = 4096
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 LIBC.ptrace.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p]
@@ -50,6 +56,7 @@ class Stepped:
         self.pid = pid
         self.status = None
         self.held = True
+        self._resume = PTRACE_SYSCALL
         self._signal = 0
         self._event = None
         self.calls = self._most = 0
@@ -89,7 +96,7 @@ class Stepped:
     def next_call(self):
         """Runs to its next system call. Returns the number of that; None when it has ended."""
         while True:
-            ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
+            ptrace(self._resume, self.pid, 0, self._signal)
             self._signal = 0
             number = self._wait()
             if number is None:
@@ -102,11 +109,25 @@ class Stepped:
                 self._signal = number
 
     def _entered(self):
-        """The number of the system call that it has come to; None when it returns from one."""
+        """The number of the system call that it has come to; None when it returns from one, or has
+        come to its counts."""
         info = ctypes.create_string_buffer(128)
         ptrace(PTRACE_GET_SYSCALL_INFO, self.pid, len(info), ctypes.addressof(info))
-        kind, number = struct.unpack_from("B23xQ", info)
-        return number if kind == PTRACE_SYSCALL_INFO_ENTRY else None
+        kind, number, _, path = struct.unpack_from("B23xQQQ", info)
+        if kind != PTRACE_SYSCALL_INFO_ENTRY:
+            return None
+        if COUNTED and self._names_counts(path):
+            self._resume = PTRACE_CONT
+            return None
+        return number
+
+    def _names_counts(self, address):
+        """Whether the path of a file of counts is there, as openat(2) has it."""
+        with open(f"/proc/{self.pid}/mem", "rb", buffering=0) as memory, \
+                contextlib.suppress(OSError, OverflowError, ValueError):
+            memory.seek(address)
+            return memory.read(PATH_MAX).partition(b"\0")[0].endswith(b".gcda")
+        return False
 
     def begin_walk(self, calls):
         """Lets it run until it begins its call of that number from here, the first one being 1."""
@@ -117,7 +138,7 @@ class Stepped:
     def _run(self):
         # The next wait tells of one that somebody has killed.
         with contextlib.suppress(ProcessLookupError):
-            ptrace(PTRACE_SYSCALL, self.pid, 0, self._signal)
+            ptrace(self._resume, self.pid, 0, self._signal)
         self._signal = 0
 
     def go_on(self):

@@ -16,7 +16,7 @@ import clients
 import processes
 from journald import ROOT
 from processes import DEADLINE, wait_for
-from service import MPECHO, SANITIZED, variables
+from service import COUNTED, MPECHO, SANITIZED, variables
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("bwrap") is None, reason="bubblewrap is not installed"),
@@ -102,6 +102,7 @@ def test_contents(contain):
     container.logged("Echoing")
 
 
+@pytest.mark.skipif(COUNTED, reason="libgcov finds no file to write, and says so")
 def test_first_process(contain):
     """It echoes and logs on standard error as process 1, reaps orphans that are not its own, and
     SIGTERM stops it at once, with the connections."""

@@ -11,7 +11,7 @@ import pytest
 import clients
 import processes
 from processes import wait_for
-from service import SANITIZED, TRACED
+from service import COUNTED, SANITIZED, TRACED
 from stepping import Stepped
 from tracing import Tampering
 
@@ -49,6 +49,7 @@ def test_open_files(start, tmp_path, injection):
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers have mappings of their own")
+@pytest.mark.skipif(COUNTED, reason="handlers inherit more, for libgcov")
 def test_mappings(start):
     """A handler has the program, the C library and its loader, the stack and what handlers share:
     no other library and no heap, which a fork would have to copy."""

@@ -89,7 +89,7 @@ def test_units(tmp_path):
                         ("systemctl daemon-reload", "")):
         assert path in commands
         commands = commands.replace(path, str(place))
-    subprocess.run(["sh", "-ec", commands], check=True)
+    subprocess.run(["sh", "-ec", commands], check=True, umask=0o022)
     unit = tmp_path / "mpecho-core@.socket"
     assert settings(unit) ^ settings(ROOT / "systemd/mpecho.socket") == {
         "ReusePort=yes", "FileDescriptorName=core-%i", "FileDescriptorName=echo",

@@ -12,7 +12,7 @@ import pytest
 
 import clients
 import processes
-from service import SANITIZED
+from service import COUNTED, SANITIZED
 from tracing import Tampering
 
 CONNECTIONS = 2000
@@ -43,6 +43,7 @@ def memory_of(pid):
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers are libraries")
+@pytest.mark.skipif(COUNTED, reason="handlers inherit more, for libgcov")
 def test_handlers_inherit_no_library(start):
     """A handler has no library mapped but the C library and its loader: each costs a fork."""
     service = start()
@@ -54,6 +55,7 @@ def test_handlers_inherit_no_library(start):
 
 
 @pytest.mark.skipif(SANITIZED, reason="the sanitizers have memory of their own")
+@pytest.mark.skipif(COUNTED, reason="the counts have pages of their own")
 def test_a_handler_has_few_pages_of_its_own(start):
     """All that a handler or the master has written to since the fork, and that had to be copied, is
     a few pages: two of the stack, the handler's title, its flags with its buffer, and one of the
