@@ -633,6 +633,14 @@ def test_interrupted(number):
     assert result["datagrams"]["loss"] is None
 
 
+def test_a_full_disk_ends_a_ping():
+    """Lines that cannot be written end it, although answers go on coming."""
+    with Peer(echo) as peer, open("/dev/full", "wb") as full:
+        status, _, errors = run("--ping", "--udp", "-i0.001", *peer.address, stdout=full)
+    assert status == 1
+    assert errors == ["mpecho-client: Cannot write to standard output: No space left on device"]
+
+
 def test_interrupted_after_the_last():
     """A ping that has sent all, but does not have all answers, has not reached its count."""
     came = threading.Event()

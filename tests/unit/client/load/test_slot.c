@@ -12,6 +12,7 @@
 
 #include "client/load/slots.h"
 #include "lib/clock.h"
+#include "lib/socket.h"
 #include "peer.h"
 
 /* A connection that came about before this process looked is no timeout: the request goes out. */
@@ -142,12 +143,101 @@ static void test_first(void **state) {
         close(fds[1]);
 }
 
+/* A load of one connection, whose peer has @fds[0]. */
+typedef struct Scene {
+        ClientOptions options;
+        LoadPage *page;
+        LoadPlan plan;
+        Slots slots;
+        int fds[2];
+} Scene;
+
+static Scene scene;
+
+static void scene_begin(void) {
+        scene = (Scene){ .options = { .load = LOAD_REQUESTS, .size = 64 } };
+        scene.page = calloc(1, sizeof *scene.page);
+        assert_non_null(scene.page);
+        peer_pair_tcp(scene.fds);
+        scene.plan = (LoadPlan){ .options = &scene.options,
+                                 .connections = 1,
+                                 .first = scene.fds[1],
+                                 .page = scene.page };
+        assert_int_equal(slots_init(&scene.slots, &scene.plan), 0);
+        assert_int_equal(slots_connect(&scene.slots), 0);
+}
+
+static void scene_end(void) {
+        if (scene.slots.list->fd >= 0)
+                close(scene.slots.list->fd);
+        slots_deinit(&scene.slots);
+        if (scene.fds[0] >= 0)
+                close(scene.fds[0]);
+        free(scene.page);
+}
+
+/* Lets the peer send, and the slot receive it. Returns whether it is free. */
+static bool scene_send(const void *data, size_t size) {
+        peer_send(scene.fds[0], data, size);
+        peer_wait_readable(scene.slots.list->fd);
+        return slot_serve(&scene.slots, scene.slots.list, EPOLLIN);
+}
+
+/* Bytes that nobody asked for are an error, whether the next request is due or the connection ends;
+ * so is a reset, and an event without either is none. */
+static void test_surplus(void **state) {
+        (void)state;
+        for (int ends = 0; ends < 2; ends++)
+                for (int reset = 0; reset < 2; reset++) {
+                        Slot *slot;
+
+                        scene_begin();
+                        slot = scene.slots.list;
+                        if (ends)
+                                slot_end(&scene.slots, slot, clock_now());
+                        assert_false(slot_serve(&scene.slots, slot, EPOLLIN));
+                        assert_true(slot->fd >= 0);
+                        if (reset) {
+                                socket_reset(scene.fds[0]);
+                                scene.fds[0] = -1;
+                                peer_wait_readable(slot->fd);
+                                assert_false(slot_serve(&scene.slots, slot, EPOLLIN));
+                        } else {
+                                assert_false(scene_send("x", 1));
+                        }
+                        assert_int_equal(scene.page->errors[FAILURE_DIFFERS], !reset);
+                        assert_int_equal(scene.page->errors[FAILURE_RESET], reset);
+                        assert_int_equal(slot->fd, -1);
+                        scene_end();
+                }
+}
+
+/* What comes instead of the first answer may be words of another service; what comes behind a part
+ * of it is damage. */
+static void test_damage(void **state) {
+        static const char words[] = "HTTP/1.1 400 Bad Request\r\nServer: nginx\r\n";
+
+        (void)state;
+        for (size_t part = 0; part <= 16; part += 16) {
+                char message[64];
+
+                scene_begin();
+                slot_begin(&scene.slots, scene.slots.list, clock_now());
+                assert_int_equal(peer_receive(scene.fds[0], message, sizeof message), 64);
+                if (part > 0)
+                        assert_false(scene_send(message, part));
+                assert_false(scene_send(words, sizeof words - 1));
+                assert_int_equal(scene.page->errors[FAILURE_DIFFERS], 1);
+                assert_int_equal(scene.page->foreign[0] != '\0', part == 0);
+                scene_end();
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_late_look),
-                cmocka_unit_test(test_failed_attempt),
-                cmocka_unit_test(test_deadline),
-                cmocka_unit_test(test_first),
+                cmocka_unit_test(test_late_look), cmocka_unit_test(test_failed_attempt),
+                cmocka_unit_test(test_deadline),  cmocka_unit_test(test_first),
+                cmocka_unit_test(test_surplus),   cmocka_unit_test(test_damage),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

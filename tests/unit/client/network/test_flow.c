@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,6 +28,17 @@ FAULT_OPTION()
 enum {
         SIZE = 64,
 };
+
+static time_t set; /* how far somebody has set the time of day, in seconds */
+
+/* In place of the C library's. */
+int clock_gettime(clockid_t clock, struct timespec *ret_time) {
+        const int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+
+        if (clock == CLOCK_REALTIME)
+                ret_time->tv_sec += set;
+        return r;
+}
 
 /* A peer, and a flow to it. */
 typedef struct Pair {
@@ -331,6 +343,30 @@ static void test_late_look(void **state) {
         close_pair();
 }
 
+/* Somebody who sets the time of day, back or on by years, ages no answer: it has come now. */
+static void test_time_of_day(void **state) {
+        static const time_t times[] = { -1000, 1000000000 };
+        static char data[FLOW_BUFFER_SIZE];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(times); i++) {
+                const uint64_t start = clock_now();
+                struct sockaddr_in client;
+                FlowEvent event;
+
+                open_pair(SIZE, 0);
+                send_one();
+                assert_int_equal(take(&client, data), SIZE);
+                answer(&client, data, SIZE);
+                set = times[i];
+                event = next();
+                set = 0;
+                assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
+                assert_true(event.answer.time <= clock_now() - start);
+                close_pair();
+        }
+}
+
 /* A datagram whose time ends before the run is overdue; that of one that ends with it is unknown.
  */
 static void test_overdue_before_end(void **state) {
@@ -581,6 +617,7 @@ int main(void) {
                 cmocka_unit_test(test_overdue_before_end),
                 cmocka_unit_test(test_overdue_before_answers),
                 cmocka_unit_test(test_late_look),
+                cmocka_unit_test(test_time_of_day),
                 cmocka_unit_test(test_unix_socket),
                 cmocka_unit_test(test_rejected_and_answered),
         };
