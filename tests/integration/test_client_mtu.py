@@ -350,12 +350,13 @@ def test_duplicates_of_another_size():
         0, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes\n")
 
 
-@pytest.mark.parametrize("family, address, payload", [(socket.AF_INET, "127.0.0.1", 65507),
-                                                      (socket.AF_INET6, "::1", 65488)])
-def test_loopback(family, address, payload):
-    """The largest datagram of a family needs no search."""
+@pytest.mark.parametrize("family, address, prefix, payload", [
+    (socket.AF_INET, "127.0.0.1", "", 65507), (socket.AF_INET6, "::1", "", 65488),
+    (socket.AF_INET, "127.0.0.1", "::ffff:", 65507)])
+def test_loopback(family, address, prefix, payload):
+    """The largest datagram of a family needs no search; a mapped address is one of IPv4."""
     with Peer(echo, family, (address, 0)) as peer:
-        status, output, _ = run("--mtu", PATIENT, *peer.address)
+        status, output, _ = run("--mtu", PATIENT, prefix + address, peer.address[1])
         assert status == 0 and f": {payload} bytes pass both ways, in" in output.decode()
 
 

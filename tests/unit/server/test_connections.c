@@ -285,6 +285,30 @@ static void test_report(void **state) {
         process_run(report, NULL);
 }
 
+static void signal_nobody(void *data) {
+        sigset_t pending;
+
+        (void)data;
+        assert_int_equal(setpgid(0, 0), 0);
+        start(5, 5);
+        assert_non_null(roster_add(service.connections->roster, &(Address){}, 7,
+                                   &service.listeners->items[0], clock_now()));
+        (void)sigemptyset(&pending);
+        (void)sigaddset(&pending, SIGTERM);
+        assert_int_equal(sigprocmask(SIG_BLOCK, &pending, NULL), 0);
+        connections_stop(service.connections);
+        assert_int_equal(sigpending(&pending), 0);
+        assert_int_equal(sigismember(&pending, SIGTERM), 0);
+        service_stop(&service);
+}
+
+/* Nobody is signalled for a connection without a handler, which a restart can leave: 0 would be all
+ * processes of the group. */
+static void test_no_handler(void **state) {
+        (void)state;
+        process_run(signal_nobody, NULL);
+}
+
 static void do_nothing(void *data) {
         (void)data;
 }
@@ -490,10 +514,11 @@ static void test_expire(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_one),       TEST(test_many),       TEST(test_slow),
-                TEST(test_total),     TEST(test_per_source), TEST(test_end),
-                TEST(test_report),    TEST(test_stranger),   TEST(test_handed_over),
-                TEST(test_no_header), TEST(test_share),      TEST(test_expire),
+                TEST(test_one),        TEST(test_many),       TEST(test_slow),
+                TEST(test_total),      TEST(test_per_source), TEST(test_end),
+                TEST(test_report),     TEST(test_stranger),   TEST(test_handed_over),
+                TEST(test_no_header),  TEST(test_share),      TEST(test_expire),
+                TEST(test_no_handler),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -369,6 +369,30 @@ static void test_exhausted(void **state) {
         process_run(exhausted, *state);
 }
 
+/* Nobody is signalled for a socket without a handler: 0 would be all processes of the group. */
+static void signal_nobody(void *data) {
+        Scene *scene = data;
+        sigset_t pending;
+
+        assert_int_equal(setpgid(0, 0), 0);
+        scene_open(scene);
+        clone_fail(ENOMEM, 2);
+        scene_tick(scene, 0);
+        assert_int_equal(datagrams_live(scene->datagrams), 0);
+        for (int i = 0; i < 2; i++) {
+                journald_expect(&scene->journald, RECORD_UNSERVED);
+                assert_string_equal(journald_text(&scene->journald, "MPECHO_LIMIT"), "memory");
+        }
+        datagrams_stop(scene->datagrams);
+        assert_int_equal(sigpending(&pending), 0);
+        assert_int_equal(sigismember(&pending, SIGTERM), 0);
+        scene_close(scene);
+}
+
+static void test_no_handler(void **state) {
+        process_run(signal_nobody, *state);
+}
+
 /* No socket is behind the last one, whatever that memory contains. */
 static void stranger(void *data) {
         Scene *scene = data;
@@ -415,7 +439,7 @@ static void test_none(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_serve),     TEST(test_count),    TEST(test_news), TEST(test_restart),
-                TEST(test_exhausted), TEST(test_stranger), TEST(test_none),
+                TEST(test_exhausted), TEST(test_stranger), TEST(test_none), TEST(test_no_handler),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
