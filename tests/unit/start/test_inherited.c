@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
@@ -25,6 +26,20 @@ enum {
 
 static Journald journald;
 static int listener, local, datagram, datagram6, datagram_local, netlink, sequenced, null, pair[2];
+
+/* Whether peers go on connecting and sending for as long as somebody takes it. */
+static bool endless;
+
+/* In place of the C library's. */
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+        if (endless)
+                return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+ssize_t recv(int fd, void *data, size_t size, int flags) {
+        return endless ? 1 : recvfrom(fd, data, size, flags, NULL, NULL);
+}
 
 /* How a process is called, and what inherited_sort() and listeners_new() are to make of it. */
 typedef struct Call {
@@ -328,6 +343,17 @@ static void test_refuse(void **state) {
         assert_int_equal(errno, EAGAIN);
 }
 
+static void refuse_endless(void *unused) {
+        endless = true;
+        refuse(unused);
+}
+
+/* Peers that never stop do not keep the process. */
+static void test_refuse_endless(void **state) {
+        (void)state;
+        process_run(refuse_endless, NULL);
+}
+
 /* A listener comes from the service manager. One that was stored as something else is no listener,
  * nor what it was stored as. */
 static void test_stored_listeners(void **state) {
@@ -447,6 +473,7 @@ int main(void) {
                 TEST(test_stored_listeners), TEST(test_only_strangers), TEST(test_names),
                 TEST(test_promises),         TEST(test_ways),           TEST(test_single),
                 TEST(test_datagrams),        TEST(test_proxies),        TEST(test_refuse),
+                TEST(test_refuse_endless),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
