@@ -286,12 +286,13 @@ static void test_report(void **state) {
 }
 
 static void signal_nobody(void *data) {
+        const Address peer = {};
         sigset_t pending;
 
         (void)data;
         assert_int_equal(setpgid(0, 0), 0);
         start(5, 5);
-        assert_non_null(roster_add(service.connections->roster, &(Address){}, 7,
+        assert_non_null(roster_add(service.connections->roster, &peer, 7,
                                    &service.listeners->items[0], clock_now()));
         (void)sigemptyset(&pending);
         (void)sigaddset(&pending, SIGTERM);
