@@ -43,7 +43,8 @@ def read_exceptions():
 
 def read_counts(build):
     """What gcov(1) says of each line, by file of src/."""
-    gcov = [*os.environ.get("GCOV", "gcov").split(), "--json-format", "--stdout", "--branch-probabilities"]
+    gcov = [*os.environ.get("GCOV", "gcov").split(), "--json-format", "--stdout",
+            "--branch-probabilities"]
     if "--conditions" in subprocess.run([*gcov, "--help"], check=True, text=True,
                                         stdout=subprocess.PIPE).stdout:
         gcov.append("--conditions")
