@@ -27,7 +27,7 @@ __attribute__((weak)) long __isoc23_strtol(const char *text, char **end, int bas
 }
 #endif
 
-void __gcov_dump(void); /* NOLINT(bugprone-reserved-identifier): libgcov's name */
+void __gcov_dump(void); /* NOLINT(clang-diagnostic-reserved-identifier): libgcov's name */
 
 /* A function: its argument is computed, and counted, before. */
 static inline _Noreturn void flush_and_exit(int code) {
@@ -35,7 +35,7 @@ static inline _Noreturn void flush_and_exit(int code) {
         _exit(code);
 }
 
-#define _exit(code) flush_and_exit(code) /* NOLINT(bugprone-reserved-identifier) */
+#define _exit(code) flush_and_exit(code) /* NOLINT(clang-diagnostic-reserved-macro-identifier) */
 
 static inline int flush_and_raise(int number) {
         __gcov_dump();

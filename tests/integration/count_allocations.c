@@ -9,12 +9,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* glibc gives its functions these names as well. NOLINTBEGIN(bugprone-reserved-identifier) */
+/* glibc gives its functions these names as well. */
+/* NOLINTBEGIN(clang-diagnostic-reserved-identifier) */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
-/* NOLINTEND(bugprone-reserved-identifier) */
+/* NOLINTEND(clang-diagnostic-reserved-identifier) */
 
 static uint64_t *count;
 static pid_t counted;
