@@ -43,10 +43,11 @@ ALL_CFLAGS   = -std=gnu17 -fno-plt $(WARNINGS) $(SYSTEMD_CFLAGS) $(CFLAGS)
 ALL_LDFLAGS  = $(LDFLAGS)
 ALL_LDLIBS   = $(LDLIBS)
 
-# Looked up when a recipe needs them, so that `make deps` can install what answers.
-SYSTEMD_CFLAGS = $(shell $(PKG_CONFIG) --cflags libsystemd)
-SYSTEMD_LIBS   = $(shell $(PKG_CONFIG) --libs libsystemd)
-CMOCKA_LIBS    = $(shell $(PKG_CONFIG) --libs cmocka)
+# Looked up once, when a recipe needs them, so that `make deps` can install what answers.
+once = $(eval $(1) := $(shell $(PKG_CONFIG) $(2)))$($(1))
+SYSTEMD_CFLAGS = $(call once,SYSTEMD_CFLAGS,--cflags libsystemd)
+SYSTEMD_LIBS   = $(call once,SYSTEMD_LIBS,--libs libsystemd)
+CMOCKA_LIBS    = $(call once,CMOCKA_LIBS,--libs cmocka)
 
 MAINS    := src/mpecho.c src/client/mpecho-client.c
 PROGRAMS := $(BUILD)/mpecho $(BUILD)/mpecho-client
