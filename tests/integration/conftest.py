@@ -2,9 +2,11 @@
 """What all integration tests share: starting services, and leaving nothing behind."""
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
+import sys
 
 import pytest
 
@@ -15,9 +17,10 @@ pytest.register_assert_rewrite(
 from moved_clock import clock, clock_library  # noqa: E402, F401
 from network import Network  # noqa: E402
 from processes import children, command_line, has_ended  # noqa: E402
-from service import Service  # noqa: E402
+from service import BUILD, Service  # noqa: E402
 from supervisors import Supervisor  # noqa: E402
 
+CACHE = BUILD / "pycache"
 PR_SET_CHILD_SUBREAPER = 36
 MOST_DESCRIPTORS = 8192
 LONGEST_TEST = 1800
@@ -34,6 +37,20 @@ def pytest_configure():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection():
+    """Keeps the compiled tests below build/: pytest takes most of its time to collect them for
+    rewriting their assertions. One of its processes does that, the others wait for it. Programs
+    that tests start do not look there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    with open(CACHE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sys.pycache_prefix, sys.dont_write_bytecode = str(CACHE), False
+        yield
+        sys.pycache_prefix, sys.dont_write_bytecode = before
 
 
 @pytest.hookimpl(hookwrapper=True)
