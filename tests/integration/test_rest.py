@@ -30,6 +30,11 @@ def managed(start, tmp_path_factory):
         yield begin
 
 
+def wait_until_exhausted(service):
+    """Waits until the pauses of the service are as long as they get."""
+    service.journal.wait_for("exhausted", len(service.journal.records("exhausted")) + 3)
+
+
 def limit_descriptors(service):
     """Lets the service open no descriptor more than it has, while clients wait."""
     most = max(processes.descriptors(service.pid)) + 1
@@ -37,8 +42,7 @@ def limit_descriptors(service):
     resource.prlimit(service.pid, resource.RLIMIT_NOFILE, (most, hard))
     for _ in range(60):
         service.knock()
-    # The pauses are as long as they get.
-    service.journal.wait_for("exhausted", 3)
+    wait_until_exhausted(service)
 
 
 def serve_one(start, listener):
@@ -152,9 +156,15 @@ def test_trouble(start, managed, tmp_path):
             services["journald hangs"].connect_served(address=address)
         services["journald hangs"].report(REPORTS)
         services["manager hangs"].connect_served()
-        # Last, for it would end without clients that wait.
+        # It would end without the client that comes first, and later without those that wait.
+        first = clients.connect((socket.AF_INET, listener.getsockname()))
         services["soon idle"] = start("--exit-idle=2", passed=[listener], expected=["exhausted"])
+        clients.ping(first)
         limit_descriptors(services["soon idle"])
+        first.close()
+        services["soon idle"].wait_until_idle()
+        # The end of a handler shortens them.
+        wait_until_exhausted(services["soon idle"])
         processes.assert_at_rest({name: service.pid for name, service in services.items()})
         services["journald hangs"].journal.read()
         services["journald hangs"].journal.wait_for("lost")
