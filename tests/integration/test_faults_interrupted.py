@@ -63,10 +63,7 @@ def test_interrupted_while_handing_over(unit, chat, tmp_path, stop, calls):
     """The same from a start to a stop, and with a master that is killed: connections go on."""
     service = unit()
     log = tmp_path / "trace"
-    # The sanitizer cannot look for leaks in a process that is traced.
-    service.wrapper = ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-q", "-D", "-f",
-                       "-o", str(log), "-e", f"trace={calls}",
-                       "-e", f"inject={calls}:{EVERY_SECOND}"]
+    service.trace(log, "-e", f"trace={calls}", "-e", f"inject={calls}:{EVERY_SECOND}")
     chatter = chat([service.connect_served() for _ in range(5)])
     stuck = service.connect_served()
     written = clients.fill(stuck, service.handlers())
@@ -74,6 +71,7 @@ def test_interrupted_while_handing_over(unit, chat, tmp_path, stop, calls):
         service.restart(getattr(service, stop))
         chatter.go_on()
         service.check_store()
+        assert "(INJECTED)" in log.read_text()
     chatter.stop()
     service.wrapper = []
     service.restart(getattr(service, stop))
