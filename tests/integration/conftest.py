@@ -16,7 +16,7 @@ pytest.register_assert_rewrite(
 
 from moved_clock import clock, clock_library  # noqa: E402, F401
 from network import Network  # noqa: E402
-from processes import children, command_line, has_ended  # noqa: E402
+from processes import children, command_line, is_ending  # noqa: E402
 from service import BUILD, Service  # noqa: E402
 from supervisors import Supervisor  # noqa: E402
 
@@ -65,7 +65,7 @@ def end_children():
     killed = []
     while found := children(os.getpid()):
         for pid in found:
-            if not has_ended(pid):
+            if not is_ending(pid):
                 killed.append(command_line(pid))
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

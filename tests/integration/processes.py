@@ -49,6 +49,23 @@ def has_ended(pid):
     return not fields or fields[0] == "Z" or bool(int(fields[6]) & PF_EXITING)
 
 
+def is_killed(pid):
+    """Whether SIGKILL is on its way to a process."""
+    try:
+        return signal.SIGKILL in signal_set(status(pid)["SigPnd"])
+    except (FileNotFoundError, ProcessLookupError, KeyError):
+        return False
+
+
+def is_ending(pid):
+    """Whether a process ends without help, however late it gets a processor: it has begun to exit,
+    or was killed. One that runs may be between the two."""
+    def found():
+        return has_ended(pid) or is_killed(pid)
+    wait_for(lambda: found() or state(pid) != "R", f"{pid} sleeps or ends")
+    return found()
+
+
 def threads_children(pid):
     """The children of all threads of a process, as the kernel lists them at this moment."""
     found = []
