@@ -105,7 +105,7 @@ byte source[CONNECTIONS]; /* the run whose unsent byte it inherits; 0: none */
 byte told;                /* to stop, and not yet stopping */
 byte gifts;               /* messages to the master, on their way */
 byte bare;                /* those without the unsent byte behind the connection */
-byte own;                 /* FDSTORE of a handler, on its way to systemd */
+byte own;                 /* FDSTORE for a handler alone, on its way to systemd */
 
 /* Masters. */
 mtype = { dead, beginning, storing_ledger, restoring, starting, removing, up, stopping, collecting };
@@ -115,7 +115,7 @@ byte cursor;       /* the connection that is being restored */
 byte collected;    /* gifts of the bundle that is being stored */
 byte stored_by_us; /* the connections that this master has stored */
 bool terminated;   /* SIGTERM waits for it */
-byte removing_own; /* FDSTOREREMOVE of handlers' own bundles, on their way */
+byte removing_own; /* FDSTOREREMOVE of bundles of one handler, on their way */
 mtype = { nothing, the_ledger, the_bundle, the_bundles, the_ledgers };
 mtype asked = nothing; /* what is on the master's way to systemd: FDSTORE or FDSTOREREMOVE, and BARRIER */
 
