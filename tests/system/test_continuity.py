@@ -217,7 +217,7 @@ def test_restart(service, tell):
 def test_crash(service, tell):
     """The master is killed five times, and each new one as well while it takes the connections back:
     all go on."""
-    # Without a master, each handler stores its own connection, and systemd takes one after the other.
+    # Without a master, the keeper stores each connection alone.
     # On a busy machine a thousand need most of TimeoutStopSec=.
     with service.load(PINGS // 4, STREAMS, STUCK) as load:
         master = service.master()
