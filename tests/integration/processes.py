@@ -168,7 +168,8 @@ def assert_at_rest(pids, seconds=3):
     for name, pid in pids.items():
         wakeups, processor = (after - first for after, first in zip(usage(pid), before[name]))
         elapsed = time.monotonic() - began
-        if wakeups > WAKEUPS * elapsed or processor > BUSY * elapsed:
+        # Two periodic wake-ups can each have one more than their rate in this time.
+        if wakeups > WAKEUPS * elapsed + 2 or processor > BUSY * elapsed:
             restless[name] = f"{wakeups} wake-ups, {processor:.3f} s busy in {elapsed:.3f} s"
     assert not restless, restless
 
