@@ -147,7 +147,7 @@ $(BUILD)/flags $(BUILD)/sources: FORCE
 
 # `make deps check` builds nothing before the packages are there, with -j as well.
 ifneq ($(filter deps,$(MAKECMDGOALS)),)
-$(BUILD)/flags $(BUILD)/sources deb check check-cbmc check-model mutation check-system check-cross check-sanitize coverage lint fuzz image-bookworm image-trixie image-prover: deps
+$(BUILD)/flags $(BUILD)/sources deb check inspect check-cbmc check-model mutation check-system check-cross check-sanitize coverage lint fuzz image-bookworm image-trixie image-prover: deps
 endif
 
 ## all: build mpecho and mpecho-client under build/ (the default)
@@ -163,7 +163,11 @@ run: all
 ## check: run all tests side by side; `make deps check` allows no skipped test (as root)
 check: export DEB_BUILD_OPTIONS := nocheck
 check:
-	@$(PYTHON) tests/check.py $(MAKE) $(BUILD)
+	@$(PYTHON) tests/check.py $(MAKE) $(BUILD) check
+
+## inspect: search the model, lint, and run the quick tests with sanitizers, side by side; `make deps inspect` as check (as root)
+inspect:
+	@$(PYTHON) tests/check.py $(MAKE) $(BUILD) inspect
 
 # What the suites that test programs have in common, before they run side by side.
 programs:
@@ -237,7 +241,7 @@ check-sanitize:
 	@$(sanitize) PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
 
-# In check. All integration tests take 190 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
+# In inspect. All integration tests take 190 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
 # a code path the first time that it is run.
 check-sanitize-quick:
 	@$(sanitize) -j$(JOBS) programs
@@ -358,7 +362,7 @@ distclean:
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST) | awk -F': ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-.PHONY: all check check-quick check-cross unit-tests check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
+.PHONY: all check inspect check-quick check-cross unit-tests check-unit check-fuzz check-integration check-integration-quick check-system check-packages check-bookworm check-trixie \
 	check-sanitize check-cbmc check-model check-sanitize-quick check-valgrind coverage programs previous image-bookworm image-trixie image-prover fuzz mutation bench bench-quick run deps require-unit-directories install deb uninstall lint format clean distclean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Runs the suites of `make check` side by side.
+"""Runs the suites of `make check`, or those of `make inspect`, side by side.
 
-usage: check.py MAKE BUILD
+usage: check.py MAKE BUILD check|inspect
 
 A suite is a target of the Makefile. A make of its own runs it as soon as the targets that it needs are
 made. The output of a suite goes to a file in BUILD/check and is printed in one piece when the suite
@@ -19,7 +19,7 @@ import sys
 import time
 
 # The suites that take longest come first. Each needs the targets beside it.
-NEEDS = {
+SUITES = {"check": {
     "deb": [],
     "previous": ["deb"],
     "image-bookworm": [],
@@ -27,14 +27,15 @@ NEEDS = {
     "check-bookworm": ["deb", "previous", "image-bookworm"],
     "check-trixie": ["deb", "previous", "image-trixie"],
     "programs": [],
-    "check-sanitize-quick": [],
-    "check-model": [],
-    "lint": [],
     "check-integration": ["programs"],
     "check-unit": ["programs"],
     "check-fuzz": ["programs"],
     "check-packages": ["deb"],
-}
+}, "inspect": {
+    "check-sanitize-quick": [],
+    "check-model": [],
+    "lint": [],
+}}
 # These compute all the time, see nice(1). The others wait for something most of the time, and come first when it is there.
 # The model and lint have no deadlines: they take the time that nobody else wants.
 NICE = {"check-sanitize-quick": 5, "lint": 17, "check-model": 19}
@@ -52,12 +53,12 @@ def say(text):
 class Suite:
     """A suite that runs, or did."""
 
-    def __init__(self, make, name, directory):
+    def __init__(self, make, name, needed, directory):
         self.name = name
         self.output = directory / name
         self.begun = time.monotonic()
         # The targets that are made already are not made again.
-        made = [word for needed in NEEDS[name] for word in ("-o", needed)]
+        made = [word for target in needed for word in ("-o", target)]
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
                 ["sh", "-c", RUN_NICELY, str(NICE.get(name, 0)), make, "--no-print-directory", *made, name],
@@ -107,15 +108,15 @@ def end(suites):
             os.killpg(suite.process.pid, signal.SIGKILL)
 
 
-def run(make, directory):
-    """Runs all suites. Returns the lines of the summary, and whether all succeeded."""
-    waiting, running, made, lines, good = list(NEEDS), [], set(), [], True
+def run(make, needs, directory):
+    """Runs the suites, which need the targets beside them. Returns the lines of the summary, and whether all succeeded."""
+    waiting, running, made, lines, good = list(needs), [], set(), [], True
     begun = minute = time.monotonic()
     try:
         while waiting or running:
-            for name in [name for name in waiting if made.issuperset(NEEDS[name])]:
+            for name in [name for name in waiting if made.issuperset(needs[name])]:
                 waiting.remove(name)
-                running.append(Suite(make, name, directory))
+                running.append(Suite(make, name, needs[name], directory))
             if not running:
                 break
             for suite in [suite for suite in running if suite.ended()]:
@@ -145,7 +146,7 @@ def give_back(build):
 
 
 def main():
-    make, build = sys.argv[1], pathlib.Path(sys.argv[2])
+    make, build, needs = sys.argv[1], pathlib.Path(sys.argv[2]), SUITES[sys.argv[3]]
     directory = build / "check"
     directory.mkdir(parents=True, exist_ok=True)
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
@@ -156,7 +157,7 @@ def main():
     os.environ["PYTHONUNBUFFERED"] = "1"
     begun = time.monotonic()
     try:
-        lines, good = run(make, directory)
+        lines, good = run(make, needs, directory)
     except KeyboardInterrupt:
         sys.exit("interrupted")
     finally:
