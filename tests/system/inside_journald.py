@@ -16,7 +16,7 @@ import time
 
 sys.path.insert(0, "/usr/src/mpecho/debian/tests")
 
-from support import (ACCEPTED, CLOSED, SUMMARY, at_rest, exchange, run, show,  # noqa: E402
+from support import (ACCEPTED, CLOSED, SUMMARY, at_rest, exchange, handlers, run, show,  # noqa: E402
                      wait_until)
 
 LOST = "e3d672cad4084334b7b6c14f208eea73"
@@ -111,11 +111,6 @@ def is_told(found):
         Visitors.served, Visitors.served, Visitors.served * len(HELLO))
 
 
-def processes():
-    group = show("mpecho.service", "ControlGroup")
-    return run("cat", f"/sys/fs/cgroup{group}/cgroup.procs").split()
-
-
 def files():
     """The descriptors of the master, of which it has one more while it sends its status."""
     return at_rest(MASTER, lambda: os.listdir(f"/proc/{MASTER}/fd"))
@@ -127,7 +122,7 @@ def check_told(fault):
     while not is_told(found := tally()):
         assert time.monotonic() < deadline, f"{fault}: {Visitors.served} were served: {found}"
     # Handlers of the metrics may still go.
-    wait_until(lambda: processes() == [MASTER], f"{fault}: there is nobody but the master")
+    wait_until(lambda: not handlers(MASTER), f"{fault}: there is nobody but the master and the keeper")
     assert files() == FILES
     assert show("mpecho.service", "MainPID") == MASTER
     print(f"{fault}: {Visitors.served} served, {found['lost']} records lost so far", flush=True)

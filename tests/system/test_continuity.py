@@ -147,10 +147,10 @@ class Service(Administrator):
         return self.shell(f"cat /sys/fs/cgroup{group}/cgroup.procs").split()
 
     def footprint(self):
-        """Descriptors and memory in KiB of systemd, the master and its one handler."""
+        """Descriptors and memory in KiB of systemd, the master, the keeper and the one handler."""
         master = self.master()
-        (handler,) = set(self.processes()) - {master}
-        whose = {"systemd": "1", "master": master, "handler": handler}
+        keeper, handler = self.shell(f"cat /proc/{master}/task/{master}/children").split()
+        whose = {"systemd": "1", "master": master, "keeper": keeper, "handler": handler}
         return {who: tuple(map(int, self.shell(
             f"ls /proc/{pid}/fd | wc -l; sed -n 's/^Pss: *\\([0-9]*\\).*/\\1/p' "
             f"/proc/{pid}/smaps_rollup").split())) for who, pid in whose.items()}
