@@ -12,8 +12,8 @@
  *
  * Each run of the service has a number, and all that it stores has that number in its name:
  * "mpecho-connection.12". So a run removes exactly the descriptors that systemd passed to it,
- * whatever handlers store meanwhile. A handler that stores its connection by itself adds its
- * process ID, "h.12.4711", so that the master can remove that bundle alone.
+ * whatever the keeper stores meanwhile. The keeper stores each connection in a bundle of its own,
+ * with the process ID of the handler in its name: "h.12.4711". So the master can remove that alone.
  */
 typedef enum FdstoreKind {
         FDSTORE_STRANGER,       /* not mpecho's */

@@ -5,9 +5,9 @@
  * accepted. It waits for the answer that systemd has both, so at any time some process holds the
  * connection.
  *
- * When there is no such master, or it does not answer, the handler asks the keeper
- * (server/keeper.h) in the same way. It must not exit before systemd has the connection. It cannot
- * store it by itself: who can send datagrams to systemd can end the service, so handlers are denied
+ * When that master is gone, or does not answer, the handler asks the keeper (server/keeper.h) in
+ * the same way. It must not exit before systemd has the connection. It cannot store it by itself: a
+ * process that can send datagrams to systemd can end the service, so the sandbox refuses handlers
  * the sockets for that (confine.h).
  *
  * A channel is a Unix connection. A handler believes sockets on which its own master listened, as
@@ -37,7 +37,7 @@
 /* How long a handler waits for its master's answer before it takes the master for hung. */
 #define ANSWER_PATIENCE (5 * CLOCK_SECOND)
 
-/* How long it waits for the keeper's, which waits for systemd, for one handler after the other. */
+/* How long it waits for the keeper's answer, and so for systemd (fdstore_barrier()). */
 #define KEEPER_PATIENCE (25 * CLOCK_SECOND)
 
 int handover_listen(Endpoint *ret_address) {
@@ -58,8 +58,9 @@ int handover_listen(Endpoint *ret_address) {
         return r;
 }
 
-/* Returns the process that opened the channel, or listened where this process did; 0 for one of
- * another user. It can have ended, and a process of this user can have its ID now. */
+/* Returns the process at the other end of @channel: the one that opened it, or that listened where
+ * this process opened it; 0 for one of another user. It can have ended, and a process of this user
+ * can have its ID now. */
 static pid_t channel_peer(int channel) {
         struct ucred peer;
         socklen_t size = sizeof peer;

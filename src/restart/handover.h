@@ -10,14 +10,14 @@
 #include "lib/endpoint.h"
 
 /*
- * How a handler hands its connection over when the service stops. Its master (inbox.h) moves it
- * into systemd's descriptor store; when that does not answer, the keeper does (server/keeper.h).
- * The next master finds it there. The handler of a silent connection (roster.h) also announces its
- * peer to its master.
+ * How a handler hands its connection over when the service stops. Its master (inbox.h) moves the
+ * connection into systemd's descriptor store or, when the master does not answer, the keeper does
+ * (server/keeper.h). The next master finds it there. The handler of a silent connection (roster.h)
+ * also announces its peer to its master.
  */
 
 enum {
-        /* The size of an address that handover_listen() chooses, in bytes: unix(7) has 5 digits. */
+        /* The size of an address of handover_listen(), in bytes: a zero and 5 digits (unix(7)). */
         HANDOVER_ADDRESS_SIZE = sizeof(sa_family_t) + 6,
 };
 
@@ -34,22 +34,23 @@ enum {
         HANDOVER_WELCOME = 'w',  /* the channel is open */
         HANDOVER_STORED = 's',   /* systemd has the connection */
         HANDOVER_SERVED = 'a',   /* the announced peer is served */
-        HANDOVER_DECLINED = 'd', /* it is not, or the master does not stop */
+        HANDOVER_DECLINED = 'd', /* the peer is refused, or the master does not stop */
 };
 
 /*
  * handover_listen: Opens a socket where handlers open channels, with an abstract name that the
- * kernel chooses (unix(7)). Neither it nor accept4(2) blocks.
+ * kernel chooses (unix(7)). It is nonblocking.
  *
- * Returns it, and sets @ret_address; or returns a negative errno.
+ * Returns it, which the caller closes, and sets @ret_address; or returns a negative errno.
  *
- * handover_accept: Takes the next channel at such a @socket. Returns it and sets @ret_handler, the
- * process that has opened it, 0 for one of another user or process ID namespace; or a negative
- * errno, -EAGAIN without one.
+ * handover_accept: Takes the next channel at such a @socket; never blocks. Returns the channel,
+ * which blocks and which the caller closes (discard.h), and sets @ret_handler to the process that
+ * has opened it, or to 0 for one of another user or process ID namespace. Returns a negative errno
+ * otherwise, -EAGAIN without a channel.
  *
- * handover_welcome: Answers HANDOVER_WELCOME; only from then on the @channel takes descriptors,
- * from Linux 6.16 on. handover_answer: Answers @answer, another one of the above. The handler can
- * have filled the channel.
+ * handover_welcome: Answers HANDOVER_WELCOME. From Linux 6.16 on the @channel takes descriptors
+ * only after that. handover_answer: Answers @answer, another one of the above. Neither blocks: a
+ * handler that has filled its channel gets no answer.
  *
  * handover_is_gift: Returns whether the @n descriptors @fds, 1 or more, are a connection, alone or
  * with unsent bytes (unsent.h).
@@ -67,17 +68,18 @@ bool handover_stores(const HandoverAddress *address);
 
 /*
  * handover_give: Gives @connection away, and the @size bytes of @unsent that the peer has not
- * accepted; blocks until systemd has them. The descriptor stays the caller's. With unsent bytes the
- * last close(2) of the connection resets it (socket.h) from now on.
+ * accepted. Blocks until systemd has them: at most for 5 seconds in each step with the master, and
+ * then for 25 with the keeper. The descriptor stays the caller's. With unsent bytes the last
+ * close(2) of the connection resets it (socket.h) from now on.
  *
- * Returns 0 when they are stored; -ECANCELED when the master declines, since it does not stop;
- * another negative errno when they can neither be given nor stored.
+ * Returns 0 when they are stored; -ECANCELED when the master declines, as it does not stop; another
+ * negative errno when neither the master nor the keeper has stored them.
  */
 int handover_give(const HandoverAddress *address, int connection, const char *unsent, size_t size);
 
 /*
- * handover_announce: Announces @peer; all zeros for nobody but the real peer.
- * Blocks until the master answers. Call once, for a silent connection.
+ * handover_announce: Announces @peer to the master; all zeros stand for the real peer. Blocks until
+ * the master answers, at most for 5 seconds in each step. Call once, for a silent connection.
  *
  * Returns 0 when the connection is to be served; -ECANCELED when it is refused; another negative
  * errno without an answer.

@@ -8,19 +8,19 @@
  * All handlers have the master's user ID, and a peer may have taken one over. The master therefore
  * takes one channel from each handler, and another one after an announcement; it kills a handler
  * that opens more. It closes a channel that stays silent for a second, and takes a connection only
- * from the handler that serves it. After a stranger it takes no channel for a second. No handler
- * can keep it busy, hand over another's connection, or put bytes into it.
+ * from the handler that serves it. After strangers it takes no channel for a second, unless it
+ * stops. No handler can keep it busy, hand over another's connection, or put bytes into it.
  *
  * Where the service shares its network namespace, every local user can open a channel, and leave
  * the descriptor of a file system in it, whose close(2) nothing ends before its owner answers
- * (FUSE_FLUSH). The master takes no message of a stranger, and a child closes his channel
+ * (FUSE_FLUSH). The master takes no message of a stranger, and a child closes that channel
  * (discard.h). A handler that a peer has taken over can send such a descriptor, if a client passes
  * it one.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
  * So a child closes all that came from handlers, also what was stored: systemd takes a message
- * without a word when its store is full. When descriptors are used up, the kernel closes those that
- * a message has too many, and such a handler can delay the master.
+ * without a word when its store is full. When this process has no descriptor left, the kernel
+ * closes the rest of a message itself, and such a handler can delay the master.
  */
 #include "restart/inbox.h"
 
@@ -97,7 +97,8 @@ void inbox_deinit(Inbox *inbox) {
         inbox->fd = descriptor_close(inbox->fd);
 }
 
-/* Polls the inbox, or stops polling it: a readable inbox would keep the master awake. */
+/* Waits for new channels, or stops that: those that the master does not take yet would keep it
+ * awake. */
 static void inbox_set_polling(Inbox *inbox, bool polling) {
         struct epoll_event event = { .events = polling ? EPOLLIN : 0 };
 

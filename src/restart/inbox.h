@@ -48,15 +48,15 @@ typedef struct InboxChannel {
 } InboxChannel;
 
 typedef struct Inbox {
-        int fd;     /* readable when a handler waits; -1 without an inbox */
+        int fd;     /* readable when a handler opens a channel, sends or leaves; -1 for no inbox */
         int socket; /* where handlers open channels, see handover_listen() */
         HandoverAddress address;
         InboxMaster master;
         uint64_t pause_until; /* takes no channel before; 0 without a pause */
-        bool polling;         /* whether @fd is readable for the inbox as well */
+        bool polling;         /* whether a channel that waits at @socket makes @fd readable */
         size_t n;
         InboxChannel channels[INBOX_MOST];
-        Discard discard; /* what the turn closes in the end */
+        Discard discard; /* what the turn closes at its end */
 } Inbox;
 
 /*

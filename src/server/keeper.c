@@ -4,20 +4,20 @@
  * gives its connection to the keeper as it would to the master (handover.h), and the keeper puts it
  * into systemd's store.
  *
- * Handlers could do that by themselves, but then a peer that has taken one over could send systemd
- * any message: it could end the service, or keep systemd busy. So in the sandbox handlers have no
- * socket for that (confine.h). The keeper reads no byte of a peer. It was forked before the first
- * client came, and has neither the listening sockets nor any other connection.
+ * If handlers did that by themselves, a peer that has taken one over could send systemd any
+ * message: it could end the service, or keep systemd busy. So the sandbox refuses handlers the
+ * sockets for that (confine.h). The keeper reads no byte of a peer. The master forks it before it
+ * accepts, so its only connections are those that handlers give it; it closes the listeners.
  *
- * It takes each connection once, only from the handler that serves it by the masters' part of the
- * ledger, and stores it under a name with that handler's process ID: the next master decides by the
- * same part which bundle counts. It waits for systemd once for all handlers that ask meanwhile. A
- * channel that stays silent for a second is closed, and the handler of a second one killed. While
- * the master answers nobody asks, and the keeper sleeps.
+ * It takes a connection from the handler alone that serves it by the masters' part of the ledger,
+ * and once. It stores it under a name with that handler's process ID; the next master decides by
+ * the ledger which bundle counts. It waits for systemd once for all handlers that ask meanwhile. It
+ * closes a channel that stays silent for a second, and kills a handler that opens a second one.
+ * While the master answers, no handler asks, and the keeper sleeps.
  *
- * It blocks all signals, as systemd sends them to each process of the service. It ends when the
- * master tells it, or, when the master was killed, once all handlers have ended. It must not wait
- * for what a handler has sent it (discard.h).
+ * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
+ * from the master or, when the master was killed, after the last handler. No close(2) of what a
+ * handler has sent may make it wait (discard.h).
  */
 #include "server/keeper.h"
 
@@ -41,14 +41,14 @@
 #include "report/notify.h"
 #include "restart/fdstore.h"
 
-/* How long it waits for a handler that has opened a channel. */
+/* How long the keeper waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long it rests after a stranger, in milliseconds, while there is a master. */
+/* How long the keeper rests after a stranger, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
 
 enum {
-        /* Connections for which it waits for systemd together. */
+        /* Connections at once: the keeper waits for systemd once for all of them. */
         STORED_MOST = 64,
 };
 
@@ -62,17 +62,17 @@ typedef struct Stored {
 typedef struct Keeping {
         uint64_t run;
         Ledger *ledger;
-        uint64_t *kept;  /* of each slot: the cookie of the connection that it has stored */
-        uint32_t slot;   /* where the search for a handler begins: most come in this order */
-        uint32_t waited; /* slots whose handlers have ended, once the master has */
+        uint64_t *kept;  /* of each slot: the cookie of the connection that it took last */
+        uint32_t slot;   /* where the search for a handler begins: most ask in this order */
+        uint32_t waited; /* slots looked at, once the master has ended; 0 while it lives */
         int n;
         Stored stored[STORED_MOST]; /* sent to systemd, which may not have taken it yet */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
 
-/* Returns the slot of the connection that the process @handler serves, or the number of slots. A
- * slot has the handler 0 before its connection has one, as has a stranger (handover_accept()). */
+/* Returns the slot of the connection that the process @handler serves, or the number of slots. 0
+ * is a stranger (handover_accept()), and the handler of a connection that has none yet. */
 static uint32_t keeping_find(Keeping *keeping, pid_t handler) {
         const uint32_t slots = ledger_slots(keeping->ledger);
 
@@ -105,7 +105,8 @@ static bool keeping_put(Keeping *keeping, int channel, uint64_t cookie, pid_t ha
         return put;
 }
 
-/* Takes a channel, and the connection of its handler. */
+/* Takes the connection of the process @handler through its @channel. Kills a handler that asks
+ * again, and rests after a stranger. */
 static void keeping_take(Keeping *keeping, int channel, pid_t handler) {
         const uint32_t slot = keeping_find(keeping, handler);
         const bool known = slot < ledger_slots(keeping->ledger);
@@ -126,7 +127,7 @@ static void keeping_take(Keeping *keeping, int channel, pid_t handler) {
 }
 
 /* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
- * has asked systemd to forget its connection, maybe before systemd had it. */
+ * has removed its bundle, maybe before systemd had it: then the keeper removes it. */
 static void keeping_answer(Keeping *keeping) {
         const bool taken = keeping->n > 0 && fdstore_barrier() == 0;
 
@@ -142,7 +143,7 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
-/* Serves the handlers that wait, as many as fit. Returns whether there were any. */
+/* Serves the handlers that wait, up to STORED_MOST. Returns whether there were any. */
 static bool keeping_serve(Keeping *keeping) {
         bool any = false;
         pid_t handler;
@@ -158,7 +159,7 @@ static bool keeping_serve(Keeping *keeping) {
         return any;
 }
 
-/* Returns a descriptor of the next handler that lives, or -1 after the last. */
+/* Returns a descriptor of the next living handler (pidfd_open(2)), or -1 after the last. */
 static int keeping_next(Keeping *keeping) {
         int fd = -1;
 
@@ -236,8 +237,8 @@ static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
         return pid;
 }
 
-/* The same, with the memory that the keeper needs. Returns 0 or a negative errno; in both cases
- * there can be a keeper from then on. */
+/* Forks the keeper with the masters' part of the ledger. Returns 0 or a negative errno; sets
+ * keeper->pid, even when it fails, if there is a keeper to end. */
 static int keeper_fork_sharing(Keeper *keeper, int socket, int end, uint64_t run, Ledger *ledger) {
         pid_t pid;
         int r;
