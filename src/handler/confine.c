@@ -46,7 +46,7 @@
                         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
                         BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1), REFUSE_ALWAYS
 
-/* Of the system calls that REFUSE() means. */
+/* The architecture whose numbers REFUSE() compares. */
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define ARCHITECTURE AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
@@ -110,8 +110,8 @@ static const struct sock_filter refused[] = {
         REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmmsg, 3, BPF_JSET, MSG_FASTOPEN),
-        /* systemd takes its orders as datagrams. Each type of datagrams has this bit, also
-         * SOCK_RAW; those of connections have not. */
+        /* systemd takes its orders as datagrams. SOCK_RAW, another word for these, has the bit of
+         * SOCK_DGRAM; the types of connections have not. */
         REFUSE(socket, 1, BPF_JSET, SOCK_DGRAM),
         REFUSE(socketpair, 1, BPF_JSET, SOCK_DGRAM),
         /* Its operations pass no filter. */

@@ -14,9 +14,9 @@ void fork_prepare(void);
 /*
  * fork_child: Forks as fork(2) does, but runs no handler of pthread_atfork(3). Before the child
  * runs, the kernel writes its process ID to @noted (CLONE_PARENT_SETTID, clone(2)), unless that is
- * NULL: a parent that is killed meanwhile has noted it. The child must not
- * call functions that need its thread ID (gettid(2)) from the C library. From then on a child of
- * fork(2) itself may find zeros instead of the stack that its caller is on.
+ * NULL: a parent that is killed meanwhile has noted it. The child must not call functions that need
+ * its thread ID (gettid(2)) from the C library. From then on a child of fork(2) itself may find
+ * zeros instead of the stack that its caller is on.
  *
  * Returns the child's process ID in the parent and 0 in the child; or a negative errno of clone(2):
  * -EAGAIN, -ENOMEM.

@@ -2,8 +2,8 @@
 /*
  * Writes the process title over the command line, as everybody does: the kernel places the strings
  * of argv and of the environment next to each other on the stack, and reads the title from there
- * for ps(1). proctitle_init() moves the environment to make room for a long title: to a mapping, as
- * handlers look for the service manager in it, and have no heap (fork.c).
+ * for ps(1). proctitle_init() moves the environment, where the keeper looks for the service
+ * manager, to make room for a long title: to a mapping, as handlers have no heap (fork.c).
  *
  * A handler sets its title after the fork, so proctitle_set() must not allocate, and must write
  * little (fork.c).

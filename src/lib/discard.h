@@ -22,8 +22,8 @@ typedef struct Discard {
  * discard_add: Takes @fd, unless it is negative, to be closed; closes all when there is no room for
  * more.
  *
- * discard_add_channel: Refuses more messages at @fd, the end of a pair of Unix datagram or
- * SEQPACKET sockets. Closes it at once when no message waits there; otherwise takes it as
+ * discard_add_channel: Refuses more messages at @fd, a connected Unix socket of datagrams or of
+ * SOCK_SEQPACKET. Closes it at once when no message waits there; otherwise takes it as
  * discard_add() does.
  *
  * discard_close: Closes all that was taken. Leaves a child process that ends at once and that the

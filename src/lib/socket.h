@@ -14,8 +14,7 @@
  * socket_is_datagram: Returns whether @fd is a datagram socket that can be echoed on: UDP over IPv4
  * or IPv6 (udp(7)), or a Unix one (unix(7)).
  *
- * socket_is_local: Returns whether @fd is a Unix socket (unix(7)); socket_is_channel: one of type
- * SOCK_SEQPACKET.
+ * socket_is_local: Returns whether @fd is a Unix socket (unix(7)).
  */
 uint64_t socket_cookie(int fd);
 bool socket_is_stream(int fd);

@@ -25,14 +25,14 @@
 #include "lib/descriptor.h"
 #include "lib/fdpass.h"
 
-/* So rare that a manager that hangs does not keep the master awake. */
+/* Rare enough that a manager that hangs does not keep the master awake. */
 #define RETRY CLOCK_SECOND
 
-/* From one status to the next that wakes the master: one that is due before waits for another
- * reason to wake up. Handlers count bytes all the time. */
+/* The least time between two statuses that wake the master, as handlers count bytes all the time. A
+ * status that is due before waits until something else wakes the master. */
 #define STATUS_REST (2 * CLOCK_SECOND)
 
-/* The socket, and the manager that $NOTIFY_SOCKET named when it was opened; -1 before. */
+/* The socket, or -1; and the manager that $NOTIFY_SOCKET named when the socket was opened. */
 static struct {
         int fd;
         Endpoint manager;

@@ -30,21 +30,21 @@ typedef struct Notify {
 
 /*
  * notify_open: Opens the one socket of this process for such messages, unless it is open. Each call
- * that sends does so by itself, but in the sandbox there is a time when that fails (confine.h).
+ * that sends begins with this; after confine_children() (confine.h) it fails in the sandbox.
+ *
  * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2).
  *
- * notify_close: Closes it, if it is open.
+ * notify_close: Closes the socket, if it is open: that of the parent, in a child.
  */
 int notify_open(void);
 void notify_close(void);
 
 /*
  * notify_once: Sends @message, assignments separated by newlines, with duplicates of the @n
- * descriptors @fds, 0 to FDPASS_MOST, to the service manager that $NOTIFY_SOCKET names.
+ * descriptors @fds, 0 to FDPASS_MOST, to the service manager that $NOTIFY_SOCKET names. Retries
+ * when a signal interrupts it.
  *
- * Retries when a signal interrupts it.
- *
- * @flags: MSG_DONTWAIT or 0.
+ * @flags: MSG_DONTWAIT, or 0 to block while the manager's socket is full.
  *
  * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2) or sendmsg(2).
  */
@@ -77,8 +77,8 @@ void notify_changed(Notify *notify, uint64_t now);
 void notify_status(Notify *notify, const char *status, uint64_t now);
 
 /*
- * notify_tick: Sends what is due at @now: a state that the manager did not accept, a sign of life;
- * the latter up to half a second, and up to half of its time, early.
+ * notify_tick: Sends what is due at @now: a state that the manager did not accept, and a sign of
+ * life. The latter comes early by up to half a second, or half its interval if that is shorter.
  *
  * notify_deadline: Returns when the master must wake up for a tick or a status, or CLOCK_NEVER. A
  * status that is due before, @status_deadline, is sent when something else wakes it.

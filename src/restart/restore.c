@@ -12,13 +12,14 @@
  *   that the newer ledger does not have any more.
  * - An entry without any bundle is a connection that ended while there was no master.
  * - A run stores its ledger before its first handler starts. With a ledger, no later run is real: a
- *   compromised handler has stored that name. The master removes it before it stores anything
- *   itself, as the name can be its own. Only then does the number of this run follow the newest.
+ *   compromised handler has stored that name. It can do so outside of the sandbox, or when a client
+ *   passes it a socket for systemd. The master removes the name before it stores anything itself,
+ *   as the name can be its own. Only then does the number of this run follow the newest.
  *
  * A process forks with duplicates of all its descriptors, so with thousands open each fork would
  * take long. restore_next() opens one bundle at a time, as often as the master goes over all of
- * them. In the end exactly the names that systemd passed are removed from the store: what handlers
- * store meanwhile has the number of this run in its name.
+ * them. In the end exactly the names that systemd passed are removed from the store: what the
+ * keeper stores meanwhile has the number of this run in its name.
  *
  * What mpecho 0.1.0 stored has another form (legacy.h) and counts as the oldest run.
  */

@@ -2,9 +2,9 @@
 /*
  * The master blocks its signals and reads them from descriptors, so none interrupts it.
  *
- * All handlers have the master's user ID, so a compromised one can signal it. The master obeys only
- * signals whose sender the kernel attests and that no child has sent. It kills a child that
- * disobeys.
+ * All handlers have the master's user ID, so outside of a sandbox a compromised one can signal it.
+ * The master obeys only signals whose sender the kernel attests and that no child has sent. It
+ * kills a child that sends one.
  *
  * Signals without an effect cost the master little: after several in a row it does not wait for
  * signals for a while. Nor do they hide a stop, which has a descriptor of its own: the kernel
@@ -22,8 +22,8 @@
 #include "lib/descriptor.h"
 #include "server/reaper.h"
 
-/* How long the master does not wait for signals after several in a row without an effect: no
- * handler can keep it busy with these. */
+/* How long the master takes no signals after VAIN_MOST in a row without an effect: no handler can
+ * keep it busy with these. */
 #define PAUSE (CLOCK_SECOND / 10)
 
 enum {

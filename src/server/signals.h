@@ -16,7 +16,7 @@ enum {
 
 /* The signals that the master waits for. Begins as SIGNALS_NONE. */
 typedef struct Signals {
-        /* Does what signal @number asks for, and returns whether it had an effect. */
+        /* Obeys the signal @number, and returns whether that had an effect. */
         bool (*act)(void *data, uint32_t number, uint64_t now);
         void *data;
         int fds[SIGNALS_FDS];  /* of signalfd(2), or -1 */
@@ -28,7 +28,8 @@ typedef struct Signals {
 
 /*
  * signals_init: Blocks SIGTERM, SIGINT, SIGHUP, SIGUSR1 and SIGCHLD, and opens descriptors for
- * them. @act is called with @data for each signal that the master obeys, and for each SIGCHLD.
+ * them. signals_take() calls @act with @data for each SIGCHLD, and for each other signal whose
+ * sender the kernel attests and is no child.
  *
  * Returns 0, or a negative errno of signalfd(2); @signals needs signals_deinit() in any case, after
  * which the signals stay blocked.
@@ -40,8 +41,9 @@ void signals_deinit(Signals *signals);
 /*
  * signals_poll: Sets fd and events of the SIGNALS_FDS entries of @polled for the next ppoll(2).
  *
- * signals_take: Takes the signals whose descriptors are ready in @polled; of both when they are
- * @due. Kills handlers that signal the master. Returns whether it looked for any.
+ * signals_take: Takes the signals from the descriptors that are ready in @polled, or from both when
+ * @due. Never blocks. Kills a child that signals the master. Returns whether it read any
+ * descriptor.
  */
 void signals_poll(const Signals *signals, struct pollfd *polled);
 bool signals_take(Signals *signals, const struct pollfd *polled, bool due, uint64_t now);

@@ -28,8 +28,8 @@
 #define LATE_ATTEMPTS     100
 #define LATE_MILLISECONDS 10
 
-/* Copies the address of the listener in @facts. A compromised handler can have stored a ledger, in
- * which the text has no end. */
+/* Copies the address of the listener in @facts. Outside of the sandbox a compromised handler can
+ * have stored a ledger in which the text has no end. */
 static void facts_listener(const LedgerFacts *facts, char text[static ENDPOINT_TEXT_SIZE]) {
         snprintf(text, ENDPOINT_TEXT_SIZE, "%.*s", (int)sizeof facts->listener, facts->listener);
 }

@@ -105,7 +105,7 @@ byte source[CONNECTIONS]; /* the run whose unsent byte it inherits; 0: none */
 byte told;                /* to stop, and not yet stopping */
 byte gifts;               /* messages to the master, on their way */
 byte bare;                /* those without the unsent byte behind the connection */
-byte own;                 /* FDSTORE for a handler alone, on its way to systemd */
+byte own;                 /* FDSTORE for one handler, on its way to systemd */
 
 /* Masters. */
 mtype = { dead, beginning, storing_ledger, restoring, starting, removing, up, stopping, collecting };
@@ -121,7 +121,7 @@ mtype asked = nothing; /* what is on the master's way to systemd: FDSTORE or FDS
 
 /* Of each run: in systemd's store, and the files that what is there refers to. */
 byte bundles[RUNS];     /* connections in the master's bundles */
-byte own_bundles[RUNS]; /* connections in those of handlers */
+byte own_bundles[RUNS]; /* connections in those of one handler */
 bool ledger_stored[RUNS];
 byte ledger[RUNS]; /* the connections that it lists */
 byte lacking[RUNS]; /* connections in the master's bundles without what is unsent */

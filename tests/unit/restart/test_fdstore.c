@@ -63,7 +63,7 @@ static void put_own(void *run) {
         assert_int_equal(fdstore_barrier(), 0);
 }
 
-/* Expects that a handler stores a connection as @name. */
+/* Expects that the connection of one handler is stored as @name. */
 static void expect_own(uint64_t run, const char *name) {
         pid_t pid;
         int pair[2];
@@ -117,8 +117,8 @@ static void test_names(void **state) {
         expect_name("mpecho-roster-other", FDSTORE_OLD_LEDGER, 0);
 }
 
-/* The names of what 8,000 handlers store fit into LISTEN_FDNAMES, with the longest process IDs and
- * after thousands of restarts: the kernel takes 32 pages for a variable, execve(2). */
+/* The names of the connections of 8,000 handlers fit into LISTEN_FDNAMES, with the longest process
+ * IDs and after thousands of restarts: the kernel takes 32 pages for a variable, execve(2). */
 static void test_many_names(void **state) {
         static const char name[] = "h.9999.4194304";
 
