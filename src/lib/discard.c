@@ -115,7 +115,7 @@ static bool discard_look(Discard *discard, int fd, int flags) {
         FdpassNote note = {};
 
         n = fdpass_receive(fd, &note, fds, flags | MSG_DONTWAIT);
-        if (n == -EAGAIN || (n == 0 && note.size == 0 && note.sender < 0))
+        if (n == -EAGAIN || (n == 0 && note.size == 0 && !note.attested))
                 return false;
         for (int i = 0; i < n; i++)
                 discard_add(discard, fds[i]);

@@ -55,7 +55,7 @@ int fdpass_send(int socket, const Endpoint *to, const void *data, size_t size, c
 }
 
 /* Closes the descriptor of the sender (SO_PASSPIDFD, unix(7)), which the kernel adds to a message
- * where another process that has the socket wants that. */
+ * if another process that has the socket wants that. */
 static void header_close_sender(struct cmsghdr *header) {
         int process;
 
@@ -63,28 +63,21 @@ static void header_close_sender(struct cmsghdr *header) {
         descriptor_close(process);
 }
 
-/* Returns the sender that a control message attests; 0 for one of another user. */
-static pid_t header_sender(struct cmsghdr *header) {
-        struct ucred sender;
-
-        memcpy(&sender, CMSG_DATA(header), sizeof sender);
-        return sender.uid == geteuid() ? sender.pid : 0;
-}
-
-/* Takes the sender and the descriptors from a received @message. The sender may have enabled other
- * control messages too (socket(7)). Returns the number of descriptors, or -EMFILE. */
-static int fdpass_take(struct msghdr *message, pid_t *ret_sender, int *ret_fds) {
+/* Takes the descriptors from a received @message, and notes whether it names its sender. The sender
+ * may have enabled other control messages too (socket(7)). Returns the number of descriptors, or
+ * -EMFILE. */
+static int fdpass_take(struct msghdr *message, bool *ret_attested, int *ret_fds) {
         int n = 0;
 
-        *ret_sender = -1;
+        *ret_attested = false;
         for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header != NULL;
              header = CMSG_NXTHDR(message, header)) {
                 const size_t size = header->cmsg_len - CMSG_LEN(0);
 
                 if (header->cmsg_level != SOL_SOCKET)
                         continue;
-                if (header->cmsg_type == SCM_CREDENTIALS && size == sizeof(struct ucred))
-                        *ret_sender = header_sender(header);
+                if (header->cmsg_type == SCM_CREDENTIALS)
+                        *ret_attested = true;
                 if (header->cmsg_type == SCM_PIDFD && size == sizeof(int))
                         header_close_sender(header);
                 if (header->cmsg_type != SCM_RIGHTS)
@@ -116,5 +109,5 @@ int fdpass_receive(int socket, FdpassNote *ret_note, int ret_fds[static FDPASS_M
         if (size < 0)
                 return -errno;
         ret_note->size = (size_t)size;
-        return fdpass_take(&message, &ret_note->sender, ret_fds);
+        return fdpass_take(&message, &ret_note->attested, ret_fds);
 }

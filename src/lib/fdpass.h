@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
-#include <sys/types.h>
 
 #include "lib/endpoint.h"
 
@@ -20,10 +20,9 @@ enum {
 /* What comes beside the descriptors. */
 typedef struct FdpassNote {
         char data[FDPASS_DATA];
-        size_t size;  /* of the whole message, in bytes; 0 at the end of the stream too */
-        pid_t sender; /* as the kernel attests (SO_PASSCRED, unix(7)); 0 for a process of another
-                         user or process ID namespace, and -1 without that option or at the end of
-                         the stream */
+        size_t size;   /* of the whole message, in bytes; 0 at the end of the stream too */
+        bool attested; /* names its sender, as each message does with SO_PASSCRED (unix(7)); the end
+                          of the stream does not */
 } FdpassNote;
 
 /*
