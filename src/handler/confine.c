@@ -56,7 +56,7 @@
 /* From here on, numbers are those of the x32 ABI. */
 #define X32_FIRST 0x40000000
 
-/* What is refused, whatever process the master is. */
+/* The calls refused whatever process the master is. */
 static const struct sock_filter refused[] = {
 #ifdef ARCHITECTURE
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),

@@ -17,7 +17,7 @@ enum {
         FDPASS_DATA = 64,
 };
 
-/* What comes beside the descriptors. */
+/* The bytes of a message beside its descriptors. */
 typedef struct FdpassNote {
         char data[FDPASS_DATA];
         size_t size;   /* of the whole message, in bytes; 0 at the end of the stream too */

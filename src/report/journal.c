@@ -45,7 +45,7 @@ enum {
 #define RETRY_FIRST (2 * CLOCK_MILLISECOND)
 #define RETRY_MOST  CLOCK_SECOND
 
-/* What precedes a record in the queue. */
+/* Precedes each record in the queue. */
 typedef struct QueueItem {
         size_t size; /* of the record, in bytes */
         RecordKind kind;

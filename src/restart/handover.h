@@ -29,7 +29,7 @@ typedef struct HandoverAddress {
         uint64_t run; /* the number of this run of the service, see fdstore.h; 0 without a store */
 } HandoverAddress;
 
-/* What the master and the keeper answer over a channel: one byte. */
+/* The answers of the master and the keeper over a channel: one byte each. */
 enum {
         HANDOVER_WELCOME = 'w',  /* the channel is open */
         HANDOVER_STORED = 's',   /* systemd has the connection */

@@ -17,7 +17,7 @@
  * announcements of silent ones (roster.h).
  */
 
-/* What the inbox asks the master about its handlers. @data is passed to each function. */
+/* The questions of the inbox to the master about its handlers. Each function gets @data. */
 typedef struct InboxMaster {
         void *data;
         /* Returns 0 when the process @handler may open a channel: it serves a connection for which

@@ -30,7 +30,7 @@ typedef struct LedgerEntry {
         _Atomic uint32_t announced_before; /* private to the ledger */
 } LedgerEntry;
 
-/* What a connection is for its master. */
+/* The state of a connection for its master. */
 typedef enum LedgerState {
         LEDGER_SERVED,  /* its bytes are echoed */
         LEDGER_SILENT,  /* its PROXY header is not there yet */

@@ -58,7 +58,7 @@ typedef struct Stored {
         pid_t handler;
 } Stored;
 
-/* What the keeper's process works with. */
+/* The state of the keeper's process. */
 typedef struct Keeping {
         uint64_t run;
         Ledger *ledger;
