@@ -2,9 +2,10 @@
 /*
  * Makes forks cheap. All tricks that change a fork for speed live in this file.
  *
- * A short connection costs little more than its fork: each mapping of the parent, a page table for
- * each populated part of the address space and, later, each page that parent or child writes first,
- * by a page fault as dear as ten system calls. The tricks, and a connection's processor time:
+ * A short connection costs little more than its fork. The fork copies each mapping of the parent,
+ * and a page table for each populated part of the address space. Later, the first write to a page,
+ * by parent or child, copies that: a page fault is as dear as ten system calls. The tricks, and a
+ * connection's processor time:
  *
  * - Libraries. libsystemd 252 brings six libraries and 45 mappings, libsystemd 257 two and ten.
  *   Handlers run none of them, so children do not inherit them (MADV_DONTFORK). A connection then

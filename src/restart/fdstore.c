@@ -3,10 +3,10 @@
  * Speaks to systemd's descriptor store, in the protocol that sd_notify(3) documents. libsystemd has
  * functions for it, but each opens a socket, which the sandbox refuses (confine.h).
  *
- * systemd finds the service of a message by the process ID of its sender, so a process must not
- * exit before systemd has taken its message. fdstore_barrier() passes the end of a pipe, which
- * systemd closes once it has handled all messages before. SIGTERM can arrive at any time meanwhile,
- * from systemd and again from the master; interrupted calls are repeated.
+ * systemd finds the service of a message by the process ID of its sender. So the master and the
+ * keeper must not exit before systemd has taken their messages. fdstore_barrier() passes the end of
+ * a pipe, which systemd closes once it has handled all messages before. Interrupted calls are
+ * repeated.
  *
  * Names carry the number of the run. Nothing here may remove by a name without one.
  */

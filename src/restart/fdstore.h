@@ -40,8 +40,8 @@ FdstoreKind fdstore_parse_name(const char *name, uint64_t *ret_run);
  * fdstore_put: Sends a duplicate of the descriptor @fd to the store, as @kind of the run @run; it
  * stays there even when its peer hangs up (FDPOLL=0).
  *
- * fdstore_put_connections: Sends the @n descriptors @fds, 1 to BUNDLE_MOST, as one bundle, of the
- * process @handler or, when that is 0, of all that the master stores.
+ * fdstore_put_connections: Sends the @n descriptors @fds, 1 to BUNDLE_MOST, as one bundle. The
+ * keeper names it after the process @handler; for a bundle of the master that is 0.
  *
  * Both block while systemd's queue is full. What was sent is not yet taken: see fdstore_barrier().
  *

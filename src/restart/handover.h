@@ -43,10 +43,12 @@ enum {
  *
  * Returns it, which the caller closes, and sets @ret_address; or returns a negative errno.
  *
- * handover_accept: Takes the next channel at such a @socket; never blocks. Returns the channel,
- * which blocks and which the caller closes (discard.h), and sets @ret_handler to the process that
- * has opened it, or to 0 for one of another user or process ID namespace. Returns a negative errno
- * otherwise, -EAGAIN without a channel.
+ * handover_accept: Takes the next channel at such a @socket, without waiting for one. Sets
+ * @ret_handler to the process that has opened it, or to 0 for one of another user or process ID
+ * namespace.
+ *
+ * Returns the channel, a blocking socket that the caller closes (discard.h); or a negative errno,
+ * -EAGAIN when none waits.
  *
  * handover_welcome: Answers HANDOVER_WELCOME. From Linux 6.16 on the @channel takes descriptors
  * only after that. handover_answer: Answers @answer, another one of the above. Neither blocks: a

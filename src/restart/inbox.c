@@ -12,10 +12,10 @@
  * stops. No handler can keep it busy, hand over another's connection, or put bytes into it.
  *
  * Where the service shares its network namespace, every local user can open a channel, and leave
- * the descriptor of a file system in it, whose close(2) nothing ends before its owner answers
- * (FUSE_FLUSH). The master takes no message of a stranger, and a child closes that channel
- * (discard.h). A handler that a peer has taken over can send such a descriptor, if a client passes
- * it one.
+ * the descriptor of a file in it. When its file system is a process, nothing ends close(2) before
+ * it answers (FUSE_FLUSH). The master takes no message of a stranger, and a child closes that
+ * channel (discard.h). A handler that a peer has taken over can send such a descriptor, if a client
+ * passes it one.
  *
  * A handler can fill its connection and make it linger: the last close(2) would wait for its peer.
  * So a child closes all that came from handlers, also what was stored: systemd takes a message

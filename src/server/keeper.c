@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stores connections when no master does. A handler whose master was killed, or does not answer,
- * gives its connection to the keeper as it would to the master (handover.h), and the keeper puts it
+ * gives its connection to the keeper as it would to the master (handover.h). The keeper puts it
  * into systemd's store.
  *
  * If handlers did that by themselves, a peer that has taken one over could send systemd any

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The event loop. The master is one thread that waits in a single ppoll(2) for signals, clients,
- * handlers that hand over or announce a peer, news of datagram sockets, and the next deadline of
- * its parts.
+ * The event loop. The master is one thread, and waits in a single ppoll(2) for all: handlers that
+ * hand over or announce a peer, signals, news of datagram sockets, the end of the keeper, clients,
+ * and the next deadline of its parts.
  *
  * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
  * handler learns of a stop after the master, so the signal is there when its gift is. Then it
