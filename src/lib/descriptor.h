@@ -3,9 +3,7 @@
 
 #include <unistd.h>
 
-/*
- * descriptor_close: Closes @fd, unless it is negative. Returns -1, for a descriptor that is none.
- */
+/* descriptor_close: Closes @fd, unless it is negative. Returns -1, for the variable of @fd. */
 static inline int descriptor_close(int fd) {
         if (fd >= 0)
                 close(fd);

@@ -35,11 +35,9 @@ typedef enum LogTarget {
 /* The socket of systemd-journald(8). */
 #define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
-/*
- * journal_target: Returns @target, but resolves LOG_TARGET_AUTO: to the journal if stderr is the
- * stream of $JOURNAL_STREAM (systemd.exec(5)), or the same socket as stdin, where an inetd's client
- * would read it; otherwise to stderr.
- */
+/* journal_target: Returns @target, but resolves LOG_TARGET_AUTO: to the journal if stderr is the
+ * stream of $JOURNAL_STREAM (systemd.exec(5)), or the same socket as stdin, where an inetd's
+ * client would read it; otherwise to stderr. */
 LogTarget journal_target(LogTarget target);
 
 /*
@@ -55,11 +53,9 @@ LogTarget journal_target(LogTarget target);
  */
 int journal_new(LogTarget target, int level, const char *socket, Journal **ret_journal);
 
-/*
- * journal_set_empty_level: Gives the priority @level to records of connections that echoed nothing,
- * and to those of accepted connections, unless their own priority is less urgent. The default is
- * their own.
- */
+/* journal_set_empty_level: Gives the priority @level to records of connections that echoed
+ * nothing, and to those of accepted connections, unless their own priority is less urgent. The
+ * default is their own. */
 void journal_set_empty_level(Journal *journal, int level);
 
 /*
@@ -84,15 +80,11 @@ uint64_t journal_deadline(const Journal *journal);
 uint64_t journal_take_lost(Journal *journal);
 void journal_adopt_lost(Journal *journal, const Tally *lost);
 
-/*
- * journal_finish: Writes everything that remains, due or not. Waits at most @patience nanoseconds
- * for the journal to accept it.
- */
+/* journal_finish: Writes everything that remains, due or not. Waits at most @patience
+ * nanoseconds for the journal to accept it. */
 void journal_finish(Journal *journal, uint64_t patience);
 
-/*
- * journal_abandon: Gives up what journal_finish() could not write: it is lost. Sets @ret_lost to
- * the counts of all records for which no RECORD_LOST was written, for journal_adopt_lost() in the
- * next run.
- */
+/* journal_abandon: Gives up what journal_finish() could not write: it is lost. Sets @ret_lost to
+ * the counts of all records for which no RECORD_LOST was written, for journal_adopt_lost() in
+ * the next run. */
 void journal_abandon(Journal *journal, Tally *ret_lost);

@@ -30,7 +30,7 @@ typedef struct Notify {
 
 /*
  * notify_open: Opens the one socket of this process for such messages, unless it is open. Each call
- * that sends begins with this; after confine_children() (confine.h) it fails in the sandbox.
+ * that sends begins with this. After handler_init() the sandbox refuses the socket (confine.h).
  *
  * Returns 0; -ENOTCONN without a service manager; or a negative errno of socket(2).
  *
@@ -52,7 +52,7 @@ int notify_once(const char *message, const int *fds, size_t n, int flags);
 
 /*
  * notify_init: Finds the service manager and its watchdog (sd_watchdog_enabled(3)), which gets
- * signs of life twice as often as it requires. Call before the environment changes.
+ * signs of life twice as often as it requires. Call before handler_init(), as notify_open().
  *
  * Returns 0, or a negative errno of socket(2).
  */

@@ -55,7 +55,7 @@ int fdstore_put_connections(const int *fds, size_t n, uint64_t run, pid_t handle
  * queue is full.
  *
  * fdstore_remove_own: The same for the bundle that the keeper may have stored for the process
- * @handler in the run @run; never blocks.
+ * @handler in the run @run; never blocks, and does nothing while systemd's queue is full.
  */
 void fdstore_remove(const char *name);
 void fdstore_remove_own(uint64_t run, pid_t handler);

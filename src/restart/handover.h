@@ -9,12 +9,10 @@
 #include "lib/address.h"
 #include "lib/endpoint.h"
 
-/*
- * How a handler hands its connection over when the service stops. Its master (inbox.h) moves the
- * connection into systemd's descriptor store or, when the master does not answer, the keeper does
- * (server/keeper.h). The next master finds it there. The handler of a silent connection (roster.h)
- * also announces its peer to its master.
- */
+/* How a handler hands its connection over when the service stops. Its master (inbox.h) moves the
+ * connection into systemd's descriptor store or, when the master does not answer, the keeper
+ * does (server/keeper.h). The next master finds it there. The handler of a silent connection
+ * (roster.h) also announces its peer to its master. */
 
 enum {
         /* The size of an address of handover_listen(), in bytes: a zero and 5 digits (unix(7)). */
@@ -63,9 +61,7 @@ void handover_welcome(int channel);
 void handover_answer(int channel, char answer);
 bool handover_is_gift(const int *fds, int n);
 
-/*
- * handover_stores: Returns whether connections can be handed over at @address.
- */
+/* handover_stores: Returns whether connections can be handed over at @address. */
 bool handover_stores(const HandoverAddress *address);
 
 /*

@@ -11,11 +11,9 @@
 #include "restart/bundle.h"
 #include "restart/handover.h"
 
-/*
- * Where the master takes channels from its handlers. It moves the connections of those that must
+/* Where the master takes channels from its handlers. It moves the connections of those that must
  * stop into systemd's descriptor store, where the next master finds them, and it answers the
- * announcements of silent ones (roster.h).
- */
+ * announcements of silent ones (roster.h). */
 
 /* The questions of the inbox to the master about its handlers. Each function gets @data. */
 typedef struct InboxMaster {
@@ -79,7 +77,5 @@ void inbox_deinit(Inbox *inbox);
 void inbox_take(Inbox *inbox, bool stopping, uint64_t now);
 void inbox_settle(Inbox *inbox, bool stopping, uint64_t now);
 
-/*
- * inbox_deadline: Returns when a turn is due without @fd being readable, or CLOCK_NEVER.
- */
+/* inbox_deadline: Returns when a turn is due without @fd being readable, or CLOCK_NEVER. */
 uint64_t inbox_deadline(const Inbox *inbox);
