@@ -1,23 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stores connections when no master does. A handler whose master was killed, or does not answer,
- * gives its connection to the keeper as it would to the master (handover.h). The keeper puts it
+ * gives its connection to the keeper as it would to the master (handover.h), and the keeper puts it
  * into systemd's store.
  *
- * If handlers did that by themselves, a peer that has taken one over could send systemd any
- * message: it could end the service, or keep systemd busy. So the sandbox refuses handlers the
- * sockets for that (confine.h). The keeper reads no byte of a peer. The master forks it before it
- * accepts, so its only connections are those that handlers give it; it closes the listeners.
+ * Handlers could do that by themselves, but then a peer that has taken one over could send systemd
+ * any message: it could end the service, or keep systemd busy. So in the sandbox handlers have no
+ * socket for that (confine.h). The keeper reads no byte of a peer. It was forked before the first
+ * client came, and has neither the listening sockets nor any other connection.
  *
- * It takes a connection from the handler alone that serves it by the masters' part of the ledger,
- * and once. It stores it under a name with that handler's process ID; the next master decides by
- * the ledger which bundle counts. It waits for systemd once for all handlers that ask meanwhile. It
- * closes a channel that stays silent for a second, and kills a handler that opens a second one.
- * While the master answers, no handler asks, and the keeper sleeps.
+ * It takes each connection once, only from the handler that serves it by the masters' part of the
+ * ledger, and stores it under a name with that handler's process ID: the next master decides by the
+ * same part which bundle counts. It takes many channels at once and waits for all of them together:
+ * for systemd, and for handlers that stay silent, a second in all. Then it closes their channels.
+ * The handler of a second one is killed. While the master answers nobody asks, and the keeper
+ * sleeps.
  *
- * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
- * from the master or, when the master was killed, after the last handler. No close(2) of what a
- * handler has sent may make it wait (discard.h).
+ * It blocks all signals, as systemd sends them to each process of the service. It ends when the
+ * master tells it, or, when the master was killed, once all handlers have ended. It must not wait
+ * for what a handler has sent it (discard.h).
  */
 #include "server/keeper.h"
 
@@ -41,14 +42,17 @@
 #include "report/notify.h"
 #include "restart/fdstore.h"
 
-/* How long the keeper waits for a handler that has opened a channel. */
+/* How long it waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
-/* How long the keeper rests after a stranger, in milliseconds, while there is a master. */
+/* How long it waits for a handler that was welcome as long before as a silent one. */
+#define SILENT_PATIENCE CLOCK_MILLISECOND
+
+/* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
 
 enum {
-        /* Connections at once: the keeper waits for systemd once for all of them. */
+        /* Channels of one turn. It waits for systemd once for all their connections. */
         STORED_MOST = 64,
 };
 
@@ -58,21 +62,21 @@ typedef struct Stored {
         pid_t handler;
 } Stored;
 
-/* The state of the keeper's process. */
+/* What the keeper's process works with. */
 typedef struct Keeping {
         uint64_t run;
         Ledger *ledger;
-        uint64_t *kept;  /* of each slot: the cookie of the connection that it took last */
-        uint32_t slot;   /* where the search for a handler begins: most ask in this order */
-        uint32_t waited; /* slots looked at, once the master has ended; 0 while it lives */
+        uint64_t *kept;  /* of each slot: the cookie of the connection that it has stored */
+        uint32_t slot;   /* where the search for a handler begins: most come in this order */
+        uint32_t waited; /* slots whose handlers have ended, once the master has */
         int n;
-        Stored stored[STORED_MOST]; /* sent to systemd, which may not have taken it yet */
+        Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
 
-/* Returns the slot of the connection that the process @handler serves, or the number of slots. 0
- * is a stranger (handover_accept()), and the handler of a connection that has none yet. */
+/* Returns the slot of the connection that the process @handler serves, or the number of slots. A
+ * slot has the handler 0 before its connection has one, as has a stranger (handover_accept()). */
 static uint32_t keeping_find(Keeping *keeping, pid_t handler) {
         const uint32_t slots = ledger_slots(keeping->ledger);
 
@@ -88,46 +92,77 @@ static uint32_t keeping_find(Keeping *keeping, pid_t handler) {
         return slots;
 }
 
-/* Receives the connection with @cookie from its @handler, and sends it to systemd. Returns whether
- * it did. */
-static bool keeping_put(Keeping *keeping, int channel, uint64_t cookie, pid_t handler) {
-        int fds[FDPASS_MOST], n;
-        FdpassNote note = {};
-        bool put;
-
-        socket_set_timeout(channel, SO_RCVTIMEO, CHANNEL_PATIENCE);
-        handover_welcome(channel);
-        n = fdpass_receive(channel, &note, fds, 0);
-        put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == cookie &&
-              fdstore_put_connections(fds, (size_t)n, keeping->run, handler) == 0;
-        for (int i = 0; i < n; i++)
-                discard_add(&keeping->discard, fds[i]);
-        return put;
-}
-
-/* Takes the connection of the process @handler through its @channel. Kills a handler that asks
- * again, and rests after a stranger. */
-static void keeping_take(Keeping *keeping, int channel, pid_t handler) {
+/* Takes a channel, and welcomes its handler. Returns false for a stranger. */
+static bool keeping_take(Keeping *keeping, int channel, pid_t handler) {
         const uint32_t slot = keeping_find(keeping, handler);
         const bool known = slot < ledger_slots(keeping->ledger);
         const uint64_t cookie = known ? ledger_facts(keeping->ledger, slot)->cookie : 0;
 
         if (known && keeping->kept[slot] != cookie) {
                 keeping->kept[slot] = cookie;
-                if (keeping_put(keeping, channel, cookie, handler)) {
-                        keeping->stored[keeping->n++] = (Stored){ channel, slot, handler };
-                        return;
-                }
-        } else if (known) {
-                (void)kill(handler, SIGKILL);
-        } else if (keeping->waited == 0) {
-                (void)poll(&keeping->polled[1], 1, STRANGER_REST);
+                handover_welcome(channel);
+                keeping->stored[keeping->n++] = (Stored){ channel, slot, handler };
+                return true;
         }
+        if (known)
+                (void)kill(handler, SIGKILL);
         discard_add_channel(&keeping->discard, channel);
+        return known;
+}
+
+/* Takes the channels that wait, as many as fit. Returns whether there was a stranger. */
+static bool keeping_take_all(Keeping *keeping) {
+        bool strange = false;
+        pid_t handler;
+        int channel;
+
+        for (int i = 0; i < STORED_MOST; i++) {
+                channel = handover_accept(keeping->polled[0].fd, &handler);
+                if (channel < 0)
+                        break;
+                strange |= !keeping_take(keeping, channel, handler);
+        }
+        return strange;
+}
+
+/* Receives the connection of @stored, which its handler sends within *@patience, and sends it to
+ * systemd. Returns whether it did. */
+static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patience) {
+        const uint64_t cookie = keeping->kept[stored->slot];
+        int fds[FDPASS_MOST], n;
+        FdpassNote note = {};
+        bool put;
+
+        socket_set_timeout(stored->channel, SO_RCVTIMEO, *patience);
+        n = fdpass_receive(stored->channel, &note, fds, 0);
+        /* All were welcome before: the others have had this time, too. */
+        if (n == -EAGAIN)
+                *patience = SILENT_PATIENCE;
+        put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == cookie &&
+              fdstore_put_connections(fds, (size_t)n, keeping->run, stored->handler) == 0;
+        for (int i = 0; i < n; i++)
+                discard_add(&keeping->discard, fds[i]);
+        return put;
+}
+
+/* Receives what the handlers of the channels give. Those that give nothing right stay out. */
+static void keeping_put_all(Keeping *keeping) {
+        uint64_t patience = CHANNEL_PATIENCE;
+        int n = 0;
+
+        for (int i = 0; i < keeping->n; i++) {
+                const Stored stored = keeping->stored[i];
+
+                if (keeping_put(keeping, &stored, &patience))
+                        keeping->stored[n++] = stored;
+                else
+                        discard_add_channel(&keeping->discard, stored.channel);
+        }
+        keeping->n = n;
 }
 
 /* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
- * has removed its bundle, maybe before systemd had it: then the keeper removes it. */
+ * has asked systemd to forget its connection, maybe before systemd had it. */
 static void keeping_answer(Keeping *keeping) {
         const bool taken = keeping->n > 0 && fdstore_barrier() == 0;
 
@@ -143,23 +178,18 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
-/* Serves the handlers that wait, up to STORED_MOST. Returns whether there were any. */
-static bool keeping_serve(Keeping *keeping) {
-        bool any = false;
-        pid_t handler;
-        int channel;
+/* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
+static void keeping_serve(Keeping *keeping) {
+        const bool strange = keeping_take_all(keeping);
 
-        while (keeping->n < STORED_MOST &&
-               (channel = handover_accept(keeping->polled[0].fd, &handler)) >= 0) {
-                keeping_take(keeping, channel, handler);
-                any = true;
-        }
+        keeping_put_all(keeping);
         keeping_answer(keeping);
         discard_close(&keeping->discard);
-        return any;
+        if (strange && keeping->waited == 0)
+                (void)poll(&keeping->polled[1], 1, STRANGER_REST);
 }
 
-/* Returns a descriptor of the next living handler (pidfd_open(2)), or -1 after the last. */
+/* Returns a descriptor of the next handler that lives, or -1 after the last. */
 static int keeping_next(Keeping *keeping) {
         int fd = -1;
 
@@ -179,8 +209,8 @@ static void keeping_run(Keeping *keeping) {
         while (other->fd >= 0) {
                 if (poll(keeping->polled, 2, -1) < 0)
                         continue;
-                while (keeping_serve(keeping))
-                        ;
+                /* Strangers can open channels all the time: the rest gets its turn as well. */
+                keeping_serve(keeping);
                 if (other->revents == 0)
                         continue;
                 if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
@@ -237,8 +267,8 @@ static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
         return pid;
 }
 
-/* Forks the keeper with the masters' part of the ledger. Returns 0 or a negative errno; sets
- * keeper->pid, even when it fails, if there is a keeper to end. */
+/* The same, with the memory that the keeper needs. Returns 0 or a negative errno; in both cases
+ * there can be a keeper from then on. */
 static int keeper_fork_sharing(Keeper *keeper, int socket, int end, uint64_t run, Ledger *ledger) {
         pid_t pid;
         int r;
@@ -260,8 +290,9 @@ int keeper_start(Keeper *keeper, uint64_t run, Ledger *ledger) {
         if (socket < 0)
                 return socket;
         if (pipe2(ends, O_CLOEXEC) < 0) {
+                r = -errno;
                 close(socket);
-                return -errno;
+                return r;
         }
         keeper->end = ends[1];
         r = keeper_fork_sharing(keeper, socket, ends[0], run, ledger);

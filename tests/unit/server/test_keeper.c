@@ -57,6 +57,7 @@ typedef struct Shared {
         _Atomic unsigned rests;    /* of the keeper, after strangers */
         _Atomic unsigned clones;   /* children of clone(2) */
         _Atomic bool kills_many;   /* a process has tried to kill more than one */
+        _Atomic bool endless;      /* a stranger opens a channel whenever the keeper takes one */
 } Shared;
 
 static Manager manager;
@@ -83,6 +84,21 @@ int kill(pid_t pid, int number) {
                 return (int)syscall(SYS_kill, pid, number);
         shared->kills_many = true;
         return 0;
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) {
+        static int (*real)(int, struct sockaddr *, socklen_t *, int);
+        const Endpoint *name = &shared->keeper.address;
+        int stranger;
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "accept4");
+        if (shared->endless) {
+                stranger = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+                assert_int_equal(connect(stranger, &name->any, name->length), 0);
+                close(stranger);
+        }
+        return real(fd, address, size, flags);
 }
 
 /* By which a process closes what others sent it (discard.h). */
@@ -259,6 +275,14 @@ static void test_stored(void **state) {
         process_wait_exit(one->handler, 0);
 }
 
+/* Waits until the handler of @one waits for an answer: it has read the byte, and sleeps in recv(2)
+ * or poll(2) the next time. */
+static void wait_for_answer(const Given *one) {
+        while (poll(&(struct pollfd){ .fd = one->go[0], .events = POLLIN }, 1, 0) == 1)
+                (void)sched_yield();
+        process_wait_asleep(one->handler);
+}
+
 /* Handlers that come while the keeper waits for systemd are served together, whatever slots they
  * have: it waits for systemd once more. */
 static void test_several(void **state) {
@@ -278,11 +302,7 @@ static void test_several(void **state) {
         manager_expect(&manager, "BARRIER=1", 1);
         for (size_t i = 1; i < COUNT(order); i++) {
                 assert_int_equal(write(given[order[i]].go[1], "", 1), 1);
-                /* It has read the byte, and sleeps in recv(2) the next time. */
-                while (poll(&(struct pollfd){ .fd = given[order[i]].go[0], .events = POLLIN }, 1,
-                            0) == 1)
-                        (void)sched_yield();
-                process_wait_asleep(given[order[i]].handler);
+                wait_for_answer(&given[order[i]]);
         }
         manager_forget(&manager);
         process_wait_exit(given[order[0]].handler, 0);
@@ -362,6 +382,13 @@ static void expect_unwelcome(void) {
         close(fd);
 }
 
+/* Waits until the keeper has rested @n times. */
+static void expect_rests(unsigned n) {
+        while (shared->rests < n)
+                (void)sched_yield();
+        assert_int_equal(shared->rests, n);
+}
+
 /* A process that is no handler of the ledger is not welcome. The keeper rests after it, and serves
  * the next handler. */
 static void test_stranger(void **state) {
@@ -370,7 +397,7 @@ static void test_stranger(void **state) {
         (void)state;
         begin();
         expect_unwelcome();
-        assert_int_equal(shared->rests, 1);
+        expect_rests(1);
         start(one, give);
         expect_stored(one);
         assert_int_equal(shared->rests, 1);
@@ -384,8 +411,9 @@ static void test_unknown_stranger(void **state) {
         other_user = 1;
         begin();
         expect_unwelcome();
+        expect_rests(1);
         expect_unwelcome();
-        assert_int_equal(shared->rests, 2);
+        expect_rests(2);
         assert_false(shared->kills_many);
 }
 
@@ -397,7 +425,7 @@ static void test_ended(void **state) {
         begin();
         ledger_facts(ledger, (uint32_t)(one - given))->cookie = 0;
         expect_unwelcome();
-        assert_int_equal(shared->rests, 1);
+        expect_rests(1);
 }
 
 /* A channel that stays silent is closed after a second, and does not keep other handlers out. */
@@ -417,6 +445,42 @@ static void test_silent(void **state) {
         shared->hurries = false;
         start(one, give);
         expect_stored(one);
+}
+
+static void stay_silent(void *one) {
+        int fd;
+
+        wait_for_byte(((Given *)one)->go[0]);
+        fd = channel_open();
+        expect_welcome(fd);
+        peer_expect_end(fd);
+        close(fd);
+}
+
+/* Handlers that stay silent together have one second in all: the first one has it, and the others
+ * had it meanwhile. */
+static void test_silent_together(void **state) {
+        (void)state;
+        begin();
+        shared->hurries = true;
+        assert_int_equal(kill(shared->keeper.pid, SIGSTOP), 0);
+        for (int i = 0; i < SLOTS; i++)
+                start(expect_given(0, 0), stay_silent);
+        for (int i = 0; i < SLOTS; i++)
+                wait_for_answer(&given[i]);
+        assert_int_equal(kill(shared->keeper.pid, SIGCONT), 0);
+        for (int i = 0; i < SLOTS; i++)
+                process_wait_exit(given[i].handler, 0);
+        assert_true(shared->patience == CLOCK_MILLISECOND);
+}
+
+/* Strangers that open one channel after the other do not keep the keeper from ending. */
+static void test_endless_strangers(void **state) {
+        (void)state;
+        begin();
+        shared->endless = true;
+        expect_unwelcome();
+        keeper_end(&shared->keeper);
 }
 
 static void give_and_die(void *one) {
@@ -696,6 +760,8 @@ int main(void) {
                 TEST(test_closed),
                 TEST(test_ended),
                 TEST(test_silent),
+                TEST(test_silent_together),
+                TEST(test_endless_strangers),
                 TEST(test_reaped_meanwhile),
                 TEST(test_second_channel),
                 TEST(test_next_connection),
