@@ -31,7 +31,7 @@
 #include "restart/bundle.h"
 
 /* Another layout of either part needs another number. */
-#define VERSION UINT64_C(0x6d706563686f0006)
+#define VERSION UINT64_C(0x6d706563686f0007)
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 

@@ -44,7 +44,8 @@ typedef struct LedgerFacts {
         Address proxy;  /* that has announced the peer; all zeros for none */
         uint32_t state; /* a LedgerState */
         pid_t handler;
-        uint32_t begun;                    /* not 0 once a handler may have read from the peer */
+        _Atomic uint64_t kept; /* the cookie, once the keeper may have stored the connection */
+        uint32_t begun;        /* not 0 once a handler may have read from the peer */
         char listener[ENDPOINT_TEXT_SIZE]; /* the address that it came in by */
 } LedgerFacts;
 

@@ -136,7 +136,7 @@ static void connections_fork_failed(Connections *connections, Connection *connec
                 limit = METRICS_DESCRIPTORS;
 
         connections_release(connections, connection);
-        roster_remove(connections->roster, connection);
+        (void)roster_remove(connections->roster, connection);
         discard_client(fd);
         account_counts(connections)->refused[limit]++;
         backoff_begin(&connections->backoff, listener, metrics_limit_text(limit), error, 1, now);
@@ -257,10 +257,8 @@ void connections_end(Connections *connections, Connection *connection, int statu
                 account_accepted(connections, connection, now);
         }
         ended = *connection;
-        roster_remove(connections->roster, connection);
-        /* No master would take back what the keeper may have stored. If it stores it from now on,
-         * it finds that the ledger has it no more. */
-        if (WIFSIGNALED(status) || WEXITSTATUS(status) == HANDLER_HANDED_OVER)
+        /* No master would take it back, and the store has room for so many. */
+        if (roster_remove(connections->roster, connection))
                 fdstore_remove_own(connections->handover.run, ended.handler);
         account_ended(connections, &ended, crashed, status, now);
 }

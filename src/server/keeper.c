@@ -11,10 +11,11 @@
  *
  * It takes each connection once, only from the handler that serves it by the masters' part of the
  * ledger, and stores it under a name with that handler's process ID: the next master decides by the
- * same part which bundle counts. It takes many channels at once and waits for all of them together:
- * for systemd, and for handlers that stay silent, a second in all. Then it closes their channels.
- * The handler of a second one is killed. While the master answers nobody asks, and the keeper
- * sleeps.
+ * same part which bundle counts. It notes there first that it may have stored a connection. When
+ * such a connection ends, its master removes it from the store, which would be full some day. It
+ * takes many channels at once and waits for all of them together: for systemd, and for handlers
+ * that stay silent, a second in all. Then it closes their channels. The handler of a second one is
+ * killed. While the master answers nobody asks, and the keeper sleeps.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends when the
  * master tells it, or, when the master was killed, once all handlers have ended. It must not wait
@@ -60,13 +61,13 @@ typedef struct Stored {
         int channel;
         uint32_t slot;
         pid_t handler;
+        uint64_t cookie; /* of its connection */
 } Stored;
 
 /* What the keeper's process works with. */
 typedef struct Keeping {
         uint64_t run;
         Ledger *ledger;
-        uint64_t *kept;  /* of each slot: the cookie of the connection that it has stored */
         uint32_t slot;   /* where the search for a handler begins: most come in this order */
         uint32_t waited; /* slots whose handlers have ended, once the master has */
         int n;
@@ -98,10 +99,10 @@ static bool keeping_take(Keeping *keeping, int channel, pid_t handler) {
         const bool known = slot < ledger_slots(keeping->ledger);
         const uint64_t cookie = known ? ledger_facts(keeping->ledger, slot)->cookie : 0;
 
-        if (known && keeping->kept[slot] != cookie) {
-                keeping->kept[slot] = cookie;
+        if (known && ledger_facts(keeping->ledger, slot)->kept != cookie) {
+                ledger_facts(keeping->ledger, slot)->kept = cookie;
                 handover_welcome(channel);
-                keeping->stored[keeping->n++] = (Stored){ channel, slot, handler };
+                keeping->stored[keeping->n++] = (Stored){ channel, slot, handler, cookie };
                 return true;
         }
         if (known)
@@ -128,7 +129,6 @@ static bool keeping_take_all(Keeping *keeping) {
 /* Receives the connection of @stored, which its handler sends within *@patience, and sends it to
  * systemd. Returns whether it did. */
 static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patience) {
-        const uint64_t cookie = keeping->kept[stored->slot];
         int fds[FDPASS_MOST], n;
         FdpassNote note = {};
         bool put;
@@ -138,7 +138,7 @@ static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patien
         /* All were welcome before: the others have had this time, too. */
         if (n == -EAGAIN)
                 *patience = SILENT_PATIENCE;
-        put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == cookie &&
+        put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == stored->cookie &&
               fdstore_put_connections(fds, (size_t)n, keeping->run, stored->handler) == 0;
         for (int i = 0; i < n; i++)
                 discard_add(&keeping->discard, fds[i]);
@@ -169,8 +169,7 @@ static void keeping_answer(Keeping *keeping) {
         while (keeping->n > 0) {
                 const Stored *stored = &keeping->stored[--keeping->n];
 
-                if (ledger_facts(keeping->ledger, stored->slot)->cookie !=
-                    keeping->kept[stored->slot])
+                if (ledger_facts(keeping->ledger, stored->slot)->cookie != stored->cookie)
                         fdstore_remove_own(keeping->run, stored->handler);
                 else if (taken)
                         handover_answer(stored->channel, HANDOVER_STORED);
@@ -239,8 +238,7 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
         keeping.run = run;
         keeping.ledger = ledger;
-        keeping.kept = calloc(ledger_slots(ledger), sizeof *keeping.kept);
-        if (keeping.kept == NULL || !keeping_move_descriptors(&keeping, socket, end))
+        if (!keeping_move_descriptors(&keeping, socket, end))
                 _exit(EXIT_FAILURE);
 
         (void)prctl(PR_SET_DUMPABLE, 0);

@@ -188,10 +188,15 @@ static uint64_t connection_bytes(const Connection *connection) {
         return atomic_load_explicit(&connection->ledger->bytes, memory_order_relaxed);
 }
 
-void roster_remove(Roster *roster, Connection *connection) {
+bool roster_remove(Roster *roster, Connection *connection) {
+        LedgerFacts *facts = connection_facts(roster, connection);
+
         ledger_counts(roster->ledger)->metrics.bytes += connection_bytes(connection);
-        connection_facts(roster, connection)->cookie = 0;
+        facts->cookie = 0;
         roster_unlink(roster, connection);
+        /* The keeper notes what it is about to store, and looks for the cookie afterwards. */
+        atomic_thread_fence(memory_order_seq_cst);
+        return facts->kept == connection->cookie;
 }
 
 void roster_leave(Roster *roster, Connection *connection) {

@@ -79,12 +79,14 @@ pid_t *roster_begin(Roster *roster, const Connection *connection);
 void roster_assign(Roster *roster, Connection *connection, pid_t handler);
 
 /*
- * roster_remove: Removes @connection, which has ended, and adds its bytes to the counts.
+ * roster_remove: Removes @connection, which has ended, and adds its bytes to the counts. Returns
+ * whether the keeper may have stored it (keeper.h). If the keeper stores it from now on, it finds
+ * that the ledger has it no more.
  *
  * roster_leave: Removes @connection, which was handed over, but leaves it in the ledger for the
  * next master.
  */
-void roster_remove(Roster *roster, Connection *connection);
+bool roster_remove(Roster *roster, Connection *connection);
 void roster_leave(Roster *roster, Connection *connection);
 
 /*

@@ -426,6 +426,18 @@ static void wait_for_stop(void) {
                 (void)poll(NULL, 0, 10);
 }
 
+/* Has its connection stored by whoever listens at the address in the argument, and ends as if its
+ * peer had closed the connection. */
+static void attack_deposit(void) {
+        const int channel = open_channel();
+        char answer;
+
+        (void)recv(channel, &answer, 1, 0);
+        (void)send_descriptor(channel, NULL, 0, "x", 1, OWN_CONNECTION);
+        (void)recv(channel, &answer, 1, 0);
+        _exit(0);
+}
+
 /* Does not stop when it is told to, and from then on knocks once a second. */
 static void attack_deaf(void) {
         wait_for_stop();
@@ -595,6 +607,7 @@ static const struct {
         { "late", attack_late },           { "control-32", attack_control_32 },
         { "linger", attack_linger },       { "leave", attack_leave },
         { "abandon", attack_abandon },     { "bequeath", attack_bequeath },
+        { "deposit", attack_deposit },
 };
 
 /* Makes an attack. Returns the number that answers it, or -1 when its answer is text. */

@@ -416,6 +416,25 @@ def test_exit_code_is_not_believed(victim):
     service.check_store()
 
 
+def test_store_that_fills(victim):
+    """Handlers give their connections to the keeper and end: none stays in the store, which would be
+    full one day, and without room for the others."""
+    service = victim()
+    other = service.connect_served()
+    for _ in range(3):
+        hostile = service.connect_served()
+        name = clients.peer_text(hostile)
+        ask(hostile, "deposit", handover_name(service, processes.keeper(service.pid)))
+        assert service.closed(name)["MPECHO_REASON"] == "closed by peer"
+        hostile.close()
+    assert sum(message.get("FDNAME", "").startswith("h.") and "FDSTORE" in message
+               for _, _, message in service.manager.taken) == 3
+    service.check_store()
+    service.manager.room = len(service.manager.store) + 2
+    assert service.restart() == 1
+    clients.ping(other)
+
+
 @pytest.mark.parametrize("name", [
     "stranger", "s" * 200, "mpecho-connection.2", "mpecho-ledger.2", "mpecho-ledger.999999999998",
     "mpecho-connection.999999999998", "mpecho-connection.999999999999", "h.999999999999.1"])

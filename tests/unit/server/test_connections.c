@@ -343,6 +343,64 @@ void(_exit)(int code) {
                 (void)syscall(SYS_exit_group, exit_code >= 0 ? exit_code : code);
 }
 
+/* Notes that the keeper has stored the connection of this handler. */
+static void roster_keep(pid_t handler) {
+        Roster *roster = service.connections->roster;
+        const Connection *connection = roster_find(roster, handler);
+        const uint32_t slot = (uint32_t)(connection - roster_at(roster, 0));
+
+        ledger_facts(roster_ledger(roster), slot)->kept = connection->cookie;
+}
+
+/* How a handler ends whose connection the keeper has stored, or not. */
+typedef struct End {
+        int code; /* or -1: it is killed */
+        bool kept;
+} End;
+
+static void end_kept(void *data) {
+        const End *end = data;
+        char name[64];
+        pid_t handler;
+        Manager manager;
+        int client;
+
+        manager_start(&manager);
+        start(5, 1);
+        service.connections->handover.run = 7;
+        exit_code = end->code;
+        client = service_take(&service, FROM_ONE, &handler);
+        exit_code = -1;
+        service_echo(client, handler);
+        if (end->kept)
+                roster_keep(handler);
+        if (end->code < 0)
+                (void)kill(handler, SIGKILL);
+        close(client);
+        process_wait_ended(handler);
+        assert_true(connections_reap(service.connections, clock_now()));
+        service_expect(&service, end->code < 0 ? RECORD_CRASHED : RECORD_CLOSED);
+        if (end->kept) {
+                snprintf(name, sizeof name, "h.7.%d", handler);
+                manager_expect_removed(&manager, name);
+        }
+        manager_expect_none(&manager);
+        manager_stop(&manager);
+        service_stop(&service);
+}
+
+/* However a handler ends, systemd is to close what the keeper has stored of it, and no message is
+ * sent without that. */
+static void test_kept(void **state) {
+        (void)state;
+        for (int kept = 0; kept <= 1; kept++) {
+                process_run(end_kept, &(End){ -1, kept });
+                process_run(end_kept, &(End){ END_CLOSED_BY_PEER, kept });
+                process_run(end_kept, &(End){ END_FAILED, kept });
+                process_run(end_kept, &(End){ HANDLER_HANDED_OVER, kept });
+        }
+}
+
 static void claim_handed_over(void *data) {
         const bool stopping = *(const bool *)data;
         char name[64];
@@ -359,6 +417,7 @@ static void claim_handed_over(void *data) {
         service_echo(client, handler);
         if (stopping)
                 connections_stop(service.connections);
+        roster_keep(handler);
         close(client);
         process_wait_ended(handler);
         assert_true(connections_reap(service.connections, clock_now()));
@@ -515,11 +574,11 @@ static void test_expire(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                TEST(test_one),        TEST(test_many),       TEST(test_slow),
-                TEST(test_total),      TEST(test_per_source), TEST(test_end),
-                TEST(test_report),     TEST(test_stranger),   TEST(test_handed_over),
-                TEST(test_no_header),  TEST(test_share),      TEST(test_expire),
-                TEST(test_no_handler),
+                TEST(test_one),    TEST(test_many),       TEST(test_slow),
+                TEST(test_total),  TEST(test_per_source), TEST(test_end),
+                TEST(test_report), TEST(test_stranger),   TEST(test_handed_over),
+                TEST(test_kept),   TEST(test_no_header),  TEST(test_share),
+                TEST(test_expire), TEST(test_no_handler),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

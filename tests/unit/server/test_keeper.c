@@ -268,6 +268,7 @@ static void test_stored(void **state) {
         begin();
         start(one, give);
         expect_bundle(one);
+        assert_true(ledger_facts(ledger, 0)->kept == one->cookie);
         manager_expect(&manager, "BARRIER=1", 1);
         process_wait_asleep(one->handler);
         assert_int_equal(process_status(one->handler, "State")[0], 'S');
@@ -367,6 +368,7 @@ static void test_closed(void **state) {
         expect_refused(&other->pair[1], 1);
         keeper_end(&shared->keeper);
         assert_int_equal(shared->clones, 1);
+        ledger_facts(ledger, 0)->kept = 0;
         begin();
         /* Too many, and its own. */
         expect_refused((int[]){ one->pair[1], one->pair[1], one->pair[1] }, 3);
