@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stores connections when no master does. A handler whose master was killed, or does not answer,
- * gives its connection to the keeper as it would to the master (handover.h), and the keeper puts it
+ * gives its connection to the keeper as it would to the master (handover.h). The keeper puts it
  * into systemd's store.
  *
- * Handlers could do that by themselves, but then a peer that has taken one over could send systemd
- * any message: it could end the service, or keep systemd busy. So in the sandbox handlers have no
- * socket for that (confine.h). The keeper reads no byte of a peer. It was forked before the first
- * client came, and has neither the listening sockets nor any other connection.
+ * If handlers did that by themselves, a peer that has taken one over could send systemd any
+ * message: it could end the service, or keep systemd busy. So the sandbox refuses handlers the
+ * sockets for that (confine.h). The keeper reads no byte of a peer. The master forks it before it
+ * accepts, so its only connections are those that handlers give it; it closes the listeners.
  *
- * It takes each connection once, only from the handler that serves it by the masters' part of the
- * ledger, and stores it under a name with that handler's process ID: the next master decides by the
- * same part which bundle counts. It notes there first that it may have stored a connection. When
- * such a connection ends, its master removes it from the store, which would be full some day. It
- * takes many channels at once and waits for all of them together: for systemd, and for handlers
- * that stay silent, a second in all. Then it closes their channels. The handler of a second one is
- * killed. While the master answers nobody asks, and the keeper sleeps.
+ * It takes a connection from the handler alone that serves it by the masters' part of the ledger,
+ * and once. It notes that there first: when such a connection ends, its master removes it from the
+ * store, which would be full some day. It stores it under a name with the handler's process ID; the
+ * next master decides by the ledger which bundle counts. It waits once for all handlers that ask
+ * meanwhile: for systemd, and a second for those that stay silent. Then it closes their channels.
+ * It kills a handler that opens a second one. While the master answers, no handler asks, and the
+ * keeper sleeps.
  *
- * It blocks all signals, as systemd sends them to each process of the service. It ends when the
- * master tells it, or, when the master was killed, once all handlers have ended. It must not wait
- * for what a handler has sent it (discard.h).
+ * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
+ * from the master or, when the master was killed, after the last handler. No close(2) of what a
+ * handler has sent may make it wait (discard.h).
  */
 #include "server/keeper.h"
 
