@@ -106,6 +106,8 @@ static const struct sock_filter refused[] = {
         REFUSE(fchdir, 0, BPF_JGE, 0),
         REFUSE(bind, 0, BPF_JGE, 0),
         REFUSE(listen, 0, BPF_JGE, 0),
+        /* Without it, its connection would keep others from the port of the listener. */
+        REFUSE(setsockopt, 2, BPF_JEQ, SO_REUSEADDR),
         /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
         REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),

@@ -63,6 +63,22 @@ static void allow_connections(void *unused) {
         }
 }
 
+static void share_port(void *unused) {
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void)unused;
+        enter_sandbox(0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 0 }, sizeof(int)), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int)), 0);
+}
+
+/* A confined process cannot keep others from the port that its connection came in by. */
+static void test_port(void **state) {
+        (void)state;
+        process_run(share_port, NULL);
+}
+
 /* Confined processes get no socket for datagrams, of whatever family, type and flags, but those for
  * connections. */
 static void test_sockets(void **state) {
@@ -161,9 +177,8 @@ static void test_no_sandbox(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sockets),
-                cmocka_unit_test(test_connect),
-                cmocka_unit_test(test_keeper),
+                cmocka_unit_test(test_sockets),    cmocka_unit_test(test_port),
+                cmocka_unit_test(test_connect),    cmocka_unit_test(test_keeper),
                 cmocka_unit_test(test_no_sandbox),
         };
 
