@@ -8,9 +8,10 @@
  * process closes its own, which are not the last ones, and then kills the child. The child must not
  * end before.
  *
- * Where a child costs too much, or there can be none, a signal ends the wait, and those that follow
- * in the same close(2); the kernel closes the connections in the background. A timer sends the
- * signal again and again: a single one could come before the wait begins.
+ * Where a child costs too much, there can be none, or another process of this user kills it, a
+ * signal ends the wait, and those that follow in the same close(2). The kernel closes the
+ * connections in the background. A timer sends the signal again and again: a single one could come
+ * before the wait begins.
  *
  * No signal ends the wait for a file system that is a process (FUSE), and a process that exits
  * waits for it as well. A process that must not wait has to keep away from such descriptors.
@@ -40,16 +41,16 @@ static void discard_interrupt(int number) {
 
 /* Makes SIGALRM interrupt this process, and do nothing else, whatever the process inherited. */
 static void discard_take_signal(void) {
-        static bool taken;
+        static pid_t taken; /* by this process: a child may block signals before it comes here */
         sigset_t set;
 
-        if (taken)
+        if (taken == getpid())
                 return;
         (void)sigaction(SIGALRM, &(struct sigaction){ .sa_handler = discard_interrupt }, NULL);
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGALRM);
         (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-        taken = true;
+        taken = getpid();
 }
 
 static void discard_set_timer(suseconds_t interval) {
@@ -90,10 +91,9 @@ void discard_close(Discard *discard) {
         if (discard->n == 0)
                 return;
         child = discard_fork();
-        while (discard->n > 0 && child < 0)
-                discard_close_within(discard->fds[--discard->n], WAIT_OF_MANY);
+        /* Also beside a child: another process of this user can have killed it. */
         while (discard->n > 0)
-                close(discard->fds[--discard->n]);
+                discard_close_within(discard->fds[--discard->n], WAIT_OF_MANY);
         if (child > 0)
                 (void)kill(child, SIGKILL);
         while (child > 0 && discard->waits && waitpid(child, NULL, 0) < 0 && errno == EINTR)

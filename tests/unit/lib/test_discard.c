@@ -26,8 +26,25 @@ enum {
         DEEP = 3000,
 };
 
-FAULT(int, clone, clone, (int (*run)(void *), void *stack, int flags, void *argument, ...),
-      (run, stack, flags, argument))
+static CallFault clone_fault;
+static bool child_dies; /* before clone(2) returns */
+
+int clone(int (*run)(void *), void *stack, int flags, void *argument, ...) {
+        static int (*real)(int (*)(void *), void *, int, void *, ...);
+        pid_t child;
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "clone");
+        if (fault_strikes(&clone_fault))
+                return -1;
+        child = real(run, stack, flags, argument);
+        if (child > 0 && child_dies) {
+                (void)kill(child, SIGKILL);
+                (void)waitid(P_PID, (id_t)child, &(siginfo_t){}, WEXITED | WNOWAIT);
+        }
+        return child;
+}
+
 FAULT(pid_t, waitpid, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
 
 /* Returns a connection that is full and lingers; the peer, which reads nothing, is the caller's. */
@@ -244,6 +261,23 @@ static void test_no_child(void **state) {
         process_run(lack_child, NULL);
 }
 
+static void lose_child(void *unused) {
+        Discard discard = { .waits = true };
+        int peers[3];
+
+        (void)unused;
+        child_dies = true;
+        add_lingering(&discard, peers);
+        discard_close(&discard);
+        assert_int_equal(discard.n, 0);
+}
+
+/* Nothing waits either when another process kills the child at once. */
+static void test_lost_child(void **state) {
+        (void)state;
+        process_run(lose_child, NULL);
+}
+
 static void close_inherited(void *unused) {
         const struct itimerval none = {};
         struct itimerval left;
@@ -302,6 +336,7 @@ int main(void) {
                 cmocka_unit_test(test_channel),
                 cmocka_unit_test(test_channel_that_hides),
                 cmocka_unit_test(test_no_child),
+                cmocka_unit_test(test_lost_child),
                 cmocka_unit_test(test_inherited),
                 cmocka_unit_test(test_client),
                 cmocka_unit_test(test_stack),
