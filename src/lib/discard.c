@@ -41,16 +41,12 @@ static void discard_interrupt(int number) {
 
 /* Makes SIGALRM interrupt this process, and do nothing else, whatever the process inherited. */
 static void discard_take_signal(void) {
-        static pid_t taken; /* by this process: a child may block signals before it comes here */
         sigset_t set;
 
-        if (taken == getpid())
-                return;
         (void)sigaction(SIGALRM, &(struct sigaction){ .sa_handler = discard_interrupt }, NULL);
         (void)sigemptyset(&set);
         (void)sigaddset(&set, SIGALRM);
         (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-        taken = getpid();
 }
 
 static void discard_set_timer(suseconds_t interval) {
@@ -61,7 +57,6 @@ static void discard_set_timer(suseconds_t interval) {
 
 /* Closes @fd, and waits for at most @most microseconds. */
 static void discard_close_within(int fd, suseconds_t most) {
-        discard_take_signal();
         discard_set_timer(most);
         close(fd);
         discard_set_timer(0);
@@ -90,6 +85,7 @@ void discard_close(Discard *discard) {
 
         if (discard->n == 0)
                 return;
+        discard_take_signal();
         child = discard_fork();
         /* Also beside a child: another process of this user can have killed it. */
         while (discard->n > 0)
@@ -136,6 +132,11 @@ void discard_add_channel(Discard *discard, int fd) {
 }
 
 void discard_inherited(int fd) {
+        static bool taken; /* for each connection of a network that would cost too much */
+
+        if (!taken)
+                discard_take_signal();
+        taken = true;
         discard_close_within(fd, WAIT_NETWORK);
 }
 
