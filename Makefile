@@ -224,7 +224,7 @@ check-packages: deb
 ## check-trixie: run the tests of the packages on booted Debian 13 (as root)
 # Without -v: xdist then asks each worker for its version first, and may start the tests beside its main thread.
 check-bookworm check-trixie: check-%: deb previous image-%
-	@$(PYTEST) -n 2 --dist=loadfile --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
+	@$(PYTEST) -n 3 --dist=loadgroup --release=$* --ignore=tests/system/test_packages.py $(PYTEST_OPTIONS) tests/system
 
 image-bookworm image-trixie image-prover: image-%:
 	@$(PYTHON) -B tests/system/machine.py $* $(BUILD)/machines

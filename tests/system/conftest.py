@@ -52,6 +52,10 @@ def pytest_collection_modifyitems(config, items):
               and item.callspec.params["image"] not in mark.args]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]
+    # These share a machine. Each of the others has its own, and goes to the worker that is free.
+    for item in items:
+        if item.path.name == "test_continuity.py":
+            item.add_marker(pytest.mark.xdist_group("continuity"))
 
 
 def made(name):
