@@ -72,6 +72,12 @@ class Network:
                 nodad = ["nodad"] if ":" in address else []
                 network.execute("ip", "address", "add", address, "dev", name, *nodad)
 
+    def know(self, neighbour, other, name="cable"):
+        """From now on it needs not look for this address at the other end of a cable."""
+        end, = json.loads(other.execute("ip", "-json", "link", "show", "dev", name))
+        self.execute("ip", "neighbour", "replace", neighbour, "lladdr", end["address"],
+                     "dev", name, "nud", "permanent")
+
     def execute(self, *command, text=None):
         """Runs a command, which has to succeed, in the namespace; returns its output."""
         return self.run(subprocess.run, command, input=text, check=True, text=True,

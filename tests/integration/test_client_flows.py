@@ -80,6 +80,8 @@ class Paths:
             ends = address.format(link, 1), address.format(link, 2)
             self.client.link(self.server, tuple(f"{end}/{prefix}" for end in ends),
                              name=f"link{link}")
+            # Until the kernel has found the neighbour of a link, flows take another one.
+            self.client.know(ends[1], self.server, f"link{link}")
             route += ["nexthop", "via", ends[1], "dev", f"link{link}"]
         self.client.execute(*route)
         self.client.execute("sysctl", "-qw", *(f"net.{name}.fib_multipath_hash_policy=1"
