@@ -14,6 +14,7 @@
  * store, which would be full some day. It stores it under a name with the handler's process ID; the
  * next master decides by the ledger which bundle counts. It waits once for all handlers that ask
  * meanwhile: for systemd, and a second for those that stay silent. Then it closes their channels.
+ * It asks systemd to wait for the rest, as the master does (stop.h).
  * It kills a handler that opens a second one. While the master answers, no handler asks, and the
  * keeper sleeps.
  *
@@ -42,12 +43,16 @@
 #include "lib/socket.h"
 #include "report/notify.h"
 #include "restart/fdstore.h"
+#include "server/stop.h"
 
 /* How long it waits for a handler that has opened a channel. */
 #define CHANNEL_PATIENCE CLOCK_SECOND
 
 /* How long it waits for a handler that was welcome as long before as a silent one. */
 #define SILENT_PATIENCE CLOCK_MILLISECOND
+
+/* How much time of a stop each connection costs at most, beside that of systemd. */
+#define STORED_ALLOWANCE (10 * CLOCK_MILLISECOND)
 
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
@@ -72,6 +77,7 @@ typedef struct Keeping {
         uint32_t waited; /* slots whose handlers have ended, once the master has */
         int n;
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
+        Stop stop; /* begins with the first handler that comes, and again when the master ends */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
@@ -177,12 +183,38 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
+/* Stores what the handlers that are welcome give. Others get the time of that back. */
+static void keeping_store(Keeping *keeping) {
+        const uint64_t begun = clock_now();
+        uint64_t put;
+
+        keeping_put_all(keeping);
+        put = clock_now();
+        stop_extend(&keeping->stop,
+                    clock_earlier(put - begun, (uint64_t)keeping->n * STORED_ALLOWANCE));
+        keeping_answer(keeping);
+        stop_extend(&keeping->stop, clock_now() - put);
+}
+
+/* Asks systemd to wait for handlers, as they come because the service stops. */
+static void keeping_stop(Keeping *keeping) {
+        const uint64_t now = clock_now();
+        uint64_t longer;
+
+        if (!keeping->stop.begun)
+                stop_begin(&keeping->stop, now);
+        longer = stop_news(&keeping->stop, now);
+        if (longer > 0 && notify_longer(longer))
+                stop_note_told(&keeping->stop);
+}
+
 /* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
 static void keeping_serve(Keeping *keeping) {
         const bool strange = keeping_take_all(keeping);
 
-        keeping_put_all(keeping);
-        keeping_answer(keeping);
+        if (keeping->n > 0)
+                keeping_stop(keeping);
+        keeping_store(keeping);
         discard_close(&keeping->discard);
         if (strange && keeping->waited == 0)
                 (void)poll(&keeping->polled[1], 1, STRANGER_REST);
@@ -214,6 +246,8 @@ static void keeping_run(Keeping *keeping) {
                         continue;
                 if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
                         return;
+                if (keeping->waited == 0)
+                        stop_begin(&keeping->stop, clock_now());
                 close(other->fd);
                 other->fd = keeping_next(keeping);
         }
@@ -238,6 +272,7 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
         keeping.run = run;
         keeping.ledger = ledger;
+        keeping.stop = STOP_NONE;
         if (!keeping_move_descriptors(&keeping, socket, end))
                 _exit(EXIT_FAILURE);
 

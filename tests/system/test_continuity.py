@@ -217,8 +217,7 @@ def test_restart(service, tell):
 def test_crash(service, tell):
     """The master is killed five times, and each new one as well while it takes the connections back:
     all go on."""
-    # Without a master, the keeper stores each connection alone.
-    # On a busy machine a thousand need most of TimeoutStopSec=.
+    # Without a master, the keeper stores each connection in a bundle of its own.
     with service.load(PINGS // 4, STREAMS, STUCK) as load:
         master = service.master()
         for _ in range(CRASHES):

@@ -57,6 +57,7 @@ typedef struct Shared {
         _Atomic unsigned rests;    /* of the keeper, after strangers */
         _Atomic unsigned clones;   /* children of clone(2) */
         _Atomic bool kills_many;   /* a process has tried to kill more than one */
+        _Atomic uint64_t standing; /* the time of a clock that stands still; 0 for the real one */
         _Atomic bool endless;      /* a stranger opens a channel whenever the keeper takes one */
 } Shared;
 
@@ -109,6 +110,15 @@ int clone(int (*function)(void *), void *stack, int flags, void *argument, ...) 
                 *(void **)&real = dlsym(RTLD_NEXT, "clone");
         shared->clones++;
         return real(function, stack, flags, argument);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+        const uint64_t standing = shared->standing;
+
+        if (standing == 0)
+                return (int)syscall(GETTIME, clock, now);
+        *now = clock_timespec(standing);
+        return 0;
 }
 
 /* A rest after a stranger takes no time. */
@@ -428,6 +438,48 @@ static void test_ended(void **state) {
         ledger_facts(ledger, (uint32_t)(one - given))->cookie = 0;
         expect_unwelcome();
         expect_rests(1);
+}
+
+/* Serves a new handler of the slot @slot. systemd takes @time for it, and first hears @told, unless
+ * that is NULL. */
+static void expect_stop(uint32_t slot, const char *told, uint64_t time) {
+        Given *one;
+
+        n_given = slot;
+        one = expect_given(0, 0);
+        start(one, give);
+        if (told != NULL)
+                manager_expect(&manager, told, 0);
+        expect_bundle(one);
+        manager_expect(&manager, "BARRIER=1", 1);
+        shared->standing += time;
+        manager_forget(&manager);
+        process_wait_exit(one->handler, 0);
+}
+
+/* When the service stops, handlers get back the time in which others were stored, and systemd hears
+ * of it. They get back hardly any of the time that a handler took, as a hostile one could delay a
+ * stop. */
+static void test_longer(void **state) {
+        const Given *slow = expect_given(0, getpid());
+        int fd;
+
+        (void)state;
+        shared->standing = 100 * CLOCK_SECOND;
+        begin();
+        fd = channel_open();
+        expect_welcome(fd);
+        process_wait_asleep(shared->keeper.pid);
+        shared->standing += 3 * CLOCK_SECOND;
+        assert_int_equal(fdpass_send(fd, NULL, "", 1, &slow->pair[1], 1, 0), 0);
+        expect_bundle(slow);
+        manager_expect_barrier(&manager);
+        wait_for_byte(fd);
+        close(fd);
+        /* 3 of 4 seconds are over. systemd waits for a second more than handlers have. */
+        expect_stop(1, NULL, 7 * CLOCK_SECOND);
+        expect_stop(2, "EXTEND_TIMEOUT_USEC=2010000", CLOCK_SECOND / 8);
+        expect_stop(3, NULL, 0);
 }
 
 /* A channel that stays silent is closed after a second, and does not keep other handlers out. */
@@ -761,6 +813,7 @@ int main(void) {
                 TEST(test_unknown_stranger),
                 TEST(test_closed),
                 TEST(test_ended),
+                TEST(test_longer),
                 TEST(test_silent),
                 TEST(test_silent_together),
                 TEST(test_endless_strangers),
