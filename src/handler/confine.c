@@ -116,6 +116,11 @@ static const struct sock_filter refused[] = {
          * SOCK_DGRAM; the types of connections have not. */
         REFUSE(socket, 1, BPF_JSET, SOCK_DGRAM),
         REFUSE(socketpair, 1, BPF_JSET, SOCK_DGRAM),
+        /* The kernel limits how many files the processes of a user watch. */
+        REFUSE(epoll_create1, 0, BPF_JGE, 0),
+#ifdef SYS_epoll_create
+        REFUSE(epoll_create, 0, BPF_JGE, 0),
+#endif
         /* Its operations pass no filter. */
         REFUSE(io_uring_setup, 0, BPF_JGE, 0),
 #ifdef SYS_socketcall

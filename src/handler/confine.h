@@ -10,7 +10,7 @@
  * - execve(2) and execveat(2);
  * - bind(2), listen(2), MSG_FASTOPEN and io_uring(7); connect(2) to an address of more than
  *   HANDOVER_ADDRESS_SIZE bytes (handover.h); chdir(2), which makes addresses of files shorter;
- * - sockets of SOCK_DGRAM and SOCK_RAW; SO_REUSEADDR (socket(7)), on or off;
+ * - sockets of SOCK_DGRAM and SOCK_RAW; SO_REUSEADDR (socket(7)), on or off; epoll_create(2);
  * - signals to this process, also by fcntl(2) and raise(3), to the process @keeper, 0 for none, or
  *   to many processes; signals that stop a process; sigqueue(3) and pidfd_send_signal(2);
  * - changes of another process's limits;

@@ -57,6 +57,9 @@
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
 
+/* The same when it lacked a descriptor for a channel, which still waits. */
+#define RESOURCE_REST 10
+
 enum {
         /* Channels of one turn. It waits for systemd once for all their connections. */
         STORED_MOST = 64,
@@ -117,19 +120,20 @@ static bool keeping_take(Keeping *keeping, int channel, pid_t handler) {
         return known;
 }
 
-/* Takes the channels that wait, as many as fit. Returns whether there was a stranger. */
-static bool keeping_take_all(Keeping *keeping) {
-        bool strange = false;
+/* Takes the channels that wait, as many as fit. Returns how many milliseconds to rest then. */
+static int keeping_take_all(Keeping *keeping) {
+        int channel = 0, rest = 0;
         pid_t handler;
-        int channel;
 
-        for (int i = 0; i < STORED_MOST; i++) {
+        for (int i = 0; i < STORED_MOST && channel >= 0; i++) {
                 channel = handover_accept(keeping->polled[0].fd, &handler);
-                if (channel < 0)
-                        break;
-                strange |= !keeping_take(keeping, channel, handler);
+                if (channel >= 0 && !keeping_take(keeping, channel, handler) &&
+                    keeping->waited == 0)
+                        rest = STRANGER_REST;
         }
-        return strange;
+        if (channel < 0 && channel != -EAGAIN)
+                rest = RESOURCE_REST;
+        return rest;
 }
 
 /* Receives the connection of @stored, which its handler sends within *@patience, and sends it to
@@ -210,14 +214,14 @@ static void keeping_stop(Keeping *keeping) {
 
 /* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
 static void keeping_serve(Keeping *keeping) {
-        const bool strange = keeping_take_all(keeping);
+        const int rest = keeping_take_all(keeping);
 
         if (keeping->n > 0)
                 keeping_stop(keeping);
         keeping_store(keeping);
         discard_close(&keeping->discard);
-        if (strange && keeping->waited == 0)
-                (void)poll(&keeping->polled[1], 1, STRANGER_REST);
+        if (rest > 0)
+                (void)poll(&keeping->polled[1], 1, rest);
 }
 
 /* Returns a descriptor of the next handler that lives, or -1 after the last. */

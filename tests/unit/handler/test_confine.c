@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -162,9 +163,34 @@ static void test_keeper(void **state) {
         (void)process_wait(keeper);
 }
 
+static void watch_files(void *unused) {
+        const int before = epoll_create1(EPOLL_CLOEXEC);
+        const int watched = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        struct epoll_event event = { .events = EPOLLIN };
+
+        (void)unused;
+        assert_true(before >= 0);
+        enter_sandbox(0);
+        assert_int_equal(epoll_create1(EPOLL_CLOEXEC), -1);
+        assert_int_equal(errno, EPERM);
+#ifdef SYS_epoll_create
+        assert_int_equal(syscall(SYS_epoll_create, 1), -1);
+        assert_int_equal(errno, EPERM);
+#endif
+        /* A socket: the kernel watches no file. */
+        assert_int_equal(epoll_ctl(before, EPOLL_CTL_ADD, watched, &event), 0);
+}
+
+/* They cannot use up what the kernel lets a user watch; the master goes on with what it has. */
+static void test_epoll(void **state) {
+        (void)state;
+        process_run(watch_files, NULL);
+}
+
 static void be_free(void *unused) {
         (void)unused;
         confine_children(0);
+        assert_true(epoll_create1(EPOLL_CLOEXEC) >= 0);
         assert_true(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0) >= 0);
         assert_int_equal(chdir("/"), 0);
 }
@@ -177,9 +203,9 @@ static void test_no_sandbox(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sockets),    cmocka_unit_test(test_port),
-                cmocka_unit_test(test_connect),    cmocka_unit_test(test_keeper),
-                cmocka_unit_test(test_no_sandbox),
+                cmocka_unit_test(test_sockets), cmocka_unit_test(test_port),
+                cmocka_unit_test(test_connect), cmocka_unit_test(test_keeper),
+                cmocka_unit_test(test_epoll),   cmocka_unit_test(test_no_sandbox),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

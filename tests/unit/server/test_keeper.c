@@ -55,6 +55,8 @@ typedef struct Shared {
         _Atomic bool hurries;      /* handlers have hardly any time to send what they give */
         _Atomic uint64_t patience; /* the time that they had */
         _Atomic unsigned rests;    /* of the keeper, after strangers */
+        _Atomic unsigned full;     /* how often accept4(2) still lacks a descriptor */
+        _Atomic unsigned waits;    /* of the keeper, for one */
         _Atomic unsigned clones;   /* children of clone(2) */
         _Atomic bool kills_many;   /* a process has tried to kill more than one */
         _Atomic uint64_t standing; /* the time of a clock that stands still; 0 for the real one */
@@ -94,6 +96,11 @@ int accept4(int fd, struct sockaddr *address, socklen_t *size, int flags) {
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "accept4");
+        if (shared->full > 0) {
+                shared->full--;
+                errno = ENFILE;
+                return -1;
+        }
         if (shared->endless) {
                 stranger = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
                 assert_int_equal(connect(stranger, &name->any, name->length), 0);
@@ -128,6 +135,8 @@ int poll(struct pollfd *fds, nfds_t n, int timeout) {
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "poll");
+        if (n == 1 && timeout == 10)
+                shared->waits++;
         if (n != 1 || timeout != 1000)
                 return real(fds, n, timeout);
         r = real(fds, n, 0);
@@ -413,6 +422,19 @@ static void test_stranger(void **state) {
         start(one, give);
         expect_stored(one);
         assert_int_equal(shared->rests, 1);
+}
+
+/* The keeper does not spin for want of a descriptor, and serves the handler once there is one. */
+static void test_full(void **state) {
+        Given *one = expect_given(0, 0);
+
+        (void)state;
+        begin();
+        shared->full = 3;
+        start(one, give);
+        expect_stored(one);
+        assert_int_equal(shared->waits, 3);
+        assert_int_equal(shared->rests, 0);
 }
 
 /* A stranger whose process ID the keeper does not know is not the handler of a connection that has
@@ -810,6 +832,7 @@ int main(void) {
                 TEST(test_several),
                 TEST(test_refused),
                 TEST(test_stranger),
+                TEST(test_full),
                 TEST(test_unknown_stranger),
                 TEST(test_closed),
                 TEST(test_ended),
