@@ -106,6 +106,7 @@ byte told;                /* to stop, and not yet stopping */
 byte gifts;               /* messages to the master, on their way */
 byte bare;                /* those without the unsent byte behind the connection */
 byte own;                 /* FDSTORE for one handler, on its way to systemd */
+byte noted;               /* the connections of this run that the keeper has taken */
 
 /* Masters. */
 mtype = { dead, beginning, storing_ledger, restoring, starting, removing, up, stopping, collecting };
@@ -225,6 +226,7 @@ inline exit_handler(c, how) {
 /* Sends FDSTORE and BARRIER: one message, as no process relies on anything between them. */
 inline store_own(c) {
         ADD(own, c);
+        ADD(noted, c);
         does[c] = storing
 }
 
@@ -420,12 +422,13 @@ end:    do
                         fi;
 #ifndef REVERT_NOT_REMOVED
                         if
-                        :: code[c] != ended -> ADD(removing_own, c)
+                        :: HAS(noted, c) -> ADD(removing_own, c)
                         :: else
                         fi
 #endif
                 fi;
                 DROP(stored_by_us, c);
+                DROP(noted, c);
                 code[c] = ended
            }
         od
@@ -773,6 +776,7 @@ inline begin_run() {
                 }
         }
         renumber();
+        noted = 0;
         master_does = beginning;
         manager_does = watching;
         TIDY
