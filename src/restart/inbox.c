@@ -44,7 +44,7 @@
 /* How long the master takes no channel after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
-/* How long it takes none after it lacked a descriptor for one. */
+/* How long it takes none after it lacked a descriptor for one: longer each time, up to a second. */
 #define RESOURCE_PAUSE (10 * CLOCK_MILLISECOND)
 
 /* Channels of one turn: it also ends when strangers open them all the time. */
@@ -148,6 +148,15 @@ static bool inbox_takes(const Inbox *inbox, uint64_t now) {
         return inbox->n < INBOX_MOST && inbox->pause_until <= now;
 }
 
+/* Returns how long to take no channel after one lacked resources. While the service stops, handlers
+ * cannot wait for long. */
+static uint64_t inbox_lack(Inbox *inbox, bool stopping) {
+        const uint64_t longer = clock_earlier(2 * inbox->lack, CLOCK_SECOND);
+
+        inbox->lack = stopping || longer == 0 ? RESOURCE_PAUSE : longer;
+        return inbox->lack;
+}
+
 /* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
  * up, and leave channels of strangers themselves. A handler that the master kills opens no more. */
 static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
@@ -156,6 +165,8 @@ static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
 
         for (int i = 0; i < CHANNELS_PER_TURN && inbox_takes(inbox, now); i++) {
                 r = channel_take(inbox, now);
+                if (r == 0)
+                        inbox->lack = 0;
                 /* No pause during a stop, as handlers wait for answers. */
                 if (r == -ESRCH && !stopping)
                         pause = STRANGER_PAUSE;
@@ -164,7 +175,7 @@ static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
         }
         /* The channel that lacks resources still waits. */
         if (r < 0 && r != -ESRCH && r != -EPERM && r != -EAGAIN && pause == 0)
-                pause = RESOURCE_PAUSE;
+                pause = inbox_lack(inbox, stopping);
         if (pause > 0)
                 inbox->pause_until = now + pause;
 }

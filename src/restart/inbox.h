@@ -51,7 +51,8 @@ typedef struct Inbox {
         HandoverAddress address;
         InboxMaster master;
         uint64_t pause_until; /* takes no channel before; 0 without a pause */
-        bool polling;         /* whether a channel that waits at @socket makes @fd readable */
+        uint64_t lack; /* the last pause for want of resources; 0 without one since a channel */
+        bool polling;  /* whether a channel that waits at @socket makes @fd readable */
         size_t n;
         InboxChannel channels[INBOX_MOST];
         Discard discard; /* what the turn closes at its end */

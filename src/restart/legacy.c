@@ -34,7 +34,11 @@ static int legacy_convert(int fd, uint64_t cookie) {
         ssize_t n;
         int r;
 
-        if (pread(fd, &found, sizeof found, 0) != sizeof found || found != cookie)
+        n = pread(fd, &found, sizeof found, 0);
+        /* A bundle is a socket. */
+        if (n < 0 && errno != ESPIPE)
+                return -errno;
+        if (n != sizeof found || found != cookie)
                 return -ENOENT;
         n = pread(fd, buffer, sizeof buffer, sizeof found);
         if (n < 0)

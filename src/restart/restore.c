@@ -303,7 +303,9 @@ static void open_take(Restore *restore, RestoredConnection *ret_connection) {
                 open->position++;
         if (open->position < open->n_fds)
                 ret_connection->fd = open->fds[open->position++];
-        if (open->position < open->n_fds && unsent_is_file(open->fds[open->position]))
+        /* Whatever else it is: its handler resets a connection whose unsent bytes it cannot read.
+         */
+        if (open->position < open->n_fds && !socket_is_stream(open->fds[open->position]))
                 ret_connection->unsent = open->fds[open->position++];
         if (item->kind == FDSTORE_OLD_CONNECTION && ret_connection->fd >= 0) {
                 descriptor_close(open->converted);

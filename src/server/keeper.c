@@ -57,7 +57,8 @@
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
 
-/* The same when it lacked a descriptor for a channel, which still waits. */
+/* The same when it lacked a descriptor for a channel, which still waits: twice as long each time,
+ * up to a second or so. Without a master, handlers cannot wait for long. */
 #define RESOURCE_REST 10
 
 enum {
@@ -78,6 +79,7 @@ typedef struct Keeping {
         Ledger *ledger;
         uint32_t slot;   /* where the search for a handler begins: most come in this order */
         uint32_t waited; /* slots whose handlers have ended, once the master has */
+        int lack;        /* the last rest for want of a descriptor; 0 without one since a channel */
         int n;
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         Stop stop; /* begins with the first handler that comes, and again when the master ends */
@@ -120,20 +122,29 @@ static bool keeping_take(Keeping *keeping, int channel, pid_t handler) {
         return known;
 }
 
+/* Returns how many milliseconds to rest after a channel lacked a descriptor. */
+static int keeping_lack(Keeping *keeping) {
+        if (keeping->lack == 0 || keeping->waited > 0)
+                keeping->lack = RESOURCE_REST;
+        else if (keeping->lack < STRANGER_REST)
+                keeping->lack *= 2;
+        return keeping->lack;
+}
+
 /* Takes the channels that wait, as many as fit. Returns how many milliseconds to rest then. */
 static int keeping_take_all(Keeping *keeping) {
         int channel = 0, rest = 0;
         pid_t handler;
 
-        for (int i = 0; i < STORED_MOST && channel >= 0; i++) {
+        for (int i = 0; i < STORED_MOST; i++) {
                 channel = handover_accept(keeping->polled[0].fd, &handler);
-                if (channel >= 0 && !keeping_take(keeping, channel, handler) &&
-                    keeping->waited == 0)
+                if (channel < 0)
+                        break;
+                keeping->lack = 0;
+                if (!keeping_take(keeping, channel, handler) && keeping->waited == 0)
                         rest = STRANGER_REST;
         }
-        if (channel < 0 && channel != -EAGAIN)
-                rest = RESOURCE_REST;
-        return rest;
+        return channel < 0 && channel != -EAGAIN ? keeping_lack(keeping) : rest;
 }
 
 /* Receives the connection of @stored, which its handler sends within *@patience, and sends it to

@@ -944,27 +944,44 @@ static void test_strangers_without_end(void **state) {
 
 static void open_without_descriptors(void *unused) {
         const int fd = channel_open();
+        uint64_t now = NOW;
+        int next;
 
         (void)unused;
         admits_all = true;
         process_set_limit(RLIMIT_NOFILE, (rlim_t)next_descriptor());
-        for (uint64_t now = NOW; now < NOW + 3 * REST; now += REST) {
+        for (int i = 0; i < 9; i++) {
+                const uint64_t rest = clock_earlier(REST << i, CLOCK_SECOND);
+
                 turn(&inbox, false, now);
                 assert_false(is_readable());
-                assert_true(inbox_deadline(&inbox) == now + REST);
-                turn(&inbox, false, now + REST - 1);
+                assert_true(inbox_deadline(&inbox) == now + rest);
+                turn(&inbox, false, now + rest - 1);
                 assert_false(is_readable());
-                assert_true(inbox_deadline(&inbox) == now + REST);
+                assert_true(inbox_deadline(&inbox) == now + rest);
+                now += rest;
         }
+        /* Of a second, it waits for hardly anything once it stops. */
+        turn(&inbox, true, now);
+        assert_true(inbox_deadline(&inbox) == now + REST);
+        now += REST;
         process_set_limit(RLIMIT_NOFILE, RLIM_INFINITY);
-        turn(&inbox, false, NOW + 3 * REST);
+        turn(&inbox, false, now);
         expect_welcome(fd);
         assert_int_equal(inbox.n, 1);
-        assert_true(inbox_deadline(&inbox) == NOW + 3 * REST + CLOCK_SECOND);
+        assert_true(inbox_deadline(&inbox) == now + CLOCK_SECOND);
+        close(fd);
+        turn(&inbox, false, now);
+        next = channel_open();
+        process_set_limit(RLIMIT_NOFILE, (rlim_t)next_descriptor());
+        turn(&inbox, false, now);
+        assert_true(inbox_deadline(&inbox) == now + REST);
+        close(next);
 }
 
-/* Without a descriptor for a channel the master leaves that where it is, sleeps for 10 ms, however
- * often that is, and takes it once there is one. */
+/* Without a descriptor for a channel the master leaves that where it is, and sleeps for 10 ms,
+ * twice as long each time, up to a second. It takes the channel once there is one, and begins anew.
+ */
 static void test_no_descriptor(void **state) {
         (void)state;
         process_run(open_without_descriptors, NULL);

@@ -732,6 +732,20 @@ static void test_anything(void **state) {
         }
 }
 
+/* What stands behind a connection is its unsent bytes, even if they cannot be read: its handler
+ * resets it then. */
+static void test_not_a_file(void **state) {
+        RestoredConnection connection;
+
+        (void)state;
+        pass(bundle_new((int[]){ fds[0], STDIN_FILENO, fds[1] }, 3), "mpecho-connection.1");
+        prepare();
+        assert_true(restore_next(&restore, &connection));
+        assert_true(socket_cookie(connection.fd) == cookies[0]);
+        assert_true(connection.unsent >= 0);
+        expect_served(1, NULL);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void) {
@@ -743,7 +757,7 @@ int main(void) {
                 TEST(test_forget),        TEST(test_deinit),          TEST(test_no_room),
                 TEST(test_drop),          TEST(test_reset),           TEST(test_strangers),
                 TEST(test_anything),      TEST(test_last_run),        TEST(test_later_runs),
-                TEST(test_no_ledger),
+                TEST(test_no_ledger),     TEST(test_not_a_file),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
