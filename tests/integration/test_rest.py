@@ -12,6 +12,7 @@ import clients
 import processes
 from journald import Notifications
 from manager import send
+from test_hostile_handlers import handover_name
 
 SECOND = 1000000  # microseconds
 SCRAPERS = 16  # clients of metrics that the service answers at once
@@ -135,14 +136,15 @@ def test_a_thousand_idle_connections(managed):
 
 
 def test_trouble(start, managed, tmp_path):
-    """Out of descriptors, also for clients of the metrics, or with nobody live and a limit to
-    idleness; a journald that does not read, and a full queue of records; a service manager that does
-    not read."""
+    """Out of descriptors, also for clients of the metrics, for a channel of a handler, or with nobody
+    live and a limit to idleness; a journald that does not read, and a full queue of records; a
+    service manager that does not read."""
     hung = Notifications(tmp_path, reading=False)
     hung.fill()
     with clients.listen() as listener, clients.listen() as other, contextlib.closing(hung):
         services = {
             "exhausted": start("127.0.0.1:0", "metrics:127.0.0.1:0", expected=["exhausted"]),
+            "a channel waits": start("proxy:127.0.0.1:0", expected=["exhausted"]),
             "journald hangs": start(passed=[other], reading=False, ready=False, expected=["lost"]),
             "manager hangs": start(environment={"NOTIFY_SOCKET": hung.path,
                                                 "WATCHDOG_USEC": 20 * SECOND}),
@@ -151,6 +153,9 @@ def test_trouble(start, managed, tmp_path):
         limit_descriptors(services["exhausted"])
         services["exhausted"].clients.append(
             clients.knock(services["exhausted"].listeners()[1]))
+        limit_descriptors(services["a channel waits"])
+        channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        channel.connect("\0" + handover_name(services["a channel waits"]))
         address = (socket.AF_INET, other.getsockname())
         for _ in range(20):
             services["journald hangs"].connect_served(address=address)
@@ -166,6 +171,7 @@ def test_trouble(start, managed, tmp_path):
         # The end of a handler shortens them.
         wait_until_exhausted(services["soon idle"])
         processes.assert_at_rest({name: service.pid for name, service in services.items()})
+        channel.close()
         services["journald hangs"].journal.read()
         services["journald hangs"].journal.wait_for("lost")
         for service in services.values():
