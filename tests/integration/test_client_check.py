@@ -161,7 +161,9 @@ def test_a_surplus_without_an_end_in_order(end, surplus):
     status, verdict = check(behaviour, "--timeout=1")
     plural = "s" if len(surplus) > 1 else ""
     assert status == 1
-    assert f": differs: {len(surplus)} byte{plural} that nobody sent came at offset {SIZE}" in verdict
+    # By chance, the last byte that was sent may be the same as a single one.
+    assert re.search(f": differs: {len(surplus)} byte{plural} (that nobody sent came|"
+                     f"came back twice, the second time) at offset {SIZE}", verdict)
 
 
 def test_one_bit_in_a_gigabyte():
