@@ -116,6 +116,9 @@ static const struct sock_filter refused[] = {
          * SOCK_DGRAM; the types of connections have not. */
         REFUSE(socket, 1, BPF_JSET, SOCK_DGRAM),
         REFUSE(socketpair, 1, BPF_JSET, SOCK_DGRAM),
+        /* The keeper kills the process group of the service. */
+        REFUSE(setsid, 0, BPF_JGE, 0),
+        REFUSE(setpgid, 0, BPF_JGE, 0),
         /* The kernel limits how many files the processes of a user watch. */
         REFUSE(epoll_create1, 0, BPF_JGE, 0),
 #ifdef SYS_epoll_create

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reports to the service manager, in the protocol that sd_notify(3) documents: READY=1, STOPPING=1,
- * EXTEND_TIMEOUT_USEC=, STATUS= and WATCHDOG=1.
+ * STATUS= and WATCHDOG=1.
  *
  * The functions of libsystemd block while the manager does not read its socket, and open a
  * descriptor for each message. The process keeps one socket, and the master never blocks. When the
@@ -14,7 +14,6 @@
 #include "report/notify.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,13 +94,6 @@ static bool notify_send(const char *message) {
         return r != -EAGAIN && r != -ENOBUFS && r != -ENOMEM;
 }
 
-bool notify_longer(uint64_t time) {
-        char message[sizeof "EXTEND_TIMEOUT_USEC=18446744073709551615"];
-
-        snprintf(message, sizeof message, "EXTEND_TIMEOUT_USEC=%" PRIu64, time / CLOCK_MICROSECOND);
-        return notify_send(message);
-}
-
 static void notify_state(Notify *notify, const char *state, uint64_t now) {
         const bool sent = !notify->managed || notify_send(state);
 
@@ -114,7 +106,7 @@ void notify_ready(Notify *notify, uint64_t now) {
 }
 
 void notify_stopping(Notify *notify, uint64_t now) {
-        notify_state(notify, "STOPPING=1\nEXTEND_TIMEOUT_USEC=5000000", now);
+        notify_state(notify, "STOPPING=1", now);
 }
 
 void notify_changed(Notify *notify, uint64_t now) {

@@ -51,12 +51,6 @@ void notify_close(void);
 int notify_once(const char *message, const int *fds, size_t n, int flags);
 
 /*
- * notify_longer: Asks the service manager not to kill a service that stops for the next @time
- * nanoseconds. Nothing shortens what it was asked before. Returns whether the manager had room.
- */
-bool notify_longer(uint64_t time);
-
-/*
  * notify_init: Finds the service manager and its watchdog (sd_watchdog_enabled(3)), which gets
  * signs of life twice as often as it requires. Call before handler_init(), as notify_open().
  *
@@ -67,9 +61,8 @@ int notify_init(Notify *notify);
 /*
  * notify_has_manager: Returns whether there is a service manager.
  *
- * notify_ready: Announces that the service listens. notify_stopping: Announces that it is stopping,
- * which takes 5 seconds from then on at most. Both send at @now, an instant of clock_now(), or as
- * soon as there is room.
+ * notify_ready: Announces that the service listens. notify_stopping: Announces that it is stopping.
+ * Both send at @now, an instant of clock_now(), or as soon as there is room.
  *
  * notify_changed: Schedules a STATUS= update, at the earliest a second after the last
  * notify_status(), and two seconds after it at the latest.

@@ -14,9 +14,13 @@
  * store, which would be full some day. It stores it under a name with the handler's process ID; the
  * next master decides by the ledger which bundle counts. It waits once for all handlers that ask
  * meanwhile: for systemd, and a second for those that stay silent. Then it closes their channels.
- * It asks systemd to wait for the rest, as the master does (stop.h).
  * It kills a handler that opens a second one. While the master answers, no handler asks, and the
  * keeper sleeps.
+ *
+ * After the master it limits the time of handlers (stop.h): one that stays would keep systemd from
+ * starting the next run. It kills the process group, which systemd makes for the service
+ * (setsid(2)), and which no handler can leave (confine.h): numbers of processes in the ledger may
+ * be others' by then, and not all handlers are there.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
  * from the master or, when the master was killed, after the last handler. No close(2) of what a
@@ -51,7 +55,10 @@
 /* How long it waits for a handler that was welcome as long before as a silent one. */
 #define SILENT_PATIENCE CLOCK_MILLISECOND
 
-/* How much time of a stop each connection costs at most, beside that of systemd. */
+/* How long it waits at least for the first of several, when others were silent before. */
+#define LEAST_PATIENCE (CLOCK_SECOND / 32)
+
+/* How much time of the others a connection takes at most, beside that of systemd. */
 #define STORED_ALLOWANCE (10 * CLOCK_MILLISECOND)
 
 /* How long it rests after strangers, in milliseconds, while there is a master. */
@@ -82,7 +89,9 @@ typedef struct Keeping {
         int lack;        /* the last rest for want of a descriptor; 0 without one since a channel */
         int n;
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
-        Stop stop; /* begins with the first handler that comes, and again when the master ends */
+        uint64_t patience;          /* with the first silent handler of the next turn */
+        bool has_group;             /* whether its process group is that of the service alone */
+        Stop stop;                  /* begins with the end of the master */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
@@ -166,9 +175,10 @@ static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patien
         return put;
 }
 
-/* Receives what the handlers of the channels give. Those that give nothing right stay out. */
-static void keeping_put_all(Keeping *keeping) {
-        uint64_t patience = CHANNEL_PATIENCE;
+/* Receives what the handlers of the channels give. Those that give nothing right stay out. Returns
+ * whether none was silent: with silent ones in each turn, others would wait for too long. */
+static bool keeping_put_all(Keeping *keeping) {
+        uint64_t patience = keeping->patience;
         int n = 0;
 
         for (int i = 0; i < keeping->n; i++) {
@@ -180,6 +190,11 @@ static void keeping_put_all(Keeping *keeping) {
                         discard_add_channel(&keeping->discard, stored.channel);
         }
         keeping->n = n;
+        if (patience == keeping->patience)
+                return true;
+        if (keeping->patience > LEAST_PATIENCE)
+                keeping->patience /= 2;
+        return false;
 }
 
 /* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
@@ -198,37 +213,22 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
-/* Stores what the handlers that are welcome give. Others get the time of that back. */
+/* Stores what the handlers that are welcome give. Those that still come get the time of that back,
+ * but not that of silent ones, and hardly any of slow ones. */
 static void keeping_store(Keeping *keeping) {
         const uint64_t begun = clock_now();
-        uint64_t put;
+        const bool spoken = keeping_put_all(keeping);
+        const uint64_t put = clock_now(), most = (uint64_t)keeping->n * STORED_ALLOWANCE;
 
-        keeping_put_all(keeping);
-        put = clock_now();
-        stop_extend(&keeping->stop,
-                    clock_earlier(put - begun, (uint64_t)keeping->n * STORED_ALLOWANCE));
         keeping_answer(keeping);
-        stop_extend(&keeping->stop, clock_now() - put);
-}
-
-/* Asks systemd to wait for handlers, as they come because the service stops. */
-static void keeping_stop(Keeping *keeping) {
-        const uint64_t now = clock_now();
-        uint64_t longer;
-
-        if (!keeping->stop.begun)
-                stop_begin(&keeping->stop, now);
-        longer = stop_news(&keeping->stop, now);
-        if (longer > 0 && notify_longer(longer))
-                stop_note_told(&keeping->stop);
+        stop_extend(&keeping->stop,
+                    clock_now() - put + (spoken ? clock_earlier(put - begun, most) : 0));
 }
 
 /* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
 static void keeping_serve(Keeping *keeping) {
         const int rest = keeping_take_all(keeping);
 
-        if (keeping->n > 0)
-                keeping_stop(keeping);
         keeping_store(keeping);
         discard_close(&keeping->discard);
         if (rest > 0)
@@ -248,21 +248,35 @@ static int keeping_next(Keeping *keeping) {
         return fd;
 }
 
+/* Returns for how many milliseconds to wait: until the deadline of handlers without a master. */
+static int keeping_timeout(const Keeping *keeping) {
+        const uint64_t now = clock_now(), deadline = keeping->stop.deadline;
+
+        if (deadline == CLOCK_NEVER)
+                return -1;
+        return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
+}
+
 static void keeping_run(Keeping *keeping) {
         struct pollfd *other = &keeping->polled[1];
         char byte;
 
         while (other->fd >= 0) {
-                if (poll(keeping->polled, 2, -1) < 0)
+                if (poll(keeping->polled, 2, keeping_timeout(keeping)) < 0)
                         continue;
                 /* Strangers can open channels all the time: the rest gets its turn as well. */
                 keeping_serve(keeping);
+                /* This process, too. */
+                if (stop_expire(&keeping->stop, clock_now()) && keeping->has_group)
+                        (void)kill(0, SIGKILL);
                 if (other->revents == 0)
                         continue;
                 if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
                         return;
-                if (keeping->waited == 0)
+                if (keeping->waited == 0) {
                         stop_begin(&keeping->stop, clock_now());
+                        keeping->patience = CHANNEL_PATIENCE;
+                }
                 close(other->fd);
                 other->fd = keeping_next(keeping);
         }
@@ -287,6 +301,8 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
         keeping.run = run;
         keeping.ledger = ledger;
+        keeping.patience = CHANNEL_PATIENCE;
+        keeping.has_group = getpgrp() == getppid();
         keeping.stop = STOP_NONE;
         if (!keeping_move_descriptors(&keeping, socket, end))
                 _exit(EXIT_FAILURE);

@@ -307,7 +307,6 @@ static uint64_t master_deadline(const Master *master) {
 
 static void master_tick(Master *master, uint64_t now) {
         const bool quiet = datagrams_are_quiet(master->datagrams);
-        uint64_t longer;
 
         connections_tick(master->connections, now);
         datagrams_tick(master->datagrams, now);
@@ -326,9 +325,6 @@ static void master_tick(Master *master, uint64_t now) {
                 connections_kill(master->connections);
                 datagrams_kill(master->datagrams);
         }
-        longer = stop_news(&master->stop, now);
-        if (longer > 0 && notify_longer(longer))
-                stop_note_told(&master->stop);
         if (roster_live(master->connections->roster) > 0 || !datagrams_are_quiet(master->datagrams))
                 master->idle_since = CLOCK_NEVER;
         else if (master->idle_since == CLOCK_NEVER)

@@ -6,21 +6,20 @@
 
 #include "lib/clock.h"
 
-/* The time that handlers have to finish once the service stops. Begins as STOP_NONE. */
+/* The time that handlers have to finish once the service stops, or its master was killed. Begins as
+ * STOP_NONE. */
 typedef struct Stop {
         bool begun;
-        uint64_t deadline;    /* when the master kills the rest; CLOCK_NEVER for never */
-        uint64_t told;        /* the deadline that the service manager knows */
+        uint64_t deadline;    /* when to kill the rest; CLOCK_NEVER for never */
         uint32_t handed_over; /* connections that have moved the deadline */
 } Stop;
 
 #define STOP_NONE ((Stop){ .deadline = CLOCK_NEVER })
 
 /*
- * stop_begin: Gives handlers 4 seconds from @now on. The service manager waits for 5 by itself, or
- * the caller tells it.
+ * stop_begin: Gives handlers 4 seconds from @now on.
  *
- * stop_extend: Gives them @time more, which the master has spent on storing connections. Does
+ * stop_extend: Gives them @time more, which was spent on storing connections. Does
  * nothing before stop_begin() and after the time is over.
  *
  * stop_note_handed_over: Notes at @now that @handed_over connections in all go on without this
@@ -28,16 +27,8 @@ typedef struct Stop {
  * systemd has all connections that are left, whose handlers then have at most a second.
  *
  * stop_expire: Returns true once when the time is over at @now. The caller kills the rest.
- *
- * stop_news: Returns for how long from @now on the service manager must not kill the service: at
- * the begin, whenever the deadline has moved by a quarter of a second, and once when the time is
- * over: what is left then takes 5 seconds at most. Returns 0 in between.
- *
- * stop_note_told: Notes that the service manager has heard the news.
  */
 void stop_begin(Stop *stop, uint64_t now);
 void stop_extend(Stop *stop, uint64_t time);
 void stop_note_handed_over(Stop *stop, uint32_t handed_over, bool stored, uint64_t now);
 bool stop_expire(Stop *stop, uint64_t now);
-uint64_t stop_news(const Stop *stop, uint64_t now);
-void stop_note_told(Stop *stop);

@@ -163,6 +163,24 @@ static void test_keeper(void **state) {
         (void)process_wait(keeper);
 }
 
+static void leave_group(void *unused) {
+        const pid_t group = getpgrp();
+
+        (void)unused;
+        enter_sandbox(0);
+        assert_int_equal(setsid(), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(setpgid(0, 0), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(getpgrp(), group);
+}
+
+/* They stay in the process group that the keeper kills. */
+static void test_group(void **state) {
+        (void)state;
+        process_run(leave_group, NULL);
+}
+
 static void watch_files(void *unused) {
         const int before = epoll_create1(EPOLL_CLOEXEC);
         const int watched = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -203,9 +221,10 @@ static void test_no_sandbox(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_sockets), cmocka_unit_test(test_port),
-                cmocka_unit_test(test_connect), cmocka_unit_test(test_keeper),
-                cmocka_unit_test(test_epoll),   cmocka_unit_test(test_no_sandbox),
+                cmocka_unit_test(test_sockets),    cmocka_unit_test(test_port),
+                cmocka_unit_test(test_connect),    cmocka_unit_test(test_keeper),
+                cmocka_unit_test(test_group),      cmocka_unit_test(test_epoll),
+                cmocka_unit_test(test_no_sandbox),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

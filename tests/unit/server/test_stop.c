@@ -51,46 +51,11 @@ static void test_most(void **state) {
         assert_true(stop.deadline == BEGIN + 3 * CLOCK_SECOND);
 }
 
-/* Returns the news, of which the service manager hears. */
-static uint64_t news(Stop *stop, uint64_t now) {
-        const uint64_t longer = stop_news(stop, now);
-
-        assert_true(stop_news(stop, now) == longer);
-        stop_note_told(stop);
-        assert_true(stop_news(stop, now) == 0);
-        return longer;
-}
-
-/* The service manager waits for a second more than handlers have. It hears of a deadline that has
- * moved by a quarter of a second, and once that the time is over. */
-static void test_news(void **state) {
-        const uint64_t second = CLOCK_SECOND;
-        Stop stop = STOP_NONE;
-
-        (void)state;
-        assert_true(stop_news(&stop, BEGIN) == 0);
-        stop_begin(&stop, BEGIN);
-        stop_extend(&stop, second / 4 - 1);
-        assert_true(stop_news(&stop, BEGIN) == 0);
-        stop_extend(&stop, 1);
-        assert_true(news(&stop, BEGIN + second) == 4 * second + second / 4);
-        stop_note_handed_over(&stop, 1, true, BEGIN + second);
-        assert_true(stop_news(&stop, BEGIN + second) == 0);
-        stop_extend(&stop, 9 * second);
-        assert_true(news(&stop, BEGIN + 99 * second) == second);
-        assert_true(stop_expire(&stop, BEGIN + 99 * second));
-        assert_true(news(&stop, BEGIN + 99 * second) == 5 * second);
-        stop_begin(&stop, BEGIN);
-        stop_extend(&stop, second);
-        assert_true(news(&stop, BEGIN) == 6 * second);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_patience),
                 cmocka_unit_test(test_more),
                 cmocka_unit_test(test_most),
-                cmocka_unit_test(test_news),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
