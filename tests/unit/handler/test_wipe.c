@@ -38,8 +38,11 @@ static void test_registers(void **state) {
 
         (void)state;
 #ifdef __x86_64__
-        if (!__builtin_cpu_supports("avx"))
-                skip();
+        /* It asks for no more than the processor has, and then wipes nothing. */
+        if (!__builtin_cpu_supports("avx")) {
+                wipe_registers();
+                return;
+        }
 #endif
         __asm__ volatile(SET : : "m"(text));
         __asm__ volatile(GET : "=m"(copies) : "r"(copies));
