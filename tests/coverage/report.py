@@ -20,11 +20,13 @@ HERE = pathlib.Path(__file__).parent
 SRC = HERE.parents[1] / "src"
 KINDS = ["lines", "branches", "conditions"]
 
-# They read bytes of peers, of other processes and of administrators.
+# They read untrusted bytes: of peers, of other processes, and from systemd's store. Of the parsers of options only those
+# of lib are here, which any program can use.
 PARSERS = {"handler/datagram.c", "handler/proxy.c", "lib/fdpass.c", "lib/number.c",
            "lib/endpoint.c", "lib/address.c", "lib/option.c", "restart/bundle.c",
            "restart/fdstore.c", "restart/ledger.c", "restart/legacy.c", "restart/unsent.c",
-           "handler/scrape.c", "client/content/foreign.c", "client/network/rejection.c"}
+           "handler/scrape.c", "client/content/foreign.c", "client/content/payload.c",
+           "client/network/rejection.c"}
 # In percent, of unit and integration tests together.
 LIMITS = {"parsers": {"lines": 98, "branches": 95, "conditions": 100},
           "all": {"lines": 95, "branches": 88, "conditions": 95}}

@@ -95,6 +95,18 @@ static void test_other_run(void **state) {
         }
 }
 
+/* Bytes of a datagram that are not in their place name none. */
+static void test_displaced(void **state) {
+        char copy[64];
+        uint64_t found;
+
+        (void)state;
+        payload_init(&payload, sizeof copy);
+        memcpy(copy, payload_make(&payload, 862), sizeof copy);
+        assert_false(payload_find(&payload, copy + PATTERN_WORD_SIZE,
+                                  sizeof copy - PATTERN_WORD_SIZE, 0, 1000, &found));
+}
+
 /* Of a datagram too short for its number, the last fitting one is found; one of no bytes never. */
 static void test_short(void **state) {
         uint64_t found;
@@ -120,9 +132,9 @@ static void test_short(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_found),   cmocka_unit_test(test_changed),
-                cmocka_unit_test(test_lengths), cmocka_unit_test(test_other_run),
-                cmocka_unit_test(test_short),
+                cmocka_unit_test(test_found),     cmocka_unit_test(test_changed),
+                cmocka_unit_test(test_lengths),   cmocka_unit_test(test_other_run),
+                cmocka_unit_test(test_displaced), cmocka_unit_test(test_short),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
