@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What mpecho is held to: ratios and differences, each within one run."""
+"""What mpecho and mpecho-client are held to: ratios and differences, each within one run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -83,4 +83,10 @@ TARGETS = [
     Target("restart with 1,000 live: failed connects", "", plain("restart-failed"), 0, unit=""),
     Target("restart with 1,000 live: longest stall", "bare loop, ended and forked anew",
            restart_stall, 1.1),
+    *(Target(f"mpecho-client: {title}", "epoll loop in C",
+             ratio(metric, "loader-pusher", "loader-client"), 0.95, True)
+      for metric, title in (("load-requests", "requests/s"),
+                            ("load-connections", "connections/s"), ("load-streams", "4 streams"))),
+    Target("mpecho-client: one stream, checked", "not checked",
+           ratio("load-check", "loader-unchecked", "loader-client"), 0.9, True),
 ]
