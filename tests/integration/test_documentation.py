@@ -249,6 +249,36 @@ def test_commands():
     assert set(NOT_RUN) <= {re.sub(r"_[\d.]+-\d+_", "_VERSION_", command) for command in found}
 
 
+def inline_programs(path):
+    """The commands of mpecho and mpecho-client that stand in the sentences of a README."""
+    return re.findall(r"`((?:/usr/sbin/)?mpecho(?:-client)? [^`]+)`", read(path))
+
+
+def is_valid(command):
+    """Whether mpecho takes the arguments of a command, or mpecho-client has its options: there, a
+    sentence may leave out the host."""
+    name, *words = command.removeprefix("/usr/sbin/").split()
+    if name == "mpecho":
+        return subprocess.run([BUILD / name, "--test", *words], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT).returncode == 0
+    return all(word.removeprefix("--") in help_options(name) for word in words)
+
+
+def test_inline_programs():
+    """Each command of mpecho or mpecho-client in a sentence of a README is valid."""
+    found = [command for path in READMES for command in inline_programs(path)]
+    assert {command.split()[0] for command in found} == {
+        "mpecho", "/usr/sbin/mpecho", "mpecho-client"}
+    assert [command for command in found if not is_valid(command)] == []
+
+
+@pytest.mark.parametrize("command", ["mpecho --tets", "/usr/sbin/mpecho udp:127.0.0.1:echo:7",
+                                     "mpecho-client --mtu --no-such-option"])
+def test_wrong_inline_programs(command):
+    """A wrong one would be found."""
+    assert not is_valid(command)
+
+
 @pytest.mark.parametrize("command", UNIT)
 def test_unit_commands(command):
     """The commands that run a unit test succeed, and a seed is for a test that takes one."""
