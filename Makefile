@@ -192,7 +192,7 @@ QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_jso
 	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and \
 	not more_connections_than and not not_read and not waits_for_the_manager'
 
-## check-model: search all states of a model of the handover with spin, a few minutes
+## check-model: search all states of a model of the handover with spin, about a minute
 check-model:
 	@CC='$(CC)' tests/model/run $(BUILD)
 
@@ -241,8 +241,8 @@ check-sanitize:
 	@$(sanitize) PYTEST_OPTIONS='--ignore=tests/integration/test_bench.py $(PYTEST_OPTIONS)' \
 		check-unit check-fuzz check-integration
 
-# In inspect. All integration tests take 190 seconds of processor time, those of QUICK 65: sanitizers find what is wrong with
-# a code path the first time that it is run.
+# In inspect. The tests of QUICK take a third of the processor time of all integration tests: sanitizers find what is wrong
+# with a code path the first time that it is run.
 check-sanitize-quick:
 	@$(sanitize) -j$(JOBS) programs
 	@$(sanitize) check-quick
