@@ -270,8 +270,9 @@ def test_end_without_master(unit):
 
 
 def test_killed_without_master(unit):
-    """A handler that is killed while there is no master is recorded as crashed by the next one."""
-    service = unit(expected=["crashed"])
+    """A handler that is killed while there is no master is recorded as crashed by the next one, with
+    its listener. Nobody knows the signal."""
+    service = unit(expected=["crashed"], name="front")
     client = service.connect_served()
     left = service.abandon_handlers()
     send(left, signal.SIGKILL)
@@ -280,6 +281,10 @@ def test_killed_without_master(unit):
     record, = service.journal.wait_for("crashed", MPECHO_PEER=clients.peer_text(client))
     assert record.number("MPECHO_BYTES") == len("ping")
     assert [record.number("MPECHO_HANDLER_PID")] == left
+    assert record["MPECHO_LISTENER"] == "{}:{}".format(*service.listener.getsockname())
+    assert record["MPECHO_LISTENER_NAME"] == "front"
+    assert record.number("MPECHO_SIGNAL") == 0
+    assert "MPECHO_REASON" not in record
 
 
 def test_clients_that_come_meanwhile(unit):
