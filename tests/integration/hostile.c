@@ -451,11 +451,16 @@ static void attack_deaf(void) {
  * stand behind the address in the argument. */
 static void attack_late(void) {
         char *const delay = strchr(argument, ' ');
+        char answer;
+        int channel;
 
         *delay = '\0';
         wait_for_stop();
         (void)poll(NULL, 0, atoi(delay + 1));
-        (void)send_descriptor(open_channel(), NULL, 0, "x", 1, OWN_CONNECTION);
+        channel = open_channel();
+        /* Since Linux 6.16 a descriptor that comes before the welcome is refused. */
+        (void)recv(channel, &answer, 1, 0);
+        (void)send_descriptor(channel, NULL, 0, "x", 1, OWN_CONNECTION);
         attack_hang();
 }
 
