@@ -9,6 +9,9 @@
  * all children: in each turn while there are few, and otherwise so seldom that sweeps take a
  * hundredth of the time, but at least once a second.
  *
+ * Between its announcement and its end a handler is waited for in vain, and again in the next turn.
+ * A compromised one can announce all: after a few in vain, a turn leaves the rest to the sweep.
+ *
  * An announcement only says where to look. The reaper must take no handler for ended that
  * waitpid(2) has not returned, and finds the connection by that process ID.
  */
@@ -22,7 +25,7 @@
 #include "lib/mapping.h"
 
 enum {
-        FEW = 64,   /* live connections with which each turn sweeps */
+        FEW = 64,   /* live connections with which each turn sweeps; waits in vain of a turn */
         REST = 100, /* times the duration of a sweep, until the next one with more */
 };
 
@@ -56,6 +59,7 @@ void reaper_begin(Reaper *reaper, uint64_t now) {
         }
         reaper->now = now;
         reaper->next = reaper->n;
+        reaper->vain = 0;
 }
 
 /* As waitpid(2) with WNOHANG. A handler that has this process trace it (ptrace(2)) can report that
@@ -92,10 +96,13 @@ pid_t reaper_next(Reaper *reaper, int *ret_status) {
                 const uint32_t last = --reaper->next;
                 Connection *connection = roster_at(reaper->roster, reaper->leaving[last]);
                 const pid_t handler = connection->handler;
-                const pid_t pid = handler != 0 ? reaper_wait(handler, ret_status) : -1;
+                const bool looks = handler != 0 && reaper->vain < FEW;
+                const pid_t pid = looks ? reaper_wait(handler, ret_status) : -1;
 
-                if (pid == 0)
+                if (pid == 0) {
+                        reaper->vain++;
                         continue;
+                }
                 connection->leaving = false;
                 reaper->leaving[last] = reaper->leaving[--reaper->n];
                 if (pid > 0)
