@@ -17,10 +17,10 @@
  * It kills a handler that opens a second one. While the master answers, no handler asks, and the
  * keeper sleeps.
  *
- * After the master it limits the time of handlers (stop.h): one that stays would keep systemd from
- * starting the next run. It kills the process group, which systemd makes for the service
- * (setsid(2)), and which no handler can leave (confine.h): numbers of processes in the ledger may
- * be others' by then, and not all handlers are there.
+ * After the master it limits the time of handlers (stop.h), once systemd has told them to stop: one
+ * that stays would keep systemd from starting the next run. It kills the process group, which
+ * systemd makes for the service (setsid(2)), and which no handler can leave (confine.h). Numbers of
+ * processes in the ledger may be others' by then, and not all handlers are there.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
  * from the master or, when the master was killed, after the last handler. No close(2) of what a
@@ -61,6 +61,9 @@
 /* How much time of the others a connection takes at most, beside that of systemd. */
 #define STORED_ALLOWANCE (10 * CLOCK_MILLISECOND)
 
+/* How often it looks whether the service was told to stop, in milliseconds, without a master. */
+#define TOLD_INTERVAL 500
+
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
 
@@ -91,7 +94,7 @@ typedef struct Keeping {
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         uint64_t patience;          /* with the first silent handler of the next turn */
         bool has_group;             /* whether its process group is that of the service alone */
-        Stop stop;                  /* begins with the end of the master */
+        Stop stop;                  /* of handlers without a master */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
@@ -248,13 +251,30 @@ static int keeping_next(Keeping *keeping) {
         return fd;
 }
 
-/* Returns for how many milliseconds to wait: until the deadline of handlers without a master. */
+/* Returns for how many milliseconds to wait for others: without a master, until the service was
+ * told to stop, and from then on until the deadline of handlers. */
 static int keeping_timeout(const Keeping *keeping) {
         const uint64_t now = clock_now(), deadline = keeping->stop.deadline;
 
         if (deadline == CLOCK_NEVER)
-                return -1;
+                return keeping->waited > 0 && !keeping->stop.begun ? TOLD_INTERVAL : -1;
         return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
+}
+
+/* Limits the time of handlers without a master. It begins when systemd has told them to stop, as it
+ * has told this process: a signal waits. At its end, this process is killed, too. */
+static void keeping_limit(Keeping *keeping) {
+        const uint64_t now = clock_now();
+        sigset_t waiting;
+
+        if (keeping->waited == 0)
+                return;
+        if (!keeping->stop.begun && sigpending(&waiting) == 0 && !sigisemptyset(&waiting)) {
+                stop_begin(&keeping->stop, now);
+                keeping->patience = CHANNEL_PATIENCE;
+        }
+        if (stop_expire(&keeping->stop, now) && keeping->has_group)
+                (void)kill(0, SIGKILL);
 }
 
 static void keeping_run(Keeping *keeping) {
@@ -266,17 +286,11 @@ static void keeping_run(Keeping *keeping) {
                         continue;
                 /* Strangers can open channels all the time: the rest gets its turn as well. */
                 keeping_serve(keeping);
-                /* This process, too. */
-                if (stop_expire(&keeping->stop, clock_now()) && keeping->has_group)
-                        (void)kill(0, SIGKILL);
+                keeping_limit(keeping);
                 if (other->revents == 0)
                         continue;
                 if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
                         return;
-                if (keeping->waited == 0) {
-                        stop_begin(&keeping->stop, clock_now());
-                        keeping->patience = CHANNEL_PATIENCE;
-                }
                 close(other->fd);
                 other->fd = keeping_next(keeping);
         }
@@ -296,13 +310,14 @@ static bool keeping_move_descriptors(Keeping *keeping, int socket, int end) {
         return keeping->polled[0].fd >= 0 && keeping->polled[1].fd >= 0;
 }
 
-static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger) {
+static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger,
+                                  bool has_group) {
         static Keeping keeping;
 
         keeping.run = run;
         keeping.ledger = ledger;
         keeping.patience = CHANNEL_PATIENCE;
-        keeping.has_group = getpgrp() == getppid();
+        keeping.has_group = has_group;
         keeping.stop = STOP_NONE;
         if (!keeping_move_descriptors(&keeping, socket, end))
                 _exit(EXIT_FAILURE);
@@ -317,6 +332,7 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
 /* Forks the keeper with all signals blocked. Returns its process ID, or a negative errno. */
 static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
+        const bool has_group = getpgrp() == getpid();
         sigset_t all, before;
         pid_t pid;
 
@@ -324,7 +340,7 @@ static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
         (void)sigprocmask(SIG_SETMASK, &all, &before);
         pid = fork();
         if (pid == 0)
-                keeper_main(socket, end, run, ledger);
+                keeper_main(socket, end, run, ledger, has_group);
         if (pid < 0)
                 pid = -errno;
         (void)sigprocmask(SIG_SETMASK, &before, NULL);
