@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/net.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
@@ -127,8 +128,10 @@ static const struct sock_filter refused[] = {
         /* Its operations pass no filter. */
         REFUSE(io_uring_setup, 0, BPF_JGE, 0),
 #ifdef SYS_socketcall
-        /* It has its arguments in memory; the C library does not use it. */
-        REFUSE(socketcall, 0, BPF_JGE, 0),
+        /* It has its arguments in memory. On i386 and s390x the C library calls it for all sockets.
+         */
+        REFUSE(socketcall, 0, BPF_JEQ, SYS_BIND),
+        REFUSE(socketcall, 0, BPF_JEQ, SYS_LISTEN),
 #endif
         /* The limits of another process. */
         REFUSE(prlimit64, 0, BPF_JGT, 0),

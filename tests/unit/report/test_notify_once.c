@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "handler/confine.h"
@@ -83,8 +84,10 @@ static void send_in_sandbox(void *data) {
 /* In the sandbox a process sends over the descriptor that it has, and gets none. */
 static void test_sandbox(void **state) {
         (void)state;
+#ifndef SYS_socketcall
         process_run(send_in_sandbox, &(bool){ false });
         manager_expect_none(&manager);
+#endif
         process_run(send_in_sandbox, &(bool){ true });
         for (int i = 0; i < 3; i++)
                 manager_expect(&manager, "A=1", 0);
