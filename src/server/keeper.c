@@ -58,9 +58,6 @@
 /* How long it waits at least for the first of several, when others were silent before. */
 #define LEAST_PATIENCE (CLOCK_SECOND / 32)
 
-/* How much time of the others a connection takes at most, beside that of systemd. */
-#define STORED_ALLOWANCE (10 * CLOCK_MILLISECOND)
-
 /* How often it looks whether the service was told to stop, in milliseconds, without a master. */
 #define TOLD_INTERVAL 500
 
@@ -95,6 +92,8 @@ typedef struct Keeping {
         uint64_t patience;          /* with the first silent handler of the next turn */
         bool has_group;             /* whether its process group is that of the service alone */
         Stop stop;                  /* of handlers without a master */
+        uint32_t handed_over;       /* connections stored in all */
+        uint64_t blocked;           /* how long systemd had no room, in this turn */
         Discard discard;
         struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
 } Keeping;
@@ -164,6 +163,7 @@ static int keeping_take_all(Keeping *keeping) {
 static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patience) {
         int fds[FDPASS_MOST], n;
         FdpassNote note = {};
+        uint64_t begun;
         bool put;
 
         socket_set_timeout(stored->channel, SO_RCVTIMEO, *patience);
@@ -171,16 +171,18 @@ static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patien
         /* All were welcome before: the others have had this time, too. */
         if (n == -EAGAIN)
                 *patience = SILENT_PATIENCE;
+        begun = clock_now();
         put = n > 0 && handover_is_gift(fds, n) && socket_cookie(fds[0]) == stored->cookie &&
               fdstore_put_connections(fds, (size_t)n, keeping->run, stored->handler) == 0;
+        keeping->blocked += clock_now() - begun;
         for (int i = 0; i < n; i++)
                 discard_add(&keeping->discard, fds[i]);
         return put;
 }
 
-/* Receives what the handlers of the channels give. Those that give nothing right stay out. Returns
- * whether none was silent: with silent ones in each turn, others would wait for too long. */
-static bool keeping_put_all(Keeping *keeping) {
+/* Receives what the handlers of the channels give. Those that give nothing right stay out. With
+ * silent ones in each turn, others would wait for too long: it waits for half as long each time. */
+static void keeping_put_all(Keeping *keeping) {
         uint64_t patience = keeping->patience;
         int n = 0;
 
@@ -193,11 +195,10 @@ static bool keeping_put_all(Keeping *keeping) {
                         discard_add_channel(&keeping->discard, stored.channel);
         }
         keeping->n = n;
-        if (patience == keeping->patience)
-                return true;
-        if (keeping->patience > LEAST_PATIENCE)
+        if (patience != keeping->patience && keeping->patience > LEAST_PATIENCE)
                 keeping->patience /= 2;
-        return false;
+        else if (patience == keeping->patience && keeping->waited == 0)
+                keeping->patience = CHANNEL_PATIENCE;
 }
 
 /* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
@@ -216,16 +217,18 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
-/* Stores what the handlers that are welcome give. Those that still come get the time of that back,
- * but not that of silent ones, and hardly any of slow ones. */
+/* Stores what the handlers that are welcome give. Those that still come get back the time that
+ * systemd has needed, and hardly any of that of the others. */
 static void keeping_store(Keeping *keeping) {
-        const uint64_t begun = clock_now();
-        const bool spoken = keeping_put_all(keeping);
-        const uint64_t put = clock_now(), most = (uint64_t)keeping->n * STORED_ALLOWANCE;
+        uint64_t begun;
 
+        keeping->blocked = 0;
+        keeping_put_all(keeping);
+        keeping->handed_over += (uint32_t)keeping->n;
+        begun = clock_now();
         keeping_answer(keeping);
-        stop_extend(&keeping->stop,
-                    clock_now() - put + (spoken ? clock_earlier(put - begun, most) : 0));
+        stop_extend(&keeping->stop, keeping->blocked + clock_now() - begun);
+        stop_note_handed_over(&keeping->stop, keeping->handed_over, false, clock_now());
 }
 
 /* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
@@ -261,15 +264,23 @@ static int keeping_timeout(const Keeping *keeping) {
         return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
 }
 
-/* Limits the time of handlers without a master. It begins when systemd has told them to stop, as it
- * has told this process: a signal waits. At its end, this process is killed, too. */
+/* Returns whether the service was told to stop: a signal that stops handlers waits here as well. */
+static bool keeping_is_told(void) {
+        sigset_t waiting;
+
+        return sigpending(&waiting) == 0 &&
+               (sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1 ||
+                sigismember(&waiting, SIGABRT) == 1);
+}
+
+/* Limits the time of handlers without a master. It begins when they are told to stop. At its end,
+ * this process is killed, too. */
 static void keeping_limit(Keeping *keeping) {
         const uint64_t now = clock_now();
-        sigset_t waiting;
 
         if (keeping->waited == 0)
                 return;
-        if (!keeping->stop.begun && sigpending(&waiting) == 0 && !sigisemptyset(&waiting)) {
+        if (!keeping->stop.begun && keeping_is_told()) {
                 stop_begin(&keeping->stop, now);
                 keeping->patience = CHANNEL_PATIENCE;
         }
