@@ -144,9 +144,11 @@ int poll(struct pollfd *fds, nfds_t n, int timeout) {
                 shared->standing += r == 0 ? (uint64_t)timeout * CLOCK_MILLISECOND : 0;
                 return r;
         }
-        /* It waits longer for systemd. */
-        if (getpid() == shared->keeper.pid && n == 1 && timeout < 2000 && timeout != 1000)
+        /* For a descriptor; it waits longer for systemd. */
+        if (getpid() == shared->keeper.pid && n == 1 && timeout < 2000 && timeout != 1000) {
                 shared->waited += timeout;
+                return real(fds, n, 0);
+        }
         if (n != 1 || timeout != 1000)
                 return real(fds, n, timeout);
         r = real(fds, n, 0);

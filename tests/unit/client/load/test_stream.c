@@ -78,7 +78,7 @@ static void stand_still(void) {
 /* In the place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret_time) {
         if (clock != CLOCK_MONOTONIC || moved == NULL || *moved == 0)
-                return (int)syscall(SYS_clock_gettime, clock, ret_time);
+                return (int)syscall(GETTIME, clock, ret_time);
         *ret_time = clock_timespec(*moved);
         return 0;
 }

@@ -33,7 +33,7 @@ static time_t set; /* how far somebody has set the time of day, in seconds */
 
 /* In place of the C library's. */
 int clock_gettime(clockid_t clock, struct timespec *ret_time) {
-        const int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+        const int r = (int)syscall(GETTIME, clock, ret_time);
 
         if (clock == CLOCK_REALTIME)
                 ret_time->tv_sec += set;

@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One message and its answer, with peers that do with it what they like. */
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -25,6 +18,7 @@
 #include "lib/clock.h"
 #include "peer.h"
 #include "process.h"
+#include "unit.h"
 
 FAULT(ssize_t, send, send, (int fd, const void *data, size_t size, int flags),
       (fd, data, size, flags))
@@ -35,7 +29,7 @@ static time_t moved; /* in seconds */
 
 /* In place of the C library's: the tests move the clock on. */
 int clock_gettime(clockid_t clock, struct timespec *ret_time) {
-        const int r = (int)syscall(SYS_clock_gettime, clock, ret_time);
+        const int r = (int)syscall(GETTIME, clock, ret_time);
 
         ret_time->tv_sec += moved;
         return r;
