@@ -16,6 +16,9 @@
  * - changes of another process's limits; setsid(2) and setpgid(2);
  * - system calls of other architectures, which x86-64 and arm64 run as well.
  *
+ * On i386 and s390x the C library calls socketcall(2) for all sockets. The filter sees no arguments
+ * of that: by it, it refuses bind(2) and listen(2) alone.
+ *
  * Does nothing outside of a sandbox.
  */
 void confine_children(pid_t keeper);
