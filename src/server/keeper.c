@@ -20,7 +20,8 @@
  * After the master it limits the time of handlers (stop.h), once systemd has told them to stop: one
  * that stays would keep systemd from starting the next run. It kills the process group, which
  * systemd makes for the service (setsid(2)), and which no handler can leave (confine.h). Numbers of
- * processes in the ledger may be others' by then, and not all handlers are there.
+ * processes in the ledger may be others' by then, and not all handlers are there. For lack of
+ * memory the kernel kills it last.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
  * from the master or, when the master was killed, after the last handler. No close(2) of what a
@@ -33,9 +34,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,8 +61,12 @@
 /* How long it waits at least for the first of several, when others were silent before. */
 #define LEAST_PATIENCE (CLOCK_SECOND / 32)
 
-/* How often it looks whether the service was told to stop, in milliseconds, without a master. */
-#define TOLD_INTERVAL 500
+/* What the master and handlers have more than the keeper, of 1,000 points for all memory. */
+#define MEMORY_POINTS 100
+
+/* How long before a master's death it was told to stop, at most: the handlers have a second then.
+ */
+#define TOLD_BEFORE (3 * CLOCK_SECOND)
 
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
@@ -71,6 +78,14 @@
 enum {
         /* Channels of one turn. It waits for systemd once for all their connections. */
         STORED_MOST = 64,
+};
+
+/* What the keeper waits for. */
+enum {
+        POLLED_SOCKET,
+        POLLED_OTHER, /* a pipe from the master, then a living handler */
+        POLLED_TOLD,  /* the signals that stop handlers, until one has come */
+        POLLED,
 };
 
 typedef struct Stored {
@@ -91,11 +106,12 @@ typedef struct Keeping {
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         uint64_t patience;          /* with the first silent handler of the next turn */
         bool has_group;             /* whether its process group is that of the service alone */
+        uint64_t told;              /* when the service was told to stop; CLOCK_NEVER before */
         Stop stop;                  /* of handlers without a master */
         uint32_t handed_over;       /* connections stored in all */
         uint64_t blocked;           /* how long systemd had no room, in this turn */
         Discard discard;
-        struct pollfd polled[2]; /* the socket; a pipe from the master, then a living handler */
+        struct pollfd polled[POLLED];
 } Keeping;
 
 /* Returns the slot of the connection that the process @handler serves, or the number of slots. A
@@ -148,7 +164,7 @@ static int keeping_take_all(Keeping *keeping) {
         pid_t handler;
 
         for (int i = 0; i < STORED_MOST; i++) {
-                channel = handover_accept(keeping->polled[0].fd, &handler);
+                channel = handover_accept(keeping->polled[POLLED_SOCKET].fd, &handler);
                 if (channel < 0)
                         break;
                 keeping->lack = 0;
@@ -238,7 +254,7 @@ static void keeping_serve(Keeping *keeping) {
         keeping_store(keeping);
         discard_close(&keeping->discard);
         if (rest > 0)
-                (void)poll(&keeping->polled[1], 1, rest);
+                (void)poll(&keeping->polled[POLLED_OTHER], 1, rest);
 }
 
 /* Returns a descriptor of the next handler that lives, or -1 after the last. */
@@ -254,34 +270,33 @@ static int keeping_next(Keeping *keeping) {
         return fd;
 }
 
-/* Returns for how many milliseconds to wait for others: without a master, until the service was
- * told to stop, and from then on until the deadline of handlers. */
+/* Returns for how many milliseconds to wait for others: until the deadline of handlers. */
 static int keeping_timeout(const Keeping *keeping) {
         const uint64_t now = clock_now(), deadline = keeping->stop.deadline;
 
         if (deadline == CLOCK_NEVER)
-                return keeping->waited > 0 && !keeping->stop.begun ? TOLD_INTERVAL : -1;
+                return -1;
         return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
 }
 
-/* Returns whether the service was told to stop: a signal that stops handlers waits here as well. */
-static bool keeping_is_told(void) {
-        sigset_t waiting;
-
-        return sigpending(&waiting) == 0 &&
-               (sigismember(&waiting, SIGTERM) == 1 || sigismember(&waiting, SIGINT) == 1 ||
-                sigismember(&waiting, SIGABRT) == 1);
+/* Notes when the service was told to stop. The signal stays: the keeper blocks all. */
+static void keeping_note_told(Keeping *keeping) {
+        if (keeping->polled[POLLED_TOLD].revents == 0)
+                return;
+        keeping->told = clock_now();
+        keeping->polled[POLLED_TOLD].fd = descriptor_close(keeping->polled[POLLED_TOLD].fd);
 }
 
-/* Limits the time of handlers without a master. It begins when they are told to stop. At its end,
+/* Limits the time of handlers without a master. It began when they were told to stop. At its end,
  * this process is killed, too. */
 static void keeping_limit(Keeping *keeping) {
         const uint64_t now = clock_now();
 
         if (keeping->waited == 0)
                 return;
-        if (!keeping->stop.begun && keeping_is_told()) {
-                stop_begin(&keeping->stop, now);
+        if (!keeping->stop.begun && keeping->told != CLOCK_NEVER) {
+                stop_begin(&keeping->stop,
+                           now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE);
                 keeping->patience = CHANNEL_PATIENCE;
         }
         if (stop_expire(&keeping->stop, now) && keeping->has_group)
@@ -289,15 +304,16 @@ static void keeping_limit(Keeping *keeping) {
 }
 
 static void keeping_run(Keeping *keeping) {
-        struct pollfd *other = &keeping->polled[1];
+        struct pollfd *other = &keeping->polled[POLLED_OTHER];
         char byte;
 
         while (other->fd >= 0) {
-                if (poll(keeping->polled, 2, keeping_timeout(keeping)) < 0)
+                keeping_limit(keeping);
+                if (poll(keeping->polled, POLLED, keeping_timeout(keeping)) < 0)
                         continue;
+                keeping_note_told(keeping);
                 /* Strangers can open channels all the time: the rest gets its turn as well. */
                 keeping_serve(keeping);
-                keeping_limit(keeping);
                 if (other->revents == 0)
                         continue;
                 if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
@@ -307,18 +323,28 @@ static void keeping_run(Keeping *keeping) {
         }
 }
 
-/* Moves @socket and @end behind the standard descriptors, and closes everything else. Returns
- * whether there was room. */
-static bool keeping_move_descriptors(Keeping *keeping, int socket, int end) {
+/* Moves @socket and @end behind the standard descriptors, closes everything else, and watches for
+ * the signals that stop handlers. Returns whether there was room. */
+static bool keeping_take_descriptors(Keeping *keeping, int socket, int end) {
         const int first = STDERR_FILENO + 1;
+        struct pollfd *polled = keeping->polled;
+        sigset_t stopping;
 
         notify_close();
         socket = fcntl(socket, F_DUPFD, first + 2);
         end = fcntl(end, F_DUPFD, first + 2);
-        keeping->polled[0] = (struct pollfd){ .fd = dup2(socket, first), .events = POLLIN };
-        keeping->polled[1] = (struct pollfd){ .fd = dup2(end, first + 1), .events = POLLIN };
+        polled[POLLED_SOCKET] = (struct pollfd){ .fd = dup2(socket, first), .events = POLLIN };
+        polled[POLLED_OTHER] = (struct pollfd){ .fd = dup2(end, first + 1), .events = POLLIN };
         closefrom(first + 2);
-        return keeping->polled[0].fd >= 0 && keeping->polled[1].fd >= 0;
+
+        (void)sigemptyset(&stopping);
+        (void)sigaddset(&stopping, SIGTERM);
+        (void)sigaddset(&stopping, SIGINT);
+        (void)sigaddset(&stopping, SIGABRT);
+        polled[POLLED_TOLD] = (struct pollfd){ .fd = signalfd(-1, &stopping, SFD_CLOEXEC),
+                                               .events = POLLIN };
+        return polled[POLLED_SOCKET].fd >= 0 && polled[POLLED_OTHER].fd >= 0 &&
+               polled[POLLED_TOLD].fd >= 0;
 }
 
 static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger,
@@ -329,8 +355,9 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
         keeping.ledger = ledger;
         keeping.patience = CHANNEL_PATIENCE;
         keeping.has_group = has_group;
+        keeping.told = CLOCK_NEVER;
         keeping.stop = STOP_NONE;
-        if (!keeping_move_descriptors(&keeping, socket, end))
+        if (!keeping_take_descriptors(&keeping, socket, end))
                 _exit(EXIT_FAILURE);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
@@ -374,6 +401,19 @@ static int keeper_fork_sharing(Keeper *keeper, int socket, int end, uint64_t run
         return pid < 0 ? pid : r;
 }
 
+/* Has the kernel rather kill this process, or later children of it, for lack of memory than the
+ * keeper (/proc/pid/oom_score_adj in proc(5)). */
+static void keeper_spare(void) {
+        FILE *file = fopen("/proc/self/oom_score_adj", "r+e");
+        int points;
+
+        if (file == NULL)
+                return;
+        if (fscanf(file, "%d", &points) == 1 && fseek(file, 0, SEEK_SET) == 0)
+                (void)fprintf(file, "%d", points + MEMORY_POINTS);
+        (void)fclose(file);
+}
+
 int keeper_start(Keeper *keeper, uint64_t run, Ledger *ledger) {
         int socket, ends[2], r;
 
@@ -391,6 +431,7 @@ int keeper_start(Keeper *keeper, uint64_t run, Ledger *ledger) {
         close(socket);
         if (r < 0)
                 return r;
+        keeper_spare();
         keeper->fd = pidfd_open(keeper->pid, 0);
         return keeper->fd < 0 ? -errno : 0;
 }

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -336,3 +337,16 @@ def test_keeper_that_is_killed(unit):
     service.manager.sync()
     service.start()
     clients.ping(client)
+
+
+def test_memory_runs_out(unit):
+    """For lack of memory the kernel kills the master and handlers before the keeper: it stores the
+    connections, and ends handlers that stay."""
+    def points(pid):
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+    service = unit()
+    service.connect_served()
+    spared = points(processes.keeper(service.pid))
+    assert spared == points("self")
+    assert [points(pid) for pid in (service.pid, *service.handlers())] == 2 * [spared + 100]

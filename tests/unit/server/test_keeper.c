@@ -62,8 +62,9 @@ typedef struct Shared {
         _Atomic uint64_t standing; /* the time of a clock that stands still; 0 for the real one */
         _Atomic bool hasty;        /* where the keeper waits in vain, that clock goes on at once */
         _Atomic bool leads;        /* the master leads a process group */
-        _Atomic pid_t stays;       /* a handler that does not end */
-        _Atomic bool endless;      /* a stranger opens a channel whenever the keeper takes one */
+        _Atomic uint64_t late; /* how long before its end the master is told to stop; 0 for not */
+        _Atomic pid_t stays;   /* a handler that does not end */
+        _Atomic bool endless;  /* a stranger opens a channel whenever the keeper takes one */
 } Shared;
 
 static Manager manager;
@@ -139,7 +140,7 @@ int poll(struct pollfd *fds, nfds_t n, int timeout) {
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "poll");
-        if (getpid() == shared->keeper.pid && shared->hasty && n == 2 && timeout > 0) {
+        if (getpid() == shared->keeper.pid && shared->hasty && n == 3 && timeout > 0) {
                 r = real(fds, n, 0);
                 shared->standing += r == 0 ? (uint64_t)timeout * CLOCK_MILLISECOND : 0;
                 return r;
@@ -714,6 +715,12 @@ static void stay(void *unused) {
                 (void)pause();
 }
 
+/* Waits until the keeper has done with all that came before. */
+static void wait_until_done(void) {
+        expect_unwelcome();
+        process_wait_asleep(shared->keeper.pid);
+}
+
 static void start_with_one(void *unused) {
         (void)unused;
         if (shared->leads)
@@ -725,6 +732,11 @@ static void start_with_one(void *unused) {
         ledger_facts(ledger, 0)->handler = shared->stays;
         shared->master = getpid();
         begin();
+        if (shared->late > 0) {
+                assert_int_equal(kill(shared->keeper.pid, SIGTERM), 0);
+                wait_until_done();
+                shared->standing += shared->late;
+        }
         _exit(0);
 }
 
@@ -757,12 +769,6 @@ static void expect_sigkill(pid_t pid) {
 
         assert_true(WIFSIGNALED(status));
         assert_int_equal(WTERMSIG(status), SIGKILL);
-}
-
-/* Waits until the keeper has done with all that came before. */
-static void wait_until_done(void) {
-        expect_unwelcome();
-        process_wait_asleep(shared->keeper.pid);
 }
 
 /* Has the connection in @slot stored after the master's end, in @before of its handler and @time of
@@ -813,6 +819,34 @@ static void test_time_without_master(void **state) {
         expect_sigkill(shared->stays);
         assert_in_range(shared->standing, deadline, deadline + 2 * CLOCK_MILLISECOND);
         end_without_master();
+}
+
+/* The time began when the service was told to stop: a master that is killed during a stop adds
+ * none. But handlers have a second after it. */
+static void test_time_of_late_end(void **state) {
+        static const struct {
+                uint64_t late, deadline;
+        } cases[] = { { 2, 104 }, { 4, 105 }, { 50, 151 } };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                pid_t keeper;
+
+                shared->stays = 0;
+                n_given = 0;
+                shared->late = cases[i].late * CLOCK_SECOND;
+                keeper = begin_without_master(true);
+                assert_int_equal(kill(keeper, SIGUSR1), 0);
+                wait_until_done();
+                shared->hasty = true;
+                close(channel_open());
+                expect_sigkill(keeper);
+                expect_sigkill(shared->stays);
+                assert_in_range(shared->standing, cases[i].deadline * CLOCK_SECOND,
+                                cases[i].deadline * CLOCK_SECOND + 2 * CLOCK_MILLISECOND);
+                end_without_master();
+                shared->hasty = false;
+        }
 }
 
 /* It kills no group that others are in as well. */
@@ -956,6 +990,7 @@ int main(void) {
                 TEST(test_without_master),
                 TEST(test_alone),
                 TEST(test_time_without_master),
+                TEST(test_time_of_late_end),
                 TEST(test_no_group),
                 TEST(test_not_started),
                 TEST(test_no_room),
