@@ -63,10 +63,12 @@
 
 /* What the master and handlers have more than the keeper, of 1,000 points for all memory. */
 #define MEMORY_POINTS 100
+#define MEMORY_MOST   1000
 
-/* How long before a master's death it was told to stop, at most: the handlers have a second then.
- */
-#define TOLD_BEFORE (3 * CLOCK_SECOND)
+/* When the service was told to stop before it noticed that the master had died: for how long the
+ * stop counts as that of now, and how much of its time counts, so that handlers have a second. */
+#define TOLD_RECENTLY (5 * CLOCK_SECOND)
+#define TOLD_BEFORE   (3 * CLOCK_SECOND)
 
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
@@ -80,11 +82,18 @@ enum {
         STORED_MOST = 64,
 };
 
+/* By which systemd, or a user, stops handlers. */
+static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
+
+enum {
+        STOPPING = sizeof stopping / sizeof stopping[0],
+};
+
 /* What the keeper waits for. */
 enum {
         POLLED_SOCKET,
         POLLED_OTHER, /* a pipe from the master, then a living handler */
-        POLLED_TOLD,  /* the signals that stop handlers, until one has come */
+        POLLED_TOLD,  /* the signals that stop handlers */
         POLLED,
 };
 
@@ -106,7 +115,7 @@ typedef struct Keeping {
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         uint64_t patience;          /* with the first silent handler of the next turn */
         bool has_group;             /* whether its process group is that of the service alone */
-        uint64_t told;              /* when the service was told to stop; CLOCK_NEVER before */
+        uint64_t told;              /* when the service was told to stop last; or CLOCK_NEVER */
         Stop stop;                  /* of handlers without a master */
         uint32_t handed_over;       /* connections stored in all */
         uint64_t blocked;           /* how long systemd had no room, in this turn */
@@ -264,8 +273,11 @@ static int keeping_next(Keeping *keeping) {
         while (fd < 0 && keeping->waited < ledger_slots(keeping->ledger)) {
                 const LedgerFacts *facts = ledger_facts(keeping->ledger, keeping->waited++);
 
-                if (facts->cookie != 0 && facts->handler != 0)
-                        fd = pidfd_open(facts->handler, 0);
+                if (facts->cookie == 0 || facts->handler == 0)
+                        continue;
+                /* The machine lacks files: the handler may live. */
+                while ((fd = pidfd_open(facts->handler, 0)) < 0 && errno != ESRCH)
+                        (void)poll(NULL, 0, RESOURCE_REST);
         }
         return fd;
 }
@@ -279,47 +291,68 @@ static int keeping_timeout(const Keeping *keeping) {
         return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
 }
 
-/* Notes when the service was told to stop. The signal stays: the keeper blocks all. */
+/* Notes when the service was told to stop, the last time. */
 static void keeping_note_told(Keeping *keeping) {
+        struct signalfd_siginfo signals[STOPPING];
+
         if (keeping->polled[POLLED_TOLD].revents == 0)
                 return;
+        (void)!read(keeping->polled[POLLED_TOLD].fd, signals, sizeof signals);
         keeping->told = clock_now();
-        keeping->polled[POLLED_TOLD].fd = descriptor_close(keeping->polled[POLLED_TOLD].fd);
 }
 
-/* Limits the time of handlers without a master. It began when they were told to stop. At its end,
- * this process is killed, too. */
+/* Begins the time of handlers without a master, when they were told to stop. The first silent one
+ * has a quarter of it. */
+static void keeping_begin_stop(Keeping *keeping, uint64_t now) {
+        if (keeping->stop.begun || keeping->told == CLOCK_NEVER ||
+            now - keeping->told > TOLD_RECENTLY)
+                return;
+        stop_begin(&keeping->stop,
+                   now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE);
+        keeping->stop.handed_over = keeping->handed_over;
+        keeping->patience = (keeping->stop.deadline - now) / 4;
+}
+
+/* Limits the time of handlers without a master. At its end it serves those that wait, and kills the
+ * rest, with itself. */
 static void keeping_limit(Keeping *keeping) {
         const uint64_t now = clock_now();
 
         if (keeping->waited == 0)
                 return;
-        if (!keeping->stop.begun && keeping->told != CLOCK_NEVER) {
-                stop_begin(&keeping->stop,
-                           now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE);
-                keeping->patience = CHANNEL_PATIENCE;
-        }
-        if (stop_expire(&keeping->stop, now) && keeping->has_group)
+        keeping_begin_stop(keeping, now);
+        if (!stop_expire(&keeping->stop, now))
+                return;
+        keeping_serve(keeping);
+        if (keeping->has_group)
                 (void)kill(0, SIGKILL);
 }
 
-static void keeping_run(Keeping *keeping) {
+/* When the master or a handler has ended, waits for the next one. Returns false when the master
+ * wants the keeper to end. */
+static bool keeping_go_on(Keeping *keeping) {
         struct pollfd *other = &keeping->polled[POLLED_OTHER];
         char byte;
 
-        while (other->fd >= 0) {
-                keeping_limit(keeping);
+        if (other->revents == 0)
+                return true;
+        if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
+                return false;
+        close(other->fd);
+        other->fd = keeping_next(keeping);
+        return true;
+}
+
+/* Strangers can open channels all the time: everything has its place in each turn. */
+static void keeping_run(Keeping *keeping) {
+        while (keeping->polled[POLLED_OTHER].fd >= 0) {
                 if (poll(keeping->polled, POLLED, keeping_timeout(keeping)) < 0)
                         continue;
-                keeping_note_told(keeping);
-                /* Strangers can open channels all the time: the rest gets its turn as well. */
-                keeping_serve(keeping);
-                if (other->revents == 0)
-                        continue;
-                if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
+                if (!keeping_go_on(keeping))
                         return;
-                close(other->fd);
-                other->fd = keeping_next(keeping);
+                keeping_note_told(keeping);
+                keeping_limit(keeping);
+                keeping_serve(keeping);
         }
 }
 
@@ -328,7 +361,7 @@ static void keeping_run(Keeping *keeping) {
 static bool keeping_take_descriptors(Keeping *keeping, int socket, int end) {
         const int first = STDERR_FILENO + 1;
         struct pollfd *polled = keeping->polled;
-        sigset_t stopping;
+        sigset_t told;
 
         notify_close();
         socket = fcntl(socket, F_DUPFD, first + 2);
@@ -337,12 +370,11 @@ static bool keeping_take_descriptors(Keeping *keeping, int socket, int end) {
         polled[POLLED_OTHER] = (struct pollfd){ .fd = dup2(end, first + 1), .events = POLLIN };
         closefrom(first + 2);
 
-        (void)sigemptyset(&stopping);
-        (void)sigaddset(&stopping, SIGTERM);
-        (void)sigaddset(&stopping, SIGINT);
-        (void)sigaddset(&stopping, SIGABRT);
-        polled[POLLED_TOLD] = (struct pollfd){ .fd = signalfd(-1, &stopping, SFD_CLOEXEC),
-                                               .events = POLLIN };
+        (void)sigemptyset(&told);
+        for (int i = 0; i < STOPPING; i++)
+                (void)sigaddset(&told, stopping[i]);
+        polled[POLLED_TOLD] =
+                        (struct pollfd){ .fd = signalfd(-1, &told, SFD_CLOEXEC), .events = POLLIN };
         return polled[POLLED_SOCKET].fd >= 0 && polled[POLLED_OTHER].fd >= 0 &&
                polled[POLLED_TOLD].fd >= 0;
 }
@@ -401,8 +433,8 @@ static int keeper_fork_sharing(Keeper *keeper, int socket, int end, uint64_t run
         return pid < 0 ? pid : r;
 }
 
-/* Has the kernel rather kill this process, or later children of it, for lack of memory than the
- * keeper (/proc/pid/oom_score_adj in proc(5)). */
+/* Raises the score of this process and its later children: for lack of memory the kernel kills them
+ * before the keeper (/proc/pid/oom_score_adj in proc(5)). */
 static void keeper_spare(void) {
         FILE *file = fopen("/proc/self/oom_score_adj", "r+e");
         int points;
@@ -410,7 +442,9 @@ static void keeper_spare(void) {
         if (file == NULL)
                 return;
         if (fscanf(file, "%d", &points) == 1 && fseek(file, 0, SEEK_SET) == 0)
-                (void)fprintf(file, "%d", points + MEMORY_POINTS);
+                (void)fprintf(file, "%d",
+                              points < MEMORY_MOST - MEMORY_POINTS ? points + MEMORY_POINTS
+                                                                   : MEMORY_MOST);
         (void)fclose(file);
 }
 

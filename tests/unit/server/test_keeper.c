@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -80,6 +81,7 @@ FAULT(int, madvise, madvise, (void *address, size_t size, int advice), (address,
 FAULT(pid_t, fork, fork, (void), ())
 FAULT(int, pidfd_open, pidfd_open, (pid_t pid, unsigned flags), (pid, flags))
 FAULT(int, dup2, dup2, (int fd, int other), (fd, other))
+FAULT(int, signalfd, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags))
 
 /* In place of the C library's. */
 uid_t geteuid(void) {
@@ -794,6 +796,31 @@ static void expect_late(uint32_t slot, uint64_t before, uint64_t time) {
         wait_until_done();
 }
 
+/* Lets the clock go on. */
+static void hurry(void) {
+        shared->hasty = true;
+        /* Wakes the keeper up. */
+        close(channel_open());
+}
+
+/* Asserts that the keeper @pid kills its process group when its clock has gone on to @deadline. */
+static void expect_end(pid_t pid, uint64_t deadline) {
+        expect_sigkill(pid);
+        expect_sigkill(shared->stays);
+        assert_in_range(shared->standing, deadline, deadline + 2 * CLOCK_MILLISECOND);
+        end_without_master();
+        shared->hasty = false;
+        shared->stays = 0;
+        shared->late = 0;
+        while (n_given > 0) {
+                n_given--;
+                for (int i = 0; i < 2; i++) {
+                        close(given[n_given].pair[i]);
+                        close(given[n_given].go[i]);
+                }
+        }
+}
+
 /* 4 seconds after systemd has told a service without a master to stop, the keeper kills its process
  * group. Handlers get back the time that systemd needs to store others, but hardly any that a
  * handler takes to give its connection: a hostile one could keep the next run from starting. */
@@ -812,13 +839,29 @@ static void test_time_without_master(void **state) {
         wait_until_done();
         expect_late(1, 0, 7 * CLOCK_SECOND);
         expect_late(2, CLOCK_SECOND, 0);
-        shared->hasty = true;
-        /* Wakes it up. */
-        close(channel_open());
-        expect_sigkill(keeper);
-        expect_sigkill(shared->stays);
-        assert_in_range(shared->standing, deadline, deadline + 2 * CLOCK_MILLISECOND);
-        end_without_master();
+        hurry();
+        expect_end(keeper, deadline);
+}
+
+/* Each signal that stops handlers begins their time, and no other does. */
+static void test_signals_of_a_stop(void **state) {
+        static const int begin[] = { SIGTERM, SIGINT, SIGABRT };
+        static const int other[] = { SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGCHLD };
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(begin); i++) {
+                const pid_t keeper = begin_without_master(true);
+
+                for (size_t k = 0; k < COUNT(other); k++)
+                        assert_int_equal(kill(keeper, other[k]), 0);
+                wait_until_done();
+                shared->standing += 50 * CLOCK_SECOND;
+                wait_until_done();
+                assert_int_equal(kill(keeper, begin[i]), 0);
+                wait_until_done();
+                hurry();
+                expect_end(keeper, 154 * CLOCK_SECOND);
+        }
 }
 
 /* The time began when the service was told to stop: a master that is killed during a stop adds
@@ -826,27 +869,67 @@ static void test_time_without_master(void **state) {
 static void test_time_of_late_end(void **state) {
         static const struct {
                 uint64_t late, deadline;
-        } cases[] = { { 2, 104 }, { 4, 105 }, { 50, 151 } };
+        } cases[] = { { 2, 104 }, { 4, 105 }, { 5, 106 } };
 
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
                 pid_t keeper;
 
-                shared->stays = 0;
-                n_given = 0;
                 shared->late = cases[i].late * CLOCK_SECOND;
                 keeper = begin_without_master(true);
-                assert_int_equal(kill(keeper, SIGUSR1), 0);
                 wait_until_done();
-                shared->hasty = true;
-                close(channel_open());
-                expect_sigkill(keeper);
-                expect_sigkill(shared->stays);
-                assert_in_range(shared->standing, cases[i].deadline * CLOCK_SECOND,
-                                cases[i].deadline * CLOCK_SECOND + 2 * CLOCK_MILLISECOND);
-                end_without_master();
-                shared->hasty = false;
+                hurry();
+                expect_end(keeper, cases[i].deadline * CLOCK_SECOND);
         }
+}
+
+/* A signal of long ago does not begin the time, only the next one. */
+static void test_signal_of_long_ago(void **state) {
+        pid_t keeper;
+
+        (void)state;
+        shared->late = 6 * CLOCK_SECOND;
+        keeper = begin_without_master(true);
+        wait_until_done();
+        shared->standing += 50 * CLOCK_SECOND;
+        wait_until_done();
+        assert_int_equal(kill(keeper, SIGTERM), 0);
+        wait_until_done();
+        hurry();
+        expect_end(keeper, 160 * CLOCK_SECOND);
+}
+
+/* Of the second that handlers have after a late end, a silent one gets a quarter, and those that
+ * wait when the time is over are served before the kill. */
+static void test_silent_after_a_late_end(void **state) {
+        Given *one;
+        pid_t keeper;
+        int silent;
+
+        (void)state;
+        shared->late = 4 * CLOCK_SECOND;
+        keeper = begin_without_master(true);
+        wait_until_done();
+        n_given = 1;
+        (void)expect_given(0, getpid());
+        shared->hurries = true;
+        silent = channel_open();
+        expect_welcome(silent);
+        peer_expect_end(silent);
+        close(silent);
+        assert_true(shared->patience == CLOCK_SECOND / 4);
+        shared->hurries = false;
+
+        one = expect_given(0, 0);
+        assert_int_equal(kill(keeper, SIGSTOP), 0);
+        start(one, give);
+        wait_for_answer(one);
+        shared->standing = 105 * CLOCK_SECOND;
+        assert_int_equal(kill(keeper, SIGCONT), 0);
+        expect_bundle(one);
+        manager_expect_barrier(&manager);
+        process_wait_exit(one->handler, 0);
+        expect_end(keeper, 105 * CLOCK_SECOND);
 }
 
 /* It kills no group that others are in as well. */
@@ -875,7 +958,8 @@ static void start_and_end(void *unused) {
 }
 
 /* When the master was killed the keeper serves the handlers of the ledger until the last one has
- * ended, and ends. It takes no rest then, for nobody else serves them. */
+ * ended, and ends. It takes no rest then, for nobody else serves them. It does not take one for
+ * dead when the machine has no descriptor to watch it. */
 static void test_without_master(void **state) {
         Given *first, *second;
         pid_t keeper;
@@ -892,7 +976,10 @@ static void test_without_master(void **state) {
         /* One that has ended, and one that was about to get a handler. */
         *ledger_facts(ledger, 2) = (LedgerFacts){ .cookie = 1, .handler = INT32_MAX };
         *ledger_facts(ledger, 3) = (LedgerFacts){ .cookie = 2 };
+        /* In the keeper, for the second handler. */
+        pidfd_open_fault = (CallFault){ .error = ENFILE, .after = 1, .times = 1 };
         process_run(start_and_end, NULL);
+        pidfd_open_fault = (CallFault){};
         keeper = shared->keeper.pid;
         shared->keeper = (Keeper){ .address = shared->keeper.address, .fd = -1, .end = -1 };
 
@@ -955,10 +1042,12 @@ static void test_not_started(void **state) {
 /* A keeper without room for its descriptors ends, and the master learns that. */
 static void test_no_room(void **state) {
         (void)state;
-        for (int after = 0; after < 2; after++) {
-                dup2_fault = (CallFault){ .error = EMFILE, .after = after, .times = 1 };
+        for (int i = 0; i < 3; i++) {
+                CallFault *fault = i < 2 ? &dup2_fault : &signalfd_fault;
+
+                *fault = (CallFault){ .error = EMFILE, .after = i % 2, .times = 1 };
                 begin();
-                dup2_fault = (CallFault){};
+                *fault = (CallFault){};
                 peer_wait_readable(shared->keeper.fd);
                 keeper_end(&shared->keeper);
         }
@@ -991,6 +1080,9 @@ int main(void) {
                 TEST(test_alone),
                 TEST(test_time_without_master),
                 TEST(test_time_of_late_end),
+                TEST(test_signals_of_a_stop),
+                TEST(test_signal_of_long_ago),
+                TEST(test_silent_after_a_late_end),
                 TEST(test_no_group),
                 TEST(test_not_started),
                 TEST(test_no_room),
