@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes forks cheap. All tricks that change a fork for speed live in this file.
+ * Makes forks cheap. The tricks that change a fork live in this file. Where other code only spares
+ * a child a page, it says so.
  *
  * A short connection costs little more than its fork. The fork copies each mapping of the parent,
  * and a page table for each populated part of the address space. Later, the first write to a page,

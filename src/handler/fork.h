@@ -4,7 +4,7 @@
 #include <sys/types.h>
 
 /* Forks handlers cheaply, from a process with one thread. See fork.c for the reasons and the price
- * of each trick; everything else in the program is written as if fork(2) cost nothing. */
+ * of each trick. */
 
 /* fork_prepare: Makes the forks that follow cheap. Call once in the parent, before the first fork.
  * From then on children must not call libsystemd or malloc(3), nor use restartable sequences

@@ -7,7 +7,7 @@
  * gone before the master has closed its own descriptor: the master would wait, and with it all
  * clients.
  *
- * So the handler must not begin before the master has closed the connection. A pipe says that: the
+ * So the handler must not begin before the master has closed the connection. A pipe tells it: the
  * handler reads until its end, which comes when the master closes the pipe, or dies.
  *
  * Connections of a network carry no descriptors. A handler can make one linger, but a signal ends

@@ -29,7 +29,7 @@ int bundle_new(const int *fds, size_t n);
  * bundle_open: Duplicates the descriptors in @bundle, in their order. They also stay in the bundle.
  *
  * Returns how many there are and sets as many of @ret_fds, which the caller closes; or a negative
- * errno: -ENOTSOCK or -EBADMSG when @bundle is none, -EMFILE when the process has no room for all
- * of them.
+ * errno: -ENOTSOCK or -EBADMSG when @bundle is not a bundle, -EMFILE when the process has no room
+ * for all of them.
  */
 int bundle_open(int bundle, int ret_fds[static BUNDLE_MOST]);

@@ -6,7 +6,7 @@
  * systemd finds the service of a message by the process ID of its sender. So the master and the
  * keeper must not exit before systemd has taken their messages. fdstore_barrier() passes the end of
  * a pipe, which systemd closes once it has handled all messages before. Interrupted calls are
- * repeated.
+ * retried.
  *
  * Names carry the number of the run. Nothing here may remove by a name without one.
  */

@@ -48,7 +48,7 @@ typedef struct HandlersPart {
         LedgerEntry entries[];
 } HandlersPart;
 
-/* Only masters write and map it. */
+/* Masters and keepers map it. Keepers write LedgerFacts.kept alone. */
 typedef struct MastersPart {
         uint64_t version;
         uint64_t slots;

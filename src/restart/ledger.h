@@ -19,8 +19,9 @@ typedef struct LedgerExits LedgerExits;
  *
  * Handlers write one part, LedgerEntry and LedgerExits. A handler that a peer has taken over can
  * write any number there, to any slot: the master reports these numbers and never relies on them.
- * Masters write the other part, LedgerFacts and LedgerCounts, and their keepers read it
- * (server/keeper.h). It is not mapped in handlers: none can read who else is connected.
+ * Masters write the other part, LedgerFacts and LedgerCounts; their keepers read it and write what
+ * they have taken (server/keeper.h). It is not mapped in handlers: none can read who else is
+ * connected.
  */
 
 /* In a cache line of its own, so that handlers that count do not slow each other down. */

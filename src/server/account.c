@@ -3,7 +3,7 @@
  * Counts and logs what happens to connections while they have handlers of this master.
  * connections.c and answers.c decide; here the record and the count of each decision are side by
  * side. takeover.c does the same for connections that ended without a master, and backoff.c writes
- * the record of those that connections.c refuses for lack of resources.
+ * the record when accept4(2) or fork(2) fails.
  *
  * Each connection counts once as accepted and once as closed or crashed, or else once as refused.
  * The counts are in the ledger: a crash of the master loses none, and the next one goes on with

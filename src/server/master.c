@@ -4,13 +4,13 @@
  * hand over or announce a peer, signals, news of datagram sockets, the end of the keeper, clients,
  * and the next deadline of its parts.
  *
- * A turn has a fixed order. The master takes gifts from handlers first and looks at signals next: a
- * handler learns of a stop after the master, so the signal is there when its gift is. Then it
- * settles the gifts, accepts, takes the news, and ticks its parts.
+ * A turn has a fixed order. The master takes what handlers give first and looks at signals next: a
+ * handler learns of a stop after the master, so the signal is there when its connection is. Then it
+ * settles what it has taken, accepts, takes the news, and ticks its parts.
  *
  * The master must never read from a peer or allocate memory once it runs. It must block nowhere but
  * in ppoll(2), for milliseconds in close(2) (discard.h), in the exchange with systemd's descriptor
- * store and, at its end, for a while in journal_finish().
+ * store and, at its end, for a while in journal_finish() and until the keeper has ended.
  */
 #include "server/master.h"
 
@@ -38,7 +38,7 @@
 #include "server/takeover.h"
 
 enum {
-        /* The master takes gifts first, then looks at signals, then settles: see master_turn(). */
+        /* The order of a turn, see above. */
         POLLED_HANDOVER,
         POLLED_SIGNALS,
         POLLED_DATAGRAMS = POLLED_SIGNALS + SIGNALS_FDS,

@@ -136,6 +136,15 @@ def test_rooms_in_the_tour():
         assert f"`{room}`" in tour, room
 
 
+def test_names_in_the_tour():
+    """Each name of code in the tour is in the code."""
+    words = {word for path in (SOURCE / "src").rglob("*.[ch]")
+             for word in re.findall(r"\w+", path.read_text())}
+    words |= {part for path in (SOURCE / "src").rglob("*") for part in (path.name, path.stem)}
+    tour = re.findall(r"`(\w+)`", read("src/README.md"))
+    assert len(tour) > 100 and not set(tour) - words
+
+
 def commands(path):
     """Of a README: each command in a fenced block, with the output that follows it in a console
     block."""

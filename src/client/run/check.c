@@ -4,7 +4,7 @@
  *
  * Two processes share the work. The child makes the bytes of a Pattern and sends them. This process
  * receives, makes the same bytes again and compares. Neither stores them, so a check may have any
- * length. Each fault is printed when it is found, because the end may be hours away.
+ * length. The first faults are printed when they are found, because the end may be hours away.
  *
  * The verdict follows an order. A fault in the bytes outweighs the way in which the connection
  * ended. Another service outweighs both, since its faults would mislead. A check must never report

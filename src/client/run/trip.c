@@ -6,8 +6,8 @@
  * Each piece is compared when it comes, and a wrong byte ends the trip. trip_end() half-closes the
  * connection and reads to the peer's end.
  *
- * No byte may count as an answer that is none: bytes that came before the message was sent and
- * bytes after its last one are errors.
+ * Only bytes that answer the message may count: bytes that came before it was sent and bytes
+ * after its last one are errors.
  */
 #include "client/run/trip.h"
 
