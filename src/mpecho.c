@@ -125,7 +125,8 @@ static Status run(const Options *options, Inherited *inherited) {
 
         r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
         if (r < 0) {
-                fprintf(stderr, "mpecho: Cannot create the memory or the socket of the log: %s\n",
+                fprintf(stderr,
+                        "mpecho: Cannot create the memory or the descriptor of the log: %s\n",
                         strerrordesc_np(-r));
                 return STATUS_FAILED;
         }

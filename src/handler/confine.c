@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Takes from handlers what only a hostile one would use: programs, addresses of sockets, messages
- * to systemd, signals to the master or that stop a process, limits of others. All handlers have the
- * master's user ID, so permissions do not protect it.
+ * Takes from handlers what only a hostile one would use: programs, addresses of sockets and
+ * networks, messages to systemd, signals to the master or that stop a process, limits of others.
+ * All handlers have the master's user ID, so permissions do not protect it.
  *
  * The means is a filter of system calls (seccomp(2)). systemd cannot install this one: it executes
  * the program after it has installed its own, and does not know the master's process ID. A filter
@@ -46,6 +46,14 @@
                         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 3),                     \
                         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
                         BPF_JUMP(BPF_JMP | (test) | BPF_K, (value), 0, 1), REFUSE_ALWAYS
+
+/* Makes it fail when its argument @n has the bits @value of those in @mask. */
+#define REFUSE_MASKED(name, n, mask, value)                                                        \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),                     \
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 4),                     \
+                        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(n)),                           \
+                        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (mask)),                               \
+                        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, 1), REFUSE_ALWAYS
 
 /* The architecture whose numbers REFUSE() compares. */
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -98,6 +106,8 @@ static const struct sock_filter refused[] = {
 #endif
         REFUSE(ioctl, 1, BPF_JEQ, FIOSETOWN),
         REFUSE(ioctl, 1, BPF_JEQ, SIOCSPGRP),
+        /* Interfaces, their addresses, and neighbours, which a connection shows (netdevice(7)). */
+        REFUSE_MASKED(ioctl, 1, ~0x3ffU, 0x8800),
         /* A handler's connection belongs to the network of the machine: connect(2) could
          * move it to any address. Those of networks are longer than the master's. */
         REFUSE(connect, 2, BPF_JGT, HANDOVER_ADDRESS_SIZE),
@@ -117,6 +127,9 @@ static const struct sock_filter refused[] = {
          * SOCK_DGRAM; the types of connections have not. */
         REFUSE(socket, 1, BPF_JSET, SOCK_DGRAM),
         REFUSE(socketpair, 1, BPF_JSET, SOCK_DGRAM),
+        /* Its files in /proc would be its own: others could read its memory, and it could have the
+         * kernel kill the keeper before it for lack of memory (oom_score_adj). */
+        REFUSE(prctl, 0, BPF_JEQ, PR_SET_DUMPABLE),
         /* The keeper kills the process group of the service. */
         REFUSE(setsid, 0, BPF_JGE, 0),
         REFUSE(setpgid, 0, BPF_JGE, 0),

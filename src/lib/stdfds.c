@@ -6,7 +6,9 @@
  * become stdout and receive the text of --help. The replacements of stdin and stdout are open in
  * the wrong direction: each use is an error, and no data vanish silently. An inetd connects all
  * three to the client, which must neither read error messages nor lose its own copy of the socket
- * when stdin is closed.
+ * when stdin is closed. systemd
+ * connects two to journald, which a handler could send descriptors: journald would wait while it
+ * closes them.
  *
  * So stdfds_fill() runs before anything opens a descriptor, and stdfds_detach() after the program
  * has duplicated the client's socket. Nothing here may close a descriptor without a replacement.
@@ -27,15 +29,17 @@ int stdfds_fill(void) {
         return 0;
 }
 
-static bool descriptor_is_stdin(int fd) {
-        struct stat one, other;
+static bool descriptor_is_socket(int fd) {
+        struct stat status;
 
-        return fstat(fd, &one) == 0 && fstat(STDIN_FILENO, &other) == 0 && S_ISSOCK(one.st_mode) &&
-               one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+        return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
 bool stdfds_stderr_is_stdin(void) {
-        return descriptor_is_stdin(STDERR_FILENO);
+        struct stat one, other;
+
+        return fstat(STDERR_FILENO, &one) == 0 && fstat(STDIN_FILENO, &other) == 0 &&
+               S_ISSOCK(one.st_mode) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 int stdfds_detach(void) {
@@ -44,9 +48,8 @@ int stdfds_detach(void) {
 
         if (null < 0)
                 return -errno;
-        /* Downwards: the others are compared with stdin, which is replaced last. */
-        for (int fd = STDERR_FILENO; fd >= STDIN_FILENO; fd--)
-                if ((fd == STDIN_FILENO || descriptor_is_stdin(fd)) && dup2(null, fd) < 0)
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if ((fd == STDIN_FILENO || descriptor_is_socket(fd)) && dup2(null, fd) < 0)
                         r = -errno;
         close(null);
         return r;

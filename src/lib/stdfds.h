@@ -18,8 +18,7 @@ int stdfds_fill(void);
 bool stdfds_stderr_is_stdin(void);
 
 /*
- * stdfds_detach: Replaces stdin by /dev/null, and so stdout and stderr if they are the same socket
- * as stdin.
+ * stdfds_detach: Replaces stdin by /dev/null, and so stdout and stderr if they are sockets.
  *
  * Returns 0, or a negative errno of open(2) or dup2(2).
  */

@@ -8,7 +8,7 @@
  * connections wait for a drain every 10 ms, because waking journald can cost more than the record.
  *
  * A record that finds the queue full is lost, and counted. Before the next one the journal
- * confesses the count, in its order. So each record in the queue has its counts with it: those of
+ * reports the count, in its order. So each record in the queue has its counts with it: those of
  * the records that still wait when the service ends go to the next run.
  *
  * Nothing here may block but journal_finish(). Each connection must appear in a record, a summary
@@ -17,6 +17,7 @@
 #include "report/journal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,6 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
-#include "lib/descriptor.h"
 #include "lib/mapping.h"
 #include "lib/stdfds.h"
 #include "report/summary.h"
@@ -60,7 +60,8 @@ typedef struct Queue {
 } Queue;
 
 struct Journal {
-        int fd;        /* a socket for the journal; -1 for stderr */
+        int fd;        /* a socket for the journal, or a copy of stderr */
+        bool lines;    /* the latter */
         bool prefixed; /* lines on stderr begin with their priority */
         int level;
         int empty_level;
@@ -97,14 +98,33 @@ LogTarget journal_target(LogTarget target) {
                                                                : LOG_TARGET_STDERR;
 }
 
-int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {
+/* Returns a socket for the journal or, for @lines, a copy of stderr: stdfds_detach() can replace
+ * that. No line may reach a client that is stderr. Returns a negative errno without room for it. */
+static int journal_open(bool lines) {
         const int room = 8 * 1024 * 1024;
+        int fd;
+
+        if (lines)
+                fd = stdfds_stderr_is_stdin() ? open("/dev/null", O_WRONLY | O_CLOEXEC)
+                                              : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+        else
+                fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+                return -errno;
+        if (!lines) {
+                /* Room for a burst. SO_SNDBUFFORCE exceeds net.core.wmem_max, with a capability. */
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+                (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+        }
+        return fd;
+}
+
+int journal_new(LogTarget target, int level, const char *socket_path, Journal **ret_journal) {
         Journal *journal;
 
         journal = mapping_new_unforked(sizeof *journal);
         if (journal == NULL)
                 return -errno;
-        journal->fd = -1;
         journal->level = level;
         journal->summary_deadline = CLOCK_NEVER;
         journal->drain_deadline = CLOCK_NEVER;
@@ -113,17 +133,13 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
         journal->prefixed = stderr_is_journal();
         journal->socket.sun_family = AF_UNIX;
         snprintf(journal->socket.sun_path, sizeof journal->socket.sun_path, "%s", socket_path);
-        if (journal_target(target) == LOG_TARGET_JOURNAL) {
-                journal->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-                if (journal->fd < 0) {
-                        int r = -errno;
+        journal->lines = journal_target(target) == LOG_TARGET_STDERR;
+        journal->fd = journal_open(journal->lines);
+        if (journal->fd < 0) {
+                const int r = journal->fd;
 
-                        mapping_free(journal, sizeof *journal);
-                        return r;
-                }
-                /* Room for a burst. SO_SNDBUFFORCE exceeds net.core.wmem_max, with a capability. */
-                (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-                (void)setsockopt(journal->fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room);
+                mapping_free(journal, sizeof *journal);
+                return r;
         }
         *ret_journal = journal;
         return 0;
@@ -132,7 +148,7 @@ int journal_new(LogTarget target, int level, const char *socket_path, Journal **
 Journal *journal_free(Journal *journal) {
         if (journal == NULL)
                 return NULL;
-        descriptor_close(journal->fd);
+        close(journal->fd);
         return mapping_free(journal, sizeof *journal);
 }
 
@@ -140,13 +156,13 @@ Journal *journal_free(Journal *journal) {
  * journald has a new socket. A line is shorter than PIPE_BUF, so a ready pipe accepts it whole
  * (pipe(7)). */
 static bool journal_send(const Journal *journal, const char *data, size_t size) {
-        struct pollfd ready = { .fd = STDERR_FILENO, .events = POLLOUT };
+        struct pollfd ready = { .fd = journal->fd, .events = POLLOUT };
 
-        if (journal->fd >= 0)
+        if (!journal->lines)
                 return sendto(journal->fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL,
                               (const struct sockaddr *)&journal->socket,
                               sizeof journal->socket) >= 0;
-        return poll(&ready, 1, 0) == 1 && write(STDERR_FILENO, data, size) >= 0;
+        return poll(&ready, 1, 0) == 1 && write(journal->fd, data, size) >= 0;
 }
 
 /* Writes the time of day in UTC (RFC 3339): local time needs files that the sandbox hides. */
@@ -163,7 +179,7 @@ static void time_format(char text[static TIME_SIZE]) {
 static size_t journal_format(Journal *journal, const Record *record) {
         char *data = journal->data, *sentence = journal->sentence, text[TIME_SIZE];
 
-        if (journal->fd >= 0)
+        if (!journal->lines)
                 return record_format_journal(record, data);
         record_format_sentence(record, sentence, sizeof journal->sentence);
         if (journal->prefixed)
@@ -262,7 +278,7 @@ static bool journal_has_token(Journal *journal, uint64_t now) {
 }
 
 /* Writes the count of lost records. Returns whether none is left to report. */
-static bool journal_confess(Journal *journal, uint64_t now) {
+static bool journal_report_lost(Journal *journal, uint64_t now) {
         const Record record = tally_record(&journal->lost, RECORD_LOST);
 
         if (journal->lost.records == 0)
@@ -297,7 +313,7 @@ void journal_write(Journal *journal, const Record *original, uint64_t now) {
         if (record_is_of_connection(record->kind) && !journal_has_token(journal, now)) {
                 if (summary_add(&journal->summary, record, now))
                         journal->summary_deadline = now + CLOCK_SECOND;
-        } else if (!journal_confess(journal, now) || !journal_put(journal, record, now)) {
+        } else if (!journal_report_lost(journal, now) || !journal_put(journal, record, now)) {
                 tally_add(&journal->lost, record);
                 journal->lost_untaken++;
         }
@@ -319,7 +335,7 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
                 return true;
         /* Without room, the summary goes on for another second. */
         journal->summary_deadline = now + CLOCK_SECOND;
-        if (!journal_confess(journal, now) || !journal_put(journal, &records[0], now))
+        if (!journal_report_lost(journal, now) || !journal_put(journal, &records[0], now))
                 return false;
         journal->summary_deadline = CLOCK_NEVER;
         for (size_t i = 1; i < n; i++)
@@ -330,7 +346,7 @@ static bool journal_summarize(Journal *journal, uint64_t now) {
 
 void journal_tick(Journal *journal, uint64_t now) {
         if (journal->drain_deadline <= now && journal_drain(journal, now))
-                (void)journal_confess(journal, now);
+                (void)journal_report_lost(journal, now);
         if (journal->summary_deadline <= now)
                 (void)journal_summarize(journal, now);
 }
@@ -346,7 +362,7 @@ void journal_finish(Journal *journal, uint64_t patience) {
                 uint64_t now = clock_now();
 
                 /* The first drain makes room for the counts. */
-                if (journal_drain(journal, now) && journal_confess(journal, now) &&
+                if (journal_drain(journal, now) && journal_report_lost(journal, now) &&
                     journal_summarize(journal, now) && journal_drain(journal, now))
                         return;
                 if (now >= deadline)

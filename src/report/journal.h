@@ -41,7 +41,8 @@ typedef enum LogTarget {
 LogTarget journal_target(LogTarget target);
 
 /*
- * journal_new: Opens the destination journal_target(@target).
+ * journal_new: Opens the destination journal_target(@target). Of stderr, which must be open, it
+ * keeps a copy; a client that is stderr as well as stdin gets no line.
  *
  * @level: a priority of syslog(3). Less urgent records are neither written nor counted.
  * RECORD_SUMMARY and RECORD_LOST pass always: they count records that pass.
@@ -49,7 +50,7 @@ LogTarget journal_target(LogTarget target);
  * @socket: the path of the journal's socket.
  *
  * Returns 0 and sets @ret_journal, which the caller frees with journal_free(); or a negative errno
- * of mmap(2), madvise(2) or socket(2).
+ * of mmap(2), madvise(2), socket(2), fcntl(2) or open(2).
  */
 int journal_new(LogTarget target, int level, const char *socket, Journal **ret_journal);
 

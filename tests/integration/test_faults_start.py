@@ -28,7 +28,9 @@ def start(arguments, injection, program=MPECHO, **keywords):
     ("?open,openat@/dev/null:error=ENFILE:when=1",
      "Cannot use /dev/null: Too many open files in system"),
     ("?dup2,dup3:error=EMFILE", "Cannot use /dev/null: Too many open files"),
-    ("fcntl:error=EIO:when=4", "Cannot listen on '127.0.0.1:0': Input/output error"),
+    ("fcntl:error=EIO:when=4",
+     "Cannot create the memory or the descriptor of the log: Input/output error"),
+    ("fcntl:error=EIO:when=5", "Cannot listen on '127.0.0.1:0': Input/output error"),
     ("socket:error=EMFILE", "Cannot listen on '127.0.0.1:0': Too many open files"),
     ("getsockname:error=ENOBUFS",
      "Cannot listen on '127.0.0.1:0': No buffer space available"),
@@ -64,5 +66,5 @@ def test_connection(call):
 def test_no_journal():
     """Without a socket for the journal a start says so on stderr; wrong usage has its status."""
     assert start(["--log=journal", *LISTEN], "socket:error=EMFILE") == (
-        1, "mpecho: Cannot create the memory or the socket of the log: Too many open files\n")
+        1, "mpecho: Cannot create the memory or the descriptor of the log: Too many open files\n")
     assert start(["--log=journal", "--max-connections=0"], "socket:error=EMFILE") == (2, "")

@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -183,6 +185,44 @@ static void test_group(void **state) {
         process_run(leave_group, NULL);
 }
 
+static void look_at_networks(void *unused) {
+        static const unsigned long refused[] = { SIOCGIFNAME, SIOCGIFCONF, SIOCGIFADDR, SIOCGARP,
+                                                 SIOCETHTOOL, SIOCSPGRP,   FIOSETOWN,   0x8bff };
+        const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        char data[256] = "";
+
+        (void)unused;
+        enter_sandbox(0);
+        for (size_t i = 0; i < COUNT(refused); i++) {
+                assert_int_equal(ioctl(fd, refused[i], data), -1);
+                assert_int_equal(errno, EPERM);
+        }
+        assert_int_equal(ioctl(fd, FIONREAD, data), 0);
+        assert_int_equal(ioctl(fd, SIOCOUTQ, data), 0);
+}
+
+/* A connection shows them no interface and no neighbour, but what waits in it. */
+static void test_networks(void **state) {
+        (void)state;
+        process_run(look_at_networks, NULL);
+}
+
+static void undress(void *unused) {
+        (void)unused;
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 0), 0);
+        enter_sandbox(0);
+        assert_int_equal(prctl(PR_SET_DUMPABLE, 1), -1);
+        assert_int_equal(errno, EPERM);
+        assert_int_equal(prctl(PR_GET_DUMPABLE), 0);
+        assert_int_equal(prctl(PR_SET_NAME, "confined"), 0);
+}
+
+/* They cannot let others read their memory, nor write to their own files in /proc. */
+static void test_dumpable(void **state) {
+        (void)state;
+        process_run(undress, NULL);
+}
+
 static void watch_files(void *unused) {
         const int before = epoll_create1(EPOLL_CLOEXEC);
         const int watched = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -226,6 +266,7 @@ int main(void) {
                 cmocka_unit_test(test_sockets),    cmocka_unit_test(test_port),
                 cmocka_unit_test(test_connect),    cmocka_unit_test(test_keeper),
                 cmocka_unit_test(test_group),      cmocka_unit_test(test_epoll),
+                cmocka_unit_test(test_networks),   cmocka_unit_test(test_dumpable),
                 cmocka_unit_test(test_no_sandbox),
         };
 

@@ -86,8 +86,8 @@ static void detach(void *data) {
         assert_false(stdfds_stderr_is_stdin());
 }
 
-/* Nothing that is written to stdout or stderr reaches the socket that was stdin; another socket, a
- * pipe or a file that is stdin and stderr at once is left alone. */
+/* Nothing that is written to stdout or stderr reaches a socket, nor can pass a descriptor there; a
+ * pipe or a file is left alone. */
 static void test_detach(void **state) {
         int pair[2], other[2], file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
@@ -96,10 +96,10 @@ static void test_detach(void **state) {
         peer_pair(other);
         process_run(detach, &(Standard){ { pair[0], pair[0], pair[0] }, true, { 1, 1, 1 } });
         process_run(detach, &(Standard){ { pair[0], 1, pair[0] }, true, { 1, 0, 1 } });
-        process_run(detach, &(Standard){ { pair[0], pair[0], other[0] }, false, { 1, 1, 0 } });
-        process_run(detach, &(Standard){ { pair[0], pair[1], 2 }, false, { 1, 0, 0 } });
+        process_run(detach, &(Standard){ { pair[0], pair[0], other[0] }, false, { 1, 1, 1 } });
+        process_run(detach, &(Standard){ { pair[0], pair[1], 2 }, false, { 1, 1, 0 } });
         process_run(detach, &(Standard){ { file, file, file }, false, { 1, 0, 0 } });
-        process_run(detach, &(Standard){ { file, pair[0], pair[0] }, false, { 1, 0, 0 } });
+        process_run(detach, &(Standard){ { file, pair[0], pair[0] }, false, { 1, 1, 1 } });
         close(pair[0]);
         close(pair[1]);
         close(other[0]);

@@ -18,6 +18,7 @@
 #include "fault.h"
 #include "journald.h"
 #include "lib/clock.h"
+#include "lib/stdfds.h"
 #include "peer.h"
 #include "process.h"
 #include "unit.h"
@@ -196,7 +197,7 @@ static void test_stream(void **state) {
 
 typedef struct Standard {
         int in;
-        int err;            /* -1 for none */
+        int err;
         int names;          /* of $JOURNAL_STREAM; -1 for none */
         const char *stream; /* other than that */
 } Standard;
@@ -217,10 +218,7 @@ static void choose(void *data) {
         if (standard->stream != NULL)
                 assert_int_equal(setenv("JOURNAL_STREAM", standard->stream, 1), 0);
         assert_int_equal(dup2(standard->in, STDIN_FILENO), STDIN_FILENO);
-        if (standard->err >= 0)
-                assert_int_equal(dup2(standard->err, STDERR_FILENO), STDERR_FILENO);
-        else
-                close(STDERR_FILENO);
+        assert_int_equal(dup2(standard->err, STDERR_FILENO), STDERR_FILENO);
         journal = open_journal(LOG_TARGET_AUTO);
         write_record(journal, RECORD_FAILED);
         journal_free(journal);
@@ -247,13 +245,42 @@ static void test_auto(void **state) {
         process_run(choose,
                     &(Standard){ .in = one[1], .err = other[1], .names = -1, .stream = "1" });
         assert_string_equal(read_stderr(other[0]), "mpecho: Failed\n");
-        process_run(choose, &(Standard){ .in = one[1], .err = -1, .names = other[1] });
-        journald_expect_none(&journald);
         close(null);
         for (int i = 0; i < 2; i++) {
                 close(one[i]);
                 close(other[i]);
         }
+}
+
+static void detach(void *fds) {
+        const int *const one = fds;
+        Journal *journal;
+
+        assert_int_equal(dup2(one[0], STDIN_FILENO), STDIN_FILENO);
+        assert_int_equal(dup2(one[1], STDERR_FILENO), STDERR_FILENO);
+        journal = open_journal(LOG_TARGET_STDERR);
+        write_record(journal, RECORD_FAILED);
+        assert_int_equal(stdfds_detach(), 0);
+        write_record(journal, RECORD_FAILED);
+        journal_free(journal);
+}
+
+/* Lines go to the stderr of the start, also when something else takes its place; and none to a
+ * client that is stderr, before that or afterwards. */
+static void test_detached(void **state) {
+        int one[2], other[2];
+
+        (void)state;
+        peer_pair(one);
+        peer_pair(other);
+        process_run(detach, (int[]){ one[1], other[1] });
+        assert_string_equal(read_stderr(other[0]), "mpecho: Failed\nmpecho: Failed\n");
+        process_run(detach, (int[]){ one[1], one[1] });
+        close(one[1]);
+        peer_expect_end(one[0]);
+        close(one[0]);
+        close(other[0]);
+        close(other[1]);
 }
 
 /* Without memory or a socket there is no journal. */
@@ -296,7 +323,7 @@ static void test_room(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_stderr), TEST(test_stream),  TEST(test_terminal), TEST(test_full_stderr),
-                TEST(test_auto),   TEST(test_nothing), TEST(test_room),
+                TEST(test_auto),   TEST(test_nothing), TEST(test_room),     TEST(test_detached),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
