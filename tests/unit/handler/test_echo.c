@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -465,6 +466,41 @@ static void test_finish(void **state) {
         close(pair[1]);
 }
 
+/* Where this side ends the connection, the peer gets the end of the stream, and may be quiet for a
+ * 64th of the timeout, at most a second. */
+static void test_finish_quiet(void **state) {
+        static const struct {
+                uint64_t timeout, quiet;
+        } cases[] = { { 0, CLOCK_SECOND },
+                      { 64 * CLOCK_SECOND / 10, CLOCK_SECOND / 10 },
+                      { 640 * CLOCK_SECOND, CLOCK_SECOND } };
+        char buffer[16];
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Echo parameters = { .buffer = buffer,
+                                    .buffer_size = sizeof buffer,
+                                    .timeout = cases[i].timeout,
+                                    .stopping = &never_stopping };
+                struct timeval quiet;
+                socklen_t size = sizeof quiet;
+                int pair[2];
+
+                peer_pair(pair);
+                /* The test does not wait as long. */
+                assert_int_equal(shutdown(pair[0], SHUT_WR), 0);
+                parameters.out = pair[1];
+                echo_finish(&parameters);
+                assert_int_equal(recv(pair[0], buffer, 1, MSG_DONTWAIT), 0);
+                assert_int_equal(getsockopt(pair[1], SOL_SOCKET, SO_RCVTIMEO, &quiet, &size), 0);
+                assert_int_equal((uint64_t)quiet.tv_sec * CLOCK_SECOND +
+                                                 (uint64_t)quiet.tv_usec * CLOCK_MICROSECOND,
+                                 cases[i].quiet);
+                close(pair[0]);
+                close(pair[1]);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_all),
@@ -482,6 +518,7 @@ int main(void) {
                 cmocka_unit_test(test_ended_unacknowledged),
                 cmocka_unit_test(test_counted),
                 cmocka_unit_test(test_finish),
+                cmocka_unit_test(test_finish_quiet),
         };
 
         here = mapping_new_shared(sizeof *here);

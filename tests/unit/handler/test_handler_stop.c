@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The process that serves one connection, told to stop at any time. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "handler/handler.h"
@@ -12,6 +15,49 @@
 #include "process.h"
 #include "session.h"
 #include "unit.h"
+
+/* A peer that accepts nothing, in the process of its handler: the signal comes in the first write
+ * that waits for it, and only such writes move the clock. */
+typedef struct Stuck {
+        bool is; /* false: sockets and the clock are those of the machine */
+        bool stopped;
+        uint64_t waited; /* since it was stopped */
+        uint64_t slice;  /* of that, the last write */
+} Stuck;
+
+static Stuck stuck;
+
+/* In place of the module's. */
+uint64_t clock_now(void) {
+        struct timespec now;
+
+        if (stuck.is)
+                return CLOCK_SECOND + stuck.waited;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
+}
+
+/* In place of the C library's. */
+ssize_t send(int fd, const void *data, size_t size, int flags) {
+        struct timeval timeout;
+        socklen_t length = sizeof timeout;
+
+        if (!stuck.is)
+                return sendto(fd, data, size, flags, NULL, 0);
+        if (flags == 0 && !stuck.stopped) {
+                stuck.stopped = true;
+                assert_int_equal(raise(SIGTERM), 0);
+        } else if (flags == 0) {
+                assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, &length), 0);
+                stuck.slice = (uint64_t)timeout.tv_sec * CLOCK_SECOND +
+                              (uint64_t)timeout.tv_usec * CLOCK_MICROSECOND;
+                /* Without one it would wait for ever. */
+                assert_int_not_equal(stuck.slice, 0);
+                stuck.waited += stuck.slice;
+        }
+        errno = EAGAIN;
+        return -1;
+}
 
 /* Told to stop between messages, a handler ends the connection, with either signal, and several
  * change nothing. */
@@ -101,11 +147,43 @@ static void test_stop_sending(void **state) {
         session_end(&session, END_STOPPED, SESSION_ANY);
 }
 
+static void serve_stuck(void *data) {
+        const bool stores = *(const bool *)data;
+        const uint64_t patience = stores ? CLOCK_SECOND / 10 : 3 * CLOCK_SECOND;
+        int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        LedgerEntry entry = {};
+        Handler handler = { .unsent = -1, .title = "mpecho: somebody", .ledger = &entry };
+
+        assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
+        peer_pair(pair);
+        peer_send(pair[0], "Hello", 5);
+        handler.connection = pair[1];
+        if (stores) {
+                /* Of a master that is gone. */
+                handler.handover.inbox.local.sun_family = AF_UNIX;
+                handler.handover.inbox.length = sizeof(sa_family_t) + 2;
+                handler.handover.run = 1;
+        }
+        handler_init(0);
+        stuck.is = true;
+        assert_int_equal(handler_serve(&handler), END_FAILED);
+        assert_in_range(stuck.waited, patience, patience + stuck.slice - 1);
+}
+
+/* Told to stop while the peer accepts nothing, a handler waits for a tenth of a second where the
+ * next handler gets the rest, so that a restart is short, and for three seconds where the rest is
+ * lost. */
+static void test_stop_patience(void **state) {
+        (void)state;
+        process_run(serve_stuck, &(bool){ true });
+        process_run(serve_stuck, &(bool){ false });
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_stop_idle),    cmocka_unit_test(test_stop_first),
                 cmocka_unit_test(test_stop_writing), cmocka_unit_test(test_stop_stalled),
-                cmocka_unit_test(test_stop_sending),
+                cmocka_unit_test(test_stop_sending), cmocka_unit_test(test_stop_patience),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
