@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The mutants of a C file: each changes one thing that the tests should miss.
+"""The mutants of a C file or a header: each changes one thing that the tests should miss.
 
 clang parses the file and says where its conditions, numbers, calls and operators are, and what it
 keeps in structures (-ast-dump=json).
@@ -25,10 +25,10 @@ SYMMETRIC = {"clock_earlier", "fmax", "fmin"}
 DESCRIPTOR = re.compile(r"\b(?:\w+_)?fds?(?:\[\w+\])?$")
 # How long, and how much at once, as macros and enumerations say it.
 NAMED = r"^(?:#define| {8}) *(?=(\w+))\1(?: = | +)"
-TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|CLOCK_\w+|"
+TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|\(?CLOCK_\w+ / \d+\)?|CLOCK_\w+|"
                    r"(?<=SECONDS = )\d+|(?<=SECONDS )\d+)(?=,|$)", re.M)
 AMOUNTS = re.compile(NAMED + r"(?<!SIZE )(?<!SIZE = )(?<!SECONDS )(?<!SECONDS = )"
-                     r"([2-9]|[1-9]\d+)(?=,|$)", re.M)
+                     r"([2-9]|[1-9]\d+|\(?(?!CLOCK_)[A-Z]\w+ / \d+\)?)(?=,|$)", re.M)
 
 
 @dataclasses.dataclass(frozen=True, order=True)
