@@ -86,23 +86,34 @@ def children(pid):
     return found
 
 
-def is_keeper(pid):
-    """Whether a process blocks all signals that can be blocked, as the keeper of connections alone
-    does, from its fork on."""
+def has_keeper(pid):
+    """Whether a master has a keeper of connections: its environment names a service manager, which
+    has passed it sockets."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return signal.SIGUSR2 in signal_set(status(pid)["SigBlk"])
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return b"LISTEN_PID=%d" % pid in variables and \
+            any(one.startswith(b"NOTIFY_SOCKET=") for one in variables)
     return False
+
+
+def oldest(pids):
+    """The process that was started first, as proc_pid_stat(5) has it, of those that have not ended;
+    None without one."""
+    found = [(int(fields[19]), pid) for pid in pids
+             if (fields := stat_fields(pid)) and fields[0] != "Z"]
+    return min(found)[1] if found else None
+
+
+def keeper(pid):
+    """The keeper of a master, which starts it before all handlers. Nothing else is sure from its
+    fork on: a handler may block all signals, too. None without a keeper."""
+    return oldest(children(pid)) if has_keeper(pid) else None
 
 
 def handlers(pid):
     """The children of a master but the keeper, zombies included."""
-    return [child for child in children(pid) if not is_keeper(child)]
-
-
-def keeper(pid):
-    """The keeper of a master."""
-    found, = [child for child in children(pid) if is_keeper(child)]
-    return found
+    kept = keeper(pid)
+    return [child for child in children(pid) if child != kept]
 
 
 def descriptors(pid):

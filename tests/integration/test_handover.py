@@ -17,6 +17,7 @@ import visitors
 from chatter import chat  # noqa: F401
 from manager import send, unit  # noqa: F401
 from moved_clock import clock, clock_library  # noqa: F401
+from stepping import Stepped
 from tracing import Tampering
 
 STOPS = ["terminate", "crash"]
@@ -337,6 +338,29 @@ def test_keeper_that_is_killed(unit):
     service.manager.sync()
     service.start()
     clients.ping(client)
+
+
+def test_handler_that_drains(unit):
+    """A handler that waits until its peer has read all blocks every signal meanwhile, as the keeper
+    does: it is a handler all the same, and there is one keeper."""
+    name = f"\0mpecho-test-drains-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        service = unit(listener=listener)
+        keeper = processes.keeper(service.pid)
+        client = clients.connect((socket.AF_UNIX, name))
+        service.clients.append(client)
+        clients.ping(client)
+        handler = Stepped.running(*service.handlers())
+        client.sendall(b"unread")
+        client.shutdown(socket.SHUT_WR)
+        while signal.SIGUSR2 not in processes.signal_set(processes.status(handler.pid)["SigBlk"]):
+            handler.next_call()
+        assert service.handlers() == [handler.pid]
+        assert processes.keeper(service.pid) == keeper
+        handler.detach()
+        assert clients.receive_all(client) == b"unread"
 
 
 def test_memory_runs_out(unit):
