@@ -353,7 +353,7 @@ uninstall: require-unit-directories
 
 ## clean: remove everything that was built but the images of machines, cross compilers and the inetds, which take longest
 clean:
-	find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers ! -name cross -exec rm -rf {} +
+	! [ -d $(BUILD) ] || find $(BUILD) -mindepth 1 -maxdepth 1 ! -name machines ! -name peers ! -name cross -exec rm -rf {} +
 
 ## distclean: remove these as well (as root, as they were made)
 distclean:

@@ -139,9 +139,11 @@ def test_without_pkg_config(tree, tmp_path, goal):
 
 
 def test_clean_stays_inside(tree, tmp_path):
-    """`debian/rules clean` in a clone writes nothing beside it."""
+    """In a clone in which nothing was built, `make clean` has nothing to do, and `debian/rules clean`
+    writes nothing beside it."""
     clone = tmp_path / "clone"
     shutil.copytree(tree, clone, ignore=shutil.ignore_patterns("build"))
+    run(clone, "make", "clean")
     run(clone, "git", "init", "--quiet")
     run(clone, "git", "add", "--all")
     if run(clone, "dpkg-checkbuilddeps", check=False).returncode != 0:
