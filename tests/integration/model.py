@@ -14,10 +14,11 @@ from service import TRACED
 
 MODEL = Path(__file__).parents[1] / "model" / "handover.pml"
 LINE = re.compile(r"(\d+) +(\d+\.\d+) (.*)")
-CALLS = "execve,clone,connect,getsockopt,sendmsg,sendto,recvmsg,recvfrom,wait4,exit_group"
+CALLS = ("execve,clone,connect,getsockopt,sendmsg,sendto,recvmsg,recvfrom,pread64,ftruncate,wait4,"
+         "exit_group")
 
 # The events of the model.
-NAMES = """IS_READY FORKS GIVES COLLECTS ASKS_BUNDLE TAKES_BUNDLE ANSWERS DECLINES EXITS_STORED
+NAMES = """IS_READY FORKS READS_UNSENT EMPTIES_UNSENT WRITES_UNSENT GIVES COLLECTS ASKS_BUNDLE TAKES_BUNDLE ANSWERS DECLINES EXITS_STORED
 EXITS_DECLINED EXITS_ENDED IS_KILLED STORES_OWN TAKES_OWN EXITS_OWN REAPS MASTER_EXITS
 MASTER_IS_KILLED BEGINS_RUN ASKS_LEDGER TAKES_LEDGER ASKS_REMOVAL REMOVES_BUNDLES
 REMOVES_LEDGERS""".split()
@@ -64,6 +65,7 @@ class Observer:
         self._inboxes = {}  # the first address that a handler has connected to, its master's, by pid
         self._gives = {}  # what a handler's message to its master or the keeper is, by pid
         self._stored = ""  # what the master has stored or removed last
+        self._unsent = set()  # handlers that have read unsent bytes and written nothing
         self._heard = {}  # what a handler knows of its connection, by pid
 
     def _note(self, time, name, of=0):
@@ -182,6 +184,19 @@ class Observer:
             self._note(begin, "IS_KILLED", connection)
         elif pid in self._gives and text.startswith(f"sendmsg({self._gives[pid][0]},"):
             self._note(begin, self._gives[pid][1], connection)
+        else:
+            self._see_unsent(begin, pid, text)
+
+    def _see_unsent(self, begin, pid, text):
+        connection = self._connections[pid]
+        if text.startswith("pread64("):
+            self._note(begin, "READS_UNSENT", connection)
+            self._unsent.add(pid)
+        elif text.startswith("ftruncate("):
+            self._note(begin, "EMPTIES_UNSENT", connection)
+        elif text.startswith("sendto(") and pid in self._unsent:
+            self._note(begin, "WRITES_UNSENT", connection)
+            self._unsent.remove(pid)
 
 
 def promela(events):

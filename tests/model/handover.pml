@@ -28,6 +28,9 @@
 #ifndef LATE /* connections that a run accepts at any time, and not the first at its start: 0 or 1 */
 #define LATE 1
 #endif
+#ifdef TRACE /* whichever connection has an unsent byte */
+#define BYTES(c) 1
+#endif
 #ifndef BYTES /* that the peer of c sends */
 #define BYTES(c) (c == 0 -> 2 : (c == 1 -> 1 : 0))
 #endif
@@ -239,17 +242,24 @@ inline store_own(c) {
 /* The next master finds c in the stored ledger of this run: it does not look at the files of older bundles. */
 #define LISTED(c) (LEDGER_READ(run_number) && HAS(ledger[run_number], c))
 
+inline write_byte(c) {
+        PROPERTY(once, buffer[c] > written[c]);
+        PROPERTY(in_order, buffer[c] <= written[c] + 1);
+        written[c] = buffer[c];
+        buffer[c] = 0
+}
+
 active [CONNECTIONS] proctype handler() {
         byte c = _pid;
 
 end:    do
         /* Takes over the unsent byte: it marks the file before it writes. */
-        :: d_step { does[c] == taking ->
+        :: d_step { does[c] == taking && EVENT(READS_UNSENT, c) ->
                 REACHED(UNSENT, true);
                 buffer[c] = unsent[source[c]].byte_of[c];
                 does[c] = marking
            }
-        :: d_step { does[c] == marking ->
+        :: d_step { does[c] == marking && EVENT(EMPTIES_UNSENT, c) ->
 #ifndef REVERT_NOT_MARKED
                 if
                 :: HAS(bundles[source[c]] | own_bundles[source[c]], c) && !LISTED(c) ->
@@ -277,12 +287,11 @@ end:    do
                 sent[c]++;
                 buffer[c] = sent[c]
            }
-        :: d_step { does[c] == serving && buffer[c] != 0 ->
-                PROPERTY(once, buffer[c] > written[c]);
-                PROPERTY(in_order, buffer[c] <= written[c] + 1);
-                written[c] = buffer[c];
-                buffer[c] = 0
-           }
+        :: d_step { does[c] == serving && buffer[c] != 0 -> write_byte(c) }
+#ifdef TRACE
+        /* The first write of a handler that has read an unsent byte is an event, no other one is. */
+        :: d_step { does[c] == serving && buffer[c] != 0 && EVENT(WRITES_UNSENT, c) -> write_byte(c) }
+#endif
         :: d_step { does[c] == serving && buffer[c] == 0 && CLOSES(c) && EVENT(EXITS_ENDED, c) ->
                 exit_handler(c, ended)
            }
