@@ -163,11 +163,11 @@ run: all
 ## check: run all tests side by side; `make deps check` allows no skipped test (as root)
 check: export DEB_BUILD_OPTIONS := nocheck
 check:
-	@$(PYTHON) tests/check.py $(MAKE) $(BUILD) check
+	@$(PYTHON) -B tests/check.py $(MAKE) $(BUILD) check
 
 ## inspect: search the model, lint, and run the quick tests with sanitizers, side by side; `make deps inspect` as check (as root)
 inspect:
-	@$(PYTHON) tests/check.py $(MAKE) $(BUILD) inspect
+	@$(PYTHON) -B tests/check.py $(MAKE) $(BUILD) inspect
 
 # What the suites that test programs have in common, before they run side by side.
 programs:

@@ -7,8 +7,8 @@ usage: check.py MAKE BUILD check|inspect
 A suite is a target of the Makefile. A make of its own runs it as soon as the targets that it needs are
 made. The output of a suite goes to a file in BUILD/check and is printed in one piece when the suite
 ends. Meanwhile one line a minute names the suites that run and how far they are. The run fails when a
-suite fails. Root can run every test after `make deps`: then a skipped test fails the run, too. ^C ends
-all suites."""
+suite fails. Root can run every test after `make deps`: then a skipped test fails the run, too. The
+suite of a release on which the packages of this host do not install is left out. ^C ends all suites."""
 
 import os
 import pathlib
@@ -17,6 +17,9 @@ import signal
 import subprocess
 import sys
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
+import machine
 
 # The suites that take longest come first. Each needs the targets beside it.
 SUITES = {"check": {
@@ -108,6 +111,18 @@ def end(suites):
             os.killpg(suite.process.pid, signal.SIGKILL)
 
 
+def leave_out(needs):
+    """Removes the suites of releases on which the packages that this host builds do not install, with
+    their images. Returns the rest, and the lines of the summary that say so."""
+    lines = []
+    for release in machine.RELEASES:
+        if f"check-{release}" in needs and (reason := machine.refusal(release)):
+            needs = {name: others for name, others in needs.items()
+                     if name not in (f"check-{release}", f"image-{release}")}
+            lines.append(f"LEFT OUT check-{release}: {reason}")
+    return needs, lines
+
+
 def run(make, needs, directory):
     """Runs the suites, which need the targets beside them. Returns the lines of the summary, and whether all succeeded."""
     waiting, running, made, lines, good = list(needs), [], set(), [], True
@@ -146,7 +161,8 @@ def give_back(build):
 
 
 def main():
-    make, build, needs = sys.argv[1], pathlib.Path(sys.argv[2]), SUITES[sys.argv[3]]
+    make, build = sys.argv[1], pathlib.Path(sys.argv[2])
+    needs, left_out = leave_out(SUITES[sys.argv[3]])
     directory = build / "check"
     directory.mkdir(parents=True, exist_ok=True)
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
@@ -162,7 +178,7 @@ def main():
         sys.exit("interrupted")
     finally:
         give_back(build)
-    say("\n".join(lines))
+    say("\n".join([*left_out, *lines]))
     usage = os.times()
     say(f"{'ok' if good else 'FAILED'}: {time.monotonic() - begun:.0f} s, of processor time "
         f"{usage.children_user + usage.children_system:.0f} s")

@@ -13,6 +13,7 @@ usage: machine.py IMAGE DIRECTORY    makes an image under DIRECTORY
 import hashlib
 import os
 import pathlib
+import platform
 import secrets
 import select
 import shutil
@@ -50,6 +51,9 @@ IMAGES = {
     "prover": ("trixie", ["cbmc", "gcc", "libc6-dev"], "true"),
 }
 
+# The releases that machines boot to install the packages on.
+RELEASES = {"bookworm": 12, "trixie": 13}
+
 # On a machine that has much else to do.
 BOOT_SECONDS = 300
 COMMAND_SECONDS = 600
@@ -71,6 +75,15 @@ def missing():
     parent = own_control_group()
     if parent is None or not os.access(parent, os.W_OK):
         return "booting machines needs a writable unified control group hierarchy"
+    return None
+
+
+def refusal(release):
+    """Why packages that this host builds are not for a release, as a sentence, or None."""
+    host = platform.freedesktop_os_release()
+    # Debian before its release has no number.
+    if host["ID"] == "debian" and RELEASES[release] < int(host.get("VERSION_ID", "99")):
+        return f"packages of a newer Debian do not install on Debian {RELEASES[release]}"
     return None
 
 
