@@ -7,7 +7,7 @@ some thousand such cases; each run takes a part of them that MPECHO_SEED decides
 MPECHO_PAIRS=all.
 
 On a machine that needs seconds for these calls, the patience of the master with its handlers ends, and
-it kills them: then each connection can be lost."""
+it kills them: then each connection can be lost. Such late cases are counted, and few may be."""
 
 import contextlib
 import itertools
@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import time
+import warnings
 
 import pytest
 
@@ -27,6 +28,7 @@ HELLO = b"Hello, world."
 PART = 40
 PARTS = range(PART) if os.environ.get("MPECHO_PAIRS") == "all" else [None]
 PATIENCE = 4  # seconds, of the master
+MOST_LATE = 1 / 4  # of all cases
 # More than they make; no handler and no master makes fewer than the second.
 ENDLESS, FEWEST_CALLS = 1 << 30, 8
 
@@ -80,7 +82,9 @@ class Case:
         """After the next start: the other connection goes on; this one does, too, or it has ended;
         no byte is lost or sent twice, and each has one record of its end."""
         self.service.start()
-        if not self.late:
+        if self.late:
+            assert HELLO.startswith(self.receive())
+        else:
             clients.ping(self.other)
             kept = len(self.service.handlers()) == 2
             assert kept or may_be_lost
@@ -97,14 +101,23 @@ class Case:
             assert len(ends) == 1, ends
         self.service.check_store()
 
+    def receive(self):
+        """What comes back of HELLO, or up to the end of the connection."""
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := self.client.recv(len(HELLO) - len(received)):
+                received += part
+        return received
+
     def check_bytes(self, kept):
+        received = self.receive()
         if kept:
-            assert clients.receive(self.client, len(HELLO)) == HELLO
+            assert received == HELLO
             clients.ping(self.client)
         else:
             with contextlib.suppress(ConnectionResetError):
-                received = clients.receive_all(self.client)
-                assert received == HELLO[:len(received)]
+                received += clients.receive_all(self.client)
+            assert HELLO.startswith(received)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -116,6 +129,7 @@ def test_held_at_any_two_calls(unit, killed, part):
     case = Case(service)
     calls = case.stop((), ENDLESS, ENDLESS)
     case.check(may_be_lost=False)
+    late = [case.late]
     assert case.late or min(calls) >= FEWEST_CALLS
 
     pairs = list(itertools.product(*(range(1, most + 1) for most in calls)))
@@ -125,3 +139,7 @@ def test_held_at_any_two_calls(unit, killed, part):
         case = Case(service)
         case.stop(killed, *pair)
         case.check(may_be_lost="handler" in killed)
+        late.append(case.late)
+    if any(late):
+        warnings.warn(f"{sum(late)} of {len(late)} cases were late: each connection may be lost")
+    assert sum(late) <= MOST_LATE * len(late)
