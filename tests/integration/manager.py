@@ -192,7 +192,7 @@ class Unit:
         self.listener = listener or clients.listen()
         self.journal = Journal(path)
         self.manager = Manager(path)
-        self._stderr = (path / "stderr").open("w+b")
+        self._stderr = (path / "stderr").open("a+b")
 
     @property
     def pid(self):

@@ -113,7 +113,7 @@ class Service:
         self.path = Path(self._directory.name)
         self.path.chmod(0o755)
         self.journal = Journal(self.path, reading)
-        self._stderr = (self.path / "stderr").open("w+b")
+        self._stderr = (self.path / "stderr").open("a+b")
         options = [str(argument) for argument in arguments]
         if log:
             options.insert(0, f"--log={log}")

@@ -26,7 +26,7 @@ class Supervisor:
         self._directory = tempfile.TemporaryDirectory(prefix="mpecho-")
         path = Path(self._directory.name)
         self.journal = Journal(path)
-        self._log = (path / "log").open("w+b")
+        self._log = (path / "log").open("a+b")
         self.process = self.network.run(
             subprocess.Popen, with_journal(self.journal) + command(path), env=variables({}),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True)

@@ -33,7 +33,8 @@ class Container:
     def __init__(self, directory, *arguments, passed=None):
         self.root = directory / "root"
         subprocess.run([ROOT / "packaging/container-root", MPECHO, self.root], check=True)
-        self._stderr = (directory / "stderr").open("w+")
+        # To append: this process moves the offset, which it shares with the writers.
+        self._stderr = (directory / "stderr").open("a+")
         read, write = os.pipe()
         # The number that systemd gives to a passed socket stays free.
         moved = fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, 10)
