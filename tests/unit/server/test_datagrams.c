@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clone.h"
@@ -45,6 +46,14 @@ static char udp[] = "udp:127.0.0.1:0", other_udp[] = "udp:[::1]:0", stream[] = "
 static char *listen_texts[] = { stream, udp, other_udp };
 
 static bool strangers;
+
+/* In place of the C library's. The clock of the handlers stands still: between two datagrams no
+ * source earns another answer, however long the test stalls. */
+int clock_gettime(clockid_t clock, struct timespec *ret_time) {
+        (void)clock;
+        *ret_time = clock_timespec(100 * CLOCK_SECOND);
+        return 0;
+}
 
 /* In place of the C library's: can map more, and write STRANGER behind what was asked for. */
 void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) {
@@ -140,14 +149,13 @@ static void scene_echo(const Scene *scene) {
 
 /* Waits until handlers have refused @n datagrams in all. */
 static void scene_wait_refused(const Scene *scene, uint64_t n) {
-        const uint64_t deadline = clock_now() + PATIENCE_SECONDS * CLOCK_SECOND;
         Record totals = {};
 
-        for (;;) {
+        for (int i = 0;; i++) {
                 datagrams_add_totals(scene->datagrams, &totals);
                 if (totals.datagrams_refused >= n)
                         break;
-                assert_true(clock_now() < deadline);
+                assert_in_range(i, 0, PATIENCE_SECONDS * 1000);
                 (void)poll(NULL, 0, 1);
                 totals = (Record){};
         }
