@@ -95,12 +95,16 @@ def test_watchdog(start, manager, tmp_path, full):
     if full:
         service.connect_served()
         service.knock()
-    first = len(manager.wait_for("WATCHDOG", "1"))
+    manager.wait_for("WATCHDOG", "1")
     with Tampering(service.pid, "ppoll", log=tmp_path / "trace") as trace:
+        # Those that came before strace do not count, however late it is.
+        manager.sync()
+        first = len(manager.messages("WATCHDOG"))
         times = [when for when, _ in manager.wait_for("WATCHDOG", "1", count=first + 3)]
     # What it waits for, not how late this machine wakes it.
     waits = [line for line in trace.lines() if line.startswith("ppoll(")]
-    assert len(waits) >= 3
+    # The wait before the first of the three may have ended before strace came.
+    assert len(waits) >= 2
     assert all(re.search(r"tv_sec=(0, tv_nsec=\d+|1, tv_nsec=0)}, NULL", wait) for wait in waits)
     assert times[-1] - times[0] > 1
     if full:
