@@ -86,9 +86,11 @@ def test_the_kernel_keeps_the_time(start, timeout):
 def test_half_closed_peer_that_does_not_read_is_stalled(start):
     """A peer that has sent everything and does not read its echo does not stay for ever."""
     service = start("--idle-timeout=5")
-    client = service.connect_served()
-    clients.fill(client, service.handlers())
-    client.shutdown(socket.SHUT_WR)
+    # All of it waits for the handler, so that no stall makes the peer idle before.
+    with service.paused():
+        client = service.connect()
+        clients.fill(client, [])
+        client.shutdown(socket.SHUT_WR)
     closed, = service.journal.wait_for("closed")
     assert closed["MPECHO_REASON"] == "stalled"
 
