@@ -56,11 +56,13 @@ def test_watchdog(start):
     assert service.wait() == 128 + signal.SIGABRT
 
 
-def test_stop_in_mid_stream(start):
+def test_stop_in_mid_stream(start, clock):
     """What handlers have read when SIGTERM comes is written to peers that go on reading."""
-    service = start()
+    service = start(environment=clock.environment)
     client = service.connect_served()
     written = clients.fill(client, service.handlers())
+    # However late the peer reads on, it is in time.
+    clock.stop()
     service.signal(signal.SIGTERM)
     received = clients.drain(client)
     assert service.wait() == 0
@@ -99,13 +101,24 @@ def is_listening(address):
     return True
 
 
-def test_stop_with_stalled_peers(start):
-    """Peers that read nothing do not keep the service: their handlers give up."""
-    service = start()
+def is_stopping(handler):
+    """Whether a handler has got the signal to stop: it reads from /dev/null."""
+    return os.readlink(f"/proc/{handler}/fd/3") == "/dev/null"
+
+
+def test_stop_with_stalled_peers(start, clock):
+    """Peers that read nothing do not keep the service: their handlers give up after 3 s, before the
+    master would kill them."""
+    service = start(environment=clock.environment)
     stuck = [service.connect_served() for _ in range(3)]
     for client in stuck:
         clients.fill(client, service.handlers())
+    handlers = service.handlers()
+    clock.stop()
     service.signal(signal.SIGTERM)
+    processes.wait_for(lambda: all(map(is_stopping, handlers)), "the handlers told")
+    processes.wait_until_noticed(handlers)
+    clock.advance(3)
     assert service.wait() == 0
     assert len(service.journal.records("closed", MPECHO_REASON="failed")) == len(stuck)
 
