@@ -147,18 +147,31 @@ def test_the_end_shows_another_fault():
     assert f"{first}, the first of 2 faults: " in verdict
 
 
-@pytest.mark.parametrize("end", [servers.wait_for_end, servers.reset])
+@pytest.mark.parametrize("resets", [False, True])
 @pytest.mark.parametrize("surplus", [b"!", bytes(10), bytes(100)])
-def test_a_surplus_without_an_end_in_order(end, surplus):
+def test_a_surplus_without_an_end_in_order(resets, surplus, clock):
     """Bytes behind the last one are no change of it, however the connection ends."""
+    silent = threading.Event()
 
     def behaviour(connection):
         servers.echo(connection)
         connection.sendall(surplus)
         until(lambda: servers.is_read(connection))
-        end(connection)
+        if resets:
+            servers.reset(connection)
+        else:
+            silent.set()
+            servers.wait_for_end(connection)
 
-    status, verdict = check(behaviour, "--timeout=1")
+    clock.stop()
+    with servers.tcp(behaviour) as server, Client(
+            *command("check", "--timeout=60", size=SIZE), *server.address,
+            env=os.environ | clock.environment) as client:
+        if not resets:
+            assert silent.wait(DEADLINE)
+            clock.run_out(client.process, 60)
+        status, output, _ = client.end()
+    verdict = output.decode().splitlines()[-1]
     plural = "s" if len(surplus) > 1 else ""
     assert status == 1
     # By chance, the last byte that was sent may be the same as a single one.
