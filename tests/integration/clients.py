@@ -143,15 +143,15 @@ def is_readable(client, seconds):
     return bool(poll.poll(1000 * seconds))
 
 
-def fill(client, handlers, flags=0):
+def fill(client, handlers, flags=0, sent=0):
     """Writes RANDOM over and over, never reading, until nothing can be written for a moment, not
     even after each of handlers was seen to wait: they are not just late.
 
-    Returns the number of bytes written."""
+    Goes on after `sent` bytes. Returns the number of bytes written, with these."""
     client.setblocking(False)
     poll = select.poll()
     poll.register(client, select.POLLOUT)
-    sent, before = 0, None
+    before = None
     while sent != before:
         wait_until_waiting(handlers)
         before = sent
