@@ -18,14 +18,16 @@
  * keeper sleeps.
  *
  * After the master it limits the time of handlers (stop.h), once systemd has told them to stop: one
- * that stays would keep systemd from starting the next run. It kills the process group, which
- * systemd makes for the service (setsid(2)), and which no handler can leave (confine.h). Numbers of
- * processes in the ledger may be others' by then, and not all handlers are there. For lack of
- * memory the kernel kills it last.
+ * that stays would keep systemd from starting the next run. It kills the process group of the
+ * master, which systemd makes for the service (setsid(2)), and which no handler can leave
+ * (confine.h). Numbers of processes in the ledger may be others' by then, and handlers of datagrams
+ * and metrics are not there. The keeper has a group of its own in the same session, so nothing else
+ * gets the number of the master's group while it lives. For lack of memory the kernel kills it
+ * last.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
- * from the master or, when the master was killed, after the last handler. No close(2) of what a
- * handler has sent may make it wait (discard.h).
+ * from the master or, when the master was killed, after the last process of that group. No close(2)
+ * of what a handler has sent may make it wait (discard.h).
  */
 #include "server/keeper.h"
 
@@ -69,6 +71,11 @@
  * stop counts as that of now, and how much of its time counts, so that handlers have a second. */
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
 #define TOLD_BEFORE   (3 * CLOCK_SECOND)
+
+/* How often it looks whether processes that are not in the ledger have ended, in milliseconds; and
+ * before the service is told to stop. */
+#define OTHERS_INTERVAL 20
+#define OTHERS_UNTOLD   500
 
 /* How long it rests after strangers, in milliseconds, while there is a master. */
 #define STRANGER_REST 1000
@@ -114,7 +121,7 @@ typedef struct Keeping {
         int n;
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         uint64_t patience;          /* with the first silent handler of the next turn */
-        bool has_group;             /* whether its process group is that of the service alone */
+        pid_t group;                /* of the service alone; 0 without one */
         uint64_t told;              /* when the service was told to stop last; or CLOCK_NEVER */
         Stop stop;                  /* of handlers without a master */
         uint32_t handed_over;       /* connections stored in all */
@@ -275,20 +282,30 @@ static int keeping_next(Keeping *keeping) {
 
                 if (facts->cookie == 0 || facts->handler == 0)
                         continue;
-                /* The machine lacks files: the handler may live. */
-                while ((fd = pidfd_open(facts->handler, 0)) < 0 && errno != ESRCH)
+                while ((fd = pidfd_open(facts->handler, 0)) < 0 &&
+                       (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
                         (void)poll(NULL, 0, RESOURCE_REST);
         }
         return fd;
 }
 
-/* Returns for how many milliseconds to wait for others: until the deadline of handlers. */
+/* Returns whether processes of the service are left that are not in the ledger. */
+static bool keeping_has_others(const Keeping *keeping) {
+        return keeping->waited > 0 && keeping->group > 0 && kill(-keeping->group, 0) == 0;
+}
+
+/* Returns for how many milliseconds to wait: until the deadline of handlers; after the last one
+ * from the ledger for less, as no descriptor tells the end of others. */
 static int keeping_timeout(const Keeping *keeping) {
         const uint64_t now = clock_now(), deadline = keeping->stop.deadline;
+        uint64_t left;
 
+        if (keeping->polled[POLLED_OTHER].fd < 0)
+                return keeping->stop.begun ? OTHERS_INTERVAL : OTHERS_UNTOLD;
         if (deadline == CLOCK_NEVER)
                 return -1;
-        return deadline > now ? (int)((deadline - now) / CLOCK_MILLISECOND) + 1 : 0;
+        left = deadline > now ? deadline - now : 0;
+        return (int)(left / CLOCK_MILLISECOND) + (left > 0);
 }
 
 /* Notes when the service was told to stop, the last time. */
@@ -314,18 +331,18 @@ static void keeping_begin_stop(Keeping *keeping, uint64_t now) {
 }
 
 /* Limits the time of handlers without a master. At its end it serves those that wait, and kills the
- * rest, with itself. */
-static void keeping_limit(Keeping *keeping) {
+ * rest. Returns false then. */
+static bool keeping_limit(Keeping *keeping) {
         const uint64_t now = clock_now();
 
         if (keeping->waited == 0)
-                return;
+                return true;
         keeping_begin_stop(keeping, now);
         if (!stop_expire(&keeping->stop, now))
-                return;
-        keeping_serve(keeping);
-        if (keeping->has_group)
-                (void)kill(0, SIGKILL);
+                return true;
+        for (uint32_t served = 0; served < ledger_slots(keeping->ledger); served += STORED_MOST)
+                keeping_serve(keeping);
+        return keeping->group == 0 || kill(-keeping->group, SIGKILL) < 0;
 }
 
 /* When the master or a handler has ended, waits for the next one. Returns false when the master
@@ -345,13 +362,14 @@ static bool keeping_go_on(Keeping *keeping) {
 
 /* Strangers can open channels all the time: everything has its place in each turn. */
 static void keeping_run(Keeping *keeping) {
-        while (keeping->polled[POLLED_OTHER].fd >= 0) {
+        while (keeping->polled[POLLED_OTHER].fd >= 0 || keeping_has_others(keeping)) {
                 if (poll(keeping->polled, POLLED, keeping_timeout(keeping)) < 0)
                         continue;
                 if (!keeping_go_on(keeping))
                         return;
                 keeping_note_told(keeping);
-                keeping_limit(keeping);
+                if (!keeping_limit(keeping))
+                        return;
                 keeping_serve(keeping);
         }
 }
@@ -379,14 +397,14 @@ static bool keeping_take_descriptors(Keeping *keeping, int socket, int end) {
                polled[POLLED_TOLD].fd >= 0;
 }
 
-static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger,
-                                  bool has_group) {
+static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *ledger, pid_t group) {
         static Keeping keeping;
 
         keeping.run = run;
         keeping.ledger = ledger;
         keeping.patience = CHANNEL_PATIENCE;
-        keeping.has_group = has_group;
+        if (group > 0 && setpgid(0, 0) == 0)
+                keeping.group = group;
         keeping.told = CLOCK_NEVER;
         keeping.stop = STOP_NONE;
         if (!keeping_take_descriptors(&keeping, socket, end))
@@ -402,7 +420,7 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
 /* Forks the keeper with all signals blocked. Returns its process ID, or a negative errno. */
 static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
-        const bool has_group = getpgrp() == getpid();
+        const pid_t group = getsid(0) == getpid() ? getpid() : 0;
         sigset_t all, before;
         pid_t pid;
 
@@ -410,7 +428,7 @@ static pid_t keeper_fork(int socket, int end, uint64_t run, Ledger *ledger) {
         (void)sigprocmask(SIG_SETMASK, &all, &before);
         pid = fork();
         if (pid == 0)
-                keeper_main(socket, end, run, ledger, has_group);
+                keeper_main(socket, end, run, ledger, group);
         if (pid < 0)
                 pid = -errno;
         (void)sigprocmask(SIG_SETMASK, &before, NULL);

@@ -62,7 +62,8 @@ typedef struct Shared {
         _Atomic bool kills_many;   /* a process has tried to kill more than one */
         _Atomic uint64_t standing; /* the time of a clock that stands still; 0 for the real one */
         _Atomic bool hasty;        /* where the keeper waits in vain, that clock goes on at once */
-        _Atomic bool leads;        /* the master leads a process group */
+        _Atomic bool leads;        /* the master leads a session */
+        _Atomic bool unlisted;     /* the handler that does not end is not in the ledger */
         _Atomic uint64_t late; /* how long before its end the master is told to stop; 0 for not */
         _Atomic pid_t stays;   /* a handler that does not end */
         _Atomic bool endless;  /* a stranger opens a channel whenever the keeper takes one */
@@ -89,8 +90,8 @@ uid_t geteuid(void) {
 }
 
 int kill(pid_t pid, int number) {
-        /* Only the group of a master that leads one. */
-        if (pid > 0 || (shared->leads && getpgrp() == shared->master))
+        /* Only the group of a master that leads one and its session. */
+        if (pid > 0 || (shared->leads && pid == -shared->master))
                 return (int)syscall(SYS_kill, pid, number);
         shared->kills_many = true;
         return 0;
@@ -142,7 +143,8 @@ int poll(struct pollfd *fds, nfds_t n, int timeout) {
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "poll");
-        if (getpid() == shared->keeper.pid && shared->hasty && n == 3 && timeout > 0) {
+        if (getpid() == shared->keeper.pid && shared->hasty && n == 3 && timeout > 0 &&
+            timeout != 20 && timeout != 500) {
                 r = real(fds, n, 0);
                 shared->standing += r == 0 ? (uint64_t)timeout * CLOCK_MILLISECOND : 0;
                 return r;
@@ -726,12 +728,12 @@ static void wait_until_done(void) {
 static void start_with_one(void *unused) {
         (void)unused;
         if (shared->leads)
-                assert_int_equal(setpgid(0, 0), 0);
+                assert_true(setsid() > 0);
         (void)process_fork(stay, NULL);
         while (shared->stays == 0)
                 (void)sched_yield();
         ledger_facts(ledger, 0)->cookie = 1;
-        ledger_facts(ledger, 0)->handler = shared->stays;
+        ledger_facts(ledger, 0)->handler = shared->unlisted ? 0 : shared->stays;
         shared->master = getpid();
         begin();
         if (shared->late > 0) {
@@ -805,13 +807,14 @@ static void hurry(void) {
 
 /* Asserts that the keeper @pid kills its process group when its clock has gone on to @deadline. */
 static void expect_end(pid_t pid, uint64_t deadline) {
-        expect_sigkill(pid);
         expect_sigkill(shared->stays);
+        process_wait_exit(pid, 0);
         assert_in_range(shared->standing, deadline, deadline + 2 * CLOCK_MILLISECOND);
         end_without_master();
         shared->hasty = false;
         shared->stays = 0;
         shared->late = 0;
+        shared->unlisted = false;
         while (n_given > 0) {
                 n_given--;
                 for (int i = 0; i < 2; i++) {
@@ -930,6 +933,29 @@ static void test_silent_after_a_late_end(void **state) {
         manager_expect_barrier(&manager);
         process_wait_exit(one->handler, 0);
         expect_end(keeper, 105 * CLOCK_SECOND);
+}
+
+/* A process of the service that is not in the ledger has the same time, and the keeper ends after
+ * it. */
+static void test_others(void **state) {
+        (void)state;
+        for (int ends = 0; ends < 2; ends++) {
+                pid_t keeper;
+
+                shared->unlisted = true;
+                keeper = begin_without_master(true);
+                wait_until_done();
+                process_wait_asleep(keeper);
+                shared->standing += 50 * CLOCK_SECOND;
+                assert_int_equal(kill(keeper, SIGTERM), 0);
+                if (ends)
+                        assert_int_equal(kill(shared->stays, SIGKILL), 0);
+                else
+                        wait_until_done();
+                if (!ends)
+                        shared->standing += 4 * CLOCK_SECOND;
+                expect_end(keeper, (150 + (ends ? 0 : 4)) * CLOCK_SECOND);
+        }
 }
 
 /* It kills no group that others are in as well. */
@@ -1082,6 +1108,7 @@ int main(void) {
                 TEST(test_time_of_late_end),
                 TEST(test_signals_of_a_stop),
                 TEST(test_signal_of_long_ago),
+                TEST(test_others),
                 TEST(test_silent_after_a_late_end),
                 TEST(test_no_group),
                 TEST(test_not_started),
