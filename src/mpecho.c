@@ -41,12 +41,12 @@ static Status fail(Journal *journal, const Failure *failure) {
 }
 
 /* Reports wrong usage to the person who called mpecho: on stderr, or in the journal where records
- * go there. */
+ * go there or a client reads stderr. */
 static Status fail_usage(const Options *options, const Inherited *inherited,
                          const Failure *failure) {
         Journal *journal;
 
-        if (journal_target(options->log) == LOG_TARGET_STDERR) {
+        if (journal_target(options->log) == LOG_TARGET_STDERR && !stdfds_stderr_is_stdin()) {
                 fprintf(stderr, "mpecho: %s\nTry 'mpecho --help' for more information.\n",
                         failure->text);
         } else if (journal_new(LOG_TARGET_JOURNAL, LOG_ERR, JOURNAL_SOCKET, &journal) == 0) {

@@ -6,9 +6,8 @@
  * become stdout and receive the text of --help. The replacements of stdin and stdout are open in
  * the wrong direction: each use is an error, and no data vanish silently. An inetd connects all
  * three to the client, which must neither read error messages nor lose its own copy of the socket
- * when stdin is closed. systemd
- * connects two to journald, which a handler could send descriptors: journald would wait while it
- * closes them.
+ * when stdin is closed. systemd connects two to journald: a handler could send it descriptors, and
+ * journald would wait while it closes them.
  *
  * So stdfds_fill() runs before anything opens a descriptor, and stdfds_detach() after the program
  * has duplicated the client's socket. Nothing here may close a descriptor without a replacement.

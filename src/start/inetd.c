@@ -112,8 +112,6 @@ int inetd_serve(int connection, const Options *options, Journal *journal, Failur
         /* The handler blocks: the journal writes nothing more until the connection ends. */
         journal_finish(journal, 0);
 
-        /* A peer that takes this process over shall not speak for the unit. */
-        notify_close();
         handler_init(0);
         snprintf(handler.title, sizeof handler.title, "mpecho: %s", peer);
         record.kind = RECORD_CLOSED;

@@ -95,7 +95,7 @@ def test_modes(tree, tmp_path, umask):
 
 def test_unit_of_one_connection(tree, tmp_path):
     """mpecho@.service has all of mpecho.service's sandbox and nothing of its master: no watchdog,
-    no store, no start after a failure."""
+    no store, no start after a failure; and systemd takes no message from it."""
     run(tree, "make", "install", f"DESTDIR={tmp_path}")
     units = tmp_path / "usr/local/lib/systemd/system"
 
@@ -107,8 +107,10 @@ def test_unit_of_one_connection(tree, tmp_path):
     missing = {line.partition("=")[0] for line in service} - {
         line.partition("=")[0] for line in template}
     assert {"WatchdogSec", "FileDescriptorStoreMax", "NotifyAccess", "Restart"} <= missing
-    sandbox = service[service.index("DynamicUser=yes"):]
+    sandbox = [line.replace(" /run/systemd/notify", "")
+               for line in service[service.index("DynamicUser=yes"):]]
     assert template[-len(sandbox):] == sandbox
+    assert {"Type=exec", "TimeoutStopSec=10s", "MemoryMax=32M"} <= set(template)
 
 
 def test_below_the_prefix(tree, tmp_path):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The command line: what is refused, with which sentence, and what --help and --version say."""
 
+import contextlib
 import re
+import socket
 import subprocess
 
 import pytest
@@ -144,6 +146,21 @@ def test_version(option):
     version = re.match(r"\S+ \((.*)-[^-]*\)", (ROOT / "debian" / "changelog").read_text())[1]
     result = run(option)
     assert (result.returncode, result.stdout, result.stderr) == (0, f"mpecho {version}\n", "")
+
+
+def test_client_that_is_standard_error():
+    """A client that an inetd passes as all three reads nothing of a wrong option, whatever --log
+    says."""
+    for target in "auto", "stderr", "journal":
+        client, passed = socket.socketpair()
+        with client, passed:
+            done = subprocess.run([MPECHO, f"--log={target}", "--port=7"], stdin=passed,
+                                  stdout=passed, stderr=passed, timeout=DEADLINE,
+                                  env=variables({}))
+            passed.close()
+            assert done.returncode == 2
+            with contextlib.suppress(ConnectionResetError):
+                assert client.recv(1) == b""
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
