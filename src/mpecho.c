@@ -125,9 +125,11 @@ static Status run(const Options *options, Inherited *inherited) {
 
         r = journal_new(options->log, options->log_level, JOURNAL_SOCKET, &journal);
         if (r < 0) {
-                fprintf(stderr,
-                        "mpecho: Cannot create the memory or the descriptor of the log: %s\n",
-                        strerrordesc_np(-r));
+                if (!stdfds_stderr_is_stdin())
+                        fprintf(stderr,
+                                "mpecho: Cannot create the memory or the descriptor of the log: "
+                                "%s\n",
+                                strerrordesc_np(-r));
                 return STATUS_FAILED;
         }
         journal_set_empty_level(journal, options->log_empty);

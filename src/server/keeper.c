@@ -26,8 +26,8 @@
  * last.
  *
  * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
- * from the master or, when the master was killed, after the last process of that group. No close(2)
- * of what a handler has sent may make it wait (discard.h).
+ * from the master or, when the master was killed, when the last process of that group is reaped. No
+ * close(2) of what a handler has sent may make it wait (discard.h).
  */
 #include "server/keeper.h"
 
@@ -280,7 +280,8 @@ static int keeping_next(Keeping *keeping) {
         while (fd < 0 && keeping->waited < ledger_slots(keeping->ledger)) {
                 const LedgerFacts *facts = ledger_facts(keeping->ledger, keeping->waited++);
 
-                if (facts->cookie == 0 || facts->handler == 0)
+                if (facts->cookie == 0 || facts->handler == 0 ||
+                    (keeping->group > 0 && getpgid(facts->handler) != keeping->group))
                         continue;
                 while ((fd = pidfd_open(facts->handler, 0)) < 0 &&
                        (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
@@ -334,15 +335,21 @@ static void keeping_begin_stop(Keeping *keeping, uint64_t now) {
  * rest. Returns false then. */
 static bool keeping_limit(Keeping *keeping) {
         const uint64_t now = clock_now();
+        uint32_t before;
 
         if (keeping->waited == 0)
                 return true;
         keeping_begin_stop(keeping, now);
         if (!stop_expire(&keeping->stop, now))
                 return true;
-        for (uint32_t served = 0; served < ledger_slots(keeping->ledger); served += STORED_MOST)
+        keeping->patience = LEAST_PATIENCE;
+        do {
+                before = keeping->handed_over;
                 keeping_serve(keeping);
-        return keeping->group == 0 || kill(-keeping->group, SIGKILL) < 0;
+        } while (keeping->handed_over != before);
+        if (keeping->group > 0)
+                (void)kill(-keeping->group, SIGKILL);
+        return keeping->group == 0;
 }
 
 /* When the master or a handler has ended, waits for the next one. Returns false when the master

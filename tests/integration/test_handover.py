@@ -276,6 +276,8 @@ def test_killed_without_master(unit):
     its listener. Nobody knows the signal."""
     service = unit(expected=["crashed"], name="front")
     client = service.connect_served()
+    # It has counted what it has echoed.
+    processes.wait_until_waiting(service.handlers())
     left = service.abandon_handlers()
     send(left, signal.SIGKILL)
     service.reap(left)

@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from journald import ROOT
+from journald import ROOT, Journal
 from processes import DEADLINE
-from service import MPECHO, variables
+from service import MPECHO, variables, with_journal
 
 
 def run(*arguments, **options):
@@ -148,19 +148,22 @@ def test_version(option):
     assert (result.returncode, result.stdout, result.stderr) == (0, f"mpecho {version}\n", "")
 
 
-def test_client_that_is_standard_error():
+def test_client_that_is_standard_error(tmp_path):
     """A client that an inetd passes as all three reads nothing of a wrong option, whatever --log
-    says."""
-    for target in "auto", "stderr", "journal":
+    says: the journal has it."""
+    journal = Journal(tmp_path)
+    for count, target in enumerate(("auto", "stderr", "journal"), 1):
         client, passed = socket.socketpair()
         with client, passed:
-            done = subprocess.run([MPECHO, f"--log={target}", "--port=7"], stdin=passed,
-                                  stdout=passed, stderr=passed, timeout=DEADLINE,
-                                  env=variables({}))
+            done = subprocess.run(
+                [*with_journal(journal), MPECHO, f"--log={target}", "--port=7"], stdin=passed,
+                stdout=passed, stderr=passed, timeout=DEADLINE, env=variables({}))
             passed.close()
             assert done.returncode == 2
+            journal.wait_for("failed", count)
             with contextlib.suppress(ConnectionResetError):
                 assert client.recv(1) == b""
+    journal.close()
 
 
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])

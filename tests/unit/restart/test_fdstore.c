@@ -95,6 +95,13 @@ static void test_put(void **state) {
         close(pair[1]);
 }
 
+/* What makes no bundle is not sent. */
+static void test_put_nothing(void **state) {
+        (void)state;
+        assert_int_equal(fdstore_put_connections(&(int){ -1 }, 1, 12, 4711), -EBADF);
+        manager_expect_none(&manager);
+}
+
 static void expect_name(const char *name, FdstoreKind kind, uint64_t run) {
         uint64_t found = 4711;
 
@@ -306,6 +313,7 @@ static void test_barrier_no_room(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_put, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_put_nothing, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_remove_full, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_barrier, set_up, tear_down),
