@@ -20,8 +20,8 @@ enum {
         METRICS_LIMITS,
 };
 
-/* What became of a datagram: each GuardVerdict by its number, then answers that the kernel did not
- * take. */
+/* What became of a datagram: each GuardVerdict by its number, then those that were too long or
+ * whose answer the kernel did not take. */
 enum {
         METRICS_ANSWERED,
         METRICS_SOURCE,

@@ -72,8 +72,8 @@
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
 #define TOLD_BEFORE   (3 * CLOCK_SECOND)
 
-/* How often it looks whether processes that are not in the ledger have ended, in milliseconds; and
- * before the service is told to stop. */
+/* How often it looks, in milliseconds, whether processes that are not in the ledger have ended, and
+ * how often before the service is told to stop. */
 #define OTHERS_INTERVAL 20
 #define OTHERS_UNTOLD   500
 
