@@ -21,6 +21,7 @@
 #include <linux/filter.h>
 #include <linux/net.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -119,6 +120,8 @@ static const struct sock_filter refused[] = {
         REFUSE(listen, 0, BPF_JGE, 0),
         /* Without it, its connection would keep others from the port of the listener. */
         REFUSE(setsockopt, 2, BPF_JEQ, SO_REUSEADDR),
+        /* With a routing header (RFC 8754) its segments would go to any address first. */
+        REFUSE(setsockopt, 2, BPF_JEQ, IPV6_RTHDR),
         /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
         REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),

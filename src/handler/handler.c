@@ -87,8 +87,11 @@ void handler_init(pid_t keeper) {
                                 NULL);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-        /* If a caller ignored it, the kernel would reap handlers without the master. */
-        (void)sigaction(SIGCHLD, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
+        /* If a caller ignored it, the kernel would reap handlers without the master. A handler can
+         * stop and go on all the time, by its own timers: that must not wake the master. */
+        (void)sigaction(SIGCHLD,
+                        &(struct sigaction){ .sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP },
+                        NULL);
 
         (void)prctl(PR_SET_DUMPABLE, 0);
         confine_children(keeper);

@@ -211,6 +211,8 @@ static void attack_leave(void) {
                 note("listen");
         if (connect(other, any, size) == 0 || errno != EPERM)
                 note("connect");
+        if (setsockopt(own, IPPROTO_IPV6, IPV6_RTHDR, NULL, 0) == 0 || errno != EPERM)
+                note("choose a route");
         if (sendto(own, "x", 1, MSG_FASTOPEN, any, size) >= 0 || errno != EPERM)
                 note("send without a connection");
         if (socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 || socket(AF_UNIX, SOCK_RAW, 0) >= 0 ||
@@ -575,6 +577,31 @@ static int attack_stop(void) {
         return n;
 }
 
+static void go_on(int number) {
+        (void)number;
+}
+
+/* Has the kernel stop it and let it go on, ten times a second, as long as it lives. Returns how
+ * many of its two timers run. */
+static int attack_blink(void) {
+        static const int numbers[] = { SIGSTOP, SIGCONT };
+        int n = 0;
+
+        (void)sigaction(SIGCONT, &(struct sigaction){ .sa_handler = go_on, .sa_flags = SA_RESTART },
+                        NULL);
+        for (int i = 0; i < 2; i++) {
+                struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = numbers[i] };
+                const struct itimerspec times = { .it_interval = { .tv_nsec = 100 * 1000 * 1000 },
+                                                  .it_value = { .tv_nsec = (50 + 50 * i) * 1000 *
+                                                                           1000 } };
+                timer_t timer;
+
+                n += timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
+                     timer_settime(timer, 0, &times, NULL) == 0;
+        }
+        return n;
+}
+
 /* Opens a channel and fills it with messages. */
 static int attack_chatter(void) {
         const int channel = open_channel();
@@ -632,6 +659,8 @@ static int attack(const char *name) {
                 return attack_flood();
         if (strcmp(name, "stop") == 0)
                 return attack_stop();
+        if (strcmp(name, "blink") == 0)
+                return attack_blink();
         if (strcmp(name, "end") == 0)
                 return kill(atoi(argument), SIGKILL) == 0 ||
                        syscall(SYS_tgkill, atoi(argument), atoi(argument), SIGKILL) == 0;

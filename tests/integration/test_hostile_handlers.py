@@ -137,7 +137,8 @@ def test_control(victim):
     assert answer(hostile) == "signal it, have it signalled, limit it"
     ask(hostile, "leave")
     could = answer(hostile).split(", ")
-    assert {"bind", "listen", "connect", "send without a connection", "send datagrams"} <= set(could)
+    assert {"bind", "listen", "connect", "send without a connection", "send datagrams",
+            "choose a route"} <= set(could)
     ask(hostile, "store", "stranger")
     assert answer(hostile) == "store"
     service.wrapper = [sys.executable, "-c", ENTER_SANDBOX, *service.wrapper]
@@ -360,6 +361,19 @@ def test_busy_master(victim, attack, argument):
     crashed, = service.journal.wait_for("crashed", MPECHO_PEER=name)
     assert crashed["MPECHO_SIGNAL"] == str(int(signal.SIGKILL))
     processes.assert_at_rest({"the master": service.pid})
+    clients.ping(other)
+
+
+def test_blinking_handler(victim):
+    """It has the kernel stop it and let it go on, ten times a second: the master sleeps."""
+    service = victim()
+    hostile, other = service.connect_served(), service.connect_served()
+    pid, = service.handlers()[:1]
+    ask(hostile, "blink")
+    assert answer(hostile) == "2"
+    processes.wait_for(lambda: processes.state(pid) == "T", "the handler is stopped")
+    processes.wait_for(lambda: processes.state(pid) != "T", "it goes on")
+    processes.assert_at_rest({"the master": service.pid}, 1)
     clients.ping(other)
 
 
