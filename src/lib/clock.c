@@ -7,8 +7,11 @@
  * CLOCK_NEVER, and the loop waits until the earliest. clock_timeout() rounds up, so that a loop
  * does not wake before its deadline and spin until then.
  *
+ * A shortage must not keep a process busy that tries again: clock_pause() lengthens the pauses.
+ *
  * Most functions take the instant @now as a parameter instead of calling clock_now(), so that all
- * parts of a turn agree and tests move the clock. Nothing here may read the time of day.
+ * parts of a turn agree and tests move the clock. What only computes is in the header: a test that
+ * replaces clock_now() cannot link this file. Nothing here may read the time of day.
  */
 #include "lib/clock.h"
 
@@ -20,17 +23,6 @@ uint64_t clock_now(void) {
 
         (void)clock_gettime(CLOCK_MONOTONIC, &now);
         return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
-}
-
-int clock_timeout(uint64_t now, uint64_t then) {
-        uint64_t milliseconds;
-
-        if (then == CLOCK_NEVER)
-                return -1;
-        if (then <= now)
-                return 0;
-        milliseconds = (then - now - 1) / CLOCK_MILLISECOND + 1;
-        return milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
 }
 
 void clock_sleep(uint64_t then) {

@@ -23,7 +23,22 @@ static inline uint64_t clock_earlier(uint64_t one, uint64_t other) {
 
 /* clock_timeout: Returns the milliseconds from @now to @then, rounded up, for poll(2): 0 when @then
  * is past, -1 when it is CLOCK_NEVER. */
-int clock_timeout(uint64_t now, uint64_t then);
+static inline int clock_timeout(uint64_t now, uint64_t then) {
+        uint64_t milliseconds;
+
+        if (then == CLOCK_NEVER)
+                return -1;
+        if (then <= now)
+                return 0;
+        milliseconds = (then - now - 1) / CLOCK_MILLISECOND + 1;
+        return milliseconds > INT32_MAX ? INT32_MAX : (int)milliseconds;
+}
+
+/* clock_pause: Returns how long to pause before another attempt, as long as attempts fail: 10 ms
+ * with the @last pause 0, for none, and then twice the @last one, up to a second. */
+static inline uint64_t clock_pause(uint64_t last) {
+        return last == 0 ? 10 * CLOCK_MILLISECOND : clock_earlier(2 * last, CLOCK_SECOND);
+}
 
 /* clock_timespec: Returns the instant or duration @time as system calls take it. */
 static inline struct timespec clock_timespec(uint64_t time) {

@@ -22,9 +22,6 @@
 #include "lib/descriptor.h"
 #include "lib/discard.h"
 
-#define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
-#define PAUSE_MOST  CLOCK_SECOND
-
 /* Opens a file of its own: to close a duplicate would not help against ENFILE. */
 static int reserve_open(void) {
         return eventfd(0, EFD_CLOEXEC);
@@ -33,7 +30,6 @@ static int reserve_open(void) {
 void backoff_init(Backoff *backoff) {
         *backoff = (Backoff){
                 .reserve = reserve_open(),
-                .pause = PAUSE_FIRST,
                 .deadline = CLOCK_NEVER,
         };
 }
@@ -85,8 +81,8 @@ void backoff_begin(Backoff *backoff, const Listener *listener, const char *limit
         backoff->limit = limit;
         backoff->error = error;
         backoff->refused += refused;
+        backoff->pause = clock_pause(backoff->pause);
         backoff->deadline = now + backoff->pause;
-        backoff->pause = clock_earlier(2 * backoff->pause, PAUSE_MOST);
 }
 
 void backoff_relieve(Backoff *backoff) {
@@ -95,7 +91,7 @@ void backoff_relieve(Backoff *backoff) {
 
 void backoff_end(Backoff *backoff) {
         backoff->deadline = CLOCK_NEVER;
-        backoff->pause = PAUSE_FIRST;
+        backoff->pause = 0;
 }
 
 bool backoff_is_on(const Backoff *backoff) {

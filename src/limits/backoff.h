@@ -10,7 +10,7 @@
 /* A shortage of descriptors, processes or memory, and the pause in accepting for it. */
 typedef struct Backoff {
         int reserve;       /* a descriptor to close in need, or -1 */
-        uint64_t pause;    /* how long the next back-off takes */
+        uint64_t pause;    /* how long the last one took; 0 before one that is short */
         uint64_t deadline; /* when this one ends; CLOCK_NEVER when there is none */
 
         /* For the next record: */

@@ -44,9 +44,6 @@
 /* How long the master takes no channel after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
-/* How long it takes none after it lacked a descriptor for one: longer each time, up to a second. */
-#define RESOURCE_PAUSE (10 * CLOCK_MILLISECOND)
-
 /* Channels of one turn: it also ends when strangers open them all the time. */
 #define CHANNELS_PER_TURN 4096
 
@@ -148,15 +145,6 @@ static bool inbox_takes(const Inbox *inbox, uint64_t now) {
         return inbox->n < INBOX_MOST && inbox->pause_until <= now;
 }
 
-/* Returns how long to take no channel after one lacked resources. While the service stops, handlers
- * cannot wait for long. */
-static uint64_t inbox_lack(Inbox *inbox, bool stopping) {
-        const uint64_t longer = clock_earlier(2 * inbox->lack, CLOCK_SECOND);
-
-        inbox->lack = stopping || longer == 0 ? RESOURCE_PAUSE : longer;
-        return inbox->lack;
-}
-
 /* Takes all channels that wait. With a pause after each stranger, handlers behind them would give
  * up, and leave channels of strangers themselves. A handler that the master kills opens no more. */
 static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
@@ -173,9 +161,10 @@ static void inbox_take_channels(Inbox *inbox, bool stopping, uint64_t now) {
                 else if (r < 0 && r != -ESRCH && r != -EPERM)
                         break;
         }
-        /* The channel that lacks resources still waits. */
+        /* The channel that lacks resources still waits. While the service stops, handlers cannot
+         * wait for long. */
         if (r < 0 && r != -ESRCH && r != -EPERM && r != -EAGAIN && pause == 0)
-                pause = inbox_lack(inbox, stopping);
+                pause = inbox->lack = clock_pause(stopping ? 0 : inbox->lack);
         if (pause > 0)
                 inbox->pause_until = now + pause;
 }
@@ -267,7 +256,7 @@ void inbox_take(Inbox *inbox, bool stopping, uint64_t now) {
         if (inbox->fd < 0)
                 return;
         if (stopping)
-                inbox->pause_until = clock_earlier(inbox->pause_until, now + RESOURCE_PAUSE);
+                inbox->pause_until = clock_earlier(inbox->pause_until, now + clock_pause(0));
         if (inbox->pause_until <= now)
                 inbox->pause_until = 0;
         inbox_take_channels(inbox, stopping, now);

@@ -34,8 +34,6 @@ static_assert((int)METRICS_DROPPED == (int)GUARD_VERDICTS &&
                               (int)METRICS_OVERALL == (int)GUARD_OVERALL,
               "the results of metrics and records are the verdicts of the guard");
 
-#define PAUSE_FIRST (10 * CLOCK_MILLISECOND)
-#define PAUSE_MOST  CLOCK_SECOND
 /* A handler that has lived for so long was no failure of its start. */
 #define LIFE_LEAST (10 * CLOCK_SECOND)
 
@@ -56,7 +54,7 @@ typedef struct DatagramSocket {
         DatagramCounts *counts;
         pid_t handler;              /* 0 without one */
         uint64_t started;           /* when it was forked */
-        uint64_t pause;             /* before the next one */
+        uint64_t pause;             /* the last one before a start; 0 without one that counts */
         uint64_t deadline;          /* when that starts; CLOCK_NEVER while there is one */
         uint64_t unserved_deadline; /* when the next RECORD_UNSERVED may be written */
         Snapshot logged;            /* the counts that are in records already */
@@ -116,7 +114,6 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
                         datagrams->sockets[next] = (DatagramSocket){
                                 .listener = &listeners->items[i],
                                 .counts = &datagrams->counts[next],
-                                .pause = PAUSE_FIRST,
                                 .logged.when = datagrams->started,
                         };
                         next++;
@@ -191,8 +188,8 @@ static void socket_log(DatagramSocket *socket, Journal *journal, uint64_t now) {
 }
 
 static void socket_pause(DatagramSocket *socket, uint64_t now) {
+        socket->pause = clock_pause(socket->pause);
         socket->deadline = now + socket->pause;
-        socket->pause = clock_earlier(2 * socket->pause, PAUSE_MOST);
 }
 
 /* Logs that the machine has no process for a handler, at most once a second. */
@@ -256,12 +253,12 @@ void datagrams_reap(Datagrams *datagrams, pid_t pid, int status, uint64_t now) {
 
         socket->handler = 0;
         if (now - socket->started >= LIFE_LEAST)
-                socket->pause = PAUSE_FIRST;
+                socket->pause = 0;
         record.listener = socket->listener->text;
         record.listener_name = socket->listener->name;
         record.signal = WIFSIGNALED(status) ? (uint64_t)WTERMSIG(status) : 0;
-        record.duration = socket->pause;
         socket_pause(socket, now);
+        record.duration = socket->pause;
         journal_write(datagrams->journal, &record, now);
 }
 

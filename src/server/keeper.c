@@ -77,12 +77,8 @@
 #define OTHERS_INTERVAL 20
 #define OTHERS_UNTOLD   500
 
-/* How long it rests after strangers, in milliseconds, while there is a master. */
-#define STRANGER_REST 1000
-
-/* The same when it lacked a descriptor for a channel, which still waits: twice as long each time,
- * up to a second or so. Without a master, handlers cannot wait for long. */
-#define RESOURCE_REST 10
+/* How long it pauses after strangers, while there is a master. */
+#define STRANGER_PAUSE CLOCK_SECOND
 
 enum {
         /* Channels of one turn. It waits for systemd once for all their connections. */
@@ -117,7 +113,7 @@ typedef struct Keeping {
         Ledger *ledger;
         uint32_t slot;   /* where the search for a handler begins: most come in this order */
         uint32_t waited; /* slots whose handlers have ended, once the master has */
-        int lack;        /* the last rest for want of a descriptor; 0 without one since a channel */
+        uint64_t lack; /* the last pause for want of a descriptor; 0 without one since a channel */
         int n;
         Stored stored[STORED_MOST]; /* of handlers that were welcome; then what systemd was sent */
         uint64_t patience;          /* with the first silent handler of the next turn */
@@ -165,19 +161,11 @@ static bool keeping_take(Keeping *keeping, int channel, pid_t handler) {
         return known;
 }
 
-/* Returns how many milliseconds to rest after a channel lacked a descriptor. */
-static int keeping_lack(Keeping *keeping) {
-        if (keeping->lack == 0 || keeping->waited > 0)
-                keeping->lack = RESOURCE_REST;
-        else if (keeping->lack < STRANGER_REST)
-                keeping->lack *= 2;
-        return keeping->lack;
-}
-
-/* Takes the channels that wait, as many as fit. Returns how many milliseconds to rest then. */
-static int keeping_take_all(Keeping *keeping) {
-        int channel = 0, rest = 0;
+/* Takes the channels that wait, as many as fit. Returns how long to pause then. */
+static uint64_t keeping_take_all(Keeping *keeping) {
+        uint64_t pause = 0;
         pid_t handler;
+        int channel = 0;
 
         for (int i = 0; i < STORED_MOST; i++) {
                 channel = handover_accept(keeping->polled[POLLED_SOCKET].fd, &handler);
@@ -185,9 +173,13 @@ static int keeping_take_all(Keeping *keeping) {
                         break;
                 keeping->lack = 0;
                 if (!keeping_take(keeping, channel, handler) && keeping->waited == 0)
-                        rest = STRANGER_REST;
+                        pause = STRANGER_PAUSE;
         }
-        return channel < 0 && channel != -EAGAIN ? keeping_lack(keeping) : rest;
+        /* The channel that lacks a descriptor still waits. Without a master, handlers cannot wait
+         * for long. */
+        if (channel < 0 && channel != -EAGAIN)
+                pause = keeping->lack = clock_pause(keeping->waited > 0 ? 0 : keeping->lack);
+        return pause;
 }
 
 /* Receives the connection of @stored, which its handler sends within *@patience, and sends it to
@@ -263,14 +255,14 @@ static void keeping_store(Keeping *keeping) {
         stop_note_handed_over(&keeping->stop, keeping->handed_over, false, clock_now());
 }
 
-/* Serves handlers that wait, as many as fit, and then rests if strangers came, too. */
+/* Serves handlers that wait, as many as fit, and then pauses if strangers came, too. */
 static void keeping_serve(Keeping *keeping) {
-        const int rest = keeping_take_all(keeping);
+        const uint64_t pause = keeping_take_all(keeping);
 
         keeping_store(keeping);
         discard_close(&keeping->discard);
-        if (rest > 0)
-                (void)poll(&keeping->polled[POLLED_OTHER], 1, rest);
+        if (pause > 0)
+                (void)poll(&keeping->polled[POLLED_OTHER], 1, clock_timeout(0, pause));
 }
 
 /* Returns a descriptor of the next handler that lives, or -1 after the last. */
@@ -285,7 +277,7 @@ static int keeping_next(Keeping *keeping) {
                         continue;
                 while ((fd = pidfd_open(facts->handler, 0)) < 0 &&
                        (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
-                        (void)poll(NULL, 0, RESOURCE_REST);
+                        (void)poll(NULL, 0, clock_timeout(0, clock_pause(0)));
         }
         return fd;
 }

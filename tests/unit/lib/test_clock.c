@@ -47,6 +47,18 @@ static void test_timeout(void **state) {
         assert_int_equal(clock_timeout(0, CLOCK_NEVER), -1);
 }
 
+/* Pauses double from 10 ms to a second, and stay there. */
+static void test_pause(void **state) {
+        static const uint64_t milliseconds[] = { 10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000 };
+        uint64_t pause = 0;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(milliseconds); i++) {
+                pause = clock_pause(pause);
+                assert_int_equal(pause, milliseconds[i] * CLOCK_MILLISECOND);
+        }
+}
+
 /* A sleep ends at its instant or later, and at once where that is past. */
 static void test_sleep(void **state) {
         uint64_t then = clock_now() + 3 * CLOCK_MILLISECOND;
@@ -59,10 +71,9 @@ static void test_sleep(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_now),
-                cmocka_unit_test(test_sleep),
-                cmocka_unit_test(test_earlier),
-                cmocka_unit_test(test_timeout),
+                cmocka_unit_test(test_now),     cmocka_unit_test(test_sleep),
+                cmocka_unit_test(test_earlier), cmocka_unit_test(test_timeout),
+                cmocka_unit_test(test_pause),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
