@@ -72,10 +72,9 @@
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
 #define TOLD_BEFORE   (3 * CLOCK_SECOND)
 
-/* How often it looks, in milliseconds, whether processes that are not in the ledger have ended, and
- * how often before the service is told to stop. */
-#define OTHERS_INTERVAL 20
-#define OTHERS_UNTOLD   500
+/* Intervals of the search for processes outside the ledger: during a stop, and before it. */
+#define OTHERS_INTERVAL (20 * CLOCK_MILLISECOND)
+#define OTHERS_UNTOLD   (500 * CLOCK_MILLISECOND)
 
 /* How long it pauses after strangers, while there is a master. */
 #define STRANGER_PAUSE CLOCK_SECOND
@@ -287,18 +286,12 @@ static bool keeping_has_others(const Keeping *keeping) {
         return keeping->waited > 0 && keeping->group > 0 && kill(-keeping->group, 0) == 0;
 }
 
-/* Returns for how many milliseconds to wait: until the deadline of handlers; after the last one
- * from the ledger for less, as no descriptor tells the end of others. */
+/* Returns the milliseconds to the handlers' deadline. After the last handler in the ledger the
+ * keeper polls: no descriptor reports the end of others. */
 static int keeping_timeout(const Keeping *keeping) {
-        const uint64_t now = clock_now(), deadline = keeping->stop.deadline;
-        uint64_t left;
-
         if (keeping->polled[POLLED_OTHER].fd < 0)
-                return keeping->stop.begun ? OTHERS_INTERVAL : OTHERS_UNTOLD;
-        if (deadline == CLOCK_NEVER)
-                return -1;
-        left = deadline > now ? deadline - now : 0;
-        return (int)(left / CLOCK_MILLISECOND) + (left > 0);
+                return clock_timeout(0, keeping->stop.begun ? OTHERS_INTERVAL : OTHERS_UNTOLD);
+        return clock_timeout(clock_now(), keeping->stop.deadline);
 }
 
 /* Notes when the service was told to stop, the last time. */

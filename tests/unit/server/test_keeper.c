@@ -806,7 +806,7 @@ static void hurry(void) {
 static void expect_end(pid_t pid, uint64_t deadline) {
         expect_sigkill(shared->stays);
         process_wait_exit(pid, 0);
-        assert_in_range(shared->standing, deadline, deadline + 2 * CLOCK_MILLISECOND);
+        assert_int_equal(shared->standing, deadline);
         end_without_master();
         shared->hasty = false;
         shared->stays = 0;
