@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "lib/address.h"
+#include "lib/clock.h"
 #include "lib/endpoint.h"
 
 /* How a handler hands its connection over when the service stops. Its master (inbox.h) moves the
@@ -18,6 +19,9 @@ enum {
         /* The size of an address of handover_listen(), in bytes: a zero and 5 digits (unix(7)). */
         HANDOVER_ADDRESS_SIZE = sizeof(sa_family_t) + 6,
 };
+
+/* How long the master and the keeper wait for a handler that has opened a channel. */
+#define HANDOVER_CHANNEL_PATIENCE CLOCK_SECOND
 
 /* Where a handler reaches its master and the keeper. Without a master, @inbox has length 0. */
 typedef struct HandoverAddress {

@@ -38,9 +38,6 @@
 #include "lib/socket.h"
 #include "restart/fdstore.h"
 
-/* How long the master waits for a handler that has opened a channel. */
-#define CHANNEL_PATIENCE CLOCK_SECOND
-
 /* How long the master takes no channel after strangers: each of them would wake it up. */
 #define STRANGER_PAUSE CLOCK_SECOND
 
@@ -114,7 +111,7 @@ static int channel_add(Inbox *inbox, int fd, pid_t handler, uint64_t now) {
                 return -errno;
         *channel = (InboxChannel){ .fd = fd,
                                    .handler = handler,
-                                   .deadline = now + CHANNEL_PATIENCE,
+                                   .deadline = now + HANDOVER_CHANNEL_PATIENCE,
                                    .connection = -1,
                                    .unsent = -1 };
         inbox->n++;

@@ -54,9 +54,6 @@
 #include "restart/fdstore.h"
 #include "server/stop.h"
 
-/* How long it waits for a handler that has opened a channel. */
-#define CHANNEL_PATIENCE CLOCK_SECOND
-
 /* How long it waits for a handler that was welcome as long before as a silent one. */
 #define SILENT_PATIENCE CLOCK_MILLISECOND
 
@@ -221,7 +218,7 @@ static void keeping_put_all(Keeping *keeping) {
         if (patience != keeping->patience && keeping->patience > LEAST_PATIENCE)
                 keeping->patience /= 2;
         else if (patience == keeping->patience && keeping->waited == 0)
-                keeping->patience = CHANNEL_PATIENCE;
+                keeping->patience = HANDOVER_CHANNEL_PATIENCE;
 }
 
 /* Waits until systemd has what was sent, and answers. A master that has reaped a handler meanwhile
@@ -394,7 +391,7 @@ static _Noreturn void keeper_main(int socket, int end, uint64_t run, Ledger *led
 
         keeping.run = run;
         keeping.ledger = ledger;
-        keeping.patience = CHANNEL_PATIENCE;
+        keeping.patience = HANDOVER_CHANNEL_PATIENCE;
         if (group > 0 && setpgid(0, 0) == 0)
                 keeping.group = group;
         keeping.told = CLOCK_NEVER;
