@@ -46,7 +46,7 @@
 /* How long a peer may take to accept a write once the handler must stop: the rest goes to the next
  * handler, or else is lost. */
 #define HANDOVER_PATIENCE (CLOCK_SECOND / 10)
-#define STOP_PATIENCE     (3 * CLOCK_SECOND)
+#define END_PATIENCE      (3 * CLOCK_SECOND)
 
 /* How long a client of the metrics may take in all. */
 #define SCRAPE_SECONDS 10
@@ -54,6 +54,8 @@
 /* How many descriptors masters can have on their way when handlers can send none: four messages, by
  * one of which handlers may exceed their limit. */
 #define MASTERS_ROOM ((rlim_t)4 * FDPASS_MOST)
+
+const int handler_stops[HANDLER_STOPS] = { SIGTERM, SIGINT, SIGABRT };
 
 /* In one place, as a handler writes to all of it. The signal handler shares the first four. */
 static struct {
@@ -78,12 +80,11 @@ static void handler_stop(int number) {
 }
 
 void handler_init(pid_t keeper) {
-        static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
         static const int ignored[] = { SIGHUP, SIGPIPE, SIGUSR1 };
 
         /* No SA_RESTART: the read must return. */
-        for (size_t i = 0; i < sizeof stopping / sizeof stopping[0]; i++)
-                (void)sigaction(stopping[i], &(struct sigaction){ .sa_handler = handler_stop },
+        for (int i = 0; i < HANDLER_STOPS; i++)
+                (void)sigaction(handler_stops[i], &(struct sigaction){ .sa_handler = handler_stop },
                                 NULL);
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
                 (void)sigaction(ignored[i], &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
@@ -194,7 +195,7 @@ int handler_serve(const Handler *handler) {
                       .buffer_size = sizeof state.buffer,
                       .timeout = handler->idle_timeout,
                       .stop_patience = handover_stores(&handler->handover) ? HANDOVER_PATIENCE
-                                                                           : STOP_PATIENCE,
+                                                                           : END_PATIENCE,
                       .bytes = &handler->ledger->bytes,
                       .stopping = &state.stopping };
         int code;

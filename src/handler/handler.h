@@ -24,7 +24,12 @@ enum {
         HANDLER_HEADER,
         /* Room for the title of a handler of any peer. */
         HANDLER_TITLE_SIZE = sizeof "mpecho: " + ADDRESS_TEXT_SIZE,
+        /* How many signals handler_stops has. */
+        HANDLER_STOPS = 3,
 };
+
+/* The signals that stop handlers. */
+extern const int handler_stops[HANDLER_STOPS];
 
 /* How long a handler may read a PROXY header and announce the peer, or serve a client of the
  * metrics: then the master kills it. By itself, each handler needs half of that at most. */

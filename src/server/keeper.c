@@ -44,6 +44,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "handler/handler.h"
 #include "handler/proctitle.h"
 #include "lib/clock.h"
 #include "lib/descriptor.h"
@@ -79,13 +80,6 @@
 enum {
         /* Channels of one turn. It waits for systemd once for all their connections. */
         STORED_MOST = 64,
-};
-
-/* By which systemd, or a user, stops handlers. */
-static const int stopping[] = { SIGTERM, SIGINT, SIGABRT };
-
-enum {
-        STOPPING = sizeof stopping / sizeof stopping[0],
 };
 
 /* What the keeper waits for. */
@@ -293,7 +287,7 @@ static int keeping_timeout(const Keeping *keeping) {
 
 /* Notes when the service was told to stop, the last time. */
 static void keeping_note_told(Keeping *keeping) {
-        struct signalfd_siginfo signals[STOPPING];
+        struct signalfd_siginfo signals[HANDLER_STOPS];
 
         if (keeping->polled[POLLED_TOLD].revents == 0)
                 return;
@@ -378,8 +372,8 @@ static bool keeping_take_descriptors(Keeping *keeping, int socket, int end) {
         closefrom(first + 2);
 
         (void)sigemptyset(&told);
-        for (int i = 0; i < STOPPING; i++)
-                (void)sigaddset(&told, stopping[i]);
+        for (int i = 0; i < HANDLER_STOPS; i++)
+                (void)sigaddset(&told, handler_stops[i]);
         polled[POLLED_TOLD] =
                         (struct pollfd){ .fd = signalfd(-1, &told, SFD_CLOEXEC), .events = POLLIN };
         return polled[POLLED_SOCKET].fd >= 0 && polled[POLLED_OTHER].fd >= 0 &&
