@@ -28,7 +28,7 @@
 #include "start/cgroup.h"
 
 /* How long the answer is good: a flood of clients costs no more than 100 of them a second. */
-#define HEADROOM_REST (10 * CLOCK_MILLISECOND)
+#define HEADROOM_PAUSE (10 * CLOCK_MILLISECOND)
 
 enum {
         /* The part of the limit that is for connections that live. */
@@ -70,7 +70,7 @@ static bool headroom_look(const Headroom *headroom) {
 
 bool headroom_is_scarce(Headroom *headroom, uint64_t now) {
         if (headroom->files[HEADROOM_CURRENT] >= 0 && now >= headroom->deadline) {
-                headroom->deadline = now + HEADROOM_REST;
+                headroom->deadline = now + HEADROOM_PAUSE;
                 headroom->scarce = headroom_look(headroom);
         }
         return headroom->scarce;

@@ -30,7 +30,7 @@
 
 /* The least time between two statuses that wake the master, as handlers count bytes all the time. A
  * status that is due before waits until something else wakes the master. */
-#define STATUS_REST (2 * CLOCK_SECOND)
+#define STATUS_PAUSE (2 * CLOCK_SECOND)
 
 /* The socket, or -1; and the manager that $NOTIFY_SOCKET named when the socket was opened. */
 static struct {
@@ -146,7 +146,7 @@ void notify_tick(Notify *notify, uint64_t now) {
 }
 
 uint64_t notify_deadline(const Notify *notify) {
-        const uint64_t soonest = notify->status_checked + STATUS_REST;
+        const uint64_t soonest = notify->status_checked + STATUS_PAUSE;
         const uint64_t status =
                         notify->status_deadline < soonest ? soonest : notify->status_deadline;
 

@@ -20,7 +20,7 @@
 #include "lib/clock.h"
 
 /* From one record of a reached limit to the next. */
-#define FULL_REST (60 * CLOCK_SECOND)
+#define FULL_PAUSE (60 * CLOCK_SECOND)
 
 MetricsCounts *account_counts(const Connections *connections) {
         return &ledger_counts(roster_ledger(connections->roster))->metrics;
@@ -83,7 +83,7 @@ void account_full(Connections *connections, uint64_t now) {
 
         if (live < connections->options->max_connections || now < connections->full_deadline)
                 return;
-        connections->full_deadline = now + FULL_REST;
+        connections->full_deadline = now + FULL_PAUSE;
         journal_write(connections->journal,
                       &(Record){ .kind = RECORD_FULL,
                                  .max_connections = connections->options->max_connections,

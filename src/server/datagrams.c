@@ -38,7 +38,7 @@ static_assert((int)METRICS_DROPPED == (int)GUARD_VERDICTS &&
 #define LIFE_LEAST (10 * CLOCK_SECOND)
 
 /* From one look at the counts to the next, and from one record of them to the next. */
-#define REST    CLOCK_SECOND
+#define PAUSE   CLOCK_SECOND
 #define SUMMARY (60 * CLOCK_SECOND)
 
 /* The counts of a socket at an instant. */
@@ -67,7 +67,7 @@ struct Datagrams {
         Journal *journal;
         DatagramCounts *counts;    /* of each socket; handlers of connections do not inherit them */
         int news;                  /* an eventfd for handlers; -1 without sockets */
-        uint64_t rest_until;       /* CLOCK_NEVER while the eventfd is polled */
+        uint64_t pause_until;      /* CLOCK_NEVER while the eventfd is polled */
         uint64_t summary_deadline; /* CLOCK_NEVER while there is nothing to log */
         uint64_t started;
         bool stopping;
@@ -99,7 +99,7 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
         datagrams->options = options;
         datagrams->journal = journal;
         datagrams->news = -1;
-        datagrams->rest_until = datagrams->summary_deadline = CLOCK_NEVER;
+        datagrams->pause_until = datagrams->summary_deadline = CLOCK_NEVER;
         datagrams->started = clock_now();
         datagrams->n = n;
         if (n > 0)
@@ -135,7 +135,7 @@ int datagrams_fd(const Datagrams *datagrams) {
 }
 
 bool datagrams_are_quiet(const Datagrams *datagrams) {
-        return datagrams->rest_until == CLOCK_NEVER;
+        return datagrams->pause_until == CLOCK_NEVER;
 }
 
 void datagrams_take_news(Datagrams *datagrams, uint64_t now) {
@@ -144,7 +144,7 @@ void datagrams_take_news(Datagrams *datagrams, uint64_t now) {
 
         /* A compromised handler can clear O_NONBLOCK, as it shares the open file. */
         (void)!preadv2(datagrams->news, &vector, 1, -1, RWF_NOWAIT);
-        datagrams->rest_until = now + REST;
+        datagrams->pause_until = now + PAUSE;
 }
 
 static Snapshot socket_look(const DatagramSocket *socket, uint64_t now) {
@@ -278,8 +278,8 @@ void datagrams_kill(Datagrams *datagrams) {
 }
 
 /* Asks the handlers for news from now on. */
-static void datagrams_end_rest(Datagrams *datagrams, uint64_t now) {
-        datagrams->rest_until = CLOCK_NEVER;
+static void datagrams_end_pause(Datagrams *datagrams, uint64_t now) {
+        datagrams->pause_until = CLOCK_NEVER;
         datagrams->summary_deadline = clock_earlier(datagrams->summary_deadline, now + SUMMARY);
         for (uint32_t i = 0; i < datagrams->n; i++)
                 atomic_store(&datagrams->counts[i].news, 0);
@@ -289,8 +289,8 @@ void datagrams_tick(Datagrams *datagrams, uint64_t now) {
         for (uint32_t i = 0; i < datagrams->n && !datagrams->stopping; i++)
                 if (datagrams->sockets[i].deadline <= now)
                         datagrams_start(datagrams, &datagrams->sockets[i], now);
-        if (datagrams->rest_until <= now)
-                datagrams_end_rest(datagrams, now);
+        if (datagrams->pause_until <= now)
+                datagrams_end_pause(datagrams, now);
         if (datagrams->summary_deadline > now)
                 return;
         datagrams->summary_deadline = CLOCK_NEVER;
@@ -299,7 +299,7 @@ void datagrams_tick(Datagrams *datagrams, uint64_t now) {
 }
 
 uint64_t datagrams_deadline(const Datagrams *datagrams) {
-        uint64_t deadline = clock_earlier(datagrams->rest_until, datagrams->summary_deadline);
+        uint64_t deadline = clock_earlier(datagrams->pause_until, datagrams->summary_deadline);
 
         for (uint32_t i = 0; i < datagrams->n && !datagrams->stopping; i++)
                 deadline = clock_earlier(deadline, datagrams->sockets[i].deadline);

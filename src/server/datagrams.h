@@ -31,7 +31,7 @@ int datagrams_new(const Options *options, const Listeners *listeners, Journal *j
 Datagrams *datagrams_free(Datagrams *datagrams);
 
 /*
- * datagrams_fd: Returns the descriptor that becomes readable when datagrams come after a rest; -1
+ * datagrams_fd: Returns the descriptor that becomes readable when datagrams come after a pause; -1
  * without datagram sockets.
  *
  * datagrams_are_quiet: Returns whether to poll it: false in the second after it was readable, so

@@ -25,11 +25,11 @@
 #include "lib/mapping.h"
 
 enum {
-        FEW = 64,   /* live connections with which each turn sweeps; waits in vain of a turn */
-        REST = 100, /* times the duration of a sweep, until the next one with more */
+        FEW = 64,    /* live connections with which each turn sweeps; waits in vain of a turn */
+        PAUSE = 100, /* times the duration of a sweep, until the next one with more */
 };
 
-#define REST_MOST CLOCK_SECOND
+#define PAUSE_MOST CLOCK_SECOND
 
 int reaper_init(Reaper *reaper, Roster *roster) {
         *reaper = (Reaper){ .roster = roster,
@@ -77,8 +77,8 @@ static pid_t reaper_sweep(Reaper *reaper, int *ret_status) {
         uint64_t began;
         pid_t pid;
 
-        if (roster_live(reaper->roster) > FEW && reaper->now < reaper->rest_until) {
-                reaper->sweep_deadline = reaper->rest_until;
+        if (roster_live(reaper->roster) > FEW && reaper->now < reaper->pause_until) {
+                reaper->sweep_deadline = reaper->pause_until;
                 return 0;
         }
 
@@ -86,7 +86,8 @@ static pid_t reaper_sweep(Reaper *reaper, int *ret_status) {
         pid = reaper_wait(-1, ret_status);
         if (pid > 0)
                 return pid;
-        reaper->rest_until = reaper->now + clock_earlier(REST * (clock_now() - began), REST_MOST);
+        reaper->pause_until =
+                        reaper->now + clock_earlier(PAUSE * (clock_now() - began), PAUSE_MOST);
         reaper->sweep_deadline = CLOCK_NEVER;
         return 0;
 }

@@ -16,7 +16,7 @@ typedef struct Reaper {
         uint32_t next; /* slots before it are left for this turn */
         uint32_t vain; /* handlers of this turn that had not ended */
         uint64_t now;
-        uint64_t rest_until;     /* no sweep before this instant */
+        uint64_t pause_until;    /* no sweep before this instant */
         uint64_t sweep_deadline; /* when to sweep; CLOCK_NEVER when no handler can have ended */
 } Reaper;
 

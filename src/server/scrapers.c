@@ -27,10 +27,10 @@
 #include "limits/backoff.h"
 
 /* How long to wait when the machine has run out of something. */
-#define REST CLOCK_SECOND
+#define PAUSE CLOCK_SECOND
 
 enum {
-        /* Clients in a row that are gone when they are accepted, before a rest. */
+        /* Clients in a row that are gone when they are accepted, before a pause. */
         GONE_MOST = 16,
 };
 
@@ -41,9 +41,9 @@ typedef struct {
 } ScraperHandler;
 
 struct Scrapers {
-        uint64_t started;    /* in seconds since 1970 */
-        uint64_t rest_until; /* CLOCK_NEVER without a rest */
-        uint32_t gone;       /* clients in a row */
+        uint64_t started;     /* in seconds since 1970 */
+        uint64_t pause_until; /* CLOCK_NEVER without a pause */
+        uint32_t gone;        /* clients in a row */
         ScrapeTexts *texts;
         uint32_t n;
         ScraperHandler handlers[SCRAPERS_MOST];
@@ -56,7 +56,7 @@ int scrapers_new(Scrapers **ret_scrapers) {
         if (scrapers == NULL)
                 return -errno;
         scrapers->started = (uint64_t)time(NULL);
-        scrapers->rest_until = CLOCK_NEVER;
+        scrapers->pause_until = CLOCK_NEVER;
         scrapers->texts = mapping_new_unforked(sizeof *scrapers->texts);
         if (scrapers->texts == NULL) {
                 scrapers_free(scrapers);
@@ -74,7 +74,7 @@ Scrapers *scrapers_free(Scrapers *scrapers) {
 }
 
 bool scrapers_can_accept(const Scrapers *scrapers) {
-        return scrapers->n < SCRAPERS_MOST && scrapers->rest_until == CLOCK_NEVER;
+        return scrapers->n < SCRAPERS_MOST && scrapers->pause_until == CLOCK_NEVER;
 }
 
 /* Returns the handler of the client @fd, or a negative errno of fork(2). */
@@ -105,13 +105,13 @@ static pid_t scrapers_start(Scrapers *scrapers, int fd, bool local) {
         return pid;
 }
 
-/* Begins a rest when the machine lacks what accept4(2) needs. A client that is gone means nothing
+/* Begins a pause when the machine lacks what accept4(2) needs. A client that is gone means nothing
  * for the next one, but a failing network fails for all. */
 static void scrapers_accept_failed(Scrapers *scrapers, int error, uint64_t now) {
         if (error == EAGAIN || (backoff_limit(error) == NULL && ++scrapers->gone < GONE_MOST))
                 return;
         scrapers->gone = 0;
-        scrapers->rest_until = now + REST;
+        scrapers->pause_until = now + PAUSE;
 }
 
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now) {
@@ -133,7 +133,7 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
                                                       texts->texts[format]);
         pid = scrapers_start(scrapers, fd, peer.family == AF_UNIX);
         if (pid < 0) {
-                scrapers->rest_until = now + REST;
+                scrapers->pause_until = now + PAUSE;
                 discard_client(fd);
                 return;
         }
@@ -169,13 +169,13 @@ void scrapers_kill(Scrapers *scrapers) {
 }
 
 void scrapers_tick(Scrapers *scrapers, uint64_t now) {
-        if (scrapers->rest_until <= now)
-                scrapers->rest_until = CLOCK_NEVER;
+        if (scrapers->pause_until <= now)
+                scrapers->pause_until = CLOCK_NEVER;
         scrapers_kill_due(scrapers, now);
 }
 
 uint64_t scrapers_deadline(const Scrapers *scrapers) {
-        uint64_t deadline = scrapers->rest_until;
+        uint64_t deadline = scrapers->pause_until;
 
         for (uint32_t i = 0; i < scrapers->n; i++)
                 deadline = clock_earlier(deadline, scrapers->handlers[i].deadline);

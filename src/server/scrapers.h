@@ -31,11 +31,11 @@ int scrapers_new(Scrapers **ret_scrapers);
 Scrapers *scrapers_free(Scrapers *scrapers);
 
 /*
- * scrapers_can_accept: Returns whether there is room for a client, and no rest after a failure.
+ * scrapers_can_accept: Returns whether there is room for a client, and no pause after a failure.
  *
  * scrapers_accept: Accepts a client that waits at @listener. Sets the start in @metrics, and forks
  * a handler that answers with them and has HANDLER_PATIENCE. After accept4(2) or fork(2) failed,
- * rests for a second. Returns in the calling process only; handlers exit.
+ * pauses for a second. Returns in the calling process only; handlers exit.
  */
 bool scrapers_can_accept(const Scrapers *scrapers);
 void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metrics, uint64_t now);
@@ -48,7 +48,7 @@ void scrapers_accept(Scrapers *scrapers, const Listener *listener, Metrics *metr
 void scrapers_reap(Scrapers *scrapers, pid_t pid);
 void scrapers_kill(Scrapers *scrapers);
 
-/* scrapers_tick: Ends a rest that is over at @now, and kills handlers whose time is.
+/* scrapers_tick: Ends a pause that is over at @now, and kills handlers whose time is.
  * scrapers_deadline: Returns when that is next, or CLOCK_NEVER. scrapers_live: Returns how many
  * clients there are. */
 void scrapers_tick(Scrapers *scrapers, uint64_t now);

@@ -73,7 +73,7 @@ static void test_cache(void **state) {
 }
 
 /* It looks once in 10 ms, and sees what has changed by then: what is used, and the limit. */
-static void test_rest(void **state) {
+static void test_pause(void **state) {
         Headroom headroom;
 
         (void)state;
@@ -95,7 +95,7 @@ int main(void) {
                 cmocka_unit_test(test_limits),
                 cmocka_unit_test(test_none),
                 cmocka_unit_test(test_cache),
-                cmocka_unit_test(test_rest),
+                cmocka_unit_test(test_pause),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,7 @@ enum {
 };
 
 /* How long the master takes no channel after it lacked something. */
-#define REST (10 * CLOCK_MILLISECOND)
+#define PAUSE (10 * CLOCK_MILLISECOND)
 
 /* A connection, and its handler. */
 typedef struct Given {
@@ -802,7 +802,7 @@ static void test_not_started(void **state) {
         }
 }
 
-/* When the master cannot poll the channel of a handler, it closes that, and rests. */
+/* When the master cannot poll the channel of a handler, it closes that, and pauses. */
 static void test_unpolled(void **state) {
         const int fd = channel_open();
 
@@ -815,7 +815,7 @@ static void test_unpolled(void **state) {
         close(fd);
         assert_int_equal(inbox.n, 0);
         assert_false(is_readable());
-        assert_true(inbox_deadline(&inbox) == NOW + REST);
+        assert_true(inbox_deadline(&inbox) == NOW + PAUSE);
 }
 
 /* A process of another user is a stranger, whatever its process ID. */
@@ -905,8 +905,8 @@ static void test_stranger_at_stop(void **state) {
         fds[1] = channel_open();
         assert_false(is_readable());
         turn(&inbox, true, NOW);
-        assert_true(inbox_deadline(&inbox) == NOW + REST);
-        turn(&inbox, true, NOW + REST);
+        assert_true(inbox_deadline(&inbox) == NOW + PAUSE);
+        turn(&inbox, true, NOW + PAUSE);
         for (size_t i = 0; i < COUNT(fds); i++) {
                 peer_expect_end(fds[i]);
                 close(fds[i]);
@@ -951,20 +951,20 @@ static void open_without_descriptors(void *unused) {
         admits_all = true;
         process_set_limit(RLIMIT_NOFILE, (rlim_t)next_descriptor());
         for (int i = 0; i < 9; i++) {
-                const uint64_t rest = clock_earlier(REST << i, CLOCK_SECOND);
+                const uint64_t pause = clock_earlier(PAUSE << i, CLOCK_SECOND);
 
                 turn(&inbox, false, now);
                 assert_false(is_readable());
-                assert_true(inbox_deadline(&inbox) == now + rest);
-                turn(&inbox, false, now + rest - 1);
+                assert_true(inbox_deadline(&inbox) == now + pause);
+                turn(&inbox, false, now + pause - 1);
                 assert_false(is_readable());
-                assert_true(inbox_deadline(&inbox) == now + rest);
-                now += rest;
+                assert_true(inbox_deadline(&inbox) == now + pause);
+                now += pause;
         }
         /* Of a second, it waits for hardly anything once it stops. */
         turn(&inbox, true, now);
-        assert_true(inbox_deadline(&inbox) == now + REST);
-        now += REST;
+        assert_true(inbox_deadline(&inbox) == now + PAUSE);
+        now += PAUSE;
         process_set_limit(RLIMIT_NOFILE, RLIM_INFINITY);
         turn(&inbox, false, now);
         expect_welcome(fd);
@@ -975,7 +975,7 @@ static void open_without_descriptors(void *unused) {
         next = channel_open();
         process_set_limit(RLIMIT_NOFILE, (rlim_t)next_descriptor());
         turn(&inbox, false, now);
-        assert_true(inbox_deadline(&inbox) == now + REST);
+        assert_true(inbox_deadline(&inbox) == now + PAUSE);
         close(next);
 }
 

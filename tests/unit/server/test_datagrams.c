@@ -265,7 +265,7 @@ static void test_count(void **state) {
         process_run(count, *state);
 }
 
-/* The first datagram after a rest makes the descriptor readable, the next ones do not; a second
+/* The first datagram after a pause makes the descriptor readable, the next ones do not; a second
  * later the master wants to know again, and a minute after that the counts are logged, once. */
 static void news(void *data) {
         Scene *scene = data;

@@ -134,7 +134,7 @@ static void test_announced(void **state) {
 }
 
 /* Among many, too, a handler that has announced its exit is found at once; another one in a sweep,
- * which is due after a rest. */
+ * which is due after a pause. */
 static void test_many(void **state) {
         uint64_t due;
         Connection *announced, *silent;
@@ -161,21 +161,21 @@ static void test_many(void **state) {
 }
 
 /* Looking at all is due after a hundred times what it took the last time, or after a second. */
-static void test_rest(void **state) {
-        static const uint64_t rests[][2] = {
+static void test_pause(void **state) {
+        static const uint64_t pauses[][2] = {
                 { 1, 100 }, { 50, 5000 }, { 9999999, 999999900 }, { 20000000, CLOCK_SECOND }
         };
         uint64_t now = NOW;
 
         (void)state;
         start_many(SLOTS);
-        for (size_t i = 0; i < COUNT(rests); i++) {
-                takes = rests[i][0];
+        for (size_t i = 0; i < COUNT(pauses); i++) {
+                takes = pauses[i][0];
                 reaper_begin(&reaper, now);
                 expect_none();
                 reaper_begin(&reaper, now + 1);
                 expect_none();
-                assert_int_equal(reaper_deadline(&reaper) - now, rests[i][1]);
+                assert_int_equal(reaper_deadline(&reaper) - now, pauses[i][1]);
                 now = reaper_deadline(&reaper);
         }
 }
@@ -257,7 +257,7 @@ static void test_again_and_again(void **state) {
         }
         for (size_t i = 0; i < COUNT(others); i++)
                 others[i] = start((Handler){ .announces = true, .code = 3 });
-        reaper.rest_until = CLOCK_NEVER;
+        reaper.pause_until = CLOCK_NEVER;
         reaper_begin(&reaper, NOW);
         for (size_t i = 0; i < COUNT(others); i++)
                 expect(others[i], 3);
@@ -395,7 +395,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_announced, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_many, set_up, tear_down),
-                cmocka_unit_test_setup_teardown(test_rest, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_pause, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_few, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_lies, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_again_and_again, set_up, tear_down),

@@ -189,7 +189,7 @@ static void test_expire(void **state) {
         process_run(expire, NULL);
 }
 
-static void expect_rest(void) {
+static void expect_pause(void) {
         assert_int_equal(scrapers_live(scrapers), 0);
         assert_false(scrapers_can_accept(scrapers));
         assert_true(scrapers_deadline(scrapers) == NOW + CLOCK_SECOND);
@@ -211,7 +211,7 @@ static void lack(void *data) {
         client = take();
         peer_expect_reset(client);
         close(client);
-        expect_rest();
+        expect_pause();
 
         client = peer_connect(peer_port(listener->fd), INADDR_LOOPBACK);
         peer_wait_readable(listener->fd);
@@ -219,20 +219,20 @@ static void lack(void *data) {
         none = (struct rlimit){ .rlim_max = before.rlim_max };
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
         scrapers_accept(scrapers, listener, &metrics, NOW);
-        expect_rest();
+        expect_pause();
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
         scrapers_accept(scrapers, listener, &metrics, NOW);
         close(client);
         (void)reap();
 
-        /* Nobody waits: no reason to rest. */
+        /* Nobody waits: no reason to pause. */
         scrapers_accept(scrapers, listener, &metrics, NOW);
         assert_true(scrapers_can_accept(scrapers));
         stop();
 }
 
 /* Without a process for it a client is reset, without a descriptor it waits; in both cases the next
- * second is a rest. */
+ * second is a pause. */
 static void test_lack(void **state) {
         (void)state;
         process_run(lack, NULL);
@@ -262,14 +262,14 @@ static void lose(void *data) {
                         (void)reap();
                 }
         fail_to_accept(ENETDOWN, 16);
-        expect_rest();
+        expect_pause();
         fail_to_accept(ENETDOWN, 15);
         fail_to_accept(ENOMEM, 1);
-        expect_rest();
+        expect_pause();
         stop();
 }
 
-/* Clients that are gone before they are accepted are no reason to rest, unless all are. */
+/* Clients that are gone before they are accepted are no reason to pause, unless all are. */
 static void test_lost(void **state) {
         (void)state;
         process_run(lose, NULL);
@@ -300,7 +300,7 @@ static void lack_gate(void *data) {
         assert_int_equal(pipe2_fault.times, 0);
         peer_expect_end(client);
         close(client);
-        expect_rest();
+        expect_pause();
         /* The child that closed the connection. */
         assert_true(waitpid(-1, NULL, 0) > 0);
         listeners_free(local);
@@ -308,7 +308,7 @@ static void lack_gate(void *data) {
         stop();
 }
 
-/* Without descriptors for its gate a local client is refused, and the next second is a rest. */
+/* Without descriptors for its gate a local client is refused, and the next second is a pause. */
 static void test_gate(void **state) {
         (void)state;
         process_run(lack_gate, NULL);
