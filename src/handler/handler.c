@@ -13,7 +13,7 @@
  * announces.
  *
  * The handler of a datagram socket is as simple: read, answer, read again, until SIGTERM, which it
- * also gets when its master dies. That of a client of the metrics answers once.
+ * also gets when its master dies. The handler of a metrics client answers once.
  *
  * A handler that knows of unsent bytes and cannot take all of them, or cannot give them to the next
  * handler, must not leave a hole in the stream: it resets the connection and exits with "failed",
@@ -222,8 +222,8 @@ int handler_serve(const Handler *handler) {
 }
 
 /* Serves a datagram socket until SIGTERM comes or handler->master is not its parent any more: the
- * next master must find the socket unserved. What has been read is answered; what has not stays in
- * the queue of the socket. */
+ * next master must find the socket unserved. The handler answers what it has read; other datagrams
+ * stay in the socket's queue. */
 static int handler_serve_datagrams(const Handler *handler) {
         Datagram datagram = { .in = handler->connection,
                               .news = handler->news,

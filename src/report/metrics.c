@@ -115,7 +115,7 @@ uint64_t metrics_refused(const MetricsCounts *counts) {
         return refused;
 }
 
-/* What the values of a metric of a type add to its name, and what the formats call the type. */
+/* The suffix of a metric's values, and the name of its type in each format. */
 static const struct {
         const char *suffix;
         const char *names[METRICS_FORMATS];

@@ -61,12 +61,12 @@
 /* How long it waits at least for the first of several, when others were silent before. */
 #define LEAST_PATIENCE (CLOCK_SECOND / 32)
 
-/* What the master and handlers have more than the keeper, of 1,000 points for all memory. */
+/* The master and handlers have this many points more than the keeper, of 1,000 for all memory. */
 #define MEMORY_POINTS 100
 #define MEMORY_MOST   1000
 
-/* When the service was told to stop before it noticed that the master had died: for how long the
- * stop counts as that of now, and how much of its time counts, so that handlers have a second. */
+/* The keeper counts a signal of the last 5 seconds as that of this stop. It counts at most 3 of
+ * them as passed, so handlers have a second. */
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
 #define TOLD_BEFORE   (3 * CLOCK_SECOND)
 
@@ -194,8 +194,8 @@ static bool keeping_put(Keeping *keeping, const Stored *stored, uint64_t *patien
         return put;
 }
 
-/* Receives what the handlers of the channels give. Those that give nothing right stay out. With
- * silent ones in each turn, others would wait for too long: it waits for half as long each time. */
+/* Receives the connections of all welcomed handlers, and closes the channels of those that give
+ * none. A silent handler halves the patience of the next turn: others wait meanwhile. */
 static void keeping_put_all(Keeping *keeping) {
         uint64_t patience = keeping->patience;
         int n = 0;
@@ -231,8 +231,8 @@ static void keeping_answer(Keeping *keeping) {
         }
 }
 
-/* Stores what the handlers that are welcome give. Those that still come get back the time that
- * systemd has needed, and hardly any of that of the others. */
+/* Stores the connections of welcomed handlers. The time that systemd needs extends the deadline;
+ * the wait for silent handlers does not. */
 static void keeping_store(Keeping *keeping) {
         uint64_t begun;
 
