@@ -2,6 +2,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,6 +86,14 @@ const char *process_status(pid_t pid, const char *name) {
         fclose(file);
         fail_msg("process %d has no %s", pid, name);
         return NULL;
+}
+
+int process_count_descriptors(void) {
+        int n = 0;
+
+        for (int fd = 0; fd < 1024; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
 }
 
 void process_wait_asleep(pid_t pid) {

@@ -45,6 +45,11 @@ void process_wait_asleep(pid_t pid);
 const char *process_status(pid_t pid, const char *name);
 
 /*
+ * process_count_descriptors: how many descriptors below 1024 this process has open.
+ */
+int process_count_descriptors(void);
+
+/*
  * process_wait_ended: waits until the child @pid has ended, and leaves it to be reaped.
  */
 void process_wait_ended(pid_t pid);

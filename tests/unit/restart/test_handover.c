@@ -302,14 +302,6 @@ static int next_descriptor(void) {
         return fd;
 }
 
-static int count_descriptors(void) {
-        int n = 0;
-
-        for (int fd = 0; fd < (int)FD_SETSIZE; fd++)
-                n += fcntl(fd, F_GETFD) >= 0;
-        return n;
-}
-
 /* The master that is stopping, in a process of its own: all handlers have given before it looks. It
  * keeps no descriptor. */
 static void stop_all(void *unused) {
@@ -318,7 +310,7 @@ static void stop_all(void *unused) {
         (void)unused;
         inbox_deinit(&inbox);
         inbox_begin();
-        before = count_descriptors();
+        before = process_count_descriptors();
         welcome(give);
         assert_int_equal(turn(&inbox, true, NOW), n_given);
         assert_int_equal(turn(&inbox, true, NOW), 0);
@@ -328,7 +320,7 @@ static void stop_all(void *unused) {
         assert_false(is_readable());
         assert_true(inbox_deadline(&inbox) == CLOCK_NEVER);
         /* But for the one to the manager. */
-        assert_int_equal(count_descriptors(), before + 1);
+        assert_int_equal(process_count_descriptors(), before + 1);
 }
 
 /* Asserts that the bundle that came last has all connections from @first on, each one with its

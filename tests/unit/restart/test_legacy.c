@@ -4,7 +4,6 @@
 #include "restart/legacy.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -21,7 +20,6 @@
 enum {
         FIRST = 7,
         SECOND = 8,
-        DESCRIPTORS = 64, /* more than a test opens */
 };
 
 FAULT(ssize_t, pread, pread64, (int fd, void *data, size_t size, off_t offset),
@@ -29,14 +27,6 @@ FAULT(ssize_t, pread, pread64, (int fd, void *data, size_t size, off_t offset),
 FAULT(ssize_t, recvmsg, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 
 static int opened; /* descriptors before and after a test */
-
-static int count_descriptors(void) {
-        int n = 0;
-
-        for (int fd = 0; fd < DESCRIPTORS; fd++)
-                n += fcntl(fd, F_GETFD) >= 0;
-        return n;
-}
 
 static int old_unsent(uint64_t cookie, const char *text) {
         const int fd = memfd_create("mpecho-pending", MFD_CLOEXEC);
@@ -48,14 +38,14 @@ static int old_unsent(uint64_t cookie, const char *text) {
 
 static int set_up(void **state) {
         (void)state;
-        opened = count_descriptors();
+        opened = process_count_descriptors();
         return 0;
 }
 
 /* No test leaves a descriptor open. */
 static int tear_down(void **state) {
         (void)state;
-        assert_int_equal(count_descriptors(), opened);
+        assert_int_equal(process_count_descriptors(), opened);
         return 0;
 }
 

@@ -178,14 +178,6 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
         return real(fd, level, option, &time, sizeof time);
 }
 
-static int count_descriptors(void) {
-        int n = 0;
-
-        for (int fd = 0; fd < 1000; fd++)
-                n += fcntl(fd, F_GETFD) >= 0;
-        return n;
-}
-
 static int set_up(void **state) {
         (void)state;
         manager_start(&manager);
@@ -669,14 +661,14 @@ static void test_end(void **state) {
 
         (void)state;
         (void)expect_given(0, getpid());
-        before = count_descriptors();
+        before = process_count_descriptors();
         begin();
         pid = shared->keeper.pid;
         keeper_end(&shared->keeper);
         assert_int_equal(shared->keeper.pid, 0);
         assert_int_equal(kill(pid, 0), -1);
         assert_int_equal(errno, ESRCH);
-        assert_int_equal(count_descriptors(), before);
+        assert_int_equal(process_count_descriptors(), before);
         keeper_end(&shared->keeper);
 }
 
@@ -1050,7 +1042,7 @@ static void test_not_started(void **state) {
                 int after;
         } cases[] = { { &socket_fault, 0 },  { &pipe2_fault, 0 }, { &madvise_fault, 0 },
                       { &madvise_fault, 1 }, { &fork_fault, 0 },  { &pidfd_open_fault, 0 } };
-        const int before = count_descriptors();
+        const int before = process_count_descriptors();
 
         (void)state;
         for (size_t i = 0; i < COUNT(cases); i++) {
@@ -1061,7 +1053,7 @@ static void test_not_started(void **state) {
                 keeper_end(&shared->keeper);
                 assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
                 assert_int_equal(errno, ECHILD);
-                assert_int_equal(count_descriptors(), before);
+                assert_int_equal(process_count_descriptors(), before);
         }
         begin();
 }
