@@ -606,8 +606,31 @@ def test_other_service():
         for mode in (["--ping", "-c1", "-q"], ["--check", "-s1400"]):
             status, output, _ = run(*mode, "--udp", "-W", "0.1", *peer.address)
             assert status == 1
-            assert "not an echo service: it answered «Thursday, November 26, 2026»" in (
-                output.decode())
+            assert output.decode().count(
+                "not an echo service: it answered «Thursday, November 26, 2026»") == 1
+
+
+@pytest.mark.parametrize("limit, sentence", [
+    ("-w30", "timeout: the run ended with 1 of 2 datagrams answered"),
+    ("-W30", "missing: lost 1 of 2 datagrams")])
+def test_the_reason_of_a_failed_ping(limit, sentence, clock):
+    """A line of the summary has it, once: an end before the count, or a loss."""
+
+    def behave(peer):
+        data, source = peer.receive()
+        peer.answer(data, source)
+        until(lambda: not is_queued(source[1]))
+        clock.advance(1)
+        peer.receive()
+        clock.advance(60)
+        silent(peer)
+
+    clock.stop()
+    with Peer(behave) as peer:
+        status, output, errors = run("--ping", "--udp", "-c2", "-W3600", limit, *peer.address,
+                                     env=os.environ | clock.environment)
+    assert (status, errors) == (1, [])
+    assert output.decode().count(sentence) == output.decode().count(f"\n{sentence}\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -182,7 +182,8 @@ FAILURES = [
 
 @pytest.mark.parametrize("behaviour, sentence, reason", FAILURES)
 def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
-    """The failed one is named and counted, the next goes over a new connection."""
+    """The failed one is named and counted, the next goes over a new connection. The summary has one
+    sentence about it."""
     with servers.tcp(fail_second(behaviour)) as server:
         result = ping("--ping", "-c4", "--interval=0.05", *server.address)
         assert server.accepted == 2
@@ -190,6 +191,7 @@ def test_a_failure_costs_one_round_trip(behaviour, sentence, reason):
     assert (result.sent, result.answered, result.lost) == (4, 3, 1)
     assert result.reasons == f" (1 {reason})"
     assert f"from {':'.join(server.address)}: seq=2 error: {sentence}\n" in result.text
+    assert re.findall(r"^\w+: .*", result.text, re.M) == [f"{reason}: 1 of 4 round trips failed"]
 
 
 @pytest.mark.parametrize("mode", [[], ["--flows=2", "-i0.002"]], ids=" ".join)
@@ -403,6 +405,7 @@ def test_a_deadline(clock, answers):
                       env=os.environ | clock.environment)
     assert result.status == 1 and (result.sent, result.answered) == (answers + 1, answers)
     assert result.lost == 1 and result.seconds >= 60
+    assert f"\ntimeout: the run ended with {answers} of 100 round trips answered\n" in result.text
 
 
 def test_a_time_out_before_the_deadline(clock):
@@ -421,6 +424,7 @@ def test_a_time_out_before_the_deadline(clock):
         result = ping("--ping", "-i1", "-W5", "-w30", *server.address,
                       env=os.environ | clock.environment)
     assert (result.status, result.answered, result.reasons) == (1, 1, " (1 timeout)")
+    assert result.text.count("\ntimeout: 1 of 2 round trips failed\n") == 1
 
 
 @pytest.mark.parametrize("option", ["-w60", "-W60"])
@@ -493,7 +497,8 @@ def test_a_surplus_behind_the_last_answer(how, form, clock):
             "kind": "differs", "message": "bytes came behind the last answer"}
     else:
         assert b": 1 sent, 1 answered, 0 lost in " in output
-        assert b"\nbytes came behind the last answer\n" in output
+        assert output.count(b"bytes came behind the last answer\n") == 1
+        assert b"\ndiffers: bytes came behind the last answer\n" in output
 
 
 def test_a_deadline_while_connecting(tmp_path, clock):

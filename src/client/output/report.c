@@ -4,7 +4,8 @@
  *
  * Each mode has its own sentences; all modes print times, errors and phases alike. A quantile that
  * needs more values than there are prints as "-", and units follow the size of a value. Results go
- * to standard output. A failure that prevented any result goes to standard error.
+ * to standard output, with the one reason why a run failed. A failure that prevented any result
+ * goes to standard error.
  *
  * Nothing here changes a result: the exit status follows from the failure in the Report, or from
  * the thresholds of the monitoring plugin.
@@ -215,6 +216,11 @@ static void report_print_mtu(const Report *report, const char *target) {
         report_print_rejections(report);
 }
 
+static void report_print_failure(const Failure *failure) {
+        if (failure->kind != FAILURE_NONE)
+                printf("%s: %s\n", failure_kind_name(failure->kind), failure->text);
+}
+
 static void report_print_trips(const Report *report, const char *target) {
         const uint64_t answered = report->latency.count;
 
@@ -236,12 +242,11 @@ static void report_print_ping(const Report *report, const ClientOptions *options
                 report_print_datagrams(report, target);
         else
                 report_print_trips(report, target);
-        if (report->foreign[0] != '\0')
+        /* The verdict on flows comes last. */
+        if (report->failure.kind != FAILURE_LOSS)
+                report_print_failure(&report->failure);
+        else if (report->foreign[0] != '\0')
                 puts(report->foreign);
-        /* No count shows a surplus behind the last answer. */
-        else if (report->failure.kind == FAILURE_DIFFERS && report->errors[FAILURE_DIFFERS] == 0 &&
-                 report->counts.changed + report->counts.unrecognized == 0)
-                puts(report->failure.text);
         if (options->connect)
                 report_print_phases(&report->phases);
         report_print_latency(&report->latency, options);
@@ -291,8 +296,7 @@ static void report_print_load(const Report *report, const ClientOptions *options
                 printf(", %" PRIu64 " due but not begun%s", report->overdue,
                        errors > 0 ? "" : ": the rate is too high");
         putchar('\n');
-        if (report->failure.kind != FAILURE_NONE)
-                printf("%s: %s\n", failure_kind_name(report->failure.kind), report->failure.text);
+        report_print_failure(&report->failure);
         if (options->connection.datagram)
                 report_print_datagrams(report, target);
         else

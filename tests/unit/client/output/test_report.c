@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The sentence about the datagrams of a check. */
+/* The sentence about the datagrams of a check, and the reason of a ping that failed. */
 
 #include "client/output/report.h"
 
@@ -7,8 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "client/output/report_flows.h"
 #include "lib/clock.h"
 #include "unit.h"
+
+/* Returns what report_print() prints; the caller frees it. */
+static char *print(const Report *report, const ClientOptions *options) {
+        FILE *const before = stdout;
+        size_t size;
+        char *text;
+
+        stdout = open_memstream(&text, &size);
+        assert_non_null(stdout);
+        assert_int_equal(report_print(report, options), 0);
+        (void)fclose(stdout);
+        stdout = before;
+        return text;
+}
 
 /* It has each count under its own name, and no count of zero but the losses. */
 static void test_datagrams(void **state) {
@@ -40,25 +55,74 @@ static void test_datagrams(void **state) {
                 const Report report = { .attempts = 1,
                                         .counts = cases[i].counts,
                                         .elapsed = 2 * CLOCK_SECOND };
-                FILE *const before = stdout;
-                size_t size;
-                char *text;
+                char *text = print(&report, &options);
 
-                stdout = open_memstream(&text, &size);
-                assert_non_null(stdout);
-                assert_int_equal(report_print(&report, &options), 0);
-                (void)fclose(stdout);
-                stdout = before;
                 /* The sentence about the contents follows. */
-                text[size < strlen(cases[i].text) ? size : strlen(cases[i].text)] = '\0';
+                text[strnlen(text, strlen(cases[i].text))] = '\0';
                 assert_string_equal(text, cases[i].text);
                 free(text);
         }
 }
 
+/* A ping prints the reason of its failure once, on a line of its own; that of flows is the verdict,
+ * which comes last. A ping that succeeds has none. */
+static void test_reason(void **state) {
+        static const struct {
+                Failure failure;
+                const char *foreign;
+                const char *text;
+        } cases[] = {
+                { { FAILURE_NONE, "" }, "", "/echo: 1 sent, 1 answered, 0 lost in 2.000 s\n" },
+                { { FAILURE_TIMEOUT, "the run ended" },
+                  "",
+                  "/echo: 1 sent, 1 answered, 0 lost in 2.000 s\n"
+                  "timeout: the run ended\n" },
+                { { FAILURE_DIFFERS, "no echo" },
+                  "no echo",
+                  "/echo: 1 sent, 1 answered, 0 lost in 2.000 s\n"
+                  "differs: no echo\n" },
+        };
+        const ClientOptions options = { .action = CLIENT_PING,
+                                        .quiet = true,
+                                        .target.host = "/echo" };
+        FlowResult flows[4] = {};
+        Report lossy = { .attempts = 1,
+                         .failure.kind = FAILURE_LOSS,
+                         .foreign = "no echo",
+                         .flows = flows,
+                         .flows_count = COUNT(flows),
+                         .judgement = { .named = 1, .worse = { 9, 9 }, .others = { 9, 0 } } };
+        char *text, *verdict = lossy.failure.text, *found;
+
+        (void)state;
+        for (size_t i = 0; i < COUNT(cases); i++) {
+                Report report = { .attempts = 1,
+                                  .latency.count = 1,
+                                  .elapsed = 2 * CLOCK_SECOND,
+                                  .failure = cases[i].failure };
+
+                (void)strcpy(report.foreign, cases[i].foreign);
+                text = print(&report, &options);
+                found = strstr(text, "min/avg/max/stddev");
+                assert_non_null(found);
+                *found = '\0';
+                assert_string_equal(text, cases[i].text);
+                free(text);
+        }
+
+        report_flows_verdict(&lossy, verdict);
+        text = print(&lossy, &options);
+        assert_non_null(strstr(text, "\nno echo\n"));
+        found = strstr(text, verdict);
+        assert_non_null(found);
+        assert_string_equal(found + strlen(verdict), "\n");
+        free(text);
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_datagrams),
+                cmocka_unit_test(test_reason),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
