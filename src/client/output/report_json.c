@@ -6,8 +6,8 @@
  * the times and the kernel's figures follow. Times are microseconds, except durations of runs,
  * which are seconds; rates are per second.
  *
- * A member must always be present, null without a value, so that programs need no test for it. A
- * change of a member is a change of the schema.
+ * Each member of a mode must always be present in that mode, null without a value, so that programs
+ * need no test for it. A change of a member is a change of the schema.
  */
 #include "client/output/report_json.h"
 

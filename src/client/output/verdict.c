@@ -6,8 +6,9 @@
  * others come first, then bytes that nobody sent, changed ones, then the most frequent error. A run
  * that ended too early without an error has its end as the reason.
  *
- * It judges the counts alone, so all modes agree. It must never fail a run for round trips under
- * way at the end: nobody knows their fate.
+ * It judges the counts alone, so all modes agree. It must never fail a run for open round trips,
+ * whose fate nobody knows, unless the user wants a count: then a run without all answers fails. A
+ * run without any answer fails, too.
  */
 #include "client/output/verdict.h"
 

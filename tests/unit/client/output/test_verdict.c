@@ -9,7 +9,7 @@
 #include "unit.h"
 
 /* Damage is the reason, else the most frequent error, and the end of the run only without errors.
- * Round trips under way at the end fail no run. */
+ * Open round trips fail a run only if they are part of a count. */
 static void test_round_trips(void **state) {
         static const struct {
                 Report report;
