@@ -236,6 +236,8 @@ def check_errors(result, counts):
         # A load: an unrecognized answer is an error, and datagrams under way are none.
         counts["changed"] += counts["unrecognized"]
         counts["open"] = 0
+    else:
+        assert result["lost"] == counts["lost"]
     assert errors.pop("timeout", 0) == counts["lost"] + counts["late"]
     assert errors.pop("differs", 0) == counts["changed"]
     assert errors.pop("interrupted", 0) == counts["open"]
@@ -346,6 +348,7 @@ def test_faulty_network(network, clock, seeds):
     for one, (status, output, errors) in zip(faulty, results):
         result, expected = parse(output.decode()), one.expected()
         assert (status, errors, counts_of(result)) == (1, [], expected)
+        check_errors(result["ping"], dict(result["datagrams"]))
         assert expected["sent"] == count and result["failure"]["kind"] == "differs"
         assert result["datagrams"]["jitter"] > 0
 

@@ -112,11 +112,14 @@ static void report_json_errors(Json *json, const Report *report) {
 }
 
 static void report_json_ping(Json *json, const Report *report, const ClientOptions *options) {
+        const uint64_t failed = report->attempts - report->latency.count;
+
         json_open(json, "ping");
         json_integer(json, "size", options->size);
         json_integer(json, "sent", report->attempts);
         json_integer(json, "answered", report->latency.count);
-        json_integer(json, "lost", report->attempts - report->latency.count);
+        json_integer(json, "lost",
+                     options->connection.datagram ? volley_lost(&report->counts) : failed);
         report_json_errors(json, report);
         report_flows_json(json, report);
         json_close(json);
