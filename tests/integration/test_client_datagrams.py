@@ -593,7 +593,7 @@ def test_check_lost():
 
     with Peer(behave) as peer:
         result = report("--check", "-s", "5600", "-W", "0.5", *peer.address, status=1)
-    assert result["datagrams"]["lost"] == 1 and result["datagrams"]["loss"] == 25
+    assert result["datagrams"]["lost"] == 1 and result["datagrams"]["loss"] == 0.25
     assert result["failure"] == {"kind": "missing", "message": "lost 1 of 4 datagrams"}
     assert result["check"]["faults"] == 0
 

@@ -18,6 +18,7 @@
 #include "client/content/volley.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "lib/clock.h"
@@ -178,6 +179,12 @@ uint64_t volley_failed(const VolleyCounts *counts) {
 
 uint64_t volley_lost(const VolleyCounts *counts) {
         return volley_failed(counts) - counts->late - counts->changed - counts->rejected;
+}
+
+double volley_loss(const VolleyCounts *counts) {
+        const uint64_t over = counts->sent - counts->open;
+
+        return over == 0 ? NAN : (double)volley_lost(counts) / (double)over;
 }
 
 void volley_add(VolleyCounts *counts, const VolleyCounts *other) {

@@ -103,10 +103,13 @@ bool volley_find_open(Volley *volley, uint64_t *ret_number);
 /*
  * volley_lost: Returns the number of datagrams without an answer and without an error message.
  *
+ * volley_loss: Returns their share of those that are not open, from 0 to 1; NaN if all are open.
+ *
  * volley_failed: Returns the number of all that are neither answered nor open. It can fall: a later
  * answer revokes an error message.
  */
 uint64_t volley_lost(const VolleyCounts *counts);
+double volley_loss(const VolleyCounts *counts);
 uint64_t volley_failed(const VolleyCounts *counts);
 
 /* volley_add: Adds @other to @counts; the jitter becomes the mean, weighted by answers. */

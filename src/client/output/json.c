@@ -4,7 +4,7 @@
  *
  * Only text needs care. Valid UTF-8 passes unchanged; a byte that is not part of a valid sequence
  * becomes the character of the same number. Control characters, quotes and backslashes are escaped.
- * Numbers have at most three digits after the point.
+ * Numbers have three digits after the point, small ones three significant digits.
  *
  * The output must be valid for any bytes of a name, and for any number: JSON lacks NaN, which
  * becomes null.
@@ -109,7 +109,7 @@ void json_number(Json *json, const char *name, double number) {
 
 void json_small(Json *json, const char *name, double number) {
         json_begin(json, name);
-        fprintf(json->file, "%.3g", number);
+        fprintf(json->file, isnan(number) ? "null" : "%.3g", number);
 }
 
 void json_boolean(Json *json, const char *name, bool value) {

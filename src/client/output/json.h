@@ -32,7 +32,7 @@ void json_string(Json *json, const char *name, const char *text);
  * json_integer, json_number: An integer; or a number with three digits after the point, null for
  * NaN. No number is infinite.
  *
- * json_small: A number with three significant digits, not NaN.
+ * json_small: A number with three significant digits, null for NaN.
  *
  * json_boolean, json_null: True or false; null.
  */

@@ -152,13 +152,12 @@ static void report_print_phases(const Phases *phases) {
 
 /* Prints the losses in percent of the datagrams whose time is over. */
 static void report_print_loss(const VolleyCounts *counts) {
-        const uint64_t lost = volley_lost(counts), over = counts->sent - counts->open;
+        const uint64_t lost = volley_lost(counts);
         char percent[QUANTITY_TEXT_SIZE];
 
         printf(", %" PRIu64 " lost", lost);
         if (lost > 0)
-                printf(" (%s %%)",
-                       quantity_format_percent(100 * (double)lost / (double)over, 3, percent));
+                printf(" (%s %%)", quantity_format_percent(100 * volley_loss(counts), 3, percent));
 }
 
 static void report_print_count(uint64_t count, const char *what) {

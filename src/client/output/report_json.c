@@ -209,14 +209,13 @@ static void report_json_kernel(Json *json, const Kernel *kernel) {
 
 static void report_json_datagrams(Json *json, const Report *report, const ClientOptions *options) {
         const VolleyCounts *counts = &report->counts;
-        const uint64_t lost = volley_lost(counts), over = counts->sent - counts->open;
 
         json_open(json, "datagrams");
         json_integer(json, "size", options->size);
         json_integer(json, "sent", counts->sent);
         json_integer(json, "answered", counts->answered);
-        json_integer(json, "lost", lost);
-        json_number(json, "loss", over > 0 ? 100 * (double)lost / (double)over : NAN);
+        json_integer(json, "lost", volley_lost(counts));
+        json_small(json, "loss", volley_loss(counts));
         json_integer(json, "late", counts->late);
         json_integer(json, "changed", counts->changed);
         json_integer(json, "rejected", counts->rejected);

@@ -29,6 +29,7 @@ static void test_structure(void **state) {
         json_number(&json, "rounded", 0.12345);
         json_number(&json, "unknown", NAN);
         json_small(&json, "small", 0.00012345);
+        json_small(&json, "unclear", NAN);
         json_boolean(&json, "yes", true);
         json_boolean(&json, "no", false);
         json_null(&json, "none");
@@ -42,6 +43,7 @@ static void test_structure(void **state) {
         assert_int_equal(fclose(json.file), 0);
         assert_string_equal(text, "{\"empty\": {}, \"full\": {\"most\": 18446744073709551615, "
                                   "\"rounded\": 0.123, \"unknown\": null, \"small\": 0.000123, "
+                                  "\"unclear\": null, "
                                   "\"yes\": true, "
                                   "\"no\": false, \"none\": null}, "
                                   "\"list\": [\"one\", 2], \"last\": null}");
