@@ -288,7 +288,7 @@ def test_the_first_line_of_datagrams():
     with Peer(echo) as peer:
         host, port = peer.address
         _, output, _ = run("--ping", "--udp", "--flows=2", "-c1", "-i2ms", host, port)
-    assert re.match(rf"mpecho-client: 64 bytes to {host} port {port}, by UDP, 2 flows, "
+    assert re.match(rf"mpecho-client: 64 bytes to {host} port {port}, in datagrams, 2 flows, "
                     r"--source-port=\d+\n", output.decode())
 
 

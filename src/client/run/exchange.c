@@ -299,7 +299,7 @@ static void exchange_begin(Exchange *exchange) {
 
         if (!exchange_is_check(exchange) && client_options_want_lines(options)) {
                 target_format(&options->target, target);
-                printf("mpecho-client: %" PRIu64 " byte%s to %s, by UDP\n", options->size,
+                printf("mpecho-client: %" PRIu64 " byte%s to %s, in datagrams\n", options->size,
                        quantity_plural(options->size), target);
                 fflush(stdout);
         }

@@ -141,7 +141,7 @@ static void flows_print(const Flows *flows, uint64_t first) {
         printf("mpecho-client: %" PRIu64 " byte%s to %s%s, %" PRIu64
                " flow%s, --source-port=%" PRIu64 "\n",
                options->size, quantity_plural(options->size), target,
-               options->connection.datagram ? ", by UDP" : "", flows->options->flows,
+               options->connection.datagram ? ", in datagrams" : "", flows->options->flows,
                quantity_plural(flows->options->flows), first);
         fflush(stdout);
 }
