@@ -223,6 +223,7 @@ def report(*arguments, status=0, **options):
     assert counts["sent"] == sum(
         counts[name] for name in ("answered", "lost", "late", "changed", "rejected", "open"))
     assert counts["rejected"] == sum(one["count"] for one in counts["rejections"])
+    assert result["phases"]["first_byte"] is result["phases"]["last_byte"] is None
     if result["mode"] != "check":
         check_errors(result[result["mode"]], dict(counts))
     return result
