@@ -234,7 +234,7 @@ def check_errors(result, counts):
     errors = dict(result["errors"])
     assert result["answered"] == counts["answered"]
     if "kind" in result:
-        # A load: an unrecognized answer is an error, and datagrams under way are none.
+        # A load: an unrecognized answer is an error, and open datagrams are none.
         counts["changed"] += counts["unrecognized"]
         counts["open"] = 0
     else:
@@ -639,7 +639,7 @@ def test_the_reason_of_a_failed_ping(limit, sentence, clock):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(number):
-    """A signal ends a run with its results; datagrams under way are not lost."""
+    """A signal ends a run with its results; open datagrams are not lost."""
     came = threading.Event()
 
     def behave(peer):

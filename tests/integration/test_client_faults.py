@@ -114,7 +114,7 @@ def test_failed_calls(words, injection, message):
 
 @pytest.mark.parametrize("words, message", [
     (MTU, "Cannot wait for answers: Cannot allocate memory"),
-    (DATAGRAMS, "1 sent, 0 answered, 0 lost, 1 under way at the end")], ids=str)
+    (DATAGRAMS, "1 sent, 0 answered, 0 lost, 1 open")], ids=str)
 def test_failed_wait(words, message):
     """A run that cannot wait for answers ends, without a loss."""
     status, output, _ = tampered(words, f"{POLL}:error=ENOMEM:when=2+", silent)

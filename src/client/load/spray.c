@@ -3,7 +3,7 @@
  * One process of a load of datagrams.
  *
  * Each connection of the plan is a socket with a port of its own. Without a rate a socket has one
- * datagram under way: its answer, an error or the timeout begins the next one. At a fixed rate
+ * open datagram: its answer, an error or the timeout begins the next one. At a fixed rate
  * datagrams are due at instants of the Schedule, and the sockets take turns, whatever came back.
  * Times count from the instant at which a datagram was due, the timeout from that of its sending:
  * the service is not to blame for a lag of this process.
@@ -125,7 +125,7 @@ static bool spray_send(Spray *spray, Flow *flow, uint64_t now) {
         return true;
 }
 
-/* Without a rate: sends the next datagram of a flow that has none under way. Each flow sends one,
+/* Without a rate: sends the next datagram of a flow that has no open one. Each flow sends one,
  * however late this process gets a processor. */
 static void spray_employ(Spray *spray, Flow *flow, uint64_t now) {
         const bool first = flow->volley.counts.sent == 0 && !spray->plan->page->stop;

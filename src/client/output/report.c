@@ -184,7 +184,7 @@ static void report_print_datagrams(const Report *report, const char *target) {
         report_print_count(counts->late, "late");
         report_print_count(counts->changed, "changed");
         report_print_count(counts->rejected, "rejected");
-        report_print_count(counts->open, "under way at the end");
+        report_print_count(counts->open, "open");
         report_print_count(counts->duplicate, "duplicate");
         report_print_count(counts->reordered, "reordered");
         report_print_count(counts->unrecognized, "unrecognized");

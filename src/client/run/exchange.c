@@ -3,15 +3,15 @@
  * Exchanges datagrams with an echo service, for a ping and for a check.
  *
  * One loop sends what is due, takes what came back, and waits for the next of both. A ping sends at
- * its interval, as ping(8) does. A check sends while the datagrams under way are fewer than a
- * window. A lost one leaves it by the timeout, so losses slow a check down and do not stop it.
+ * its interval, as ping(8) does. A check sends while the open datagrams are fewer than a window. A
+ * lost one leaves it by the timeout, so losses slow a check down and do not stop it.
  *
  * The flow says what happened to each datagram. A ping prints a line for each event; a check prints
  * the first changed ones. At the end the counts decide (verdict.c).
  *
- * Datagrams under way at the end are not lost: nobody knows. A datagram that this machine does not
- * send counts as sent and rejected, never as lost. A queue that stays full for the timeout must not
- * hold up the run: that of a Unix socket is the peer's, who may never read it.
+ * Datagrams that are open at the end are not lost: nobody knows. A datagram that this machine does
+ * not send counts as sent and rejected, never as lost. A queue that stays full for the timeout must
+ * not hold up the run: that of a Unix socket is the peer's, who may never read it.
  */
 #include "client/run/exchange.h"
 
