@@ -626,7 +626,7 @@ def test_a_rate_that_is_too_high_is_said_to_be():
             "--load", "--rate=1000", "--duration=0.5", "--connections=2", *server.address
         )
     answered = int(re.search(r"^(\d+) answered", output.decode(), re.MULTILINE)[1])
-    overdue = int(re.search(r"0 errors, (\d+) due but not begun", output.decode())[1])
+    overdue = int(re.search(r"0 errors, (\d+) overdue", output.decode())[1])
     assert status == 0 and answered + overdue == 500 and answered < 100
 
 

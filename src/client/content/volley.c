@@ -3,12 +3,12 @@
  * Decides what happened to each datagram of a run.
  *
  * A ring remembers the instant and the state of the last datagrams. A datagram is open first. An
- * answer ends it, an error message rejects it, and the timeout makes it overdue. Overdue and
- * rejected are not final, since an answer may still come: it is late then, not lost. The first
- * answer decides, all others are duplicates.
+ * answer ends it, an error message rejects it, and at the timeout it expires. Expired and rejected
+ * are not final, since an answer may still come: it is late then, not lost. The first answer
+ * decides, all others are duplicates.
  *
- * Datagrams become overdue in the order of sending, so one number suffices to find the next one,
- * whatever the rate. Losses need no count of their own: they are all that remains.
+ * Datagrams expire in the order of sending, so one number suffices to find the next one, whatever
+ * the rate. Losses need no count of their own: they are all that remains.
  *
  * The jitter is that of RTP (RFC 3550, 6.4.1), of round trips instead of one-way transits: the
  * clocks of both ends need not agree.
@@ -25,7 +25,7 @@
 
 enum {
         VOLLEY_OPEN,
-        VOLLEY_OVERDUE,
+        VOLLEY_EXPIRED,
         VOLLEY_REJECTED,
         VOLLEY_DONE,
         /* RFC 3550: "this algorithm is the optimal first-order estimator". */
@@ -168,7 +168,7 @@ bool volley_expire(Volley *volley, uint64_t now, uint64_t *ret_number) {
         if (volley_deadline(volley) > now)
                 return false;
         *ret_number = volley->oldest++;
-        volley_entry(volley, *ret_number)->state = VOLLEY_OVERDUE;
+        volley_entry(volley, *ret_number)->state = VOLLEY_EXPIRED;
         volley->counts.open--;
         return true;
 }

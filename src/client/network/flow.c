@@ -11,7 +11,7 @@
  * processor for a while, the stamp shows which answers came before a timeout, and that this wait is
  * no part of a round trip. Its clock is that of the time of day, which somebody may set, so it
  * serves for nothing else. The kernel begins to stamp a moment after the first socket asks for it.
- * An answer without a stamp has the instant at which it is received. A datagram is overdue once the
+ * An answer without a stamp has the instant at which it is received. A datagram expires once the
  * flow has seen all that came before the end of its time. An empty queue shows that, or an answer
  * with a later stamp.
  *
@@ -295,7 +295,7 @@ static bool flow_take_error(Flow *flow, FlowEvent *event, bool *ret_counted) {
 bool flow_next(Flow *flow, FlowEvent *ret_event) {
         bool counted;
 
-        *ret_event = (FlowEvent){ .kind = FLOW_OVERDUE };
+        *ret_event = (FlowEvent){ .kind = FLOW_EXPIRED };
         if (volley_expire(&flow->volley, flow->seen, &ret_event->number) ||
             flow_receive(flow, ret_event) ||
             volley_expire(&flow->volley, flow->seen, &ret_event->number))

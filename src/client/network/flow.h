@@ -48,7 +48,7 @@ typedef struct Flow {
 typedef enum FlowEventKind {
         FLOW_ANSWER,   /* an answer came, and the volley has a verdict */
         FLOW_REJECTED, /* a datagram was rejected */
-        FLOW_OVERDUE,  /* a datagram exceeded the timeout */
+        FLOW_EXPIRED,  /* a datagram exceeded the timeout */
 } FlowEventKind;
 
 typedef struct FlowEvent {

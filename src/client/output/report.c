@@ -292,7 +292,7 @@ static void report_print_load(const Report *report, const ClientOptions *options
                 printf(", %" PRIu64 " reconnect%s", report->reconnects,
                        quantity_plural(report->reconnects));
         if (report->overdue > 0)
-                printf(", %" PRIu64 " due but not begun%s", report->overdue,
+                printf(", %" PRIu64 " overdue%s", report->overdue,
                        errors > 0 ? "" : ": the rate is too high");
         putchar('\n');
         report_print_failure(&report->failure);

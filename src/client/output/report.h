@@ -70,7 +70,7 @@ typedef struct Report {
         /* A phrase about another service than echo; empty for none. */
         char foreign[FOREIGN_TEXT_SIZE];
 
-        /* Load: answered requests, requests due but not begun, replaced connections, processes, and
+        /* Load: answered requests, those overdue at the end, replaced connections, processes, and
          * the counts within the duration. */
         uint64_t answered;
         uint64_t overdue;

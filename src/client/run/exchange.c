@@ -119,7 +119,7 @@ static bool exchange_print(const Exchange *exchange, const FlowEvent *event) {
         char text[FAULT_TEXT_SIZE], seconds[QUANTITY_TEXT_SIZE];
         uint64_t sequence = event->number + 1;
 
-        if (event->kind == FLOW_OVERDUE) {
+        if (event->kind == FLOW_EXPIRED) {
                 snprintf(text, sizeof text, "no answer within %s s",
                          quantity_format_time(exchange->options->timeout, seconds));
         } else if (event->kind == FLOW_REJECTED) {

@@ -269,8 +269,8 @@ static void test_too_large(void **state) {
         close_pair();
 }
 
-/* A datagram without an answer becomes overdue. */
-static void test_overdue(void **state) {
+/* A datagram without an answer expires. */
+static void test_expired(void **state) {
         FlowEvent event;
 
         (void)state;
@@ -278,7 +278,7 @@ static void test_overdue(void **state) {
         send_one();
         while (!flow_next(&pair.flow, &event))
                 ;
-        assert_int_equal(event.kind, FLOW_OVERDUE);
+        assert_int_equal(event.kind, FLOW_EXPIRED);
         assert_int_equal(event.number, 0);
         close_pair();
 }
@@ -367,9 +367,9 @@ static void test_time_of_day(void **state) {
         }
 }
 
-/* A datagram whose time ends before the run is overdue; that of one that ends with it is unknown.
+/* A datagram whose time ends before the run expires; that of one that ends with it is unknown.
  */
-static void test_overdue_before_end(void **state) {
+static void test_expired_before_end(void **state) {
         FlowEvent event;
         uint64_t start;
 
@@ -381,12 +381,12 @@ static void test_overdue_before_end(void **state) {
         assert_false(flow_next(&pair.flow, &event));
         pair.flow.end = start + 2;
         assert_true(flow_next(&pair.flow, &event));
-        assert_int_equal(event.kind, FLOW_OVERDUE);
+        assert_int_equal(event.kind, FLOW_EXPIRED);
         close_pair();
 }
 
 /* Answers do not hide a timeout: a late one comes behind it. */
-static void test_overdue_before_answers(void **state) {
+static void test_expired_before_answers(void **state) {
         static char data[FLOW_BUFFER_SIZE];
         struct sockaddr_in client;
         FlowEvent event;
@@ -399,7 +399,7 @@ static void test_overdue_before_answers(void **state) {
         answer(&client, data, SIZE);
         assert_int_equal(next().answer.verdict, VOLLEY_UNRECOGNIZED);
         event = next();
-        assert_int_equal(event.kind, FLOW_OVERDUE);
+        assert_int_equal(event.kind, FLOW_EXPIRED);
         assert_int_equal(event.number, 0);
         event = next();
         assert_int_equal(event.answer.verdict, VOLLEY_LATE);
@@ -611,11 +611,11 @@ int main(void) {
                 cmocka_unit_test(test_no_bytes),
                 cmocka_unit_test(test_closed_port),
                 cmocka_unit_test(test_too_large),
-                cmocka_unit_test(test_overdue),
+                cmocka_unit_test(test_expired),
                 cmocka_unit_test(test_sentences),
                 cmocka_unit_test(test_rejections),
-                cmocka_unit_test(test_overdue_before_end),
-                cmocka_unit_test(test_overdue_before_answers),
+                cmocka_unit_test(test_expired_before_end),
+                cmocka_unit_test(test_expired_before_answers),
                 cmocka_unit_test(test_late_look),
                 cmocka_unit_test(test_time_of_day),
                 cmocka_unit_test(test_unix_socket),

@@ -183,7 +183,7 @@ static void test_wrong_answers(void **state) {
                   false,
                   true,
                   SIZE_MAX },
-                { { .kind = FLOW_OVERDUE, .number = FIRST },
+                { { .kind = FLOW_EXPIRED, .number = FIRST },
                   PROBE_LOST,
                   false,
                   false,
