@@ -60,8 +60,8 @@ FAULTS = [
     (servers.flip(0), "the byte at offset 0 came back as 0x.. instead of 0x.., 1 bit changed"),
     (servers.flip(SIZE - 1, 0x80), "the byte at offset 999999 came back .*, 1 bit changed"),
     (servers.flip(12345, 0xFF), "the byte at offset 12345 came back .*, 8 bits changed"),
-    (servers.drop(500_000, 1), "1 byte missing at offset 50000."),
-    (servers.drop(500_000, 1460), "1460 bytes missing at offset 50000."),
+    (servers.drop(500_000, 1), "1 byte dropped at offset 50000."),
+    (servers.drop(500_000, 1460), "1460 bytes dropped at offset 50000."),
     (servers.duplicate(500_000, 1), "1 byte came back twice, the second time at offset 50000."),
     (servers.duplicate(300_000, 1460), "1460 bytes came back twice, .* at offset 30146."),
     (servers.insert(10, b"HTTP/1.1 200 OK"), "15 bytes that nobody sent came at offset 1."),
@@ -76,10 +76,10 @@ FAULTS = [
 
 @pytest.mark.parametrize("behaviour, sentence", FAULTS)
 def test_each_fault_is_named(behaviour, sentence):
-    """Changed, missing, duplicated, foreign, reordered and truncated bytes are told apart."""
+    """Changed, dropped, duplicated, foreign, reordered and truncated bytes are told apart."""
     status, verdict = check(behaviour)
     assert status == 1
-    kind = "missing" if "missing" in sentence or "truncated" in sentence else "differs"
+    kind = "missing" if "dropped" in sentence or "truncated" in sentence else "differs"
     assert re.search(f": {kind}: {sentence}", verdict), verdict
 
 

@@ -35,7 +35,7 @@ static void fault_format_loss(const Fault *fault, char text[static FAULT_TEXT_SI
         const char *plural = quantity_plural(fault->size);
 
         if (fault->kind == FAULT_DROPPED)
-                snprintf(text, FAULT_TEXT_SIZE, "%" PRIu64 " byte%s missing at offset %" PRIu64,
+                snprintf(text, FAULT_TEXT_SIZE, "%" PRIu64 " byte%s dropped at offset %" PRIu64,
                          fault->size, plural, fault->offset);
         else
                 snprintf(text, FAULT_TEXT_SIZE,
