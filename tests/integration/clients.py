@@ -168,10 +168,10 @@ def drain(client, block=RANDOM, received=0):
     """Receives to the end and checks each byte against what fill() wrote; returns how many came.
 
     Goes on after `received` bytes, which count."""
-    doubled = memoryview(block + block)
+    twice = memoryview(block + block)
     while part := client.recv(len(block)):
         start = received % len(block)
-        assert part == doubled[start:start + len(part)], f"wrong after {received} bytes"
+        assert part == twice[start:start + len(part)], f"wrong after {received} bytes"
         received += len(part)
     return received
 

@@ -22,7 +22,7 @@ from processes import wait_until_noticed
 from test_client_interrupt import frozen
 from test_client_json import parse
 
-COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicate",
+COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicated",
           "reordered", "unrecognized", "overflow")
 FOREVER = ["-W", "0"]
 # Of faulty networks: the seeds at once, and how many datagrams to each.
@@ -181,8 +181,8 @@ def test_a_client_that_comes_late(mode, late, clock):
         assert times["min"] > 1800e6 if late else times["max"] < 1800e6
 
 
-def spoil(offset, changed=3, lost=None, doubled=None, after=lambda number: None):
-    """Echoes, but changes the byte at `offset` of one datagram, and drops and doubles others. Calls
+def spoil(offset, changed=3, lost=None, duplicated=None, after=lambda number: None):
+    """Echoes, but changes the byte at `offset` of one datagram, and drops and duplicates others. Calls
     `after` with the number of each."""
 
     def behave(peer):
@@ -190,7 +190,7 @@ def spoil(offset, changed=3, lost=None, doubled=None, after=lambda number: None)
             data = bytearray(data)
             if number == changed:
                 data[offset] ^= 4
-            for _ in range({lost: 0, doubled: 2}.get(number, 1)):
+            for _ in range({lost: 0, duplicated: 2}.get(number, 1)):
                 peer.answer(data, source)
             after(number)
 
@@ -269,7 +269,7 @@ def test_babble():
 
 
 class FaultyNetwork:
-    """A network that drops, doubles, swaps, alters and delays by a seed; it notes what it sends."""
+    """A network that drops, duplicates, swaps, alters and delays by a seed; it notes what it sends."""
 
     def __init__(self, seed):
         # Of `received` datagrams those below `late` are late when they are sent from now on.
@@ -290,7 +290,7 @@ class FaultyNetwork:
             self._send(peer, *one)
 
     def __call__(self, peer):
-        actions = ["drop", "double", "swap", "alter", "delay", "keep"] + 8 * ["pass"]
+        actions = ["drop", "duplicate", "swap", "alter", "delay", "keep"] + 8 * ["pass"]
         for number, (data, source) in enumerate(peer):
             action = self._random.choice(actions)
             delays = {"swap": 1, "delay": self._random.randint(2, 20), "keep": math.inf}
@@ -302,7 +302,7 @@ class FaultyNetwork:
             if action in delays:
                 self._held.append((number + delays[action], number, data, source))
             elif action != "drop":
-                for _ in range(2 if action == "double" else 1):
+                for _ in range(2 if action == "duplicate" else 1):
                     self._send(peer, number, data, source, action == "alter")
             self._release(peer, number)
             self.received += 1
@@ -312,7 +312,7 @@ class FaultyNetwork:
         first, result = {}, dict.fromkeys(COUNTS, 0) | {"sent": self.received}
         for number, kind in self._sent:
             if number in first:
-                result["duplicate"] += 1
+                result["duplicated"] += 1
                 continue
             result["reordered"] += number < max(first, default=-1)
             first[number] = kind
@@ -847,7 +847,7 @@ def test_load_rate_is_kept():
 
 
 def test_load_errors(clock):
-    """Lost, changed and doubled datagrams of a load are counted, and are its failure."""
+    """Lost, changed and duplicated datagrams of a load are counted, and are its failure."""
 
     def move(number):
         if number == 1:
@@ -859,13 +859,13 @@ def test_load_errors(clock):
     def behave(peer):
         # The start lies ahead.
         await_datagram(peer, clock)
-        spoil(20, changed=5, lost=3, doubled=7, after=move)(peer)
+        spoil(20, changed=5, lost=3, duplicated=7, after=move)(peer)
 
     clock.stop()
     with Peer(behave) as peer:
         result = report("--load", "-w0.2", "-R100", "-W60", *peer.address, status=1,
                         env=os.environ | clock.environment)
-    assert counts_of(result) == {"sent": 20, "answered": 18, "lost": 1, "changed": 1, "duplicate": 1}
+    assert counts_of(result) == {"sent": 20, "answered": 18, "lost": 1, "changed": 1, "duplicated": 1}
     assert result["load"]["errors"] == {"timeout": 1, "differs": 1}
     assert result["failure"]["kind"] == "differs"
     # The run lasts until the timeout of the lost one.

@@ -38,7 +38,7 @@ DEADLINE = 240
 # Arrivals that are not over: fewer than the 4096 for which Backlog= of mpecho.socket has room. The
 # kernel ends others that find no room for a minute: ETIMEDOUT, ECONNRESET.
 COMING = 1000
-# Prime: what is missing or doubled shifts the rest.
+# Prime: what is dropped or duplicated shifts the rest.
 PERIOD = 65521
 
 

@@ -5,7 +5,7 @@
  * A ring remembers the instant and the state of the last datagrams. A datagram is open first. An
  * answer ends it, an error message rejects it, and at the timeout it expires. Expired and rejected
  * are not final, since an answer may still come: it is late then, not lost. The first answer
- * decides, all others are duplicates.
+ * decides, all others are duplicated.
  *
  * Datagrams expire in the order of sending, so one number suffices to find the next one, whatever
  * the rate. Losses need no count of their own: they are all that remains.
@@ -116,8 +116,8 @@ VolleyAnswer volley_receive(Volley *volley, uint64_t number, uint64_t now, bool 
                 return answer;
         }
         if (entry->state == VOLLEY_DONE) {
-                counts->duplicate++;
-                answer.verdict = VOLLEY_DUPLICATE;
+                counts->duplicated++;
+                answer.verdict = VOLLEY_DUPLICATED;
                 return answer;
         }
         volley_end(volley, number, &answer);
@@ -199,7 +199,7 @@ void volley_add(VolleyCounts *counts, const VolleyCounts *other) {
         counts->changed += other->changed;
         counts->rejected += other->rejected;
         counts->open += other->open;
-        counts->duplicate += other->duplicate;
+        counts->duplicated += other->duplicated;
         counts->reordered += other->reordered;
         counts->unrecognized += other->unrecognized;
 }

@@ -19,7 +19,7 @@ typedef struct VolleyCounts {
 
         /* Of the answers: a further one to the same datagram; the first one after an answer to a
          * later datagram (RFC 4737); and an answer to none of the datagrams. */
-        uint64_t duplicate;
+        uint64_t duplicated;
         uint64_t reordered;
         uint64_t unrecognized;
         /* The interarrival jitter of the round trips (RFC 3550, 6.4.1) in nanoseconds. */
@@ -30,7 +30,7 @@ typedef enum VolleyVerdict {
         VOLLEY_ANSWERED,
         VOLLEY_LATE,
         VOLLEY_CHANGED,
-        VOLLEY_DUPLICATE,
+        VOLLEY_DUPLICATED,
         VOLLEY_UNRECOGNIZED, /* the datagram was never sent, or too long ago */
 } VolleyVerdict;
 

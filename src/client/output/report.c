@@ -185,7 +185,7 @@ static void report_print_datagrams(const Report *report, const char *target) {
         report_print_count(counts->changed, "changed");
         report_print_count(counts->rejected, "rejected");
         report_print_count(counts->open, "open");
-        report_print_count(counts->duplicate, "duplicate");
+        report_print_count(counts->duplicated, "duplicated");
         report_print_count(counts->reordered, "reordered");
         report_print_count(counts->unrecognized, "unrecognized");
         printf(" in %.3f s\n", clock_seconds(report->elapsed));

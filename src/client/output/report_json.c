@@ -220,7 +220,7 @@ static void report_json_datagrams(Json *json, const Report *report, const Client
         json_integer(json, "changed", counts->changed);
         json_integer(json, "rejected", counts->rejected);
         json_integer(json, "open", counts->open);
-        json_integer(json, "duplicate", counts->duplicate);
+        json_integer(json, "duplicated", counts->duplicated);
         json_integer(json, "reordered", counts->reordered);
         json_integer(json, "unrecognized", counts->unrecognized);
         json_integer(json, "overflow", report->overflow);

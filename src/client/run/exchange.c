@@ -104,8 +104,8 @@ static void exchange_note_fault(Exchange *exchange, const FlowEvent *event) {
 /* Returns what the line of an answer says besides its time. */
 static const char *exchange_remark(const VolleyAnswer *answer) {
         switch (answer->verdict) {
-        case VOLLEY_DUPLICATE:
-                return " (duplicate)";
+        case VOLLEY_DUPLICATED:
+                return " (duplicated)";
         case VOLLEY_LATE:
                 return answer->reordered ? " (late, reordered)" : " (late)";
         default:

@@ -65,9 +65,9 @@ static void simulate(uint64_t number) {
         case 0: /* drop */
                 expected->answered--;
                 return;
-        case 1: /* double */
+        case 1: /* duplicate */
                 arrive(number, delay + one_of(4 * PERIOD), -1, false);
-                expected->duplicate++;
+                expected->duplicated++;
                 break;
         case 2: /* swap with some of the next ones */
                 delay += PERIOD + one_of(3 * PERIOD);
@@ -184,7 +184,7 @@ static void simulate_all(void) {
         observe();
 }
 
-/* Through a network that drops, doubles, swaps, alters and delays, each count is that of the
+/* Through a network that drops, duplicates, swaps, alters and delays, each count is that of the
  * network, and the jitter that of RFC 3550. */
 static void test_simulation(void **state) {
         (void)state;
@@ -200,7 +200,7 @@ static void test_simulation(void **state) {
                 assert_int_equal(volley.counts.answered, expected->answered);
                 assert_int_equal(volley.counts.late, expected->late);
                 assert_int_equal(volley.counts.changed, expected->changed);
-                assert_int_equal(volley.counts.duplicate, expected->duplicate);
+                assert_int_equal(volley.counts.duplicated, expected->duplicated);
                 assert_int_equal(volley.counts.reordered, expected->reordered);
                 assert_int_equal(volley.counts.unrecognized, 0);
                 assert_int_equal(volley_lost(&volley.counts), DATAGRAMS - expected->answered -
@@ -246,7 +246,7 @@ static void test_states(void **state) {
         assert_true(volley_reject(&volley, 1, 7));
         assert_int_equal(volley_lost(&volley.counts), 0);
         assert_int_equal(volley_receive(&volley, 1, 1101, true).verdict, VOLLEY_LATE);
-        assert_int_equal(volley_receive(&volley, 1, 1102, true).verdict, VOLLEY_DUPLICATE);
+        assert_int_equal(volley_receive(&volley, 1, 1102, true).verdict, VOLLEY_DUPLICATED);
         assert_int_equal(volley_receive(&volley, 1, 1102, false).verdict, VOLLEY_UNRECOGNIZED);
 
         assert_int_equal(volley_receive(&volley, 4, 1102, true).verdict, VOLLEY_UNRECOGNIZED);

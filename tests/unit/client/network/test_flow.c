@@ -131,7 +131,7 @@ static void test_answers(void **state) {
         assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
         assert_int_equal(event.number, 0);
         assert_false(event.fragments);
-        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATE);
+        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATED);
 
         assert_int_equal(take(&client, data), SIZE);
         data[5] ^= 1;
@@ -224,7 +224,7 @@ static void test_no_bytes(void **state) {
                 assert_int_equal(event.answer.verdict, VOLLEY_ANSWERED);
         }
         answer(&client, data, 0);
-        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATE);
+        assert_int_equal(next().answer.verdict, VOLLEY_DUPLICATED);
         close_pair();
 }
 

@@ -38,12 +38,12 @@ static void test_datagrams(void **state) {
                     .changed = 2,
                     .rejected = 1,
                     .open = 5,
-                    .duplicate = 6,
+                    .duplicated = 6,
                     .reordered = 7,
                     .unrecognized = 8,
                     .jitter = 1000 },
                   "/echo: 20 sent, 4 answered, 5 lost (33.3 %), 3 late, 2 changed, 1 rejected, "
-                  "5 open, 6 duplicate, 7 reordered, 8 unrecognized in 2.000 s\n"
+                  "5 open, 6 duplicated, 7 reordered, 8 unrecognized in 2.000 s\n"
                   "jitter = 1.00 us\n" },
         };
         const ClientOptions options = { .action = CLIENT_CHECK,

@@ -168,7 +168,7 @@ static void test_wrong_answers(void **state) {
                   false,
                   false,
                   SIZE_MAX },
-                { { .number = FIRST, .size = SIZE, .answer.verdict = VOLLEY_DUPLICATE },
+                { { .number = FIRST, .size = SIZE, .answer.verdict = VOLLEY_DUPLICATED },
                   PROBE_LOST,
                   false,
                   false,
@@ -219,7 +219,7 @@ static void test_several(void **state) {
                 { .kind = FLOW_ANSWER,
                   .number = FIRST,
                   .size = SIZE,
-                  .answer.verdict = VOLLEY_DUPLICATE },
+                  .answer.verdict = VOLLEY_DUPLICATED },
         };
 
         (void)state;
