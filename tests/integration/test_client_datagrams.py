@@ -258,7 +258,7 @@ def babble(peer):
 
 
 def test_babble():
-    """An answer to none of the datagrams fails each mode, although all datagrams are answered."""
+    """An unrecognized answer fails each mode, although all datagrams are answered."""
     with Peer(babble) as peer:
         for options in (["--ping", "-c3", "-i1ms"], ["--ping", "-c3", "-i1ms", "--flows=2"],
                         ["--check", "-s3000"], ["--load", "-w0.1", "-P1"]):

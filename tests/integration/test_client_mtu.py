@@ -360,14 +360,14 @@ def test_loopback(family, address, prefix, payload):
         assert status == 0 and f": {payload} bytes pass both ways, in" in output.decode()
 
 
-def test_answers_to_none():
-    """Answers to none of the datagrams fail a search although others pass."""
+def test_unrecognized_answers():
+    """Unrecognized answers fail a search although others pass."""
     with Peer(babble) as peer:
         status, output, _ = run("--mtu", PATIENT, *peer.address)
         port = peer.address[1]
     assert (status, output.decode()) == (
         1, f"127.0.0.1 port {port}: 65507 bytes pass both ways, in packets of 65535 bytes; "
-        "differs: 3 answers that no datagram was waiting for\n")
+        "differs: 3 unrecognized answers\n")
 
 
 def test_another_service(clock):
@@ -407,8 +407,8 @@ def test_no_service():
     (2, "", "interrupted", "the search ended early, 40 bytes passed"),
     (1, "changed", "differs", "an answer to 40 bytes came back changed"),
     (2, "changed", "differs", "an answer to 40 bytes came back changed"),
-    (1, "strange", "differs", "1 answer that no datagram was waiting for"),
-    (2, "strange", "differs", "2 answers that no datagram was waiting for")])
+    (1, "unrecognized", "differs", "1 unrecognized answer"),
+    (2, "unrecognized", "differs", "2 unrecognized answers")])
 def test_an_interrupt(answers, wrong, kind, sentence):
     """A signal ends the search, which names wrong answers, or else the size that passed until
     then, if any did."""
@@ -417,7 +417,7 @@ def test_an_interrupt(answers, wrong, kind, sentence):
     def behave(peer):
         for number, (data, source) in enumerate(peer):
             if number < answers:
-                if wrong == "strange":
+                if wrong == "unrecognized":
                     peer.answer(b"\xff" * 40, source)
                 peer.answer(data[:-1] + bytes([data[-1] ^ (wrong == "changed")]), source)
             else:

@@ -75,7 +75,7 @@ void fault_format(const Fault *fault, char text[static FAULT_TEXT_SIZE]) {
                 break;
         case FAULT_UNRECOGNIZED:
                 snprintf(text, FAULT_TEXT_SIZE,
-                         "what came back from offset %" PRIu64 " on is not what was sent",
+                         "what came back from offset %" PRIu64 " on is unrecognized",
                          fault->offset);
                 break;
         }

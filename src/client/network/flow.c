@@ -218,7 +218,7 @@ static void flow_judge(Flow *flow, uint64_t now, FlowEvent *event) {
         bool intact = true;
 
         event->kind = FLOW_ANSWER;
-        /* An answer to no datagram has the number of one that was not sent. */
+        /* An unrecognized answer has the number of one that was not sent. */
         if (!flow_find(flow, flow->answer, flow->answer_size, &event->number))
                 event->number = flow->payload->size == 0 && volley->counts.sent > 0
                                                 ? volley->counts.sent - 1

@@ -17,17 +17,17 @@
 #include "client/output/report_flows.h"
 #include "client/value/quantity.h"
 
-bool verdict_set_strangers(Report *report) {
-        const uint64_t strangers = report->counts.unrecognized;
+bool verdict_set_unrecognized(Report *report) {
+        const uint64_t unrecognized = report->counts.unrecognized;
 
-        if (strangers == 0)
+        if (unrecognized == 0)
                 return false;
         if (report->foreign[0] != '\0')
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0, "%s", report->foreign);
         else
                 failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " answer%s that no datagram was waiting for", strangers,
-                                 quantity_plural(strangers));
+                                 "%" PRIu64 " unrecognized answer%s", unrecognized,
+                                 quantity_plural(unrecognized));
         return true;
 }
 
@@ -79,7 +79,7 @@ void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted) {
         if (report->judgement.named > 0) {
                 report_flows_verdict(report, text);
                 failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", text);
-        } else if (!verdict_set_strangers(report) && report->failure.kind == FAILURE_NONE) {
+        } else if (!verdict_set_unrecognized(report) && report->failure.kind == FAILURE_NONE) {
                 verdict_set_round_trips(report, wanted, interrupted);
         }
 }
@@ -90,7 +90,7 @@ static bool verdict_set_wrong(Report *report) {
         char text[FAULT_TEXT_SIZE];
 
         if (counts->changed == 0 || report->foreign[0] != '\0')
-                return verdict_set_strangers(report);
+                return verdict_set_unrecognized(report);
         fault_format(&report->fault, text);
         failure_set_kind(&report->failure, FAILURE_DIFFERS, 0,
                          "changed %" PRIu64 " of %" PRIu64 " datagram%s, first datagram %" PRIu64

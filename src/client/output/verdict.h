@@ -12,16 +12,16 @@
 void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted);
 
 /* verdict_set_flows: Sets the failure of @report if some of its flows lose more than the others, or
- * as verdict_set_strangers() does. Else keeps the failure that it has; without one, sets it by the
- * counts as above. */
+ * as verdict_set_unrecognized() does. Else keeps the failure that it has; without one, sets it by
+ * the counts as above. */
 void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted);
 
 /*
  * verdict_set_datagrams: Sets the failure of @report by the counts of the datagrams of one flow.
  * @wanted and @interrupted are as above; late answers are failures if @timed.
  *
- * verdict_set_strangers: Sets the failure of @report for answers to none of the datagrams. Names
- * another service if the report has one. Returns whether there were any.
+ * verdict_set_unrecognized: Sets the failure of @report for unrecognized answers. Names another
+ * service if the report has one. Returns whether there were any.
  */
 void verdict_set_datagrams(Report *report, uint64_t wanted, bool interrupted, bool timed);
-bool verdict_set_strangers(Report *report);
+bool verdict_set_unrecognized(Report *report);

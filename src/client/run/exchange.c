@@ -125,7 +125,7 @@ static bool exchange_print(const Exchange *exchange, const FlowEvent *event) {
         } else if (event->kind == FLOW_REJECTED) {
                 snprintf(text, sizeof text, "%s", event->rejection.text);
         } else if (answer->verdict == VOLLEY_UNRECOGNIZED) {
-                snprintf(text, sizeof text, "the answer belongs to no datagram");
+                snprintf(text, sizeof text, "the answer is unrecognized");
                 sequence = 0;
         } else if (answer->verdict == VOLLEY_CHANGED) {
                 fault_format(&event->fault, text);

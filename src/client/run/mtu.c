@@ -16,10 +16,10 @@
  * is to blame: a firewall can reject by size.
  *
  * A path that drops larger packets without an error is a black hole: TCP stalls there. That is a
- * failure, although the search found the size. So is an answer to none of the datagrams. One that
- * came back changed is the result before any other failure, even if a repetition passed. An error
- * counts only for the size that did not pass, or with the MTU that was found: another router may
- * have announced another MTU before the hole.
+ * failure, although the search found the size. So is an unrecognized answer. One that came
+ * back changed is the result before any other failure, even if a repetition passed. An error counts
+ * only for the size that did not pass, or with the MTU that was found: another router may have
+ * announced another MTU before the hole.
  */
 #include "client/run/mtu.h"
 
@@ -246,7 +246,7 @@ static void mtu_measure(Mtu *mtu) {
         report->rejections = mtu->probe.flow.rejections;
         report->counts = mtu->probe.flow.volley.counts;
         report->attempts = report->counts.sent;
-        (void)verdict_set_strangers(report);
+        (void)verdict_set_unrecognized(report);
 }
 
 void mtu_run(const ClientOptions *options, Report *report) {

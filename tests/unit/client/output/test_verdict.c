@@ -77,15 +77,15 @@ static void test_round_trips(void **state) {
         }
 }
 
-/* Flows that lose more are the reason before answers to none of the datagrams, these before errors.
- * A failure of this machine remains the reason. */
+/* Flows that lose more are the reason before unrecognized answers, these before errors. A failure
+ * of this machine remains the reason. */
 static void test_flows(void **state) {
         Report named = { .flows_count = 4,
                          .judgement = { .named = 1, .worse = { 9, 9 }, .others = { 9, 0 } },
                          .counts.unrecognized = 1 };
-        Report strangers = { .attempts = 4,
-                             .counts.unrecognized = 1,
-                             .errors[FAILURE_TIMEOUT] = 4 };
+        Report unrecognized = { .attempts = 4,
+                                .counts.unrecognized = 1,
+                                .errors[FAILURE_TIMEOUT] = 4 };
         Report local = { .attempts = 4,
                          .errors[FAILURE_LOCAL] = 4,
                          .failure = { FAILURE_LOCAL, "Cannot connect" } };
@@ -94,8 +94,8 @@ static void test_flows(void **state) {
         verdict_set_flows(&named, 0, false);
         assert_int_equal(named.failure.kind, FAILURE_LOSS);
 
-        verdict_set_flows(&strangers, 0, false);
-        assert_string_equal(strangers.failure.text, "1 answer that no datagram was waiting for");
+        verdict_set_flows(&unrecognized, 0, false);
+        assert_string_equal(unrecognized.failure.text, "1 unrecognized answer");
 
         verdict_set_flows(&local, 4, false);
         assert_int_equal(local.failure.kind, FAILURE_LOCAL);
