@@ -62,7 +62,7 @@ def slow(connection):
     ],
 )
 def test_thresholds(warning, critical, state):
-    """The average round trip, of at least 20 ms here, decides; the thresholds are in the data."""
+    """The mean round trip, of at least 20 ms here, decides; the thresholds are in the data."""
     given = [word for letter, value in (("-w", warning), ("-c", critical)) if value
              for word in (letter, value)]
     with servers.tcp(slow) as server:

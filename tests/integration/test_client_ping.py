@@ -72,12 +72,12 @@ def test_lines_and_summary_agree(options):
     assert [int(trip[3]) for trip in result.trips] == list(range(1, 21))
     assert {trip[1] for trip in result.trips} == {"64"}
     assert {trip[2] for trip in result.trips} == {":".join(server.address)}
-    least, average, most, deviation = result.values("min/avg/max/stddev")
+    least, mean, most, deviation = result.values("min/avg/max/stddev")
     assert (least, most) == (min(result.times), max(result.times))
     # Each has three digits.
-    assert average == pytest.approx(sum(result.times) / 20, rel=0.011)
-    squares = sum((value - average) ** 2 for value in result.times)
-    assert deviation == pytest.approx((squares / 20) ** 0.5, rel=0.05, abs=0.01 * average)
+    assert mean == pytest.approx(sum(result.times) / 20, rel=0.011)
+    squares = sum((value - mean) ** 2 for value in result.times)
+    assert deviation == pytest.approx((squares / 20) ** 0.5, rel=0.05, abs=0.01 * mean)
     ordered = sorted(result.times)
     *few, lots, most_of_all = result.values("p50/p90/p99/p99.9")
     for value, rank in zip(few, (10, 18)):

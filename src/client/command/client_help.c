@@ -103,7 +103,7 @@ const char monitor_help[] =
                 "\n"
                 "  -H, --hostname=HOST     a name, an address, or a Unix socket\n"
                 "  -p, --port=PORT         a number or the name of a service (default: 7)\n"
-                "  -w, --warning=RTA[,PL%] WARNING when the average round trip in milliseconds is\n"
+                "  -w, --warning=RTA[,PL%] WARNING when the mean round trip in milliseconds is\n"
                 "                          outside the range RTA, or the loss outside PL: 20,\n"
                 "                          5:, 5:20, ~:20 or @5:20\n"
                 "  -c, --critical=RTA[,PL%]\n"

@@ -28,7 +28,7 @@ typedef enum LoadKind {
 
 /* The limits beyond which the monitoring plugin alerts. */
 typedef struct Threshold {
-        /* Milliseconds of the average round trip; percentage of lost round trips. */
+        /* Milliseconds of the mean round trip; percentage of lost round trips. */
         Range time;
         Range loss;
 } Threshold;

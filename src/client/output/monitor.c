@@ -104,8 +104,7 @@ void monitor_print(const Report *report, const ClientOptions *options) {
                 printf("%s: %" PRIu64 " of %" PRIu64 " answered", target, report->latency.count,
                        report->attempts);
                 if (report->latency.count > 0)
-                        printf(", average %.3f ms",
-                               report->latency.mean / (double)CLOCK_MILLISECOND);
+                        printf(", mean %.3f ms", report->latency.mean / (double)CLOCK_MILLISECOND);
                 report_print_errors(report);
                 if (report->counts.unrecognized > 0)
                         printf(", %" PRIu64 " unrecognized", report->counts.unrecognized);
