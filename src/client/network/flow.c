@@ -108,7 +108,7 @@ void flow_deinit(Flow *flow) {
         free(flow->answer);
 }
 
-static bool flow_reject(Flow *flow, uint64_t number, FlowEvent *event) {
+static bool flow_count_rejection(Flow *flow, uint64_t number, FlowEvent *event) {
         const size_t place = rejections_place(&flow->rejections, &event->rejection);
 
         event->kind = FLOW_REJECTED;
@@ -130,7 +130,7 @@ static void flow_count(Flow *flow, uint64_t since, int error, FlowEvent *ret_eve
         if (error == 0)
                 return;
         rejection_set(&ret_event->rejection, error);
-        (void)flow_reject(flow, number, ret_event);
+        (void)flow_count_rejection(flow, number, ret_event);
 }
 
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
@@ -150,7 +150,7 @@ int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event) {
         return 0;
 }
 
-void flow_refuse(Flow *flow, uint64_t since, FlowEvent *ret_event) {
+void flow_reject(Flow *flow, uint64_t since, FlowEvent *ret_event) {
         flow_count(flow, since, EAGAIN, ret_event);
 }
 
@@ -288,7 +288,7 @@ static bool flow_take_error(Flow *flow, FlowEvent *event, bool *ret_counted) {
                 return true;
         }
         if (flow_find(flow, flow->answer, (size_t)n, &number))
-                *ret_counted = flow_reject(flow, number, event);
+                *ret_counted = flow_count_rejection(flow, number, event);
         return true;
 }
 

@@ -86,9 +86,9 @@ void flow_deinit(Flow *flow);
  */
 int flow_send(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
-/* flow_refuse: Counts the next datagram as one that this machine did not send, because flow_send()
+/* flow_reject: Counts the next datagram as one that this machine did not send, because flow_send()
  * has returned -EAGAIN for too long. Sets @ret_event to its rejection. */
-void flow_refuse(Flow *flow, uint64_t since, FlowEvent *ret_event);
+void flow_reject(Flow *flow, uint64_t since, FlowEvent *ret_event);
 
 /*
  * flow_next: Finds what happened next: an expired timeout, an answer or a rejection. An answer that

@@ -178,7 +178,7 @@ static bool exchange_offer(Exchange *exchange, uint64_t now, FlowEvent *ret_even
         exchange->full = clock_earlier(exchange->full, now);
         if (now < exchange_patience(exchange))
                 return false;
-        flow_refuse(&exchange->flow, now, ret_event);
+        flow_reject(&exchange->flow, now, ret_event);
         return true;
 }
 
