@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "client/output/verdict.h"
 #include "client/value/quantity.h"
 
 typedef struct LoadResult {
@@ -77,19 +78,6 @@ static void load_result_sum_up(const LoadResult *result) {
         }
 }
 
-/* Returns the kind that represents all errors: damage before all others, else the most frequent
- * one. */
-static FailureKind load_result_find_worst(const Report *report) {
-        FailureKind worst = FAILURE_NONE;
-
-        if (report->errors[FAILURE_DIFFERS] > 0)
-                return FAILURE_DIFFERS;
-        for (int kind = 0; kind < FAILURE_KINDS; kind++)
-                if (report->errors[kind] > report->errors[worst])
-                        worst = (FailureKind)kind;
-        return worst;
-}
-
 /* Returns the reason of local errors, and a remedy. */
 static const char *load_result_find_reason(const LoadResult *result) {
         int error = 0;
@@ -106,7 +94,7 @@ static const char *load_result_find_reason(const LoadResult *result) {
 
 static void load_result_judge_errors(const LoadResult *result, uint64_t errors) {
         Failure *failure = &result->report->failure;
-        FailureKind worst = load_result_find_worst(result->report);
+        FailureKind worst = verdict_find_worst(result->report);
         char seconds[QUANTITY_TEXT_SIZE];
         uint64_t unclosed = 0;
 

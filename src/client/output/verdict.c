@@ -31,9 +31,7 @@ bool verdict_set_unrecognized(Report *report) {
         return true;
 }
 
-/* Returns damage, else the most frequent kind of error that is not the end of the run; FAILURE_NONE
- * without errors. */
-static FailureKind verdict_find_worst(const Report *report) {
+FailureKind verdict_find_worst(const Report *report) {
         FailureKind worst = FAILURE_NONE;
 
         if (report->errors[FAILURE_DIFFERS] > 0)

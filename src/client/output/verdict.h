@@ -6,6 +6,10 @@
 
 #include "client/output/report.h"
 
+/* verdict_find_worst: Returns the kind that represents all errors of @report: damage, else the most
+ * frequent one that is not the end of the run; FAILURE_NONE without errors. */
+FailureKind verdict_find_worst(const Report *report);
+
 /* verdict_set_round_trips: Sets the failure of @report by the counts of its round trips over
  * connections. @wanted is the number to make, 0 for any; @interrupted is whether a signal ended the
  * run. */
