@@ -201,7 +201,7 @@ def test_bytes_before_they_are_sent():
         status, output, errors = client.end(b"a" * 10)
         host, port = server.address
     assert (status, early + output) == (1, b"a" * 10)
-    assert errors == [f"mpecho-client: {host} port {port} sent bytes before it was sent them"]
+    assert errors == [f"mpecho-client: {host} port {port} returned bytes before it received them"]
 
 
 def leave_after(ending):

@@ -248,7 +248,7 @@ def test_a_server_that_never_stops_sending():
     received = int(re.search(rb"1000 bytes sent, (\d+) came back", output)[1])
     assert (status, errors) == (1, []) and b": differs: " in output
     assert 1000 < received < 4 << 20
-    assert found[0] == 1 and re.search(r"sends more than it was sent: 1 byte sent", found[2][0])
+    assert found[0] == 1 and re.search(r"returned more bytes than it received: 1 byte sent", found[2][0])
 
 
 def test_a_trickle_of_foreign_bytes_does_not_hold_up_the_timeout(clock):
@@ -301,7 +301,7 @@ def test_a_surplus_from_a_peer_that_reads_nothing(mode, surplus, clock, tmp_path
     # The bytes are the right ones of a stream of zeros.
     assert status == 1 and (
         b": differs: " in output if mode == "check" else
-        re.search("sends more than it was sent: [0-9]+ bytes sent, ", errors[0])), (output, errors)
+        re.search("returned more bytes than it received: [0-9]+ bytes sent, ", errors[0])), (output, errors)
 
 
 def test_a_sender_without_a_processor(clock, tmp_path):

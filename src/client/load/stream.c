@@ -156,7 +156,8 @@ static void stream_tick(Stream *stream) {
                 line->owed = stream->page->sent_all || sent > line->received;
                 if (!line->owed || !owed_before)
                         line->last = now;
-                /* What came while this process had no processor came before the timeout. */
+                /* Bytes that arrived while this process waited for a processor arrived before the
+                 * timeout. */
                 if (stream->fds[i] < 0 || now - line->last < timeout ||
                     socket_is_readable(stream->fds[i]))
                         continue;

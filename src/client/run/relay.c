@@ -114,11 +114,12 @@ static void relay_judge_sender(const Receiver *receiver, const Digest *sent, con
                                  target, receiver->bytes);
         } else if (digest_get(sent) != digest_get(receiver->sink.userdata)) {
                 failure_set_kind(failure, FAILURE_DIFFERS, 0,
-                                 "%" PRIu64 " byte%s sent to %s, and as many but others came back",
+                                 "%" PRIu64
+                                 " byte%s sent to %s, but as many different bytes came back",
                                  receiver->bytes, quantity_plural(receiver->bytes), target);
         } else if (receiver->early) {
                 failure_set_kind(failure, FAILURE_DIFFERS, 0,
-                                 "%s sent bytes before it was sent them", target);
+                                 "%s returned bytes before it received them", target);
         }
 }
 
@@ -132,8 +133,8 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
                 failure_set(failure, 0, "Cannot write to standard output: %s",
                             strerror(-receiver->error));
         } else if (r == RECEIVER_ENDLESS || (r == RECEIVER_TIMEOUT && surplus)) {
-                failure_set_kind(failure, FAILURE_DIFFERS, 0, "%s sends more than it was sent",
-                                 target);
+                failure_set_kind(failure, FAILURE_DIFFERS, 0,
+                                 "%s returned more bytes than it received", target);
                 relay_add_counts(receiver, failure);
         } else if (r == RECEIVER_TIMEOUT) {
                 failure_set_kind(failure, FAILURE_TIMEOUT, 0, "%s came back from %s within %s s",
