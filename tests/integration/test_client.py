@@ -188,6 +188,16 @@ def test_surplus_bytes_are_counted():
     assert "1 byte sent" in errors[0] and "5 came back" in errors[0]
 
 
+def test_changed_bytes_are_named():
+    """As many bytes as were sent, with other values, are status 1 and one sentence."""
+    with servers.tcp(servers.flip(3)) as server:
+        status, output, errors = run(*server.address, data=b"aaaaa")
+        host, port = server.address
+    assert (status, len(output)) == (1, 5)
+    assert errors == [f"mpecho-client: 5 bytes sent to {host} port {port}, "
+                      "but as many different bytes came back"]
+
+
 def test_bytes_before_they_are_sent():
     """An answer that came before its question is none, even if it is right in the end."""
 

@@ -28,7 +28,7 @@ enum {
         /* Half of what the service sends at once: it stays in a processor's cache until the sink
          * has compared it. */
         RECEIVER_BUFFER_SIZE = 128 * 1024,
-        /* A peer that sends this much more than it was sent does not echo, and may never end. */
+        /* A peer that returns this much more than it received does not echo, and may never end. */
         RECEIVER_SURPLUS = 1024 * 1024,
         /* More buffers than the bytes in a socket fill (tcp_rmem, tcp(7)). */
         RECEIVER_LAST = 512,
