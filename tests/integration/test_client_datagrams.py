@@ -585,15 +585,20 @@ def test_check_changed(offset):
     assert counts_of(result) == {"sent": 1, "answered": 1}
 
 
-def test_check_lost():
+def test_check_lost(clock):
     """The verdict says how many are missing; the others came back."""
 
     def behave(peer):
         peer.receive()
+        for _ in range(3):
+            peer.answer(*peer.receive())
+        clock.stall(60)
         echo(peer)
 
+    clock.stop()
     with Peer(behave) as peer:
-        result = report("--check", "-s", "5600", "-W", "0.5", *peer.address, status=1)
+        result = report("--check", "-s5600", "-W60", *peer.address, status=1,
+                        env=os.environ | clock.environment)
     assert result["datagrams"]["lost"] == 1 and result["datagrams"]["loss"] == 0.25
     assert result["failure"] == {"kind": "missing", "message": "lost 1 of 4 datagrams"}
     assert result["check"]["faults"] == 0
