@@ -604,16 +604,20 @@ def test_check_lost(clock):
     assert result["check"]["faults"] == 0
 
 
-def test_other_service():
+def test_other_service(clock):
     """Text is the answer of another service, in a ping and in a check."""
 
     def behave(peer):
         for _, source in peer:
             peer.answer(b"Thursday, November 26, 2026\n", source)
+            # Such an answer belongs to no datagram, which is lost.
+            clock.stall(60)
 
+    clock.stop()
     with Peer(behave) as peer:
         for mode in (["--ping", "-c1", "-q"], ["--check", "-s1400"]):
-            status, output, _ = run(*mode, "--udp", "-W", "0.1", *peer.address)
+            status, output, _ = run(*mode, "--udp", "-W60", *peer.address,
+                                    env=os.environ | clock.environment)
             assert status == 1
             assert output.decode().count(
                 "not an echo service: it answered «Thursday, November 26, 2026»") == 1
