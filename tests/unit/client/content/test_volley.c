@@ -278,6 +278,22 @@ static void test_capacity(void **state) {
         volley_deinit(&volley);
 }
 
+/* A datagram that the ring has forgotten expires no more: its place is that of a newer one. */
+static void test_forgotten(void **state) {
+        uint64_t number;
+        Volley volley;
+
+        (void)state;
+        assert_int_equal(volley_init(&volley, 4, 100), 0);
+        for (uint64_t i = 0; i < 10; i++)
+                (void)volley_send(&volley, i + 1);
+        assert_true(volley_deadline(&volley) == 107);
+        assert_true(volley_expire(&volley, 107, &number));
+        assert_int_equal(number, 6);
+        assert_int_equal(volley.counts.open, 3);
+        volley_deinit(&volley);
+}
+
 /* Counts add up, and the jitter of more answers weighs more. */
 static void test_add(void **state) {
         VolleyCounts all = {};
@@ -293,9 +309,8 @@ static void test_add(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_simulation),
-                cmocka_unit_test(test_states),
-                cmocka_unit_test(test_capacity),
+                cmocka_unit_test(test_simulation), cmocka_unit_test(test_states),
+                cmocka_unit_test(test_capacity),   cmocka_unit_test(test_forgotten),
                 cmocka_unit_test(test_add),
         };
 
