@@ -111,8 +111,12 @@ static int check_take(void *userdata, const void *data, size_t size) {
 }
 
 static Interim check_count(const Check *check) {
+        /* Before the time: the sender goes on while this process waits for a processor, and no rate
+         * may exceed --bandwidth. */
+        const uint64_t sent = sender_bytes(&check->sender);
+
         return (Interim){ .elapsed = clock_now() - check->interims.start,
-                          .bytes_sent = sender_bytes(&check->sender),
+                          .bytes_sent = sent,
                           .bytes_received = check->receiver.bytes,
                           .errors = check->comparison.faults };
 }
