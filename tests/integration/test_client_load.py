@@ -271,14 +271,15 @@ def test_the_lag_of_the_client_is_not_the_services(clock):
     assert result["latency"]["max"] > 100e6
 
 
-@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("late, timeout", [(False, 7200), (True, 7200), (False, 1800), (True, 1800)])
 @pytest.mark.parametrize("kind", ["requests", "connections"])
-def test_the_wait_of_the_client_is_not_the_services(kind, late, clock):
-    """What came while the client got no processor has the time of its arrival."""
+def test_the_wait_of_the_client_is_not_the_services(kind, late, timeout, clock):
+    """What came while the client got no processor has the time of its arrival, and is
+    in time if that is."""
     begun = []
     clock.stop()
     with servers.tcp(servers.hold(begun)) as server, Client(
-            *command(kind, "-P1", "-w0.01", "-W7200"), "--json", *server.address,
+            *command(kind, "-P1", "-w0.01", f"-W{timeout}"), "--json", *server.address,
             env=os.environ | clock.environment) as client:
         until(lambda: begun or clock.advance(0.001))
         client.freeze()
@@ -293,7 +294,9 @@ def test_the_wait_of_the_client_is_not_the_services(kind, late, clock):
         client.thaw()
         status, output, _ = client.end(b"")
     result = parse(output.decode())
-    assert (status, result["load"]["answered"]) == (0, 1)
+    in_time = not late or timeout > 3600
+    assert (status, result["load"]["answered"]) == (int(not in_time), int(in_time))
+    assert result["load"]["errors"] == ({} if in_time else {"timeout": 1})
     # The time of the machine goes on meanwhile.
     assert result["latency"]["min"] > 1800e6 if late else result["latency"]["max"] < 1800e6
 
