@@ -2,7 +2,7 @@
 """The mutants of a C file or a header: each changes one thing that the tests should miss.
 
 clang parses the file and says where its conditions, numbers, calls and operators are, and what it
-keeps in structures (-ast-dump=json).
+keeps in structures or waits for (-ast-dump=json).
 What a macro expands to has no place in the file and is left alone, but for times and amounts in the
 macro's own definition."""
 
@@ -23,7 +23,10 @@ COMPARISONS = {"strcmp", "strcasecmp", "strncmp", "strncasecmp", "memcmp"}
 SYMMETRIC = {"clock_earlier", "fmax", "fmin"}
 # What is compared with 0 in vain: descriptor 0 is always standard input or /dev/null.
 DESCRIPTOR = re.compile(r"\b(?:\w+_)?fds?(?:\[\w+\])?$")
-# How long, and how much at once, as macros and enumerations say it.
+# The variables that decide when a loop wakes up.
+WAITS = {"deadline", "now", "slice", "wait"}
+# How long, and how much at once, as macros and enumerations say it. A test that sees one of them
+# become more often misses that it becomes less.
 NAMED = r"^(?:#define| {8}) *(?=(\w+))\1(?: = | +)"
 TIMES = re.compile(NAMED + r"(\(?\d+ \* CLOCK_\w+\)?|\(?CLOCK_\w+ / \d+\)?|CLOCK_\w+|"
                    r"(?<=SECONDS = )\d+|(?<=SECONDS )\d+)(?=,|$)", re.M)
@@ -120,9 +123,12 @@ class Finder:
             self.add("operator", start, start + len(node["opcode"]), OPPOSITES[node["opcode"]])
 
     def assignment(self, node, place, parent):
-        """What a later turn would find in a structure: a deadline, a state, a count."""
-        if node["opcode"] in ASSIGNMENTS and parent.get("kind") in ("CompoundStmt", "IfStmt") \
-                and node["inner"][0]["kind"] in ("MemberExpr", "ArraySubscriptExpr"):
+        """What a later turn would find in a structure, or wait for: a deadline, a state, a count."""
+        if node["opcode"] not in ASSIGNMENTS or parent.get("kind") not in ("CompoundStmt", "IfStmt"):
+            return
+        left = node["inner"][0]
+        if left["kind"] in ("MemberExpr", "ArraySubscriptExpr") or \
+                left.get("referencedDecl", {}).get("name") in WAITS:
             self.add("assignment", *place, "((void)0)")
 
     def call(self, node, place, parent):
@@ -161,7 +167,8 @@ def mutants(file, flags):
     for kind, pattern in ("time", TIMES), ("amount", AMOUNTS):
         for found in pattern.finditer(text):
             start, end = (len(text[:at].encode()) for at in found.span(2))
-            finder.add(kind, start, end, f"(10 * {found[2]})" if kind == "time" else "1")
+            finder.add(kind, start, end, f"(10 * {found[2]})")
+            finder.add(kind, start, end, f"({found[2]} / 10)" if kind == "time" else "1")
     numbers = collections.Counter()
     found = []
     for mutant in sorted(set(finder.found)):
