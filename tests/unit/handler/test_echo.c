@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/mapping.h"
+#include "lib/ppoll.h"
 #include "peer.h"
 #include "process.h"
 #include "session.h"
@@ -28,12 +30,16 @@ typedef struct Time {
         _Atomic int queued;       /* what SIOCOUTQ says; -1 for the truth */
         _Atomic int less;         /* how often it says one less from then on */
         _Atomic int looks;        /* how often it has been asked */
+        _Atomic int halt;         /* after which look the process stops itself; 0 for none */
         _Atomic uint64_t stopped; /* when it was stopped; 0 while it goes on */
         _Atomic uint64_t ahead;   /* of the machine's, or of when it was stopped */
         _Atomic uint64_t step;    /* how much each look at the stopped clock moves it on */
 } Time;
 
 static Time *here;
+
+/* The waits of this process that did not take their time. */
+static uint64_t waited;
 
 /* In place of the module's: time can be made to pass. */
 uint64_t clock_now(void) {
@@ -63,6 +69,17 @@ int ioctl(int fd, unsigned long request, ...) {
                 here->less--;
                 here->queued--;
         }
+        if (here->looks == here->halt)
+                (void)raise(SIGSTOP);
+        return 0;
+}
+
+/* In place of the C library's: takes no time. Only echo_drain() waits so. */
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {
+        (void)fds;
+        (void)n;
+        (void)mask;
+        waited += (uint64_t)timeout->tv_sec * CLOCK_SECOND + (uint64_t)timeout->tv_nsec;
         return 0;
 }
 
@@ -333,6 +350,26 @@ static void test_silent(void **state) {
         }
 }
 
+/* What a silent peer lacked before it sent again proves nothing: only that it acknowledges nothing
+ * from then on. */
+static void test_silent_again(void **state) {
+        Session session = start_acknowledging(true, CLOCK_SECOND / 20, 3, 0);
+        int status;
+
+        (void)state;
+        here->halt = 1;
+        peer_echo(session.pair[0], "hello");
+        assert_int_equal(waitpid(session.pid, &status, WUNTRACED), session.pid);
+        assert_true(WIFSTOPPED(status));
+        /* It finds this at its next read, however long the test stalls. */
+        peer_send(session.pair[0], "again", 5);
+        here->less = 3;
+        here->halt = 0;
+        assert_int_equal(kill(session.pid, SIGCONT), 0);
+        process_wait_ended(session.pid);
+        end_acknowledging(&session, END_IDLE, 10, 5);
+}
+
 /* What the kernel has taken of a write counts while the rest waits for the peer. */
 static void test_counted(void **state) {
         Session session;
@@ -374,6 +411,25 @@ static void test_ended_unacknowledged(void **state) {
                 process_wait_ended(session.pid);
                 end_acknowledging(&session, cases[i].reason, 0, cases[i].looks);
         }
+}
+
+/* Between two looks at a peer that has ended its stream is a millisecond at first, doubling up to a
+ * second: it wakes nobody more often. */
+static void test_drain_waits(void **state) {
+        const volatile sig_atomic_t stopping = 0;
+        Echo parameters = { .stopping = &stopping };
+        int pair[2];
+
+        (void)state;
+        peer_pair(pair);
+        parameters.out = pair[1];
+        here->queued = here->less = 12;
+        waited = 0;
+        assert_int_equal(echo_drain(&parameters), END_CLOSED_BY_PEER);
+        assert_int_equal(waited, (1023 + 2 * 1000) * CLOCK_MILLISECOND);
+        here->queued = -1;
+        close(pair[0]);
+        close(pair[1]);
 }
 
 /* Signals interrupt nothing, neither reading nor writing. */
@@ -503,22 +559,15 @@ static void test_finish_quiet(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all),
-                cmocka_unit_test(test_half_close),
-                cmocka_unit_test(test_nothing),
-                cmocka_unit_test(test_reset),
-                cmocka_unit_test(test_idle),
-                cmocka_unit_test(test_stalled),
-                cmocka_unit_test(test_slow),
-                cmocka_unit_test(test_signals),
-                cmocka_unit_test(test_acknowledges),
-                cmocka_unit_test(test_urgent),
-                cmocka_unit_test(test_failed),
-                cmocka_unit_test(test_silent),
-                cmocka_unit_test(test_ended_unacknowledged),
-                cmocka_unit_test(test_counted),
-                cmocka_unit_test(test_finish),
-                cmocka_unit_test(test_finish_quiet),
+                cmocka_unit_test(test_all),          cmocka_unit_test(test_half_close),
+                cmocka_unit_test(test_nothing),      cmocka_unit_test(test_reset),
+                cmocka_unit_test(test_idle),         cmocka_unit_test(test_stalled),
+                cmocka_unit_test(test_slow),         cmocka_unit_test(test_signals),
+                cmocka_unit_test(test_acknowledges), cmocka_unit_test(test_urgent),
+                cmocka_unit_test(test_failed),       cmocka_unit_test(test_silent),
+                cmocka_unit_test(test_silent_again), cmocka_unit_test(test_ended_unacknowledged),
+                cmocka_unit_test(test_drain_waits),  cmocka_unit_test(test_counted),
+                cmocka_unit_test(test_finish),       cmocka_unit_test(test_finish_quiet),
         };
 
         here = mapping_new_shared(sizeof *here);
