@@ -28,9 +28,6 @@
 #include "report/notify.h"
 #include "restart/bundle.h"
 
-/* systemd may have much else to do, and giving up loses connections. */
-#define BARRIER_PATIENCE (20 * CLOCK_SECOND)
-
 static const char *const prefixes[] = {
         [FDSTORE_CONNECTION] = "mpecho-connection.",
         [FDSTORE_LEDGER] = "mpecho-ledger.",
@@ -114,7 +111,7 @@ void fdstore_remove_own(uint64_t run, pid_t handler) {
 
 /* Waits for the other end of the pipe @fd to be closed. */
 static int wait_for_hangup(int fd) {
-        const uint64_t deadline = clock_now() + BARRIER_PATIENCE;
+        const uint64_t deadline = clock_now() + FDSTORE_PATIENCE;
         struct pollfd end = { .fd = fd };
 
         for (uint64_t now = clock_now(); now < deadline; now = clock_now()) {

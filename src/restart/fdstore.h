@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "lib/clock.h"
+
 /*
  * systemd's file descriptor store (FDSTORE=1 in sd_notify(3), FileDescriptorStoreMax= in
  * systemd.service(5)): systemd passes the descriptors in it to the next process of the service, and
@@ -23,6 +25,10 @@ typedef enum FdstoreKind {
         FDSTORE_OLD_UNSENT,     /* of mpecho 0.1.0: a memfd with cookie and bytes, or a bundle */
         FDSTORE_OLD_LEDGER,     /* of mpecho 0.1.0: counts in a layout that is no longer read */
 } FdstoreKind;
+
+/* How long fdstore_barrier() waits. systemd may have much else to do, and giving up loses
+ * connections. */
+#define FDSTORE_PATIENCE (20 * CLOCK_SECOND)
 
 /* The largest number of a run. */
 #define FDSTORE_RUN_MOST UINT64_C(999999999999)
@@ -64,7 +70,7 @@ void fdstore_remove_own(uint64_t run, pid_t handler);
  * fdstore_barrier: Blocks until systemd has taken all descriptors sent before, which it does only
  * for processes that still exist (BARRIER=1 in sd_notify(3)).
  *
- * Returns 0, or a negative errno; -ETIMEDOUT after 20 seconds.
+ * Returns 0, or a negative errno; -ETIMEDOUT after FDSTORE_PATIENCE.
  */
 int fdstore_barrier(void);
 

@@ -23,6 +23,7 @@
  */
 #include "restart/handover.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -32,6 +33,7 @@
 #include "lib/descriptor.h"
 #include "lib/fdpass.h"
 #include "lib/socket.h"
+#include "restart/fdstore.h"
 #include "restart/unsent.h"
 
 /* How long a handler waits for its master's answer before it takes the master for hung. */
@@ -39,6 +41,8 @@
 
 /* How long it waits for the keeper's answer, and so for systemd (fdstore_barrier()). */
 #define KEEPER_PATIENCE (25 * CLOCK_SECOND)
+
+static_assert(KEEPER_PATIENCE > FDSTORE_PATIENCE, "the keeper answers first, if systemd does");
 
 int handover_listen(Endpoint *ret_address) {
         /* Without a name, bind(2) chooses one. */
