@@ -353,6 +353,7 @@ static void restart(void *data) {
                 for (uint64_t pause = 10; pause < 1000; pause *= 2)
                         kill_handler(scene, MILLISECONDS(pause));
                 kill_handler(scene, CLOCK_SECOND);
+                scene_tick(scene, 10 * CLOCK_SECOND - 1);
                 kill_handler(scene, CLOCK_SECOND);
                 scene_tick(scene, 10 * CLOCK_SECOND);
         }
