@@ -71,9 +71,11 @@ def test_too_few_tasks(start, group):
     assert not service.journal.records("limited")
 
 
-def use_memory(place, used):
-    """Changes what the service uses, in place as the kernel does, and waits until it looks again:
-    it does so once in 10 ms."""
+def use_memory(service, place, used):
+    """Changes what the service's control group uses, in place as the kernel does, and waits until it
+    looks again: it does so once in 10 ms. The turn that refused a client must have ended: it judges
+    further ones by what it has seen."""
+    service.totals()
     with (place / "memory.current").open("r+") as file:
         file.write(f"{used}\n")
     time.sleep(0.03)
@@ -90,7 +92,7 @@ def test_too_much_memory(start, group, limits):
     (place / "memory.stat").write_text("anon 700\n")
     service = start("127.0.0.1:0", "proxy:127.0.0.1:0", wrapper=mount)
     stream = service.connect_served()
-    use_memory(place, "0750")
+    use_memory(service, place, "0750")
     for address in service.listeners():
         peer = service.connect_refused(address=address.removeprefix("proxy:"))
         record, = service.journal.wait_for("refused", MPECHO_PEER=peer)
@@ -98,12 +100,12 @@ def test_too_much_memory(start, group, limits):
         assert record["MPECHO_LISTENER"] == address
     assert len(service.handlers()) == 1
     clients.ping(stream)
-    use_memory(place, "0749")
+    use_memory(service, place, "0749")
     service.connect_served()
-    use_memory(place, "0760")
+    use_memory(service, place, "0760")
     service.connect_refused()
     (place / "memory.stat").write_text("active_file 10\ninactive_file 1\n")
-    use_memory(place, "0760")
+    use_memory(service, place, "0760")
     service.connect_served()
     clients.ping(stream)
     assert service.totals().number("MPECHO_REFUSED") == 3
