@@ -165,9 +165,8 @@ static void load_start(Load *load) {
 }
 
 static Interim load_count(const Load *load) {
-        uint64_t now = clock_now();
-        /* The start may still lie ahead. */
-        Interim count = { .elapsed = load->start > 0 && now > load->start ? now - load->start : 0 };
+        Interim count = {};
+        uint64_t now;
 
         for (unsigned i = 0; i < load->workers; i++) {
                 const LoadPage *page = &load->pages[i];
@@ -178,6 +177,10 @@ static Interim load_count(const Load *load) {
                 for (int kind = 0; kind < FAILURE_KINDS; kind++)
                         count.errors += page->errors[kind];
         }
+        /* After the counts, as the workers go on. The start may still lie ahead. */
+        now = clock_now();
+        if (load->start > 0 && now > load->start)
+                count.elapsed = now - load->start;
         return count;
 }
 

@@ -155,8 +155,10 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 static void relay_answer(void *userdata) {
         const RelayProgress *progress = userdata;
         const Receiver *receiver = progress->receiver;
+        /* Before the time, as the sender goes on. */
+        const uint64_t sent = sender_bytes(receiver->sender);
         const Interim count = { .elapsed = clock_now() - progress->start,
-                                .bytes_sent = sender_bytes(receiver->sender),
+                                .bytes_sent = sent,
                                 .bytes_received = receiver->bytes };
 
         interim_print(stderr, &(Interim){ 0 }, &count, progress->options);
