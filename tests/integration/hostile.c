@@ -591,9 +591,9 @@ static int attack_blink(void) {
                         NULL);
         for (int i = 0; i < 2; i++) {
                 struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = numbers[i] };
-                const struct itimerspec times = { .it_interval = { .tv_nsec = 100 * 1000 * 1000 },
-                                                  .it_value = { .tv_nsec = (50 + 50 * i) * 1000 *
-                                                                           1000 } };
+                const struct itimerspec times = { .it_interval = { .tv_nsec = 100000000 },
+                                                  .it_value = { .tv_nsec = i == 0 ? 50000000
+                                                                                  : 100000000 } };
                 timer_t timer;
 
                 n += timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&

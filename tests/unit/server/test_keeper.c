@@ -172,7 +172,7 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
         if (option == SO_RCVTIMEO && getpid() == shared->keeper.pid)
                 shared->patience = (uint64_t)time.tv_sec * CLOCK_SECOND +
                                    (uint64_t)time.tv_usec * CLOCK_MICROSECOND;
-        time.tv_sec *= PATIENCE_SECONDS;
+        time.tv_sec = PATIENCE_SECONDS;
         if (shared->hurries)
                 time = (struct timeval){ .tv_usec = 1 };
         return real(fd, level, option, &time, sizeof time);

@@ -101,7 +101,7 @@ static void test_reason(void **state) {
                                   .elapsed = 2 * CLOCK_SECOND,
                                   .failure = cases[i].failure };
 
-                (void)strcpy(report.foreign, cases[i].foreign);
+                (void)snprintf(report.foreign, sizeof report.foreign, "%s", cases[i].foreign);
                 text = print(&report, &options);
                 found = strstr(text, "min/avg/max/stddev");
                 assert_non_null(found);
