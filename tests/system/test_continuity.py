@@ -171,7 +171,10 @@ class Service(Administrator):
     def check(self, load):
         """No connection was lost, no byte, and records and totals have what the clients counted."""
         seen = load.finish()
-        assert (seen["lost"], seen["wrong"], seen["failed"]) == (0, 0, 0), seen
+        # Without what is as it should be.
+        assert (seen["lost"], seen["wrong"], seen["failed"]) == (0, 0, 0), \
+            (seen, self.shell("journalctl --sync; journalctl -o short-monotonic -u mpecho.service | "
+                              "grep -v -e ' connected' -e 'closed by peer' | tail -n 100"))
         assert seen["sent"] == seen["received"]
         self.wait_for_count(CLOSED, "MPECHO_CLOSED", seen["connections"])
         assert self.show("mpecho.service", "NFileDescriptorStore") == "1"

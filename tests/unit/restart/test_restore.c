@@ -477,6 +477,7 @@ static void test_old_unsent_only(void **state) {
 /* Exactly the names that were taken or noted are removed, each once, and everything is closed here.
  */
 static void test_forget(void **state) {
+        int others[4 * MOST];
         Manager manager;
 
         (void)state;
@@ -504,7 +505,12 @@ static void test_forget(void **state) {
                 peer_expect_end(peers[i]);
         }
         assert_null(restore.ledger);
+        /* Whoever has the numbers of the closed descriptors by now keeps them. */
+        for (size_t i = 0; i < COUNT(others); i++)
+                others[i] = dup(STDIN_FILENO);
         restore_forget(&restore);
+        for (size_t i = 0; i < COUNT(others); i++)
+                assert_int_equal(close(others[i]), 0);
 }
 
 /* Freeing closes here what was taken, and leaves the store alone. */
