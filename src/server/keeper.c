@@ -65,6 +65,10 @@
 #define MEMORY_POINTS 100
 #define MEMORY_MOST   1000
 
+/* How long handlers may take after a crash of the master. Nobody waits for a stop, and a handler
+ * that gets no processor for 4 seconds, as on a busy machine, would lose its connection. */
+#define CRASH_PATIENCE (10 * CLOCK_SECOND)
+
 /* The keeper counts a signal of the last 5 seconds as that of this stop. It counts at most 3 of
  * them as passed, so handlers have a second. */
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
@@ -295,14 +299,14 @@ static void keeping_note_told(Keeping *keeping) {
         keeping->told = clock_now();
 }
 
-/* Begins the time of handlers without a master, when they were told to stop. The first silent one
- * has a quarter of it. */
-static void keeping_begin_stop(Keeping *keeping, uint64_t now) {
+/* Begins the time of handlers without a master, when they were told to stop: @patience in all. The
+ * first silent one has a quarter of it. */
+static void keeping_begin_stop(Keeping *keeping, uint64_t now, uint64_t patience) {
         if (keeping->stop.begun || keeping->told == CLOCK_NEVER ||
             now - keeping->told > TOLD_RECENTLY)
                 return;
         stop_begin(&keeping->stop,
-                   now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE);
+                   now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE, patience);
         keeping->stop.handed_over = keeping->handed_over;
         keeping->patience = (keeping->stop.deadline - now) / 4;
 }
@@ -315,7 +319,7 @@ static bool keeping_limit(Keeping *keeping) {
 
         if (keeping->waited == 0)
                 return true;
-        keeping_begin_stop(keeping, now);
+        keeping_begin_stop(keeping, now, CRASH_PATIENCE);
         if (!stop_expire(&keeping->stop, now))
                 return true;
         keeping->patience = LEAST_PATIENCE;
@@ -338,6 +342,9 @@ static bool keeping_go_on(Keeping *keeping) {
                 return true;
         if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
                 return false;
+        /* Told before the end of the master: during a stop. */
+        if (keeping->waited == 0)
+                keeping_begin_stop(keeping, clock_now(), STOP_PATIENCE);
         close(other->fd);
         other->fd = keeping_next(keeping);
         return true;

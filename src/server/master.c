@@ -71,7 +71,7 @@ static void master_stop(Master *master, uint64_t now) {
                 datagrams_kill(master->datagrams);
                 return;
         }
-        stop_begin(&master->stop, now);
+        stop_begin(&master->stop, now, STOP_PATIENCE);
         notify_stopping(&master->notify, now);
         listeners_close(master->listeners);
         connections_stop(master->connections);

@@ -10,18 +10,16 @@
  */
 #include "server/stop.h"
 
-/* How long handlers may take after SIGTERM. */
-#define STOP_PATIENCE (4 * CLOCK_SECOND)
-
 /* How much longer the master waits for each connection that was handed over. */
 #define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
 
 /* How long handlers whose connections are stored may take to exit. */
 #define EXIT_PATIENCE CLOCK_SECOND
 
-void stop_begin(Stop *stop, uint64_t now) {
+void stop_begin(Stop *stop, uint64_t now, uint64_t patience) {
         stop->begun = true;
-        stop->deadline = now + STOP_PATIENCE;
+        stop->patience = patience;
+        stop->deadline = now + patience;
 }
 
 void stop_extend(Stop *stop, uint64_t time) {
@@ -36,7 +34,7 @@ void stop_note_handed_over(Stop *stop, uint32_t handed_over, bool stored, uint64
                 return;
         stop->handed_over = handed_over;
         stop->deadline = clock_earlier(stop->deadline + more,
-                                       now + (stored ? EXIT_PATIENCE : STOP_PATIENCE));
+                                       now + (stored ? EXIT_PATIENCE : stop->patience));
 }
 
 bool stop_expire(Stop *stop, uint64_t now) {

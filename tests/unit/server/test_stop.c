@@ -16,7 +16,7 @@ static void test_patience(void **state) {
         stop_note_handed_over(&stop, 1, true, BEGIN);
         assert_false(stop.begun);
         assert_false(stop_expire(&stop, CLOCK_NEVER - 1));
-        stop_begin(&stop, BEGIN);
+        stop_begin(&stop, BEGIN, STOP_PATIENCE);
         assert_true(stop.begun);
         assert_false(stop_expire(&stop, BEGIN + 4 * CLOCK_SECOND - 1));
         assert_true(stop_expire(&stop, BEGIN + 4 * CLOCK_SECOND));
@@ -28,7 +28,7 @@ static void test_more(void **state) {
         Stop stop = STOP_NONE;
 
         (void)state;
-        stop_begin(&stop, BEGIN);
+        stop_begin(&stop, BEGIN, STOP_PATIENCE);
         stop_extend(&stop, 7);
         assert_true(stop.deadline == BEGIN + 4 * CLOCK_SECOND + 7);
         for (int i = 0; i < 2; i++)
@@ -44,7 +44,7 @@ static void test_most(void **state) {
         Stop stop = STOP_NONE;
 
         (void)state;
-        stop_begin(&stop, BEGIN);
+        stop_begin(&stop, BEGIN, STOP_PATIENCE);
         stop_note_handed_over(&stop, 60000, false, BEGIN + CLOCK_SECOND);
         assert_true(stop.deadline == BEGIN + 5 * CLOCK_SECOND);
         stop_note_handed_over(&stop, 60001, true, BEGIN + 2 * CLOCK_SECOND);
