@@ -352,13 +352,14 @@ def test_answers_at_the_end(late, clock):
     assert parse(output.decode())["ping"]["errors"] == ({"interrupted": 2} if late else {})
 
 
-def test_the_interval():
-    """A flow sends its datagrams at the instants of the interval, not as fast as it has answers."""
-    with Peer(echo) as peer:
-        status, output, _ = run("--ping", "--udp", "--json", "--flows=2", "-c4", "-i0.05",
-                                *FOREVER, *peer.address)
+@pytest.mark.parametrize("words", [[], ["--udp"]])
+def test_the_interval(words):
+    """A flow begins its round trips at the instants of the interval, not as fast as it has answers."""
+    with Peer(echo) if words else servers.tcp(servers.echo) as server:
+        status, output, _ = run("--ping", *words, "--json", "--flows=2", "-c4", "-i0.05", *FOREVER,
+                                *server.address)
     result = json.loads(output)
-    assert (status, result["datagrams"]["answered"]) == (0, 8) and result["seconds"] >= 0.15
+    assert (status, result["ping"]["answered"]) == (0, 8) and result["seconds"] >= 0.15
 
 
 @pytest.mark.parametrize("kind, options", [(socket.SOCK_STREAM, []), (socket.SOCK_DGRAM, ["--udp"])])
@@ -469,9 +470,12 @@ def test_the_end_before_an_answer(datagrams, end, kind, clock):
             else:
                 clock.run_out(client.process, 1)
             status, output, errors = client.end()
-    failure = json.loads(output)["failure"]
+    result = json.loads(output)
+    failure = result["failure"]
     assert (status, errors, failure["kind"]) == (1, [], kind)
     assert re.fullmatch(r"the run ended with 0 of \d+ round trips? answered", failure["message"])
+    assert result["bytes_sent"] == result["ping"]["sent"] * result["ping"]["size"]
+    assert result["bytes_received"] == 0
 
 
 @pytest.mark.parametrize("datagrams", [False, True])

@@ -889,29 +889,22 @@ def test_a_failed_connection_is_replaced_again_and_again(clock):
     assert result["load"]["errors"] == {"reset": 11}
 
 
-def test_the_time_of_the_first_connection_counts(tmp_path, clock):
-    """The connection that finds the address is made before the load; what it took is in its time
-    alone."""
+def test_the_time_of_the_first_connection_counts(tmp_path):
+    """The connection that finds the address is made before the load; what it took is in its time."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(f"{tmp_path}/s")
     listener.listen(0)
-    clock.stop()
     with socket.socket(socket.AF_UNIX) as waiting:
         waiting.connect(f"{tmp_path}/s")
-        with Client("--json", *command("connections", "-P1", "-w10", "-W0", "--connect-timeout=0"),
-                    f"{tmp_path}/s", env=os.environ | clock.environment) as client:
+        with Client("--json", *command("connections", "-P1", "-w0.1"), f"{tmp_path}/s") as client:
             waits(client, "poll")
-            clock.advance(3600)
-            with servers.Server(servers.echo, listener) as server:
+            begin = time.monotonic()
+            time.sleep(0.3)
+            took = time.monotonic() - begin
+            with servers.Server(servers.echo, listener):
                 waiting.close()
-                # It tries again from time to time.
-                until(lambda: server.accepted == 2 or clock.advance(0.001))
-                wait_for_start(client)
-                clock.advance(1)
-                until(lambda: server.accepted >= 4)
-                clock.run_out(client.process, 1)
-                result = end_of(client)
-    assert result["latency"]["max"] >= 3600e6 and result["latency"]["min"] < 1800e6
+                status, output, _ = client.end()
+    assert status == 0 and parse(output.decode())["latency"]["max"] / 1e6 >= took
 
 
 def test_an_interrupt_while_workers_connect():

@@ -327,6 +327,13 @@ def test_nothing_accumulates(unit):
     service.check_store()
 
 
+def test_title_of_the_keeper(unit):  # noqa: F811
+    """ps tells the keeper from a handler."""
+    keeper = processes.keeper(unit().pid)
+    processes.wait_for(lambda: processes.command_line(keeper).rstrip(b"\0") ==
+                       b"mpecho: keeper of connections", "its title")
+
+
 def test_keeper_that_is_killed(unit):
     """When something kills the keeper, the master stops, says so and fails: the connections go on in
     the next run."""

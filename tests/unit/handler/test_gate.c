@@ -15,6 +15,8 @@ static Gate gate;
 
 static void wait_behind(void *unused) {
         (void)unused;
+        /* The end is not waited for again, whatever a signal has interrupted before. */
+        errno = EINTR;
         gate_wait(&gate);
 }
 

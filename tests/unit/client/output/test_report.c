@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The sentence about the datagrams of a check, and the reason of a ping that failed. */
+/* The sentence about the datagrams of a check, the reason of a ping that failed, and its chart. */
 
 #include "client/output/report.h"
 
@@ -119,8 +119,25 @@ static void test_reason(void **state) {
         free(text);
 }
 
+/* Fewer than ten times are drawn by no chart. */
+static void test_chart(void **state) {
+        const ClientOptions options = { .action = CLIENT_PING, .target.host = "/echo" };
+        Report report = { .attempts = 10, .elapsed = CLOCK_SECOND };
+
+        (void)state;
+        for (int n = 1; n <= 10; n++) {
+                char *text;
+
+                histogram_record(&report.latency, CLOCK_MILLISECOND);
+                text = print(&report, &options);
+                assert_int_equal(strchr(text, '#') != NULL, n == 10);
+                free(text);
+        }
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_chart),
                 cmocka_unit_test(test_datagrams),
                 cmocka_unit_test(test_reason),
         };
