@@ -183,6 +183,29 @@ static bool scene_send(const void *data, size_t size) {
         return slot_serve(&scene.slots, scene.slots.list, EPOLLIN);
 }
 
+/* The setup of the first connection counts for its first request alone. */
+static void test_first_request(void **state) {
+        const uint64_t setup = CLOCK_SECOND;
+        char message[64];
+        Slot *slot;
+
+        (void)state;
+        scene_begin();
+        slot = scene.slots.list;
+        slot->setup = setup;
+        for (int i = 0; i < 2; i++) {
+                const uint64_t due = clock_now();
+
+                slot_begin(&scene.slots, slot, due);
+                assert_int_equal(slot->due, i == 0 ? due - setup : due);
+                assert_int_equal(peer_receive(scene.fds[0], message, sizeof message), 64);
+                assert_true(scene_send(message, sizeof message));
+        }
+        assert_int_equal(scene.page->latency.count, 2);
+        assert_true(scene.page->latency.maximum >= setup);
+        scene_end();
+}
+
 /* Bytes that nobody asked for are an error, whether the next request is due or the connection ends;
  * so is a reset, and an event without either is none. */
 static void test_surplus(void **state) {
@@ -235,9 +258,10 @@ static void test_damage(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_late_look), cmocka_unit_test(test_failed_attempt),
-                cmocka_unit_test(test_deadline),  cmocka_unit_test(test_first),
-                cmocka_unit_test(test_surplus),   cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_late_look),     cmocka_unit_test(test_failed_attempt),
+                cmocka_unit_test(test_deadline),      cmocka_unit_test(test_first),
+                cmocka_unit_test(test_surplus),       cmocka_unit_test(test_damage),
+                cmocka_unit_test(test_first_request),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The waits of a load's worker, by a clock that only they move. */
+/* The loop of a load's worker, by a clock that only its waits move. */
 
 #include "unit.h"
 
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client/load/worker.h"
+#include "peer.h"
 #include "waits.h"
 
 enum {
@@ -27,12 +28,26 @@ static LoadPage page;
 static uint64_t waits[WAITS];
 static int n;
 static int listener;
+/* The peer's end of the only connection; -1 without one. */
+static int peer_end = -1;
+
+/* The peer echoes what has come, or closes at the end of it. */
+static int wait_for_echo(int epoll, struct epoll_event *events, int most) {
+        char message[128];
+        const ssize_t size = recv(peer_end, message, sizeof message, MSG_DONTWAIT);
+
+        if (size > 0)
+                peer_send(peer_end, message, (size_t)size);
+        else if (size == 0)
+                (void)shutdown(peer_end, SHUT_WR);
+        return epoll_wait(epoll, events, most, 0);
+}
 
 /* The peer makes room in its queue during the last wait but one, and the parent ends the worker
  * during the last. */
 static int wait_ends(uint64_t duration, int epoll, struct epoll_event *events, int most) {
-        (void)epoll;
-        (void)events;
+        if (peer_end >= 0)
+                return wait_for_echo(epoll, events, most);
         assert_true(most > 0);
         assert_true(n < WAITS);
         waits[n++] = duration;
@@ -79,9 +94,40 @@ static void test_full_queue(void **state) {
         close(plan.go);
 }
 
+/* No request begins at the instant of the end, at which the first one is answered. */
+static void test_end(void **state) {
+        static const ClientOptions brief = {
+                .load = LOAD_REQUESTS, .size = 64, .duration = LONG / 5, .connection.interrupt = -1
+        };
+        static LoadPage counts;
+        LoadPlan plan = {
+                .options = &brief, .page = &counts, .workers = 1, .connections = 1, .ready = -1
+        };
+        int fds[2], ends[2];
+
+        (void)state;
+        peer_pair(fds);
+        peer_end = fds[0];
+        plan.first = fds[1];
+        assert_int_equal(pipe(ends), 0);
+        close(ends[1]);
+        plan.go = ends[0];
+        counts.start = now;
+
+        assert_int_equal(worker_run(&plan), 0);
+        assert_int_equal(counts.window.elapsed, brief.duration);
+        assert_int_equal(counts.latency.maximum, brief.duration);
+        assert_int_equal(counts.answered, 1);
+        assert_int_equal(counts.bytes_sent, brief.size);
+        close(plan.go);
+        close(peer_end);
+        peer_end = -1;
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_full_queue),
+                cmocka_unit_test(test_end),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
