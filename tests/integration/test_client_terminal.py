@@ -143,6 +143,26 @@ def test_progress_can_be_refused(option):
     assert b"\x1b" not in terminal.seen and terminal.seen.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--no-progress", "--quiet"])
+def test_progress_of_datagrams_can_be_refused(option):
+    """Nor does a check by datagrams, which lasts longer than the first line takes to come."""
+    with Peer(echo_datagrams) as peer, Terminal(
+            80, "--check", "--udp", "-s2800", "-b2800", option, *FOREVER, *peer.address) as client:
+        assert client.end() == 0
+    assert b"\x1b" not in client.seen and b"intact" in client.seen
+
+
+def test_progress_of_a_flood():
+    """The line is renewed five times a second at most, however many round trips there are."""
+    with servers.tcp(servers.echo) as server:
+        begin = time.monotonic()
+        with Terminal(80, "--ping", "--flood", "-c1000", *server.address) as terminal:
+            assert terminal.end() == 0
+            took = time.monotonic() - begin
+    lines = re.findall(rb"\r\d+\.\d s  \d+ of 1000  ", terminal.seen)
+    assert 1 <= len(lines) <= 1 + 5 * took
+
+
 @pytest.mark.parametrize(
     "arguments", [["--ping", "--flood"], ["--load", "--duration=600"], ["--check", "-s1G"]]
 )
