@@ -15,12 +15,13 @@ import threading
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from client import DEADLINE, Client, run, step, until
 from processes import wait_until_noticed
 from test_client_interrupt import frozen
-from test_client_json import parse
+from test_client_json import SCHEMA, parse
 
 COUNTS = ("sent", "answered", "lost", "late", "changed", "rejected", "open", "duplicated",
           "reordered", "unrecognized", "overflow")
@@ -648,6 +649,20 @@ def test_interrupted(number):
     found = counts_of(result)
     assert found == {"sent": found["sent"], "open": found["sent"]} and found["sent"] >= 3
     assert result["datagrams"]["loss"] is None
+
+
+@pytest.mark.parametrize("part, name, right, wrong", [
+    ("datagrams", "loss", [0, 0.5, 1, None], [-0.1, 1.1, "0"]),
+    ("phases", "first_byte", [0, 862.5, None], [-0.1, "0"]),
+])
+def test_the_schema(part, name, right, wrong):
+    """A share is a number from 0 to 1, a time is not negative, and either is null without a value."""
+    with Peer(echo) as peer:
+        result = report("--ping", "-c1", *FOREVER, *peer.address)
+    validator = jsonschema.Draft7Validator(SCHEMA)
+    for value in right + wrong:
+        result[part][name] = value
+        assert validator.is_valid(result) == (value in right), value
 
 
 def test_a_full_disk_ends_a_ping():

@@ -46,6 +46,7 @@ def test_check():
     assert result["bytes_sent"] == result["bytes_received"] == result["check"]["size"] == 1 << 20
     assert result["check"]["send_rate"] > 0 and result["check"]["receive_rate"] > 0
     assert result["failure"] is result["check"]["fault"] is result["latency"] is None
+    assert result["phases"]["first_byte"] is result["phases"]["last_byte"] is None
 
 
 def test_the_rates_of_a_check():
@@ -180,6 +181,7 @@ def test_the_plain_mode():
         assert result["mode"] == "plain"
         assert result["bytes_sent"] == result["bytes_received"] == 5
         assert result["kernel"]["mss"] > 500
+        assert result["phases"]["first_byte"] is result["phases"]["last_byte"] is None
     with servers.tcp(servers.truncate(3)) as server:
         status, output, errors = run("--json", *server.address, data=b"hello")
         assert (status, output) == (1, b"hel")
@@ -206,6 +208,7 @@ def test_failures(mode, island, tmp_path):
             assert errors == []
         result = parse(output.decode() if mode != "plain" else errors[0] + "\n")
         assert result["status"] == status == 1 and result["peer"] is None
+        assert set(result["phases"].values()) == {None}
         assert result["mode"] == (mode if mode in ("plain", "check", "ping") else "load")
         return result["failure"]["kind"], result["host"], result["port"]
 
