@@ -34,7 +34,8 @@
 enum {
         /* The flow remembers this many datagrams: a quarter of an hour of the fastest ping. */
         EXCHANGE_REMEMBERED = 1 << 20,
-        /* The window of a check. More could exceed the receive buffer of a service (socket(7)). */
+        /* The window of a check. More could exceed the receive buffer of a service (socket(7)). The
+         * bytes are more than any datagram has: one may always be open. */
         EXCHANGE_WINDOW = 64,
         EXCHANGE_WINDOW_BYTES = 64 << 10,
         EXCHANGE_BATCH = 16,
@@ -78,7 +79,7 @@ static uint64_t exchange_due(const Exchange *exchange) {
         if (!exchange_is_check(exchange))
                 return exchange->due;
         if (counts->open >= EXCHANGE_WINDOW ||
-            counts->open * options->size >= EXCHANGE_WINDOW_BYTES)
+            (counts->open + 1) * options->size > EXCHANGE_WINDOW_BYTES)
                 return CLOCK_NEVER;
         return pace_due(&(Pace){ .start = exchange->start, .rate = options->bandwidth },
                         counts->sent * options->size);
