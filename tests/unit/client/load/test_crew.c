@@ -16,11 +16,15 @@
 
 enum {
         CONNECTIONS = 5,
+        MANY = 300,
 };
 
 static int listener;
 /* How often the queue of a Unix socket is full. */
 static int attempts;
+/* The connections under way, and the most that were so at once. */
+static int under_way;
+static int most;
 
 /* In the place of the C library's: the caller gets a processor again when the connection, which it
  * believes to be pending, has come about; the queue of a Unix socket has room at last. */
@@ -29,6 +33,8 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
 
         if (syscall(SYS_connect, fd, address, length) == 0)
                 return 0;
+        if (errno == EINPROGRESS && ++under_way > most)
+                most = under_way;
         if (errno == EINPROGRESS)
                 while (ppoll(&polled, 1, NULL, NULL) < 0)
                         ;
@@ -36,6 +42,12 @@ int connect(int fd, const struct sockaddr *address, socklen_t length) {
                 close(accept(listener, NULL, NULL));
         errno = polled.revents != 0 ? EINPROGRESS : errno;
         return -1;
+}
+
+/* In the place of the C library's: the caller looks for the error of a connection that is over. */
+int getsockopt(int fd, int level, int name, void *value, socklen_t *length) {
+        under_way -= level == SOL_SOCKET && name == SO_ERROR;
+        return (int)syscall(SYS_getsockopt, fd, level, name, value, length);
 }
 
 static ClientOptions options;
@@ -96,6 +108,23 @@ static void test_connect(void **state) {
                                  0);
                 close(fds[i]);
         }
+}
+
+/* At most 128 connections are under way at once, and all others follow. */
+static void test_at_once(void **state) {
+        static int fds[MANY];
+
+        (void)state;
+        assert_int_equal(listen(listener, MANY), 0);
+        plan.connections = MANY;
+        under_way = most = 0;
+        crew_connect(&plan, fds);
+        assert_int_equal(most, 128);
+        assert_int_equal(under_way, 0);
+        assert_int_equal(errors(), 0);
+        assert_int_equal(page.phases.connections, MANY);
+        for (int i = 0; i < MANY; i++)
+                close(fds[i]);
 }
 
 /* A connection that came about before this process looked is no timeout, however late it looks. */
@@ -204,6 +233,7 @@ static void test_close_window(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_connect, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_at_once, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_late_look, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_full_queue, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_refused, set_up, tear_down),
