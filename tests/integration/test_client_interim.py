@@ -2,6 +2,7 @@
 """mpecho-client while it runs: reports of intervals, answers to SIGQUIT and SIGUSR1, and --bandwidth."""
 
 import fcntl
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,8 @@ import jsonschema
 import pytest
 
 import servers
-from client import Client, command, run, state, step, until
+from client import CLIENT, DEADLINE, Client, command, descendants, run, state, step, until
+from test_client_faults import tampered
 from test_client_interrupt import full_queue, waits
 from test_client_json import SCHEMA, parse
 
@@ -163,6 +165,37 @@ def test_an_inquiry_while_the_peer_blocks_the_sender(mode, tmp_path):
             line = client.process.stderr.readline().decode()
     sent, received = map(int, re.search(r" (\d+) bytes sent, (\d+) came back", line).groups())
     assert sent >= received == 100_000, line
+
+
+@pytest.mark.parametrize("words, call", [
+    (command("check", "-b1000", size="100"), "sendto"),
+    (command("streams", "-P1", "-b1000", "-w0.3"), "sendmsg")], ids=["check", "streams"])
+def test_an_echo_before_its_bytes_count(words, call):
+    """A report has no byte that came back before the sender has counted it; a later one has it."""
+    status, output, errors = tampered(["--json", "-i0.02", *words],
+                                      f"{call}:delay_exit=200000:when=1")
+    assert (status, errors) == (0, "")
+    parts, whole = reports(output.encode())
+    sent = list(itertools.accumulate(part["bytes_sent"] for part in parts))
+    received = list(itertools.accumulate(part["bytes_received"] for part in parts))
+    assert all(there >= back for there, back in zip(sent, received)), parts
+    assert (sent[-1], received[-1]) == (whole["bytes_sent"], whole["bytes_received"])
+
+
+def test_an_inquiry_about_an_echo_before_its_bytes_count():
+    """Bytes that came back were sent, also while the sender is still in send(2)."""
+    with servers.tcp(servers.echo) as server, subprocess.Popen(
+            ["env", "ASAN_OPTIONS=detect_leaks=0", "strace", "-f", "-q", "-o/dev/null",
+             "-etrace=sendto", "-einject=sendto:delay_exit=300000", CLIENT, *server.address],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tracer:
+        tracer.stdin.write(b"hello")
+        tracer.stdin.flush()
+        assert tracer.stdout.read(5) == b"hello"
+        os.kill(descendants(tracer.pid)[0], signal.SIGUSR1)
+        line = tracer.stderr.readline()
+        output = tracer.communicate(timeout=DEADLINE)
+    assert b" 5 bytes sent, 5 came back" in line
+    assert (tracer.returncode, *output) == (0, b"", b"")
 
 
 def test_an_inquiry_in_a_row_of_round_trips():

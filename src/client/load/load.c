@@ -172,8 +172,9 @@ static Interim load_count(const Load *load) {
                 const LoadPage *page = &load->pages[i];
 
                 count.answered += page->answered;
-                count.bytes_sent += page->bytes_sent;
+                /* In this order, as the worker goes on: what came back was sent before. */
                 count.bytes_received += page->bytes_received;
+                count.bytes_sent += page->bytes_sent;
                 for (int kind = 0; kind < FAILURE_KINDS; kind++)
                         count.errors += page->errors[kind];
         }
@@ -184,8 +185,19 @@ static Interim load_count(const Load *load) {
         return count;
 }
 
+/* Returns the counts while the workers go on. A worker of streams sends in one process and receives
+ * in another. All others count a request before they receive its answer, and a network can
+ * duplicate the answers to datagrams. */
+static Interim load_count_so_far(const Load *load) {
+        Interim count = load_count(load);
+
+        if (load->options->load == LOAD_STREAMS)
+                interim_settle(&count);
+        return count;
+}
+
 static void load_show_progress(Load *load) {
-        const Interim count = load_count(load);
+        const Interim count = load_count_so_far(load);
         double left = (double)load->options->duration - (double)count.elapsed;
         double seconds = left > 0 ? left / (double)CLOCK_SECOND : 0;
         char rate[QUANTITY_TEXT_SIZE];
@@ -203,7 +215,7 @@ static void load_show_progress(Load *load) {
 static void load_answer(void *userdata) {
         static Histogram latency;
         Load *load = userdata;
-        const Interim count = load_count(load);
+        const Interim count = load_count_so_far(load);
 
         latency = (Histogram){};
         for (unsigned i = 0; i < load->workers; i++)
@@ -234,7 +246,7 @@ static void load_wait(Load *load, int fd, int *interrupt) {
                         load_stop(load);
                         polled[1].fd = *interrupt = -1;
                 }
-                count = load_count(load);
+                count = load_count_so_far(load);
                 if (load->start + count.elapsed >= load->interims.next)
                         interims_report(&load->interims, &count);
                 if (load->start > 0)

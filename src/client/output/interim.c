@@ -23,6 +23,11 @@ double interim_rate(uint64_t count, uint64_t time) {
         return time == 0 ? 0 : (double)count / clock_seconds(time);
 }
 
+void interim_settle(Interim *count) {
+        if (count->bytes_received > count->bytes_sent)
+                count->bytes_received = count->bytes_sent;
+}
+
 static bool interim_has_answers(const ClientOptions *options) {
         return options->action == CLIENT_PING ||
                (options->action == CLIENT_LOAD && options->load != LOAD_STREAMS);

@@ -42,5 +42,12 @@ void interims_end(Interims *interims, const Interim *now);
 void interim_print(FILE *file, const Interim *from, const Interim *to,
                    const ClientOptions *options);
 
+/*
+ * interim_settle: Leaves out of @count, of a run that goes on, the bytes that came back and are not
+ * counted as sent yet: a process that sends counts bytes when send(2) returns, and the echo can be
+ * there before. A later count has them.
+ */
+void interim_settle(Interim *count);
+
 /* interim_rate: Returns @count in @time nanoseconds as a rate per second; 0 for no time. */
 double interim_rate(uint64_t count, uint64_t time);

@@ -121,6 +121,14 @@ static Interim check_count(const Check *check) {
                           .errors = check->comparison.faults };
 }
 
+/* Returns the counts while the sender goes on. */
+static Interim check_count_so_far(const Check *check) {
+        Interim count = check_count(check);
+
+        interim_settle(&count);
+        return count;
+}
+
 static void check_show_progress(Check *check, const Interim *count) {
         char done[QUANTITY_TEXT_SIZE], all[QUANTITY_TEXT_SIZE], rate[QUANTITY_TEXT_SIZE];
         const double total = (double)check->options->check_size;
@@ -136,7 +144,7 @@ static void check_show_progress(Check *check, const Interim *count) {
 
 static uint64_t check_tick(void *userdata) {
         Check *check = userdata;
-        const Interim count = check_count(check);
+        const Interim count = check_count_so_far(check);
 
         if (check->interims.start + count.elapsed >= check->interims.next)
                 interims_report(&check->interims, &count);
@@ -147,7 +155,7 @@ static uint64_t check_tick(void *userdata) {
 
 static void check_answer(void *userdata) {
         Check *check = userdata;
-        const Interim count = check_count(check);
+        const Interim count = check_count_so_far(check);
 
         report_print_state(&count, &check->report->latency, check->options, &check->progress);
 }

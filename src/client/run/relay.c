@@ -155,10 +155,13 @@ static void relay_judge(const Receiver *receiver, int r, const Digest *sent,
 static void relay_answer(void *userdata) {
         const RelayProgress *progress = userdata;
         const Receiver *receiver = progress->receiver;
-        /* Before the time, as the sender goes on. */
-        const uint64_t sent = sender_bytes(receiver->sender);
+        /* Before the time, as the sender goes on. It counts bytes when send(2) returns: those that
+         * came back before were sent, and others were not. */
+        const uint64_t begun = sender_begun(receiver->sender),
+                       counted = sender_bytes(receiver->sender);
+        const uint64_t echoed = receiver->bytes < begun ? receiver->bytes : begun;
         const Interim count = { .elapsed = clock_now() - progress->start,
-                                .bytes_sent = sent,
+                                .bytes_sent = counted > echoed ? counted : echoed,
                                 .bytes_received = receiver->bytes };
 
         interim_print(stderr, &(Interim){ 0 }, &count, progress->options);

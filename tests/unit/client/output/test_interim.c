@@ -52,6 +52,22 @@ static void expect(Interim now, uint64_t next, const char *line) {
         assert_true(interims.next == START + next);
 }
 
+/* A count of a run that goes on has no more bytes received than sent. */
+static void test_settle(void **state) {
+        Interim count = { .bytes_sent = 5, .bytes_received = 5 };
+
+        (void)state;
+        interim_settle(&count);
+        assert_int_equal(count.bytes_received, 5);
+        count.bytes_sent = 4;
+        interim_settle(&count);
+        assert_int_equal(count.bytes_received, 4);
+        count.bytes_sent = 6;
+        interim_settle(&count);
+        assert_int_equal(count.bytes_received, 4);
+        assert_int_equal(count.bytes_sent, 6);
+}
+
 /* Reports are due at multiples of the interval. A late one covers a longer time and says so, and
  * the next one is on time. */
 static void test_due(void **state) {
@@ -128,6 +144,7 @@ static void test_none(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_settle),
                 cmocka_unit_test_setup_teardown(test_due, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_bytes, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_revoked, set_up, tear_down),
