@@ -20,7 +20,7 @@ enum {
         HANDOVER_ADDRESS_SIZE = sizeof(sa_family_t) + 6,
 };
 
-/* How long the master and the keeper wait for a handler that has opened a channel. */
+/* How long the master and, beside it, the keeper wait for a handler that has opened a channel. */
 #define HANDOVER_CHANNEL_PATIENCE CLOCK_SECOND
 
 /* Where a handler reaches its master and the keeper. Without a master, @inbox has length 0. */

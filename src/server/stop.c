@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Limits the time of a stop. Handlers have 4 seconds after SIGTERM. The time in which the master
- * stores connections does not count, and each connection handed over adds 2 ms: there may be
- * thousands. Once all are stored, their handlers have at most a second left: a kill loses nothing
- * then.
+ * Limits the time of handlers after SIGTERM: 4 seconds in a stop, and 10 after a crash of the
+ * master, when the keeper counts (keeper.c). The time in which either stores connections does not
+ * count, and each connection handed over adds 2 ms: there may be thousands. Once all are stored,
+ * their handlers have at most a second left: a kill loses nothing then. Only the master knows that.
  *
- * Hostile handlers that hand over late, one after the other, must not delay a stop: each gives 2
- * ms, and none leaves more than 4 seconds.
+ * Hostile handlers that hand over late, one after the other, must not delay a stop or the start
+ * after a crash: each gives 2 ms, and none leaves more than these 4 or 10 seconds.
  */
 #include "server/stop.h"
 
-/* How much longer the master waits for each connection that was handed over. */
+/* How much longer the others may take for each connection that was handed over. */
 #define HANDOVER_ALLOWANCE (2 * CLOCK_MILLISECOND)
 
 /* How long handlers whose connections are stored may take to exit. */

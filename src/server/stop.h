@@ -17,11 +17,11 @@ typedef struct Stop {
 
 #define STOP_NONE ((Stop){ .deadline = CLOCK_NEVER })
 
-/* How long handlers may take after SIGTERM. */
+/* How long handlers may take in a stop, also when the master is killed meanwhile. */
 #define STOP_PATIENCE (4 * CLOCK_SECOND)
 
 /*
- * stop_begin: Gives handlers @patience from @now on, STOP_PATIENCE in a stop.
+ * stop_begin: Gives handlers @patience from @now on: STOP_PATIENCE, or more after a crash.
  *
  * stop_extend: Gives them @time more, which was spent on storing connections. Does
  * nothing before stop_begin() and after the time is over.
