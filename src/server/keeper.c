@@ -13,21 +13,22 @@
  * and once. It notes that there first: when such a connection ends, its master removes it from the
  * store, which would be full some day. It stores it under a name with the handler's process ID; the
  * next master decides by the ledger which bundle counts. It waits once for all handlers that ask
- * meanwhile: for systemd, and a second for those that stay silent. Then it closes their channels.
+ * meanwhile: for systemd, and a while for those that stay silent. Then it closes their channels.
  * It kills a handler that opens a second one. While the master answers, no handler asks, and the
  * keeper sleeps.
  *
  * After the master it limits the time of handlers (stop.h), once systemd has told them to stop: one
- * that stays would keep systemd from starting the next run. It kills the process group of the
- * master, which systemd makes for the service (setsid(2)), and which no handler can leave
- * (confine.h). Numbers of processes in the ledger may be others' by then, and handlers of datagrams
- * and metrics are not there. The keeper has a group of its own in the same session, so nothing else
- * gets the number of the master's group while it lives. For lack of memory the kernel kills it
- * last.
+ * that stays would keep systemd from starting the next run. They have less when the master has
+ * noted a stop. On a busy machine the keeper finds a signal and the end of the master at once, and
+ * cannot see which came first. It kills the process group of the master, which systemd makes for
+ * the service (setsid(2)), and which no handler can leave (confine.h). Numbers of processes in the
+ * ledger may be others' by then, and handlers of datagrams and metrics are not there. The keeper
+ * has a group of its own in the same session, so nothing else gets the number of the master's group
+ * while it lives. For lack of memory the kernel kills it last.
  *
- * It blocks all signals, as systemd sends them to each process of the service. It ends at a byte
- * from the master or, when the master was killed, when the last process of that group is reaped. No
- * close(2) of what a handler has sent may make it wait (discard.h).
+ * It blocks all signals, as systemd sends them to each process of the service. It ends when the
+ * master asks for it or, when the master was killed, when the last process of that group is reaped.
+ * No close(2) of what a handler has sent may make it wait (discard.h).
  */
 #include "server/keeper.h"
 
@@ -70,7 +71,7 @@
 #define CRASH_PATIENCE (10 * CLOCK_SECOND)
 
 /* The keeper counts a signal of the last 5 seconds as that of this stop. It counts at most 3 of
- * them as passed, so handlers have a second. */
+ * them as passed, so handlers have at least a second. */
 #define TOLD_RECENTLY (5 * CLOCK_SECOND)
 #define TOLD_BEFORE   (3 * CLOCK_SECOND)
 
@@ -84,6 +85,12 @@
 enum {
         /* Channels of one turn. It waits for systemd once for all their connections. */
         STORED_MOST = 64,
+};
+
+/* What the master writes to the pipe. */
+enum {
+        MASTER_STOPS = 's',
+        MASTER_ENDS = 'e', /* the keeper ends, too */
 };
 
 /* What the keeper waits for. */
@@ -113,6 +120,7 @@ typedef struct Keeping {
         uint64_t patience;          /* with the first silent handler of the next turn */
         pid_t group;                /* of the service alone; 0 without one */
         uint64_t told;              /* when the service was told to stop last; or CLOCK_NEVER */
+        bool stops;                 /* the master has noted a stop */
         Stop stop;                  /* of handlers without a master */
         uint32_t handed_over;       /* connections stored in all */
         uint64_t blocked;           /* how long systemd had no room, in this turn */
@@ -299,14 +307,15 @@ static void keeping_note_told(Keeping *keeping) {
         keeping->told = clock_now();
 }
 
-/* Begins the time of handlers without a master, when they were told to stop: @patience in all. The
- * first silent one has a quarter of it. */
-static void keeping_begin_stop(Keeping *keeping, uint64_t now, uint64_t patience) {
+/* Begins the time of handlers without a master, when they were told to stop. The first silent one
+ * has a quarter of it. */
+static void keeping_begin_stop(Keeping *keeping, uint64_t now) {
         if (keeping->stop.begun || keeping->told == CLOCK_NEVER ||
             now - keeping->told > TOLD_RECENTLY)
                 return;
         stop_begin(&keeping->stop,
-                   now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE, patience);
+                   now - keeping->told < TOLD_BEFORE ? keeping->told : now - TOLD_BEFORE,
+                   keeping->stops ? STOP_PATIENCE : CRASH_PATIENCE);
         keeping->stop.handed_over = keeping->handed_over;
         keeping->patience = (keeping->stop.deadline - now) / 4;
 }
@@ -319,7 +328,7 @@ static bool keeping_limit(Keeping *keeping) {
 
         if (keeping->waited == 0)
                 return true;
-        keeping_begin_stop(keeping, now, CRASH_PATIENCE);
+        keeping_begin_stop(keeping, now);
         if (!stop_expire(&keeping->stop, now))
                 return true;
         keeping->patience = LEAST_PATIENCE;
@@ -340,11 +349,10 @@ static bool keeping_go_on(Keeping *keeping) {
 
         if (other->revents == 0)
                 return true;
-        if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0)
-                return false;
-        /* Told before the end of the master: during a stop. */
-        if (keeping->waited == 0)
-                keeping_begin_stop(keeping, clock_now(), STOP_PATIENCE);
+        if (keeping->waited == 0 && read(other->fd, &byte, 1) > 0) {
+                keeping->stops = true;
+                return byte == MASTER_STOPS;
+        }
         close(other->fd);
         other->fd = keeping_next(keeping);
         return true;
@@ -478,9 +486,18 @@ int keeper_start(Keeper *keeper, uint64_t run, Ledger *ledger) {
         return keeper->fd < 0 ? -errno : 0;
 }
 
-void keeper_end(Keeper *keeper) {
+/* Writes @byte to the pipe, which has room: there are two at most. */
+static void keeper_tell(const Keeper *keeper, char byte) {
         if (keeper->end >= 0)
-                (void)!write(keeper->end, "", 1);
+                (void)!write(keeper->end, &byte, 1);
+}
+
+void keeper_note_stop(const Keeper *keeper) {
+        keeper_tell(keeper, MASTER_STOPS);
+}
+
+void keeper_end(Keeper *keeper) {
+        keeper_tell(keeper, MASTER_ENDS);
         while (keeper->pid > 0 && waitpid(keeper->pid, NULL, 0) < 0 && errno == EINTR)
                 ;
         keeper->fd = descriptor_close(keeper->fd);

@@ -72,6 +72,7 @@ static void master_stop(Master *master, uint64_t now) {
                 return;
         }
         stop_begin(&master->stop, now, STOP_PATIENCE);
+        keeper_note_stop(&master->keeper);
         notify_stopping(&master->notify, now);
         listeners_close(master->listeners);
         connections_stop(master->connections);

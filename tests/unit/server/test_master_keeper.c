@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "manager.h"
@@ -20,6 +21,7 @@ static Service service;
 static Manager manager;
 static Restore restore;
 static pid_t keeper; /* the child that fork(2) made last */
+static int written;  /* bytes to pipes: the master has only that to its keeper */
 
 /* In place of the C library's, which handlers do not call. */
 pid_t fork(void) {
@@ -34,6 +36,17 @@ pid_t fork(void) {
         return pid;
 }
 
+ssize_t write(int fd, const void *data, size_t size) {
+        static ssize_t (*real)(int, const void *, size_t);
+        struct stat file;
+
+        if (real == NULL)
+                *(void **)&real = dlsym(RTLD_NEXT, "write");
+        if (fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode))
+                written += (int)size;
+        return real(fd, data, size);
+}
+
 static int set_up(void **state) {
         manager_start(&manager);
         return service_set_up(state);
@@ -46,6 +59,7 @@ static int tear_down(void **state) {
 
 static void start(void) {
         keeper = 0;
+        written = 0;
         assert_int_equal(restore_init(&restore, 1), 0);
         service.restore = &restore;
         service_start_master(&service, &usual);
@@ -91,19 +105,24 @@ static void stop_with_keeper(void *unused) {
         (void)unused;
         start();
         assert_int_equal(kill(keeper, SIGTERM), 0);
+        /* A second signal kills the handlers. */
         assert_int_equal(kill(getpid(), SIGTERM), 0);
+        assert_int_equal(kill(getpid(), SIGINT), 0);
+        assert_int_equal(written, 0);
         assert_int_equal(master_run(service.master), 0);
         service_expect(&service, RECORD_STARTED);
         service_expect(&service, RECORD_STOPPED);
         assert_int_equal(kill(keeper, 0), 0);
+        assert_int_equal(written, 1);
         service.master = master_free(service.master);
+        assert_int_equal(written, 2);
         assert_int_equal(kill(keeper, 0), -1);
         assert_int_equal(errno, ESRCH);
         service_stop(&service);
         restore_deinit(&restore);
 }
 
-/* A keeper outlives a stop, and ends with its master. */
+/* A keeper learns of a stop once, outlives it, and ends with its master. */
 static void test_stopped(void **state) {
         (void)state;
         process_run(stop_with_keeper, NULL);
