@@ -62,14 +62,17 @@ typedef struct Shared {
         _Atomic bool kills_many;   /* a process has tried to kill more than one */
         _Atomic uint64_t standing; /* the time of a clock that stands still; 0 for the real one */
         _Atomic bool hasty;        /* where the keeper waits in vain, that clock goes on at once */
-        _Atomic bool leads;        /* the master leads a session */
-        _Atomic bool unlisted;     /* the handler that does not end is not in the ledger */
-        _Atomic bool notes;        /* the master notes a stop before its end */
-        _Atomic int tells;         /* the signal that stops handlers before that end; 0 for none */
-        _Atomic uint64_t late;     /* how long before */
-        _Atomic bool together;     /* the keeper finds all this at once */
-        _Atomic pid_t stays;       /* a handler that does not end */
-        _Atomic bool endless;      /* a stranger opens a channel whenever the keeper takes one */
+        _Atomic unsigned most;     /* how many waits can end so in all; 0 for any number */
+        _Atomic unsigned ended;    /* how many have */
+        _Atomic unsigned timed; /* waits of the keeper that would end after a time, beside pauses */
+        _Atomic bool leads;     /* the master leads a session */
+        _Atomic bool unlisted;  /* the handler that does not end is not in the ledger */
+        _Atomic bool notes;     /* the master notes a stop before its end */
+        _Atomic int tells;      /* the signal that stops handlers before that end; 0 for none */
+        _Atomic uint64_t late;  /* how long before */
+        _Atomic bool together;  /* the keeper finds all this at once */
+        _Atomic pid_t stays;    /* a handler that does not end */
+        _Atomic bool endless;   /* a stranger opens a channel whenever the keeper takes one */
 } Shared;
 
 static Manager manager;
@@ -142,18 +145,24 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
 /* A pause of the keeper takes no time. */
 int poll(struct pollfd *fds, nfds_t n, int timeout) {
         static int (*real)(struct pollfd *, nfds_t, int);
+        const bool keeps = getpid() == shared->keeper.pid;
         int r;
 
         if (real == NULL)
                 *(void **)&real = dlsym(RTLD_NEXT, "poll");
-        if (getpid() == shared->keeper.pid && shared->hasty && n == 3 && timeout > 0 &&
-            timeout != 20 && timeout != 500) {
+        if (keeps && n == 3 && timeout >= 0) {
+                shared->timed++;
+                if (!shared->hasty)
+                        return real(fds, n, timeout);
+                if (shared->most > 0 && shared->ended >= shared->most)
+                        return real(fds, n, -1);
                 r = real(fds, n, 0);
                 shared->standing += r == 0 ? (uint64_t)timeout * CLOCK_MILLISECOND : 0;
+                shared->ended += r == 0;
                 return r;
         }
         /* For a descriptor; it waits longer for systemd. */
-        if (getpid() == shared->keeper.pid && n == 1 && timeout < 2000)
+        if (keeps && n <= 1 && timeout < 2000)
                 shared->waited += timeout;
         else if (n != 1 || timeout != 1000)
                 return real(fds, n, timeout);
@@ -1009,6 +1018,81 @@ static void test_others(void **state) {
         }
 }
 
+/* Lets time end the next @n waits of the keeper @pid, while nothing happens. Returns how long they
+ * took in all. */
+static uint64_t elapse(pid_t pid, unsigned n) {
+        const uint64_t before = shared->standing;
+
+        shared->most = shared->ended + n;
+        hurry();
+        while (shared->ended < shared->most && process_status(pid, "State")[0] != 'Z')
+                (void)sched_yield();
+        return shared->standing - before;
+}
+
+/* After the last handler in the ledger the keeper looks for other processes twice a second, and
+ * once it is told to stop every 20 ms. */
+static void test_pauses_for_others(void **state) {
+        uint64_t untold, told, deadline;
+        pid_t keeper;
+
+        (void)state;
+        shared->unlisted = true;
+        keeper = begin_without_master(true);
+        wait_until_done();
+        untold = elapse(keeper, 20);
+        assert_int_equal(kill(keeper, SIGTERM), 0);
+        wait_until_done();
+        deadline = shared->standing + 10 * CLOCK_SECOND;
+        told = elapse(keeper, 20);
+        shared->hasty = false;
+        shared->standing = deadline;
+        close(channel_open());
+        expect_end(keeper, deadline);
+        assert_int_equal(untold, 10 * CLOCK_SECOND);
+        assert_int_equal(told, 400 * CLOCK_MILLISECOND);
+}
+
+/* While the master lives, no time wakes the keeper: not after a stranger, a handler, a signal or
+ * the note of a stop. */
+static void test_rest(void **state) {
+        Given *one = expect_given(0, 0);
+
+        (void)state;
+        begin();
+        expect_unwelcome();
+        start(one, give);
+        expect_stored(one);
+        assert_int_equal(kill(shared->keeper.pid, SIGTERM), 0);
+        keeper_note_stop(&shared->keeper);
+        wait_until_done();
+        assert_int_equal(shared->timed, 0);
+}
+
+/* For want of a descriptor it pauses for 10 ms, and not longer each time: handlers without a master
+ * cannot wait for long. */
+static void test_full_without_master(void **state) {
+        pid_t keeper;
+        Given *one;
+        int waited;
+
+        (void)state;
+        keeper = begin_without_master(true);
+        wait_until_done();
+        one = expect_given(0, 0);
+        shared->waited = 0;
+        shared->full = 9;
+        start(one, give);
+        expect_stored(one);
+        waited = shared->waited;
+        /* It does not wait for long then. */
+        assert_int_equal(kill(keeper, SIGTERM), 0);
+        wait_until_done();
+        assert_int_equal(kill(shared->stays, SIGKILL), 0);
+        expect_end(keeper, 100 * CLOCK_SECOND);
+        assert_int_equal(waited, 9 * 10);
+}
+
 /* It kills no group that others are in as well. */
 static void test_no_group(void **state) {
         pid_t keeper;
@@ -1038,7 +1122,7 @@ static void start_and_end(void *unused) {
 
 /* When the master was killed the keeper serves the handlers of the ledger until the last one has
  * ended, and ends. It does not pause then, for nobody else serves them. It does not take one for
- * dead when the machine has no descriptor to watch it. */
+ * dead when the machine has no descriptor to watch it, and tries again every 10 ms. */
 static void test_without_master(void **state) {
         Given *first, *second;
         pid_t keeper;
@@ -1056,11 +1140,11 @@ static void test_without_master(void **state) {
         *ledger_facts(ledger, 2) = (LedgerFacts){ .cookie = 1, .handler = INT32_MAX };
         *ledger_facts(ledger, 3) = (LedgerFacts){ .cookie = 2 };
         /* In the keeper, for the second handler. */
-        pidfd_open_fault = (CallFault){ .error = ENFILE, .after = 1, .times = 1 };
+        pidfd_open_fault = (CallFault){ .error = ENFILE, .after = 1, .times = 3 };
         process_run(start_and_end, NULL);
         pidfd_open_fault = (CallFault){};
         keeper = shared->keeper.pid;
-        shared->keeper = (Keeper){ .address = shared->keeper.address, .fd = -1, .end = -1 };
+        shared->keeper.fd = shared->keeper.end = -1;
 
         /* More than one: the keeper may learn of the master's end after the first. */
         for (int i = 0; i < 5; i++)
@@ -1071,6 +1155,8 @@ static void test_without_master(void **state) {
         assert_int_equal(write(second->go[1], "", 1), 1);
         expect_stored(second);
         process_wait_exit(keeper, 0);
+        shared->keeper.pid = 0;
+        assert_int_equal(shared->waited, 3 * 10);
         /* And what it has left to be reaped (discard.h). */
         while (waitpid(-1, NULL, 0) > 0)
                 ;
@@ -1161,7 +1247,10 @@ int main(void) {
                 TEST(test_time_of_late_end),
                 TEST(test_signals_of_a_stop),
                 TEST(test_signal_of_long_ago),
+                TEST(test_pauses_for_others),
                 TEST(test_others),
+                TEST(test_rest),
+                TEST(test_full_without_master),
                 TEST(test_silent_after_a_crash),
                 TEST(test_silent_after_a_late_end),
                 TEST(test_no_group),
