@@ -23,10 +23,11 @@ REPORTS = 150  # of 20 connections, more than the queue of records has room for
 def managed(start, tmp_path_factory):
     """Starts services with a service manager of their own."""
     with contextlib.ExitStack() as stack:
-        def begin(*arguments, **environment):
+        def begin(*arguments, passed=(), **environment):
             manager = Notifications(tmp_path_factory.mktemp("notify"))
             stack.callback(manager.close)
-            return start(*arguments, environment={"NOTIFY_SOCKET": manager.path, **environment})
+            return start(*arguments, passed=passed,
+                         environment={"NOTIFY_SOCKET": manager.path, **environment})
 
         yield begin
 
@@ -87,10 +88,10 @@ def ask(service):
 
 def test_idle_connections(start, managed):
     """However many connections are idle, however the sockets came, with and without a service
-    manager, its watchdog and an idle timeout of the service; after datagrams, and with as many
-    clients of the metrics as there may be."""
+    manager, its watchdog, the keeper of connections and an idle timeout of the service; after
+    datagrams, and with as many clients of the metrics as there may be."""
     with (clients.listen() as listener, clients.listen() as other, clients.listen() as waited,
-          clients.listen() as accepted):
+          clients.listen() as accepted, clients.listen() as kept):
         services = {
             "alone": (start(), 1),
             "passed, nobody": (start("--exit-idle=3600", passed=[listener]), 0),
@@ -98,6 +99,7 @@ def test_idle_connections(start, managed):
             "managed, nobody": (managed(), 0),
             "managed, one": (managed(), 1),
             "managed, many": (managed("--max-per-source=0"), 100),
+            "managed, passed": (managed(passed=[kept]), 1),
             "watchdog, one": (managed(WATCHDOG_USEC=2 * SECOND), 1),
             "full": (managed("--max-connections=1"), 1),
             "silent": (managed("--max-connections=4", "proxy:127.0.0.1:0"), 0),
@@ -119,6 +121,7 @@ def test_idle_connections(start, managed):
         fill_metrics(services["metrics"][0])
         pids = {name: service.pid for name, (service, _) in services.items()}
         pids["handler of datagrams"], = services["datagrams"][0].handlers()
+        pids["keeper"] = processes.keeper(pids["managed, passed"])
         processes.assert_at_rest(pids)
         services["full"][0].clients[0].close()
         send(services["metrics"][0].handlers(), signal.SIGCONT)
