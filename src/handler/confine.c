@@ -120,8 +120,15 @@ static const struct sock_filter refused[] = {
         REFUSE(listen, 0, BPF_JGE, 0),
         /* Without it, its connection would keep others from the port of the listener. */
         REFUSE(setsockopt, 2, BPF_JEQ, SO_REUSEADDR),
-        /* With a routing header (RFC 8754) its segments would go to any address first. */
+        /* With a routing header (RFC 8754) or a source route (RFC 791) its segments would go to any
+         * address first, and with an interface to another network. */
         REFUSE(setsockopt, 2, BPF_JEQ, IPV6_RTHDR),
+        REFUSE(setsockopt, 2, BPF_JEQ, IPV6_2292PKTOPTIONS),
+        REFUSE(setsockopt, 2, BPF_JEQ, IP_OPTIONS),
+        REFUSE(setsockopt, 2, BPF_JEQ, SO_BINDTODEVICE),
+        REFUSE(setsockopt, 2, BPF_JEQ, SO_BINDTOIFINDEX),
+        REFUSE(setsockopt, 2, BPF_JEQ, IP_UNICAST_IF),
+        REFUSE(setsockopt, 2, BPF_JEQ, IPV6_UNICAST_IF),
         /* With MSG_FASTOPEN these connect too, a socket of Multipath TCP after a reset. */
         REFUSE(sendto, 3, BPF_JSET, MSG_FASTOPEN),
         REFUSE(sendmsg, 2, BPF_JSET, MSG_FASTOPEN),

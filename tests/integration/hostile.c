@@ -198,6 +198,14 @@ static void attack_control(void) {
 /* How it leaves the sandbox by its own connection, which belongs to the network of the machine;
  * takes an address in its own network; and gets a socket for datagrams to others of the machine. */
 static void attack_leave(void) {
+        static const struct {
+                int level, option;
+        } routes[] = {
+                { IPPROTO_IPV6, IPV6_RTHDR },          { IPPROTO_IP, IP_OPTIONS },
+                { IPPROTO_IPV6, IPV6_2292PKTOPTIONS }, { SOL_SOCKET, SO_BINDTODEVICE },
+                { SOL_SOCKET, SO_BINDTOIFINDEX },      { IPPROTO_IP, IP_UNICAST_IF },
+                { IPPROTO_IPV6, IPV6_UNICAST_IF },
+        };
         struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "\0hostile" };
         const struct sockaddr *any = (const struct sockaddr *)&name;
         const socklen_t size = sizeof name.sun_family + sizeof "\0hostile";
@@ -211,8 +219,10 @@ static void attack_leave(void) {
                 note("listen");
         if (connect(other, any, size) == 0 || errno != EPERM)
                 note("connect");
-        if (setsockopt(own, IPPROTO_IPV6, IPV6_RTHDR, NULL, 0) == 0 || errno != EPERM)
-                note("choose a route");
+        for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+                if (setsockopt(own, routes[i].level, routes[i].option, NULL, 0) == 0 ||
+                    errno != EPERM)
+                        note("choose a route");
         if (sendto(own, "x", 1, MSG_FASTOPEN, any, size) >= 0 || errno != EPERM)
                 note("send without a connection");
         if (socket(AF_UNIX, SOCK_DGRAM, 0) >= 0 || socket(AF_UNIX, SOCK_RAW, 0) >= 0 ||
