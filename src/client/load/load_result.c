@@ -101,7 +101,9 @@ static void load_result_judge_errors(const LoadResult *result, uint64_t errors) 
         for (unsigned i = 0; i < result->workers; i++)
                 unclosed += result->pages[i].unclosed;
         failure_set_kind(failure, worst, 0, "%" PRIu64 " error%s", errors, quantity_plural(errors));
-        if (worst == FAILURE_DIFFERS && result->report->foreign[0] != '\0')
+        /* A service that has answered correctly once, whichever worker, is an echo service. */
+        if (worst == FAILURE_DIFFERS && result->report->answered == 0 &&
+            result->report->foreign[0] != '\0')
                 failure_set_kind(failure, worst, 0, "%s", result->report->foreign);
         if (worst == FAILURE_LOCAL)
                 failure_append(failure, ": %s", load_result_find_reason(result));

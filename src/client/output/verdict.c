@@ -17,9 +17,17 @@
 #include "client/output/report_flows.h"
 #include "client/value/quantity.h"
 
+/* A service that has answered correctly once is an echo service, also if it did so later than its
+ * wrong answer, or to another connection. */
+static void verdict_revoke_foreign(Report *report) {
+        if (report->latency.count + report->counts.answered + report->counts.late > 0)
+                report->foreign[0] = '\0';
+}
+
 bool verdict_set_unrecognized(Report *report) {
         const uint64_t unrecognized = report->counts.unrecognized;
 
+        verdict_revoke_foreign(report);
         if (unrecognized == 0)
                 return false;
         if (report->foreign[0] != '\0')
@@ -59,6 +67,7 @@ void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted) 
         const FailureKind worst = verdict_find_worst(report);
         const bool early = answered == 0 || answered < wanted;
 
+        verdict_revoke_foreign(report);
         if (early && worst == FAILURE_NONE)
                 verdict_set_end(&report->failure, "round trip", answered, wanted, report->attempts,
                                 interrupted);
@@ -74,6 +83,7 @@ void verdict_set_round_trips(Report *report, uint64_t wanted, bool interrupted) 
 void verdict_set_flows(Report *report, uint64_t wanted, bool interrupted) {
         char text[FLOWS_VERDICT_SIZE];
 
+        verdict_revoke_foreign(report);
         if (report->judgement.named > 0) {
                 report_flows_verdict(report, text);
                 failure_set_kind(&report->failure, FAILURE_LOSS, 0, "%s", text);
@@ -87,6 +97,7 @@ static bool verdict_set_wrong(Report *report) {
         const VolleyCounts *counts = &report->counts;
         char text[FAULT_TEXT_SIZE];
 
+        verdict_revoke_foreign(report);
         if (counts->changed == 0 || report->foreign[0] != '\0')
                 return verdict_set_unrecognized(report);
         fault_format(&report->fault, text);

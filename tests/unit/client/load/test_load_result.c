@@ -63,6 +63,22 @@ static void test_worst(void **state) {
         }
 }
 
+/* Another service is the verdict unless any worker had a correct answer. */
+static void test_other_service(void **state) {
+        static const ClientOptions options = { .load = LOAD_REQUESTS };
+        LoadPage pages[2] = { { .errors[FAILURE_DIFFERS] = 1, .foreign = "no echo" } };
+        Report foreign = {}, echo = {};
+
+        (void)state;
+        load_result_set(&options, pages, COUNT(pages), &foreign);
+        assert_string_equal(foreign.failure.text, "no echo");
+
+        pages[1].answered = 1;
+        load_result_set(&options, pages, COUNT(pages), &echo);
+        assert_int_equal(echo.failure.kind, FAILURE_DIFFERS);
+        assert_string_equal(echo.failure.text, "1 error");
+}
+
 /* A load that ended before the first answer fails, also in the middle of that answer. Of streams
  * any byte is one. */
 static void test_no_answer(void **state) {
@@ -123,11 +139,11 @@ static void test_sum(void **state) {
 }
 
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(test_died_while_draining),
-                                            cmocka_unit_test(test_window),
-                                            cmocka_unit_test(test_worst),
-                                            cmocka_unit_test(test_no_answer),
-                                            cmocka_unit_test(test_sum) };
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_died_while_draining), cmocka_unit_test(test_window),
+                cmocka_unit_test(test_other_service),       cmocka_unit_test(test_worst),
+                cmocka_unit_test(test_no_answer),           cmocka_unit_test(test_sum)
+        };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

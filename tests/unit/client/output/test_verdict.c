@@ -174,8 +174,40 @@ static void test_rejected(void **state) {
                             "rejected 10 of 10 datagrams, most often: refused");
 }
 
+/* A service that has answered correctly once, whenever, is an echo service. */
+static void test_echo_service(void **state) {
+        static const Report wrong = { .attempts = 2,
+                                      .counts = { .sent = 2, .unrecognized = 1 },
+                                      .errors[FAILURE_DIFFERS] = 1,
+                                      .foreign = "no echo" };
+        Report trips = wrong, flows = wrong, named = wrong, answered = wrong, late = wrong;
+
+        (void)state;
+        trips.latency.count = 1;
+        verdict_set_round_trips(&trips, 2, false);
+        assert_string_equal(trips.failure.text, "1 of 2 round trips failed");
+
+        flows.latency.count = 1;
+        verdict_set_flows(&flows, 2, false);
+        assert_string_equal(flows.failure.text, "1 unrecognized answer");
+
+        named.latency.count = 1;
+        named.judgement = (Judgement){ .named = 1, .worse = { 9, 9 }, .others = { 9, 0 } };
+        verdict_set_flows(&named, 2, false);
+        assert_string_equal(named.foreign, "");
+
+        answered.counts.answered = 1;
+        verdict_set_datagrams(&answered, 2, false, true);
+        assert_string_equal(answered.failure.text, "1 unrecognized answer");
+
+        late.counts.late = late.counts.changed = 1;
+        verdict_set_datagrams(&late, 2, false, true);
+        assert_memory_equal(late.failure.text, "changed 1 of 2", strlen("changed 1 of 2"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trips),
+                                            cmocka_unit_test(test_echo_service),
                                             cmocka_unit_test(test_rejected),
                                             cmocka_unit_test(test_flows),
                                             cmocka_unit_test(test_datagrams) };
