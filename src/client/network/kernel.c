@@ -23,9 +23,8 @@ void kernel_add(Kernel *kernel, const Kernel *other) {
         uint64_t retransmits = kernel->retransmits + other->retransmits;
         uint64_t segments = kernel->segments + other->segments;
 
-        if (!other->known)
-                return;
-        *kernel = *other;
+        if (other->known)
+                *kernel = *other;
         kernel->retransmits = retransmits;
         kernel->segments = segments;
 }
@@ -35,8 +34,9 @@ void kernel_note(Kernel *kernel, int fd) {
 
         if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &(socklen_t){ sizeof info }) < 0)
                 return;
+        /* Without a sample of the round trip the figures are the kernel's initial values. */
         kernel_add(kernel,
-                   &(Kernel){ .known = true,
+                   &(Kernel){ .known = info.tcpi_rtt > 0,
                               .rtt = info.tcpi_rtt * CLOCK_MICROSECOND,
                               .rtt_variance = info.tcpi_rttvar * CLOCK_MICROSECOND,
                               .mss = info.tcpi_snd_mss,

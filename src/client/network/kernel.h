@@ -12,7 +12,7 @@
 
 /* The kernel's figures of a connection (TCP_INFO, tcp(7)), in nanoseconds and bytes. */
 typedef struct Kernel {
-        /* At least one TCP connection was noted. */
+        /* The kernel has measured a round trip of at least one TCP connection. */
         bool known;
         uint64_t rtt;
         uint64_t rtt_variance;
@@ -25,10 +25,10 @@ typedef struct Kernel {
 } Kernel;
 
 /*
- * kernel_note: Reads the figures of the connection @fd before the caller closes it. Ignores any
- * socket but TCP.
+ * kernel_note: Reads the figures of the connection @fd before the caller closes it; only the sums
+ * of one without a measured round trip. Ignores any socket but TCP.
  *
- * kernel_add: Adds the figures of @other to @kernel.
+ * kernel_add: Adds the sums of @other to @kernel, and takes over its figures if they are known.
  *
  * kernel_came_late: Returns whether the bytes that the caller has read by @now reached this machine
  * at @deadline or later, exact to a tick of the kernel. Returns false on any socket but TCP.
