@@ -374,6 +374,18 @@ def test_a_busy_port(kind, options):
     assert result == (1, b"", [f"mpecho-client: Cannot use source port {port}: Address already in use"])
 
 
+def test_nobody_answers():
+    """Without a connection there is no peer, no time to connect, and nothing that the kernel measured."""
+    with socket.socket() as holder:
+        # A port where nobody listens, and that nobody else gets.
+        holder.bind(("127.0.0.1", 0))
+        status, output, _ = run("--json", "--ping", "--flows=2", "-c2", "-i10ms",
+                                "127.0.0.1", str(holder.getsockname()[1]))
+    result = parse(output.decode())
+    assert (status, result["ping"]["errors"]) == (1, {"refused": 4})
+    assert result["peer"] is result["phases"]["connect"] is result["kernel"] is None
+
+
 def test_a_failure_costs_one_round_trip():
     """A flow whose connection is reset goes on from the same port, and none is named for it."""
     with servers.tcp(servers.reset_after(640)) as server:

@@ -125,6 +125,9 @@ static void flows_measure(Flows *flows) {
         report->elapsed = clock_now() - flows->start;
         progress_clear(&flows->progress);
         turns_close(&flows->turns);
+        /* Nobody answered at the address. Datagrams have no connections. */
+        if (!flows->options->connection.datagram && report->phases.connections == 0)
+                report->path = (Path){};
         flows_judge(flows);
         verdict_set_flows(report, flows->options->count * flows->options->flows,
                           flows->interrupted);
