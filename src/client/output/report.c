@@ -116,6 +116,7 @@ void report_add_flow(Report *report, const Flow *flow) {
         rejections_add(&report->rejections, &flow->rejections);
         report->overflow += flow_overflow(flow);
         report->errors[FAILURE_INTERRUPTED] += counts->open;
+        report->errors[FAILURE_DIFFERS] += counts->unrecognized;
         flow_add_errors(flow, report->errors);
 }
 

@@ -84,6 +84,7 @@ typedef struct Report {
  * plugin.
  *
  * report_add_flow: Adds the counts and the errors of @flow, whose datagrams have come to their end.
+ * Unrecognized answers are errors, too.
  *
  * report_print_errors: Prints the errors by kind to standard output, after a space and in
  * parentheses; nothing if there are none.

@@ -281,9 +281,11 @@ void turns_close(Turns *turns) {
 uint64_t turns_failed(const Turns *turns) {
         uint64_t failed = 0;
 
-        for (size_t i = 0; i < turns->count; i++)
-                failed += turns->payload == NULL
-                                          ? turns->list[i].result->failed
-                                          : volley_failed(&turns->datagrams[i].volley.counts);
+        for (size_t i = 0; i < turns->count; i++) {
+                const VolleyCounts *counts = &turns->datagrams[i].volley.counts;
+
+                failed += turns->payload == NULL ? turns->list[i].result->failed
+                                                 : volley_failed(counts) + counts->unrecognized;
+        }
         return failed;
 }

@@ -50,7 +50,7 @@ bool turns_work(Turns *turns, uint64_t *ret_wake);
  * turns_look: Takes what came before the end of the run, and is not read yet. This process may have
  * had no processor.
  *
- * turns_failed: Returns the number of failed round trips so far.
+ * turns_failed: Returns the number of failed round trips and unrecognized answers so far.
  *
  * turns_close: Closes all flows, which turns_open() has prepared without an error, and adds their
  * counts to the report. What is under way counts as lost.
