@@ -281,11 +281,11 @@ void turns_close(Turns *turns) {
 uint64_t turns_failed(const Turns *turns) {
         uint64_t failed = 0;
 
-        for (size_t i = 0; i < turns->count; i++) {
-                const VolleyCounts *counts = &turns->datagrams[i].volley.counts;
-
-                failed += turns->payload == NULL ? turns->list[i].result->failed
-                                                 : volley_failed(counts) + counts->unrecognized;
-        }
+        for (size_t i = 0; i < turns->count; i++)
+                if (turns->payload == NULL)
+                        failed += turns->list[i].result->failed;
+                else
+                        failed += volley_failed(&turns->datagrams[i].volley.counts) +
+                                  turns->datagrams[i].volley.counts.unrecognized;
         return failed;
 }
