@@ -370,6 +370,47 @@ def test_unrecognized_answers():
         "differs: 3 unrecognized answers\n")
 
 
+class Tags:
+    """The first bytes of datagrams: a bijective mix (SplitMix64) of their numbers, from that of one
+    on."""
+
+    INCREMENT, FACTORS, SIZE = 0x9e3779b97f4a7c15, (0xbf58476d1ce4e5b9, 0x94d049bb133111eb), 1 << 64
+
+    def __init__(self, data):
+        word = int.from_bytes(data[:8], "little")
+        word ^= word >> 31 ^ word >> 62
+        word = word * pow(self.FACTORS[1], -1, self.SIZE) % self.SIZE
+        word ^= word >> 27 ^ word >> 54
+        word = word * pow(self.FACTORS[0], -1, self.SIZE) % self.SIZE
+        self.key = word ^ word >> 30 ^ word >> 60
+
+    def __getitem__(self, number):
+        word = (self.key + number * self.INCREMENT) % self.SIZE
+        word = (word ^ word >> 30) * self.FACTORS[0] % self.SIZE
+        word = (word ^ word >> 27) * self.FACTORS[1] % self.SIZE
+        return (word ^ word >> 31).to_bytes(8, "little")
+
+
+def test_an_answer_to_what_was_refused(network):
+    """A service can calculate the number of a datagram that this machine refused. Its answer leaves
+    no rejection."""
+
+    def guess(peer):
+        for data, source in peer:
+            if len(data) == 40:
+                # The first two are the smallest; the third has been refused.
+                tags = Tags(data)
+            elif data.startswith(tags[2]):
+                peer.answer(tags[1], source)
+            peer.answer(data, source)
+
+    machine = network()
+    machine.execute("ip", "link", "set", "lo", "mtu", "1500")
+    with machine.run(Peer, guess) as peer:
+        output = machine.run(run, "--mtu", "--json", "-W1", *peer.address)[1]
+    assert parse(output.decode())["mtu"]["rejections"] == []
+
+
 def test_another_service(clock):
     """Where no others come, they are the result."""
 

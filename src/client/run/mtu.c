@@ -139,10 +139,6 @@ static int mtu_bound(Mtu *mtu) {
         if (mtu->probe.flow.mtu > mtu->probe.headers &&
             mtu->probe.flow.mtu - mtu->probe.headers < mtu->high)
                 mtu->high = mtu->probe.flow.mtu - mtu->probe.headers;
-        /* This machine's own refusal is no news. */
-        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
-                if (mtu->probe.flow.rejections.list[i].local)
-                        mtu->probe.flow.rejections.counts[i] = 0;
         return r;
 }
 
@@ -244,6 +240,10 @@ static void mtu_measure(Mtu *mtu) {
                 failure_set(&report->failure, r, "Cannot wait for answers: %s", strerror(-r));
         report->elapsed = clock_now() - start;
         report->rejections = mtu->probe.flow.rejections;
+        /* This machine's own refusal is no news. */
+        for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
+                if (report->rejections.list[i].local)
+                        report->rejections.counts[i] = 0;
         report->counts = mtu->probe.flow.volley.counts;
         report->attempts = report->counts.sent;
         (void)verdict_set_unrecognized(report);
