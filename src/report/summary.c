@@ -4,8 +4,9 @@
  * source. A flood usually comes from few sources, and an administrator needs their names. So each
  * of the busiest sources gets a record, and all others share one.
  *
- * Memory is bounded: sources beyond the first 256 of a summary count together. Each connection must
- * be in the counts of the summary: none may vanish.
+ * Memory is bounded: beyond 256 sources a new one takes the place of one with the fewest, whose
+ * count goes to the others. Those with as few take turns, so that a busy source can begin late.
+ * Each connection must be in the counts of the summary: none may vanish.
  */
 #include "report/summary.h"
 
@@ -44,8 +45,26 @@ Record tally_record(const Tally *tally, RecordKind kind) {
                          .bytes = tally->bytes };
 }
 
+/* Returns a place for a new source. */
+static Refusals *summary_take_place(Summary *summary) {
+        uint32_t place = summary->next;
+
+        if (summary->n < SUMMARY_SOURCES)
+                return &summary->refusals[summary->n++];
+        for (uint32_t k = 1; k < SUMMARY_SOURCES; k++) {
+                const uint32_t i = (summary->next + k) % SUMMARY_SOURCES;
+
+                if (summary->refusals[i].n < summary->refusals[place].n)
+                        place = i;
+        }
+        summary->next = (place + 1) % SUMMARY_SOURCES;
+        summary->other += summary->refusals[place].n;
+        return &summary->refusals[place];
+}
+
 static void summary_add_refusal(Summary *summary, const Record *record) {
         char source[ADDRESS_TEXT_SIZE];
+        Refusals *refusals;
 
         if (summary->limit == NULL)
                 summary->limit = record->limit;
@@ -58,13 +77,10 @@ static void summary_add_refusal(Summary *summary, const Record *record) {
                         summary->refusals[i].n++;
                         return;
                 }
-        if (summary->n == SUMMARY_SOURCES) {
-                summary->other++;
-                return;
-        }
-        memcpy(summary->refusals[summary->n].source, source, sizeof source);
-        summary->refusals[summary->n].limit = record->limit;
-        summary->refusals[summary->n++].n = 1;
+        refusals = summary_take_place(summary);
+        memcpy(refusals->source, source, sizeof source);
+        refusals->limit = record->limit;
+        refusals->n = 1;
 }
 
 bool summary_add(Summary *summary, const Record *record, uint64_t now) {
@@ -117,6 +133,6 @@ size_t summary_records(Summary *summary, Record ret_records[static SUMMARY_RECOR
 void summary_clear(Summary *summary) {
         summary->tally = (Tally){};
         summary->limit = NULL;
-        summary->n = 0;
+        summary->n = summary->next = 0;
         summary->other = 0;
 }

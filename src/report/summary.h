@@ -40,6 +40,7 @@ typedef struct Summary {
         uint64_t since;    /* the instant of the first record */
         const char *limit; /* of the refused connections; RECORD_LIMIT_SEVERAL for more than one */
         uint32_t n;
+        uint32_t next; /* where the search for the source with the fewest begins */
         Refusals refusals[SUMMARY_SOURCES];
         uint64_t other; /* refused connections of other sources */
 } Summary;

@@ -105,6 +105,22 @@ static void test_many_sources(void **state) {
         expect_refusals(&records[1], "10.0.0.1", 1);
 }
 
+/* A busy source has its record, although many were there before it and others come meanwhile. */
+static void test_late_source(void **state) {
+        Record records[SUMMARY_RECORDS];
+
+        (void)state;
+        for (unsigned i = 1; i <= SUMMARY_SOURCES; i++)
+                refuse(i, 1);
+        for (unsigned i = 1; i <= 100; i++) {
+                refuse(0, 2);
+                refuse(SUMMARY_SOURCES + i, 1);
+        }
+        assert_int_equal(summary_records(&summary, records, START), SUMMARY_RECORDS);
+        expect_refusals(&records[1], "10.0.0.0", 200);
+        assert_int_equal(records[0].refused, SUMMARY_SOURCES + 300);
+}
+
 /* A source that is refused because of two limits has a record of each. */
 static void test_limits(void **state) {
         const Record other = { .kind = RECORD_REFUSED,
@@ -144,6 +160,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_counts, set_up),
                 cmocka_unit_test_setup(test_busiest, set_up),
                 cmocka_unit_test_setup(test_many_sources, set_up),
+                cmocka_unit_test_setup(test_late_source, set_up),
                 cmocka_unit_test_setup(test_limits, set_up),
         };
 
