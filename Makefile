@@ -158,6 +158,7 @@ deps:
 
 ## run: start mpecho by socket activation on a free loopback port, echo through it, show its log
 run: all
+	@packaging/give-back '$(BUILD)'
 	@packaging/demonstrate $(BUILD)
 
 ## check: run all tests side by side; `make deps check` allows no skipped test (as root)
@@ -335,10 +336,12 @@ install: all require-unit-directories
 	install -D -m 644 -t '$(DESTDIR)$(bashcompletiondir)' packaging/bash-completion/mpecho-client
 	[ -e '$(DESTDIR)$(sysconfdir)/default/mpecho' ] || \
 		install -D -m 644 packaging/default '$(DESTDIR)$(sysconfdir)/default/mpecho'
+	@packaging/give-back '$(BUILD)'
 
 ## deb: build the Debian packages under build/deb/
 deb:
 	@packaging/deb '$(BUILD)/deb'
+	@packaging/give-back '$(BUILD)'
 
 ## uninstall: remove what install put there, but the settings in /etc/default/mpecho
 uninstall: require-unit-directories

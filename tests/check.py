@@ -152,14 +152,6 @@ def run(make, needs, directory):
     return lines, good and not waiting
 
 
-def give_back(build):
-    """Makes what was built the user's who called sudo, but for the images, whose owners matter."""
-    user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
-    if user and group:
-        subprocess.run(["find", build, "-path", build / "machines", "-prune", "-o",
-                        "-exec", "chown", "--no-dereference", f"{user}:{group}", "{}", "+"])
-
-
 def main():
     make, build = sys.argv[1], pathlib.Path(sys.argv[2])
     needs, left_out = leave_out(SUITES[sys.argv[3]])
@@ -177,7 +169,7 @@ def main():
     except KeyboardInterrupt:
         sys.exit("interrupted")
     finally:
-        give_back(build)
+        subprocess.run([pathlib.Path(__file__).parent.parent / "packaging/give-back", build])
     say("\n".join([*left_out, *lines]))
     usage = os.times()
     say(f"{'ok' if good else 'FAILED'}: {time.monotonic() - begun:.0f} s, of processor time "

@@ -53,6 +53,17 @@ def test_tarball_builds(tree):
         assert run(tree, "make", "deps").stdout == ""
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+@pytest.mark.parametrize("target", ["install", "run"])
+def test_gives_back(tree, tmp_path, target):
+    """What root builds with sudo becomes the user's, so that a plain make works afterwards."""
+    for owner in (0, 0), (4242, 2424):
+        run(tree, "make", f"DESTDIR={tmp_path}", f"SUDO_UID={owner[0]}", f"SUDO_GID={owner[1]}",
+            target)
+    built = [tree / "build", *(tree / "build").rglob("*")]
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in built} == {(4242, 2424)}
+
+
 def test_what_changes_is_built_again(tree, tmp_path):
     """An object is made again for an edited Makefile or other libraries, and not with nothing
     changed."""
