@@ -317,7 +317,9 @@ install: all require-unit-directories
 	install -D -m 755 $(BUILD)/mpecho '$(DESTDIR)$(sbindir)/mpecho'
 	install -D -m 755 $(BUILD)/mpecho-client '$(DESTDIR)$(bindir)/mpecho-client'
 	sed 's|/usr/sbin/|$(sbindir)/|g' systemd/mpecho.service > $(BUILD)/mpecho.service
-	sed -e '/^Description=/s/$$/, one connection/' -e '/^# ----/a # For one connection.\nTimeoutStopSec=10s\nMemoryMax=32M' \
+	sed -e '/^Description=/s/$$/, one connection/' \
+		-e '/^StartLimitIntervalSec=/a # Connections that fail leave no unit: there may be any number.\nCollectMode=inactive-or-failed' \
+		-e '/^# ----/a # For one connection.\nTimeoutStopSec=10s\nMemoryMax=32M' \
 		-e '/^# From here/,/^# ----/d' -e 's/^Type=notify/Type=exec/' -e 's| /run/systemd/notify||' $(BUILD)/mpecho.service \
 		> $(BUILD)/mpecho@.service
 	install -D -m 644 -t '$(DESTDIR)$(systemdsystemunitdir)' systemd/mpecho.socket systemd/mpecho-udp.socket systemd/mpecho-metrics.socket \

@@ -28,7 +28,7 @@ echo "$1"
 def command():
     """The arguments of ExecStopPost=, as systemd passes them."""
     unit = (ROOT / "systemd/mpecho.service").read_text().replace("\\\n", " ")
-    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStopPost=+")]
+    (line,) = [line for line in unit.splitlines() if line.startswith("ExecStopPost=-+")]
     return [word.replace("$$", "$").replace("%n", "mpecho.service")
             for word in shlex.split(line.partition("+")[2])]
 
