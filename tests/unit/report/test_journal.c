@@ -366,13 +366,13 @@ static void test_refusals(void **state) {
                 write_record(journal, RECORD_ACCEPTED, 0, START);
         refuse(journal, "[2001:db8::1]:7", 100);
         refuse(journal, "[2001:db8::2]:8", 100);
-        for (uint64_t i = 1; i <= 300; i++) {
-                snprintf(peer, sizeof peer, "10.0.%u.%u:7", (unsigned)(i / 256), (unsigned)i % 256);
+        for (uint64_t i = 1; i <= 200; i++) {
+                snprintf(peer, sizeof peer, "10.0.0.%u:7", (unsigned)i);
                 refuse(journal, peer, i == 20 ? 50 : 1);
         }
         journal_tick(journal, START + CLOCK_SECOND);
         expect_next(journal, RECORD_SUMMARY);
-        assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 200 + 299 + 50);
+        assert_int_equal(journald_number(&journald, "MPECHO_REFUSED"), 200 + 199 + 50);
         expect_refusals(journal, "2001:db8::/64", 200);
         expect_refusals(journal, "10.0.0.20", 50);
         for (unsigned i = 0; i < 8; i++) {
@@ -382,7 +382,7 @@ static void test_refusals(void **state) {
                 snprintf(source, sizeof source, "10.0.0.%u", names[i]);
                 expect_refusals(journal, source, 1);
         }
-        expect_refusals(journal, NULL, 299 - 8);
+        expect_refusals(journal, NULL, 199 - 8);
         journald_expect_none(&journald);
         journal_free(journal);
 }
