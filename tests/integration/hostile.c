@@ -586,29 +586,37 @@ static int attack_stop(void) {
         return n;
 }
 
-static void go_on(int number) {
+/* The timers of blink(): to stop, and to go on. */
+static timer_t blinks[2];
+static int blinking;
+
+/* Each time anew: an interval would end with the first signal that the other one cancels. The stop
+ * always comes first, so nothing cancels the other. */
+static void blink(int number) {
         (void)number;
+        blinking = 0;
+        for (int i = 0; i < 2; i++)
+                blinking += timer_settime(blinks[i], 0,
+                                          &(struct itimerspec){ .it_value.tv_nsec = (i + 1) *
+                                                                                    50000000 },
+                                          NULL) == 0;
 }
 
 /* Has the kernel stop it and let it go on, ten times a second, as long as it lives. Returns how
  * many of its two timers run. */
 static int attack_blink(void) {
         static const int numbers[] = { SIGSTOP, SIGCONT };
-        int n = 0;
 
-        (void)sigaction(SIGCONT, &(struct sigaction){ .sa_handler = go_on, .sa_flags = SA_RESTART },
+        (void)sigaction(SIGCONT, &(struct sigaction){ .sa_handler = blink, .sa_flags = SA_RESTART },
                         NULL);
         for (int i = 0; i < 2; i++) {
                 struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = numbers[i] };
-                const struct itimerspec times = { .it_interval = { .tv_nsec = 100000000 },
-                                                  .it_value = { .tv_nsec = i == 0 ? 50000000
-                                                                                  : 100000000 } };
-                timer_t timer;
 
-                n += timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
-                     timer_settime(timer, 0, &times, NULL) == 0;
+                if (timer_create(CLOCK_MONOTONIC, &event, &blinks[i]) < 0)
+                        return 0;
         }
-        return n;
+        blink(SIGCONT);
+        return blinking;
 }
 
 /* Opens a channel and fills it with messages. */
