@@ -36,7 +36,8 @@ enum {
 };
 
 static void slot_watch(const Slots *slots, Slot *slot, int operation, bool out) {
-        struct epoll_event event = { .events = EPOLLIN | (out ? EPOLLOUT : 0), .data.ptr = slot };
+        struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP | (out ? EPOLLOUT : 0),
+                                     .data.ptr = slot };
 
         slot->wants_out = out;
         (void)epoll_ctl(slots->epoll, operation, slot->fd, &event);
@@ -187,14 +188,6 @@ static bool slot_finish(Slots *slots, Slot *slot) {
         return true;
 }
 
-static bool slot_complete(Slots *slots, Slot *slot) {
-        if (slots->options->load == LOAD_CONNECTIONS)
-                return slot_finish(slots, slot);
-        slot_count(slots, slot);
-        slot_set_state(slots, slot, SLOT_IDLE);
-        return true;
-}
-
 /* Receives into the buffer; returns how many bytes, 0 for none, or -EPIPE at the peer's end. */
 static ssize_t slot_take(Slots *slots, const Slot *slot) {
         ssize_t n = recv(slot->fd, slots->buffer, sizeof slots->buffer, MSG_DONTWAIT);
@@ -248,6 +241,34 @@ static void slot_give_up(Slots *slots, Slot *slot, uint64_t now) {
         slot_fail(slots, slot, ETIME);
 }
 
+/* Handles events of an idle slot, whose peer may only close. The slot stays idle and connects again
+ * for its next request. */
+static void slot_serve_idle(Slots *slots, Slot *slot) {
+        ssize_t n = slot_take(slots, slot);
+
+        if (n == 0)
+                return;
+        if (n > 0) {
+                slot->received = 0;
+                slot_judge(slots, slot, (size_t)n);
+        }
+        if (n != -EPIPE)
+                crew_fail(slots->page, n > 0 ? EBADMSG : (int)-n);
+        slot_close(slots, slot);
+}
+
+/* Counts the answer; @ended if the peer's end came with it. Returns whether the slot is free. */
+static bool slot_complete(Slots *slots, Slot *slot, bool ended) {
+        if (slots->options->load == LOAD_CONNECTIONS)
+                return slot_finish(slots, slot);
+        slot_count(slots, slot);
+        slot_set_state(slots, slot, SLOT_IDLE);
+        /* The next request must not go to a peer that has left. */
+        if (ended)
+                slot_serve_idle(slots, slot);
+        return true;
+}
+
 static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
         int r = 0;
 
@@ -266,23 +287,8 @@ static bool slot_serve_busy(Slots *slots, Slot *slot, uint32_t events) {
                 slot_give_up(slots, slot, slot->last);
         else if (r < 0)
                 slot_fail(slots, slot, -r);
-        return r == 0 && slot->received == slots->options->size && slot_complete(slots, slot);
-}
-
-/* Handles events of an idle slot, whose peer may only close. The slot stays idle and connects again
- * for its next request. */
-static void slot_serve_idle(Slots *slots, Slot *slot) {
-        ssize_t n = slot_take(slots, slot);
-
-        if (n == 0)
-                return;
-        if (n > 0) {
-                slot->received = 0;
-                slot_judge(slots, slot, (size_t)n);
-        }
-        if (n != -EPIPE)
-                crew_fail(slots->page, n > 0 ? EBADMSG : (int)-n);
-        slot_close(slots, slot);
+        return r == 0 && slot->received == slots->options->size &&
+               slot_complete(slots, slot, (events & EPOLLRDHUP) != 0);
 }
 
 static bool slot_serve_ending(Slots *slots, Slot *slot) {

@@ -235,6 +235,33 @@ static void test_surplus(void **state) {
                 }
 }
 
+/* An end that comes with an answer is no error: the next request needs another connection. */
+static void test_end_with_answer(void **state) {
+        struct epoll_event event;
+        struct pollfd polled = { .events = POLLRDHUP };
+        char message[64];
+        Slot *slot;
+
+        (void)state;
+        scene_begin();
+        slot = scene.slots.list;
+        slot_begin(&scene.slots, slot, clock_now());
+        assert_int_equal(peer_receive(scene.fds[0], message, sizeof message), 64);
+        peer_send(scene.fds[0], message, sizeof message);
+        assert_int_equal(shutdown(scene.fds[0], SHUT_WR), 0);
+        polled.fd = slot->fd;
+        assert_int_equal(poll(&polled, 1, -1), 1);
+        assert_int_equal(epoll_wait(scene.slots.epoll, &event, 1, 0), 1);
+
+        assert_true(slot_serve(&scene.slots, slot, event.events));
+        assert_int_equal(scene.page->answered, 1);
+        assert_int_equal(slot->state, SLOT_IDLE);
+        assert_int_equal(slot->fd, -1);
+        for (int kind = 0; kind < FAILURE_KINDS; kind++)
+                assert_int_equal(scene.page->errors[kind], 0);
+        scene_end();
+}
+
 /* What comes instead of the first answer may be words of another service; what comes behind a part
  * of it is damage. */
 static void test_damage(void **state) {
@@ -261,7 +288,7 @@ int main(void) {
                 cmocka_unit_test(test_late_look),     cmocka_unit_test(test_failed_attempt),
                 cmocka_unit_test(test_deadline),      cmocka_unit_test(test_first),
                 cmocka_unit_test(test_surplus),       cmocka_unit_test(test_damage),
-                cmocka_unit_test(test_first_request),
+                cmocka_unit_test(test_first_request), cmocka_unit_test(test_end_with_answer),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
