@@ -470,3 +470,26 @@ def test_an_interrupt(answers, wrong, kind, sentence):
         status, output, errors = client.end()
     assert (status, errors) == (1, [])
     assert json.loads(output)["failure"] == {"kind": kind, "message": sentence}
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGUSR1])
+def test_an_inquiry(number):
+    """Standard error says how far the search is, even while no answer comes; the search goes on."""
+    came, asked = threading.Event(), threading.Event()
+
+    def behave(peer):
+        for count, (data, source) in enumerate(peer):
+            if count == 2:
+                came.set()
+                asked.wait(DEADLINE)
+            peer.answer(data, source)
+
+    with Peer(behave) as peer:
+        with Client("--mtu", "--no-progress", PATIENT, *peer.address) as client:
+            assert came.wait(DEADLINE)
+            client.process.send_signal(number)
+            line = client.process.stderr.readline().decode()
+            asked.set()
+            status, output, errors = client.end()
+    assert re.fullmatch(r"0\.0-\d+\.\d s: \d+ datagrams, 40 to 65507 bytes\n", line)
+    assert (status, errors) == (0, []), output

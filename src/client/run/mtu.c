@@ -24,13 +24,17 @@
 #include "client/run/mtu.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "client/network/inquiry.h"
 #include "client/output/progress.h"
 #include "client/output/verdict.h"
 #include "client/run/probe.h"
+#include "client/value/quantity.h"
 #include "lib/clock.h"
 
 enum {
@@ -54,6 +58,7 @@ typedef struct Mtu {
         size_t high;
         /* Of the smallest size that did not pass. */
         ProbeReason end;
+        uint64_t start;
         Progress progress;
 } Mtu;
 
@@ -222,9 +227,18 @@ static bool mtu_is_ipv6(const Endpoint *endpoint) {
                !IN6_IS_ADDR_V4MAPPED(&endpoint->ipv6.sin6_addr);
 }
 
+static void mtu_answer(void *userdata) {
+        Mtu *mtu = userdata;
+        const uint64_t sent = mtu->probe.flow.volley.counts.sent;
+
+        progress_clear(&mtu->progress);
+        fprintf(stderr, "0.0-%.1f s: %" PRIu64 " datagram%s, %zu to %zu bytes\n",
+                clock_seconds(clock_now() - mtu->start), sent, quantity_plural(sent), mtu->low,
+                mtu->high);
+}
+
 static void mtu_measure(Mtu *mtu) {
         const bool ipv6 = mtu_is_ipv6(&mtu->report->path.endpoint);
-        const uint64_t start = clock_now();
         Report *report = mtu->report;
         int r;
 
@@ -232,13 +246,16 @@ static void mtu_measure(Mtu *mtu) {
         mtu->low = (ipv6 ? MTU_LEAST6 : MTU_LEAST) - mtu->probe.headers;
         mtu->high = MTU_MOST;
         progress_init(&mtu->progress, client_options_want_progress(mtu->options));
+        mtu->start = clock_now();
+        inquiry_set(mtu_answer, mtu);
         r = mtu_search(mtu);
+        inquiry_set(NULL, NULL);
         progress_clear(&mtu->progress);
         if (r >= 0)
                 mtu_judge(mtu);
         else if (report->failure.kind == FAILURE_NONE)
                 failure_set(&report->failure, r, "Cannot wait for answers: %s", strerror(-r));
-        report->elapsed = clock_now() - start;
+        report->elapsed = clock_now() - mtu->start;
         report->rejections = mtu->probe.flow.rejections;
         /* This machine's own refusal is no news. */
         for (size_t i = 0; i < REJECTIONS_MAXIMUM; i++)
