@@ -597,7 +597,7 @@ static void blink(int number) {
         blinking = 0;
         for (int i = 0; i < 2; i++)
                 blinking += timer_settime(blinks[i], 0,
-                                          &(struct itimerspec){ .it_value.tv_nsec = (i + 1) *
+                                          &(struct itimerspec){ .it_value.tv_nsec = (i + 1L) *
                                                                                     50000000 },
                                           NULL) == 0;
 }
