@@ -136,7 +136,8 @@ $(CROWD):
 	$(call quiet,LINK)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lm
 
 # Rewritten only when they differ, so that other flags mean a new build and the same flags none. The sources are for one
-# that is removed: the archive must not keep its object.
+# that is removed: the archive must not keep its object. What pkg-config says is known in recipes alone, so -n and -q
+# take all for changed.
 $(BUILD)/flags: text = $(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(LDFLAGS) $(LDLIBS) $(AR)
 $(BUILD)/sources: text = $(SOURCES)
 $(BUILD)/flags $(BUILD)/sources: FORCE

@@ -5,18 +5,23 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "handler/handler.h"
+#include "lib/descriptor.h"
+#include "lib/endpoint.h"
 #include "lib/socket.h"
 #include "peer.h"
 #include "process.h"
+#include "restart/handover.h"
 #include "restart/unsent.h"
 #include "unit.h"
 
@@ -26,7 +31,7 @@ static const char *failing;
 typedef struct Served {
         int pair[2];
         int unsent;
-        bool handover; /* to a master and a keeper that are gone */
+        Endpoint inbox; /* of the master; length 0 without one. There is no keeper. */
 } Served;
 
 static bool fails(const char *call) {
@@ -90,9 +95,8 @@ static void serve(void *data) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
         assert_int_equal(dup2(null, STDIN_FILENO), STDIN_FILENO);
-        if (served->handover) {
-                handler.handover.inbox.local.sun_family = AF_UNIX;
-                handler.handover.inbox.length = sizeof(sa_family_t) + 2;
+        if (served->inbox.length > 0) {
+                handler.handover.inbox = served->inbox;
                 handler.handover.run = 1;
         }
         close(served->pair[0]);
@@ -177,30 +181,45 @@ static void test_killed(void **state) {
 }
 
 /* Bytes that can neither be written nor given to the next handler fail the connection, whichever
- * call fails. */
+ * call fails. Then the master does not even learn of it: it would store a connection that lacks
+ * bytes. */
 static void test_give(void **state) {
         static const char *const calls[] = { NULL, "memfd_create", "pwrite", "pwrite short",
                                              "socket" };
 
         (void)state;
-        /* The last one has no master to give it to. */
+        /* The first one has a master that is gone, and the last one none to give it to. */
         for (size_t i = 0; i <= COUNT(calls); i++) {
-                Served served = { .unsent = -1, .handover = i < COUNT(calls) };
+                Served served = { .unsent = -1 };
+                struct pollfd polled[2];
+                int inbox = -1;
                 pid_t pid;
 
+                if (i < COUNT(calls)) {
+                        inbox = handover_listen(&served.inbox);
+                        assert_true(inbox >= 0);
+                }
+                if (i == 0)
+                        inbox = descriptor_close(inbox);
                 /* With less room than the peer has sent, it is stuck as soon as it begins. */
                 peer_pair(served.pair);
                 assert_int_equal(setsockopt(served.pair[1], SOL_SOCKET, SO_SNDBUF, &(int){ 4096 },
                                             sizeof(int)),
                                  0);
                 (void)peer_fill(served.pair[0], 0);
-                failing = served.handover ? calls[i] : NULL;
+                failing = i < COUNT(calls) ? calls[i] : NULL;
                 pid = process_fork(serve, &served);
                 failing = NULL;
                 close(served.pair[1]);
                 process_wait_asleep(pid);
+                polled[0] = (struct pollfd){ .fd = inbox, .events = POLLIN };
+                polled[1] = (struct pollfd){ .fd = pidfd_open(pid, 0), .events = POLLIN };
                 assert_int_equal(kill(pid, SIGTERM), 0);
+                assert_int_equal(poll(polled, COUNT(polled), -1), 1);
+                assert_int_equal(polled[0].revents, 0);
                 process_wait_exit(pid, END_FAILED);
+                close(polled[1].fd);
+                descriptor_close(inbox);
                 close(served.pair[0]);
         }
 }
