@@ -187,13 +187,17 @@ def walk(calls):
     here, ends, or sleeps because it waits for one that is held already."""
     for process, number in calls.items():
         process.begin_walk(number)
+    deadline = time.monotonic() + processes.DEADLINE
     asleep = 0
     while asleep < 3:
+        assert time.monotonic() < deadline, "they neither came to their calls nor ended"
         if any([process.go_on() for process in calls]):
             asleep = 0
             continue
         running = [one.pid for one in calls if not one.held and one.status is None]
         if not running:
             break
-        asleep = asleep + 1 if all(processes.state(pid) == "S" for pid in running) else 0
+        # While none is held, they wait for others, which will answer.
+        waiting = len(running) < len(calls) and all(processes.state(pid) == "S" for pid in running)
+        asleep = asleep + 1 if waiting else 0
         time.sleep(0.002 * asleep)
