@@ -71,7 +71,7 @@ static int crew_ask(Crew *crew, size_t i) {
         return fd == -EAGAIN ? 0 : fd;
 }
 
-/* Ends the attempt at place @i, successfully if @r is 0. */
+/* Ends the attempt at place @i, with success or the negative errno @r. */
 static void crew_end(Crew *crew, size_t i, int r) {
         int fd = crew->polled[i].fd, sent;
 
