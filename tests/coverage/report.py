@@ -26,8 +26,8 @@ KINDS = ["lines", "branches", "conditions"]
 PARSERS = {"handler/datagram.c", "handler/guard.c", "handler/proxy.c", "lib/fdpass.c",
            "lib/number.c", "lib/endpoint.c", "lib/address.c", "lib/option.c", "restart/bundle.c",
            "restart/fdstore.c", "restart/ledger.c", "restart/legacy.c", "restart/unsent.c",
-           "handler/scrape.c", "client/content/foreign.c", "client/content/payload.c",
-           "client/network/rejection.c"}
+           "handler/scrape.c", "server/answers.c", "client/content/foreign.c",
+           "client/content/payload.c", "client/network/rejection.c"}
 # In percent, of unit and integration tests together.
 LIMITS = {"parsers": {"lines": 98, "branches": 95, "conditions": 100},
           "all": {"lines": 95, "branches": 88, "conditions": 95}}
@@ -135,7 +135,7 @@ def show_rooms(rooms):
             pair, share = rooms[room][kind], percent(rooms[room][kind])
             cells.append("-" if share is None else f"{pair[0]}/{pair[1]} {share:5.1f} %")
             limit = LIMITS.get(room, {}).get(kind, 0)
-            if share is not None and share < limit:
+            if limit > 0 and (share is None or share < limit):
                 cells[-1] = f"below {limit} %: {cells[-1]}"
                 good = False
         print(f"{room:16}" + "".join(f"{cell:>24}" for cell in cells))
