@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The handover, by which connections outlive the runs of the service. README.md draws it.
+ * The handover, by which connections outlive the runs of the service. src/README.md draws it.
  *
  * A master, a handler for each connection and systemd share the state below. Each d_step is one step: nothing
  * interrupts it, and it has at most one effect that another process can see. A crash can come between any two.
