@@ -208,7 +208,8 @@ check-integration: all $(BASELINES) $(CROWD) $(PUSHER)
 	@$(PYTEST) -n $(JOBS) $(PYTEST_OPTIONS) tests/integration
 
 ## check-quick: run unit tests, seeds and the integration tests that find most, in a minute
-check-quick: all $(UNIT_TESTS) $(FUZZERS)
+check-quick:
+	@$(MAKE) --no-print-directory -j$(JOBS) all $(UNIT_TESTS) $(FUZZERS)
 	@$(MAKE) --no-print-directory -j -O check-unit check-fuzz check-integration-quick
 
 check-integration-quick: all
