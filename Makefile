@@ -189,8 +189,8 @@ PYTEST = MPECHO_BUILD=$(abspath $(BUILD)) $(PYTHON) -B -m pytest -p no:cacheprov
 
 # The tests that find most: each code path once. The others repeat these paths with volume, for long or at every system
 # call, or look at what surrounds the programs.
-QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_json echo handlers handover \
-	handover_store inetd journal limits listen signals usage) \
+QUICK := $(patsubst %,tests/integration/test_%.py,client client_check client_datagrams client_json client_load \
+	client_mtu echo handlers handover handover_store inetd journal limits listen signals usage) \
 	-k 'not gigabyte and not megabytes and not 300000000 and not accumulates and \
 	not more_connections_than and not not_read and not waits_for_the_manager'
 
