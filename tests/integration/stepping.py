@@ -198,6 +198,7 @@ def walk(calls):
         if not running:
             break
         # While none is held, they wait for others, which will answer.
-        waiting = len(running) < len(calls) and all(processes.state(pid) == "S" for pid in running)
+        waiting = any(one.held for one in calls) and \
+            all(processes.state(pid) == "S" for pid in running)
         asleep = asleep + 1 if waiting else 0
         time.sleep(0.002 * asleep)
